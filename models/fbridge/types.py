@@ -1,0 +1,41 @@
+"""The words all rooms share.
+
+Axis legend: B videos of a batch, F frames, C channels, H height, W width, L text tokens, D features.
+Latents are (B, F, C, H, W); times are float64 of shape (B,), **0 = data, 1 = prior**.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from torch import Tensor
+
+Latents: TypeAlias = Tensor
+"""(B, F, C, H, W): a video as the denoiser sees it; for an embedded model these are motions."""
+
+Times: TypeAlias = Tensor
+"""(B,) float64 in [0, 1]; 0 = data, 1 = prior."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a network is told besides the bridge state: the words and the picture.
+
+    Attributes:
+        text: (B, L, D) token embeddings of the prompt.
+        text_mask: (B, L) bool, True where a token is real; a row may be False throughout.
+        picture: (B, C', H, W) the codec's description of the picture, on the latent's grid.
+    """
+
+    text: Tensor
+    text_mask: Tensor
+    picture: Tensor
+
+    def with_text(self, text: Tensor, text_mask: Tensor) -> Condition:
+        """The same picture under other words."""
+        return replace(self, text=text, text_mask=text_mask)
+
+    def without_picture(self) -> Condition:
+        """The same words with the picture's description blanked (zeros)."""
+        return replace(self, picture=self.picture.new_zeros(self.picture.shape))
