@@ -1,0 +1,92 @@
+"""Train the network that takes a picture apart: `LayerNet` on composed scenes.
+
+    python examples/embedded/train_layers.py scenes/ runs/layers --steps 6000
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fbridge.codecs.layers import LayerNet, Layers
+from fbridge.data.synthetic.shards import Shard
+from fbridge.train.loop import FitConfig, Losses, fit
+
+BATCH = 24
+
+
+def layer_losses(layers: Layers, masks: Tensor, background: Tensor, supervise: Tensor) -> Losses:
+    """Cross-entropy and Dice on the masks, L1 on what is hidden; masks count where words tell."""
+    truth = torch.cat([masks, 1 - masks.sum(1, keepdim=True).clamp(0, 1)], 1)
+    told = supervise.float()[:, None]
+    entropy = -(truth * layers.logits.log_softmax(1)).sum(1).mean((1, 2))[:, None]
+    overlap = (layers.masks * masks).sum((2, 3))
+    size = layers.masks.sum((2, 3)) + masks.sum((2, 3))
+    present = masks.sum((2, 3)) > 0
+    dice = (1 - (2 * overlap + 1) / (size + 1)) * present
+    error = (layers.fill - background).abs().mean(1, keepdim=True)
+    hidden = F.max_pool2d(masks.sum(1, keepdim=True).clamp(0, 1), 7, 1, 3)
+    fill = (error * hidden).sum() / (hidden.sum() + 1) + 0.3 * error.mean()
+    losses = {
+        "entropy": (entropy * told).mean(),
+        "dice": (dice * told).sum() / (present * told).sum().clamp_min(1),
+        "fill": fill,
+    }
+    return {**losses, "total": losses["entropy"] + 0.5 * losses["dice"] + 2 * losses["fill"]}
+
+
+class SceneLoss:
+    """Draws the batch of a step from the shards that exist, by the step alone."""
+
+    def __init__(self, scenes: Path, *, shard_steps: int = 5) -> None:
+        self.scenes, self.shard_steps = scenes, shard_steps
+        self._shards: dict[Path, Shard] = {}
+
+    def batch(self, step: int) -> tuple[Shard, Tensor]:
+        """The step's shard and rows."""
+        paths = sorted(self.scenes.glob("train-*.safetensors"))
+        draw = torch.Generator().manual_seed(step)
+        path = paths[int(torch.randint(len(paths), (1,), generator=draw))]
+        if path not in self._shards:
+            if len(self._shards) > 64:
+                self._shards.pop(next(iter(self._shards)))
+            self._shards[path] = Shard(path)
+        shard = self._shards[path]
+        return shard, torch.randperm(len(shard), generator=draw)[:BATCH]
+
+    def __call__(self, net: nn.Module, step: int) -> Losses:
+        """The losses of one batch."""
+        return evaluate(net, *self.batch(step))
+
+
+def evaluate(net: nn.Module, shard: Shard, rows: Tensor) -> Losses:
+    """The losses on given rows of a shard."""
+    picture = shard.pixels("picture", rows).contiguous(memory_format=torch.channels_last)
+    layers = net(picture, *shard.text(rows))
+    return layer_losses(
+        layers, shard.pixels("masks", rows), shard.pixels("background", rows), shard.supervise(rows)
+    )
+
+
+def main() -> None:
+    """Train, report, keep the averaged weights."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("scenes", type=Path)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--steps", type=int, default=6000)
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    net = LayerNet().to(memory_format=torch.channels_last)
+    config = FitConfig(steps=args.steps, lr=1.5e-3, ema=0.998, checkpoint_every=250)
+    for report in fit(net, SceneLoss(args.scenes), config, args.run):
+        losses = " ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
+        print(f"{report.step} {losses} {report.seconds_per_step:.2f} s/step", flush=True)
+    net.save_pretrained(args.run / "final")
+
+
+if __name__ == "__main__":
+    main()

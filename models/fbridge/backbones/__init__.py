@@ -1,0 +1,1 @@
+"""Networks that predict, one adapter a file, behind `fbridge.denoiser.Backbone`."""

@@ -1,0 +1,138 @@
+"""Our own from-scratch network: a transformer with factorised attention over space and time."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fbridge.types import Condition, Latents
+
+
+def sinusoid(position: Tensor, width: int, longest: float) -> Tensor:
+    """(..., width) sines and cosines of a position, wavelengths from 2 pi up to `longest`."""
+    rates = torch.exp(
+        -math.log(longest) * torch.arange(width // 2, device=position.device) / (width // 2 - 1)
+    )
+    phase = position[..., None].float() * rates
+    return torch.cat([phase.sin(), phase.cos()], -1)
+
+
+class _Attention(nn.Module):
+    """Multi-head attention of tokens (N, S, D) to themselves or to a context (N, L, E)."""
+
+    def __init__(self, width: int, heads: int, context_width: int | None = None) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.keys = nn.Linear(context_width or width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(
+        self, x: Tensor, context: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        query = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        pairs = self.keys(x if context is None else context)
+        key, value = pairs.unflatten(-1, (2 * self.heads, -1)).transpose(1, 2).chunk(2, 1)
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return out
+
+
+class _Block(nn.Module):
+    """Attention within a frame, along time, to the words; then a perceptron (adaLN-zero)."""
+
+    def __init__(self, width: int, heads: int, text_width: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(4))
+        self.space = _Attention(width, heads)
+        self.time = _Attention(width, heads)
+        self.words = _Attention(width, heads, text_width)
+        self.perceptron = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width)
+        )
+        self.table = nn.Parameter(torch.randn(12, width) / width**0.5)
+
+    def forward(self, x: Tensor, tuning: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        """Tokens (B, F, S, D), tuning (B, 12, D) shared by all blocks (adaLN-single)."""
+        b, f, s, _ = x.shape
+        parts = (self.table + tuning)[:, :, None, None].unbind(1)
+        shift, scale, gate = parts[0:4], parts[4:8], parts[8:12]
+
+        def tuned(i: int) -> Tensor:
+            out: Tensor = self.norms[i](x) * (1 + scale[i]) + shift[i]
+            return out
+
+        if s > 1:
+            x = x + gate[0] * self.space(tuned(0).flatten(0, 1)).unflatten(0, (b, f))
+        along = self.time(tuned(1).transpose(1, 2).flatten(0, 1)).unflatten(0, (b, s))
+        x = x + gate[1] * along.transpose(1, 2)
+        words = self.words(tuned(2).flatten(1, 2), text, text_mask)
+        x = x + gate[2] * words.unflatten(1, (f, s))
+        return x + gate[3] * self.perceptron(tuned(3))
+
+
+class SpaceTimeTransformer(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """(B, F, C, H, W) latents, prior and picture condition in; a prediction of that shape out.
+
+    The three enter side by side in the channels. Frames are placed by the share of the clip that has
+    passed, so that one network serves any number of frames. With `timed=False` there is neither
+    diffusion time nor prior: from the repeated picture and the words it regresses the video, which
+    is the neural prior of FrameBridge.
+    """
+
+    @register_to_config
+    def __init__(  # noqa: PLR0913 - a network's numbers, all in its config
+        self,
+        channels: int,
+        height: int,
+        width: int,
+        condition_channels: int,
+        patch: int = 1,
+        dim: int = 192,
+        depth: int = 6,
+        heads: int = 4,
+        text_width: int = 384,
+        timed: bool = True,
+    ) -> None:
+        super().__init__()
+        inputs = (2 if timed else 1) * channels + condition_channels
+        self.embed = nn.Linear(inputs * patch * patch, dim)
+        self.place = nn.Parameter(torch.randn((height // patch) * (width // patch), dim) * 0.02)
+        self.moment = nn.Sequential(nn.Linear(64, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.clock = nn.Sequential(nn.Linear(128, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.tune = nn.Linear(dim, 12 * dim)
+        self.blocks = nn.ModuleList(_Block(dim, heads, text_width) for _ in range(depth))
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Linear(dim, channels * patch * patch)
+        for layer in (self.tune, self.head):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(
+        self,
+        latents: Latents,
+        time: Tensor | None,
+        condition: Condition,
+        prior: Latents | None = None,
+    ) -> Tensor:
+        """Predict from a state, its network time (B,) and its prior; untimed, from `latents` alone."""
+        picture = condition.picture[:, None].expand(-1, latents.shape[1], -1, -1, -1)
+        x = torch.cat([latents, picture] if prior is None else [latents, prior, picture], 2)
+        p: int = self.config.patch
+        b, f, _, h, w = x.shape
+        x = F.pixel_unshuffle(x.flatten(0, 1), p).flatten(2).mT
+        passed = torch.linspace(0, 1, f, device=x.device) * 100
+        x = self.embed(x).unflatten(0, (b, f)) + self.place
+        x = x + self.moment(sinusoid(passed, 64, 200.0).to(x.dtype))[:, None]
+        clock = x.new_zeros(b) if time is None else time
+        tuning = self.tune(F.silu(self.clock(sinusoid(clock, 128, 1e4).to(x.dtype))))
+        seen = condition.text_mask[:, None, None]
+        for block in self.blocks:
+            x = block(x, tuning.unflatten(-1, (12, -1)), condition.text, seen)
+        out: Tensor = self.head(self.norm(x)).flatten(0, 1).mT.unflatten(2, (h // p, w // p))
+        return F.pixel_shuffle(out, p).unflatten(0, (b, f))

@@ -1,0 +1,139 @@
+"""Which pixels are the thing the words speak of, and what lies behind it: the layers of a picture."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+OBJECT_SLOTS = 2
+
+
+class Layers(NamedTuple):
+    """A picture taken apart.
+
+    Attributes:
+        logits: (B, 3, H, W) for the first object named, the second, and the background.
+        fill: (B, 3, H, W) colours in [0, 1] for what the objects hide.
+    """
+
+    logits: Tensor
+    fill: Tensor
+
+    @property
+    def masks(self) -> Tensor:
+        """(B, 2, H, W) soft masks of the objects; they and the background sum to one."""
+        return self.logits.softmax(1)[:, :OBJECT_SLOTS]
+
+
+class _Residual(nn.Module):
+    """Two convolutions, scaled and shifted by the words (FiLM)."""
+
+    def __init__(self, width_in: int, width: int, text_width: int) -> None:
+        super().__init__()
+        self.norm_in = nn.GroupNorm(8, width_in)
+        self.conv_in = nn.Conv2d(width_in, width, 3, padding=1)
+        self.norm_out = nn.GroupNorm(8, width)
+        self.conv_out = nn.Conv2d(width, width, 3, padding=1)
+        self.film = nn.Linear(text_width, 2 * width)
+        self.skip = nn.Conv2d(width_in, width, 1) if width_in != width else nn.Identity()
+        nn.init.zeros_(self.film.weight)
+        nn.init.zeros_(self.film.bias)
+
+    def forward(self, x: Tensor, text: Tensor) -> Tensor:
+        hidden = self.conv_in(F.silu(self.norm_in(x)))
+        scale, shift = self.film(text)[:, :, None, None].chunk(2, 1)
+        hidden = F.silu(self.norm_out(hidden) * (1 + scale) + shift)
+        skip: Tensor = self.skip(x)
+        return skip + self.conv_out(hidden)
+
+
+class _Attention(nn.Module):
+    """Places look at each other and at the words."""
+
+    def __init__(self, width: int, text_width: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.GroupNorm(8, width)
+        self.query = nn.Linear(width, width)
+        self.keys = nn.Linear(width, 2 * width)
+        self.words = nn.Linear(text_width, 2 * width)
+        self.out = nn.Linear(width, width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, x: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        b, c, h, w = x.shape
+        places = self.norm(x).flatten(2).mT
+        pairs = torch.cat([self.keys(places), self.words(text)], 1)
+        key, value = pairs.unflatten(-1, (2 * self.heads, -1)).transpose(1, 2).chunk(2, 1)
+        query = self.query(places).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        seen = torch.cat([text_mask.new_ones(b, h * w), text_mask], 1)[:, None, None]
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
+        return x + self.out(mixed.transpose(1, 2).flatten(2)).mT.reshape(b, c, h, w)
+
+
+class LayerNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """A small U-Net from picture and words to layers.
+
+    Pixels enter as 2 x 2 blocks, so the widest level works at half the picture's resolution.
+    Height and width must be multiples of 16.
+    """
+
+    @register_to_config
+    def __init__(
+        self, widths: tuple[int, ...] = (32, 64, 128, 192), text_width: int = 384, depth: int = 2
+    ) -> None:
+        super().__init__()
+        self.pooled_text = nn.Sequential(nn.Linear(text_width, text_width), nn.SiLU())
+        self.stem = nn.Conv2d(3 * 4, widths[0], 3, padding=1)
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        attends = [level >= len(widths) - 2 for level in range(len(widths))]
+        for level, width in enumerate(widths):
+            before = widths[max(level - 1, 0)]
+            blocks = [
+                _Residual(before if i == 0 else width, width, text_width) for i in range(depth)
+            ]
+            look = _Attention(width, text_width) if attends[level] else None
+            self.down.append(nn.ModuleList([*blocks, *([look] if look else [])]))
+        for level in range(len(widths) - 2, -1, -1):
+            width = widths[level]
+            first = _Residual(widths[level + 1] + width, width, text_width)
+            rest = [_Residual(width, width, text_width) for _ in range(depth - 1)]
+            look = _Attention(width, text_width) if attends[level] else None
+            self.up.append(nn.ModuleList([first, *rest, *([look] if look else [])]))
+        self.head = nn.Sequential(
+            nn.GroupNorm(8, widths[0]),
+            nn.SiLU(),
+            nn.Conv2d(widths[0], (OBJECT_SLOTS + 1 + 3) * 4, 3, padding=1),
+        )
+
+    def forward(self, picture: Tensor, text: Tensor, text_mask: Tensor) -> Layers:
+        """Take pictures (B, 3, H, W) in [0, 1] apart, led by token embeddings (B, L, D)."""
+        weight = text_mask[..., None].to(text.dtype)
+        pooled = self.pooled_text((text * weight).sum(1) / weight.sum(1).clamp_min(1))
+        x = self.stem(F.pixel_unshuffle(picture * 2 - 1, 2))
+        kept: list[Tensor] = []
+        for level, blocks in enumerate(self.down):
+            if level:
+                kept.append(x)
+                x = F.avg_pool2d(x, 2)
+            x = self._run(blocks, x, pooled, text, text_mask)
+        for blocks in self.up:
+            x = torch.cat([F.interpolate(x, scale_factor=2.0), kept.pop()], 1)
+            x = self._run(blocks, x, pooled, text, text_mask)
+        out = F.pixel_shuffle(self.head(x), 2).float()
+        logits, fill = out.split([OBJECT_SLOTS + 1, 3], 1)
+        return Layers(logits, fill.sigmoid())
+
+    @staticmethod
+    def _run(
+        blocks: nn.ModuleList, x: Tensor, pooled: Tensor, text: Tensor, text_mask: Tensor
+    ) -> Tensor:
+        for block in blocks:
+            x = block(x, text, text_mask) if isinstance(block, _Attention) else block(x, pooled)
+        return x

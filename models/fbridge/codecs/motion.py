@@ -1,0 +1,148 @@
+"""The embedded model's latent space: how each layer of the picture moves.
+
+A latent is (B, F, 26, 3, 1): the motion channels of `fbridge.codecs.render` for two objects and the
+camera, each divided by its usual size. Zero is the picture standing still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor
+
+from fbridge.codecs import View
+from fbridge.codecs.layers import OBJECT_SLOTS, LayerNet, Layers
+from fbridge.codecs.matting import refine_masks, resize
+from fbridge.codecs.render import CHANNELS, Stack, build_stack, half_size, render, shape_of
+from fbridge.errors import ConfigError
+from fbridge.types import Latents
+
+SLOTS = OBJECT_SLOTS + 1
+DESCRIPTION = 20
+MIN_SIDE, USUAL_SIDE, MAX_SIDE = 64, 512, 2048
+RENDER_PIXELS = 2**21
+"""Pixels rendered at a time: bounds the memory, not the result."""
+
+
+class MotionScene(NamedTuple):
+    """A picture and its layers at the network's resolution: (3, H, W), (2, h, w), (3, h, w)."""
+
+    picture: Tensor
+    masks: Tensor
+    fill: Tensor
+
+
+def working_size(height: int, width: int, side: int) -> tuple[int, int]:
+    """Height and width near the picture's aspect, area near side squared, multiples of 16."""
+    half_w, half_h = half_size(height, width)
+
+    def snap(length: float) -> int:
+        return min(max(16 * round(length / 16), side // 2), 2 * side)
+
+    return snap(side * half_h), snap(side * half_w)
+
+
+def describe(masks: Tensor, picture: Tensor) -> Tensor:
+    """(B, 20, 3, 1): place, size and colours of each slot, the camera's being what is left.
+
+    Deliberately coarse: numbers that mean the same for a drawing and a photograph. Channels: middle
+    and half sizes (4) in frame units, square root of the area (1), share of each picture edge that
+    the slot touches (4), the frame's half sizes (2), which slot it is (3), mean and spread of its
+    colours (6).
+
+    Args:
+        masks: (B, 2, H, W) of the objects.
+        picture: (B, 3, H, W) in [0, 1].
+    """
+    slots = torch.cat([masks, 1 - masks.sum(1, keepdim=True)], 1)
+    frame = slots.new_tensor(half_size(*masks.shape[-2:])).expand(len(slots), SLOTS, 2)
+    centre, extent = shape_of(slots)
+    edges = (slots[..., 0], slots[..., -1], slots[..., 0, :], slots[..., -1, :])
+    sides = torch.stack([edge.mean(2) for edge in edges], -1)
+    which = torch.eye(SLOTS, device=slots.device).expand(len(slots), SLOTS, SLOTS)
+    weight = slots / (slots.sum((2, 3), keepdim=True) + 1e-3)
+    mean = torch.einsum("bshw,bchw->bsc", weight, picture)
+    square = torch.einsum("bshw,bchw->bsc", weight, picture.square())
+    spread = (square - mean.square()).clamp_min(0).sqrt()
+    area = slots.mean((2, 3)).sqrt()[..., None]
+    return torch.cat([centre, extent, area, sides, frame, which, mean, spread], -1).mT[..., None]
+
+
+class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """Picture and words to layers; motions to frames; frames to motions."""
+
+    @register_to_config
+    def __init__(
+        self,
+        widths: tuple[int, ...] = (32, 64, 128, 192),
+        text_width: int = 384,
+        side: int = 128,
+        scale: tuple[tuple[float, ...], ...] = ((1.0,) * SLOTS,) * CHANNELS,
+    ) -> None:
+        super().__init__()
+        self.layers = LayerNet(widths, text_width)
+        self.register_buffer("unit", torch.tensor(scale)[..., None], persistent=False)
+
+    def output_size(
+        self, picture: tuple[int, int], requested: tuple[int, int] | None
+    ) -> tuple[int, int]:
+        """The picture's own size with even sides, its longer side at most 512; or as asked."""
+        if requested is not None:
+            if any(side % 2 or not MIN_SIDE <= side <= MAX_SIDE for side in requested):
+                raise ConfigError(
+                    f"size {requested[0]}x{requested[1]} is not possible; sides must be even and "
+                    f"from {MIN_SIDE} to {MAX_SIDE}"
+                )
+            return requested
+        shrink = min(1.0, USUAL_SIDE / max(picture))
+        grow = max(1.0, MIN_SIDE / (min(picture) * shrink))
+        width, height = (
+            min(max(2 * round(side * shrink * grow / 2), MIN_SIDE), MAX_SIDE) for side in picture
+        )
+        return width, height
+
+    @torch.no_grad()
+    def look(self, pictures: Sequence[Tensor], text: Tensor, text_mask: Tensor) -> View:
+        """Take each picture apart; pictures may be of different sizes."""
+        conditions, scenes = [], []
+        for row, picture in enumerate(pictures):
+            size = working_size(*picture.shape[1:], self.config.side)
+            length = int(text_mask[row].sum())
+            words = text[row : row + 1, :length], text_mask[row : row + 1, :length]
+            small = resize(picture[None], size)
+            layers: Layers = self.layers(small.to(self.dtype), *words)
+            conditions.append(describe(layers.masks, small))
+            scenes.append(MotionScene(picture, layers.masks[0], layers.fill[0]))
+        condition = torch.cat(conditions)
+        still = condition.new_zeros(len(scenes), CHANNELS, SLOTS, 1)
+        return View(condition, still, tuple(scenes))
+
+    @torch.no_grad()
+    def decode(self, latents: Latents, view: View) -> list[Tensor]:
+        """Move each picture's own pixels."""
+        videos = []
+        for row, scene in zip(self.motions(latents), view.scenes, strict=True):
+            stack = self.stack(scene)
+            step = max(1, RENDER_PIXELS // scene.picture[0].numel())
+            videos.append(torch.cat([render(stack, part) for part in row.split(step)]))
+        return videos
+
+    def stack(self, scene: MotionScene) -> Stack:
+        """The layers at the picture's own resolution."""
+        picture = scene.picture[None]
+        masks = refine_masks(picture, scene.masks[None])
+        fill = resize(scene.fill[None], picture.shape[2:])
+        return build_stack(picture[0], masks[0], fill[0])
+
+    def motions(self, latents: Latents) -> Tensor:
+        """Latents (B, F, 26, 3, 1) as the renderer's motions (B, F, 3, 26)."""
+        return (latents.float() * self.unit)[..., 0].mT
+
+    def latents(self, motions: Tensor) -> Latents:
+        """The renderer's motions (B, F, 3, 26) as latents (B, F, 26, 3, 1)."""
+        out: Tensor = motions.mT[..., None] / self.unit
+        return out

@@ -1,0 +1,55 @@
+"""The codec that changes nothing: latents are pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from diffusers import ConfigMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from torch import Tensor
+
+from fbridge.codecs import View
+from fbridge.errors import ConfigError, DataError
+from fbridge.types import Latents
+
+
+class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
+    """Pixels scaled to [-1, 1]; all pictures of a batch must be `height` x `width`."""
+
+    @register_to_config
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+
+    def look(self, pictures: Sequence[Tensor], text: Tensor, text_mask: Tensor) -> View:  # noqa: ARG002
+        """The pictures themselves are both condition and still latent."""
+        size = (self.config.height, self.config.width)
+        for picture in pictures:
+            if picture.shape[1:] != size:
+                raise DataError(
+                    f"picture is {picture.shape[2]}x{picture.shape[1]}, this model works at "
+                    f"{size[1]}x{size[0]}; pass --size {size[1]}x{size[0]}"
+                )
+        still = torch.stack(list(pictures)) * 2 - 1
+        return View(still, still, tuple(pictures))
+
+    def output_size(
+        self, picture: tuple[int, int], requested: tuple[int, int] | None  # noqa: ARG002
+    ) -> tuple[int, int]:
+        """The one size there is."""
+        size = (self.config.width, self.config.height)
+        if requested not in (None, size):
+            raise ConfigError(
+                f"size {requested[0]}x{requested[1]} is not possible; this model works at "
+                f"{size[0]}x{size[1]}"
+            )
+        return size
+
+    def encode(self, videos: Sequence[Tensor], view: View) -> Latents:  # noqa: ARG002
+        """[0, 1] to [-1, 1]."""
+        return torch.stack(list(videos)) * 2 - 1
+
+    def decode(self, latents: Latents, view: View) -> list[Tensor]:  # noqa: ARG002
+        """[-1, 1] to [0, 1], clipped."""
+        return list((latents / 2 + 0.5).clamp(0, 1))

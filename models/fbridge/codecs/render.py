@@ -1,0 +1,135 @@
+"""The renderer: a picture's layers moved by motions become frames.
+
+Coordinates are *frame units* (x right, y down, centre 0; half width times half height is 1). At zero
+motion the frame is the picture itself, to the bit: each layer's colour is defined as what it must
+add so that the stack at rest gives the picture back.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+TX, TY, LOG_SCALE, ANGLE, STRETCH, SHEAR, GAIN, FADE = range(8)
+BEND_X, BEND_Y = slice(8, 17), slice(17, 26)
+CHANNELS = 26
+"""Motion channels of a layer in a frame: similarity (4), stretch, shear, brightness (log), fade,
+and the displacements of 3 x 3 control points, x then y, row by row."""
+
+
+class Stack(NamedTuple):
+    """One picture ready to be moved.
+
+    Attributes:
+        layers: (2, 4, H, W) each object's premultiplied colour and alpha, nearest first.
+        background: (3, H, W) what lies behind them.
+        centre, extent: (2, 2) each object's middle and half sizes as (x, y) in frame units.
+    """
+
+    layers: Tensor
+    background: Tensor
+    centre: Tensor
+    extent: Tensor
+
+
+def half_size(height: int, width: int) -> tuple[float, float]:
+    """The frame's half width and half height in frame units."""
+    return (width / height) ** 0.5, (height / width) ** 0.5
+
+
+def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
+    """(H, W, 2) the pixels' centres (x, y) in frame units."""
+    half_w, half_h = half_size(height, width)
+    x = (torch.arange(width, device=like.device) + 0.5) / width * 2 - 1
+    y = (torch.arange(height, device=like.device) + 0.5) / height * 2 - 1
+    grid = torch.meshgrid(y * half_h, x * half_w, indexing="ij")
+    return torch.stack([grid[1], grid[0]], -1).to(like.dtype)
+
+
+def shape_of(masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Middle and half sizes (..., 2) of masks (..., H, W), weighted by the mask squared.
+
+    The half sizes are those of a box with the mask's spread; an empty mask has the frame's middle.
+    """
+    height, width = masks.shape[-2:]
+    grid = pixel_grid(height, width, masks)
+    weight = masks.square()
+    total = weight.sum((-2, -1))[..., None] + 1e-3
+    centre = (weight[..., None] * grid).sum((-3, -2)) / total
+    offset = grid - centre[..., None, None, :]
+    spread = (weight[..., None] * offset.square()).sum((-3, -2)) / total
+    return centre, (3 * spread).sqrt().clamp_min(0.05)
+
+
+def build_stack(picture: Tensor, masks: Tensor, fill: Tensor) -> Stack:
+    """Take a picture (3, H, W) apart with masks (2, H, W), which with the rest sum to one at most.
+
+    `fill` (3, H, W) is what the objects hide. Under soft edges the hidden colour takes over sooner
+    than the mask fades, so that no rim of the object stays behind when it leaves.
+    """
+    first, second = masks[:1], masks[1:]
+
+    def hidden(mask: Tensor) -> Tensor:
+        return (2.5 * mask).clamp(0, 1)
+
+    background = torch.lerp(picture, fill, hidden(first + second))
+    below = torch.lerp(picture, fill, hidden(first) * (1 - second))
+    layers = torch.stack(
+        [
+            torch.cat([picture - (1 - first) * below, first]),
+            torch.cat([below - (1 - second) * background, second]),
+        ]
+    )
+    centre, extent = shape_of(masks)
+    return Stack(layers, background, centre, extent)
+
+
+def render(stack: Stack, motion: Tensor) -> Tensor:
+    """Frames (F, 3, H, W) of motions (F, 3, 26): first object, second object, camera."""
+    height, width = stack.background.shape[-2:]
+    grid = pixel_grid(height, width, stack.background)
+    size = grid.new_tensor(half_size(height, width))
+    camera = motion[:, 2]
+    view = _bend(_unmove(grid, camera, torch.zeros_like(size)), camera, size)
+    frames = _sample(stack.background, view / size, "reflection")
+    for slot in (1, 0):
+        layer = motion[:, slot]
+        place = _unmove(view, layer, stack.centre[slot]) - stack.centre[slot]
+        place = _bend(place, layer, stack.extent[slot]) + stack.centre[slot]
+        colour, alpha = _sample(stack.layers[slot], place / size, "border").split([3, 1], 1)
+        left = (1 - layer[:, FADE].clamp(0, 1))[:, None, None, None]
+        gain = layer[:, GAIN].exp()[:, None, None, None]
+        frames = left * gain * colour + (1 - left * alpha) * frames
+    return (frames * camera[:, GAIN].exp()[:, None, None, None]).clamp(0, 1)
+
+
+def _unmove(grid: Tensor, motion: Tensor, centre: Tensor) -> Tensor:
+    """Where in the layer at rest the places `grid` (..., H, W, 2) show under motions (F, 26)."""
+    m = motion[:, :, None, None].unbind(1)
+    x, y = (grid - centre).unbind(-1)
+    x, y = x - m[TX], y - m[TY]
+    cos, sin = m[ANGLE].cos(), m[ANGLE].sin()
+    x, y = cos * x + sin * y, cos * y - sin * x
+    x = x - m[SHEAR] * y
+    x = x * (m[STRETCH] / 2 - m[LOG_SCALE]).exp()
+    y = y * (-m[STRETCH] / 2 - m[LOG_SCALE]).exp()
+    return torch.stack([x, y], -1) + centre
+
+
+def _bend(place: Tensor, motion: Tensor, extent: Tensor) -> Tensor:
+    """Shift places (F, H, W, 2), relative to the layer's middle, by its 3 x 3 control points."""
+    x, y = (place / extent).clamp(-1.3, 1.3).unbind(-1)
+
+    def basis(v: Tensor) -> Tensor:
+        return torch.stack([v * (v - 1) / 2, 1 - v * v, v * (v + 1) / 2], -1)
+
+    points = torch.stack([motion[:, BEND_X], motion[:, BEND_Y]], -1).unflatten(1, (3, 3))
+    return place - torch.einsum("fhwi,fhwj,fijc->fhwc", basis(y), basis(x), points)
+
+
+def _sample(layer: Tensor, where: Tensor, padding: str) -> Tensor:
+    frames = layer[None].expand(len(where), -1, -1, -1)
+    return F.grid_sample(frames, where, padding_mode=padding, align_corners=False)

@@ -1,0 +1,312 @@
+"""One composed picture with everything that is true of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from fbridge.data.synthetic.verbs import (
+    CAMERA_VERBS,
+    CHANNELS,
+    OBJECT_VERBS,
+    SPEEDS,
+    Body,
+    Verb,
+)
+from fbridge.errors import DataError
+
+Rng = np.random.Generator
+OBJECT_SLOTS = 2
+SLOTS = OBJECT_SLOTS + 1
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """An object with alpha (RGBA) and what it is called."""
+
+    picture: Image.Image
+    noun: str
+
+
+@dataclass(frozen=True)
+class Library:
+    """Cut-outs and photographs; `held_out` holds the tenth that training never sees."""
+
+    cutouts: list[Cutout]
+    photos: list[Image.Image]
+
+    @classmethod
+    def load(cls, folder: Path, *, held_out: bool = False) -> Library:
+        """Read `cutouts/*.png` (noun in `*.txt`) and `photos/*.jpg`; split by the name's hash."""
+
+        def chosen(path: Path) -> bool:
+            tenth = int(hashlib.sha256(path.stem.encode()).hexdigest(), 16) % 10 == 0
+            return tenth == held_out
+
+        def read(path: Path, mode: str) -> Image.Image:
+            with Image.open(path) as picture:
+                return picture.convert(mode)
+
+        cutouts = [
+            Cutout(read(p, "RGBA"), p.with_suffix(".txt").read_text(encoding="utf-8").strip())
+            for p in sorted((folder / "cutouts").glob("*.png"))
+            if chosen(p)
+        ]
+        photos = [read(p, "RGB") for p in sorted((folder / "photos").glob("*.jpg")) if chosen(p)]
+        if not cutouts or not photos:
+            raise DataError(f"{folder}: no cutouts/*.png and photos/*.jpg; see examples/embedded")
+        return cls(cutouts, photos)
+
+
+@dataclass(frozen=True)
+class Mover:
+    """One object of the scene as placed: its layer, box, and what it will do."""
+
+    cutout: Cutout
+    layer: NDArray[np.float32]
+    body: Body
+    verb: Verb
+    speed: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A composed picture and its truth.
+
+    Attributes:
+        picture: (h, w, 3) float32 in [0, 1].
+        masks: (2, h, w) float32, the visible part of the first and second object named.
+        background: (h, w, 3) what lies behind them.
+        supervise: False where the caption names no object, so that no mask is right or wrong.
+        caption: the words.
+        movers, camera: what moves and how, for `draw_motion`.
+    """
+
+    picture: NDArray[np.float32]
+    masks: NDArray[np.float32]
+    background: NDArray[np.float32]
+    supervise: bool
+    caption: str
+    movers: tuple[Mover, ...]
+    camera: tuple[Verb, float]
+
+
+_VERBS = {verb.name: verb for verb in (*OBJECT_VERBS, *CAMERA_VERBS)}
+_FRAME = Body(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+
+
+def draw_motion(
+    movers: Sequence[tuple[str, float, Body]],
+    camera: tuple[str, float],
+    num_frames: int,
+    rng: Rng,
+) -> NDArray[np.float64]:
+    """(F, 3, 26): one of the motions that (verb, speed, body) allow; objects first, then camera."""
+    u = np.linspace(0.0, 1.0, num_frames)
+    whole = np.zeros((num_frames, SLOTS, CHANNELS))
+    for slot, (name, speed, body) in enumerate([*movers, (*camera, _FRAME)]):
+        place = SLOTS - 1 if slot == len(movers) else slot
+        whole[:, place] = _VERBS[name].program(np.minimum(u * speed, 1), body, rng)
+    return whole
+
+
+def compose(library: Library, rng: Rng, *, size: tuple[int, int]) -> Scene:
+    """Draw a scene of `size` (height, width): background, zero to two movers, bystanders, words."""
+    background = _background(library, rng, size)
+    number = int(rng.choice([0, 1, 2], p=[0.06, 0.69, 0.25]))
+    crowd = int(rng.choice([0, 1, 2], p=[0.7, 0.2, 0.1]))
+    for _ in range(crowd if number else 0):
+        layer = _place(_tinted(library, rng), rng, size, high=0.45)[0]
+        background = _over(layer, background)
+    movers = tuple(_mover(library, rng, size, alone=number == 1) for _ in range(number))
+    caption, camera, supervise = _caption(movers, rng, crowded=bool(crowd))
+    layers = np.zeros((OBJECT_SLOTS, *size, 4), np.float32)
+    for slot, mover in enumerate(movers):
+        layers[slot] = mover.layer
+    if number and rng.random() < 0.35:
+        background = _shadow(background, movers, rng)
+    picture, masks = flatten(background, layers)
+    finish = _finish(rng)
+    return Scene(finish(picture), masks, finish(background), supervise, caption, movers, camera)
+
+
+def flatten(
+    background: NDArray[np.float32], layers: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Lay the second object, then the first, over the background; also the visible masks."""
+    picture = background
+    for layer in layers[::-1]:
+        picture = _over(layer, picture)
+    first, second = layers[0, ..., 3], layers[1, ..., 3]
+    return picture, np.stack([first, second * (1 - first)])
+
+
+def _over(layer: NDArray[np.float32], below: NDArray[np.float32]) -> NDArray[np.float32]:
+    alpha = layer[..., 3:]
+    return layer[..., :3] * alpha + below * (1 - alpha)
+
+
+def _background(library: Library, rng: Rng, size: tuple[int, int]) -> NDArray[np.float32]:
+    height, width = size
+    if rng.random() < 0.1:
+        ends = rng.uniform(0, 1, (2, 3)) if rng.random() < 0.6 else np.ones((2, 3))
+        ramp = np.linspace(0, 1, height)[:, None, None]
+        flat = ends[0] * (1 - ramp) + ends[1] * ramp
+        return np.broadcast_to(flat, (height, width, 3)).astype(np.float32)
+    photo = library.photos[rng.integers(len(library.photos))]
+    most = min(photo.width / width, photo.height / height)
+    scale = most * rng.uniform(0.3, 1.0)
+    w, h = width * scale, height * scale
+    left, top = rng.uniform(0, photo.width - w), rng.uniform(0, photo.height - h)
+    crop = photo.resize((width, height), Image.Resampling.BICUBIC, (left, top, left + w, top + h))
+    if rng.random() < 0.5:
+        crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if rng.random() < 0.3:
+        crop = crop.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 3.0)))
+    return _tone(np.asarray(crop, np.float32) / 255, rng, 0.25)
+
+
+def _tone(pixels: NDArray[np.float32], rng: Rng, size: float) -> NDArray[np.float32]:
+    gain = 1 + rng.normal(0, size / 2) + rng.normal(0, size / 4, 3)
+    toned = np.clip(pixels * np.clip(gain, 0.4, 1.7), 0, 1) ** np.exp(rng.normal(0, size / 2))
+    return toned.astype(np.float32)
+
+
+def _tinted(library: Library, rng: Rng) -> Cutout:
+    cutout = library.cutouts[rng.integers(len(library.cutouts))]
+    pixels = np.asarray(cutout.picture, np.float32) / 255
+    pixels = np.concatenate([_tone(pixels[..., :3], rng, 0.2), pixels[..., 3:]], -1)
+    picture = Image.fromarray((pixels * 255).astype(np.uint8))
+    if rng.random() < 0.5:
+        picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if rng.random() < 0.4:
+        picture = picture.rotate(rng.normal(0, 12), Image.Resampling.BICUBIC, expand=True)
+    return Cutout(picture, cutout.noun)
+
+
+def _place(
+    cutout: Cutout, rng: Rng, size: tuple[int, int], *, low: float = 0.18, high: float = 0.85
+) -> tuple[NDArray[np.float32], Body]:
+    """The object somewhere in a canvas of `size`, its longer side `low`..`high` of the frame."""
+    height, width = size
+    unit = np.sqrt(height * width)
+    scale = np.exp(rng.uniform(np.log(low), np.log(high))) * unit / max(cutout.picture.size)
+    w = max(4, round(cutout.picture.width * scale))
+    h = max(4, round(cutout.picture.height * scale))
+    overhang = 0.25 if max(w / width, h / height) > 0.7 else 0.05
+    cx = rng.uniform(w / 2 - overhang * w, width - w / 2 + overhang * w)
+    cy = rng.uniform(h / 2 - overhang * h, height - h / 2 + overhang * h)
+    if w > width:
+        cx = width * rng.uniform(0.35, 0.65)
+    if h > height:
+        cy = height * rng.uniform(0.35, 0.65)
+    canvas = Image.new("RGBA", (width, height))
+    canvas.paste(
+        cutout.picture.resize((w, h), Image.Resampling.LANCZOS),
+        (round(cx - w / 2), round(cy - h / 2)),
+    )
+    if rng.random() < 0.5:
+        pixels = np.asarray(canvas, np.float32) / 255
+        soft = canvas.getchannel("A").filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9)))
+        pixels = np.concatenate([pixels[..., :3], np.asarray(soft, np.float32)[..., None] / 255], -1)
+    else:
+        pixels = np.asarray(canvas, np.float32) / 255
+    body = Body(
+        w / unit,
+        h / unit,
+        2 * max(cx - w / 2, 0) / unit,
+        2 * max(width - cx - w / 2, 0) / unit,
+        2 * max(cy - h / 2, 0) / unit,
+        2 * max(height - cy - h / 2, 0) / unit,
+    )
+    return pixels, body
+
+
+def _mover(library: Library, rng: Rng, size: tuple[int, int], *, alone: bool) -> Mover:
+    cutout = _tinted(library, rng)
+    high = 1.5 if alone and rng.random() < 0.3 else 0.8 if alone else 0.55
+    layer, body = _place(cutout, rng, size, low=0.55 if high > 1 else 0.18, high=high)
+    verb = OBJECT_VERBS[rng.integers(len(OBJECT_VERBS))]
+    return Mover(cutout, layer, body, verb, 1.0)
+
+
+def _shadow(
+    background: NDArray[np.float32], movers: tuple[Mover, ...], rng: Rng
+) -> NDArray[np.float32]:
+    """Darken the ground under each object: a blurred, shifted copy of its alpha."""
+    dark = np.ones(background.shape[:2], np.float32)
+    for mover in movers:
+        alpha = Image.fromarray((mover.layer[..., 3] * 255).astype(np.uint8))
+        soft = alpha.filter(ImageFilter.GaussianBlur(rng.uniform(2, 6)))
+        shift = (int(rng.integers(-4, 5)), int(rng.integers(1, 7)))
+        moved = np.roll(np.asarray(soft, np.float32) / 255, shift, (1, 0))
+        dark *= 1 - rng.uniform(0.15, 0.5) * moved
+    return background * dark[..., None]
+
+
+def _finish(rng: Rng):  # type: ignore[no-untyped-def]
+    """What a camera does to the whole picture: the same tone, blur and grain for all its parts."""
+    gain, gamma = 1 + rng.normal(0, 0.08, 3), np.exp(rng.normal(0, 0.12))
+    blur = rng.uniform(0.3, 1.1) if rng.random() < 0.35 else 0.0
+    grain, seed = (rng.uniform(0, 0.04) if rng.random() < 0.4 else 0.0), int(rng.integers(2**31))
+
+    def finish(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        toned = np.clip(pixels * gain, 0, 1) ** gamma
+        if blur:
+            soft = Image.fromarray((toned * 255).astype(np.uint8)).filter(
+                ImageFilter.GaussianBlur(blur)
+            )
+            toned = np.asarray(soft, np.float32) / 255
+        if grain:
+            toned = toned + np.random.default_rng(seed).normal(0, grain, toned.shape)
+        return np.clip(toned, 0, 1).astype(np.float32)
+
+    return finish
+
+
+def _caption(
+    movers: tuple[Mover, ...], rng: Rng, *, crowded: bool
+) -> tuple[str, tuple[Verb, float], bool]:
+    """The words, the camera's verb, and whether the words tell which object is meant."""
+    static = CAMERA_VERBS[-1]
+    camera, camera_words = static, ""
+    if not movers or rng.random() < 0.3:
+        camera = CAMERA_VERBS[rng.integers(len(CAMERA_VERBS))]
+        camera_words = camera.wordings[rng.integers(len(camera.wordings))]
+    camera_speed, clauses = 1.0, []
+    only_camera = not movers or (camera is not static and rng.random() < 0.4)
+    for mover in movers:
+        if only_camera:
+            object.__setattr__(mover, "verb", OBJECT_VERBS[-1])
+            continue
+        words, speed = _clause(mover, rng, bare=len(movers) == 1 and not crowded)
+        object.__setattr__(mover, "speed", speed)
+        clauses.append(words)
+    text = str(rng.choice([" and ", ", ", " while "])).join(clauses)
+    if camera_words:
+        if rng.random() < 0.2:
+            name, camera_speed = SPEEDS[rng.integers(len(SPEEDS))]
+            camera_words += f" {name}"
+        text = f"{text}, {camera_words}" if text else camera_words
+    if rng.random() < 0.3:
+        text = text[:1].upper() + text[1:] + "."
+    return text, (camera, camera_speed), not only_camera
+
+
+def _clause(mover: Mover, rng: Rng, *, bare: bool) -> tuple[str, float]:
+    verb, noun = mover.verb, mover.cutout.noun
+    if bare and rng.random() < 0.3:
+        words = verb.bare[rng.integers(len(verb.bare))]
+    else:
+        article = str(rng.choice(["a ", "the ", ""], p=[0.35, 0.45, 0.2]))
+        words = verb.wordings[rng.integers(len(verb.wordings))].format(article + noun)
+    if rng.random() < 0.15:
+        name, speed = SPEEDS[rng.integers(len(SPEEDS))]
+        return f"{words} {name}", speed
+    return words, 1.0

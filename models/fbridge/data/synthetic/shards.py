@@ -1,0 +1,105 @@
+"""Composed scenes on disk: shards of one size each, with their captions' embeddings.
+
+A shard is a safetensors file: `picture`, `background` (N, 3, H, W) and `masks` (N, 2, H, W) as
+uint8, `text` (N, L, D) float16 with `text_mask`, `supervise` (N,); its header holds, as JSON, each
+scene's caption and the programs that its motions are drawn from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fbridge.data.synthetic.compose import Library, Scene, compose, draw_motion
+from fbridge.data.synthetic.verbs import Body
+from fbridge.text import TextEncoder
+
+SIZES = ((128, 128), (112, 144), (144, 112), (96, 160), (160, 96))
+FORMAT = 1
+
+
+def write_shard(
+    library: Library, encode: TextEncoder, path: Path, *, seed: int, scenes: int = 256
+) -> None:
+    """Compose a shard; its content depends on `seed` alone. Written whole or not at all."""
+    rng = np.random.default_rng(seed)
+    size = SIZES[seed % len(SIZES)] if seed % 2 else SIZES[0]
+    drawn = [compose(library, rng, size=size) for _ in range(scenes)]
+    text, text_mask = encode([scene.caption for scene in drawn])
+    tensors = {
+        "picture": _bytes([scene.picture.transpose(2, 0, 1) for scene in drawn]),
+        "background": _bytes([scene.background.transpose(2, 0, 1) for scene in drawn]),
+        "masks": _bytes([scene.masks for scene in drawn]),
+        "text": text.half(),
+        "text_mask": text_mask,
+        "supervise": torch.tensor([scene.supervise for scene in drawn]),
+    }
+    partial = path.with_suffix(".partial")
+    meta = {"format": str(FORMAT), "scenes": json.dumps([_facts(scene) for scene in drawn])}
+    save_file(tensors, partial, metadata=meta)
+    os.replace(partial, path)
+
+
+def _bytes(arrays: Sequence[Any]) -> Tensor:
+    whole = (np.stack(arrays) * 255 + 0.5).astype(np.uint8)
+    return torch.from_numpy(np.ascontiguousarray(whole))
+
+
+def _facts(scene: Scene) -> dict[str, Any]:
+    return {
+        "caption": scene.caption,
+        "movers": [[m.verb.name, m.speed, asdict(m.body)] for m in scene.movers],
+        "camera": [scene.camera[0].name, scene.camera[1]],
+    }
+
+
+class Shard:
+    """A shard read back; `motions` draws anew each time it is asked."""
+
+    def __init__(self, path: Path) -> None:
+        with safe_open(path, "pt") as file:
+            self._tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            self.facts: list[dict[str, Any]] = json.loads(file.metadata()["scenes"])
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    @property
+    def captions(self) -> list[str]:
+        """The words of each scene."""
+        return [fact["caption"] for fact in self.facts]
+
+    def pixels(self, name: str, rows: Tensor) -> Tensor:
+        """`picture`, `background` or `masks` of some rows as float32 in [0, 1]."""
+        return self._tensors[name][rows].float() / 255
+
+    def text(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Token embeddings (N, L, D) float32 and their mask."""
+        return self._tensors["text"][rows].float(), self._tensors["text_mask"][rows]
+
+    def supervise(self, rows: Tensor) -> Tensor:
+        """(N,) bool: whether the words tell which objects the masks are."""
+        return self._tensors["supervise"][rows]
+
+    def motions(self, rows: Tensor, num_frames: int, rng: np.random.Generator) -> Tensor:
+        """(N, F, 3, 26) float32: for each scene one of the motions that its words allow."""
+        drawn = [
+            draw_motion(
+                [(name, speed, Body(**body)) for name, speed, body in self.facts[row]["movers"]],
+                tuple(self.facts[row]["camera"]),
+                num_frames,
+                rng,
+            )
+            for row in rows.tolist()
+        ]
+        return torch.from_numpy(np.stack(drawn)).float()

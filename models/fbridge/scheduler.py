@@ -1,0 +1,106 @@
+"""A bridge's numbers as a component of a diffusers folder: `scheduler/scheduler_config.json`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import ConfigMixin, SchedulerMixin
+from diffusers.configuration_utils import register_to_config
+
+from fbridge.alignment import (
+    Base,
+    DDPMBase,
+    FlowBase,
+    SNRAlignment,
+    cogvideox_alphas_cumprod,
+    linear_alphas_cumprod,
+    scaled_linear_alphas_cumprod,
+)
+from fbridge.errors import ConfigError
+from fbridge.parameterization import (
+    AlignedFlowPrediction,
+    AlignedVPrediction,
+    CleanPrediction,
+    Parameterization,
+    PreconditionedPrediction,
+    PsiNoisePrediction,
+)
+from fbridge.process import BridgeProcess
+from fbridge.schedule import schedule_from_config
+
+
+class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
+    """Which bridge a network was trained on, what it predicts, and how to sample from it.
+
+    It holds numbers only: the mathematics is in `fbridge.process`, `fbridge.parameterization` and
+    `fbridge.sampling`, and no state is kept between steps.
+
+    Args:
+        schedule: `{"kind": "gmax" | "vp" | "brownian", ...its numbers}`.
+        prediction: "clean", "psi-noise", "preconditioned", or over a pretrained base "aligned-v",
+            "aligned-flow", "aligned-psi-noise".
+        numbers: of the preconditioned parameterization.
+        base: of an aligned one: `{"kind": "flow"}`, `{"kind": "cogvideox", "snr_shift": 3.0}`, or
+            `{"kind": "linear" | "scaled-linear", "beta_start": ..., "beta_end": ...}`.
+        sampler, grid, start, steps, guidance_scale: defaults of sampling.
+    """
+
+    order = 1
+
+    @register_to_config
+    def __init__(
+        self,
+        schedule: dict[str, Any] | None = None,
+        prediction: str = "clean",
+        numbers: dict[str, float] | None = None,
+        base: dict[str, Any] | None = None,
+        sampler: str = "sde",
+        grid: str = "trailing",
+        start: str = "noised",
+        steps: int = 50,
+        guidance_scale: float = 1.0,
+    ) -> None:
+        self.process = BridgeProcess(schedule_from_config(**(schedule or {"kind": "gmax"})))
+        self.parameterization = self._parameterization(prediction, numbers or {}, base)
+
+    def _parameterization(
+        self, prediction: str, numbers: dict[str, float], base: dict[str, Any] | None
+    ) -> Parameterization:
+        match prediction:
+            case "clean":
+                return CleanPrediction()
+            case "psi-noise":
+                return PsiNoisePrediction(self.process)
+            case "preconditioned":
+                return PreconditionedPrediction(self.process, **numbers)
+        alignment = SNRAlignment(self.process, build_base(base))
+        match prediction:
+            case "aligned-v":
+                return AlignedVPrediction(alignment)
+            case "aligned-flow":
+                return AlignedFlowPrediction(alignment)
+            case "aligned-psi-noise":
+                return PsiNoisePrediction(self.process, alignment)
+        raise ConfigError(
+            f"scheduler: prediction {prediction!r} is unknown; known: clean, psi-noise, "
+            "preconditioned, aligned-v, aligned-flow, aligned-psi-noise"
+        )
+
+
+def build_base(base: dict[str, Any] | None) -> Base:
+    """A pretrained model's noise levels from their description."""
+    given = dict(base or {})
+    match given.pop("kind", None):
+        case "flow":
+            return FlowBase(**given)
+        case "cogvideox":
+            return DDPMBase(cogvideox_alphas_cumprod(**given))
+        case "linear":
+            return DDPMBase(linear_alphas_cumprod(**given))
+        case "scaled-linear":
+            return DDPMBase(scaled_linear_alphas_cumprod(**given))
+        case kind:
+            raise ConfigError(
+                f"scheduler: base kind {kind!r} is unknown; known: flow, cogvideox, linear, "
+                "scaled-linear"
+            )
