@@ -1,0 +1,1 @@
+"""Measures of generated video: features of a fixed network, and distances between their sets."""

@@ -1,0 +1,238 @@
+"""The network behind the Fréchet Video Distance: Inflated Inception-v1 with 400 Kinetics logits.
+
+Carreira & Zisserman 2017 (arXiv 1705.07750), in the form the original FVD uses: the RGB stream
+trained from scratch, logits averaged over time *before* the softmax, batch normalisation without
+scale and with eps 1e-3 (folded into the convolutions here), padding "SAME" by the size at hand.
+Clips of different length give different distances, so the length belongs to the metric's name.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from functools import reduce
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fbridge.errors import CheckpointError
+from fbridge.weights import I3D_KINETICS, load_weights
+
+SIDE = 224
+"""Height and width, in pixels, of the frames the network sees."""
+
+CLASSES = 400
+"""Length of a feature vector: one logit per action of Kinetics-400."""
+
+SHORTEST_CLIP = 9
+"""Fewest frames of a clip: the last pooling needs two time steps after three halvings."""
+
+_BATCH_NORM_EPS = 1e-3
+_UNITS = {  # units of a Mixed block and their paths in the state
+    "b0": "Branch_0/Conv3d_0a_1x1",
+    "b1a": "Branch_1/Conv3d_0a_1x1",
+    "b1b": "Branch_1/Conv3d_0b_3x3",
+    "b2a": "Branch_2/Conv3d_0a_1x1",
+    "b2b": "Branch_2/Conv3d_0b_3x3",
+    "b3": "Branch_3/Conv3d_0b_1x1",
+}
+
+
+class I3D(nn.Module):
+    """Clips (B, 3, T, 224, 224) in [-1, 1] to logits (B, 400), averaged over time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        layers["Conv3d_1a_7x7"] = _Unit(3, 64, kernel=7, stride=2)
+        layers["pool_2"] = _MaxPool((1, 3, 3), (1, 2, 2))
+        layers["Conv3d_2b_1x1"] = _Unit(64, 64, kernel=1)
+        layers["Conv3d_2c_3x3"] = _Unit(64, 192, kernel=3)
+        layers["pool_3"] = _MaxPool((1, 3, 3), (1, 2, 2))
+        layers["Mixed_3b"] = _Mixed(192, 64, (96, 128), (16, 32), 32)
+        layers["Mixed_3c"] = _Mixed(256, 128, (128, 192), (32, 96), 64)
+        layers["pool_4"] = _MaxPool((3, 3, 3), (2, 2, 2))
+        layers["Mixed_4b"] = _Mixed(480, 192, (96, 208), (16, 48), 64)
+        layers["Mixed_4c"] = _Mixed(512, 160, (112, 224), (24, 64), 64)
+        layers["Mixed_4d"] = _Mixed(512, 128, (128, 256), (24, 64), 64)
+        layers["Mixed_4e"] = _Mixed(512, 112, (144, 288), (32, 64), 64)
+        layers["Mixed_4f"] = _Mixed(528, 256, (160, 320), (32, 128), 128)
+        layers["pool_5"] = _MaxPool((2, 2, 2), (2, 2, 2))
+        layers["Mixed_5b"] = _Mixed(832, 256, (160, 320), (32, 128), 128)
+        layers["Mixed_5c"] = _Mixed(832, 384, (192, 384), (48, 128), 128)
+        self.body = nn.Sequential(layers)
+        self.head = nn.Conv3d(1024, CLASSES, 1)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> I3D:
+        """The network with the weights of a canonical state, ready to measure.
+
+        Args:
+            state: as `fbridge.weights.load_weights(I3D_KINETICS)` gives it: "params/..." kernels
+                (kt, kh, kw, in, out) and biases, "batch_stats/..." means and variances.
+        """
+        network = cls()
+        folded: dict[str, Tensor] = {}
+        try:
+            for name, module in network.body.named_modules():
+                if isinstance(module, _Unit):
+                    block, _, unit = name.partition(".")
+                    kernel, bias = _fold(state, f"{block}/{_UNITS[unit]}" if unit else block)
+                    folded[f"body.{name}.conv.weight"] = kernel
+                    folded[f"body.{name}.conv.bias"] = bias
+            head = "params/Logits/Conv3d_0c_1x1/Conv_0"
+            folded["head.weight"] = _torch_kernel(state[f"{head}/kernel"])
+            folded["head.bias"] = state[f"{head}/bias"]
+        except KeyError as error:
+            raise CheckpointError(f"I3D state lacks {error}; is it another network?") from error
+        network.load_state_dict(folded)
+        return network.eval().requires_grad_(requires_grad=False)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Logits (B, 400) of clips (B, 3, T, 224, 224) in [-1, 1] with T >= 9."""
+        if clips.ndim != 5 or clips.shape[1] != 3 or clips.shape[3:] != (SIDE, SIDE):
+            raise ValueError(f"I3D needs (B, 3, T, {SIDE}, {SIDE}), not {tuple(clips.shape)}")
+        _check_length(clips.shape[2])
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # ten bits are too few
+            hidden = self.body(clips)
+            pooled = F.avg_pool3d(hidden, (2, SIDE // 32, SIDE // 32), stride=1)
+            logits: Tensor = self.head(pooled)
+        return logits.mean(dim=(2, 3, 4))
+
+    @torch.inference_mode()
+    def features(self, frames: Tensor) -> Tensor:
+        """Logits (B, 400) of raw frames (B, T, H, W, 3) uint8, prepared as the original FVD does.
+
+        Clips go through one at a time: a larger batch is no faster on a processor, and a row does
+        not depend on its neighbours.
+        """
+        if frames.dtype != torch.uint8 or frames.ndim != 5 or frames.shape[-1] != 3:
+            found = f"{tuple(frames.shape)} {frames.dtype}"
+            raise ValueError(f"frames must be (B, T, H, W, 3) uint8, not {found}")
+        _check_length(frames.shape[1])
+        device = self.head.weight.device
+        rows = [self(prepare(clip.to(device)[None])) for clip in frames]
+        return torch.cat(rows) if rows else torch.empty(0, CLASSES, device=device)
+
+
+def load_i3d(path: Path | None = None) -> I3D:
+    """The genuine FVD network; `path` names the weights file where the usual places are not meant.
+
+    Raises:
+        CheckpointError: The weights are missing or not the genuine ones.
+    """
+    return I3D.from_state(load_weights(I3D_KINETICS, path))
+
+
+def prepare(frames: Tensor) -> Tensor:
+    """Frames (B, T, H, W, 3) uint8 to network input (B, 3, T, 224, 224) in [-1, 1].
+
+    Straight to 224 x 224 (the aspect ratio is not kept), with the sampling of TensorFlow 1: pixel
+    i reads at i * H / 224, no half-pixel centres, no antialiasing.
+    """
+    clips = frames.movedim(-1, 1).float()
+    clips = _resize(_resize(clips, axis=4), axis=3)
+    return clips * (2 / 255) - 1
+
+
+class _Unit(nn.Module):
+    """Convolution with batch normalisation folded in, then ReLU; output ceil(size / stride)."""
+
+    def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(inputs, outputs, kernel, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        padded = _pad_same(x, self.conv.kernel_size, self.conv.stride)
+        return F.relu_(self.conv(padded))
+
+
+class _Mixed(nn.Module):
+    """Inception block: four branches side by side, joined along the channels."""
+
+    def __init__(
+        self, inputs: int, one: int, two: tuple[int, int], three: tuple[int, int], four: int
+    ) -> None:
+        super().__init__()
+        self.b0 = _Unit(inputs, one, kernel=1)
+        self.b1a = _Unit(inputs, two[0], kernel=1)
+        self.b1b = _Unit(two[0], two[1], kernel=3)
+        self.b2a = _Unit(inputs, three[0], kernel=1)
+        self.b2b = _Unit(three[0], three[1], kernel=3)
+        self.b3pool = _MaxPool((3, 3, 3), (1, 1, 1))
+        self.b3 = _Unit(inputs, four, kernel=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat(
+            [self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3(self.b3pool(x))],
+            dim=1,
+        )
+
+
+class _MaxPool(nn.Module):
+    """Maximum over a window, one axis after the other (much faster than max_pool3d on CPU).
+
+    Padding with zeros equals padding with -inf here: all inputs come out of a ReLU.
+    """
+
+    def __init__(self, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = _pad_same(x, self.kernel, self.stride)
+        for axis, (kernel, stride) in enumerate(zip(self.kernel, self.stride, strict=True), 2):
+            steps = (x.shape[axis] - kernel) // stride + 1
+            reach = (steps - 1) * stride + 1
+            windows = [x.narrow(axis, i, reach) for i in range(kernel)]
+            if stride > 1:
+                strided = (slice(None),) * axis + (slice(None, None, stride),)
+                windows = [window[strided] for window in windows]
+            x = reduce(torch.maximum, windows)
+        return x
+
+
+def _pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
+    """Zeros around (B, C, T, H, W) so that ceil(size / stride) windows fit; the odd one goes last.
+
+    Spelt out because at stride 2 the padding depends on the size and may be lopsided.
+    """
+    pads: list[int] = []
+    for size, k, s in zip(x.shape[:1:-1], reversed(kernel), reversed(stride), strict=True):
+        total = max((-(-size // s) - 1) * s + k - size, 0)
+        pads += [total // 2, total - total // 2]
+    return F.pad(x, pads) if any(pads) else x
+
+
+def _resize(x: Tensor, axis: int) -> Tensor:
+    """Linear interpolation of one axis to SIDE, sampled at i * size / SIDE."""
+    size = x.shape[axis]
+    position = torch.arange(SIDE, dtype=torch.float32, device=x.device) * (size / SIDE)
+    low = position.long()
+    high = (low + 1).clamp(max=size - 1)
+    weight = (position - low).reshape([-1] + [1] * (x.ndim - 1 - axis))
+    return torch.lerp(x.index_select(axis, low), x.index_select(axis, high), weight)
+
+
+def _fold(state: Mapping[str, Tensor], path: str) -> tuple[Tensor, Tensor]:
+    """Kernel and bias of a convolution that has its batch normalisation inside, in float64."""
+    norm = "BatchNorm_0"
+    variance = state[f"batch_stats/{path}/{norm}/var"].double().flatten()
+    mean = state[f"batch_stats/{path}/{norm}/mean"].double().flatten()
+    beta = state[f"params/{path}/{norm}/bias"].double().flatten()
+    scale = (variance + _BATCH_NORM_EPS).rsqrt()
+    kernel = _torch_kernel(state[f"params/{path}/Conv_0/kernel"]).double()
+    return kernel * scale.reshape(-1, 1, 1, 1, 1), beta - mean * scale
+
+
+def _torch_kernel(kernel: Tensor) -> Tensor:
+    """(kt, kh, kw, in, out) to (out, in, kt, kh, kw)."""
+    return kernel.permute(4, 3, 0, 1, 2)
+
+
+def _check_length(frames: int) -> None:
+    if frames < SHORTEST_CLIP:
+        raise ValueError(f"I3D needs clips of at least {SHORTEST_CLIP} frames, not {frames}")
