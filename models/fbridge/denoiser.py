@@ -1,0 +1,147 @@
+"""The waist of the hourglass: an estimate of the clean video from a bridge state.
+
+Samplers, guidance and tests speak only `Denoiser`; networks stand behind `Backbone`. Between the
+two stands a parameterization.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fbridge.parameterization import Parameterization
+from fbridge.types import Condition
+
+
+class Denoiser(Protocol):
+    """Estimate of E[x_0 | x_t, prior, condition]."""
+
+    def __call__(self, x: Tensor, t: Tensor, prior: Tensor, condition: Condition, /) -> Tensor:
+        """Clean video for the state x at times t (B,) of a bridge from prior.
+
+        Videos are (B, F, C, H, W).
+        """
+        ...
+
+
+class Backbone(Protocol):
+    """A network: everything about its axis order, patches and conditioning is its own business."""
+
+    def __call__(
+        self, latents: Tensor, time: Tensor, condition: Condition, prior: Tensor, /
+    ) -> Tensor:
+        """Output (B, F, C, H, W) for latents (B, F, C, H, W) at the network's time (B,).
+
+        The prior (B, F, C, H, W) is there to be read beside the latents; a network without room for
+        it ignores it.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class BridgeDenoiser:
+    """A network and the reading of its input and output.
+
+    Attributes:
+        backbone: the network.
+        parameterization: what it sees and what its output means.
+    """
+
+    backbone: Backbone
+    parameterization: Parameterization
+
+    def __call__(self, x: Tensor, t: Tensor, prior: Tensor, condition: Condition, /) -> Tensor:
+        """Clean video (B, F, C, H, W) that the network's output means."""
+        return self.parameterization.clean(self.output(x, t, prior, condition), x, prior, t)
+
+    def output(self, x: Tensor, t: Tensor, prior: Tensor, condition: Condition) -> Tensor:
+        """The network's own output (B, F, C, H, W).
+
+        Its time arrives on the latents' device, float32 at least.
+        """
+        latent, time = self.parameterization.inputs(x, prior, t)
+        precise = torch.promote_types(latent.dtype, torch.float32)
+        return self.backbone(latent, time.to(latent.device, precise), condition, prior)
+
+
+@dataclass(frozen=True)
+class GuidedDenoiser:
+    """Classifier-free guidance by words and by picture.
+
+    With D(none), D(picture) and D(text, picture) the estimates under fewer conditions:
+
+        D(none) + picture_scale (D(picture) - D(none)) + text_scale (D(text, picture) - D(picture)).
+
+    Branches whose weight is 0 are never computed, the others go through the network as one batch:
+    scales of 1 cost a single call, words alone a doubled batch. The prior stays: it is where the
+    bridge starts.
+
+    Attributes:
+        denoiser: the denoiser to guide.
+        unconditional: its text (1 or B, L, D) replaces the prompt where there is none: an empty or
+            negative prompt.
+        text_scale: weight of the words; 1 is no guidance.
+        picture_scale: weight of the picture's description; 1 is no guidance.
+    """
+
+    denoiser: Denoiser
+    unconditional: Condition
+    text_scale: float
+    picture_scale: float = 1.0
+
+    def __call__(self, x: Tensor, t: Tensor, prior: Tensor, condition: Condition, /) -> Tensor:
+        """Guided clean video (B, F, C, H, W)."""
+        wordless = _under_words_of(condition, self.unconditional)
+        branches = [
+            (self.text_scale, condition),
+            (self.picture_scale - self.text_scale, wordless),
+            (1.0 - self.picture_scale, wordless.without_picture()),
+        ]
+        live = [(weight, branch) for weight, branch in branches if weight != 0]
+        if len(live) == 1:
+            return self.denoiser(x, t, prior, live[0][1])
+        many = len(live)
+        joined = _joined([branch for _, branch in live])
+        tall = self.denoiser(_tiled(x, many), t.repeat(many), _tiled(prior, many), joined)
+        parts = tall.chunk(many)
+        guided = parts[0] * live[0][0]
+        for (weight, _), part in zip(live[1:], parts[1:], strict=True):
+            guided = torch.add(guided, part, alpha=weight)
+        return guided
+
+
+def _under_words_of(condition: Condition, words: Condition) -> Condition:
+    videos = len(condition.text)
+    text = words.text.to(condition.text).expand(videos, -1, -1)
+    mask = words.text_mask.to(condition.text_mask).expand(videos, -1)
+    return condition.with_text(text, mask)
+
+
+def _joined(conditions: Sequence[Condition]) -> Condition:
+    """Conditions one below the other; shorter texts get tokens that the mask rules out."""
+    longest = max(c.text.shape[1] for c in conditions)
+    padded = [_padded(c, longest - c.text.shape[1]) for c in conditions]
+    return Condition(
+        text=torch.cat([c.text for c in padded]),
+        text_mask=torch.cat([c.text_mask for c in padded]),
+        picture=torch.cat([c.picture for c in padded]),
+    )
+
+
+def _padded(condition: Condition, tokens: int) -> Condition:
+    if tokens == 0:
+        return condition
+    return replace(
+        condition,
+        text=functional.pad(condition.text, (0, 0, 0, tokens)),
+        text_mask=functional.pad(condition.text_mask, (0, tokens)),
+    )
+
+
+def _tiled(x: Tensor, times: int) -> Tensor:
+    return x.repeat(times, *(1,) * (x.ndim - 1))

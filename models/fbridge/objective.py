@@ -1,0 +1,84 @@
+"""Losses: one batch in, one number a video out.
+
+Nothing is reduced over the batch and nothing random happens.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from fbridge.denoiser import BridgeDenoiser
+from fbridge.process import BridgeProcess, DiffusionProcess, Process
+from fbridge.types import Condition
+
+
+def bridge_loss(
+    denoiser: BridgeDenoiser,
+    process: BridgeProcess,
+    clean: Tensor,
+    prior: Tensor,
+    t: Tensor,
+    noise: Tensor,
+    condition: Condition,
+) -> Tensor:
+    """Weighted squared error of the network's output on a bridge state (arXiv 2410.15371).
+
+    Args:
+        denoiser: the network and its parameterization.
+        process: the bridge.
+        clean: (B, F, C, H, W) the video.
+        prior: (B, F, C, H, W) where its bridge starts.
+        t: (B,) float64 times in (0, 1).
+        noise: (B, F, C, H, W) standard normal.
+        condition: words and picture.
+
+    Returns:
+        (B,) one mean squared error a video, float32 at least.
+    """
+    return _output_error(denoiser, process, clean, prior, t, noise, condition)
+
+
+def diffusion_loss(
+    denoiser: BridgeDenoiser,
+    process: DiffusionProcess,
+    clean: Tensor,
+    prior: Tensor,
+    t: Tensor,
+    noise: Tensor,
+    condition: Condition,
+) -> Tensor:
+    """The same for the bridge's twin, which starts from noise: the fair control of a comparison.
+
+    The state knows nothing of the prior, but the network is shown it as under `bridge_loss`.
+    Arguments and result are those of `bridge_loss`; the denoiser's parameterization must be over
+    the same diffusion process.
+    """
+    return _output_error(denoiser, process, clean, prior, t, noise, condition)
+
+
+def prior_loss(predicted: Tensor, clean: Tensor) -> Tensor:
+    """Squared error (B,) of a regressed prior (B, F, C, H, W) to the clean video.
+
+    The objective of FrameBridge's neural prior (arXiv 2410.15371).
+    """
+    return _squared_error(predicted, clean)
+
+
+def _output_error(
+    denoiser: BridgeDenoiser,
+    process: Process,
+    clean: Tensor,
+    prior: Tensor,
+    t: Tensor,
+    noise: Tensor,
+    condition: Condition,
+) -> Tensor:
+    x = process.sample(clean, prior, t, noise)
+    output = denoiser.output(x, t, prior, condition)
+    error = _squared_error(output, denoiser.parameterization.target(clean, prior, x, t))
+    return error * denoiser.parameterization.weight(t).to(error)
+
+
+def _squared_error(guess: Tensor, truth: Tensor) -> Tensor:
+    wide = guess.to(truth.dtype) if truth.dtype.itemsize >= 4 else guess.float()
+    return (wide - truth.to(wide.dtype)).square().flatten(1).mean(1)

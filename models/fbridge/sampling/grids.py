@@ -1,0 +1,75 @@
+"""Time grids: at which times the denoiser is asked."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from fbridge.process import Process
+
+GridKind: TypeAlias = Literal["trailing", "uniform", "logsnr", "karras"]
+
+_TRAINING_TIMES = 1000
+_LAST_OF_LOGSNR = 1e-3
+_LAST_OF_KARRAS = 1e-4
+_KARRAS_RHO = 7.0
+
+
+def time_grid(
+    steps: int, *, kind: GridKind = "trailing", start: float = 0.999, process: Process | None = None
+) -> Tensor:
+    """Decreasing float64 times (steps + 1,) whose last is exactly 0.
+
+    The step to 0 returns the clean estimate.
+
+    Args:
+        steps: number of steps; the denoiser is asked at all times but the last.
+        kind: "trailing" is FrameBridge's grid (arXiv 2410.15371): every (1000 / steps)-th of its
+            training times (i + 1) / 1001 counted from the noisiest, which fixes its start at 1000 /
+            1001; "uniform" has equal steps of time; "logsnr" equal steps of the logarithm of
+            `process.signal_to_noise` down to 1e-3 and is the choice for high orders; "karras"
+            crowds the clean end as EDM does (arXiv 2206.00364), down to 1e-4.
+        start: the first time, in (0, 1); "trailing" has its own.
+        process: the bridge; "logsnr" needs it.
+
+    Raises:
+        ValueError: if such a grid does not exist.
+    """
+    if kind not in get_args(GridKind):
+        raise ValueError(f"kind is {kind!r} but must be one of {', '.join(get_args(GridKind))}")
+    if steps < 1:
+        raise ValueError(f"steps is {steps} but must be at least 1")
+    if not 0 < start < 1:
+        raise ValueError(f"start is {start} but must lie between 0 and 1")
+    if kind == "trailing":
+        return _trailing(steps)
+    if kind == "uniform":
+        times = torch.linspace(start, 0, steps + 1, dtype=torch.float64)[:-1]
+    elif kind == "karras":
+        root = 1 / _KARRAS_RHO
+        times = (
+            torch.linspace(start**root, _LAST_OF_KARRAS**root, steps, dtype=torch.float64)
+            ** _KARRAS_RHO
+        )
+    else:
+        if process is None:
+            raise ValueError(
+                "kind 'logsnr' needs the process whose signal-to-noise ratio it steps through"
+            )
+        ends = torch.tensor([start, _LAST_OF_LOGSNR], dtype=torch.float64)
+        low, high = process.signal_to_noise(ends).log().tolist()
+        times = process.time_at(torch.linspace(low, high, steps, dtype=torch.float64).exp())
+    times[0] = start  # powers and inverses return it only to the last digit
+    grid = torch.cat([times, times.new_zeros(1)])
+    if not bool((grid.diff() < 0).all()):
+        raise ValueError(f"start is {start}: too small for {steps} steps of kind {kind!r}")
+    return grid
+
+
+def _trailing(steps: int) -> Tensor:
+    if steps > _TRAINING_TIMES:
+        raise ValueError(f"steps is {steps} but kind 'trailing' has at most {_TRAINING_TIMES}")
+    ranks = [round(_TRAINING_TIMES - i * _TRAINING_TIMES / steps) for i in range(steps)]
+    return torch.tensor([*ranks, 0], dtype=torch.float64) / (_TRAINING_TIMES + 1)

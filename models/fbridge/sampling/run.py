@@ -1,0 +1,104 @@
+"""What every sampler shares: the problem, the start, the grid's checks and the report of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, TypeAlias, get_args
+
+import torch
+from torch import Tensor
+
+from fbridge.denoiser import Denoiser
+from fbridge.process import Process
+from fbridge.sampling.noise import NoiseSource
+from fbridge.types import Condition
+
+Start: TypeAlias = Literal["noised", "exact", "booted"]
+"""How sampling begins at times[0] < 1.
+
+"noised" draws the state from the bridge's own law there, the prior standing in for the unknown
+clean video. "exact" takes the prior itself, as FrameBridge does (arXiv 2410.15371): at that time
+the law has noise and the prior none, so an aligned network sees nearly zero and the ODE knows one
+outcome only. "booted" asks the denoiser at the prior and draws from the law around its answer, as
+DBIM does (arXiv 2405.15885), for one call more.
+"""
+
+
+class Step(NamedTuple):
+    """Report of one step.
+
+    Attributes:
+        number: the step, counted from 1.
+        total: the number of steps.
+        time: the time that the state has reached.
+        state: (B, F, C, H, W) the bridge state at that time.
+        clean: (B, F, C, H, W) the clean estimate that the step used.
+    """
+
+    number: int
+    total: int
+    time: float
+    state: Tensor
+    clean: Tensor
+
+
+OnStep: TypeAlias = Callable[[Step], None]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is sampled, whatever the sampler.
+
+    Attributes:
+        denoiser: the estimate of the clean video.
+        process: the bridge.
+        prior: (B, F, C, H, W) where it starts.
+        times: (N + 1,) float64, decreasing, the last 0.
+        condition: words and picture.
+        noise: source of standard normal noise.
+    """
+
+    denoiser: Denoiser
+    process: Process
+    prior: Tensor
+    times: Tensor
+    condition: Condition
+    noise: NoiseSource
+
+    def __post_init__(self) -> None:
+        times = self.times
+        if (
+            times.ndim != 1
+            or len(times) < 2
+            or times.dtype != torch.float64
+            or times.device.type != "cpu"
+        ):
+            raise ValueError(
+                f"times are {times.dtype} {tuple(times.shape)} on {times.device} "
+                "but must be float64 (steps + 1,) on cpu"
+            )
+        if not (bool((times.diff() < 0).all()) and float(times[0]) <= 1 and float(times[-1]) == 0):
+            raise ValueError(f"times {times.tolist()} must decrease from at most 1 to exactly 0")
+
+    def batched(self, times: Tensor) -> list[Tensor]:
+        """Each time of (N,) as (B,), ready for the denoiser."""
+        return list(times[:, None].expand(-1, len(self.prior)).unbind())
+
+    def draw(self) -> Tensor:
+        """Fresh noise like the prior."""
+        return self.noise(self.prior.shape).to(self.prior)
+
+    def estimate(self, x: Tensor, t: Tensor) -> Tensor:
+        """Clean video (B, F, C, H, W) for the state x at times t (B,), in x's dtype."""
+        return self.denoiser(x, t, self.prior, self.condition).to(x)
+
+    def start(self, start: Start) -> Tensor:
+        """The state (B, F, C, H, W) at times[0]."""
+        if start not in get_args(Start):
+            raise ValueError(f"start is {start!r} but must be one of {', '.join(get_args(Start))}")
+        if start == "exact":
+            return self.prior
+        t = self.times[:1].expand(len(self.prior))
+        clean = self.prior if start == "noised" else self.estimate(self.prior, t)
+        return self.process.sample(clean, self.prior, t, self.draw())
