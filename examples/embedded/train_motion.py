@@ -10,6 +10,7 @@ the true masks, blurred and jittered, so that masks estimated later lie within w
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ from fbridge.types import Condition
 
 BATCH = 64
 FRAMES = (12, 16, 16, 24)
+UNUSED = 0.05
+"""Size of a channel that no composed clip moves."""
 DROP_TEXT, DROP_PICTURE = 0.1, 0.03
 SCHEDULER = {
     "schedule": {"kind": "gmax", "beta_0": 0.01, "beta_1": 2.0},
@@ -59,7 +62,7 @@ def usual_sizes(shards: list[Shard]) -> list[list[float]]:
         some = motion[:, :, slots].transpose(1, 2).flatten(0, 1)
         moves = some.abs().amax(1) > 1e-6
         total = (some.square().mean(1) * moves).sum(0) / moves.sum(0).clamp_min(1)
-        sizes[:, slots] = torch.where(moves.any(0), total.sqrt(), 1.0)[:, None]
+        sizes[:, slots] = torch.where(moves.any(0), total.sqrt(), UNUSED)[:, None]
     return sizes.tolist()
 
 
@@ -131,7 +134,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     args = parser.parse_args()
     shards = [Shard(path) for path in sorted(args.scenes.glob("train-*.safetensors"))]
-    codec = MotionCodec(scale=usual_sizes(shards[:8]))
+    scale = usual_sizes(shards[:8])
+    numbers = {"scale": scale, "scheduler": SCHEDULER, "frames": [32, 2, 96, 1], "fps": 16.0}
+    args.run.mkdir(parents=True, exist_ok=True)
+    (args.run / "numbers.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
+    codec = MotionCodec(scale=scale)
     prior = None
     if args.stage == "bridge":
         prior = SpaceTimeTransformer.from_pretrained(args.run / "prior").eval()

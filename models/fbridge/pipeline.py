@@ -15,7 +15,7 @@ from diffusers import DiffusionPipeline
 from diffusers.utils import BaseOutput
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from fbridge.codecs import View
 from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
@@ -59,6 +59,8 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
         prior: its time-free sister that regresses the start, or None for the repeated picture.
         scheduler: a `FrameBridgeScheduler`, the bridge's numbers.
         text_encoder, tokenizer: transformers', or None for the packaged MiniLM.
+        frames: default, minimum, maximum, step: see `FrameLimits`.
+        fps: frames per second of the default number of frames.
     """
 
     model_cpu_offload_seq = "prior->backbone"
@@ -73,7 +75,7 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
         prior: Any = None,
         text_encoder: Any = None,
         tokenizer: Any = None,
-        frames: Sequence[int] = (16, 2, 64, 1),
+        frames: list[int] | None = None,
         fps: float = 8.0,
     ) -> None:
         super().__init__()
@@ -85,7 +87,7 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
             text_encoder=text_encoder,
             tokenizer=tokenizer,
         )
-        self.register_to_config(frames=list(frames), fps=fps)
+        self.register_to_config(frames=frames or [16, 2, 64, 1], fps=fps)
 
     @classmethod
     def from_pretrained(
@@ -111,7 +113,15 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
             reason = str(error).strip().split("\n")[0]
             raise CheckpointError(f"model {name!r} does not load: {reason}") from error
         pipe._folder = folder
+        pipe._align()
         return pipe
+
+    def _align(self) -> None:
+        """Copy weights out of the mapped file: sums round by how memory is aligned."""
+        for component in self.components.values():
+            if isinstance(component, nn.Module):
+                for parameter in component.parameters():
+                    parameter.data = parameter.data.clone()
 
     _folder: Path | None = None
 

@@ -15,6 +15,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from fbridge.codecs import View
+from fbridge.codecs.estimator import SIDE, MotionEstimator, fit_motions
 from fbridge.codecs.layers import OBJECT_SLOTS, LayerNet, Layers
 from fbridge.codecs.matting import refine_masks, resize
 from fbridge.codecs.render import CHANNELS, Stack, build_stack, half_size, render, shape_of
@@ -85,6 +86,7 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.layers = LayerNet(widths, text_width)
+        self.estimator = MotionEstimator(DESCRIPTION)
         self.register_buffer("unit", torch.tensor(scale)[..., None], persistent=False)
 
     def output_size(
@@ -130,6 +132,31 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
             step = max(1, RENDER_PIXELS // scene.picture[0].numel())
             videos.append(torch.cat([render(stack, part) for part in row.split(step)]))
         return videos
+
+    @torch.no_grad()
+    def encode(self, videos: Sequence[Tensor], view: View, *, steps: int = 60) -> Latents:
+        """Estimate how each layer moves: one pass of the estimator, then `steps` of descent."""
+        latents = []
+        for row, (video, scene) in enumerate(zip(videos, view.scenes, strict=True)):
+            square = (SIDE, SIDE)
+            guess = self.estimator(
+                resize(video, square)[None],
+                resize(scene.picture[None], square),
+                resize(scene.masks[None], square),
+                view.condition[row : row + 1].to(video.dtype),
+            )
+            if steps:
+                small = working_size(*scene.picture.shape[1:], SIDE)
+                masks = resize(scene.masks[None], small)[0]
+                fill = resize(scene.fill[None], small)[0]
+                stack = build_stack(resize(scene.picture[None], small)[0], masks, fill)
+                unit = self.unit[..., 0].mT
+                fitted = fit_motions(
+                    stack, resize(video, small), self.motions(guess)[0], unit, steps=steps
+                )
+                guess = self.latents(fitted[None])
+            latents.append(guess[0])
+        return torch.stack(latents)
 
     def stack(self, scene: MotionScene) -> Stack:
         """The layers at the picture's own resolution."""

@@ -21,6 +21,7 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     @register_to_config
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
+        self.register_buffer("span", torch.tensor(2.0))  # of [-1, 1]; diffusers wants a tensor
 
     def look(self, pictures: Sequence[Tensor], text: Tensor, text_mask: Tensor) -> View:  # noqa: ARG002
         """The pictures themselves are both condition and still latent."""
@@ -31,7 +32,7 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
                     f"picture is {picture.shape[2]}x{picture.shape[1]}, this model works at "
                     f"{size[1]}x{size[0]}; pass --size {size[1]}x{size[0]}"
                 )
-        still = torch.stack(list(pictures)) * 2 - 1
+        still = torch.stack(list(pictures)) * self.span - 1
         return View(still, still, tuple(pictures))
 
     def output_size(
@@ -48,8 +49,8 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def encode(self, videos: Sequence[Tensor], view: View) -> Latents:  # noqa: ARG002
         """[0, 1] to [-1, 1]."""
-        return torch.stack(list(videos)) * 2 - 1
+        return torch.stack(list(videos)) * self.span - 1
 
     def decode(self, latents: Latents, view: View) -> list[Tensor]:  # noqa: ARG002
         """[-1, 1] to [0, 1], clipped."""
-        return list((latents / 2 + 0.5).clamp(0, 1))
+        return list(((latents.float() + 1) / self.span.float()).clamp(0, 1))

@@ -1,0 +1,118 @@
+"""The motion codec on a random network: its own promises, whatever the weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from fbridge.codecs.estimator import fit_motions
+from fbridge.codecs.motion import DESCRIPTION, MAX_SIDE, MIN_SIDE, MotionCodec, working_size
+from fbridge.codecs.pixel import PixelCodec
+from fbridge.codecs.render import CHANNELS, TX, build_stack, render
+from fbridge.errors import ConfigError, DataError
+from hypothesis import given
+from hypothesis import strategies as st
+
+UNIT = tuple((0.1 + c / 50, 0.1 + c / 50, 0.2) for c in range(CHANNELS))
+
+
+@pytest.fixture(scope="module")
+def codec() -> MotionCodec:
+    torch.manual_seed(3)
+    return MotionCodec(widths=(8, 8, 16, 16), side=64, scale=UNIT).eval()
+
+
+def words(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(batch, 5, 384), torch.ones(batch, 5, dtype=torch.bool)
+
+
+def test_still_latents_give_the_picture_back(codec: MotionCodec) -> None:
+    pictures = [torch.rand(3, 50, 70), torch.rand(3, 90, 64)]
+    view = codec.look(pictures, *words(2))
+    assert view.condition.shape == (2, DESCRIPTION, 3, 1)
+    for video, picture in zip(codec.decode(view.repeated(3), view), pictures, strict=True):
+        assert torch.allclose(video, picture.expand_as(video), atol=1e-4)
+
+
+def test_latents_and_motions_are_inverse(codec: MotionCodec) -> None:
+    motions = torch.randn(2, 4, 3, CHANNELS)
+    latents = codec.latents(motions)
+    assert latents.shape == (2, 4, CHANNELS, 3, 1)
+    assert torch.allclose(codec.motions(latents), motions, atol=1e-6)
+    assert latents[0, 0, 7, 2, 0] == pytest.approx(float(motions[0, 0, 2, 7]) / UNIT[7][2], rel=1e-5)
+
+
+def test_a_picture_is_seen_alike_in_any_batch(codec: MotionCodec) -> None:
+    pictures, (text, mask) = [torch.rand(3, 64, 64) for _ in range(3)], words(3)
+    mask[1, 3:] = False
+    whole = codec.look(pictures, text, mask).condition
+    alone = codec.look(pictures[1:2], text[1:2, :3], mask[1:2, :3]).condition
+    assert torch.equal(whole[1:2], alone)
+
+
+def test_descent_finds_a_known_motion() -> None:
+    torch.manual_seed(0)
+    fill = torch.rand(1, 3, 6, 6)
+    background = torch.nn.functional.interpolate(fill, (48, 48), mode="bicubic").clamp(0, 1)[0]
+    mask = torch.zeros(2, 48, 48)
+    mask[0, 14:32, 10:28] = 1
+    picture = torch.where(mask[0] > 0, 1 - background.flip(2), background)
+    stack = build_stack(picture, mask, background)
+    truth = torch.zeros(4, 3, CHANNELS)
+    truth[:, 0, TX] = torch.linspace(0, 0.15, 4)
+    unit = torch.full((3, CHANNELS), 0.1)
+    found = fit_motions(stack, render(stack, truth), torch.zeros_like(truth), unit, steps=60)
+    assert (found - truth)[:, 0, TX].abs().max() < 0.03
+
+
+def test_encode_improves_on_its_guess(codec: MotionCodec) -> None:
+    view = codec.look([torch.rand(3, 64, 64)], *words(1))
+    motions = torch.zeros(1, 4, 3, CHANNELS)
+    motions[:, :, 2, TX] = torch.linspace(0, 0.2, 4)
+    video = codec.decode(codec.latents(motions), view)
+    error = [
+        float((codec.decode(codec.encode(video, view, steps=n), view)[0] - video[0]).abs().mean())
+        for n in (0, 40)
+    ]
+    assert error[1] < 0.7 * error[0]
+
+
+@given(st.integers(1, 6000), st.integers(1, 6000))
+def test_output_sizes_are_even_and_bounded(width: int, height: int) -> None:
+    size = _CODEC.output_size((width, height), None)
+    assert all(side % 2 == 0 and MIN_SIDE <= side <= MAX_SIDE for side in size)
+    if 1 / 8 < width / height < 8:
+        assert max(size) <= 512
+        assert size[0] / size[1] == pytest.approx(width / height, rel=0.04)
+
+
+_CODEC = MotionCodec(widths=(8, 8, 16, 16))
+
+
+def test_sizes_asked_for(codec: MotionCodec) -> None:
+    assert codec.output_size((100, 100), (640, 360)) == (640, 360)
+    for bad in ((641, 360), (20, 20), (4000, 400)):
+        with pytest.raises(ConfigError, match=f"{bad[0]}x{bad[1]}"):
+            codec.output_size((100, 100), bad)
+
+
+@given(st.integers(16, 3000), st.integers(16, 3000))
+def test_working_sizes_fit_the_network(height: int, width: int) -> None:
+    size = working_size(height, width, 128)
+    assert all(side % 16 == 0 and 64 <= side <= 256 for side in size)
+
+
+def test_pixels_round_trip() -> None:
+    codec = PixelCodec(8, 12)
+    videos = [torch.rand(3, 3, 8, 12) for _ in range(2)]
+    view = codec.look([video[0] for video in videos], *words(2))
+    for a, b in zip(codec.decode(codec.encode(videos, view), view), videos, strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+    assert torch.equal(view.repeated(2)[1, 1], videos[1][0] * 2 - 1)
+
+
+def test_pixels_of_another_size_are_refused() -> None:
+    codec = PixelCodec(8, 12)
+    with pytest.raises(DataError, match="12x9"):
+        codec.look([torch.rand(3, 9, 12)], *words(1))
+    with pytest.raises(ConfigError, match="16x16"):
+        codec.output_size((5, 5), (16, 16))

@@ -1,0 +1,156 @@
+"""The pipeline on small random models: saving, batches, codecs, errors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DiffusionPipeline
+from fbridge.backbones.space_time import SpaceTimeTransformer
+from fbridge.codecs.motion import DESCRIPTION, MotionCodec
+from fbridge.codecs.pixel import PixelCodec
+from fbridge.codecs.render import CHANNELS
+from fbridge.errors import CheckpointError, ConfigError
+from fbridge.pipeline import FrameBridgePipeline
+from fbridge.scheduler import FrameBridgeScheduler
+from PIL import Image
+
+SCHEDULE = {"kind": "gmax", "beta_0": 0.01, "beta_1": 2.0}
+
+
+def shaken(net: SpaceTimeTransformer) -> SpaceTimeTransformer:
+    torch.manual_seed(2)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.08)
+    return net.eval()
+
+
+def transformer(*sizes: int, **options: object) -> SpaceTimeTransformer:
+    return shaken(SpaceTimeTransformer(*sizes, dim=32, depth=1, heads=2, **options))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module", params=["motion", "pixel", "pixel-flow"])
+def pipe(request: pytest.FixtureRequest) -> FrameBridgePipeline:
+    torch.manual_seed(0)
+    if request.param == "motion":
+        sizes = (CHANNELS, 3, 1, DESCRIPTION)
+        return FrameBridgePipeline(
+            codec=MotionCodec(widths=(8, 8, 16, 16), side=64).eval(),
+            backbone=transformer(*sizes),
+            prior=transformer(*sizes, timed=False),
+            scheduler=FrameBridgeScheduler(schedule=SCHEDULE, steps=4),
+            frames=[6, 2, 12, 1],
+        )
+    options = {"prediction": "aligned-flow", "base": {"kind": "flow"}} if "flow" in request.param else {}
+    return FrameBridgePipeline(
+        codec=PixelCodec(32, 48),
+        backbone=transformer(3, 32, 48, 3, patch=8),
+        scheduler=FrameBridgeScheduler(schedule=SCHEDULE, steps=4, **options),
+        frames=[6, 2, 12, 2],
+    )
+
+
+def pictures(count: int) -> list[Image.Image]:
+    rng = np.random.default_rng(0)
+    return [Image.fromarray(rng.integers(0, 255, (32, 48, 3), dtype=np.uint8)) for _ in range(count)]
+
+
+def test_a_picture_becomes_a_video(pipe: FrameBridgePipeline) -> None:
+    steps: list[tuple[int, int]] = []
+    out = pipe(pictures(1)[0], "a cat jumps", callback=lambda *step: steps.append(step))
+    assert [video.shape for video in out.frames] == [(6, 32, 48, 3)]
+    assert out.frames[0].dtype == np.uint8
+    assert steps == [(i + 1, 4) for i in range(4)]
+
+
+def test_a_video_does_not_depend_on_its_batch(pipe: FrameBridgePipeline) -> None:
+    prompts = ["a cat jumps", "zoom in", "the long winding road disappears slowly"]
+    batch = pipe(pictures(3), prompts, seed=[5, 6, 7])
+    alone = pipe(pictures(3)[1], prompts[1], seed=6)
+    assert torch.allclose(batch.latents[1], alone.latents[0], atol=2e-5)
+    difference = np.abs(batch.frames[1].astype(int) - alone.frames[0].astype(int))
+    assert difference.max() <= 1
+
+
+def test_the_seed_decides(pipe: FrameBridgePipeline) -> None:
+    videos = pipe(pictures(1)[0], "jump", seed=[1, 1, 2]).latents
+    assert torch.allclose(videos[0], videos[1], atol=1e-5)
+    assert (videos[0] - videos[2]).abs().max() > 1e-2
+
+
+def test_saving_and_loading_changes_no_bit(pipe: FrameBridgePipeline, tmp_path: Path) -> None:
+    pipe.save_pretrained(tmp_path / "model")
+    index = json.loads((tmp_path / "model/model_index.json").read_text())
+    assert index["_class_name"] == "FrameBridgePipeline"
+    assert index["codec"][1] == type(pipe.codec).__name__
+    again = FrameBridgePipeline.from_pretrained(tmp_path / "model")
+    assert again.frame_limits == pipe.frame_limits
+    a, b = (p(pictures(1)[0], "jump", seed=3).frames[0] for p in (pipe, again))
+    assert np.array_equal(a, b)
+    assert len(again.model_hash) == 64
+    weights = next((tmp_path / "model/backbone").glob("*.safetensors"))
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(data)
+    other = FrameBridgePipeline.from_pretrained(tmp_path / "model")
+    assert other.model_hash != again.model_hash
+
+
+@pytest.mark.parametrize("sampler", ["sde", "ode", "dbim", "dbim2", "dbim3", "sde2m", "heun"])
+@pytest.mark.parametrize("grid", ["uniform", "trailing", "logsnr", "karras"])
+def test_every_sampler_and_grid_runs(pipe: FrameBridgePipeline, sampler: str, grid: str) -> None:
+    out = pipe(pictures(1)[0], "jump", sampler=sampler, grid=grid, num_frames=2, num_inference_steps=3)
+    assert torch.isfinite(out.latents).all()
+
+
+def test_guidance_steers(pipe: FrameBridgePipeline) -> None:
+    def run(**options: object) -> torch.Tensor:
+        latents: torch.Tensor = pipe(pictures(1)[0], "jump", num_frames=2, **options).latents
+        return latents
+
+    plain = run()
+    assert torch.allclose(run(guidance_scale=1.0), plain)
+    assert (run(guidance_scale=4.0) - plain).abs().max() > 1e-4
+    assert (run(guidance_scale=4.0, negative_prompt="spin") - run(guidance_scale=4.0)).abs().max() > 1e-5
+    assert (run(image_guidance_scale=2.0) - plain).abs().max() > 1e-4
+
+
+def test_what_cannot_be_is_named(pipe: FrameBridgePipeline) -> None:
+    with pytest.raises(ConfigError, match="num_frames 99"):
+        pipe(pictures(1)[0], "jump", num_frames=99)
+    with pytest.raises(ConfigError, match="prompt has 2 entries"):
+        pipe(pictures(3), ["a", "b"])
+    with pytest.raises(ConfigError, match="'euler'"):
+        pipe(pictures(1)[0], "jump", sampler="euler")
+
+
+@pytest.mark.parametrize("name", ["no/such/model", "nowhere", "./missing"])
+def test_a_model_that_is_not_there(name: str) -> None:
+    with pytest.raises(CheckpointError, match=name):
+        FrameBridgePipeline.from_pretrained(name)
+
+
+def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"model_index\.json"):
+        FrameBridgePipeline.from_pretrained(tmp_path)
+    (tmp_path / "model_index.json").write_text("{ not json")
+    with pytest.raises(CheckpointError, match="does not load"):
+        FrameBridgePipeline.from_pretrained(tmp_path)
+
+
+def test_stock_diffusers_reads_the_folder(pipe: FrameBridgePipeline, tmp_path: Path) -> None:
+    pipe.save_pretrained(tmp_path)
+    config = DiffusionPipeline.load_config(tmp_path)
+    assert config["frames"] == pipe.config.frames
+    scheduler = FrameBridgeScheduler.from_pretrained(tmp_path, subfolder="scheduler")
+    assert scheduler.process == pipe.scheduler.process
+
+
+def test_an_unknown_prediction_is_named() -> None:
+    with pytest.raises(ConfigError, match="'score'"):
+        FrameBridgeScheduler(prediction="score", base={"kind": "flow"})
+    with pytest.raises(ConfigError, match="'edm'"):
+        FrameBridgeScheduler(prediction="aligned-v", base={"kind": "edm"})
