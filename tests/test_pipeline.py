@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline
+from PIL import Image
+
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.codecs.motion import DESCRIPTION, MotionCodec
 from fbridge.codecs.pixel import PixelCodec
@@ -16,7 +18,6 @@ from fbridge.codecs.render import CHANNELS
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.scheduler import FrameBridgeScheduler
-from PIL import Image
 
 SCHEDULE = {"kind": "gmax", "beta_0": 0.01, "beta_1": 2.0}
 
@@ -44,7 +45,9 @@ def pipe(request: pytest.FixtureRequest) -> FrameBridgePipeline:
             scheduler=FrameBridgeScheduler(schedule=SCHEDULE, steps=4),
             frames=[6, 2, 12, 1],
         )
-    options = {"prediction": "aligned-flow", "base": {"kind": "flow"}} if "flow" in request.param else {}
+    options = (
+        {"prediction": "aligned-flow", "base": {"kind": "flow"}} if "flow" in request.param else {}
+    )
     return FrameBridgePipeline(
         codec=PixelCodec(32, 48),
         backbone=transformer(3, 32, 48, 3, patch=8),
@@ -55,7 +58,9 @@ def pipe(request: pytest.FixtureRequest) -> FrameBridgePipeline:
 
 def pictures(count: int) -> list[Image.Image]:
     rng = np.random.default_rng(0)
-    return [Image.fromarray(rng.integers(0, 255, (32, 48, 3), dtype=np.uint8)) for _ in range(count)]
+    return [
+        Image.fromarray(rng.integers(0, 255, (32, 48, 3), dtype=np.uint8)) for _ in range(count)
+    ]
 
 
 def test_a_picture_becomes_a_video(pipe: FrameBridgePipeline) -> None:
@@ -102,7 +107,9 @@ def test_saving_and_loading_changes_no_bit(pipe: FrameBridgePipeline, tmp_path: 
 @pytest.mark.parametrize("sampler", ["sde", "ode", "dbim", "dbim2", "dbim3", "sde2m", "heun"])
 @pytest.mark.parametrize("grid", ["uniform", "trailing", "logsnr", "karras"])
 def test_every_sampler_and_grid_runs(pipe: FrameBridgePipeline, sampler: str, grid: str) -> None:
-    out = pipe(pictures(1)[0], "jump", sampler=sampler, grid=grid, num_frames=2, num_inference_steps=3)
+    out = pipe(
+        pictures(1)[0], "jump", sampler=sampler, grid=grid, num_frames=2, num_inference_steps=3
+    )
     assert torch.isfinite(out.latents).all()
 
 
@@ -114,7 +121,9 @@ def test_guidance_steers(pipe: FrameBridgePipeline) -> None:
     plain = run()
     assert torch.allclose(run(guidance_scale=1.0), plain)
     assert (run(guidance_scale=4.0) - plain).abs().max() > 1e-4
-    assert (run(guidance_scale=4.0, negative_prompt="spin") - run(guidance_scale=4.0)).abs().max() > 1e-5
+    assert (
+        run(guidance_scale=4.0, negative_prompt="spin") - run(guidance_scale=4.0)
+    ).abs().max() > 1e-5
     assert (run(image_guidance_scale=2.0) - plain).abs().max() > 1e-4
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from fbridge.errors import CheckpointError
 from fbridge.text import load_text_encoder
 

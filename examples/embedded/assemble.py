@@ -1,8 +1,8 @@
 """Put trained parts together as one model folder that `FrameBridgePipeline` loads.
 
-    python examples/embedded/assemble.py runs/layers/final runs/motion models/fbridge/pretrained/motion
+    python examples/embedded/assemble.py runs/ models/fbridge/pretrained/motion
 
-Weights are kept in float16, which halves the download and changes no frame visibly.
+Weights are kept in float16, which halves the package and changes no frame visibly.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.codecs.layers import LayerNet
@@ -23,17 +24,18 @@ from fbridge.scheduler import FrameBridgeScheduler
 def main() -> None:
     """Load, join, write."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("layers", type=Path)
-    parser.add_argument("motion", type=Path)
+    parser.add_argument("runs", type=Path)
     parser.add_argument("target", type=Path)
     args = parser.parse_args()
-    numbers = json.loads((args.motion / "numbers.json").read_text(encoding="utf-8"))
+    motion = args.runs / "motion"
+    numbers = json.loads((motion / "numbers.json").read_text(encoding="utf-8"))
     codec = MotionCodec(scale=numbers["scale"])
-    codec.layers.load_state_dict(LayerNet.from_pretrained(args.layers).state_dict())
+    codec.layers.load_state_dict(LayerNet.from_pretrained(args.runs / "layers/final").state_dict())
+    codec.estimator.load_state_dict(load_file(args.runs / "estimator/estimator.safetensors"))
     pipe = FrameBridgePipeline(
         codec=codec,
-        backbone=SpaceTimeTransformer.from_pretrained(args.motion / "backbone"),
-        prior=SpaceTimeTransformer.from_pretrained(args.motion / "prior"),
+        backbone=SpaceTimeTransformer.from_pretrained(motion / "backbone"),
+        prior=SpaceTimeTransformer.from_pretrained(motion / "prior"),
         scheduler=FrameBridgeScheduler(**numbers["scheduler"]),
         frames=numbers["frames"],
         fps=numbers["fps"],

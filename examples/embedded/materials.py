@@ -9,8 +9,8 @@ target and writes
     materials/photos/<name>.jpg                 backgrounds
 
 Licences (see each package's copyright file): tuxpaint-stamps-default GPL-2, openclipart-png public
-domain, fonts-noto-color-emoji OFL-1.1, lomiri-wallpapers-16.04 and mate-backgrounds CC-BY / CC-BY-SA
-photographs, plasma-workspace-wallpapers CC-BY-SA / LGPL.
+domain, fonts-noto-color-emoji OFL-1.1, lomiri-wallpapers-16.04 and mate-backgrounds CC-BY and
+CC-BY-SA photographs, plasma-workspace-wallpapers CC-BY-SA / LGPL.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def fetch(folder: Path) -> None:
 
 def noun_of(sentence: str) -> str:
     """The short noun of a caption: 'A Tamworth pig, asleep.' -> 'tamworth pig'; '' if none."""
-    head = re.split(r"[.,;:!?()—–]| is | are | was | covered | used ", sentence.strip())[0]
+    head = re.split(r"[.,;:!?()\u2013\u2014]| is | are | was | covered | used ", sentence.strip())[
+        0
+    ]
     head = re.sub(r"^(an?|the|some|two|three|one)\s+", "", head.strip().lower())
     head = re.sub(r"[^a-z \-]", "", head).strip()
     return head if head and len(head.split()) <= 3 else ""

@@ -1,6 +1,6 @@
 """Train the estimator of the motion codec on composed clips, where the truth is known.
 
-    python examples/embedded/train_estimator.py scenes/ runs/motion runs/estimator --steps 1200
+python examples/embedded/train_estimator.py scenes/ runs/motion runs/estimator --steps 1200
 """
 
 from __future__ import annotations

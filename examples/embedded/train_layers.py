@@ -1,6 +1,6 @@
 """Train the network that takes a picture apart: `LayerNet` on composed scenes.
 
-    python examples/embedded/train_layers.py scenes/ runs/layers --steps 6000
+python examples/embedded/train_layers.py scenes/ runs/layers --steps 6000
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def usual_sizes(shards: list[Shard]) -> list[list[float]]:
 
 
 class MotionLoss:
-    """Draws the batch of a step by the step alone; regression where there is no prior to start from."""
+    """Draws the batch of a step by the step alone; without a prior to start from, regression."""
 
     def __init__(self, shards: list[Shard], codec: MotionCodec, prior: nn.Module | None) -> None:
         self.shards, self.codec, self.prior = shards, codec, prior
@@ -80,9 +80,7 @@ class MotionLoss:
         shard = self.shards[int(torch.randint(len(self.shards), (1,), generator=draw))]
         rows = torch.randperm(len(shard), generator=draw)[:BATCH]
         frames = FRAMES[int(torch.randint(len(FRAMES), (1,), generator=draw))]
-        clean = self.codec.latents(
-            shard.motions(rows, frames, np.random.default_rng(step))
-        )
+        clean = self.codec.latents(shard.motions(rows, frames, np.random.default_rng(step)))
         text, mask = (part.clone() for part in shard.text(rows))
         wordless = torch.rand(len(rows), generator=draw) < DROP_TEXT
         length = self.empty[0].shape[1]

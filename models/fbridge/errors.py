@@ -2,7 +2,7 @@
 
 
 class FBridgeError(Exception):
-    """Base of all errors that are the user's to mend; the message names thing, value and way out."""
+    """Base of all errors that are the user's to mend; it names thing, value and way out."""
 
 
 class ConfigError(FBridgeError):

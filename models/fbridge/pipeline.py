@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -20,14 +19,11 @@ from torch import Tensor, nn
 from fbridge.codecs import View
 from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
 from fbridge.errors import CheckpointError, ConfigError
+from fbridge.pretrained import hash_model, locate_model
 from fbridge.prior import NeuralPrior, Prior, ReplicatePrior
 from fbridge.sampling import Step, build_sampler, seeded_noise, time_grid
 from fbridge.text import TextEncoder, load_text_encoder
 from fbridge.types import Condition
-
-EMBEDDED = "embedded"
-"""Name of the model that comes with the package."""
-_EMBEDDED_FOLDER = Path(__file__).parent / "pretrained" / "motion"
 
 
 class FrameLimits(NamedTuple):
@@ -64,8 +60,8 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
     """
 
     model_cpu_offload_seq = "prior->backbone"
-    _exclude_from_cpu_offload = ["codec"]
-    _optional_components = ["prior", "text_encoder", "tokenizer"]
+    _exclude_from_cpu_offload: ClassVar = ["codec"]
+    _optional_components: ClassVar = ["prior", "text_encoder", "tokenizer"]
 
     def __init__(
         self,
@@ -99,14 +95,7 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
             CheckpointError: there is no such model, or it is not one of this kind.
         """
         name = str(pretrained_model_name_or_path)
-        folder = _EMBEDDED_FOLDER if name == EMBEDDED else Path(name)
-        if not folder.is_dir():
-            folder = _download(cls, name, kwargs)
-        if not (folder / "model_index.json").is_file():
-            raise CheckpointError(
-                f"model {name!r}: {folder} holds no model_index.json; give a folder written by "
-                "save_pretrained, or 'embedded'"
-            )
+        folder = locate_model(name, cls.download, kwargs)
         try:
             pipe: FrameBridgePipeline = super().from_pretrained(folder, **kwargs)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
@@ -128,14 +117,7 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
     @cached_property
     def model_hash(self) -> str:
         """sha256 over the files that the model was loaded from; "" for one made in memory."""
-        if self._folder is None:
-            return ""
-        digest = hashlib.sha256()
-        for path in sorted(self._folder.rglob("*")):
-            if path.suffix in {".json", ".safetensors"}:
-                digest.update(path.relative_to(self._folder).as_posix().encode())
-                digest.update(path.read_bytes())
-        return digest.hexdigest()
+        return "" if self._folder is None else hash_model(self._folder)
 
     @property
     def frame_limits(self) -> FrameLimits:
@@ -198,8 +180,11 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
             negative_prompt: what guidance steers away from.
             seed: video i depends on its own picture, prompt and seed, never on the batch.
             num_frames: see `frame_limits`.
-            num_inference_steps, sampler, eta, grid, start: see `fbridge.sampling`; eta only for
-                "dbim".
+            num_inference_steps: steps of the sampler.
+            sampler: a key of `fbridge.sampling.SAMPLERS`.
+            eta: randomness of sampler "dbim", from 0 to 1.
+            grid: kind of `fbridge.sampling.time_grid`.
+            start: "noised", "exact" or "booted".
             guidance_scale: weight of the words; 1 is none.
             image_guidance_scale: weight of the picture's description; 1 is none.
             callback: told (step, total) after each step.
@@ -209,7 +194,8 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
         count = limits.default if num_frames is None else num_frames
         if not limits.minimum <= count <= limits.maximum or (count - limits.minimum) % limits.step:
             raise ConfigError(f"num_frames {count} is not possible; this model makes {limits}")
-        chosen = build_sampler(sampler or defaults["sampler"], **({} if eta is None else {"eta": eta}))
+        numbers = {} if eta is None else {"eta": eta}
+        chosen = build_sampler(sampler or defaults["sampler"], **numbers)
         times = time_grid(
             num_inference_steps or defaults["num_inference_steps"],
             kind=grid or defaults["grid"],
@@ -300,17 +286,3 @@ def _reporter(callback: Callable[[int, int], None] | None) -> Callable[[Step], N
         return None
     report = callback
     return lambda step: report(step.number, step.total)
-
-
-def _download(cls: type[FrameBridgePipeline], name: str, kwargs: dict[str, Any]) -> Path:
-    """The local folder of a hub model."""
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise CheckpointError(
-            f"model {name!r} is neither 'embedded' nor a folder nor a hub id (owner/name)"
-        )
-    known = {k: kwargs[k] for k in ("cache_dir", "revision", "token", "local_files_only") if k in kwargs}
-    try:
-        return Path(cls.download(name, **known))
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(f"model {name!r} cannot be had from the hub: {reason}") from error

@@ -48,7 +48,7 @@ class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     order = 1
 
     @register_to_config
-    def __init__(
+    def __init__(  # noqa: PLR0913 - a bridge's numbers, all in its config
         self,
         schedule: dict[str, Any] | None = None,
         prediction: str = "clean",

@@ -1,7 +1,7 @@
 """The words all rooms share.
 
-Axis legend: B videos of a batch, F frames, C channels, H height, W width, L text tokens, D features.
-Latents are (B, F, C, H, W); times are float64 of shape (B,), **0 = data, 1 = prior**.
+Axis legend: B videos of a batch, F frames, C channels, H height, W width, L text tokens, D features
+of a token. Latents are (B, F, C, H, W); times are float64 of shape (B,), **0 = data, 1 = prior**.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.types import Condition
 

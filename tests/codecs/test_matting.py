@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+
 from fbridge.codecs.matting import guided_filter, refine_masks, resize
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fbridge.codecs.estimator import fit_motions
 from fbridge.codecs.motion import DESCRIPTION, MAX_SIDE, MIN_SIDE, MotionCodec, working_size
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.render import CHANNELS, TX, build_stack, render
 from fbridge.errors import ConfigError, DataError
-from hypothesis import given
-from hypothesis import strategies as st
 
 UNIT = tuple((0.1 + c / 50, 0.1 + c / 50, 0.2) for c in range(CHANNELS))
 
@@ -38,7 +39,9 @@ def test_latents_and_motions_are_inverse(codec: MotionCodec) -> None:
     latents = codec.latents(motions)
     assert latents.shape == (2, 4, CHANNELS, 3, 1)
     assert torch.allclose(codec.motions(latents), motions, atol=1e-6)
-    assert latents[0, 0, 7, 2, 0] == pytest.approx(float(motions[0, 0, 2, 7]) / UNIT[7][2], rel=1e-5)
+    assert latents[0, 0, 7, 2, 0] == pytest.approx(
+        float(motions[0, 0, 2, 7]) / UNIT[7][2], rel=1e-5
+    )
 
 
 def test_a_picture_is_seen_alike_in_any_batch(codec: MotionCodec) -> None:

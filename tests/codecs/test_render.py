@@ -6,6 +6,10 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
 from fbridge.codecs.render import (
     ANGLE,
     BEND_X,
@@ -23,9 +27,6 @@ from fbridge.codecs.render import (
     render,
     shape_of,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from torch import Tensor
 
 HEIGHT, WIDTH = 48, 64
 
@@ -49,7 +50,9 @@ def scene(x: float = 0.0, y: float = 0.0) -> tuple[Tensor, Tensor, Stack]:
 def motion(slot: int = 0, **channels: float) -> Tensor:
     out = torch.zeros(1, 3, CHANNELS)
     for name, value in channels.items():
-        out[0, slot, {"tx": TX, "ty": TY, "s": LOG_SCALE, "angle": ANGLE, "stretch": STRETCH}[name]] = value
+        out[
+            0, slot, {"tx": TX, "ty": TY, "s": LOG_SCALE, "angle": ANGLE, "stretch": STRETCH}[name]
+        ] = value
     return out
 
 

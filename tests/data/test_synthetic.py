@@ -7,22 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw
+
 from fbridge.data.synthetic.compose import Library, compose, draw_motion
+from fbridge.data.synthetic.motions import ANGLE, FADE, GAIN, LOG_SCALE, TX, TY, Body
 from fbridge.data.synthetic.shards import Shard, write_shard
-from fbridge.data.synthetic.verbs import (
-    ANGLE,
-    CAMERA_VERBS,
-    FADE,
-    GAIN,
-    LOG_SCALE,
-    OBJECT_VERBS,
-    TX,
-    TY,
-    Body,
-)
+from fbridge.data.synthetic.verbs import CAMERA_VERBS, OBJECT_VERBS
 from fbridge.errors import DataError
 from fbridge.text import load_text_encoder
-from PIL import Image, ImageDraw
 
 BODY = Body(0.3, 0.25, 0.6, 0.7, 0.5, 0.4)
 
@@ -43,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 def move(verb: str, camera: str = "static", *, seed: int = 0, frames: int = 24) -> np.ndarray:  # type: ignore[type-arg]
     rng = np.random.default_rng(seed)
-    return draw_motion([(verb, 1.0, BODY)], (camera, 1.0), frames, rng)
+    return draw_motion([(verb, 1.0)], (camera, 1.0), [BODY], frames, rng)
 
 
 @pytest.mark.parametrize("verb", [v.name for v in OBJECT_VERBS])
@@ -116,14 +108,14 @@ def test_the_picture_is_made_of_its_layers(folder: Path) -> None:
     for seed in range(20):
         scene = compose(library, np.random.default_rng(seed), size=(64, 96))
         assert scene.masks.shape == (2, 64, 96)
-        assert 0 <= scene.masks.min()
+        assert scene.masks.min() >= 0
         assert scene.masks.sum(0).max() <= 1 + 1e-5
         outside = (scene.masks.sum(0) == 0)[..., None]
         close = np.abs(scene.picture - scene.background) * outside
         assert np.quantile(close, 0.98) < 0.06
-        assert scene.caption
-        if scene.supervise and len(scene.movers) == 2:
-            assert "egg" in scene.caption
+        assert scene.script.caption
+        if scene.script.names_objects and len(scene.bodies) == 2:
+            assert "egg" in scene.script.caption
 
 
 def test_shards_are_the_same_every_time(folder: Path, tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+
 from fbridge.errors import FBridgeError
 from fbridge.train.loop import FitConfig, Losses, checkpoints, fit
-from torch import nn
 
 
 def model() -> nn.Module:

@@ -79,8 +79,8 @@ class _Block(nn.Module):
 class SpaceTimeTransformer(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """(B, F, C, H, W) latents, prior and picture condition in; a prediction of that shape out.
 
-    The three enter side by side in the channels. Frames are placed by the share of the clip that has
-    passed, so that one network serves any number of frames. With `timed=False` there is neither
+    The three enter side by side in the channels. Frames are placed by the share of the clip that
+    has passed, so that one network serves any number of frames. With `timed=False` there is neither
     diffusion time nor prior: from the repeated picture and the words it regresses the video, which
     is the neural prior of FrameBridge.
     """
@@ -120,7 +120,7 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin):  # type: ignore[misc]
         condition: Condition,
         prior: Latents | None = None,
     ) -> Tensor:
-        """Predict from a state, its network time (B,) and its prior; untimed, from `latents` alone."""
+        """Predict from a state, its network time (B,) and its prior; untimed, from the still."""
         picture = condition.picture[:, None].expand(-1, latents.shape[1], -1, -1, -1)
         x = torch.cat([latents, picture] if prior is None else [latents, prior, picture], 2)
         p: int = self.config.patch

@@ -47,7 +47,7 @@ class Codec(Protocol):
         ...
 
     def encode(self, videos: Sequence[Tensor], view: View) -> Latents:
-        """Latents (B, F, C, H, W) of videos, each (F, 3, H, W) in [0, 1], that begin at the view."""
+        """Latents (B, F, C, H, W) of videos (F, 3, H, W) in [0, 1] that begin at the view."""
         ...
 
     def decode(self, latents: Latents, view: View) -> list[Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +25,7 @@ class MotionEstimator(nn.Module):
         slots = OBJECT_SLOTS + 1
         widths = (9 + OBJECT_SLOTS, 32, 64, 96, 128)
         convs: list[nn.Module] = []
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
+        for before, after in pairwise(widths):
             convs += [nn.Conv2d(before, after, 3, 2, 1), nn.GroupNorm(8, after), nn.SiLU()]
         self.convs = nn.Sequential(*convs, nn.Flatten(), nn.Linear(widths[-1] * 16, width))
         self.told = nn.Linear(description * slots, width)

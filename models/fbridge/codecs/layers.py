@@ -1,4 +1,4 @@
-"""Which pixels are the thing the words speak of, and what lies behind it: the layers of a picture."""
+"""The layers of a picture: which pixels the words speak of, and what lies behind them."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def guided_filter(guide: Tensor, mask: Tensor, radius: int, smooth: float) -> Te
 
 
 def refine_masks(picture: Tensor, masks: Tensor) -> Tensor:
-    """Coarse masks (1, K, h, w) at the picture's size (1, 3, H, W), with edges where it has them."""
+    """Masks (1, K, h, w) at the picture's size (1, 3, H, W), with edges where it has them."""
     size = (picture.shape[2], picture.shape[3])
     wide = F.interpolate(masks, size, mode="bicubic", align_corners=False).clamp(0, 1)
     radius = max(1, round(1.5 * size[0] / masks.shape[2]))

@@ -23,7 +23,7 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         super().__init__()
         self.register_buffer("span", torch.tensor(2.0))  # of [-1, 1]; diffusers wants a tensor
 
-    def look(self, pictures: Sequence[Tensor], text: Tensor, text_mask: Tensor) -> View:  # noqa: ARG002
+    def look(self, pictures: Sequence[Tensor], text: Tensor, text_mask: Tensor) -> View:
         """The pictures themselves are both condition and still latent."""
         size = (self.config.height, self.config.width)
         for picture in pictures:
@@ -36,7 +36,9 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return View(still, still, tuple(pictures))
 
     def output_size(
-        self, picture: tuple[int, int], requested: tuple[int, int] | None  # noqa: ARG002
+        self,
+        picture: tuple[int, int],
+        requested: tuple[int, int] | None,
     ) -> tuple[int, int]:
         """The one size there is."""
         size = (self.config.width, self.config.height)
@@ -47,10 +49,10 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
             )
         return size
 
-    def encode(self, videos: Sequence[Tensor], view: View) -> Latents:  # noqa: ARG002
+    def encode(self, videos: Sequence[Tensor], view: View) -> Latents:
         """[0, 1] to [-1, 1]."""
         return torch.stack(list(videos)) * self.span - 1
 
-    def decode(self, latents: Latents, view: View) -> list[Tensor]:  # noqa: ARG002
+    def decode(self, latents: Latents, view: View) -> list[Tensor]:
         """[-1, 1] to [0, 1], clipped."""
         return list(((latents.float() + 1) / self.span.float()).clamp(0, 1))

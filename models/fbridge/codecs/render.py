@@ -1,8 +1,8 @@
 """The renderer: a picture's layers moved by motions become frames.
 
-Coordinates are *frame units* (x right, y down, centre 0; half width times half height is 1). At zero
-motion the frame is the picture itself, to the bit: each layer's colour is defined as what it must
-add so that the stack at rest gives the picture back.
+Coordinates are *frame units* (x right, y down, centre 0; half width times half height is 1). At
+zero motion the frame is the picture itself: each layer's colour is defined as what it must add so
+that the stack at rest gives the picture back.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import time
@@ -63,8 +62,8 @@ def fit(
 ) -> Iterator[Report]:
     """Train `model` and leave the averaged weights in it.
 
-    `loss(model, step)` draws its own batch from `step` alone, so that a run that is cut anywhere and
-    called again continues from the newest whole checkpoint in `run` as if nothing had happened.
+    `loss(model, step)` draws its own batch from `step` alone, so that a run that is cut anywhere
+    and called again continues from the newest whole checkpoint in `run` as if nothing had happened.
 
     Raises:
         FBridgeError: a loss is not finite; names the step.
@@ -130,6 +129,6 @@ def _save(accelerator: Accelerator, run: Path, step: int) -> None:
     partial = run / f"checkpoint-{step}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     accelerator.save_state(str(partial))
-    os.replace(partial, run / f"checkpoint-{step}")
+    partial.replace(run / f"checkpoint-{step}")
     for _, path in checkpoints(run)[:-2]:
         shutil.rmtree(path)

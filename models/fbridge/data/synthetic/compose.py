@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from fbridge.data.synthetic.verbs import (
-    CAMERA_VERBS,
-    CHANNELS,
-    OBJECT_VERBS,
-    SPEEDS,
-    Body,
-    Verb,
-)
+from fbridge.data.synthetic.captions import Act, Script, write_script
+from fbridge.data.synthetic.motions import CHANNELS, Body
+from fbridge.data.synthetic.verbs import CAMERA_VERBS, OBJECT_VERBS
 from fbridge.errors import DataError
 
 Rng = np.random.Generator
@@ -66,13 +61,11 @@ class Library:
 
 @dataclass(frozen=True)
 class Mover:
-    """One object of the scene as placed: its layer, box, and what it will do."""
+    """One object of the scene as placed: its noun, its layer (h, w, 4), its box."""
 
-    cutout: Cutout
+    noun: str
     layer: NDArray[np.float32]
     body: Body
-    verb: Verb
-    speed: float
 
 
 @dataclass(frozen=True)
@@ -83,18 +76,15 @@ class Scene:
         picture: (h, w, 3) float32 in [0, 1].
         masks: (2, h, w) float32, the visible part of the first and second object named.
         background: (h, w, 3) what lies behind them.
-        supervise: False where the caption names no object, so that no mask is right or wrong.
-        caption: the words.
-        movers, camera: what moves and how, for `draw_motion`.
+        script: the words and what they stand for.
+        bodies: the objects' boxes, for `draw_motion`.
     """
 
     picture: NDArray[np.float32]
     masks: NDArray[np.float32]
     background: NDArray[np.float32]
-    supervise: bool
-    caption: str
-    movers: tuple[Mover, ...]
-    camera: tuple[Verb, float]
+    script: Script
+    bodies: tuple[Body, ...]
 
 
 _VERBS = {verb.name: verb for verb in (*OBJECT_VERBS, *CAMERA_VERBS)}
@@ -102,30 +92,30 @@ _FRAME = Body(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 
 
 def draw_motion(
-    movers: Sequence[tuple[str, float, Body]],
-    camera: tuple[str, float],
-    num_frames: int,
-    rng: Rng,
+    acts: Sequence[Act], camera: Act, bodies: Sequence[Body], num_frames: int, rng: Rng
 ) -> NDArray[np.float64]:
-    """(F, 3, 26): one of the motions that (verb, speed, body) allow; objects first, then camera."""
+    """(F, 3, 26): one of the motions that the acts allow; objects first, then the camera."""
     u = np.linspace(0.0, 1.0, num_frames)
     whole = np.zeros((num_frames, SLOTS, CHANNELS))
-    for slot, (name, speed, body) in enumerate([*movers, (*camera, _FRAME)]):
-        place = SLOTS - 1 if slot == len(movers) else slot
-        whole[:, place] = _VERBS[name].program(np.minimum(u * speed, 1), body, rng)
+    slots = [*range(len(acts)), SLOTS - 1]
+    for slot, (name, speed), body in zip(slots, [*acts, camera], [*bodies, _FRAME], strict=True):
+        whole[:, slot] = _VERBS[name].program(np.minimum(u * speed, 1), body, rng)
     return whole
 
 
-def compose(library: Library, rng: Rng, *, size: tuple[int, int]) -> Scene:
-    """Draw a scene of `size` (height, width): background, zero to two movers, bystanders, words."""
+def compose(library: Library, rng: Rng, *, size: tuple[int, int], close_ups: float = 0.4) -> Scene:
+    """Draw a scene of `size` (height, width): background, zero to two movers, bystanders, words.
+
+    `close_ups` is the share of lone objects that fill much of the frame or more than all of it.
+    """
     background = _background(library, rng, size)
     number = int(rng.choice([0, 1, 2], p=[0.06, 0.69, 0.25]))
     crowd = int(rng.choice([0, 1, 2], p=[0.7, 0.2, 0.1]))
     for _ in range(crowd if number else 0):
         layer = _place(_tinted(library, rng), rng, size, high=0.45)[0]
         background = _over(layer, background)
-    movers = tuple(_mover(library, rng, size, alone=number == 1) for _ in range(number))
-    caption, camera, supervise = _caption(movers, rng, crowded=bool(crowd))
+    movers = tuple(_mover(library, rng, size, number, close_ups) for _ in range(number))
+    script = write_script([mover.noun for mover in movers], rng, crowded=bool(crowd))
     layers = np.zeros((OBJECT_SLOTS, *size, 4), np.float32)
     for slot, mover in enumerate(movers):
         layers[slot] = mover.layer
@@ -133,7 +123,8 @@ def compose(library: Library, rng: Rng, *, size: tuple[int, int]) -> Scene:
         background = _shadow(background, movers, rng)
     picture, masks = flatten(background, layers)
     finish = _finish(rng)
-    return Scene(finish(picture), masks, finish(background), supervise, caption, movers, camera)
+    bodies = tuple(mover.body for mover in movers)
+    return Scene(finish(picture), masks, finish(background), script, bodies)
 
 
 def flatten(
@@ -200,12 +191,7 @@ def _place(
     w = max(4, round(cutout.picture.width * scale))
     h = max(4, round(cutout.picture.height * scale))
     overhang = 0.25 if max(w / width, h / height) > 0.7 else 0.05
-    cx = rng.uniform(w / 2 - overhang * w, width - w / 2 + overhang * w)
-    cy = rng.uniform(h / 2 - overhang * h, height - h / 2 + overhang * h)
-    if w > width:
-        cx = width * rng.uniform(0.35, 0.65)
-    if h > height:
-        cy = height * rng.uniform(0.35, 0.65)
+    cx, cy = _middle(w, width, overhang, rng), _middle(h, height, overhang, rng)
     canvas = Image.new("RGBA", (width, height))
     canvas.paste(
         cutout.picture.resize((w, h), Image.Resampling.LANCZOS),
@@ -214,7 +200,9 @@ def _place(
     if rng.random() < 0.5:
         pixels = np.asarray(canvas, np.float32) / 255
         soft = canvas.getchannel("A").filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9)))
-        pixels = np.concatenate([pixels[..., :3], np.asarray(soft, np.float32)[..., None] / 255], -1)
+        pixels = np.concatenate(
+            [pixels[..., :3], np.asarray(soft, np.float32)[..., None] / 255], -1
+        )
     else:
         pixels = np.asarray(canvas, np.float32) / 255
     body = Body(
@@ -228,12 +216,22 @@ def _place(
     return pixels, body
 
 
-def _mover(library: Library, rng: Rng, size: tuple[int, int], *, alone: bool) -> Mover:
+def _middle(length: int, frame: int, overhang: float, rng: Rng) -> float:
+    """Where along a frame's side an object's middle lies; a larger one covers most of the side."""
+    if length > frame:
+        return frame * rng.uniform(0.35, 0.65)
+    inside = (0.5 - overhang) * length
+    return rng.uniform(inside, frame - inside)
+
+
+def _mover(
+    library: Library, rng: Rng, size: tuple[int, int], number: int, close_ups: float
+) -> Mover:
     cutout = _tinted(library, rng)
-    high = 1.5 if alone and rng.random() < 0.3 else 0.8 if alone else 0.55
-    layer, body = _place(cutout, rng, size, low=0.55 if high > 1 else 0.18, high=high)
-    verb = OBJECT_VERBS[rng.integers(len(OBJECT_VERBS))]
-    return Mover(cutout, layer, body, verb, 1.0)
+    close = number == 1 and rng.random() < close_ups
+    low, high = (0.6, 2.2) if close else (0.18, 0.8 if number == 1 else 0.55)
+    layer, body = _place(cutout, rng, size, low=low, high=high)
+    return Mover(cutout.noun, layer, body)
 
 
 def _shadow(
@@ -250,7 +248,7 @@ def _shadow(
     return background * dark[..., None]
 
 
-def _finish(rng: Rng):  # type: ignore[no-untyped-def]
+def _finish(rng: Rng) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """What a camera does to the whole picture: the same tone, blur and grain for all its parts."""
     gain, gamma = 1 + rng.normal(0, 0.08, 3), np.exp(rng.normal(0, 0.12))
     blur = rng.uniform(0.3, 1.1) if rng.random() < 0.35 else 0.0
@@ -268,45 +266,3 @@ def _finish(rng: Rng):  # type: ignore[no-untyped-def]
         return np.clip(toned, 0, 1).astype(np.float32)
 
     return finish
-
-
-def _caption(
-    movers: tuple[Mover, ...], rng: Rng, *, crowded: bool
-) -> tuple[str, tuple[Verb, float], bool]:
-    """The words, the camera's verb, and whether the words tell which object is meant."""
-    static = CAMERA_VERBS[-1]
-    camera, camera_words = static, ""
-    if not movers or rng.random() < 0.3:
-        camera = CAMERA_VERBS[rng.integers(len(CAMERA_VERBS))]
-        camera_words = camera.wordings[rng.integers(len(camera.wordings))]
-    camera_speed, clauses = 1.0, []
-    only_camera = not movers or (camera is not static and rng.random() < 0.4)
-    for mover in movers:
-        if only_camera:
-            object.__setattr__(mover, "verb", OBJECT_VERBS[-1])
-            continue
-        words, speed = _clause(mover, rng, bare=len(movers) == 1 and not crowded)
-        object.__setattr__(mover, "speed", speed)
-        clauses.append(words)
-    text = str(rng.choice([" and ", ", ", " while "])).join(clauses)
-    if camera_words:
-        if rng.random() < 0.2:
-            name, camera_speed = SPEEDS[rng.integers(len(SPEEDS))]
-            camera_words += f" {name}"
-        text = f"{text}, {camera_words}" if text else camera_words
-    if rng.random() < 0.3:
-        text = text[:1].upper() + text[1:] + "."
-    return text, (camera, camera_speed), not only_camera
-
-
-def _clause(mover: Mover, rng: Rng, *, bare: bool) -> tuple[str, float]:
-    verb, noun = mover.verb, mover.cutout.noun
-    if bare and rng.random() < 0.3:
-        words = verb.bare[rng.integers(len(verb.bare))]
-    else:
-        article = str(rng.choice(["a ", "the ", ""], p=[0.35, 0.45, 0.2]))
-        words = verb.wordings[rng.integers(len(verb.wordings))].format(article + noun)
-    if rng.random() < 0.15:
-        name, speed = SPEEDS[rng.integers(len(SPEEDS))]
-        return f"{words} {name}", speed
-    return words, 1.0

@@ -8,7 +8,6 @@ scene's caption and the programs that its motions are drawn from.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fbridge.data.synthetic.compose import Library, Scene, compose, draw_motion
-from fbridge.data.synthetic.verbs import Body
+from fbridge.data.synthetic.motions import Body
 from fbridge.text import TextEncoder
 
 SIZES = ((128, 128), (112, 144), (144, 112), (96, 160), (160, 96))
@@ -29,25 +28,31 @@ FORMAT = 1
 
 
 def write_shard(
-    library: Library, encode: TextEncoder, path: Path, *, seed: int, scenes: int = 256
+    library: Library,
+    encode: TextEncoder,
+    path: Path,
+    *,
+    seed: int,
+    scenes: int = 256,
+    close_ups: float = 0.4,
 ) -> None:
-    """Compose a shard; its content depends on `seed` alone. Written whole or not at all."""
+    """Compose a shard from `seed`; written whole or not at all."""
     rng = np.random.default_rng(seed)
     size = SIZES[seed % len(SIZES)] if seed % 2 else SIZES[0]
-    drawn = [compose(library, rng, size=size) for _ in range(scenes)]
-    text, text_mask = encode([scene.caption for scene in drawn])
+    drawn = [compose(library, rng, size=size, close_ups=close_ups) for _ in range(scenes)]
+    text, text_mask = encode([scene.script.caption for scene in drawn])
     tensors = {
         "picture": _bytes([scene.picture.transpose(2, 0, 1) for scene in drawn]),
         "background": _bytes([scene.background.transpose(2, 0, 1) for scene in drawn]),
         "masks": _bytes([scene.masks for scene in drawn]),
         "text": text.half(),
         "text_mask": text_mask,
-        "supervise": torch.tensor([scene.supervise for scene in drawn]),
+        "supervise": torch.tensor([scene.script.names_objects for scene in drawn]),
     }
     partial = path.with_suffix(".partial")
     meta = {"format": str(FORMAT), "scenes": json.dumps([_facts(scene) for scene in drawn])}
     save_file(tensors, partial, metadata=meta)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def _bytes(arrays: Sequence[Any]) -> Tensor:
@@ -57,9 +62,10 @@ def _bytes(arrays: Sequence[Any]) -> Tensor:
 
 def _facts(scene: Scene) -> dict[str, Any]:
     return {
-        "caption": scene.caption,
-        "movers": [[m.verb.name, m.speed, asdict(m.body)] for m in scene.movers],
-        "camera": [scene.camera[0].name, scene.camera[1]],
+        "caption": scene.script.caption,
+        "acts": scene.script.acts,
+        "camera": scene.script.camera,
+        "bodies": [asdict(body) for body in scene.bodies],
     }
 
 
@@ -93,13 +99,10 @@ class Shard:
 
     def motions(self, rows: Tensor, num_frames: int, rng: np.random.Generator) -> Tensor:
         """(N, F, 3, 26) float32: for each scene one of the motions that its words allow."""
+        facts = [self.facts[row] for row in rows.tolist()]
+        bodies = [[Body(**body) for body in fact["bodies"]] for fact in facts]
         drawn = [
-            draw_motion(
-                [(name, speed, Body(**body)) for name, speed, body in self.facts[row]["movers"]],
-                tuple(self.facts[row]["camera"]),
-                num_frames,
-                rng,
-            )
-            for row in rows.tolist()
+            draw_motion(fact["acts"], fact["camera"], body, num_frames, rng)
+            for fact, body in zip(facts, bodies, strict=True)
         ]
         return torch.from_numpy(np.stack(drawn)).float()
