@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.render import CHANNELS
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.pipeline import FrameBridgePipeline
+from fbridge.sampling import GridKind
 from fbridge.scheduler import FrameBridgeScheduler
 
 SCHEDULE = {"kind": "gmax", "beta_0": 0.01, "beta_1": 2.0}
@@ -30,7 +32,7 @@ def shaken(net: SpaceTimeTransformer) -> SpaceTimeTransformer:
 
 
 def transformer(*sizes: int, **options: object) -> SpaceTimeTransformer:
-    return shaken(SpaceTimeTransformer(*sizes, dim=32, depth=1, heads=2, **options))  # type: ignore[arg-type]
+    return shaken(SpaceTimeTransformer(*sizes, dim=32, depth=1, heads=2, **options))
 
 
 @pytest.fixture(scope="module", params=["motion", "pixel", "pixel-flow"])
@@ -106,7 +108,9 @@ def test_saving_and_loading_changes_no_bit(pipe: FrameBridgePipeline, tmp_path: 
 
 @pytest.mark.parametrize("sampler", ["sde", "ode", "dbim", "dbim2", "dbim3", "sde2m", "heun"])
 @pytest.mark.parametrize("grid", ["uniform", "trailing", "logsnr", "karras"])
-def test_every_sampler_and_grid_runs(pipe: FrameBridgePipeline, sampler: str, grid: str) -> None:
+def test_every_sampler_and_grid_runs(
+    pipe: FrameBridgePipeline, sampler: str, grid: GridKind
+) -> None:
     out = pipe(
         pictures(1)[0], "jump", sampler=sampler, grid=grid, num_frames=2, num_inference_steps=3
     )
@@ -114,7 +118,7 @@ def test_every_sampler_and_grid_runs(pipe: FrameBridgePipeline, sampler: str, gr
 
 
 def test_guidance_steers(pipe: FrameBridgePipeline) -> None:
-    def run(**options: object) -> torch.Tensor:
+    def run(**options: Any) -> torch.Tensor:
         latents: torch.Tensor = pipe(pictures(1)[0], "jump", num_frames=2, **options).latents
         return latents
 

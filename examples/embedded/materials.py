@@ -21,7 +21,7 @@ import subprocess
 import unicodedata
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageStat
 
 PACKAGES = (
     "tuxpaint-stamps-default",
@@ -81,8 +81,7 @@ def save_cutout(picture: Image.Image, noun: str, stem: str, folder: Path) -> Non
         return
     picture = picture.crop(box)
     picture.thumbnail((CUTOUT_PIXELS, CUTOUT_PIXELS), Image.Resampling.LANCZOS)
-    alpha = picture.getchannel("A").get_flattened_data()
-    cover = sum(alpha) / (255 * len(alpha))
+    cover = ImageStat.Stat(picture.getchannel("A")).mean[0] / 255
     if min(picture.size) < 24 or not 0.15 < cover < 0.97:
         return
     picture.save(folder / f"{stem}.png")
@@ -131,14 +130,14 @@ def photos(roots: list[Path], target: Path) -> None:
         for path in root.rglob("*"):
             if path.suffix.lower() not in {".jpg", ".jpeg", ".png"} or "screenshot" in path.stem:
                 continue
-            with Image.open(path) as picture:
-                size = picture.size[0] * picture.size[1]
+            with Image.open(path) as opened:
+                size = opened.width * opened.height
             sized = re.fullmatch(r"[\d]+x[\d]+", path.stem)
             name = path.parents[2].name if sized else re.sub(r"_\d+x\d+$", "", path.stem)
             if size > 300_000 and size > best.get(name, (0, path))[0]:
                 best[name] = (size, path)
     for name, (_, path) in sorted(best.items()):
-        picture = Image.open(path).convert("RGB")
+        picture: Image.Image = Image.open(path).convert("RGB")
         picture.thumbnail((PHOTO_PIXELS, PHOTO_PIXELS), Image.Resampling.LANCZOS)
         picture.save(target / f"{name}.jpg", quality=92)
 

@@ -21,7 +21,7 @@ from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.pretrained import hash_model, locate_model
 from fbridge.prior import NeuralPrior, Prior, ReplicatePrior
-from fbridge.sampling import Step, build_sampler, seeded_noise, time_grid
+from fbridge.sampling import GridKind, Start, Step, build_sampler, seeded_noise, time_grid
 from fbridge.text import TextEncoder, load_text_encoder
 from fbridge.types import Condition
 
@@ -166,8 +166,8 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
         num_inference_steps: int | None = None,
         sampler: str | None = None,
         eta: float | None = None,
-        grid: str | None = None,
-        start: str | None = None,
+        grid: GridKind | None = None,
+        start: Start | None = None,
         guidance_scale: float | None = None,
         image_guidance_scale: float = 1.0,
         callback: Callable[[int, int], None] | None = None,

@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def move(verb: str, camera: str = "static", *, seed: int = 0, frames: int = 24) -> np.ndarray:  # type: ignore[type-arg]
+def move(verb: str, camera: str = "static", *, seed: int = 0, frames: int = 24) -> np.ndarray:
     rng = np.random.default_rng(seed)
     return draw_motion([(verb, 1.0)], (camera, 1.0), [BODY], frames, rng)
 

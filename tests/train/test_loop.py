@@ -47,7 +47,7 @@ def test_resuming_equals_never_stopping(tmp_path: Path, cut: int) -> None:
     run = fit(model(), loss, CONFIG, tmp_path / "cut")
     for _ in range(cut):
         next(run)
-    run.close()
+    del run
     again = model()
     list(fit(again, loss, CONFIG, tmp_path / "cut"))
     assert torch.equal(weights(straight), weights(again))

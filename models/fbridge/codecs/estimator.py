@@ -34,9 +34,10 @@ class MotionEstimator(nn.Module):
             width, 4, 4 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
         self.along = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
-        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, slots * CHANNELS))
-        nn.init.zeros_(self.head[1].weight)
-        nn.init.zeros_(self.head[1].bias)
+        last = nn.Linear(width, slots * CHANNELS)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.head = nn.Sequential(nn.LayerNorm(width), last)
 
     def forward(self, video: Tensor, picture: Tensor, masks: Tensor, told: Tensor) -> Tensor:
         """Latents (B, F, 26, 3, 1) of videos (B, F, 3, S, S) that begin at pictures (B, 3, S, S).

@@ -132,8 +132,8 @@ class LayerNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @staticmethod
     def _run(
-        blocks: nn.ModuleList, x: Tensor, pooled: Tensor, text: Tensor, text_mask: Tensor
+        blocks: nn.Module, x: Tensor, pooled: Tensor, text: Tensor, text_mask: Tensor
     ) -> Tensor:
-        for block in blocks:
+        for block in blocks.children():
             x = block(x, text, text_mask) if isinstance(block, _Attention) else block(x, pooled)
         return x

@@ -18,7 +18,8 @@ from fbridge.codecs import View
 from fbridge.codecs.estimator import SIDE, MotionEstimator, fit_motions
 from fbridge.codecs.layers import OBJECT_SLOTS, LayerNet, Layers
 from fbridge.codecs.matting import refine_masks, resize
-from fbridge.codecs.render import CHANNELS, Stack, build_stack, half_size, render, shape_of
+from fbridge.codecs.render import CHANNELS as CHANNELS
+from fbridge.codecs.render import Stack, build_stack, half_size, render, shape_of
 from fbridge.errors import ConfigError
 from fbridge.types import Latents
 
@@ -112,7 +113,7 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """Take each picture apart; pictures may be of different sizes."""
         conditions, scenes = [], []
         for row, picture in enumerate(pictures):
-            size = working_size(*picture.shape[1:], self.config.side)
+            size = working_size(picture.shape[1], picture.shape[2], self.config.side)
             length = int(text_mask[row].sum())
             words = text[row : row + 1, :length], text_mask[row : row + 1, :length]
             small = resize(picture[None], size)
@@ -146,7 +147,7 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
                 view.condition[row : row + 1].to(video.dtype),
             )
             if steps:
-                small = working_size(*scene.picture.shape[1:], SIDE)
+                small = working_size(scene.picture.shape[1], scene.picture.shape[2], SIDE)
                 masks = resize(scene.masks[None], small)[0]
                 fill = resize(scene.fill[None], small)[0]
                 stack = build_stack(resize(scene.picture[None], small)[0], masks, fill)
@@ -162,7 +163,7 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """The layers at the picture's own resolution."""
         picture = scene.picture[None]
         masks = refine_masks(picture, scene.masks[None])
-        fill = resize(scene.fill[None], picture.shape[2:])
+        fill = resize(scene.fill[None], (picture.shape[2], picture.shape[3]))
         return build_stack(picture[0], masks[0], fill[0])
 
     def motions(self, latents: Latents) -> Tensor:

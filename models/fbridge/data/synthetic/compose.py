@@ -17,6 +17,7 @@ from fbridge.data.synthetic.verbs import CAMERA_VERBS, OBJECT_VERBS
 from fbridge.errors import DataError
 
 Rng = np.random.Generator
+Pixels = NDArray[np.float32]
 OBJECT_SLOTS = 2
 SLOTS = OBJECT_SLOTS + 1
 
@@ -64,7 +65,7 @@ class Mover:
     """One object of the scene as placed: its noun, its layer (h, w, 4), its box."""
 
     noun: str
-    layer: NDArray[np.float32]
+    layer: Pixels
     body: Body
 
 
@@ -80,9 +81,9 @@ class Scene:
         bodies: the objects' boxes, for `draw_motion`.
     """
 
-    picture: NDArray[np.float32]
-    masks: NDArray[np.float32]
-    background: NDArray[np.float32]
+    picture: Pixels
+    masks: Pixels
+    background: Pixels
     script: Script
     bodies: tuple[Body, ...]
 
@@ -127,9 +128,7 @@ def compose(library: Library, rng: Rng, *, size: tuple[int, int], close_ups: flo
     return Scene(finish(picture), masks, finish(background), script, bodies)
 
 
-def flatten(
-    background: NDArray[np.float32], layers: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def flatten(background: Pixels, layers: Pixels) -> tuple[Pixels, Pixels]:
     """Lay the second object, then the first, over the background; also the visible masks."""
     picture = background
     for layer in layers[::-1]:
@@ -138,12 +137,12 @@ def flatten(
     return picture, np.stack([first, second * (1 - first)])
 
 
-def _over(layer: NDArray[np.float32], below: NDArray[np.float32]) -> NDArray[np.float32]:
+def _over(layer: Pixels, below: Pixels) -> Pixels:
     alpha = layer[..., 3:]
     return layer[..., :3] * alpha + below * (1 - alpha)
 
 
-def _background(library: Library, rng: Rng, size: tuple[int, int]) -> NDArray[np.float32]:
+def _background(library: Library, rng: Rng, size: tuple[int, int]) -> Pixels:
     height, width = size
     if rng.random() < 0.1:
         ends = rng.uniform(0, 1, (2, 3)) if rng.random() < 0.6 else np.ones((2, 3))
@@ -160,10 +159,14 @@ def _background(library: Library, rng: Rng, size: tuple[int, int]) -> NDArray[np
         crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if rng.random() < 0.3:
         crop = crop.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 3.0)))
-    return _tone(np.asarray(crop, np.float32) / 255, rng, 0.25)
+    return _tone(_floats(crop), rng, 0.25)
 
 
-def _tone(pixels: NDArray[np.float32], rng: Rng, size: float) -> NDArray[np.float32]:
+def _floats(picture: Image.Image) -> Pixels:
+    return (np.asarray(picture) / 255).astype(np.float32)
+
+
+def _tone(pixels: Pixels, rng: Rng, size: float) -> Pixels:
     gain = 1 + rng.normal(0, size / 2) + rng.normal(0, size / 4, 3)
     toned = np.clip(pixels * np.clip(gain, 0.4, 1.7), 0, 1) ** np.exp(rng.normal(0, size / 2))
     return toned.astype(np.float32)
@@ -171,7 +174,7 @@ def _tone(pixels: NDArray[np.float32], rng: Rng, size: float) -> NDArray[np.floa
 
 def _tinted(library: Library, rng: Rng) -> Cutout:
     cutout = library.cutouts[rng.integers(len(library.cutouts))]
-    pixels = np.asarray(cutout.picture, np.float32) / 255
+    pixels = _floats(cutout.picture)
     pixels = np.concatenate([_tone(pixels[..., :3], rng, 0.2), pixels[..., 3:]], -1)
     picture = Image.fromarray((pixels * 255).astype(np.uint8))
     if rng.random() < 0.5:
@@ -183,7 +186,7 @@ def _tinted(library: Library, rng: Rng) -> Cutout:
 
 def _place(
     cutout: Cutout, rng: Rng, size: tuple[int, int], *, low: float = 0.18, high: float = 0.85
-) -> tuple[NDArray[np.float32], Body]:
+) -> tuple[Pixels, Body]:
     """The object somewhere in a canvas of `size`, its longer side `low`..`high` of the frame."""
     height, width = size
     unit = np.sqrt(height * width)
@@ -198,13 +201,11 @@ def _place(
         (round(cx - w / 2), round(cy - h / 2)),
     )
     if rng.random() < 0.5:
-        pixels = np.asarray(canvas, np.float32) / 255
+        pixels = _floats(canvas)
         soft = canvas.getchannel("A").filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9)))
-        pixels = np.concatenate(
-            [pixels[..., :3], np.asarray(soft, np.float32)[..., None] / 255], -1
-        )
+        pixels = np.concatenate([pixels[..., :3], _floats(soft)[..., None]], -1)
     else:
-        pixels = np.asarray(canvas, np.float32) / 255
+        pixels = _floats(canvas)
     body = Body(
         w / unit,
         h / unit,
@@ -234,33 +235,31 @@ def _mover(
     return Mover(cutout.noun, layer, body)
 
 
-def _shadow(
-    background: NDArray[np.float32], movers: tuple[Mover, ...], rng: Rng
-) -> NDArray[np.float32]:
+def _shadow(background: Pixels, movers: tuple[Mover, ...], rng: Rng) -> Pixels:
     """Darken the ground under each object: a blurred, shifted copy of its alpha."""
     dark = np.ones(background.shape[:2], np.float32)
     for mover in movers:
         alpha = Image.fromarray((mover.layer[..., 3] * 255).astype(np.uint8))
         soft = alpha.filter(ImageFilter.GaussianBlur(rng.uniform(2, 6)))
         shift = (int(rng.integers(-4, 5)), int(rng.integers(1, 7)))
-        moved = np.roll(np.asarray(soft, np.float32) / 255, shift, (1, 0))
+        moved = np.roll(_floats(soft), shift, (1, 0))
         dark *= 1 - rng.uniform(0.15, 0.5) * moved
     return background * dark[..., None]
 
 
-def _finish(rng: Rng) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+def _finish(rng: Rng) -> Callable[[Pixels], Pixels]:
     """What a camera does to the whole picture: the same tone, blur and grain for all its parts."""
     gain, gamma = 1 + rng.normal(0, 0.08, 3), np.exp(rng.normal(0, 0.12))
     blur = rng.uniform(0.3, 1.1) if rng.random() < 0.35 else 0.0
     grain, seed = (rng.uniform(0, 0.04) if rng.random() < 0.4 else 0.0), int(rng.integers(2**31))
 
-    def finish(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    def finish(pixels: Pixels) -> Pixels:
         toned = np.clip(pixels * gain, 0, 1) ** gamma
         if blur:
             soft = Image.fromarray((toned * 255).astype(np.uint8)).filter(
                 ImageFilter.GaussianBlur(blur)
             )
-            toned = np.asarray(soft, np.float32) / 255
+            toned = _floats(soft)
         if grain:
             toned = toned + np.random.default_rng(seed).normal(0, grain, toned.shape)
         return np.clip(toned, 0, 1).astype(np.float32)
