@@ -89,7 +89,7 @@ def measure(
 ) -> None:
     """Add some scenes' errors and features."""
     picture = shard.pixels("picture", rows)
-    masks, fill = shard.pixels("masks", rows), shard.pixels("background", rows)
+    masks = shard.pixels("masks", rows)
     condition = Condition(*shard.text(rows), describe(masks, picture))
     draw = [np.random.default_rng(int(rows[0]) + k) for k in range(2)]
     truth, other = (pipe.codec.latents(shard.motions(rows, FRAMES, rng)) for rng in draw)
@@ -106,7 +106,7 @@ def measure(
     errors["bridge, spread"].append(rms((drawn - drawn.mean(0)).flatten(0, 0).std(0)))
     if net is None:
         return
-    scenes = tuple(map(MotionScene, picture, masks, fill))
+    scenes = tuple(map(MotionScene, picture, masks))
     view = View(condition.picture, torch.zeros_like(truth[:, 0]), scenes)
     kinds = {"truth": truth, "ideal": other, "bridge": drawn[0], "prior": prior,
              "still picture": torch.zeros_like(truth)}  # fmt: skip

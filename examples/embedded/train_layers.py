@@ -10,33 +10,28 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from fbridge.codecs.layers import LayerNet, Layers
+from fbridge.codecs.layers import LayerNet, masks_of
 from fbridge.data.synthetic.shards import Shard
 from fbridge.train.loop import FitConfig, Losses, fit
 
 BATCH = 24
 
 
-def layer_losses(layers: Layers, masks: Tensor, background: Tensor, supervise: Tensor) -> Losses:
-    """Cross-entropy and Dice on the masks, L1 on what is hidden; masks count where words tell."""
+def mask_losses(logits: Tensor, masks: Tensor, told: Tensor) -> Losses:
+    """Cross-entropy and Dice on masks (B, 2, H, W), counted where the words tell (B,) which."""
     truth = torch.cat([masks, 1 - masks.sum(1, keepdim=True).clamp(0, 1)], 1)
-    told = supervise.float()[:, None]
-    entropy = -(truth * layers.logits.log_softmax(1)).sum(1).mean((1, 2))[:, None]
-    overlap = (layers.masks * masks).sum((2, 3))
-    size = layers.masks.sum((2, 3)) + masks.sum((2, 3))
+    told = told.float()[:, None]
+    entropy = -(truth * logits.log_softmax(1)).sum(1).mean((1, 2))[:, None]
+    guess = masks_of(logits)
+    size = guess.sum((2, 3)) + masks.sum((2, 3))
     present = masks.sum((2, 3)) > 0
-    dice = (1 - (2 * overlap + 1) / (size + 1)) * present
-    error = (layers.fill - background).abs().mean(1, keepdim=True)
-    hidden = F.max_pool2d(masks.sum(1, keepdim=True).clamp(0, 1), 7, 1, 3)
-    fill = (error * hidden).sum() / (hidden.sum() + 1) + 0.3 * error.mean()
+    dice = (1 - (2 * (guess * masks).sum((2, 3)) + 1) / (size + 1)) * present
     losses = {
         "entropy": (entropy * told).mean(),
         "dice": (dice * told).sum() / (present * told).sum().clamp_min(1),
-        "fill": fill,
     }
-    return {**losses, "total": losses["entropy"] + 0.5 * losses["dice"] + 2 * losses["fill"]}
+    return {**losses, "total": losses["entropy"] + losses["dice"]}
 
 
 class SceneLoss:
@@ -66,10 +61,8 @@ class SceneLoss:
 def evaluate(net: nn.Module, shard: Shard, rows: Tensor) -> Losses:
     """The losses on given rows of a shard."""
     picture = shard.pixels("picture", rows).contiguous(memory_format=torch.channels_last)
-    layers = net(picture, *shard.text(rows))
-    return layer_losses(
-        layers, shard.pixels("masks", rows), shard.pixels("background", rows), shard.supervise(rows)
-    )
+    logits = net(picture, *shard.text(rows))
+    return mask_losses(logits, shard.pixels("masks", rows), shard.supervise(rows))
 
 
 def main() -> None:
@@ -78,9 +71,11 @@ def main() -> None:
     parser.add_argument("scenes", type=Path)
     parser.add_argument("run", type=Path)
     parser.add_argument("--steps", type=int, default=6000)
+    parser.add_argument("--weights", type=Path, help="a LayerNet folder to go on from")
     args = parser.parse_args()
     torch.manual_seed(0)
-    net = LayerNet().to(memory_format=torch.channels_last)
+    net = LayerNet.from_pretrained(args.weights) if args.weights else LayerNet()
+    net = net.train().to(memory_format=torch.channels_last)
     config = FitConfig(steps=args.steps, lr=1.5e-3, ema=0.998, checkpoint_every=250)
     for report in fit(net, SceneLoss(args.scenes), config, args.run):
         losses = " ".join(f"{name} {value:.4f}" for name, value in report.losses.items())

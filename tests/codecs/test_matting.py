@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fbridge.codecs.matting import guided_filter, refine_masks, resize
+from fbridge.codecs.matting import fill_behind, guided_filter, pull_push, refine_masks, resize
 
 
 def test_a_flat_mask_stays_flat() -> None:
@@ -38,3 +38,20 @@ def test_masks_never_sum_above_one() -> None:
 def test_resize_keeps_the_mean() -> None:
     picture = torch.rand(1, 3, 60, 80)
     assert torch.allclose(resize(picture, (30, 40)).mean(), picture.mean(), atol=1e-2)
+
+
+def test_what_is_known_stays_and_gaps_lie_between() -> None:
+    image = torch.rand(1, 3, 37, 50)
+    known = (torch.rand(1, 1, 37, 50) > 0.7).float()
+    full = pull_push(image, known)
+    assert torch.allclose(full * known, image * known, atol=1e-6)
+    assert full.min() >= image.min() - 1e-5
+    assert full.max() <= image.max() + 1e-5
+
+
+def test_a_plain_background_stays_plain_behind_an_object() -> None:
+    picture = torch.full((1, 3, 64, 80), 0.8)
+    masks = torch.zeros(1, 2, 64, 80)
+    picture[..., 20:40, 30:50] = 0
+    masks[:, 0, 20:40, 30:50] = 1
+    assert torch.allclose(fill_behind(picture, masks), torch.tensor(0.8), atol=1e-4)

@@ -1,8 +1,6 @@
-"""The layers of a picture: which pixels the words speak of, and what lies behind them."""
+"""The layers of a picture: which pixels belong to what the words speak of."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -13,21 +11,9 @@ from torch.nn import functional as F
 OBJECT_SLOTS = 2
 
 
-class Layers(NamedTuple):
-    """A picture taken apart.
-
-    Attributes:
-        logits: (B, 3, H, W) for the first object named, the second, and the background.
-        fill: (B, 3, H, W) colours in [0, 1] for what the objects hide.
-    """
-
-    logits: Tensor
-    fill: Tensor
-
-    @property
-    def masks(self) -> Tensor:
-        """(B, 2, H, W) soft masks of the objects; they and the background sum to one."""
-        return self.logits.softmax(1)[:, :OBJECT_SLOTS]
+def masks_of(logits: Tensor) -> Tensor:
+    """(B, 2, H, W) soft masks of the objects; they and the background sum to one."""
+    return logits.softmax(1)[:, :OBJECT_SLOTS]
 
 
 class _Residual(nn.Module):
@@ -78,7 +64,7 @@ class _Attention(nn.Module):
 
 
 class LayerNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """A small U-Net from picture and words to layers.
+    """A small U-Net that finds in a picture the objects that the words name.
 
     Pixels enter as 2 x 2 blocks, so the widest level works at half the picture's resolution.
     Height and width must be multiples of 16.
@@ -109,11 +95,14 @@ class LayerNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.head = nn.Sequential(
             nn.GroupNorm(8, widths[0]),
             nn.SiLU(),
-            nn.Conv2d(widths[0], (OBJECT_SLOTS + 1 + 3) * 4, 3, padding=1),
+            nn.Conv2d(widths[0], (OBJECT_SLOTS + 1) * 4, 3, padding=1),
         )
 
-    def forward(self, picture: Tensor, text: Tensor, text_mask: Tensor) -> Layers:
-        """Take pictures (B, 3, H, W) in [0, 1] apart, led by token embeddings (B, L, D)."""
+    def forward(self, picture: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+        """Logits (B, 3, H, W): first object named, second, neither; at every pixel.
+
+        Pictures are (B, 3, H, W) in [0, 1], the words token embeddings (B, L, D).
+        """
         weight = text_mask[..., None].to(text.dtype)
         pooled = self.pooled_text((text * weight).sum(1) / weight.sum(1).clamp_min(1))
         x = self.stem(F.pixel_unshuffle(picture * 2 - 1, 2))
@@ -126,9 +115,7 @@ class LayerNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         for blocks in self.up:
             x = torch.cat([F.interpolate(x, scale_factor=2.0), kept.pop()], 1)
             x = self._run(blocks, x, pooled, text, text_mask)
-        out = F.pixel_shuffle(self.head(x), 2).float()
-        logits, fill = out.split([OBJECT_SLOTS + 1, 3], 1)
-        return Layers(logits, fill.sigmoid())
+        return F.pixel_shuffle(self.head(x), 2).float()
 
     @staticmethod
     def _run(

@@ -34,10 +34,43 @@ def guided_filter(guide: Tensor, mask: Tensor, radius: int, smooth: float) -> Te
 
 
 def refine_masks(picture: Tensor, masks: Tensor) -> Tensor:
-    """Masks (1, K, h, w) at the picture's size (1, 3, H, W), with edges where it has them."""
+    """Masks (1, K, h, w) at the picture's size (1, 3, H, W), with edges where it has them.
+
+    They are made firmer and a little wider: a rim of the object left behind shows more than a rim
+    of background taken along.
+    """
     size = (picture.shape[2], picture.shape[3])
     wide = F.interpolate(masks, size, mode="bicubic", align_corners=False).clamp(0, 1)
     radius = max(1, round(1.5 * size[0] / masks.shape[2]))
     fine = guided_filter(picture, wide, radius, 1e-3)
-    fine = ((fine - 0.5) * 1.4 + 0.5).clamp(0, 1) * (wide > 0.02)
+    fine = ((fine - 0.45) * 2 + 0.5).clamp(0, 1) * (wide > 0.02)
+    rim = max(1, round(min(size) / 160))
+    fine = _mean(F.max_pool2d(fine, 2 * rim + 1, 1, rim), rim)
     return fine / fine.sum(1, keepdim=True).clamp_min(1)
+
+
+def pull_push(image: Tensor, known: Tensor) -> Tensor:
+    """Image (B, C, H, W) spread smoothly from where it is known (B, 1, H, W) to where it is not.
+
+    Gortler et al.: The Lumigraph (SIGGRAPH 1996): averages of ever coarser blocks fill the gaps.
+    """
+    height, width = image.shape[2:]
+    if height == 1 and width == 1:
+        return image
+    pad = (0, width % 2, 0, height % 2)
+    weight, colour = (F.pad(part, pad) for part in (known, image * known))
+    total = F.avg_pool2d(weight, 2) * 4
+    coarse = F.avg_pool2d(colour, 2) * 4 / total.clamp_min(1e-6)
+    coarse = pull_push(coarse, total.clamp(0, 1))
+    smooth = F.interpolate(coarse, scale_factor=2.0, mode="bilinear", align_corners=False)
+    return known * image + (1 - known) * smooth[..., :height, :width]
+
+
+def fill_behind(picture: Tensor, masks: Tensor) -> Tensor:
+    """(B, 3, H, W) the picture with what lies under masks (B, K, H, W) filled from around them.
+
+    The fill starts a little outside the masks, where no colour of the object is left.
+    """
+    reach = max(1, min(picture.shape[2:]) // 50)
+    wide = F.max_pool2d(masks.sum(1, keepdim=True), 2 * reach + 1, 1, reach)
+    return pull_push(picture, (1 - 2 * wide).clamp(0, 1))

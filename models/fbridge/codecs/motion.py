@@ -16,8 +16,8 @@ from torch import Tensor
 
 from fbridge.codecs import View
 from fbridge.codecs.estimator import SIDE, MotionEstimator, fit_motions
-from fbridge.codecs.layers import OBJECT_SLOTS, LayerNet, Layers
-from fbridge.codecs.matting import refine_masks, resize
+from fbridge.codecs.layers import OBJECT_SLOTS, LayerNet, masks_of
+from fbridge.codecs.matting import fill_behind, refine_masks, resize
 from fbridge.codecs.render import CHANNELS as CHANNELS
 from fbridge.codecs.render import Stack, build_stack, half_size, render, shape_of
 from fbridge.errors import ConfigError
@@ -31,11 +31,10 @@ RENDER_PIXELS = 2**21
 
 
 class MotionScene(NamedTuple):
-    """A picture and its layers at the network's resolution: (3, H, W), (2, h, w), (3, h, w)."""
+    """A picture (3, H, W) and its objects' masks (2, h, w) at the network's resolution."""
 
     picture: Tensor
     masks: Tensor
-    fill: Tensor
 
 
 def working_size(height: int, width: int, side: int) -> tuple[int, int]:
@@ -117,9 +116,9 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
             length = int(text_mask[row].sum())
             words = text[row : row + 1, :length], text_mask[row : row + 1, :length]
             small = resize(picture[None], size)
-            layers: Layers = self.layers(small.to(self.dtype), *words)
-            conditions.append(describe(layers.masks, small))
-            scenes.append(MotionScene(picture, layers.masks[0], layers.fill[0]))
+            masks = masks_of(self.layers(small.to(self.dtype), *words))
+            conditions.append(describe(masks, small))
+            scenes.append(MotionScene(picture, masks[0]))
         condition = torch.cat(conditions)
         still = condition.new_zeros(len(scenes), CHANNELS, SLOTS, 1)
         return View(condition, still, tuple(scenes))
@@ -129,7 +128,7 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """Move each picture's own pixels."""
         videos = []
         for row, scene in zip(self.motions(latents), view.scenes, strict=True):
-            stack = self.stack(scene)
+            stack = self.stack(scene.picture[None], scene.masks)
             step = max(1, RENDER_PIXELS // scene.picture[0].numel())
             videos.append(torch.cat([render(stack, part) for part in row.split(step)]))
         return videos
@@ -148,9 +147,7 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
             )
             if steps:
                 small = working_size(scene.picture.shape[1], scene.picture.shape[2], SIDE)
-                masks = resize(scene.masks[None], small)[0]
-                fill = resize(scene.fill[None], small)[0]
-                stack = build_stack(resize(scene.picture[None], small)[0], masks, fill)
+                stack = self.stack(resize(scene.picture[None], small), scene.masks)
                 unit = self.unit[..., 0].mT
                 fitted = fit_motions(
                     stack, resize(video, small), self.motions(guess)[0], unit, steps=steps
@@ -159,12 +156,11 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
             latents.append(guess[0])
         return torch.stack(latents)
 
-    def stack(self, scene: MotionScene) -> Stack:
-        """The layers at the picture's own resolution."""
-        picture = scene.picture[None]
-        masks = refine_masks(picture, scene.masks[None])
-        fill = resize(scene.fill[None], (picture.shape[2], picture.shape[3]))
-        return build_stack(picture[0], masks[0], fill[0])
+    @staticmethod
+    def stack(picture: Tensor, masks: Tensor) -> Stack:
+        """The layers of a picture (1, 3, H, W) at its own resolution, from masks (2, h, w)."""
+        fine = refine_masks(picture, masks[None])
+        return build_stack(picture[0], fine[0], fill_behind(picture, fine)[0])
 
     def motions(self, latents: Latents) -> Tensor:
         """Latents (B, F, 26, 3, 1) as the renderer's motions (B, F, 3, 26)."""

@@ -19,6 +19,9 @@ CHANNELS = 26
 """Motion channels of a layer in a frame: similarity (4), stretch, shear, brightness (log), fade,
 and the displacements of 3 x 3 control points, x then y, row by row."""
 
+BEYOND = 0.35
+"""How far, in frame units, an object goes on beyond the picture's edge: mirrored and fading."""
+
 
 class Stack(NamedTuple):
     """One picture ready to be moved.
@@ -99,8 +102,8 @@ def render(stack: Stack, motion: Tensor) -> Tensor:
         layer = motion[:, slot]
         place = _unmove(view, layer, stack.centre[slot]) - stack.centre[slot]
         place = _bend(place, layer, stack.extent[slot]) + stack.centre[slot]
-        colour, alpha = _sample(stack.layers[slot], place / size, "border").split([3, 1], 1)
-        left = (1 - layer[:, FADE].clamp(0, 1))[:, None, None, None]
+        colour, alpha = _sample(stack.layers[slot], place / size, "reflection").split([3, 1], 1)
+        left = (1 - layer[:, FADE].clamp(0, 1))[:, None, None, None] * _beyond(place, size)
         gain = layer[:, GAIN].exp()[:, None, None, None]
         frames = left * gain * colour + (1 - left * alpha) * frames
     return (frames * camera[:, GAIN].exp()[:, None, None, None]).clamp(0, 1)
@@ -128,6 +131,12 @@ def _bend(place: Tensor, motion: Tensor, extent: Tensor) -> Tensor:
 
     points = torch.stack([motion[:, BEND_X], motion[:, BEND_Y]], -1).unflatten(1, (3, 3))
     return place - torch.einsum("fhwi,fhwj,fijc->fhwc", basis(y), basis(x), points)
+
+
+def _beyond(place: Tensor, size: Tensor) -> Tensor:
+    """(F, 1, H, W) how much is left of an object that the picture's edge cuts, outside of it."""
+    outside = (place.abs() - size).clamp_min(0).amax(-1)
+    return (1 - outside / BEYOND).clamp_min(0)[:, None]
 
 
 def _sample(layer: Tensor, where: Tensor, padding: str) -> Tensor:

@@ -1,0 +1,79 @@
+"""How a command ends: exit codes, and Ctrl-C told apart from mistakes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import FrameType
+
+from fbridge.errors import CheckpointError, ConfigError, DataError, DependencyError, FBridgeError
+
+INTERNAL = 1
+USAGE = 2
+INTERRUPTED = 130
+
+VARIABLE = "FBRIDGE_DEBUG"
+"""Environment variable: set, it brings tracebacks and libraries' warnings."""
+
+DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
+"""Whether --debug was given."""
+
+_CODES: dict[type[FBridgeError], int] = {
+    ConfigError: USAGE,
+    DataError: 3,
+    CheckpointError: 4,
+    DependencyError: 4,
+}
+
+
+class Stopped(Exception):
+    """The user or the system stopped the command; the message says what was finished."""
+
+    def __init__(self, message: str, code: int = INTERRUPTED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Terminated(KeyboardInterrupt):
+    """A polite request of the system to end (SIGTERM, SIGHUP); cleaned up after like Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.code = 128 + number
+
+
+def debugging() -> bool:
+    """Whether the user wants to see what is under the hood."""
+    return DEBUG.get() or bool(os.environ.get(VARIABLE))
+
+
+def exit_code(error: FBridgeError) -> int:
+    """The exit code of a user's mistake."""
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), INTERNAL)
+
+
+def interrupt_code(error: KeyboardInterrupt) -> int:
+    """130 for Ctrl-C, 128 plus the signal's number for a request to end."""
+    return error.code if isinstance(error, Terminated) else INTERRUPTED
+
+
+@contextmanager
+def ending_politely() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into an exception, so that half-written files are removed."""
+    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    ours = [number for number in numbers if number and signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, _terminate)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    del frame
+    raise Terminated(number)

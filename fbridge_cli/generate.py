@@ -1,0 +1,47 @@
+"""`fbridge generate`: what was typed becomes an order, and the order is carried out."""
+
+from __future__ import annotations
+
+from fbridge_cli import options as option
+from fbridge_cli.ui import Ui
+
+
+def generate(
+    images: option.Images = None,
+    prompt: option.Prompt = None,
+    negative: option.Negative = "",
+    seed: option.Seed = None,
+    num: option.Num = 1,
+    again: option.From = None,
+    model: option.ModelName = None,
+    frames: option.Frames = None,
+    fps: option.Fps = None,
+    size: option.Size = None,
+    steps: option.Steps = None,
+    sampler: option.SamplerName = None,
+    eta: option.Eta = None,
+    guidance: option.Guidance = None,
+    device: option.Device = "auto",
+    dtype: option.Dtype = "float32",
+    batch_size: option.BatchSize = 1,
+    out: option.Out = None,
+    kind: option.Format = None,
+    overwrite: option.Overwrite = False,
+    no_metadata: option.NoMetadata = False,
+    dry_run: option.DryRun = False,
+    json: option.Json = False,
+) -> None:
+    """Make videos from pictures and a prompt.
+
+    Example:
+        fbridge generate cat.jpg -p "cat jumping"
+
+        fbridge generate cat.jpg -p "zoom in" --num 4 -o videos/
+
+        fbridge generate --from cat.mp4 -o again.mp4
+    """
+    from fbridge_cli.errand import Order, carry_out
+
+    typed = locals()
+    order = Order(**{name: typed[name] for name in Order.__dataclass_fields__})
+    carry_out(order, Ui(machine=json))

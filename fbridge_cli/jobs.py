@@ -1,0 +1,196 @@
+"""Which videos are wanted: pictures, folders and lists, times prompts, times seeds."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fbridge.data.files import shown
+from fbridge.data.pictures import SUFFIXES
+from fbridge.errors import ConfigError, DataError
+from fbridge_cli.settings import check_prompt, check_range, check_seed, did_you_mean
+
+COLUMNS = ("image", "prompt", "negative", "seed")
+LISTS = (".csv", ".jsonl")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One video to be made."""
+
+    picture: Path
+    prompt: str
+    negative: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the command line says for every picture that no list speaks for."""
+
+    prompts: Sequence[str] = ()
+    negative: str = ""
+    seeds: Sequence[int] = (0,)
+    number: int = 1
+
+    def check(self) -> None:
+        """Raise ConfigError at the first fault."""
+        for prompt in self.prompts:
+            check_prompt(prompt, "--prompt")
+        if self.negative:
+            check_prompt(self.negative, "--negative")
+        for seed in self.seeds:
+            check_seed(seed, "--seed")
+        check_range("--num", self.number, 1, 10_000)
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError("--seed: the same seed twice makes the same video; give each once")
+        if len(self.seeds) > 1 and self.number > 1:
+            raise ConfigError(
+                "--num and several --seed: give one --seed to count from, or only the seeds"
+            )
+
+    def seeds_from(self, first: int | None) -> list[int]:
+        """The seeds of one picture: those given, or `number` in a row from `first`."""
+        if len(self.seeds) > 1 and first is None:
+            return list(self.seeds)
+        start = self.seeds[0] if first is None else first
+        return [check_seed(start + more, "--seed") for more in range(self.number)]
+
+
+def gather_jobs(images: Sequence[Path], words: Words) -> list[Job]:
+    """All videos that the command line asks for, in its order.
+
+    Raises:
+        ConfigError: when something is not said.
+        DataError: when a folder or list cannot be used.
+    """
+    words.check()
+    if not images:
+        raise ConfigError("no IMAGE given; name a picture, a folder, or a .csv or .jsonl list")
+    jobs: list[Job] = []
+    for image in images:
+        if image.suffix.lower() in LISTS:
+            jobs += _jobs_of_list(image, words)
+        else:
+            pictures = pictures_in(image) if image.is_dir() else [image]
+            jobs += [job for picture in pictures for job in _jobs_of_picture(picture, words)]
+    return jobs
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder, not of its subfolders, with 2 before 10.
+
+    Raises:
+        DataError: when it holds none or cannot be read.
+    """
+    try:
+        found = [
+            entry
+            for entry in folder.iterdir()
+            if entry.suffix.lower() in SUFFIXES and not entry.name.startswith(".")
+        ]
+    except OSError as error:
+        raise DataError(f"{shown(folder)}: cannot be read ({error.strerror})") from None
+    if not found:
+        raise DataError(f"{shown(folder)}: holds no picture; name a folder of JPEG or PNG files")
+    return sorted(found, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    parts = re.findall(r"\d+|\D+", path.name.lower())
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+
+def _jobs_of_picture(picture: Path, words: Words) -> Iterator[Job]:
+    if not words.prompts:
+        raise ConfigError(
+            f'no prompt for {shown(picture)}; say what shall happen: -p "cat jumping"'
+        )
+    for prompt in words.prompts:
+        for seed in words.seeds_from(None):
+            yield Job(picture, prompt, words.negative, seed)
+
+
+def _jobs_of_list(path: Path, words: Words) -> Iterator[Job]:
+    rows = list(_rows(path))
+    if not rows:
+        raise DataError(f"{shown(path)}: lists nothing; give rows of image, prompt, seed")
+    for where, row in rows:
+        if not row.get("image"):
+            raise DataError(f"{where}: names no image; fill the column image")
+        prompts = [check_prompt(row["prompt"], where)] if row.get("prompt") else words.prompts
+        if not prompts:
+            raise DataError(f"{where}: has no prompt; fill the column prompt, or give -p")
+        negative = row.get("negative") or words.negative
+        seed = check_seed(_whole(row["seed"], where), where) if row.get("seed") else None
+        for prompt in prompts:
+            for each in words.seeds_from(seed):
+                yield Job(path.parent / row["image"], prompt, negative, each)
+
+
+def _whole(text: str, where: str) -> int:
+    if not re.fullmatch(r"\s*\d{1,19}\s*", text):
+        raise DataError(f"{where}: seed {text!r} is no whole number; write it in digits")
+    return int(text)
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each row of a list as texts, with its place in words."""
+    name = shown(path)
+    read = _csv_rows if path.suffix.lower() == ".csv" else _jsonl_rows
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            for line, row in read(lines, name):
+                where = f"{name}, line {line}"
+                _check_columns(row, where)
+                yield where, {key: str(value) for key, value in row.items() if value is not None}
+    except FileNotFoundError:
+        raise DataError(f"{name}: no such file; check the name and the folder") from None
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{name}: is no UTF-8 text of rows ({error}); save it as UTF-8") from None
+
+
+def _csv_rows(lines: Any, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    reader = csv.DictReader(lines, skipinitialspace=True, strict=True)
+    header = reader.fieldnames or []
+    if "image" not in header:
+        raise DataError(
+            f"{name}: has no column image; its first line must be like image,prompt,seed"
+        )
+    for row in reader:
+        if None in row:
+            raise DataError(
+                f"{name}, line {reader.line_num}: more values than columns; "
+                'put texts with commas into "quotes"'
+            )
+        yield reader.line_num, row
+
+
+def _jsonl_rows(lines: Any, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line, text in enumerate(lines, start=1):
+        if not text.strip():
+            continue
+        try:
+            row = json.loads(text)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            raise DataError(
+                f"{name}, line {line}: is no JSON object; "
+                'write {"image": "cat.jpg", "prompt": "cat jumping"}'
+            )
+        yield line, row
+
+
+def _check_columns(row: dict[str, Any], where: str) -> None:
+    """Foreign columns are welcome; one that looks like a slip of ours is not."""
+    for key in row:
+        if key not in COLUMNS and (hint := did_you_mean(key, set(COLUMNS) - row.keys())):
+            raise DataError(f"{where}: column {key!r} is unknown{hint}")

@@ -1,0 +1,110 @@
+"""The program `fbridge`: its commands, and how every error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import io
+import sys
+import traceback
+from collections.abc import Sequence
+from contextvars import copy_context
+from typing import Annotated, Any
+
+import typer
+
+import fbridge
+from fbridge.errors import FBridgeError
+from fbridge_cli import exits
+from fbridge_cli.generate import generate
+from fbridge_cli.show import show
+from fbridge_cli.ui import Ui
+
+_UsageError: type[Any] = typer.BadParameter.__mro__[1]
+"""Every complaint about the command line, of whichever click this Typer stands on."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fbridge {fbridge.__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and stop."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help=f"Show tracebacks and warnings, as {exits.VARIABLE}=1 does."),
+    ] = False,
+) -> None:
+    """Turn a picture into a video with a stochastic bridge.
+
+    Example:
+        fbridge generate cat.jpg -p "cat jumping"
+    """
+    del version  # done with by its callback
+    exits.DEBUG.set(debug)
+
+
+def build_app() -> typer.Typer:
+    """All commands under one name."""
+    app = typer.Typer(
+        name="fbridge",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    app.command()(generate)
+    app.command()(show)
+    return app
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command line; without any words, the help."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a file's name may be no text
+    with exits.ending_politely():
+        return copy_context().run(_run, list(args) or ["--help"])
+
+
+def _run(args: list[str]) -> int:
+    ui = Ui()
+    try:
+        code = build_app()(args=args, prog_name="fbridge", standalone_mode=False)
+    except exits.Stopped as stop:
+        ui.note(str(stop))
+        return stop.code
+    except FBridgeError as error:
+        return _told(error, str(error), exits.exit_code(error), ui)
+    except _UsageError as error:
+        command = error.ctx.command_path if error.ctx else "fbridge"
+        message = error.format_message().rstrip(".")
+        return _told(error, f"{message}; see {command} --help", exits.USAGE, ui)
+    except (KeyboardInterrupt, typer.Abort):
+        code = exits.INTERRUPTED
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        message = (
+            f"internal error: {what}; this is a mistake in fbridge: please report it with the "
+            f"command line and what {exits.VARIABLE}=1 adds to it"
+        )
+        return _told(error, message, exits.INTERNAL, ui)
+    if code == exits.INTERRUPTED:
+        ui.note("interrupted")
+    return code if isinstance(code, int) else 0
+
+
+def _told(error: Exception, message: str, code: int, ui: Ui) -> int:
+    if exits.debugging():
+        traceback.print_exception(error)
+    ui.error(message)
+    return code

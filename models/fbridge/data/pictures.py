@@ -1,0 +1,253 @@
+"""Pictures of any kind as plain RGB, and their fitting to a size without distortion."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, ImageOps
+
+from fbridge.data.files import shown
+from fbridge.errors import DataError
+
+SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg"}
+    | {".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
+)
+"""File names that are taken for pictures when a whole folder is given."""
+
+MAX_PIXELS = 178_956_970
+"""More is refused before anything is decoded: half a gigabyte of RGB, Pillow's own limit."""
+
+MIN_SIDE = 16
+"""Fewer pixels than this on a side hold no picture to set in motion."""
+
+MAX_BYTES = 1 << 30
+
+_ORIENTATION = 0x0112
+
+BACKGROUND = (255, 255, 255)
+"""What shows through transparent places: white, as on a page."""
+
+_PROGRAMS = frozenset({"EPS", "WMF"})  # drawn by running a program, not decoded
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture as it will be used, and what was done to read it.
+
+    Attributes:
+        path: where it lies.
+        pixels: the upright RGB picture.
+        sha256: of the file's bytes.
+        notes: what was changed, in words ("turned upright", ...).
+    """
+
+    path: Path
+    pixels: Image.Image
+    sha256: str
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A picture of the wanted size and, in words, what became of the original."""
+
+    pixels: Image.Image
+    words: str
+
+
+def load_picture(path: Path | str) -> Image.Image:
+    """The upright RGB picture in a file.
+
+    Raises:
+        DataError: when the file is missing, empty, damaged, too large, too small or no picture.
+    """
+    return open_picture(path).pixels
+
+
+def open_picture(path: Path | str) -> Picture:
+    """Read a picture file of any mode: turned upright, in sRGB, on white where transparent.
+
+    Raises:
+        DataError: when the file is missing, empty, damaged, too large, too small or no picture.
+    """
+    path = Path(path)
+    content = _read_bytes(path)
+    raw = _decode(path, content)
+    upright = _upright(raw)
+    done = {
+        "first of its pictures taken": raw.format != "MPO" and _is_animated(raw),
+        "turned upright": upright is not raw,
+        "laid on white": raw.has_transparency_data,
+    }
+    notes = tuple(words for words, applies in done.items() if applies)
+    return Picture(path, _rgb(upright), hashlib.sha256(content).hexdigest(), notes)
+
+
+def fit_picture(picture: Image.Image, size: tuple[int, int], *, name: str = "picture") -> Fitted:
+    """Cover `size` (width, height) with the picture: scaled evenly, the rest cut off all around."""
+    scale, kept_width, kept_height = _cover(picture.size, size)
+    left, top = (picture.width - kept_width) / 2, (picture.height - kept_height) / 2
+    if scale == 1:  # cutting alone must not blur, so whole pixels
+        corner = (int(left), int(top))
+        pixels = picture.crop((*corner, corner[0] + size[0], corner[1] + size[1]))
+    else:
+        box = (left, top, left + kept_width, top + kept_height)
+        pixels = picture.resize(size, Image.Resampling.LANCZOS, box=box)
+    return Fitted(pixels, describe_fit(picture.size, size, name=name))
+
+
+def describe_fit(
+    before: tuple[int, int], after: tuple[int, int], *, name: str, notes: Sequence[str] = ()
+) -> str:
+    """What `fit_picture` does to a picture of that size, in words, after what `notes` say."""
+    scale, kept_width, kept_height = _cover(before, after)
+    done = list(notes)
+    if scale != 1:
+        done.append(f"scaled to {round(100 * scale, 1):g} %")
+    for cut, side in ((before[0] - kept_width, "width"), (before[1] - kept_height, "height")):
+        if cut >= 0.5:
+            done.append(f"cropped {round(cut)} px of the {side}")
+    words = f"{name} {before[0]}x{before[1]} -> {after[0]}x{after[1]}"
+    return f"{words} ({', '.join(done)})" if done else words
+
+
+def _cover(before: tuple[int, int], after: tuple[int, int]) -> tuple[float, float, float]:
+    """The scale, and the width and height of the original that stay in sight."""
+    scale = max(after[0] / before[0], after[1] / before[1])
+    return scale, min(after[0] / scale, float(before[0])), min(after[1] / scale, float(before[1]))
+
+
+def _read_bytes(path: Path) -> bytes:
+    name = shown(path)
+    try:
+        if path.is_dir():
+            raise DataError(f"{name}: is a folder where a picture is needed; name a file in it")
+        if not path.exists():
+            raise DataError(f"{name}: no such file; check the name and the folder")
+        if not path.is_file():
+            raise DataError(f"{name}: is no ordinary file; save the picture to a file first")
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise DataError(f"{name}: {size:,} bytes are too many for a picture; save it smaller")
+        content = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DataError(f"{name}: cannot be read ({reason}); check its permissions") from None
+    if not content:
+        raise DataError(f"{name}: is empty (0 bytes); copy or download it again")
+    return content
+
+
+def _decode(path: Path, content: bytes) -> Image.Image:
+    name = shown(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of what is checked here, and of odd tags
+        try:
+            picture = Image.open(io.BytesIO(content))
+        except Image.DecompressionBombError:
+            raise DataError(
+                f"{name}: more than {MAX_PIXELS // 10**6} million pixels; save it smaller"
+            ) from None
+        except Exception as error:
+            raise DataError(_unknown(name, content)) from error
+        if picture.format in _PROGRAMS:
+            raise DataError(_unknown(name, content))
+        _check_size(name, picture.size)
+        try:
+            picture.load()
+        except Exception as error:  # damaged files make decoders raise anything at all
+            raise DataError(
+                f"{name}: is damaged or cut short; copy or download it again"
+            ) from error
+    return picture
+
+
+def _unknown(name: str, content: bytes) -> str:
+    if content[4:12] in {b"ftypheic", b"ftypheix", b"ftypmif1", b"ftyphevc"}:
+        return f"{name}: HEIC pictures are not read; save it as JPEG or PNG"
+    return f"{name}: is not a picture that can be read; give a JPEG, PNG, WebP, TIFF or GIF"
+
+
+def _check_size(name: str, size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise DataError(
+            f"{name}: {width}x{height} is more than {MAX_PIXELS // 10**6} million pixels; "
+            "save it smaller"
+        )
+    if min(size) < MIN_SIDE:
+        raise DataError(
+            f"{name}: {width}x{height} is too small; "
+            f"give a picture of at least {MIN_SIDE}x{MIN_SIDE} pixels"
+        )
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turned as its EXIF says; the very same object when there is nothing to turn."""
+    try:
+        if picture.getexif().get(_ORIENTATION) in range(2, 9):
+            return ImageOps.exif_transpose(picture)
+    except Exception:  # a broken tag costs the turn, not the picture
+        return picture
+    return picture
+
+
+def _is_animated(picture: Image.Image) -> bool:
+    try:
+        return bool(getattr(picture, "is_animated", False))
+    except Exception:  # its first picture is whole, which is all that is used
+        return True
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return _from_deep_grey(picture)
+    if picture.has_transparency_data:
+        colours = _to_srgb(picture.convert("RGBA"), picture.info.get("icc_profile"))
+        page = Image.new("RGBA", colours.size, (*BACKGROUND, 255))
+        return Image.alpha_composite(page, colours).convert("RGB")
+    if picture.mode in {"L", "RGB", "CMYK", "LAB"}:
+        picture = _to_srgb(picture, picture.info.get("icc_profile"))
+    return picture.convert("RGB")
+
+
+def _from_deep_grey(picture: Image.Image) -> Image.Image:
+    """Grey of 16 or 32 bits or of floats: black is 0, white the first of 1, 255, 65535 to hold all.
+
+    Sixteen-bit pictures always have white at 65535.
+    """
+    values = np.asarray(picture, dtype=np.float64)
+    values = np.where(np.isfinite(values), values, 0.0)
+    brightest = float(values.max())
+    steps = [65535.0] if picture.mode.startswith("I;16") else [255.0, 65535.0]
+    if picture.mode == "F":
+        steps.insert(0, 1.0)
+    white = next((step for step in steps if brightest <= step), brightest)
+    grey = np.clip(np.round(values * (255.0 / white)), 0, 255).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")
+
+
+def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
+    """Follow an embedded colour profile; without a usable one the colours are sRGB already."""
+    if not profile and picture.mode != "LAB":
+        return picture
+    try:
+        source = ImageCms.ImageCmsProfile(
+            io.BytesIO(profile) if profile else ImageCms.createProfile("LAB")
+        )
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return picture
+        mode = "RGBA" if picture.mode == "RGBA" else "RGB"
+        moved = ImageCms.profileToProfile(
+            picture, source, ImageCms.createProfile("sRGB"), outputMode=mode
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return picture
+    return picture if moved is None else moved

@@ -1,0 +1,216 @@
+"""The record that every video carries: what it was made from, by which model, and how."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path, PurePath
+from typing import Any, get_type_hints
+
+from fbridge.data.comments import read_comment
+from fbridge.data.files import shown
+from fbridge.errors import DataError
+
+FORMAT = 1
+"""Raised when a reader of the old form could misread the new one."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The picture that was set in motion; `path` is relative to the video's folder, or unknown."""
+
+    name: str
+    sha256: str
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """The model as the user named it, and the sha256 over its weights and config."""
+
+    name: str
+    hash: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the last bits depend on: where it ran, and how many videos ran together."""
+
+    device: str
+    dtype: str
+    threads: int
+    batch: int
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """All that makes a video again. Holds no date, so that equal videos have equal records.
+
+    Attributes:
+        steps: sampling steps.
+        eta: share of fresh noise; None where the sampler has none.
+        grid: where the steps lie in time.
+        start: how the bridge starts, "noised" or "exact".
+        size: (width, height) of the frames.
+        versions: of fbridge, torch, diffusers and python.
+    """
+
+    prompt: str
+    negative: str
+    seed: int
+    sampler: str
+    steps: int
+    eta: float | None
+    guidance: float | None
+    grid: str
+    start: str
+    frames: int
+    fps: float
+    size: tuple[int, int]
+    picture: Source
+    model: Model
+    machine: Machine
+    versions: Mapping[str, str]
+
+    def comment(self) -> str:
+        """One line of ASCII JSON for inside the video; it names no folder of the user's."""
+        tree = self.tree()
+        del tree["picture"]["path"]
+        model = PurePath(self.model.name)
+        tree["model"]["name"] = model.name if model.is_absolute() else self.model.name
+        return json.dumps(tree, separators=(",", ":"))
+
+    def sidecar(self) -> str:
+        """Readable JSON for the file beside the video."""
+        return json.dumps(self.tree(), indent=2) + "\n"
+
+    def tree(self) -> dict[str, Any]:
+        """The record as JSON values."""
+        return {"format": FORMAT, **asdict(self), "size": list(self.size)}
+
+
+def parse_provenance(text: str, source: str) -> Provenance:
+    """The record in a JSON text; `source` names it in errors.
+
+    Raises:
+        DataError: when it is no such record, or one of a newer format.
+    """
+    tree = _record_in(text)
+    if tree is None:
+        raise DataError(f"{source}: carries no fbridge record (made by another program?)")
+    if tree["format"] != FORMAT:
+        raise DataError(
+            f"{source}: its record has format {tree['format']!r}, this fbridge reads {FORMAT}; "
+            "upgrade fbridge"
+        )
+    record: Provenance = _build(Provenance, tree, source)
+    return record
+
+
+def read_provenance(path: Path | str) -> Provenance:
+    """The record of a video, of a folder of frames, or in a sidecar file.
+
+    The record inside the video counts; the sidecar beside it adds where the picture lies, and
+    stands in where the video was re-encoded and lost its own.
+
+    Raises:
+        DataError: when there is none, or the file cannot be read.
+    """
+    path = Path(path)
+    name = shown(path)
+    if path.suffix.lower() == ".json" and path.exists():
+        return parse_provenance(_read_text(path), name)
+    comment = read_comment(path)
+    beside = _sidecar_record(path)
+    if comment is None or _record_in(comment) is None:
+        if beside is None:
+            raise DataError(
+                f"{name}: carries no fbridge record (made with --no-metadata or by another program)"
+            )
+        return beside
+    inside = parse_provenance(comment, name)
+    return beside if beside is not None and beside.comment() == inside.comment() else inside
+
+
+def sidecar_path(video: Path) -> Path:
+    """Where a video's sidecar lies: cat.mp4 and the folder cat both have cat.json."""
+    return video.with_name(f"{video.stem if video.suffix else video.name}.json")
+
+
+def _sidecar_record(video: Path) -> Provenance | None:
+    path = sidecar_path(video)
+    try:
+        return parse_provenance(_read_text(path), shown(path)) if path.is_file() else None
+    except DataError:
+        return None
+
+
+def _record_in(text: str) -> dict[str, Any] | None:
+    try:
+        tree = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return tree if isinstance(tree, dict) and {"format", "model", "seed"} <= tree.keys() else None
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{shown(path)}: cannot be read as text ({error})") from None
+
+
+def _build(kind: type[Any], tree: Mapping[str, Any], source: str) -> Any:
+    """An instance of a dataclass from JSON values, each of which must have the declared type."""
+    hints = get_type_hints(kind)
+    values = {}
+    for field in fields(kind):
+        value = tree.get(field.name)
+        values[field.name] = _checked(
+            value,
+            hints[field.name],
+            f"{source}: {field.name}" if kind is Provenance else f"{source}.{field.name}",
+        )
+    return kind(**values)
+
+
+def _checked(value: Any, hint: Any, place: str) -> Any:
+    if hint in (Source, Model, Machine) and isinstance(value, dict):
+        return _build(hint, value, place)
+    accepts, wanted = _KINDS.get(hint, (lambda _: False, "an object"))
+    if not accepts(value):
+        raise DataError(f"{place} is {value!r} where {wanted} is needed; the record is damaged")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return (_is_whole(value) or isinstance(value, float)) and math.isfinite(value)
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_whole, value))
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+_KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
+    str: (_is_text, "text"),
+    int: (_is_whole, "a whole number"),
+    float: (_is_number, "a number"),
+    str | None: (lambda value: value is None or _is_text(value), "text or null"),
+    float | None: (lambda value: value is None or _is_number(value), "a number or null"),
+    tuple[int, int]: (_is_size, "a pair of whole numbers"),
+    Mapping[str, str]: (_is_texts, "an object of texts"),
+}

@@ -1,0 +1,137 @@
+"""The program as a process: quick help, no torch where none is needed, signals, closed pipes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fbridge as package
+
+CODE = "import sys; from fbridge_cli.main import run; code = run(sys.argv[1:])"
+LIGHT = CODE + "; sys.stderr.write(str('torch' in sys.modules)); sys.exit(code)"
+FAKE = (
+    "import sys, runpy; from fbridge_cli import loading, main; "
+    f"loading.load_pipeline = runpy.run_path({str(Path(__file__).parent / 'conftest.py')!r})"
+    "['load_fake']; main.main()"
+)
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "models"), str(ROOT)])}
+
+
+def process(code: str, *args: str, cwd: Path, **variables: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *args],
+        cwd=cwd,
+        env={**ENVIRONMENT, **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "code"),
+    [
+        ((), 0),
+        (("--help",), 0),
+        (("generate", "--help"), 0),
+        (("--version",), 0),
+        (("show", "cat.mp4"), 0),
+        (("generate", "cat.png"), 2),
+        (("generate", "cat.png", "-p", "x", "--steps", "0"), 2),
+        (("generate", "gone.png", "-p", "x"), 3),
+    ],
+)
+def test_torch_stays_away(fbridge: Any, tmp_path: Path, args: tuple[str, ...], code: int) -> None:
+    fbridge("generate", "cat.png", "-p", "jump")
+    started = process(LIGHT, *args, cwd=tmp_path)
+    _, err = started.communicate(timeout=20)
+    assert started.returncode == code
+    assert err.endswith("False")
+
+
+def test_help_is_quick(tmp_path: Path) -> None:
+    """Half a second; the best of three, since other work shares the machine."""
+    took = []
+    for _ in range(3):
+        started = time.monotonic()
+        assert process(CODE, "--help", cwd=tmp_path).wait(timeout=20) == 0
+        took.append(time.monotonic() - started)
+    assert min(took) < 0.5
+
+
+def test_help_and_version(fbridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fbridge("--version").out == f"fbridge {package.__version__}\n"
+    monkeypatch.setenv("COLUMNS", "120")
+    words = fbridge("--help").out
+    assert fbridge().out == words
+    for command in ("generate", "show"):
+        assert re.search(rf"\b{command}\b", words)
+        text = fbridge(command, "--help").out
+        assert "Example:" in text
+        assert f"fbridge {command} " in text
+
+
+def wait_for(path: Path, running: subprocess.Popen[str]) -> None:
+    while not path.exists():
+        assert running.poll() is None
+        time.sleep(0.02)
+
+
+@pytest.mark.usefixtures("cat")
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_signals(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    args = ("generate", "cat.png", "-p", "jump", "--num", "3")
+    running = process(FAKE, *args, cwd=tmp_path, FAKE_DELAY="0.1")
+    wait_for(tmp_path / "cat-1.json", running)
+    time.sleep(0.2)
+    running.send_signal(number)
+    out, err = running.communicate(timeout=20)
+    assert running.returncode == code
+    assert err == "interrupted; finished before: cat-1.mp4\n"
+    assert out.startswith("cat-1.mp4: ")
+    left = sorted(entry.name for entry in tmp_path.iterdir())
+    assert left == ["cat-1.json", "cat-1.mp4", "cat.png"]
+
+
+@pytest.mark.usefixtures("cat")
+def test_killed_outright_nothing_looks_finished(tmp_path: Path) -> None:
+    args = ("generate", "cat.png", "-p", "jump", "--num", "3")
+    running = process(FAKE, *args, cwd=tmp_path, FAKE_DELAY="0.1")
+    wait_for(tmp_path / "cat-1.json", running)
+    running.kill()
+    running.communicate(timeout=20)
+    left = {entry.name for entry in tmp_path.iterdir() if not entry.name.endswith(".part")}
+    assert left == {"cat-1.json", "cat-1.mp4", "cat.png"}
+
+
+def test_interrupt_within(fbridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FAKE_TROUBLE", "interrupt 1")
+    ran = fbridge("generate", "cat.png", "-p", "jump")
+    assert (ran.code, ran.err) == (130, "interrupted; nothing was made\n")
+    monkeypatch.setenv("FAKE_TROUBLE", "interrupt 6")
+    ran = fbridge("generate", "cat.png", "-p", "jump", "--num", "5", "--json")
+    assert ran.code == 130
+    assert ran.err.startswith("interrupted; finished before: ..., cat-2.mp4, cat-3.mp4, cat-4.mp4")
+    assert '"video": "cat-4.mp4"' in ran.out
+
+
+def test_closed_pipe(fbridge: Any, tmp_path: Path) -> None:
+    fbridge("generate", "cat.png", "-p", "jump")
+    running = process(CODE, "show", "cat.mp4", cwd=tmp_path)
+    assert running.stdout is not None
+    assert running.stderr is not None
+    running.stdout.close()
+    assert "Traceback" not in running.stderr.read()
+    running.wait(timeout=20)
+    running.stderr.close()
