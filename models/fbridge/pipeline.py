@@ -16,14 +16,21 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.codecs import View
+from fbridge.codecs.motion import MotionCodec
+from fbridge.codecs.pixel import PixelCodec
 from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.pretrained import hash_model, locate_model
 from fbridge.prior import NeuralPrior, Prior, ReplicatePrior
 from fbridge.sampling import GridKind, Start, Step, build_sampler, seeded_noise, time_grid
+from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.text import TextEncoder, load_text_encoder
 from fbridge.types import Condition
+
+KNOWN_COMPONENTS = (SpaceTimeTransformer, MotionCodec, PixelCodec, FrameBridgeScheduler)
+"""Classes that a model folder may name: diffusers finds only those of modules already imported."""
 
 
 class FrameLimits(NamedTuple):

@@ -1,0 +1,49 @@
+"""Lay some frames of videos under each other, each with its prompt: a sheet to judge motion by.
+
+python examples/contact_sheet.py cat.mp4 cat-2.mp4 -o sheet.jpg
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from fbridge.data.provenance import read_provenance
+from fbridge.data.video import read_video
+
+COLUMNS, WIDTH, LINE = 6, 1200, 18
+
+
+def strip(path: Path) -> Image.Image:
+    """Equally spaced frames of a video side by side, under its prompt and seed."""
+    record = read_provenance(path)
+    frames = read_video(path).frames
+    chosen = frames[np.linspace(0, len(frames) - 1, COLUMNS).round().astype(int)]
+    row = Image.fromarray(np.concatenate(list(chosen), axis=1))
+    row = row.resize((WIDTH, round(row.height * WIDTH / row.width)), Image.Resampling.LANCZOS)
+    sheet = Image.new("RGB", (WIDTH, row.height + LINE), "white")
+    ImageDraw.Draw(sheet).text((4, 3), f'"{record.prompt}", seed {record.seed}', fill="black")
+    sheet.paste(row, (0, LINE))
+    return sheet
+
+
+def main() -> None:
+    """Stack the strips and write the sheet."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("videos", type=Path, nargs="+")
+    parser.add_argument("-o", "--out", type=Path, default=Path("sheet.jpg"))
+    args = parser.parse_args()
+    strips = [strip(path) for path in args.videos]
+    sheet = Image.new("RGB", (WIDTH, sum(s.height for s in strips)), "white")
+    top = 0
+    for part in strips:
+        sheet.paste(part, (0, top))
+        top += part.height
+    sheet.save(args.out, quality=85)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""The model that ships: what it promises on pictures that it was not trained on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fbridge.codecs.render import ANGLE, LOG_SCALE, TX, TY
+from fbridge.pipeline import FrameBridgePipeline
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+FOLDER = Path(__file__).parents[1] / "models/fbridge/pretrained/motion"
+SEEDS = list(range(6))
+
+
+@pytest.fixture(scope="module")
+def pipe() -> FrameBridgePipeline:
+    return FrameBridgePipeline.from_pretrained("embedded")
+
+
+def motions(pipe: FrameBridgePipeline, prompt: str, picture: str = "coffee.jpg") -> Tensor:
+    """(seeds, F, 3, 26) what happens to a picture under a prompt."""
+    image = Image.open(EXAMPLES / picture).convert("RGB").resize((128, 96))
+    latents = pipe(image, prompt, seed=SEEDS, num_frames=12).latents
+    return pipe.codec.motions(latents)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "channel", "sign"),
+    [
+        ("the cup moves left", TX, -1),
+        ("the cup slides to the right", TX, 1),
+        ("the cup rises", TY, -1),
+        ("the cup falls down", TY, 1),
+        ("the cup comes closer", LOG_SCALE, 1),
+        ("the cup shrinks", LOG_SCALE, -1),
+        ("the mug wanders over to the left side", TX, -1),
+    ],
+)
+def test_the_object_does_what_the_words_say(
+    pipe: FrameBridgePipeline, prompt: str, channel: int, sign: int
+) -> None:
+    ends = sign * motions(pipe, prompt)[:, -1, 0, channel]
+    assert ends.median() > 0.1
+    assert (ends > 0).float().mean() > 0.8
+
+
+@pytest.mark.parametrize(
+    ("prompt", "channel", "sign"),
+    [
+        ("zoom in", LOG_SCALE, 1),
+        ("zoom out", LOG_SCALE, -1),
+        ("the camera pans left", TX, 1),
+        ("the camera pans right", TX, -1),
+    ],
+)
+def test_the_camera_does_what_the_words_say(
+    pipe: FrameBridgePipeline, prompt: str, channel: int, sign: int
+) -> None:
+    ends = sign * motions(pipe, prompt)[:, -1, 2, channel]
+    assert ends.median() > 0.1
+
+
+def test_a_jump_goes_up(pipe: FrameBridgePipeline) -> None:
+    path = motions(pipe, "the cup jumps")[:, :, 0, TY]
+    assert (path.amin(1) < -0.08).float().mean() > 0.8
+
+
+def test_nothing_moves_when_nothing_shall(pipe: FrameBridgePipeline) -> None:
+    moved = motions(pipe, "nothing moves")
+    assert moved[:, :, 0, TX].abs().median() < 0.05
+    assert moved[:, :, 2, LOG_SCALE].abs().median() < 0.05
+
+
+def test_a_spin_turns_either_way_where_the_prior_cannot_choose(pipe: FrameBridgePipeline) -> None:
+    turned = motions(pipe, "the cup spins", "cat.jpg")[:, -1, 0, ANGLE]
+    assert turned.abs().median() > 0.5
+    assert turned.std() > 0.5
+
+
+def test_the_first_frame_is_the_picture(pipe: FrameBridgePipeline) -> None:
+    picture = Image.open(EXAMPLES / "cat.jpg").convert("RGB").resize((240, 160))
+    first = pipe(picture, "cat jumping", num_frames=4, num_inference_steps=4).frames[0][0]
+    error = np.abs(first.astype(int) - np.asarray(picture).astype(int)).mean()
+    assert error < 8
+
+
+def test_it_fits_in_the_package_and_has_a_card() -> None:
+    size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
+    assert size < 60e6
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for word in ("GPL-2", "OFL", "CC-BY", "examples/embedded", "cannot"):
+        assert word in card
+
+
+def test_weights_are_loaded_as_asked() -> None:
+    pipe = FrameBridgePipeline.from_pretrained("embedded", torch_dtype=torch.float32)
+    assert pipe.backbone.dtype == torch.float32
+    assert pipe.codec.layers.dtype == torch.float32
