@@ -103,7 +103,7 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         shrink = min(1.0, USUAL_SIDE / max(picture))
         grow = max(1.0, MIN_SIDE / (min(picture) * shrink))
         width, height = (
-            min(max(2 * round(side * shrink * grow / 2), MIN_SIDE), MAX_SIDE) for side in picture
+            min(max(2 * int(side * shrink * grow / 2), MIN_SIDE), MAX_SIDE) for side in picture
         )
         return width, height
 
