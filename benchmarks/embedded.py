@@ -65,6 +65,8 @@ def main() -> None:
     features: dict[str, list[Tensor]] = defaultdict(list)
     left = args.count
     for path in sorted(args.scenes.glob("held-*.safetensors")):
+        if left <= 0:
+            break
         shard = Shard(path)
         rows = torch.arange(min(len(shard), left))
         left -= len(rows)
@@ -103,7 +105,7 @@ def measure(
     errors["ideal, one sample"].append(rms(other - truth))
     errors[f"bridge, best of {BEST_OF}"].append(each.min(0).values)
     errors["bridge, mean of samples"].append(rms(drawn.mean(0) - truth))
-    errors["bridge, spread"].append(rms((drawn - drawn.mean(0)).flatten(0, 0).std(0)))
+    errors["bridge, spread"].append(drawn.std(0).square().flatten(1).mean(1).sqrt())
     if net is None:
         return
     scenes = tuple(map(MotionScene, picture, masks))

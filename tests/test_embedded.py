@@ -99,6 +99,19 @@ def test_it_fits_in_the_package_and_has_a_card() -> None:
 
 
 def test_weights_are_loaded_as_asked() -> None:
-    pipe = FrameBridgePipeline.from_pretrained("embedded", torch_dtype=torch.float32)
-    assert pipe.backbone.dtype == torch.float32
-    assert pipe.codec.layers.dtype == torch.float32
+    half = FrameBridgePipeline.from_pretrained("embedded", torch_dtype=torch.bfloat16)
+    assert half.backbone.dtype == torch.bfloat16
+    assert half.codec.layers.dtype == torch.bfloat16
+
+
+def test_no_file_tells_where_it_was_made() -> None:
+    for path in FOLDER.rglob("*.json"):
+        assert "_name_or_path" not in path.read_text(encoding="utf-8")
+
+
+def test_any_picture_is_fitted(pipe: FrameBridgePipeline) -> None:
+    deep = Image.new("I;16", (1200, 900))
+    video = pipe(deep, "jump", num_frames=2, num_inference_steps=2).frames[0]
+    assert video.shape == (2, 384, 512, 3)
+    sized = pipe(deep, "jump", num_frames=2, num_inference_steps=2, size=(64, 96)).frames[0]
+    assert sized.shape == (2, 96, 64, 3)

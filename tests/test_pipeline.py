@@ -51,8 +51,8 @@ def pipe(request: pytest.FixtureRequest) -> FrameBridgePipeline:
         {"prediction": "aligned-flow", "base": {"kind": "flow"}} if "flow" in request.param else {}
     )
     return FrameBridgePipeline(
-        codec=PixelCodec(32, 48),
-        backbone=transformer(3, 32, 48, 3, patch=8),
+        codec=PixelCodec(64, 96),
+        backbone=transformer(3, 64, 96, 3, patch=16),
         scheduler=FrameBridgeScheduler(schedule=SCHEDULE, steps=4, **options),
         frames=[6, 2, 12, 2],
     )
@@ -68,7 +68,7 @@ def pictures(count: int) -> list[Image.Image]:
 def test_a_picture_becomes_a_video(pipe: FrameBridgePipeline) -> None:
     steps: list[tuple[int, int]] = []
     out = pipe(pictures(1)[0], "a cat jumps", callback=lambda *step: steps.append(step))
-    assert [video.shape for video in out.frames] == [(6, 32, 48, 3)]
+    assert [video.shape for video in out.frames] == [(6, 64, 96, 3)]
     assert out.frames[0].dtype == np.uint8
     assert steps == [(i + 1, 4) for i in range(4)]
 
@@ -136,8 +136,36 @@ def test_what_cannot_be_is_named(pipe: FrameBridgePipeline) -> None:
         pipe(pictures(1)[0], "jump", num_frames=99)
     with pytest.raises(ConfigError, match="prompt has 2 entries"):
         pipe(pictures(3), ["a", "b"])
+    with pytest.raises(ConfigError, match="guidance nan"):
+        pipe(pictures(1)[0], "jump", guidance_scale=float("nan"))
+    with pytest.raises(ValueError, match="steps is 0"):
+        pipe(pictures(1)[0], "jump", num_inference_steps=0)
     with pytest.raises(ConfigError, match="'euler'"):
         pipe(pictures(1)[0], "jump", sampler="euler")
+
+
+def test_a_hub_model_is_fetched_without_code(
+    pipe: FrameBridgePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipe.save_pretrained(tmp_path)
+
+    def snapshot(name: str, *, allow_patterns: list[str], revision: str) -> str:
+        assert (name, revision) == ("owner/name", "main")
+        assert not any(pattern.endswith(".py") for pattern in allow_patterns)
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    again = FrameBridgePipeline.from_pretrained("owner/name", revision="main")
+    assert again.frame_limits == pipe.frame_limits
+
+
+def test_half_precision_changes_little(pipe: FrameBridgePipeline, tmp_path: Path) -> None:
+    pipe.save_pretrained(tmp_path)
+    half = FrameBridgePipeline.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
+    a, b = (p(pictures(1)[0], "jump", seed=3).latents for p in (pipe, half))
+    assert b.dtype == torch.float32
+    assert half.backbone.dtype == torch.bfloat16
+    assert 0 < (a - b).abs().max() < 0.1 * a.abs().max()
 
 
 @pytest.mark.parametrize("name", ["no/such/model", "nowhere", "./missing"])
@@ -154,7 +182,7 @@ def test_a_folder_that_is_no_model(tmp_path: Path) -> None:
         FrameBridgePipeline.from_pretrained(tmp_path)
 
 
-def test_stock_diffusers_reads_the_folder(pipe: FrameBridgePipeline, tmp_path: Path) -> None:
+def test_its_parts_load_alone(pipe: FrameBridgePipeline, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path)
     config = DiffusionPipeline.load_config(tmp_path)
     assert config["frames"] == pipe.config.frames
@@ -164,6 +192,6 @@ def test_stock_diffusers_reads_the_folder(pipe: FrameBridgePipeline, tmp_path: P
 
 def test_an_unknown_prediction_is_named() -> None:
     with pytest.raises(ConfigError, match="'score'"):
-        FrameBridgeScheduler(prediction="score", base={"kind": "flow"})
+        FrameBridgeScheduler(prediction="score")
     with pytest.raises(ConfigError, match="'edm'"):
         FrameBridgeScheduler(prediction="aligned-v", base={"kind": "edm"})

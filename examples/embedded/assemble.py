@@ -12,13 +12,21 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.codecs.layers import LayerNet
 from fbridge.codecs.motion import MotionCodec
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.scheduler import FrameBridgeScheduler
+
+
+def without_origin(folder: Path) -> SpaceTimeTransformer:
+    """A trained network whose configuration does not tell the folder it came from."""
+    trained = SpaceTimeTransformer.from_pretrained(folder)
+    numbers = {k: v for k, v in trained.config.items() if not k.startswith("_")}
+    fresh = SpaceTimeTransformer(**numbers)
+    fresh.load_state_dict(trained.state_dict())
+    return fresh
 
 
 def main() -> None:
@@ -31,11 +39,10 @@ def main() -> None:
     numbers = json.loads((motion / "numbers.json").read_text(encoding="utf-8"))
     codec = MotionCodec(scale=numbers["scale"])
     codec.layers.load_state_dict(LayerNet.from_pretrained(args.runs / "layers/final").state_dict())
-    codec.estimator.load_state_dict(load_file(args.runs / "estimator/estimator.safetensors"))
     pipe = FrameBridgePipeline(
         codec=codec,
-        backbone=SpaceTimeTransformer.from_pretrained(motion / "backbone"),
-        prior=SpaceTimeTransformer.from_pretrained(motion / "prior"),
+        backbone=without_origin(motion / "backbone"),
+        prior=without_origin(motion / "prior"),
         scheduler=FrameBridgeScheduler(**numbers["scheduler"]),
         frames=numbers["frames"],
         fps=numbers["fps"],

@@ -76,7 +76,7 @@ def main() -> None:
     torch.manual_seed(0)
     net = LayerNet.from_pretrained(args.weights) if args.weights else LayerNet()
     net = net.train().to(memory_format=torch.channels_last)
-    config = FitConfig(steps=args.steps, lr=1.5e-3, ema=0.998, checkpoint_every=250)
+    config = FitConfig(steps=args.steps, lr=1.5e-3, ema=0.998, checkpoint_every=250, device="cpu")
     for report in fit(net, SceneLoss(args.scenes), config, args.run):
         losses = " ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
         print(f"{report.step} {losses} {report.seconds_per_step:.2f} s/step", flush=True)

@@ -142,7 +142,7 @@ def main() -> None:
         prior = SpaceTimeTransformer.from_pretrained(args.run / "prior").eval()
     torch.manual_seed(0)
     net = network(timed=prior is not None)
-    config = FitConfig(steps=args.steps, lr=8e-4, ema=0.998, checkpoint_every=250)
+    config = FitConfig(steps=args.steps, lr=8e-4, ema=0.998, checkpoint_every=250, device="cpu")
     loss = MotionLoss(shards, codec, prior)
     for report in fit(net, loss, config, args.run / f"run-{args.stage}"):
         losses = " ".join(f"{name} {value:.4f}" for name, value in report.losses.items())

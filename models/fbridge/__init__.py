@@ -1,9 +1,12 @@
 """fbridge: image-to-video by stochastic bridges that start at a picture and end in a video.
 
     from fbridge import FrameBridgePipeline
+    from fbridge.data.pictures import load_picture
+    from fbridge.data.video import write_video
 
     pipe = FrameBridgePipeline.from_pretrained("embedded")
-    video = pipe(Image.open("cat.jpg"), "cat jumping", seed=7).frames[0]
+    frames = pipe(load_picture("cat.jpg"), "cat jumping", seed=7).frames[0]
+    write_video(frames, "cat.mp4", pipe.default_fps)
 
 Importing this package imports nothing else: torch is loaded with the first name that needs it.
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +22,7 @@ from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.codecs import View
 from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
+from fbridge.data.pictures import fit_picture, upright_rgb
 from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.pretrained import hash_model, locate_model
@@ -54,7 +57,7 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
     """A bridge from a picture to a video.
 
         pipe = FrameBridgePipeline.from_pretrained("embedded")
-        video = pipe(Image.open("cat.jpg"), "cat jumping", seed=7).frames[0]
+        frames = pipe(load_picture("cat.jpg"), "cat jumping", seed=7).frames[0]
 
     Components:
         codec: a `fbridge.codecs.Codec`, between pixels and latents.
@@ -66,7 +69,7 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
         fps: frames per second of the default number of frames.
     """
 
-    model_cpu_offload_seq = "prior->backbone"
+    model_cpu_offload_seq = "text_encoder->prior->backbone"
     _exclude_from_cpu_offload: ClassVar = ["codec"]
     _optional_components: ClassVar = ["prior", "text_encoder", "tokenizer"]
 
@@ -102,7 +105,7 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
             CheckpointError: there is no such model, or it is not one of this kind.
         """
         name = str(pretrained_model_name_or_path)
-        folder = locate_model(name, cls.download, kwargs)
+        folder = locate_model(name, kwargs)
         try:
             pipe: FrameBridgePipeline = super().from_pretrained(folder, **kwargs)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
@@ -170,6 +173,7 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
         negative_prompt: str | Sequence[str] = "",
         seed: int | Sequence[int] = 0,
         num_frames: int | None = None,
+        size: tuple[int, int] | None = None,
         num_inference_steps: int | None = None,
         sampler: str | None = None,
         eta: float | None = None,
@@ -182,11 +186,13 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
         """Make one video for each picture, prompt and seed; single ones serve all the others.
 
         Args:
-            image: pictures; use `output_size` to learn which sizes the model makes.
+            image: pictures of any size and mode; they are turned upright and fitted.
             prompt: what shall happen.
             negative_prompt: what guidance steers away from.
-            seed: video i depends on its own picture, prompt and seed, never on the batch.
+            seed: video i depends on its own picture, prompt and seed, never on the batch, but for
+                the rounding of sums.
             num_frames: see `frame_limits`.
+            size: (width, height) of all videos; else `output_size` of each picture.
             num_inference_steps: steps of the sampler.
             sampler: a key of `fbridge.sampling.SAMPLERS`.
             eta: randomness of sampler "dbim", from 0 to 1.
@@ -197,20 +203,21 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
             callback: told (step, total) after each step.
         """
         images, prompts, negatives, seeds = _table(image, prompt, negative_prompt, seed)
-        defaults, limits = self.defaults, self.frame_limits
-        count = limits.default if num_frames is None else num_frames
-        if not limits.minimum <= count <= limits.maximum or (count - limits.minimum) % limits.step:
-            raise ConfigError(f"num_frames {count} is not possible; this model makes {limits}")
-        numbers = {} if eta is None else {"eta": eta}
-        chosen = build_sampler(sampler or defaults["sampler"], **numbers)
+        defaults = self.defaults
+        count = self._count(num_frames)
+        scale = defaults["guidance_scale"] if guidance_scale is None else guidance_scale
+        if not (math.isfinite(scale) and math.isfinite(image_guidance_scale)):
+            raise ConfigError(f"guidance {scale}, {image_guidance_scale}: both must be finite")
+        own = {} if eta is None else {"eta": eta}
+        chosen = build_sampler(sampler or defaults["sampler"], **own)
+        steps = defaults["num_inference_steps"]
         times = time_grid(
-            num_inference_steps or defaults["num_inference_steps"],
+            steps if num_inference_steps is None else num_inference_steps,
             kind=grid or defaults["grid"],
             process=self.scheduler.process,
         )
-        view, condition = self.look(images, prompts)
+        view, condition = self.look(images, prompts, size)
         start_at = self._prior(view, count, condition)
-        scale = defaults["guidance_scale"] if guidance_scale is None else guidance_scale
         latents = chosen.sample(
             self._denoiser(condition, negatives, scale, image_guidance_scale),
             self.scheduler.process,
@@ -221,22 +228,29 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
             start=start or defaults["start"],
             on_step=_reporter(callback),
         )
-        return FrameBridgeOutput(self.frames(latents, view), latents)
+        frames = self.frames(latents, view)
+        self.maybe_free_model_hooks()
+        return FrameBridgeOutput(frames, latents)
 
-    def look(self, images: Sequence[Image.Image], prompts: Sequence[str]) -> tuple[View, Condition]:
+    def look(
+        self,
+        images: Sequence[Image.Image],
+        prompts: Sequence[str],
+        size: tuple[int, int] | None = None,
+    ) -> tuple[View, Condition]:
         """What codec and text encoder make of pictures and words."""
-        pictures = [_pixels(picture).to(self._execution_device) for picture in images]
+        upright = [upright_rgb(image) for image in images]
+        fitted = [fit_picture(p, self.output_size(p.size, size)).pixels for p in upright]
+        pictures = [_pixels(picture).to(self._execution_device) for picture in fitted]
         text, text_mask = self._words(prompts)
-        view = self.codec.look(pictures, text, text_mask)
-        picture = view.condition.to(self.backbone.dtype)
-        view = view._replace(condition=picture, still=view.still.to(picture))
-        return view, Condition(text, text_mask, picture)
+        view: View = self.codec.look(pictures, text, text_mask)
+        return view, Condition(text, text_mask, view.condition)
 
     def frames(self, latents: Tensor, view: View) -> list[NDArray[np.uint8]]:
         """Latents (B, F, C, H, W) as videos of bytes (F, H, W, 3)."""
         videos = self.codec.decode(latents, view)
         return [
-            (video * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+            video.mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
             for video in videos
         ]
 
@@ -261,7 +275,14 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
         )
         text, text_mask = encode(prompts)
         device = self._execution_device
-        return text.to(device, self.backbone.dtype), text_mask.to(device)
+        return text.to(device), text_mask.to(device)
+
+    def _count(self, wanted: int | None) -> int:
+        limits = self.frame_limits
+        count = limits.default if wanted is None else wanted
+        if not limits.minimum <= count <= limits.maximum or (count - limits.minimum) % limits.step:
+            raise ConfigError(f"num_frames {count} is not possible; this model makes {limits}")
+        return count
 
 
 def _table(
@@ -272,7 +293,7 @@ def _table(
 ) -> tuple[list[Image.Image], list[str], list[str], list[int]]:
     """All columns at the length of the longest."""
     columns: list[list[Any]] = [
-        [column] if isinstance(column, (str, int, Image.Image)) else list(column)
+        [column] if isinstance(column, (str, numbers.Integral, Image.Image)) else list(column)
         for column in (image, prompt, negative, seed)
     ]
     rows = max(len(column) for column in columns)
@@ -280,11 +301,11 @@ def _table(
         if len(column) not in (1, rows):
             raise ConfigError(f"{name} has {len(column)} entries where others have {rows}")
     full = [column * rows if len(column) == 1 else column for column in columns]
-    return full[0], full[1], full[2], full[3]
+    return full[0], full[1], full[2], [int(seed) for seed in full[3]]
 
 
 def _pixels(picture: Image.Image) -> Tensor:
-    array = np.asarray(picture.convert("RGB"), np.float32) / 255
+    array = np.asarray(picture, np.float32) / 255
     return torch.from_numpy(array).permute(2, 0, 1).contiguous()
 
 

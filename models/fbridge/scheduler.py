@@ -73,13 +73,12 @@ class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
                 return PsiNoisePrediction(self.process)
             case "preconditioned":
                 return PreconditionedPrediction(self.process, **numbers)
-        alignment = SNRAlignment(self.process, build_base(base))
-        match prediction:
             case "aligned-v":
-                return AlignedVPrediction(alignment)
+                return AlignedVPrediction(SNRAlignment(self.process, build_base(base)))
             case "aligned-flow":
-                return AlignedFlowPrediction(alignment)
+                return AlignedFlowPrediction(SNRAlignment(self.process, build_base(base)))
             case "aligned-psi-noise":
+                alignment = SNRAlignment(self.process, build_base(base))
                 return PsiNoisePrediction(self.process, alignment)
         raise ConfigError(
             f"scheduler: prediction {prediction!r} is unknown; known: clean, psi-noise, "

@@ -122,7 +122,9 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin):  # type: ignore[misc]
     ) -> Tensor:
         """Predict from a state, its network time (B,) and its prior; untimed, from the still."""
         picture = condition.picture[:, None].expand(-1, latents.shape[1], -1, -1, -1)
-        x = torch.cat([latents, picture] if prior is None else [latents, prior, picture], 2)
+        given = [latents, picture] if prior is None else [latents, prior, picture]
+        dtype = self.embed.weight.dtype
+        x = torch.cat([part.to(dtype) for part in given], 2)
         p: int = self.config.patch
         b, f, _, h, w = x.shape
         x = F.pixel_unshuffle(x.flatten(0, 1), p).flatten(2).mT
@@ -133,6 +135,6 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin):  # type: ignore[misc]
         tuning = self.tune(F.silu(self.clock(sinusoid(clock, 128, 1e4).to(x.dtype))))
         seen = condition.text_mask[:, None, None]
         for block in self.blocks:
-            x = block(x, tuning.unflatten(-1, (12, -1)), condition.text, seen)
+            x = block(x, tuning.unflatten(-1, (12, -1)), condition.text.to(dtype), seen)
         out: Tensor = self.head(self.norm(x)).flatten(0, 1).mT.unflatten(2, (h // p, w // p))
-        return F.pixel_shuffle(out, p).unflatten(0, (b, f))
+        return F.pixel_shuffle(out, p).unflatten(0, (b, f)).to(latents.dtype)

@@ -15,16 +15,17 @@ from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
 from fbridge.codecs import View
-from fbridge.codecs.estimator import SIDE, MotionEstimator, fit_motions
 from fbridge.codecs.layers import OBJECT_SLOTS, LayerNet, masks_of
 from fbridge.codecs.matting import fill_behind, refine_masks, resize
 from fbridge.codecs.render import CHANNELS as CHANNELS
 from fbridge.codecs.render import Stack, build_stack, half_size, render, shape_of
+from fbridge.codecs.tracking import track_motions
 from fbridge.errors import ConfigError
 from fbridge.types import Latents
 
 SLOTS = OBJECT_SLOTS + 1
 DESCRIPTION = 20
+TRACKING_SIDE = 64
 MIN_SIDE, USUAL_SIDE, MAX_SIDE = 64, 512, 2048
 RENDER_PIXELS = 2**21
 """Pixels rendered at a time: bounds the memory, not the result."""
@@ -86,8 +87,11 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     ) -> None:
         super().__init__()
         self.layers = LayerNet(widths, text_width)
-        self.estimator = MotionEstimator(DESCRIPTION)
-        self.register_buffer("unit", torch.tensor(scale)[..., None], persistent=False)
+
+    @property
+    def unit(self) -> Tensor:
+        """(26, 3, 1) each channel's usual size; float32 in every precision of the network."""
+        return torch.tensor(self.config.scale, device=self.device)[..., None]
 
     def output_size(
         self, picture: tuple[int, int], requested: tuple[int, int] | None
@@ -114,7 +118,7 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         for row, picture in enumerate(pictures):
             size = working_size(picture.shape[1], picture.shape[2], self.config.side)
             length = int(text_mask[row].sum())
-            words = text[row : row + 1, :length], text_mask[row : row + 1, :length]
+            words = text[row : row + 1, :length].to(self.dtype), text_mask[row : row + 1, :length]
             small = resize(picture[None], size)
             masks = masks_of(self.layers(small.to(self.dtype), *words))
             conditions.append(describe(masks, small))
@@ -133,27 +137,17 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
             videos.append(torch.cat([render(stack, part) for part in row.split(step)]))
         return videos
 
-    @torch.no_grad()
-    def encode(self, videos: Sequence[Tensor], view: View, *, steps: int = 60) -> Latents:
-        """Estimate how each layer moves: one pass of the estimator, then `steps` of descent."""
+    def encode(
+        self, videos: Sequence[Tensor], view: View, *, steps: int = 12, polish: int = 40
+    ) -> Latents:
+        """Track the layers through each clip, which begins at its picture."""
         latents = []
-        for row, (video, scene) in enumerate(zip(videos, view.scenes, strict=True)):
-            square = (SIDE, SIDE)
-            guess = self.estimator(
-                resize(video, square)[None],
-                resize(scene.picture[None], square),
-                resize(scene.masks[None], square),
-                view.condition[row : row + 1].to(video.dtype),
-            )
-            if steps:
-                small = working_size(scene.picture.shape[1], scene.picture.shape[2], SIDE)
-                stack = self.stack(resize(scene.picture[None], small), scene.masks)
-                unit = self.unit[..., 0].mT
-                fitted = fit_motions(
-                    stack, resize(video, small), self.motions(guess)[0], unit, steps=steps
-                )
-                guess = self.latents(fitted[None])
-            latents.append(guess[0])
+        for video, scene in zip(videos, view.scenes, strict=True):
+            small = working_size(scene.picture.shape[1], scene.picture.shape[2], TRACKING_SIDE)
+            stack = self.stack(resize(scene.picture[None], small), scene.masks)
+            unit = self.unit[..., 0].mT
+            motion = track_motions(stack, resize(video, small), unit, steps=steps, polish=polish)
+            latents.append(self.latents(motion[None])[0])
         return torch.stack(latents)
 
     @staticmethod

@@ -103,6 +103,11 @@ def fit_picture(picture: Image.Image, size: tuple[int, int], *, name: str = "pic
     return Fitted(pixels, describe_fit(picture.size, size, name=name))
 
 
+def upright_rgb(picture: Image.Image) -> Image.Image:
+    """Any picture of Pillow's as RGB: turned as its EXIF says, transparency laid on white."""
+    return _rgb(_upright(picture))
+
+
 def describe_fit(
     before: tuple[int, int], after: tuple[int, int], *, name: str, notes: Sequence[str] = ()
 ) -> str:

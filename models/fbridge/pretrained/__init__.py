@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,19 @@ from fbridge.errors import CheckpointError
 EMBEDDED = "embedded"
 """Name of the model that comes with the package."""
 _FOLDERS = {EMBEDDED: Path(__file__).parent / "motion"}
+_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 _HUB_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 
 
-def locate_model(name: str, download: Callable[..., str], options: Mapping[str, Any]) -> Path:
-    """The folder of a model by its name: embedded, a folder, or a hub id that `download` fetches.
+def locate_model(name: str, options: Mapping[str, Any]) -> Path:
+    """The folder of a model by its name: embedded, a folder, or a hub id, fetched if need be.
 
     Raises:
         CheckpointError: there is none.
     """
-    folder = _FOLDERS.get(name, Path(name).expanduser())
+    folder = _FOLDERS.get(name, Path(name))
     if not folder.is_dir():
-        folder = _from_hub(name, download, options)
+        folder = _from_hub(name, options)
     if not (folder / "model_index.json").is_file():
         raise CheckpointError(
             f"model {name!r}: {folder} holds no model_index.json; give a folder written by "
@@ -37,19 +38,23 @@ def hash_model(folder: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         if path.suffix in {".json", ".safetensors"}:
-            digest.update(path.relative_to(folder).as_posix().encode())
-            digest.update(path.read_bytes())
+            digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+            with path.open("rb") as file:
+                while block := file.read(2**20):
+                    digest.update(block)
     return digest.hexdigest()
 
 
-def _from_hub(name: str, download: Callable[..., str], options: Mapping[str, Any]) -> Path:
+def _from_hub(name: str, options: Mapping[str, Any]) -> Path:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise CheckpointError(
             f"model {name!r} is neither {EMBEDDED!r} nor a folder nor a hub id (owner/name)"
         )
+    from huggingface_hub import snapshot_download
+
     known = {key: options[key] for key in _HUB_OPTIONS if key in options}
     try:
-        return Path(download(name, **known))
+        return Path(snapshot_download(name, allow_patterns=list(_FILES), **known))
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise CheckpointError(f"model {name!r} cannot be had from the hub: {reason}") from error

@@ -34,6 +34,7 @@ class FitConfig:
         precision: "no" (float32) or "bf16" autocast.
         checkpoint_every, report_every: in steps.
         seed: of everything random.
+        device: "auto" is an accelerator where there is one; "cpu" never.
     """
 
     steps: int
@@ -46,6 +47,7 @@ class FitConfig:
     checkpoint_every: int = 500
     report_every: int = 25
     seed: int = 0
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def fit(
     Raises:
         FBridgeError: a loss is not finite; names the step.
     """
-    accelerator = Accelerator(mixed_precision=config.precision, cpu=not torch.cuda.is_available())
+    accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
     optimizer: Any = torch.optim.AdamW(
         model.parameters(),
         lr=config.lr,
@@ -100,12 +102,12 @@ def fit(
         since += 1
         for name, value in losses.items():
             sums[name] = sums.get(name, 0.0) + float(value.detach())
+        if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
+            _save(accelerator, run, step + 1)
         if (step + 1) % config.report_every == 0 or step + 1 == config.steps:
             seconds = (time.monotonic() - started) / since
             yield Report(step + 1, {k: v / since for k, v in sums.items()}, seconds)
             sums, since, started = {}, 0, time.monotonic()
-        if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
-            _save(accelerator, run, step + 1)
     average.copy_to(model.parameters())
 
 
