@@ -17,7 +17,7 @@ from fbridge_cli import loading
 from fbridge_cli.exits import Stopped, interrupt_code
 from fbridge_cli.jobs import Job, Words, gather_jobs
 from fbridge_cli.naming import check_free, name_videos, parse_target
-from fbridge_cli.plan import Item, check_speed, make_plan, show_plan, survey
+from fbridge_cli.plan import Item, check_negative, check_speed, make_plan, show_plan, survey
 from fbridge_cli.render import Finished, render
 from fbridge_cli.replay import Replay, read_replay, replay_target
 from fbridge_cli.settings import EMBEDDED, Settings, parse_size
@@ -41,7 +41,10 @@ class Order:
     steps: int | None = None
     sampler: str | None = None
     eta: float | None = None
+    grid: str | None = None
+    start: str | None = None
     guidance: float | None = None
+    image_guidance: float | None = None
     device: str = "auto"
     dtype: str = "float32"
     batch_size: int = 1
@@ -64,7 +67,10 @@ class Order:
             steps=self.steps,
             sampler=self.sampler,
             eta=self.eta,
+            grid=self.grid,
+            start=self.start,
             guidance=self.guidance,
+            image_guidance=self.image_guidance,
         )
         settings.check()
         return settings
@@ -123,6 +129,7 @@ def _understand(order: Order) -> _Task:
         settings = order.settings()
         check_speed(target.kind, settings.fps)
         jobs = gather_jobs(order.images or [], order.words())
+        check_negative(jobs, settings.guidance)
         return _Task(jobs, name_videos([job.picture for job in jobs], target), settings, None)
     for field in fields(order):
         if field.name not in _WITH_FROM and getattr(order, field.name) != field.default:
@@ -137,7 +144,8 @@ def _understand(order: Order) -> _Task:
 
 def _plan(task: _Task, order: Order, ui: Ui) -> tuple[list[Item], loading.Loaded]:
     pictures = [job.picture for job in task.jobs]
-    seen = survey(pictures)
+    with ui.waiting("reading pictures"):
+        seen = survey(pictures)
     check_free(
         task.videos,
         [*pictures, *(order.images or []), *([order.again] if order.again else [])],
@@ -155,7 +163,9 @@ def _plan(task: _Task, order: Order, ui: Ui) -> tuple[list[Item], loading.Loaded
         )
     items = make_plan(task.jobs, task.videos, seen, task.settings, loaded)
     check_speed(_kind(task.videos[0]), items[0].record.fps)
-    if task.replay is not None:
+    if task.replay is None:
+        check_negative(task.jobs, items[0].record.guidance)
+    else:
         task.replay.check(loaded, items[0])
         task.replay.warn(items[0], ui)
     return items, loaded

@@ -13,7 +13,7 @@ from typing import Any
 from fbridge.data.files import shown
 from fbridge.data.pictures import SUFFIXES
 from fbridge.errors import ConfigError, DataError
-from fbridge_cli.settings import check_prompt, check_range, check_seed, did_you_mean
+from fbridge_cli.settings import SEEDS, check_prompt, check_range, check_seed, did_you_mean
 
 COLUMNS = ("image", "prompt", "negative", "seed")
 LISTS = (".csv", ".jsonl")
@@ -123,19 +123,28 @@ def _jobs_of_list(path: Path, words: Words) -> Iterator[Job]:
     for where, row in rows:
         if not row.get("image"):
             raise DataError(f"{where}: names no image; fill the column image")
-        prompts = [check_prompt(row["prompt"], where)] if row.get("prompt") else words.prompts
+        prompts = [row["prompt"]] if row.get("prompt") else words.prompts
         if not prompts:
             raise DataError(f"{where}: has no prompt; fill the column prompt, or give -p")
         negative = row.get("negative") or words.negative
-        seed = check_seed(_whole(row["seed"], where), where) if row.get("seed") else None
+        seed = _seed(row["seed"], words.number, where) if row.get("seed") else None
         for prompt in prompts:
             for each in words.seeds_from(seed):
                 yield Job(path.parent / row["image"], prompt, negative, each)
 
 
-def _whole(text: str, where: str) -> int:
-    if not re.fullmatch(r"\s*\d{1,19}\s*", text):
-        raise DataError(f"{where}: seed {text!r} is no whole number; write it in digits")
+def _seed(text: str, number: int, where: str) -> int:
+    """The first of `number` seeds."""
+    if not re.fullmatch(r"\s*\d{1,19}\s*", text) or int(text) > SEEDS[1]:
+        raise DataError(
+            f"{where}: seed {text[:40]!r} is no whole number from 0 to 2^63 - 1; "
+            "write it in digits, or leave it empty"
+        )
+    if int(text) + number - 1 > SEEDS[1]:
+        raise DataError(
+            f"{where}: seed {int(text)} leaves no room to count up --num {number}; "
+            "give a smaller one"
+        )
     return int(text)
 
 
@@ -148,7 +157,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
             for line, row in read(lines, name):
                 where = f"{name}, line {line}"
                 _check_columns(row, where)
-                yield where, {key: str(value) for key, value in row.items() if value is not None}
+                yield where, {key: _text(row[key], key, where) for key in COLUMNS if key in row}
     except FileNotFoundError:
         raise DataError(f"{name}: no such file; check the name and the folder") from None
     except OSError as error:
@@ -187,6 +196,20 @@ def _jsonl_rows(lines: Any, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 'write {"image": "cat.jpg", "prompt": "cat jumping"}'
             )
         yield line, row
+
+
+def _text(value: Any, column: str, where: str) -> str:
+    """One value as text; nothing is the empty text."""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, (bool, list, dict)):
+        raise DataError(f"{where}: {column} is {json.dumps(value)[:40]}; write a single text")
+    text = str(value)
+    if not text.strip():
+        raise DataError(f"{where}: {column} is blank; fill it, or leave it empty")
+    if re.search("[\\0\ud800-\udfff]", text):
+        raise DataError(f"{where}: {column} holds characters that no text has; remove them")
+    return text
 
 
 def _check_columns(row: dict[str, Any], where: str) -> None:

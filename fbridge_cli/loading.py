@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any, Protocol
 
 import fbridge
 from fbridge.data.encoders import Frames
 from fbridge.errors import DependencyError
 from fbridge_cli.exits import debugging
+from fbridge_cli.settings import home_expanded
 
 
 class FrameLimits(Protocol):
@@ -78,10 +78,14 @@ class Pipeline(Protocol):
         negative_prompt: Sequence[str],
         seed: Sequence[int],
         num_frames: int,
+        size: tuple[int, int],
         num_inference_steps: int,
         sampler: str,
         eta: float | None,
+        grid: Any,
+        start: Any,
         guidance_scale: float | None,
+        image_guidance_scale: float,
         callback: Callable[[int, int], None],
     ) -> Videos:
         """One video per entry of the lists."""
@@ -119,7 +123,7 @@ def load_pipeline(name: str, *, device: str, dtype: str, threads: int | None = N
     # Said even when it changes nothing: until it is said, MKL takes other numbers of threads for
     # itself now and then, and a sum over other threads rounds otherwise.
     torch.set_num_threads(threads if threads and device == "cpu" else torch.get_num_threads())
-    folder = Path(name).expanduser()
+    folder = home_expanded(name)
     name = str(folder) if folder.exists() else name
     pipeline = FrameBridgePipeline.from_pretrained(name, torch_dtype=getattr(torch, dtype))
     pipeline.to(device)

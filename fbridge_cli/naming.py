@@ -12,7 +12,7 @@ from pathlib import Path
 from fbridge.data.files import is_frame_folder, shown
 from fbridge.data.provenance import sidecar_path
 from fbridge.errors import ConfigError
-from fbridge_cli.settings import FORMATS, check_choice
+from fbridge_cli.settings import FORMATS, check_choice, home_expanded
 
 _LONGEST_NAME = 255  # bytes, on every common file system
 
@@ -37,7 +37,7 @@ def parse_target(out: str | None, kind: str | None) -> Target:
         check_choice("--format", kind, FORMATS)
     if out is None:
         return Target(Path(), None, kind or "mp4")
-    path = Path(out).expanduser()
+    path = home_expanded(out)
     if not out.strip():
         raise ConfigError("-o: is empty; name a file or a folder")
     if out.endswith(("/", os.sep)) or path.is_dir() or not path.suffix:

@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from fbridge_cli.settings import DEVICES, DTYPES, EMBEDDED, FORMATS, SAMPLERS
+from fbridge_cli.settings import DEVICES, DTYPES, EMBEDDED, FORMATS, GRIDS, SAMPLERS, STARTS
 
 _WHAT, _HOW, _WHERE, _TELL = "What happens", "How it is made", "Where it goes", "What is told"
 
@@ -33,12 +33,18 @@ Prompt: TypeAlias = Annotated[
 Negative: TypeAlias = Annotated[
     str,
     typer.Option(
-        metavar="TEXT", rich_help_panel=_WHAT, show_default=False, help="What shall not happen."
+        metavar="TEXT",
+        rich_help_panel=_WHAT,
+        show_default=False,
+        help="What shall not happen; has no effect at guidance 1, so add --guidance 2.",
     ),
 ]
 Seed: TypeAlias = Annotated[
     list[int] | None,
-    typer.Option(rich_help_panel=_WHAT, help="Which of the possible videos (0); repeat for more."),
+    typer.Option(
+        rich_help_panel=_WHAT,
+        help="Random seed; the same seed gives the same video \\[default: 0]",
+    ),
 ]
 Num: TypeAlias = Annotated[
     int,
@@ -64,7 +70,11 @@ ModelName: TypeAlias = Annotated[
     ),
 ]
 Frames: TypeAlias = Annotated[
-    int | None, typer.Option(rich_help_panel=_HOW, help="How many; else as the model likes.")
+    int | None,
+    typer.Option(
+        rich_help_panel=_HOW,
+        help="How many frames; the embedded model makes 2 to 96 \\[default: 32]",
+    ),
 ]
 Fps: TypeAlias = Annotated[
     float | None, typer.Option(rich_help_panel=_HOW, help="Frames a second; else the model's.")
@@ -94,9 +104,32 @@ Eta: TypeAlias = Annotated[
         rich_help_panel=_HOW, help="Share of fresh noise, from 0 to 1, for --sampler dbim."
     ),
 ]
+Grid: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=_HOW,
+        autocompletion=lambda: list(GRIDS),
+        help=f"Where the steps lie in time: {', '.join(GRIDS)}; else the model's.",
+    ),
+]
+StartAt: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        rich_help_panel=_HOW,
+        autocompletion=lambda: list(STARTS),
+        help=f"How the bridge starts: {', '.join(STARTS)}; else the model's.",
+    ),
+]
 Guidance: TypeAlias = Annotated[
     float | None,
-    typer.Option(rich_help_panel=_HOW, help="Weight of the words, 1 is none; else the model's."),
+    typer.Option(
+        rich_help_panel=_HOW,
+        help="Weight of the words; 1 is none (and --negative has no effect); else the model's.",
+    ),
+]
+ImageGuidance: TypeAlias = Annotated[
+    float | None,
+    typer.Option(rich_help_panel=_HOW, help="Weight of the picture; 1 is none; else the model's."),
 ]
 Device: TypeAlias = Annotated[
     str,

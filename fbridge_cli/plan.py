@@ -14,7 +14,7 @@ from fbridge.data.provenance import Machine, Model, Provenance, Source
 from fbridge.errors import ConfigError, DataError
 from fbridge_cli.jobs import Job
 from fbridge_cli.loading import FrameLimits, Loaded, Pipeline, versions
-from fbridge_cli.settings import WITH_ETA, Settings
+from fbridge_cli.settings import WITH_ETA, Settings, check_work
 from fbridge_cli.ui import Ui
 
 MOST_SHOWN = 20
@@ -70,6 +70,12 @@ def check_speed(kind: str, fps: float | None) -> None:
         raise ConfigError(f"--fps {fps:g}: a GIF shows at most {GIF_FASTEST}; use --format mp4")
 
 
+def check_negative(jobs: Sequence[Job], guidance: float | None) -> None:
+    """Raise ConfigError when words are to be steered away from, and nothing steers."""
+    if guidance == 1 and any(job.negative for job in jobs):
+        raise ConfigError("--negative has no effect at guidance 1; add --guidance 2")
+
+
 def make_plan(
     jobs: Sequence[Job],
     videos: Sequence[Path],
@@ -87,10 +93,14 @@ def make_plan(
     sampler = settings.sampler or str(defaults["sampler"])
     frames = _frames(settings.frames, pipeline.frame_limits)
     guidance = settings.guidance if settings.guidance is not None else defaults["guidance_scale"]
+    image_guidance = settings.image_guidance
+    if image_guidance is None:
+        image_guidance = defaults.get("image_guidance_scale", 1.0)
     items = []
     for job, video in zip(jobs, videos, strict=True):
         picture = seen[job.picture]
         size = pipeline.output_size(picture.size, settings.size)
+        check_work(frames, size)
         name = shown(job.picture.name)
         record = Provenance(
             prompt=job.prompt,
@@ -100,8 +110,9 @@ def make_plan(
             steps=settings.steps or int(defaults["num_inference_steps"]),
             eta=_eta(sampler, settings.eta, pipeline),
             guidance=None if guidance is None else float(guidance),
-            grid=str(defaults["grid"]),
-            start=str(defaults["start"]),
+            image_guidance=float(image_guidance),
+            grid=settings.grid or str(defaults["grid"]),
+            start=settings.start or str(defaults["start"]),
             frames=frames,
             fps=settings.fps or float(pipeline.default_fps),
             size=size,

@@ -92,10 +92,14 @@ def _run(batch: Sequence[Item], pipeline: Pipeline, bar: Bar, behind: int) -> Vi
             negative_prompt=[item.job.negative for item in batch],
             seed=[item.job.seed for item in batch],
             num_frames=record.frames,
+            size=record.size,
             num_inference_steps=record.steps,
             sampler=record.sampler,
             eta=record.eta,
+            grid=record.grid,
+            start=record.start,
             guidance_scale=record.guidance,
+            image_guidance_scale=record.image_guidance,
             callback=stepped,
         )
     except (MemoryError, RuntimeError) as error:

@@ -98,7 +98,10 @@ def read_replay(origin: Path, images: list[Path], *, model: str | None, device: 
         steps=record.steps,
         sampler=record.sampler,
         eta=record.eta,
+        grid=record.grid,
+        start=record.start,
         guidance=record.guidance,
+        image_guidance=record.image_guidance,
     )
     settings.check()
     check_range(f"{shown(origin)}: threads", record.machine.threads, 1, 1024)
@@ -108,9 +111,10 @@ def read_replay(origin: Path, images: list[Path], *, model: str | None, device: 
 
 def replay_target(origin: Path, target: Target, *, named: bool, kind: str | None) -> Target:
     """As the user says, else the kind of the original under its name with -again."""
-    suffix = origin.suffix.lower().removeprefix(".")
-    usual = "png" if origin.is_dir() else suffix if suffix in FORMATS else "mp4"
-    stem = origin.name if origin.is_dir() else origin.stem
+    video = origin.with_suffix("") if origin.suffix.lower() == ".json" else origin
+    suffix = video.suffix.lower().removeprefix(".")
+    usual = "png" if video.is_dir() else suffix if suffix in FORMATS else "mp4"
+    stem = video.name if video.is_dir() else video.stem
     if named and target.stem is not None:
         return target
     return Target(target.folder, f"{stem}-again", kind or usual)

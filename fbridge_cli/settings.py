@@ -14,6 +14,10 @@ from fbridge.errors import CheckpointError, ConfigError
 EMBEDDED = "embedded"
 SAMPLERS = ("sde", "ode", "dbim", "dbim2", "dbim3", "sde2m", "heun")
 """The names of `fbridge.sampling.SAMPLERS`, repeated so that checking them needs no torch."""
+GRIDS = ("trailing", "uniform", "logsnr", "karras")
+"""The kinds of `fbridge.sampling.GridKind`, repeated for the same reason."""
+STARTS = ("noised", "exact", "booted")
+"""The kinds of `fbridge.sampling.Start`, likewise."""
 WITH_ETA = ("dbim",)
 FORMATS = ("mp4", "gif", "webp", "png")
 DTYPES = ("float32", "float16", "bfloat16")
@@ -23,6 +27,8 @@ MOST_FPS = 240.0
 MOST_BATCH = 1024
 SIDES = (16, 8192)
 SEEDS = (0, 2**63 - 1)
+MOST_PIXELS = 2**28
+"""Of all frames of one video together: 256 frames of 1024x1024."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,10 @@ class Settings:
     steps: int | None = None
     sampler: str | None = None
     eta: float | None = None
+    grid: str | None = None
+    start: str | None = None
     guidance: float | None = None
+    image_guidance: float | None = None
 
     def check(self) -> None:
         """Raise ConfigError, or CheckpointError for a model that is nowhere, at the first fault."""
@@ -53,8 +62,16 @@ class Settings:
         check_range("--steps", self.steps, 1, MOST_STEPS)
         check_range("--eta", self.eta, 0, 1)
         check_range("--guidance", self.guidance, 0, 100)
-        if self.sampler is not None:
-            check_choice("--sampler", self.sampler, SAMPLERS)
+        check_range("--image-guidance", self.image_guidance, 0, 100)
+        for option, value, allowed in (
+            ("--sampler", self.sampler, SAMPLERS),
+            ("--grid", self.grid, GRIDS),
+            ("--start", self.start, STARTS),
+        ):
+            if value is not None:
+                check_choice(option, value, allowed)
+        if self.frames is not None and self.size is not None:
+            check_work(self.frames, self.size)
 
 
 def check_choice(option: str, value: str, allowed: Iterable[str]) -> None:
@@ -74,9 +91,27 @@ def check_range(option: str, value: float | None, lowest: float, highest: float)
     raise ConfigError(f"{option} {value:g}: must be {bounds}")
 
 
+def check_work(frames: int, size: tuple[int, int]) -> None:
+    """Raise ConfigError when a video would have more pixels than anybody waits for."""
+    pixels = frames * size[0] * size[1]
+    if pixels > MOST_PIXELS:
+        raise ConfigError(
+            f"{frames} frames of {size[0]}x{size[1]}: are {pixels / 1e6:.0f} million pixels, "
+            f"a video may have {MOST_PIXELS / 1e6:.0f}; use fewer --frames or a smaller --size"
+        )
+
+
+def home_expanded(path: Path | str) -> Path:
+    """The path with its ~ spelled out; as typed where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def check_model(name: str) -> None:
     """Raise unless `name` is the embedded model, a folder, or has the form of a hub id."""
-    if name == EMBEDDED or Path(name).expanduser().exists():
+    if name == EMBEDDED or home_expanded(name).exists():
         return
     if "/" not in name and "\\" not in name:
         raise ConfigError(

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-import tomllib
 
 import fbridge
 
@@ -31,8 +30,8 @@ def test_every_command_is_in_the_readme() -> None:
 
 
 def test_the_version_has_its_entry() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["version"] == fbridge.__version__
+    project = (ROOT / "pyproject.toml").read_text()
+    assert f'version = "{fbridge.__version__}"' in project
     assert f"## [{fbridge.__version__}]" in (ROOT / "CHANGELOG.md").read_text()
 
 

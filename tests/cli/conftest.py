@@ -37,14 +37,17 @@ class FakePipeline:
 
     frame_limits = Limits(8, 4, 64, 4)
     default_fps = 8.0
-    defaults = {  # noqa: RUF012
-        "num_inference_steps": 5,
-        "sampler": "sde",
-        "grid": "trailing",
-        "start": "noised",
-        "guidance_scale": 1.5,
-    }
     batches: list[int] = []  # noqa: RUF012
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        return {
+            "num_inference_steps": 5,
+            "sampler": "sde",
+            "grid": "trailing",
+            "start": "noised",
+            "guidance_scale": float(os.environ.get("FAKE_GUIDANCE", "1.5")),
+        }
 
     @property
     def model_hash(self) -> str:
@@ -68,15 +71,19 @@ class FakePipeline:
         negative_prompt: Sequence[str],
         seed: Sequence[int],
         num_frames: int,
+        size: tuple[int, int],
         num_inference_steps: int,
         sampler: str,
         eta: float | None,
+        grid: str,
+        start: str,
         guidance_scale: float | None,
+        image_guidance_scale: float,
         callback: Callable[[int, int], None],
     ) -> Output:
         lengths = {len(image), len(prompt), len(negative_prompt), len(seed)}
         assert len(lengths) == 1
-        assert len({picture.size for picture in image}) == 1
+        assert {picture.size for picture in image} == {size}
         self.batches.append(len(image))
         trouble = os.environ.get("FAKE_TROUBLE")
         for step in range(1, num_inference_steps + 1):
@@ -89,6 +96,7 @@ class FakePipeline:
             if trouble == "bug":
                 raise KeyError("latents")
         settings = f"{num_inference_steps} {sampler} {eta} {guidance_scale}"
+        settings += f" {grid} {start} {image_guidance_scale}"
         videos = []
         for row, picture in enumerate(image):
             words = f"{prompt[row]}|{negative_prompt[row]}|{settings}"

@@ -28,7 +28,7 @@ def test_a_picture_becomes_a_video(fbridge: Any, tmp_path: Path) -> None:
         "cat.mp4: 8 frames at 8 fps, seed 0; cat.png 97x64 -> 96x64 (cropped 1 px of the width); "
     )
     assert ran.out.count("\n") == 1
-    assert names(tmp_path) == ["cat.json", "cat.mp4", "cat.png"]
+    assert names(tmp_path) == ["cat.mp4", "cat.mp4.json", "cat.png"]
     assert read_video("cat.mp4").frames.shape == (8, 64, 96, 3)
     record = read_provenance("cat.mp4")
     assert (record.prompt, record.seed, record.sampler, record.steps) == (
@@ -52,8 +52,8 @@ def test_a_picture_becomes_a_video(fbridge: Any, tmp_path: Path) -> None:
 )
 def test_formats(fbridge: Any, tmp_path: Path, kind: str, made: str) -> None:
     assert fbridge(*GENERATE, "cat.png", "--format", kind).code == 0
-    assert names(tmp_path) == sorted(["cat.json", made, "cat.png"])
-    assert read_provenance(made) == read_provenance("cat.json")
+    assert names(tmp_path) == sorted([f"{made}.json", made, "cat.png"])
+    assert read_provenance(made) == read_provenance(f"{made}.json")
     if kind == "png":
         assert names(tmp_path / "cat") == [f"frame_{k:04d}.png" for k in range(8)]
 
@@ -62,12 +62,14 @@ def test_options_reach_the_pipeline_and_the_record(fbridge: Any) -> None:
     ran = fbridge(
         *GENERATE, "cat.png", "--negative", "blur", "-o", "films/a.mp4", "--frames", "12",
         "--fps", "12.5", "--size", "64x48", "--steps", "3", "--sampler", "dbim", "--eta", "0.5",
-        "--guidance", "2", "--seed", "7", "--device", "cpu", "--dtype", "bfloat16",
+        "--guidance", "2", "--image-guidance", "1.5", "--grid", "karras", "--start", "booted",
+        "--seed", "7", "--device", "cpu", "--dtype", "bfloat16",
     )  # fmt: skip
     assert ran.code == 0
     record = read_provenance("films/a.mp4")
     assert (record.negative, record.frames, record.fps, record.size) == ("blur", 12, 12.5, (64, 48))
     assert (record.steps, record.sampler, record.eta, record.guidance) == (3, "dbim", 0.5, 2)
+    assert (record.image_guidance, record.grid, record.start) == (1.5, "karras", "booted")
     assert (record.seed, record.machine.device, record.machine.dtype) == (7, "cpu", "bfloat16")
     assert record.picture.path == "../cat.png"
     video = read_video("films/a.mp4")
@@ -98,7 +100,7 @@ def test_pictures_of_one_name_from_two_folders(fbridge: Any, draw: Any, tmp_path
     ran = fbridge(*GENERATE, "a/cat.png", "b/cat.jpg", "b/Cat-1.png", "-o", "out")
     assert ran.code == 0
     assert names(tmp_path / "out") == [
-        "Cat-1.json", "Cat-1.mp4", "cat-2.json", "cat-2.mp4", "cat-3.json", "cat-3.mp4",
+        "Cat-1.mp4", "Cat-1.mp4.json", "cat-2.mp4", "cat-2.mp4.json", "cat-3.mp4", "cat-3.mp4.json",
     ]  # fmt: skip
     assert read_provenance(tmp_path / "out/cat-2.mp4").picture.path == "../a/cat.png"
 
@@ -157,9 +159,10 @@ def test_a_video_does_not_depend_on_its_batch(fbridge: Any, draw: Any, tmp_path:
 def test_existing_files_stay_without_overwrite(fbridge: Any) -> None:
     fbridge(*GENERATE, "cat.png")
     before = Path("cat.mp4").read_bytes()
+    Path("cat.gif.json").write_text("{}")
     for args, name in [
         ((), "cat.mp4: already exists; give another name with -o, or --overwrite"),
-        (("--format", "gif"), "cat.json: already exists beside cat.gif; give another name with -o"),
+        (("--format", "gif"), "cat.gif.json: already exists beside cat.gif; give another name wi"),
     ]:
         ran = fbridge("generate", "cat.png", "-p", "spin", *args)
         assert ran.code == 2
@@ -167,6 +170,14 @@ def test_existing_files_stay_without_overwrite(fbridge: Any) -> None:
     assert Path("cat.mp4").read_bytes() == before
     assert fbridge("generate", "cat.png", "-p", "spin", "--overwrite").code == 0
     assert read_provenance("cat.mp4").prompt == "spin"
+
+
+def test_kinds_of_one_picture_lie_side_by_side(fbridge: Any, tmp_path: Path) -> None:
+    for kind in ("mp4", "gif", "png"):
+        assert fbridge(*GENERATE, "cat.png", "--format", kind).code == 0
+    assert names(tmp_path) == [
+        "cat", "cat.gif", "cat.gif.json", "cat.json", "cat.mp4", "cat.mp4.json", "cat.png",
+    ]  # fmt: skip
 
 
 def test_inputs_are_never_written_over(fbridge: Any, draw: Any, tmp_path: Path) -> None:
@@ -210,7 +221,7 @@ def test_dry_run_makes_nothing(fbridge: Any, tmp_path: Path, batches: list[int])
 def test_json(fbridge: Any) -> None:
     ran = fbridge(*GENERATE, "cat.png", "--json")
     result = json.loads(ran.out)["videos"][0]
-    assert (result["video"], result["sidecar"], result["seed"]) == ("cat.mp4", "cat.json", 0)
+    assert (result["video"], result["sidecar"], result["seed"]) == ("cat.mp4", "cat.mp4.json", 0)
     assert result["model"] == {"name": "embedded", "hash": "f" * 64}
     assert "cropped 1 px of the width" in result["fitting"]
     assert (

@@ -93,7 +93,7 @@ def wait_for(path: Path, running: subprocess.Popen[str]) -> None:
 def test_signals(tmp_path: Path, number: signal.Signals, code: int) -> None:
     args = ("generate", "cat.png", "-p", "jump", "--num", "3")
     running = process(FAKE, *args, cwd=tmp_path, FAKE_DELAY="0.1")
-    wait_for(tmp_path / "cat-1.json", running)
+    wait_for(tmp_path / "cat-1.mp4.json", running)
     time.sleep(0.2)
     running.send_signal(number)
     out, err = running.communicate(timeout=20)
@@ -101,18 +101,18 @@ def test_signals(tmp_path: Path, number: signal.Signals, code: int) -> None:
     assert err == "interrupted; finished before: cat-1.mp4\n"
     assert out.startswith("cat-1.mp4: ")
     left = sorted(entry.name for entry in tmp_path.iterdir())
-    assert left == ["cat-1.json", "cat-1.mp4", "cat.png"]
+    assert left == ["cat-1.mp4", "cat-1.mp4.json", "cat.png"]
 
 
 @pytest.mark.usefixtures("cat")
 def test_killed_outright_nothing_looks_finished(tmp_path: Path) -> None:
     args = ("generate", "cat.png", "-p", "jump", "--num", "3")
     running = process(FAKE, *args, cwd=tmp_path, FAKE_DELAY="0.1")
-    wait_for(tmp_path / "cat-1.json", running)
+    wait_for(tmp_path / "cat-1.mp4.json", running)
     running.kill()
     running.communicate(timeout=20)
     left = {entry.name for entry in tmp_path.iterdir() if not entry.name.endswith(".part")}
-    assert left == {"cat-1.json", "cat-1.mp4", "cat.png"}
+    assert left == {"cat-1.mp4", "cat-1.mp4.json", "cat.png"}
 
 
 def test_interrupt_within(fbridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -29,6 +29,18 @@ USAGE = [
     (["--eta", "0.5"], "--eta 0.5: the sampler sde has none; drop it, or use --sampler dbim"),
     (["--guidance", "nan"], "--guidance nan: must be from 0 to 100"),
     (["--guidance", "-1"], "--guidance -1: must be from 0 to 100"),
+    (["--image-guidance", "nan"], "--image-guidance nan: must be from 0 to 100"),
+    (["--grid", "kerras"], "--grid kerras: unknown, did you mean karras?; use trailing, uniform"),
+    (["--start", "noise"], "--start noise: unknown, did you mean noised?; use noised, exact, boo"),
+    (
+        ["--negative", "blur", "--guidance", "1"],
+        "--negative has no effect at guidance 1; add --guidance 2",
+    ),
+    (
+        ["--frames", "64", "--size", "4096x2048"],
+        "64 frames of 4096x2048: are 537 million pixels, a video may have 268; use fewer --frames",
+    ),
+    (["--size", "8192x8192"], "8 frames of 8192x8192: are 537 million pixels, a video may have"),
     (["--sampler", "dbm"], "--sampler dbm: unknown, did you mean dbim?; use sde, ode, dbim"),
     (["--model", "embeded"], "--model embeded: unknown, did you mean embedded?; use embedded, a"),
     (["--device", "cpuu"], "--device cpuu: unknown, did you mean cpu?; use auto, cpu, cuda"),
@@ -88,6 +100,16 @@ LISTS = [
         "a.csv, line 2: has no prompt; fill the column prompt, or give -p",
     ),
     ("a.csv", "image,prompt,seed\ncat.png,x,1.5\n", "a.csv, line 2: seed '1.5' is no whole number"),
+    ("a.csv", "image,prompt,seed\ncat.png,x,-1\n", "a.csv, line 2: seed '-1' is no whole number"),
+    ("a.csv", f"image,prompt,seed\ncat.png,x,{2**63}\n", "from 0 to 2^63 - 1; write it in digits"),
+    ("a.csv", 'image,prompt\ncat.png," "\n', "a.csv, line 2: prompt is blank; fill it, or leave"),
+    ("a.jsonl", '{"image": "cat.png", "prompt": ["x"]}', 'line 1: prompt is ["x"]; write a single'),
+    (
+        "a.jsonl",
+        '{"image": "cat.png", "prompt": "\\udcff"}',
+        "line 1: prompt holds characters that",
+    ),
+    ("a.jsonl", '{"image": "c\\u0000.png", "prompt": "x"}', "line 1: image holds characters that"),
     ("a.csv", "image,prompt\ncat.png,jump,twice\n", "a.csv, line 2: more values than columns; put"),
     ("a.csv", 'image,prompt\ncat.png,"x\n', "a.csv: is no UTF-8 text of rows"),
     ("a.csv", b"image,prompt\ncat.png,\xff\n", "a.csv: is no UTF-8 text of rows"),
@@ -105,6 +127,32 @@ def test_lists(fbridge: Any, tmp_path: Path, name: str, content: str | bytes, li
     assert line in ran.err
     assert ran.err.count("\n") == 1
     assert ran.code == 3
+
+
+def test_a_listed_seed_too_high_to_count_from(fbridge: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"image,prompt,seed\ncat.png,x,{2**63 - 1}\n")
+    ran = fbridge("generate", "a.csv", "--num", "2")
+    assert ran.code == 3
+    assert f"a.csv, line 2: seed {2**63 - 1} leaves no room to count up --num 2; give" in ran.err
+
+
+def test_a_negative_in_a_list_without_guidance(
+    fbridge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_GUIDANCE", "1")
+    (tmp_path / "a.csv").write_text("image,prompt,negative\ncat.png,x,blur\n")
+    ran = fbridge("generate", "a.csv")
+    assert (ran.code, "--negative has no effect at guidance 1; add" in ran.err) == (2, True)
+    assert fbridge("generate", "a.csv", "--guidance", "2").code == 0
+
+
+def test_homes_of_nobody(fbridge: Any) -> None:
+    ran = fbridge("generate", "~nouser/cat.png", "-p", "jump", "-o", "~nouser/")
+    assert ran.code == 3
+    assert ran.err == "error: ~nouser/cat.png: no such file; check the name and the folder\n"
+    ran = fbridge("generate", "cat.png", "-p", "jump", "--model", "~nouser/model")
+    assert ran.code == 4
+    assert ran.err.startswith("error: --model ~nouser/model: no such folder; use embedded")
 
 
 def test_pictures(fbridge: Any, tmp_path: Path, batches: list[int]) -> None:
@@ -183,8 +231,10 @@ def test_absent_devices() -> None:
         loading.load_pipeline("embedded", device="mps", dtype="float32")
 
 
-def test_sampler_names_are_those_of_the_core() -> None:
-    from fbridge.sampling import SAMPLERS
+def test_names_are_those_of_the_core() -> None:
+    from fbridge.sampling import SAMPLERS, GridKind, Start
     from fbridge_cli import settings
 
     assert set(settings.SAMPLERS) == set(SAMPLERS)
+    assert get_args(GridKind) == settings.GRIDS
+    assert get_args(Start) == settings.STARTS

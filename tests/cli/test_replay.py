@@ -12,7 +12,10 @@ from fbridge.data.provenance import read_provenance
 
 @pytest.fixture
 def made(fbridge: Any, cat: Path) -> Path:
-    args = ("--sampler", "dbim", "--eta", "0.5", "--seed", "4", "--frames", "12")
+    args = (
+        *("--sampler", "dbim", "--eta", "0.5", "--seed", "4", "--frames", "12"),
+        *("--grid", "logsnr", "--start", "booted", "--image-guidance", "2"),
+    )
     assert fbridge("generate", "cat.png", "-p", "jump", "--negative", "blur", *args).code == 0
     return cat.with_name("cat.mp4")
 
@@ -30,16 +33,20 @@ def test_every_format(fbridge: Any, kind: str) -> None:
     fbridge("generate", "cat.png", "-p", "jump", "--format", kind)
     name, again = ("cat", "cat-again") if kind == "png" else (f"cat.{kind}", f"cat-again.{kind}")
     assert fbridge("generate", "--from", name).code == 0
+    ran = fbridge("generate", "--from", f"{name}.json", "--overwrite")
+    assert (ran.code, ran.out.startswith(f"{again}: ")) == (0, True)
     if kind == "png":
         name, again = f"{name}/frame_0005.png", f"{again}/frame_0005.png"
     assert Path(name).read_bytes() == Path(again).read_bytes()
 
 
 def test_elsewhere_and_from_the_sidecar(fbridge: Any, made: Path, tmp_path: Path) -> None:
-    assert fbridge("generate", "--from", "cat.json", "-o", "x/y/b.mp4").code == 0
+    assert fbridge("generate", "--from", "cat.mp4.json", "-o", "x/y/b.mp4").code == 0
     assert (tmp_path / "x/y/b.mp4").read_bytes() == made.read_bytes()
     assert fbridge("generate", "--from", "x/y/b.mp4", "-o", "z/").code == 0
     assert (tmp_path / "z/b-again.mp4").read_bytes() == made.read_bytes()
+    assert fbridge("generate", "--from", "cat.mp4.json").code == 0
+    assert (tmp_path / "cat-again.mp4").read_bytes() == made.read_bytes()
     assert fbridge("generate", "--from", "cat.mp4", "-o", "c.gif").code == 0
     assert read_provenance("c.gif").seed == 4
 
@@ -78,7 +85,8 @@ def test_other_model(fbridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("made")
 @pytest.mark.parametrize(
-    "option", ["--seed=3", "--prompt=x", "--steps=2", "--fps=9", "--num=2", "--size=32x32"]
+    "option",
+    ["--seed=3", "--prompt=x", "--steps=2", "--fps=9", "--num=2", "--size=32x32", "--grid=karras"],
 )
 def test_contradictions(fbridge: Any, option: str) -> None:
     ran = fbridge("generate", "--from", "cat.mp4", option)
@@ -87,10 +95,19 @@ def test_contradictions(fbridge: Any, option: str) -> None:
 
 
 def edit(**changes: Any) -> None:
-    tree = json.loads(Path("cat.json").read_text())
+    tree = json.loads(Path("cat.mp4.json").read_text())
     for name, value in changes.items():
         tree[name] = {**tree[name], **value} if isinstance(value, dict) else value
     Path("other.json").write_text(json.dumps(tree))
+
+
+@pytest.mark.usefixtures("made")
+def test_a_record_without_image_guidance(fbridge: Any) -> None:
+    tree = json.loads(Path("cat.mp4.json").read_text())
+    del tree["image_guidance"]
+    Path("old.json").write_text(json.dumps(tree))
+    assert fbridge("generate", "--from", "old.json").code == 0
+    assert read_provenance("old-again.mp4").image_guidance == 1
 
 
 @pytest.mark.usefixtures("made")
@@ -110,6 +127,10 @@ def test_warnings(fbridge: Any) -> None:
         ({"steps": 10**9}, "--steps 1e+09: must be from 1 to 1000"),
         ({"frames": 13}, "--frames 13: this model makes"),
         ({"sampler": "magic"}, "--sampler magic: unknown"),
+        ({"grid": "magic"}, "--grid magic: unknown"),
+        ({"start": "magic"}, "--start magic: unknown"),
+        ({"image_guidance": -1}, "--image-guidance -1: must be from 0 to 100"),
+        ({"frames": 64, "size": [4096, 4096]}, "64 frames of 4096x4096: are 1074 million pixels"),
         ({"seed": -1}, "other.json -1: must be a whole number"),
         ({"machine": {"threads": 10**9}}, "other.json: threads 1e+09: must be from 1 to 1024"),
         ({"machine": {"dtype": "int8"}}, "--dtype int8: unknown"),

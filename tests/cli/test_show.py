@@ -8,14 +8,28 @@ import pytest
 
 @pytest.mark.parametrize("kind", ["mp4", "gif", "webp", "png"])
 def test_show(fbridge: Any, kind: str) -> None:
-    fbridge("generate", "cat.png", "-p", "cat jumping", "--format", kind, "--seed", "9")
+    fbridge(
+        "generate",
+        "cat.png",
+        "-p",
+        "cat jumping",
+        "--format",
+        kind,
+        "--seed",
+        "9",
+        "--start",
+        "exact",
+    )
     name = "cat" if kind == "png" else f"cat.{kind}"
-    for file in (name, "cat.json"):
+    for file in (name, f"{name}.json"):
         ran = fbridge("show", file)
         assert (ran.code, ran.err) == (0, "")
         lines = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
         assert lines["prompt"] == "cat jumping"
         assert lines["seed"] == "9"
+        assert lines["sampler"] == "sde, 5 steps, trailing grid"
+        assert lines["start"] == "exact"
+        assert lines["image"] == "guidance  1"
         assert lines["model"] == "embedded (ffffffffffff)"
         assert lines["video"] == "8 frames of 96x64 at 8 fps (1 s)"
         assert "negative" not in lines

@@ -71,10 +71,10 @@ def test_every_kind_of_video_carries_it(tmp_path: Path, name: str) -> None:
     save(tmp_path / name)
     inside = read_provenance(tmp_path / name)
     assert inside == replace(RECORD, picture=replace(RECORD.picture, path=None))
-    write_text(tmp_path / "cat.json", RECORD.sidecar())
-    assert sidecar_path(tmp_path / name) == tmp_path / "cat.json"
+    write_text(tmp_path / f"{name}.json", RECORD.sidecar())
+    assert sidecar_path(tmp_path / name) == tmp_path / f"{name}.json"
     assert read_provenance(tmp_path / name) == RECORD
-    assert read_provenance(tmp_path / "cat.json") == RECORD
+    assert read_provenance(tmp_path / f"{name}.json") == RECORD
 
 
 def test_a_frame_of_a_folder_still_tells(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_a_frame_of_a_folder_still_tells(tmp_path: Path) -> None:
 
 def test_another_videos_sidecar_does_not_count(tmp_path: Path) -> None:
     save(tmp_path / "cat.mp4")
-    write_text(tmp_path / "cat.json", replace(RECORD, seed=5).sidecar())
+    write_text(tmp_path / "cat.mp4.json", replace(RECORD, seed=5).sidecar())
     assert read_provenance(tmp_path / "cat.mp4").seed == RECORD.seed
 
 
@@ -92,9 +92,9 @@ def test_sidecar_stands_in_for_a_lost_comment(tmp_path: Path) -> None:
     write_video(np.zeros((3, 16, 32, 3), np.uint8), tmp_path / "cat.mp4", 8, comment="by another")
     with pytest.raises(DataError, match=r"cat.mp4: carries no fbridge record \(made with --no-met"):
         read_provenance(tmp_path / "cat.mp4")
-    write_text(tmp_path / "cat.json", RECORD.sidecar())
+    write_text(tmp_path / "cat.mp4.json", RECORD.sidecar())
     assert read_provenance(tmp_path / "cat.mp4") == RECORD
-    write_text(tmp_path / "cat.json", "{broken")
+    write_text(tmp_path / "cat.mp4.json", "{broken")
     with pytest.raises(DataError, match="carries no fbridge record"):
         read_provenance(tmp_path / "cat.mp4")
 

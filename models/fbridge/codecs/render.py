@@ -20,7 +20,7 @@ CHANNELS = 26
 and the displacements of 3 x 3 control points, x then y, row by row."""
 
 BEYOND = 0.35
-"""How far, in frame units, an object goes on beyond the picture's edge: mirrored and fading."""
+"""How far, in frame units, an object that the picture's edge cuts goes on beyond it, fading."""
 
 
 class Stack(NamedTuple):
@@ -102,7 +102,7 @@ def render(stack: Stack, motion: Tensor) -> Tensor:
         layer = motion[:, slot]
         place = _unmove(view, layer, stack.centre[slot]) - stack.centre[slot]
         place = _bend(place, layer, stack.extent[slot]) + stack.centre[slot]
-        colour, alpha = _sample(stack.layers[slot], place / size, "reflection").split([3, 1], 1)
+        colour, alpha = _sample(stack.layers[slot], place / size, "border").split([3, 1], 1)
         left = (1 - layer[:, FADE].clamp(0, 1))[:, None, None, None] * _beyond(place, size)
         gain = layer[:, GAIN].exp()[:, None, None, None]
         frames = left * gain * colour + (1 - left * alpha) * frames

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path, PurePath
 from typing import Any, get_type_hints
 
@@ -51,8 +51,10 @@ class Provenance:
     Attributes:
         steps: sampling steps.
         eta: share of fresh noise; None where the sampler has none.
+        guidance: weight of the words; 1 is none.
+        image_guidance: weight of the picture; 1 is none, and where an older record is silent.
         grid: where the steps lie in time.
-        start: how the bridge starts, "noised" or "exact".
+        start: how the bridge starts: "noised", "exact" or "booted".
         size: (width, height) of the frames.
         versions: of fbridge, torch, diffusers and python.
     """
@@ -64,6 +66,7 @@ class Provenance:
     steps: int
     eta: float | None
     guidance: float | None
+    image_guidance: float = field(default=1.0, kw_only=True)
     grid: str
     start: str
     frames: int
@@ -135,8 +138,8 @@ def read_provenance(path: Path | str) -> Provenance:
 
 
 def sidecar_path(video: Path) -> Path:
-    """Where a video's sidecar lies: cat.mp4 and the folder cat both have cat.json."""
-    return video.with_name(f"{video.stem if video.suffix else video.name}.json")
+    """Where a video's sidecar lies: cat.mp4 has cat.mp4.json, the folder cat has cat.json."""
+    return video.with_name(f"{video.name}.json")
 
 
 def _sidecar_record(video: Path) -> Provenance | None:
@@ -166,12 +169,13 @@ def _build(kind: type[Any], tree: Mapping[str, Any], source: str) -> Any:
     """An instance of a dataclass from JSON values, each of which must have the declared type."""
     hints = get_type_hints(kind)
     values = {}
-    for field in fields(kind):
-        value = tree.get(field.name)
-        values[field.name] = _checked(
-            value,
-            hints[field.name],
-            f"{source}: {field.name}" if kind is Provenance else f"{source}.{field.name}",
+    for one in fields(kind):
+        if one.name not in tree and one.default is not MISSING:
+            continue
+        values[one.name] = _checked(
+            tree.get(one.name),
+            hints[one.name],
+            f"{source}: {one.name}" if kind is Provenance else f"{source}.{one.name}",
         )
     return kind(**values)
 
