@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -293,7 +292,7 @@ def _table(
 ) -> tuple[list[Image.Image], list[str], list[str], list[int]]:
     """All columns at the length of the longest."""
     columns: list[list[Any]] = [
-        [column] if isinstance(column, (str, numbers.Integral, Image.Image)) else list(column)
+        [column] if isinstance(column, (str, int, np.integer, Image.Image)) else list(column)
         for column in (image, prompt, negative, seed)
     ]
     rows = max(len(column) for column in columns)
