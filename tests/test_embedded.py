@@ -78,9 +78,9 @@ def test_nothing_moves_when_nothing_shall(pipe: FrameBridgePipeline) -> None:
 
 
 def test_a_spin_turns_either_way_where_the_prior_cannot_choose(pipe: FrameBridgePipeline) -> None:
-    turned = motions(pipe, "the cup spins", "cat.jpg")[:, -1, 0, ANGLE]
-    assert turned.abs().median() > 0.5
-    assert turned.std() > 0.5
+    turned = motions(pipe, "the cup spins")[:, -1, 0, ANGLE]
+    assert turned.max() > 1
+    assert turned.min() < -1
 
 
 def test_the_first_frame_is_the_picture(pipe: FrameBridgePipeline) -> None:

@@ -21,6 +21,7 @@ from fbridge.codecs.render import (
     TX,
     TY,
     Stack,
+    build_elastic,
     build_stack,
     half_size,
     pixel_grid,
@@ -171,3 +172,15 @@ def test_frame_units_have_area_four() -> None:
     half_w, half_h = half_size(30, 120)
     assert half_w * half_h == pytest.approx(1)
     assert half_w / half_h == pytest.approx(4)
+
+
+def test_an_elastic_object_pulls_its_surroundings_and_hides_nothing() -> None:
+    picture = pixel_grid(HEIGHT, WIDTH, torch.zeros(())).permute(2, 0, 1).div(4).add(0.5)
+    picture = torch.cat([picture, picture[:1]])
+    stack = build_elastic(picture, torch.stack([disc(0, 0), torch.zeros(HEIGHT, WIDTH)]))
+    assert torch.allclose(render(stack, motion())[0], picture, atol=1e-5)
+    frame = render(stack, motion(ty=-0.3))[0]
+    moved = (frame[1] - picture[1]) * 4  # the ramp tells the height that each pixel came from
+    assert moved[HEIGHT // 2, WIDTH // 2] > 0.1
+    assert moved[[0, -1]].abs().max() < 0.02
+    assert (frame[1].diff(dim=0) > -1e-4).all()  # it never folds

@@ -5,6 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+NO_CONTOUR = 0.19
+"""Mean difference between an object and the fill behind it, below which it is not cut out."""
+
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     """Antialiased bilinear resize of (B, C, H, W)."""
@@ -74,3 +77,16 @@ def fill_behind(picture: Tensor, masks: Tensor) -> Tensor:
     reach = max(1, min(picture.shape[2:]) // 50)
     wide = F.max_pool2d(masks.sum(1, keepdim=True), 2 * reach + 1, 1, reach)
     return pull_push(picture, (1 - 2 * wide).clamp(0, 1))
+
+
+def has_no_contour(picture: Tensor, masks: Tensor, fill: Tensor) -> bool:
+    """Whether the first of masks (1, 2, H, W), alone, hides little more than it is.
+
+    So it is for a part of a close-up: what lies around it would fill it well. Cutting it out would
+    show.
+    """
+    first, second = masks[0]
+    if float(second.mean()) > 0.01 or float(first.mean()) < 0.05:
+        return False
+    differs = ((picture - fill)[0].abs().mean(0) * first).sum() / first.sum()
+    return float(differs) < NO_CONTOUR

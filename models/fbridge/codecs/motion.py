@@ -16,9 +16,9 @@ from torch import Tensor
 
 from fbridge.codecs import View
 from fbridge.codecs.layers import OBJECT_SLOTS, LayerNet, masks_of
-from fbridge.codecs.matting import fill_behind, refine_masks, resize
+from fbridge.codecs.matting import fill_behind, has_no_contour, refine_masks, resize
 from fbridge.codecs.render import CHANNELS as CHANNELS
-from fbridge.codecs.render import Stack, build_stack, half_size, render, shape_of
+from fbridge.codecs.render import Stack, build_elastic, build_stack, half_size, render, shape_of
 from fbridge.codecs.tracking import track_motions
 from fbridge.errors import ConfigError
 from fbridge.types import Latents
@@ -154,7 +154,10 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def stack(picture: Tensor, masks: Tensor) -> Stack:
         """The layers of a picture (1, 3, H, W) at its own resolution, from masks (2, h, w)."""
         fine = refine_masks(picture, masks[None])
-        return build_stack(picture[0], fine[0], fill_behind(picture, fine)[0])
+        fill = fill_behind(picture, fine)
+        if has_no_contour(picture, fine, fill):
+            return build_elastic(picture[0], fine[0])
+        return build_stack(picture[0], fine[0], fill[0])
 
     def motions(self, latents: Latents) -> Tensor:
         """Latents (B, F, 26, 3, 1) as the renderer's motions (B, F, 3, 26)."""

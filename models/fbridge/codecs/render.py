@@ -22,6 +22,9 @@ and the displacements of 3 x 3 control points, x then y, row by row."""
 BEYOND = 0.35
 """How far, in frame units, an object that the picture's edge cuts goes on beyond it, fading."""
 
+REACH, MOST_PULL = 2.2, 0.4
+"""How far, in the object's half sizes, an elastic one pulls; and how much, in frame units."""
+
 
 class Stack(NamedTuple):
     """One picture ready to be moved.
@@ -30,12 +33,14 @@ class Stack(NamedTuple):
         layers: (2, 4, H, W) each object's premultiplied colour and alpha, nearest first.
         background: (3, H, W) what lies behind them.
         centre, extent: (2, 2) each object's middle and half sizes as (x, y) in frame units.
+        elastic: whether the first object pulls its surroundings along instead of leaving them.
     """
 
     layers: Tensor
     background: Tensor
     centre: Tensor
     extent: Tensor
+    elastic: bool = False
 
 
 def half_size(height: int, width: int) -> tuple[float, float]:
@@ -90,6 +95,17 @@ def build_stack(picture: Tensor, masks: Tensor, fill: Tensor) -> Stack:
     return Stack(layers, background, centre, extent)
 
 
+def build_elastic(picture: Tensor, masks: Tensor) -> Stack:
+    """A picture (3, H, W) as one rubber sheet that is pulled where the first mask (2, H, W) is.
+
+    For close-ups, where an object has no contour to cut along: nothing comes off or is hidden.
+    """
+    sheet = torch.cat([picture, torch.ones_like(picture[:1])])
+    layers = torch.stack([sheet, torch.zeros_like(sheet)])
+    centre, extent = shape_of(masks)
+    return Stack(layers, picture, centre, extent, elastic=True)
+
+
 def render(stack: Stack, motion: Tensor) -> Tensor:
     """Frames (F, 3, H, W) of motions (F, 3, 26): first object, second object, camera."""
     height, width = stack.background.shape[-2:]
@@ -102,6 +118,8 @@ def render(stack: Stack, motion: Tensor) -> Tensor:
         layer = motion[:, slot]
         place = _unmove(view, layer, stack.centre[slot]) - stack.centre[slot]
         place = _bend(place, layer, stack.extent[slot]) + stack.centre[slot]
+        if stack.elastic and slot == 0:
+            place = _pull(view, place, stack.centre[slot], stack.extent[slot], size)
         colour, alpha = _sample(stack.layers[slot], place / size, "border").split([3, 1], 1)
         left = (1 - layer[:, FADE].clamp(0, 1))[:, None, None, None] * _beyond(place, size)
         gain = layer[:, GAIN].exp()[:, None, None, None]
@@ -131,6 +149,19 @@ def _bend(place: Tensor, motion: Tensor, extent: Tensor) -> Tensor:
 
     points = torch.stack([motion[:, BEND_X], motion[:, BEND_Y]], -1).unflatten(1, (3, 3))
     return place - torch.einsum("fhwi,fhwj,fijc->fhwc", basis(y), basis(x), points)
+
+
+def _pull(view: Tensor, place: Tensor, centre: Tensor, extent: Tensor, size: Tensor) -> Tensor:
+    """Places between `view` (at rest) and `place` (moved), as a rubber sheet would hold them.
+
+    Inside the object the pull is whole, around it and towards the frame's edge it dies away; it is
+    bounded, so that the sheet never folds.
+    """
+    radius = ((view - centre) / (REACH * extent)).norm(dim=-1, keepdim=True)
+    edge = ((size - view.abs()).amin(-1, keepdim=True) / (1.5 * MOST_PULL)).clamp(0, 1)
+    hold = (1 - radius.square()).clamp_min(0).square() * edge
+    shift = place - view
+    return view + hold * shift / (1 + shift.norm(dim=-1, keepdim=True) / MOST_PULL)
 
 
 def _beyond(place: Tensor, size: Tensor) -> Tensor:
