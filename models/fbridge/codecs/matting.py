@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-NO_CONTOUR = 0.19
+NO_CONTOUR = 0.175
 """Mean difference between an object and the fill behind it, below which it is not cut out."""
 
 

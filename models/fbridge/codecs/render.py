@@ -22,8 +22,9 @@ and the displacements of 3 x 3 control points, x then y, row by row."""
 BEYOND = 0.35
 """How far, in frame units, an object that the picture's edge cuts goes on beyond it, fading."""
 
-REACH, MOST_PULL = 2.2, 0.4
-"""How far, in the object's half sizes, an elastic one pulls; and how much, in frame units."""
+REACH, MOST_PULL, EDGE = 3.0, 0.6, 0.6
+"""How far an elastic object pulls, in its half sizes; how much at most, and how near the frame's edge
+it no longer pulls wholly, in frame units."""
 
 
 class Stack(NamedTuple):
@@ -158,7 +159,7 @@ def _pull(view: Tensor, place: Tensor, centre: Tensor, extent: Tensor, size: Ten
     bounded, so that the sheet never folds.
     """
     radius = ((view - centre) / (REACH * extent)).norm(dim=-1, keepdim=True)
-    edge = ((size - view.abs()).amin(-1, keepdim=True) / (1.5 * MOST_PULL)).clamp(0, 1)
+    edge = ((size - view.abs()).amin(-1, keepdim=True) / EDGE).clamp(0, 1)
     hold = (1 - radius.square()).clamp_min(0).square() * edge
     shift = place - view
     return view + hold * shift / (1 + shift.norm(dim=-1, keepdim=True) / MOST_PULL)
