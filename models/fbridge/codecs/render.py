@@ -23,8 +23,8 @@ BEYOND = 0.35
 """How far, in frame units, an object that the picture's edge cuts goes on beyond it, fading."""
 
 REACH, MOST_PULL, EDGE = 3.0, 0.6, 0.6
-"""How far an elastic object pulls, in its half sizes; how much at most, and how near the frame's edge
-it no longer pulls wholly, in frame units."""
+"""How far an elastic object pulls, in its half sizes; how much at most, and how near the frame's
+edge it no longer pulls wholly, in frame units."""
 
 
 class Stack(NamedTuple):
