@@ -92,7 +92,7 @@ def fit(
         with accelerator.autocast():
             losses = loss(wrapped, step)
         if not bool(torch.isfinite(losses["total"])):
-            raise FBridgeError(f"step {step}: the loss is {float(losses['total'])}; lower the lr")
+            raise FBridgeError(f"step {step}: the loss is {losses['total'].item()}; lower the lr")
         accelerator.backward(losses["total"])
         accelerator.clip_grad_norm_(model.parameters(), config.clip)
         optimizer.step()
