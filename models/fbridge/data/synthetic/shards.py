@@ -50,8 +50,8 @@ def write_shard(
         "supervise": torch.tensor([scene.script.names_objects for scene in drawn]),
     }
     partial = path.with_suffix(".partial")
-    meta = {"format": str(FORMAT), "scenes": json.dumps([_facts(scene) for scene in drawn])}
-    save_file(tensors, partial, metadata=meta)
+    facts = {"format": FORMAT, "scenes": [_facts(scene) for scene in drawn]}
+    save_file(tensors, partial, metadata={"fbridge": json.dumps(facts)})  # several keys: any order
     partial.replace(path)
 
 
@@ -75,7 +75,7 @@ class Shard:
     def __init__(self, path: Path) -> None:
         with safe_open(path, "pt") as file:
             self._tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-            self.facts: list[dict[str, Any]] = json.loads(file.metadata()["scenes"])
+            self.facts: list[dict[str, Any]] = json.loads(file.metadata()["fbridge"])["scenes"]
 
     def __len__(self) -> int:
         return len(self.facts)
