@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import fbridge
 from fbridge.data.encoders import Frames
 from fbridge.errors import DependencyError
+from fbridge_cli.checks import home_expanded
 from fbridge_cli.exits import debugging
-from fbridge_cli.settings import home_expanded
 
 
 class FrameLimits(Protocol):

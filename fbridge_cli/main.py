@@ -14,7 +14,7 @@ import typer
 import fbridge
 from fbridge.errors import FBridgeError
 from fbridge_cli import exits
-from fbridge_cli.generate import generate
+from fbridge_cli.generate.command import generate
 from fbridge_cli.show import show
 from fbridge_cli.ui import Ui
 

@@ -203,7 +203,7 @@ def test_a_failure_halfway_tells_what_was_finished(
             raise DependencyError("cat-2.mp4: cannot be written: no room is left on the device")
         write_video(frames, path, fps, comment=comment)
 
-    monkeypatch.setattr("fbridge_cli.render.write_video", full)
+    monkeypatch.setattr("fbridge_cli.generate.render.write_video", full)
     ran = fbridge("generate", "cat.png", "-p", "jump", "--num", "3")
     assert ran.code == 4
     assert ran.err.splitlines() == [
@@ -233,7 +233,7 @@ def test_absent_devices() -> None:
 
 def test_names_are_those_of_the_core() -> None:
     from fbridge.sampling import SAMPLERS, GridKind, Start
-    from fbridge_cli import settings
+    from fbridge_cli.generate import settings
 
     assert set(settings.SAMPLERS) == set(SAMPLERS)
     assert get_args(GridKind) == settings.GRIDS

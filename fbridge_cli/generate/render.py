@@ -13,8 +13,8 @@ from fbridge.data.pictures import fit_picture, open_picture
 from fbridge.data.provenance import Provenance, sidecar_path
 from fbridge.data.video import write_video
 from fbridge.errors import DataError, DependencyError
+from fbridge_cli.generate.plan import Item
 from fbridge_cli.loading import Pipeline, Videos
-from fbridge_cli.plan import Item
 from fbridge_cli.ui import Bar, Ui
 
 

@@ -14,13 +14,21 @@ from pathlib import Path
 from fbridge.data.files import check_writable, shown
 from fbridge.errors import ConfigError, FBridgeError
 from fbridge_cli import loading
+from fbridge_cli.checks import EMBEDDED, parse_size
 from fbridge_cli.exits import Stopped, interrupt_code
-from fbridge_cli.jobs import Job, Words, gather_jobs
-from fbridge_cli.naming import check_free, name_videos, parse_target
-from fbridge_cli.plan import Item, check_negative, check_speed, make_plan, show_plan, survey
-from fbridge_cli.render import Finished, render
-from fbridge_cli.replay import Replay, read_replay, replay_target
-from fbridge_cli.settings import EMBEDDED, Settings, parse_size
+from fbridge_cli.generate.jobs import Job, Words, gather_jobs
+from fbridge_cli.generate.naming import check_free, name_videos, parse_target
+from fbridge_cli.generate.plan import (
+    Item,
+    check_negative,
+    check_speed,
+    make_plan,
+    show_plan,
+    survey,
+)
+from fbridge_cli.generate.render import Finished, render
+from fbridge_cli.generate.replay import Replay, read_replay, replay_target
+from fbridge_cli.generate.settings import Settings
 from fbridge_cli.ui import Ui
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from fbridge.data.files import is_frame_folder, shown
 from fbridge.data.provenance import sidecar_path
 from fbridge.errors import ConfigError
-from fbridge_cli.settings import FORMATS, check_choice, home_expanded
+from fbridge_cli.checks import check_choice, home_expanded
+from fbridge_cli.generate.settings import FORMATS
 
 _LONGEST_NAME = 255  # bytes, on every common file system
 

@@ -7,7 +7,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from fbridge_cli.settings import DEVICES, DTYPES, EMBEDDED, FORMATS, GRIDS, SAMPLERS, STARTS
+from fbridge_cli.checks import DEVICES, EMBEDDED
+from fbridge_cli.generate.settings import DTYPES, FORMATS, GRIDS, SAMPLERS, STARTS
 
 _WHAT, _HOW, _WHERE, _TELL = "What happens", "How it is made", "Where it goes", "What is told"
 

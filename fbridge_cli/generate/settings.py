@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
 
 from fbridge.errors import CheckpointError, ConfigError
+from fbridge_cli.checks import (
+    EMBEDDED,
+    check_choice,
+    check_device,
+    check_range,
+    did_you_mean,
+    home_expanded,
+)
 
-EMBEDDED = "embedded"
 SAMPLERS = ("sde", "ode", "dbim", "dbim2", "dbim3", "sde2m", "heun")
 """The names of `fbridge.sampling.SAMPLERS`, repeated so that checking them needs no torch."""
 GRIDS = ("trailing", "uniform", "logsnr", "karras")
@@ -21,11 +25,9 @@ STARTS = ("noised", "exact", "booted")
 WITH_ETA = ("dbim",)
 FORMATS = ("mp4", "gif", "webp", "png")
 DTYPES = ("float32", "float16", "bfloat16")
-DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 MOST_STEPS = 1000
 MOST_FPS = 240.0
 MOST_BATCH = 1024
-SIDES = (16, 8192)
 SEEDS = (0, 2**63 - 1)
 MOST_PIXELS = 2**28
 """Of all frames of one video together: 256 frames of 1024x1024."""
@@ -53,7 +55,7 @@ class Settings:
     def check(self) -> None:
         """Raise ConfigError, or CheckpointError for a model that is nowhere, at the first fault."""
         check_model(self.model)
-        check_choice("--device", re.sub(r"^(cuda|xpu):\d+$", r"\1", self.device), DEVICES)
+        check_device(self.device)
         check_choice("--dtype", self.dtype, DTYPES)
         check_range("--batch-size", self.batch_size, 1, MOST_BATCH)
         check_range("--frames", self.frames, 1, math.inf)
@@ -74,23 +76,6 @@ class Settings:
             check_work(self.frames, self.size)
 
 
-def check_choice(option: str, value: str, allowed: Iterable[str]) -> None:
-    """Raise ConfigError, with the nearest allowed word, unless `value` is allowed."""
-    allowed = tuple(allowed)
-    if value not in allowed:
-        raise ConfigError(
-            f"{option} {value}: unknown{did_you_mean(value, allowed)}; use {', '.join(allowed)}"
-        )
-
-
-def check_range(option: str, value: float | None, lowest: float, highest: float) -> None:
-    """Raise ConfigError unless `value` is None or lies within; NaN never does."""
-    if value is None or lowest <= value <= highest:
-        return
-    bounds = f"from {lowest:g} to {highest:g}" if math.isfinite(highest) else f"{lowest:g} or more"
-    raise ConfigError(f"{option} {value:g}: must be {bounds}")
-
-
 def check_work(frames: int, size: tuple[int, int]) -> None:
     """Raise ConfigError when a video would have more pixels than anybody waits for."""
     pixels = frames * size[0] * size[1]
@@ -99,14 +84,6 @@ def check_work(frames: int, size: tuple[int, int]) -> None:
             f"{frames} frames of {size[0]}x{size[1]}: are {pixels / 1e6:.0f} million pixels, "
             f"a video may have {MOST_PIXELS / 1e6:.0f}; use fewer --frames or a smaller --size"
         )
-
-
-def home_expanded(path: Path | str) -> Path:
-    """The path with its ~ spelled out; as typed where there is no such user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
 
 
 def check_model(name: str) -> None:
@@ -122,29 +99,6 @@ def check_model(name: str) -> None:
         raise CheckpointError(
             f"--model {name}: no such folder; use {EMBEDDED}, a folder, or a hub id"
         )
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A suggestion to append, or nothing."""
-    near = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f", did you mean {near[0]}?" if near else ""
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """(width, height) of "512x320".
-
-    Raises:
-        ConfigError: when it is none.
-    """
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d{1,6})[xX\u00d7](\d{1,6})", text.strip())
-    if match is None:
-        raise ConfigError(f"--size {text}: is not WIDTHxHEIGHT; write it like 512x320")
-    size = int(match[1]), int(match[2])
-    if not all(SIDES[0] <= side <= SIDES[1] for side in size):
-        raise ConfigError(f"--size {text}: each side must be from {SIDES[0]} to {SIDES[1]} pixels")
-    return size
 
 
 def check_prompt(text: str, where: str) -> str:

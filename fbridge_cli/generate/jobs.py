@@ -13,7 +13,8 @@ from typing import Any
 from fbridge.data.files import shown
 from fbridge.data.pictures import SUFFIXES
 from fbridge.errors import ConfigError, DataError
-from fbridge_cli.settings import SEEDS, check_prompt, check_range, check_seed, did_you_mean
+from fbridge_cli.checks import check_range, did_you_mean
+from fbridge_cli.generate.settings import SEEDS, check_prompt, check_seed
 
 COLUMNS = ("image", "prompt", "negative", "seed")
 LISTS = (".csv", ".jsonl")

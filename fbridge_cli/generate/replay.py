@@ -9,11 +9,12 @@ from fbridge.data.files import shown
 from fbridge.data.pictures import open_picture
 from fbridge.data.provenance import Provenance, read_provenance
 from fbridge.errors import CheckpointError, ConfigError, DataError
-from fbridge_cli.jobs import Job
+from fbridge_cli.checks import check_range
+from fbridge_cli.generate.jobs import Job
+from fbridge_cli.generate.naming import Target
+from fbridge_cli.generate.plan import Item
+from fbridge_cli.generate.settings import FORMATS, Settings, check_seed
 from fbridge_cli.loading import Loaded, versions
-from fbridge_cli.naming import Target
-from fbridge_cli.plan import Item
-from fbridge_cli.settings import FORMATS, Settings, check_range, check_seed
 from fbridge_cli.ui import Ui
 
 

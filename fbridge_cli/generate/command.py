@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fbridge_cli import options as option
+from fbridge_cli.generate import options as option
 from fbridge_cli.ui import Ui
 
 
@@ -43,7 +43,7 @@ def generate(
 
         fbridge generate --from cat.mp4 -o again.mp4
     """
-    from fbridge_cli.errand import Order, carry_out
+    from fbridge_cli.generate.errand import Order, carry_out
 
     typed = locals()
     order = Order(**{name: typed[name] for name in Order.__dataclass_fields__})

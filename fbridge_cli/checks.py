@@ -1,0 +1,68 @@
+"""What any command checks of what was typed, and the words of its complaint."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from pathlib import Path
+
+from fbridge.errors import ConfigError
+
+EMBEDDED = "embedded"
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+SIDES = (16, 8192)
+
+
+def check_choice(option: str, value: str, allowed: Iterable[str]) -> None:
+    """Raise ConfigError, with the nearest allowed word, unless `value` is allowed."""
+    allowed = tuple(allowed)
+    if value not in allowed:
+        raise ConfigError(
+            f"{option} {value}: unknown{did_you_mean(value, allowed)}; use {', '.join(allowed)}"
+        )
+
+
+def check_range(option: str, value: float | None, lowest: float, highest: float) -> None:
+    """Raise ConfigError unless `value` is None or lies within; NaN never does."""
+    if value is None or lowest <= value <= highest:
+        return
+    bounds = f"from {lowest:g} to {highest:g}" if math.isfinite(highest) else f"{lowest:g} or more"
+    raise ConfigError(f"{option} {value:g}: must be {bounds}")
+
+
+def check_device(name: str) -> None:
+    """Raise ConfigError unless `name` is auto, a kind of device, or one of several: cuda:1."""
+    check_choice("--device", re.sub(r"^(cuda|xpu):\d+$", r"\1", name), DEVICES)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A suggestion to append, or nothing."""
+    near = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
+    return f", did you mean {near[0]}?" if near else ""
+
+
+def home_expanded(path: Path | str) -> Path:
+    """The path with its ~ spelled out; as typed where there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def parse_size(text: str | None) -> tuple[int, int] | None:
+    """(width, height) of "512x320".
+
+    Raises:
+        ConfigError: when it is none.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,6})[xX\u00d7](\d{1,6})", text.strip())
+    if match is None:
+        raise ConfigError(f"--size {text}: is not WIDTHxHEIGHT; write it like 512x320")
+    size = int(match[1]), int(match[2])
+    if not all(SIDES[0] <= side <= SIDES[1] for side in size):
+        raise ConfigError(f"--size {text}: each side must be from {SIDES[0]} to {SIDES[1]} pixels")
+    return size

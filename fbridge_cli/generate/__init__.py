@@ -1,0 +1,1 @@
+"""`fbridge generate`: pictures and a prompt become videos."""
