@@ -109,7 +109,7 @@ def measure(
     if net is None:
         return
     scenes = tuple(map(MotionScene, picture, masks))
-    view = View(condition.picture, torch.zeros_like(truth[:, 0]), scenes)
+    view = View(condition.picture, None, scenes)
     kinds = {"truth": truth, "ideal": other, "bridge": drawn[0], "prior": prior,
              "still picture": torch.zeros_like(truth)}  # fmt: skip
     for name, latents in kinds.items():

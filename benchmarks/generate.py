@@ -45,7 +45,7 @@ class Timed:
 def outside_share(pipe: FrameBridgePipeline, sampler: str, steps: int) -> tuple[float, float]:
     """Share of the sampling time outside the network, and milliseconds of one network call."""
     view, condition = pipe.look([Image.open(PICTURE).convert("RGB")], ["cat jumping"])
-    prior = pipe._prior(view, pipe.frame_limits.default, condition)
+    prior = pipe._prior(pipe.codec.still(view, pipe.frame_limits.default).mean, condition)
     network = Timed(pipe.backbone)
     denoiser = BridgeDenoiser(network, pipe.scheduler.parameterization)
     process = pipe.scheduler.process

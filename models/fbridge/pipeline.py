@@ -216,7 +216,7 @@ class FrameBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
             process=self.scheduler.process,
         )
         view, condition = self.look(images, prompts, size)
-        start_at = self._prior(view, count, condition)
+        start_at = self._prior(self.codec.still(view, count).mean, condition)
         latents = chosen.sample(
             self._denoiser(condition, negatives, scale, image_guidance_scale),
             self.scheduler.process,

@@ -8,15 +8,14 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from fbridge.codecs import View
 from fbridge.types import Condition, Latents
 
 
 class Prior(Protocol):
     """A deterministic first guess; frozen while a bridge trains on it."""
 
-    def __call__(self, view: View, num_frames: int, condition: Condition, /) -> Latents:
-        """(B, F, C, H, W) where the bridge starts."""
+    def __call__(self, still: Latents, condition: Condition, /) -> Latents:
+        """Where the bridge starts, from the codec's latents (B, F, C, H, W) of a still picture."""
         ...
 
 
@@ -24,9 +23,9 @@ class Prior(Protocol):
 class ReplicatePrior:
     """The picture standing still: FrameBridge's plain prior (arXiv 2410.15371)."""
 
-    def __call__(self, view: View, num_frames: int, condition: Condition, /) -> Latents:  # noqa: ARG002
-        """Repeat the latent of the still picture."""
-        return view.repeated(num_frames)
+    def __call__(self, still: Latents, condition: Condition, /) -> Latents:  # noqa: ARG002
+        """The still latents as they are."""
+        return still
 
 
 @dataclass(frozen=True)
@@ -36,13 +35,13 @@ class NeuralPrior:
     With the motion codec the latents are motions, so this moves the picture's own pixels.
 
     Attributes:
-        network: a backbone with time removed; it sees the repeated picture and the condition.
+        network: a backbone with time removed; it sees the still picture and the condition.
     """
 
     network: nn.Module
 
     @torch.no_grad()
-    def __call__(self, view: View, num_frames: int, condition: Condition, /) -> Latents:
+    def __call__(self, still: Latents, condition: Condition, /) -> Latents:
         """One forward pass."""
-        guess: Latents = self.network(view.repeated(num_frames), None, condition)
+        guess: Latents = self.network(still, None, condition)
         return guess

@@ -30,7 +30,7 @@ def test_still_latents_give_the_picture_back(codec: MotionCodec) -> None:
     pictures = [torch.rand(3, 50, 70), torch.rand(3, 90, 64)]
     view = codec.look(pictures, *words(2))
     assert view.condition.shape == (2, DESCRIPTION, 3, 1)
-    for video, picture in zip(codec.decode(view.repeated(3), view), pictures, strict=True):
+    for video, picture in zip(codec.decode(codec.still(view, 3).mean, view), pictures, strict=True):
         assert torch.allclose(video, picture.expand_as(video), atol=1e-4)
 
 
@@ -80,8 +80,8 @@ def test_encoding_what_was_decoded_gives_the_clip_again(codec: MotionCodec) -> N
     motions = torch.zeros(1, 6, 3, CHANNELS)
     motions[:, :, 2, TX] = torch.linspace(0, 0.4, 6)
     video = codec.decode(codec.latents(motions), view)
-    again = codec.decode(codec.encode(video, view), view)
-    still = codec.decode(view.repeated(6), view)
+    again = codec.decode(codec.encode(video, view).mean, view)
+    still = codec.decode(codec.still(view, 6).mean, view)
     error, least = ((v[0] - video[0]).abs().mean() for v in (again, still))
     assert error < 0.25 * least
 
@@ -103,6 +103,9 @@ def test_sizes_asked_for(codec: MotionCodec) -> None:
     for bad in ((641, 360), (20, 20), (4000, 400)):
         with pytest.raises(ConfigError, match=f"{bad[0]}x{bad[1]}"):
             codec.output_size((100, 100), bad)
+    with pytest.raises(ConfigError, match="use 640x64"):
+        codec.check_shape(641, 20, 16)
+    codec.check_shape(640, 360, 17)
 
 
 @given(st.integers(16, 3000), st.integers(16, 3000))
@@ -115,9 +118,9 @@ def test_pixels_round_trip() -> None:
     codec = PixelCodec(8, 12)
     videos = [torch.rand(3, 3, 8, 12) for _ in range(2)]
     view = codec.look([video[0] for video in videos], *words(2))
-    for a, b in zip(codec.decode(codec.encode(videos, view), view), videos, strict=True):
+    for a, b in zip(codec.decode(codec.encode(videos, view).mean, view), videos, strict=True):
         assert torch.allclose(a, b, atol=1e-6)
-    assert torch.equal(view.repeated(2)[1, 1], videos[1][0] * 2 - 1)
+    assert torch.equal(codec.still(view, 2).mean[1, 1], videos[1][0] * 2 - 1)
 
 
 def test_pixels_of_another_size_are_refused() -> None:
@@ -126,3 +129,6 @@ def test_pixels_of_another_size_are_refused() -> None:
         codec.look([torch.rand(3, 9, 12)], *words(1))
     with pytest.raises(ConfigError, match="16x16"):
         codec.output_size((5, 5), (16, 16))
+    with pytest.raises(ConfigError, match="12x8"):
+        codec.check_shape(16, 16, 4)
+    codec.check_shape(12, 8, 4)

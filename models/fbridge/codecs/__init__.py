@@ -14,27 +14,55 @@ from torch import Tensor
 from fbridge.types import Latents
 
 
+class Gaussian(NamedTuple):
+    """Latents as a codec tells them.
+
+    Attributes:
+        mean: (B, F', C, H, W) what is decoded where nothing is drawn.
+        log_variance: of the same shape; None of a codec that is not stochastic.
+    """
+
+    mean: Latents
+    log_variance: Tensor | None = None
+
+    def sample(self, noise: Tensor) -> Latents:
+        """Latents drawn with standard normal noise of the mean's shape."""
+        if self.log_variance is None:
+            return self.mean
+        return self.mean + (self.log_variance / 2).exp() * noise
+
+
 class View(NamedTuple):
     """What a codec has seen of B pictures.
 
     Attributes:
         condition: (B, C', H, W) what the networks are told of the pictures.
-        still: (B, C, H, W) the latent of one frame of the unmoving picture; repeated over time it
-            is the plain prior of FrameBridge.
+        spread: (B, C', H, W) log-variance of the condition, where the codec has one.
         scenes: one entry a picture, private to the codec.
     """
 
     condition: Tensor
-    still: Tensor
+    spread: Tensor | None
     scenes: tuple[Any, ...]
-
-    def repeated(self, num_frames: int) -> Latents:
-        """(B, F, C, H, W) the latents of the picture repeated."""
-        return self.still[:, None].expand(-1, num_frames, -1, -1, -1)
 
 
 class Codec(Protocol):
     """The one interface of all latent spaces."""
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether what it sees in a picture depends on the words."""
+        ...
+
+    @property
+    def repeats(self) -> bool:
+        """Whether still latents are one latent frame repeated; not those of a causal video VAE."""
+        ...
+
+    @property
+    def needs_picture(self) -> bool:
+        """Whether decoding needs the picture's own pixels."""
+        ...
 
     def look(self, pictures: Sequence[Tensor], text: Tensor, text_mask: Tensor) -> View:
         """See pictures, each (3, H, W) in [0, 1], with their prompts' token embeddings."""
@@ -46,10 +74,25 @@ class Codec(Protocol):
         """(width, height) of the video for a picture of a size, or for a size asked for."""
         ...
 
-    def encode(self, videos: Sequence[Tensor], view: View) -> Latents:
-        """Latents (B, F, C, H, W) of videos (F, 3, H, W) in [0, 1] that begin at the view."""
+    def check_shape(self, width: int, height: int, frames: int) -> None:
+        """Raise a ConfigError that names the nearest possible sizes or numbers of frames."""
+        ...
+
+    def encode(self, videos: Sequence[Tensor], view: View) -> Gaussian:
+        """Latents (B, F', C, H, W) of videos (F, 3, H, W) in [0, 1] that begin at the view."""
+        ...
+
+    def still(self, view: View, num_frames: int) -> Gaussian:
+        """Latents (B, F', C, H, W) of the pictures repeated for a number of video frames.
+
+        Their mean is the plain prior of FrameBridge.
+        """
         ...
 
     def decode(self, latents: Latents, view: View) -> list[Tensor]:
         """Videos (F, 3, H, W) in [0, 1], each of its picture's size."""
+        ...
+
+    def tile(self) -> bool:
+        """Go on in tiles, which need less memory; False where it cannot or already does."""
         ...

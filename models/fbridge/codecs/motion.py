@@ -14,7 +14,7 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor
 
-from fbridge.codecs import View
+from fbridge.codecs import Gaussian, View
 from fbridge.codecs.layers import OBJECT_SLOTS, LayerNet, masks_of
 from fbridge.codecs.matting import fill_behind, has_no_contour, refine_masks, resize
 from fbridge.codecs.render import CHANNELS as CHANNELS
@@ -77,6 +77,10 @@ def describe(masks: Tensor, picture: Tensor) -> Tensor:
 class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Picture and words to layers; motions to frames; frames to motions."""
 
+    reads_text = True
+    repeats = True
+    needs_picture = True
+
     @register_to_config
     def __init__(
         self,
@@ -99,9 +103,10 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """The picture's own size with even sides, its longer side at most 512; or as asked."""
         if requested is not None:
             if any(side % 2 or not MIN_SIDE <= side <= MAX_SIDE for side in requested):
+                near = [min(max(side // 2 * 2, MIN_SIDE), MAX_SIDE) for side in requested]
                 raise ConfigError(
                     f"size {requested[0]}x{requested[1]} is not possible; sides must be even and "
-                    f"from {MIN_SIDE} to {MAX_SIDE}"
+                    f"from {MIN_SIDE} to {MAX_SIDE}: use {near[0]}x{near[1]}"
                 )
             return requested
         shrink = min(1.0, USUAL_SIDE / max(picture))
@@ -110,6 +115,10 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
             min(max(2 * int(side * shrink * grow / 2), MIN_SIDE), MAX_SIDE) for side in picture
         )
         return width, height
+
+    def check_shape(self, width: int, height: int, frames: int) -> None:
+        """Even sides in bounds; any number of frames."""
+        self.output_size((width, height), (width, height))
 
     @torch.no_grad()
     def look(self, pictures: Sequence[Tensor], text: Tensor, text_mask: Tensor) -> View:
@@ -123,9 +132,12 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
             masks = masks_of(self.layers(small.to(self.dtype), *words))
             conditions.append(describe(masks, small))
             scenes.append(MotionScene(picture, masks[0]))
-        condition = torch.cat(conditions)
-        still = condition.new_zeros(len(scenes), CHANNELS, SLOTS, 1)
-        return View(condition, still, tuple(scenes))
+        return View(torch.cat(conditions), None, tuple(scenes))
+
+    def still(self, view: View, num_frames: int) -> Gaussian:
+        """Nothing moves: zeros."""
+        frame = view.condition.new_zeros(len(view.scenes), 1, CHANNELS, SLOTS, 1)
+        return Gaussian(frame.expand(-1, num_frames, -1, -1, -1))
 
     @torch.no_grad()
     def decode(self, latents: Latents, view: View) -> list[Tensor]:
@@ -139,7 +151,7 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def encode(
         self, videos: Sequence[Tensor], view: View, *, steps: int = 12, polish: int = 40
-    ) -> Latents:
+    ) -> Gaussian:
         """Track the layers through each clip, which begins at its picture."""
         latents = []
         for video, scene in zip(videos, view.scenes, strict=True):
@@ -148,7 +160,11 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
             unit = self.unit[..., 0].mT
             motion = track_motions(stack, resize(video, small), unit, steps=steps, polish=polish)
             latents.append(self.latents(motion[None])[0])
-        return torch.stack(latents)
+        return Gaussian(torch.stack(latents))
+
+    def tile(self) -> bool:
+        """Never: rendering already goes in parts."""
+        return False
 
     @staticmethod
     def stack(picture: Tensor, masks: Tensor) -> Stack:

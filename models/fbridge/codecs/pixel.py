@@ -10,7 +10,7 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.models.modeling_utils import ModelMixin
 from torch import Tensor
 
-from fbridge.codecs import View
+from fbridge.codecs import Gaussian, View
 from fbridge.errors import ConfigError, DataError
 from fbridge.types import Latents
 
@@ -18,13 +18,17 @@ from fbridge.types import Latents
 class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Pixels scaled to [-1, 1]; all pictures of a batch must be `height` x `width`."""
 
+    reads_text = False
+    repeats = True
+    needs_picture = False
+
     @register_to_config
     def __init__(self, height: int, width: int) -> None:
         super().__init__()
         self.register_buffer("span", torch.tensor(2.0))  # of [-1, 1]; diffusers wants a tensor
 
     def look(self, pictures: Sequence[Tensor], text: Tensor, text_mask: Tensor) -> View:
-        """The pictures themselves are both condition and still latent."""
+        """The pictures themselves are the condition."""
         size = (self.config.height, self.config.width)
         for picture in pictures:
             if picture.shape[1:] != size:
@@ -32,8 +36,7 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
                     f"picture is {picture.shape[2]}x{picture.shape[1]}, this model works at "
                     f"{size[1]}x{size[0]}; pass --size {size[1]}x{size[0]}"
                 )
-        still = torch.stack(list(pictures)) * self.span - 1
-        return View(still, still, tuple(pictures))
+        return View(torch.stack(list(pictures)) * self.span - 1, None, tuple(pictures))
 
     def output_size(
         self,
@@ -49,10 +52,22 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
             )
         return size
 
-    def encode(self, videos: Sequence[Tensor], view: View) -> Latents:
+    def check_shape(self, width: int, height: int, frames: int) -> None:
+        """The one size; any number of frames."""
+        self.output_size((width, height), (width, height))
+
+    def encode(self, videos: Sequence[Tensor], view: View) -> Gaussian:
         """[0, 1] to [-1, 1]."""
-        return torch.stack(list(videos)) * self.span - 1
+        return Gaussian(torch.stack(list(videos)) * self.span - 1)
+
+    def still(self, view: View, num_frames: int) -> Gaussian:
+        """The pictures repeated."""
+        return Gaussian(view.condition[:, None].expand(-1, num_frames, -1, -1, -1))
 
     def decode(self, latents: Latents, view: View) -> list[Tensor]:
         """[-1, 1] to [0, 1], clipped."""
         return list(((latents.float() + 1) / self.span.float()).clamp(0, 1))
+
+    def tile(self) -> bool:
+        """Never: there is nothing to take apart."""
+        return False

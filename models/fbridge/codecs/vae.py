@@ -1,0 +1,244 @@
+"""Codecs over the autoencoders of diffusers: per frame (images' VAEs) or causal in time (videos').
+
+Latents are *normalised*: what the denoisers of the VAE's family see, that is
+(latent - latents_mean - shift_factor) * scaling_factor / latents_std with what of these numbers the
+VAE's configuration holds. Pixels are [0, 1] here and [-1, 1] to all of these autoencoders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fbridge.codecs import Gaussian, View
+from fbridge.errors import ConfigError, DataError
+from fbridge.types import Latents
+
+FRAMES_AT_ONCE = 8
+"""Frames that an image VAE sees at a time: bounds the memory, and no video sees another one."""
+
+USUAL_SIDE = 512
+"""Longer side of a video whose size nobody asked for."""
+
+
+class Family(NamedTuple):
+    """What differs between classes of autoencoders.
+
+    Attributes:
+        spatial: pixels a latent pixel, of a VAE.
+        temporal: frames a latent frame, the first frame standing alone; None where each frame does.
+    """
+
+    spatial: Callable[[Any], int]
+    temporal: Callable[[Any], int] | None = None
+
+
+def _halvings(config_name: str) -> Callable[[Any], int]:
+    return lambda vae: int(2 ** (len(vae.config[config_name]) - 1))
+
+
+def _fact(name: str) -> Callable[[Any], int]:
+    return lambda vae: int(getattr(vae, name))
+
+
+def _setting(name: str) -> Callable[[Any], int]:
+    return lambda vae: int(vae.config[name])
+
+
+_OWN = Family(_fact("spatial_compression_ratio"), _fact("temporal_compression_ratio"))
+
+FAMILIES = {
+    "AutoencoderKL": Family(_halvings("block_out_channels")),
+    "AutoencoderTiny": Family(_halvings("encoder_block_out_channels")),
+    "AutoencoderKLCogVideoX": Family(
+        _halvings("block_out_channels"), _setting("temporal_compression_ratio")
+    ),
+    "AutoencoderKLWan": Family(_setting("scale_factor_spatial"), _setting("scale_factor_temporal")),
+    "AutoencoderKLLTXVideo": _OWN,
+    "AutoencoderKLHunyuanVideo": _OWN,
+}
+"""The classes of diffusers that are known, by name."""
+
+
+class VAECodec:
+    """Any of the autoencoders of `FAMILIES` as a codec; frozen.
+
+    The condition is the latent of the picture alone. Of a VAE that is causal in every layer (Wan,
+    LTX) it is also the first latent frame of any clip that begins with it; where normalisation
+    layers average over time (CogVideoX, HunyuanVideo) it is so but nearly.
+
+    Attributes:
+        vae: the autoencoder, of a class in `FAMILIES`.
+        spatial: pixels a latent pixel.
+        temporal: frames a latent frame after the first; None of an image VAE.
+    """
+
+    reads_text = False
+    needs_picture = False
+
+    def __init__(self, vae: Any) -> None:
+        family = FAMILIES[type(vae).__name__]
+        self.vae = vae.eval().requires_grad_(False)
+        self.spatial = family.spatial(vae)
+        self.temporal = None if family.temporal is None else family.temporal(vae)
+
+    @property
+    def repeats(self) -> bool:
+        """True of an image VAE."""
+        return self.temporal is None
+
+    def output_size(
+        self, picture: tuple[int, int], requested: tuple[int, int] | None
+    ) -> tuple[int, int]:
+        """Near the picture's own size, its longer side at most 512; or as asked."""
+        if requested is not None:
+            self.check_shape(*requested, 1)
+            return requested
+        shrink = min(1.0, USUAL_SIDE / max(picture))
+        width, height = (
+            max(1, round(side * shrink / self.spatial)) * self.spatial for side in picture
+        )
+        return width, height
+
+    def check_shape(self, width: int, height: int, frames: int) -> None:
+        """Sides are multiples of `spatial`; frames of `temporal`, and one."""
+        kind = type(self.vae).__name__
+        sides = [_nearest(side, self.spatial, self.spatial) for side in (width, height)]
+        if [width, height] != [below for below, _ in sides]:
+            ways = dict.fromkeys(f"{w}x{h}" for w, h in zip(*sides, strict=True))
+            raise ConfigError(
+                f"size {width}x{height} is not possible with {kind}; use {' or '.join(ways)}"
+            )
+        below, above = _nearest(frames, self.temporal or 1, 1)
+        if frames != below:
+            ways = dict.fromkeys((str(below), str(above)))
+            raise ConfigError(
+                f"{frames} frames are not possible with {kind}; use {' or '.join(ways)}"
+            )
+
+    @torch.no_grad()
+    def look(self, pictures: Sequence[Tensor], text: Tensor, text_mask: Tensor) -> View:
+        """Encode the pictures alone; all of a batch are of one size."""
+        seen = self._encode(_stack(pictures)[:, None])
+        told = 1.0
+        if self.vae.config.get("invert_scale_latents"):  # CogVideoX 1.5: of pictures, not videos
+            told = self.vae.config["scaling_factor"] ** -2
+        mean, log_variance = _scaled(seen, told)
+        spread = None if log_variance is None else log_variance[:, 0]
+        return View(mean[:, 0], spread, tuple(pictures))
+
+    @torch.no_grad()
+    def encode(self, videos: Sequence[Tensor], view: View) -> Gaussian:
+        """Normalised latents, float32."""
+        return self._encode(_stack(videos))
+
+    @torch.no_grad()
+    def still(self, view: View, num_frames: int) -> Gaussian:
+        """The condition repeated or, where time is compressed, the repeated picture encoded."""
+        if self.temporal is not None:
+            pixels = _stack(view.scenes)[:, None].expand(-1, num_frames, -1, -1, -1)
+            return self._encode(pixels)
+        mean, log_variance = (
+            None if part is None else part[:, None].expand(-1, num_frames, -1, -1, -1)
+            for part in (view.condition, view.spread)
+        )
+        assert mean is not None
+        return Gaussian(mean, log_variance)
+
+    @torch.no_grad()
+    def decode(self, latents: Latents, view: View) -> list[Tensor]:
+        """Normalised latents to pixels, clipped."""
+        shift, scale = self._normalisation()
+        raw = (latents.to(scale) / scale + shift).to(self.vae.dtype)
+        if self.temporal is None:
+            videos = [
+                torch.cat([self.vae.decode(part).sample for part in row.split(FRAMES_AT_ONCE)])
+                for row in raw
+            ]
+        else:
+            timed = {}
+            if self.vae.config.get("timestep_conditioning"):  # LTX: the latents are clean
+                timed["temb"] = raw.new_zeros(len(raw))
+            videos = list(self.vae.decode(raw.transpose(1, 2), **timed).sample.transpose(1, 2))
+        return [((video.float() + 1) / 2).clamp(0, 1) for video in videos]
+
+    def tile(self) -> bool:
+        """Let diffusers encode and decode large frames in overlapping tiles."""
+        kind = type(self.vae).__name__
+        latents = self.vae.config.get("latent_channels")
+        if kind == "AutoencoderTiny" and (self.spatial, latents) != (8, 4):
+            return False  # diffusers' tiles of it know no other shape
+        if self.vae.use_tiling:
+            return False
+        self.vae.enable_tiling()
+        return True
+
+    def _encode(self, pixels: Tensor) -> Gaussian:
+        """Normalised latents of (B, F, 3, H, W) in [0, 1]."""
+        self.check_shape(pixels.shape[4], pixels.shape[3], pixels.shape[1])
+        signed = (pixels * 2 - 1).to(self.vae.device, self.vae.dtype)
+        if self.temporal is None:
+            coded = [_joined(map(self._code, row.split(FRAMES_AT_ONCE)), torch.cat)
+                     for row in signed]  # fmt: skip
+            raw = _joined(coded, torch.stack)
+        else:
+            mean, log_variance = self._code(signed.transpose(1, 2))
+            raw = Gaussian(
+                mean.transpose(1, 2),
+                None if log_variance is None else log_variance.transpose(1, 2),
+            )
+        shift, scale = self._normalisation()
+        return _scaled(Gaussian(raw.mean - shift, raw.log_variance), scale)
+
+    def _code(self, signed: Tensor) -> Gaussian:
+        """What diffusers makes of pixels in [-1, 1], in its axes, as float32."""
+        out = self.vae.encode(signed)
+        if hasattr(out, "latents"):  # AutoencoderTiny
+            return Gaussian(out.latents.float())
+        return Gaussian(out.latent_dist.mean.float(), out.latent_dist.logvar.float())
+
+    def _normalisation(self) -> tuple[Tensor, Tensor]:
+        """(shift, scale), each (C, 1, 1) or (1, 1, 1): normalised = (latent - shift) * scale."""
+        config, buffers = self.vae.config, dict(self.vae.named_buffers(recurse=False))
+
+        def number(name: str, without: float) -> Tensor:
+            held = config.get(name)
+            held = buffers.get(name) if held is None else held  # LTX
+            held = without if held is None else held
+            return torch.as_tensor(held, dtype=torch.float32, device=self.vae.device).view(-1, 1, 1)
+
+        shift = number("latents_mean", 0.0) + number("shift_factor", 0.0)
+        return shift, number("scaling_factor", 1.0) / number("latents_std", 1.0)
+
+
+def _scaled(latents: Gaussian, scale: Tensor | float) -> Gaussian:
+    """Latents times a scale."""
+    mean, log_variance = latents
+    if log_variance is not None:
+        log_variance = log_variance + 2 * torch.as_tensor(scale).abs().log()
+    return Gaussian(mean * scale, log_variance)
+
+
+def _joined(parts: Any, join: Callable[[Any], Tensor]) -> Gaussian:
+    means, log_variances = zip(*parts, strict=True)
+    return Gaussian(join(means), None if log_variances[0] is None else join(log_variances))
+
+
+def _stack(clips: Sequence[Tensor]) -> Tensor:
+    sizes = dict.fromkeys(tuple(clip.shape) for clip in clips)
+    if len(sizes) > 1:
+        raise DataError(
+            f"pictures or clips of several shapes in one batch ({', '.join(map(str, sizes))}); "
+            "pass one size, or one at a time"
+        )
+    return torch.stack(list(clips))
+
+
+def _nearest(value: int, step: int, least: int) -> tuple[int, int]:
+    """The possible numbers least, least + step, ... below (or at) a value and above (or at) it."""
+    steps = max(0, value - least) / step
+    below = least + int(steps) * step
+    return below, below if below == value or value < least else below + step
