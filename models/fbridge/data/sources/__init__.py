@@ -1,0 +1,25 @@
+"""Where the videos of `fbridge prepare SOURCE` come from: eight layouts, found or forced.
+
+The layouts are tried in this order, and the first that fits is taken; `Layout.told` says which.
+
+1. `webvid`: `results_*.csv` with the columns videoid, name and page_dir.
+2. `videofolder`: `metadata.csv`, `.jsonl` or `.parquet` with a column file_name, in the folder or
+   in that of a split.
+3. `lists`: `videos.txt` and `prompts.txt` (or `captions.txt`).
+4. `ucf101`: `trainlist0N.txt`, `testlist0N.txt` or `classInd.txt`, or class folders with clips
+   called `v_<Class>_gNN_cNN.avi`.
+5. `msrvtt`: one `.json` with "videos" and "sentences" (unless the folder has more than eight).
+6. `webdataset`: `.tar` files; together with loose videos the user has to say which is meant.
+7. `table`: one `.csv`, `.jsonl` or `.parquet` with a column for the video.
+8. `folder`: any other folder.
+
+A SOURCE that is a file is a table, a WebVid table, an MSR-VTT json or a tar. Everything streams:
+no layout holds a list of all videos (but MSR-VTT's json and UCF-101's lists are read whole). A
+video that cannot be used is an entry with a reason. Captions are joined by key, never by position.
+"""
+
+from fbridge.data.sources.detect import LAYOUTS, find_layout
+from fbridge.data.sources.entry import Entry, Media
+from fbridge.data.sources.layout import Layout
+
+__all__ = ["LAYOUTS", "Entry", "Layout", "Media", "find_layout"]

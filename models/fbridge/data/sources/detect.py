@@ -1,0 +1,112 @@
+"""Which layout a source has."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from fbridge.data.files import shown
+from fbridge.data.sources import (
+    folder,
+    lists,
+    msrvtt,
+    table,
+    ucf101,
+    videofolder,
+    webdataset,
+    webvid,
+)
+from fbridge.data.sources.layout import Layout, Sought
+from fbridge.data.sources.paths import is_video
+from fbridge.errors import ConfigError, DataError
+
+ORDER: dict[str, Callable[[Sought], Layout | None]] = {
+    "webvid": webvid.find,
+    "videofolder": videofolder.find,
+    "lists": lists.find,
+    "ucf101": ucf101.find,
+    "msrvtt": msrvtt.find,
+    "webdataset": webdataset.find,
+    "table": table.find,
+    "folder": folder.find,
+}
+"""The layouts in the order in which they are tried."""
+
+LAYOUTS = ("folder", "videofolder", "lists", "table", "webvid", "ucf101", "msrvtt", "webdataset")
+"""The names of the layouts in the order in which a user meets them."""
+
+_NEEDS = {
+    "folder": "a folder, not a file",
+    "videofolder": "metadata.csv, .jsonl or .parquet with a column file_name",
+    "lists": "videos.txt and prompts.txt",
+    "table": "one .csv, .jsonl or .parquet with a column for the video",
+    "webvid": "results_*.csv with the columns videoid, name and page_dir",
+    "ucf101": "a folder for each class",
+    "msrvtt": "a .json with 'videos' and 'sentences'",
+    "webdataset": ".tar files",
+}
+_LISTING = ("lists", "table", "webvid", "msrvtt")
+
+
+def find_layout(source: Path, name: str | None = None, *, media_root: Path | None = None) -> Layout:
+    """The layout of `source`, the one called `name` or the first that fits.
+
+    Args:
+        source: A folder, or a file that is a table, an MSR-VTT json or a tar.
+        name: One of `LAYOUTS`.
+        media_root: The folder from which the paths of a list count and that they may not leave;
+            without it that of the list.
+
+    Raises:
+        ConfigError: when the layout is unknown, does not fit, or cannot be told for certain.
+        DataError: when the source is missing, unreadable or without a video.
+        DependencyError: when it is parquet and pyarrow is missing.
+    """
+    if name is not None and name not in ORDER:
+        near = difflib.get_close_matches(name, LAYOUTS, n=1)
+        guess = f", did you mean {near[0]}?" if near else ""
+        raise ConfigError(f"--layout {shown(name)}: unknown{guess}; use {', '.join(LAYOUTS)}")
+    if not os.path.exists(source):  # noqa: PTH110 - never raises
+        raise DataError(
+            f"{shown(source)}: does not exist; name a folder of videos, a list or a tar"
+        )
+    if media_root is not None and not media_root.is_dir():
+        raise ConfigError(f"media root {shown(media_root)}: is no folder; name that of the videos")
+    layout = _forced(source, name, media_root) if name else _found(source, media_root)
+    if media_root is not None and layout.name not in _LISTING:
+        raise ConfigError(
+            f"media root {shown(media_root)}: layout {layout.name} has its videos in "
+            f"{shown(source)}; leave it out, or use --layout {', '.join(_LISTING)}"
+        )
+    if next(layout.entries(), None) is None:
+        raise DataError(f"{shown(source)}: holds no video as {layout.name}; {_hint(source)}")
+    return layout
+
+
+def _forced(source: Path, name: str, media_root: Path | None) -> Layout:
+    layout = ORDER[name](Sought(source, media_root, forced=True))
+    if layout is None:
+        raise ConfigError(
+            f"--layout {name}: needs {_NEEDS[name]}, which {shown(source)} has not; "
+            "name another SOURCE or leave --layout out"
+        )
+    return layout
+
+
+def _found(source: Path, media_root: Path | None) -> Layout:
+    sought = Sought(source, media_root)
+    for find in ORDER.values():
+        layout = find(sought)
+        if layout is not None:
+            return layout
+    kind = "is one video; name its folder" if is_video(source.name) else "is no list and no tar"
+    raise DataError(f"{shown(source)}: {kind}, or a .csv, .jsonl, .parquet, .json or .tar")
+
+
+def _hint(source: Path) -> str:
+    packed = Sought(source).names.ending(*webdataset.PACKED)
+    if packed:
+        return f"decompress {shown(packed[0])} and its like first"
+    return "name another SOURCE, or say its --layout"

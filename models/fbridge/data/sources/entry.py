@@ -1,0 +1,109 @@
+"""One video of a source: its bytes, its key, its captions, or why it is refused."""
+
+from __future__ import annotations
+
+import io
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+@dataclass(frozen=True)
+class Media:
+    """The bytes of one video: a file, or a window on one (a member of a tar).
+
+    Attributes:
+        path: The file, with every link already resolved.
+        offset: Where the video starts in it.
+        size: Bytes of the video; None is all from `offset` on.
+    """
+
+    path: Path
+    offset: int = 0
+    size: int | None = None
+
+    def open(self) -> BinaryIO:
+        """The bytes to read, seekable; positions count from the start of the window."""
+        if self.offset == 0 and self.size is None:
+            return self.path.open("rb")
+        return cast(BinaryIO, io.BufferedReader(_Window(self.path, self.offset, self.size)))
+
+    def stat(self) -> tuple[int, int]:
+        """Bytes of the video and the time of the file's last change in nanoseconds.
+
+        Raises:
+            OSError: as the system gives it.
+        """
+        facts = self.path.stat()
+        size = max(0, facts.st_size - self.offset) if self.size is None else self.size
+        return size, facts.st_mtime_ns
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One video of a source, or the reason why it cannot be used.
+
+    Attributes:
+        key: Name inside the source: the path relative to its root with "/", "shard.tar/000.mp4"
+            for a member of a tar, "clips.csv:12" for a line from which no path can be had. A list
+            that names a video twice gives the same key twice; refusing that is the planner's.
+        media: None when refused.
+        captions: As written, without whitespace around them; empty ones are left out.
+        split: Tags, such as ("train",), or ("train01", "test02", "test03") of UCF-101.
+        label: Class number, if the source has one.
+        refused: Why it cannot be used; empty when it can.
+    """
+
+    key: str
+    media: Media | None
+    captions: tuple[str, ...] = ()
+    split: tuple[str, ...] = ()
+    label: int | None = None
+    refused: str = ""
+
+
+class _Window(io.RawIOBase):
+    """Part of a file as a file of its own."""
+
+    def __init__(self, path: Path, start: int, size: int | None) -> None:
+        super().__init__()
+        self._file = io.FileIO(path)
+        end = os.fstat(self._file.fileno()).st_size
+        self._start = start
+        self._size = max(0, end - start) if size is None else size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}
+        if whence not in bases:
+            raise ValueError(f"whence {whence}: use 0, 1 or 2")
+        at = bases[whence] + offset
+        if at < 0:
+            raise ValueError(f"position {at}: lies before the start of the video")
+        self._at = at
+        return at
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        room = memoryview(buffer).cast("B")[: max(0, self._size - self._at)]
+        self._file.seek(self._start + self._at)
+        got = self._file.readinto(room) or 0
+        self._at += got
+        return got
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()

@@ -1,0 +1,63 @@
+"""A plain folder: videos with a `.txt` of the same name beside them.
+
+`clip.mp4` has its caption in `clip.txt`, all of it. Videos that differ in their suffix only share
+it. A caption that is not UTF-8 refuses its video, so that no caption is lost unnoticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+from fbridge.data.files import shown
+from fbridge.data.sources.columns import BadRow, clean_caption
+from fbridge.data.sources.entry import Entry, Media
+from fbridge.data.sources.layout import Layout, Sought
+from fbridge.data.sources.paths import LARGEST_TEXT, locate, videos_below
+
+
+def find(sought: Sought) -> Layout | None:
+    """The layout of any folder."""
+    if sought.file:
+        return None
+    root = sought.folder
+    told = f"folder: videos below {shown(root.name or root)}, captions from the .txt beside each"
+    return Layout("folder", told, root, partial(_entries, str(root)))
+
+
+def read_text(media: Media, name: str) -> str:
+    """A whole text file or member, called `name` in messages.
+
+    Raises:
+        BadRow: naming it, when it cannot be read as UTF-8.
+    """
+    try:
+        if media.stat()[0] > LARGEST_TEXT:
+            raise BadRow(f"{shown(name)}: is larger than {LARGEST_TEXT >> 20} MB for one caption")
+        with media.open() as file:
+            return file.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadRow(f"{shown(name)}: is not UTF-8; save the caption as UTF-8") from None
+    except OSError as error:
+        raise BadRow(f"{shown(name)}: cannot be read ({error.strerror})") from None
+
+
+def _entries(root: str) -> Iterator[Entry]:
+    for place in videos_below(root):
+        if place.refused:
+            yield place.entry()
+            continue
+        name = place.key.rpartition(".")[0] + ".txt"
+        beside = locate(root, root, name, line=name)
+        try:
+            yield place.entry(_sidecar(beside.media, name, beside.refused))
+        except BadRow as fault:
+            yield Entry(place.key, None, refused=str(fault))
+
+
+def _sidecar(media: Media | None, name: str, refused: str) -> tuple[str, ...]:
+    if media:
+        return clean_caption(read_text(media, name))
+    if refused.startswith("missing"):
+        return ()
+    raise BadRow(f"{shown(name)}: {refused}")

@@ -1,0 +1,76 @@
+"""Two lists: line i of `prompts.txt` (or `captions.txt`) belongs to line i of `videos.txt`.
+
+The line is this layout's own key, so lists of different length and blank lines among the videos
+are errors. A blank prompt is a missing caption. Only line feeds end a line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from fbridge.data.files import shown
+from fbridge.data.sources.columns import BadRow, clean_caption
+from fbridge.data.sources.entry import Entry
+from fbridge.data.sources.layout import Layout, Sought
+from fbridge.data.sources.paths import locate
+from fbridge.errors import ConfigError, DataError
+
+VIDEOS = "videos.txt"
+PROMPTS = ("prompts.txt", "captions.txt")
+
+
+def find(sought: Sought) -> Layout | None:
+    """The layout of a folder with both lists.
+
+    Raises:
+        ConfigError: when there are two lists of captions.
+        DataError: when the lists do not fit together.
+    """
+    prompts = [name for name in PROMPTS if name in sought.names.files]
+    if VIDEOS not in sought.names.files or not prompts:
+        return None
+    if len(prompts) > 1:
+        raise ConfigError(f"{shown(sought.folder)}: holds {' and '.join(prompts)}; keep one")
+    videos, texts = sought.folder / VIDEOS, sought.folder / prompts[0]
+    numbers = _count(videos, blank=False), _count(texts, blank=True)
+    if numbers[0] != numbers[1]:
+        raise DataError(
+            f"{shown(texts)}: has {numbers[1]} lines for the {numbers[0]} of {VIDEOS}; "
+            "give each video its line, a blank one if it has no caption"
+        )
+    told = f"lists: {VIDEOS}, caption from the same line of {prompts[0]}"
+    return Layout("lists", told, sought.root, partial(_entries, str(sought.root), videos, texts))
+
+
+def _count(path: Path, *, blank: bool) -> int:
+    number = 0
+    for number, line in enumerate(_lines(path), start=1):
+        if not blank and not line.strip():
+            raise DataError(f"{shown(path)}:{number}: is blank; remove the line in both lists")
+    return number
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file):
+                yield line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
+    except OSError as error:
+        raise DataError(f"{shown(path)}: cannot be read ({error.strerror})") from None
+
+
+def _entries(root: str, videos: Path, texts: Path) -> Iterator[Entry]:
+    try:
+        for number, (name, text) in enumerate(zip(_lines(videos), _lines(texts), strict=True), 1):
+            path = name.decode("utf-8", errors="surrogateescape").strip()
+            place = locate(root, root, path, line=f"{VIDEOS}:{number}")
+            try:
+                yield place.entry(clean_caption(text.decode("utf-8", errors="surrogateescape")))
+            except BadRow as fault:
+                yield Entry(place.key, None, refused=f"{texts.name}:{number}: {fault}")
+    except ValueError:
+        raise DataError(
+            f"{shown(texts)}: changed while it was read; leave the lists alone and try again"
+        ) from None

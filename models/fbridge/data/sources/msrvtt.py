@@ -1,0 +1,133 @@
+"""MSR-VTT: one json with "videos" and "sentences", joined by video_id; all sentences are kept.
+
+`<video_id>.mp4` is looked for in the folder of the json and all below it; of two of that name the
+first in the order of folders counts. A sentence about a video that is not among "videos" counts
+when there is such a file. The json is read whole, as json must be (20 MB for 10000 videos).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fbridge.data.files import shown
+from fbridge.data.sources.columns import BadRow, clean_caption
+from fbridge.data.sources.entry import Entry
+from fbridge.data.sources.layout import MANY_JSON, Layout, Sought, listed
+from fbridge.data.sources.paths import Place, locate, videos_below
+from fbridge.errors import ConfigError, DataError
+
+_KEYS = (b'"videos"', b'"sentences"')
+_CHUNK = 2**20
+
+
+def find(sought: Sought) -> Layout | None:
+    """The layout of such a json, or of a folder with one.
+
+    Raises:
+        ConfigError: when a folder holds several.
+        DataError: when the json cannot be read.
+    """
+    if sought.file:
+        path = sought.file
+        if path.suffix.lower() != ".json":
+            return None
+    else:
+        names = sought.names.ending(".json")
+        if len(names) > MANY_JSON:
+            return None
+        names = [name for name in names if _speaks_of_videos(sought.folder / name)]
+        if len(names) > 1:
+            raise ConfigError(
+                f"{shown(sought.folder)}: holds several lists ({listed(names)}); "
+                "name one of them as SOURCE"
+            )
+        if not names:
+            return None
+        path = sought.folder / names[0]
+    _read(path)
+    told = f"msrvtt: {shown(path.name)}, all captions of 'sentences' joined by 'video_id'"
+    return Layout("msrvtt", told, sought.root, partial(_entries, str(sought.root), path))
+
+
+def _speaks_of_videos(path: Path) -> bool:
+    seen: set[bytes] = set()
+    tail = b""
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                text = tail + chunk
+                seen |= {key for key in _KEYS if key in text}
+                if len(seen) == len(_KEYS):
+                    return True
+                tail = text[-len(max(_KEYS, key=len)) :]
+    except OSError as error:
+        raise DataError(f"{shown(path)}: cannot be read ({error.strerror})") from None
+    return False
+
+
+def _read(path: Path) -> tuple[list[Any], list[Any]]:
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            whole = json.load(file)
+    except OSError as error:
+        raise DataError(f"{shown(path)}: cannot be read ({error.strerror})") from None
+    except json.JSONDecodeError as error:
+        raise DataError(f"{shown(path)}:{error.lineno}: is no JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{shown(path)}: is no JSON: {error}") from None
+    if isinstance(whole, dict):
+        videos, sentences = whole.get("videos"), whole.get("sentences")
+        if isinstance(videos, list) and isinstance(sentences, list):
+            return videos, sentences
+    raise DataError(
+        f"{shown(path)}: is no MSR-VTT json; it needs the lists 'videos' and 'sentences'"
+    )
+
+
+def _entries(root: str, path: Path) -> Iterator[Entry]:
+    videos, sentences = _read(path)
+    captions: dict[str, list[str]] = {}
+    faults: list[Entry] = []
+    for number, item in enumerate(sentences):
+        try:
+            name = _text(item, "video_id")
+            captions.setdefault(name, []).extend(clean_caption(item.get("caption")))
+        except BadRow as fault:
+            faults.append(Entry(f"{path.name}:sentences[{number}]", None, refused=str(fault)))
+    files = _files(root)
+    known = set()
+    for number, item in enumerate(videos):
+        line = f"{path.name}:videos[{number}]"
+        try:
+            name = _text(item, "video_id")
+        except BadRow as fault:
+            yield Entry(line, None, refused=str(fault))
+            continue
+        known.add(name)
+        place = files.get(f"{name}.mp4") or locate(root, root, f"{name}.mp4", line=line)
+        split = item.get("split")
+        tags = (split,) if isinstance(split, str) and split else ()
+        yield place.entry(tuple(captions.get(name, ())), tags)
+    for name, texts_of in captions.items():
+        if name not in known and (found := files.get(f"{name}.mp4")):
+            yield found.entry(tuple(texts_of))
+    yield from faults
+
+
+def _files(root: str) -> dict[str, Place]:
+    """Name of the file to its place, the first of each name."""
+    files: dict[str, Place] = {}
+    for place in videos_below(root):
+        files.setdefault(place.key.rpartition("/")[2], place)
+    return files
+
+
+def _text(item: object, key: str) -> str:
+    value = item.get(key) if isinstance(item, dict) else None
+    if not isinstance(value, str) or not value:
+        raise BadRow(f"has no text under {key!r}; mend the list")
+    return value

@@ -1,0 +1,179 @@
+"""The rows of a csv, jsonl or parquet, one after the other; a damaged row stops nothing.
+
+Bytes that are no UTF-8 survive in names of files (as surrogates, like everywhere in Python).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fbridge.data.files import shown
+from fbridge.data.sources.columns import CAPTION, LABEL, SPLIT, VIDEO, Cells
+from fbridge.data.sources.paths import LARGEST_TEXT
+from fbridge.errors import ConfigError, DataError, DependencyError
+
+if TYPE_CHECKING:
+    from pyarrow.parquet import ParquetFile
+
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+
+SAMPLE = 100
+"""Rows from which the columns of a jsonl are known."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its line (or number, in a parquet), and its cells or its fault."""
+
+    line: int
+    cells: Cells
+    fault: str = ""
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """The rows of a table, read as they are asked for.
+
+    Raises:
+        DataError: when the file cannot be read.
+        DependencyError: when it is parquet and nothing here can read that.
+    """
+    reader: dict[str, Callable[[Path], Iterator[Row]]] = {
+        ".csv": _csv_rows,
+        ".jsonl": _jsonl_rows,
+        ".parquet": _parquet_rows,
+    }
+    try:
+        yield from reader[path.suffix.lower()](path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def columns(path: Path) -> tuple[str, ...]:
+    """The names of the columns; of a jsonl, those of its first hundred rows.
+
+    Raises:
+        ConfigError: when a column of a csv is there twice.
+        DataError: when the file cannot be read.
+        DependencyError: as for `rows`.
+    """
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".csv":
+            return _csv_columns(path)
+        if suffix == ".parquet":
+            return tuple(_parquet(path).schema_arrow.names)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return tuple(dict.fromkeys(key for row in islice(rows(path), SAMPLE) for key in row.cells))
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{shown(path)}: cannot be read ({error.strerror or error})")
+
+
+def _csv_columns(path: Path) -> tuple[str, ...]:
+    with path.open("rb") as file:
+        if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+            raise DataError(f"{shown(path)}: is UTF-16; save it as UTF-8")
+    line, cells = next(_csv_lines(path), (1, []))
+    if isinstance(cells, str):
+        raise DataError(f"{shown(path)}:{line}: {cells}")
+    names = tuple(cell.strip().lower() for cell in cells)
+    for name in names:
+        if name in (*VIDEO, *CAPTION, *SPLIT, *LABEL) and names.count(name) > 1:
+            raise ConfigError(f"{shown(path)}: column {name!r} is there twice; rename one")
+    return names
+
+
+def _csv_lines(path: Path) -> Iterator[tuple[int, list[str] | str]]:
+    """Line number and cells, or a fault instead of the cells; blank lines are left out.
+
+    A quote that is never closed takes the lines after it along: each of them is a fault.
+    """
+    csv.field_size_limit(max(csv.field_size_limit(), LARGEST_TEXT))
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                for lost in range(line, reader.line_num + 1):
+                    yield lost, f"is no csv: {error}; mend the quotes"
+                continue
+            if cells:
+                yield line, cells
+
+
+def _csv_rows(path: Path) -> Iterator[Row]:
+    names = _csv_columns(path)
+    for line, cells in islice(_csv_lines(path), 1, None):
+        if isinstance(cells, str):
+            yield Row(line, {}, cells)
+        elif len(cells) > len(names):
+            yield Row(
+                line, {}, f"has {len(cells)} cells for {len(names)} columns; quote texts with ,"
+            )
+        else:
+            yield Row(line, dict(zip(names, cells, strict=False)))
+
+
+def _jsonl_rows(path: Path) -> Iterator[Row]:
+    with path.open("rb") as file:
+        number, long = 0, False
+        while raw := file.readline(LARGEST_TEXT):
+            ended = raw.endswith(b"\n")
+            if not long:
+                number += 1
+                fits = ended or len(raw) < LARGEST_TEXT
+                if not fits:
+                    yield Row(number, {}, f"is longer than {LARGEST_TEXT >> 20} MB")
+                elif raw.strip():
+                    yield _json_row(number, raw)
+            long = not ended
+
+
+def _json_row(number: int, raw: bytes) -> Row:
+    text = raw.decode("utf-8-sig" if number == 1 else "utf-8", errors="surrogateescape")
+    try:
+        cells = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return Row(number, {}, f"is no JSON: {getattr(error, 'msg', error)}")
+    if not isinstance(cells, dict):
+        return Row(number, {}, "is no JSON object in braces")
+    return Row(number, cells)
+
+
+def _parquet(path: Path) -> ParquetFile:
+    try:
+        from pyarrow.parquet import ParquetFile
+    except ImportError:
+        raise DependencyError(
+            f"{shown(path)}: reading parquet needs pyarrow: pip install pyarrow"
+        ) from None
+    try:
+        return ParquetFile(path)
+    except ValueError as error:
+        raise DataError(f"{shown(path)}: is no parquet file ({error})") from None
+
+
+def _parquet_rows(path: Path) -> Iterator[Row]:
+    file = _parquet(path)
+    known = {*VIDEO, *CAPTION, *SPLIT, *LABEL}
+    wanted = [name for name in file.schema_arrow.names if name in known]
+    number = 0
+    try:
+        for batch in file.iter_batches(batch_size=1024, columns=wanted):
+            for cells in batch.to_pylist():
+                number += 1
+                yield Row(number, cells)
+    except ValueError as error:
+        raise DataError(f"{shown(path)}: row {number + 1} cannot be read ({error})") from None

@@ -1,0 +1,138 @@
+"""One csv, jsonl or parquet whose rows name a video and its caption.
+
+It is the source itself, or the only one of a folder that has a column for the video. A damaged
+row is a refused entry with the key "<file>:<line>". A label that is no whole number is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from fbridge.data.files import shown
+from fbridge.data.sources.columns import (
+    CAPTION,
+    LABEL,
+    SPLIT,
+    VIDEO,
+    BadRow,
+    Clash,
+    captions_of,
+    label_of,
+    pick,
+    split_of,
+    video_of,
+)
+from fbridge.data.sources.entry import Entry
+from fbridge.data.sources.layout import Layout, Sought, listed
+from fbridge.data.sources.paths import locate
+from fbridge.data.sources.rows import SAMPLE, SUFFIXES, Row, columns, rows
+from fbridge.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Index:
+    """One table of videos.
+
+    Attributes:
+        path: The table.
+        name: What it is called in messages and in the keys of damaged rows.
+        root: The folder that no path may leave.
+        base: The folder from which its paths count.
+        video: The columns that may hold the path.
+        split: Tags that all its videos have.
+    """
+
+    path: Path
+    name: str
+    root: str
+    base: str
+    video: tuple[str, ...] = VIDEO
+    split: tuple[str, ...] = ()
+
+    def check(self) -> str:
+        """Which columns were chosen, in words.
+
+        Raises:
+            ConfigError: when there is none for the video, or two that differ.
+            DataError: when the file cannot be read.
+        """
+        there = columns(self.path)
+        if not has_video(there, self.video):
+            self._explain(there)
+        for row in islice(rows(self.path), SAMPLE):
+            for aliases in (self.video, CAPTION, SPLIT, LABEL):
+                try:
+                    pick(row.cells, aliases)
+                except Clash as clash:
+                    raise ConfigError(f"{shown(self.path)}:{row.line}: {clash}") from None
+        kinds = {"video": self.video, "caption": CAPTION, "split": SPLIT, "label": LABEL}
+        found = {kind: [name for name in names if name in there] for kind, names in kinds.items()}
+        told = [f"{kind} from {_columns(names)}" for kind, names in found.items() if names]
+        return ", ".join(told) + ("" if found["caption"] else ", no captions")
+
+    def entries(self) -> Iterator[Entry]:
+        """The videos in the order of the rows."""
+        for row in rows(self.path):
+            line = f"{self.name}:{row.line}"
+            try:
+                yield self._entry(row, line)
+            except BadRow as fault:
+                yield Entry(line, None, refused=str(fault))
+
+    def _entry(self, row: Row, line: str) -> Entry:
+        if row.fault:
+            raise BadRow(row.fault)
+        captions = captions_of(row.cells)
+        place = locate(self.root, self.base, video_of(row.cells, self.video), line=line)
+        return place.entry(captions, self.split + split_of(row.cells), label_of(row.cells))
+
+    def _explain(self, there: tuple[str, ...]) -> None:
+        first = None if there else next(rows(self.path), None)
+        if first is None and not there:
+            raise DataError(f"{shown(self.path)}: holds no row; name another file")
+        if first and first.fault:
+            raise DataError(f"{shown(self.path)}:{first.line}: {first.fault}")
+        raise ConfigError(
+            f"{shown(self.path)}: no column for the video among "
+            f"{ascii(', '.join(there))[:200]}; call it {' or '.join(map(repr, self.video))}"
+        )
+
+
+def has_video(there: tuple[str, ...], aliases: tuple[str, ...] = VIDEO) -> bool:
+    """Whether one of the columns can name the video."""
+    return any(name in there for name in aliases)
+
+
+def find(sought: Sought) -> Layout | None:
+    """The layout of one table of videos.
+
+    Raises:
+        ConfigError: when there are several tables, or several columns that differ.
+    """
+    path = sought.file
+    if path is None:
+        names = [
+            name
+            for name in sought.names.ending(*SUFFIXES)
+            if has_video(columns(sought.folder / name))
+        ]
+        if len(names) > 1:
+            raise ConfigError(
+                f"{shown(sought.folder)}: holds several tables ({listed(names)}); "
+                "name one of them as SOURCE"
+            )
+        path = sought.folder / names[0] if names else None
+    if path is None or path.suffix.lower() not in SUFFIXES:
+        return None
+    index = Index(path, path.name, str(sought.root), str(sought.root))
+    told = f"table: {shown(path.name)}, {index.check()}"
+    return Layout("table", told, sought.root, index.entries)
+
+
+def _columns(names: list[str]) -> str:
+    if len(names) == 1:
+        return f"column {names[0]!r}"
+    return f"columns {' or '.join(map(repr, names))}"

@@ -1,0 +1,123 @@
+"""WebDataset: tar files whose members `000123.mp4`, `000123.txt` and `000123.json` are a sample.
+
+The key of a sample is the name up to the first dot of its last part, folders included. As in
+WebDataset itself the members of a sample follow one another: a caption that stands apart from its
+video is refused as such and the video has none. `.txt` comes before the caption of the `.json`
+(under "caption", "captions", "text" or "prompt"). A video is a window on the tar; links, devices
+and names that leave the tar are refused, and a damaged or cut tar is refused at the place where it
+broke, after its good members.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+
+from fbridge.data.files import shown
+from fbridge.data.sources.columns import BadRow, captions_of, clean_caption
+from fbridge.data.sources.entry import Entry, Media
+from fbridge.data.sources.folder import read_text
+from fbridge.data.sources.layout import Layout, Sought, listed
+from fbridge.data.sources.members import UNPACK, Member, members
+from fbridge.data.sources.paths import is_video, locate
+from fbridge.errors import ConfigError, DataError
+
+PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+TEXTS = ("txt", "json")
+APART = "no video stands beside this caption; the members of a sample must follow one another"
+
+
+def find(sought: Sought) -> Layout | None:
+    """The layout of a tar, or of a folder with some.
+
+    Raises:
+        ConfigError: when a folder holds videos besides.
+        DataError: when the tar is compressed.
+    """
+    root = sought.folder
+    if sought.file:
+        names = [sought.file.name] if sought.file.name.lower().endswith((".tar", *PACKED)) else []
+    else:
+        names = sought.names.ending(".tar", *PACKED)
+    plain = [name for name in names if name.lower().endswith(".tar")]
+    if names and not plain and (sought.file or sought.forced):
+        raise DataError(f"{shown(root / names[0])}: is compressed: {UNPACK}")
+    if not plain:
+        return None
+    if sought.names.videos and not sought.forced:
+        raise ConfigError(
+            f"{shown(root)}: holds tar files and videos; say --layout webdataset or --layout folder"
+        )
+    told = f"webdataset: {listed(names)}, caption from the .txt or .json of the same key"
+    return Layout("webdataset", told, root, partial(_entries, str(root), tuple(names)))
+
+
+def _entries(root: str, names: tuple[str, ...]) -> Iterator[Entry]:
+    for name in names:
+        place = locate(root, root, name, line=name)
+        if place.media is None:
+            yield place.entry()
+        else:
+            yield from _samples(place.media.path, place.key)
+
+
+def _samples(path: Path, shard: str) -> Iterator[Entry]:
+    told = (member for member in members(path) if member.refused or _matters(member))
+    for _, group in groupby(told, key=_key):
+        yield from _sample(list(group), shard)
+
+
+def _matters(member: Member) -> bool:
+    return bool(_key(member)) and (is_video(member.name) or _suffix(member) in TEXTS)
+
+
+def _key(member: Member) -> str:
+    """The key of its sample; "" for what belongs to none."""
+    folder, slash, name = member.name.rpartition("/")
+    stem, dot, _ = name.partition(".")
+    return folder + slash + stem if stem and dot else ""
+
+
+def _sample(group: list[Member], shard: str) -> Iterator[Entry]:
+    texts = {_suffix(member): member for member in group if member.media}
+    captions: tuple[str, ...] = ()
+    fault, alone = "", not any(is_video(member.name) for member in group)
+    try:
+        captions = _captions(texts.get("txt"), texts.get("json"))
+    except BadRow as error:
+        fault = str(error)
+    for member in group:
+        key = f"{shard}/{member.name}" if member.name else shard
+        if member.refused:
+            yield Entry(key, None, refused=member.refused)
+        elif is_video(member.name):
+            yield Entry(key, None if fault else member.media, captions, refused=fault)
+        elif alone and _suffix(member) in TEXTS:
+            yield Entry(key, None, refused=APART)
+
+
+def _suffix(member: Member) -> str:
+    return member.name.rpartition("/")[2].partition(".")[2].lower()
+
+
+def _captions(text: Member | None, note: Member | None) -> tuple[str, ...]:
+    captions: tuple[str, ...] = ()
+    if text and text.media:
+        captions = clean_caption(read_text(text.media, text.name))
+    if note and note.media and not captions:
+        captions = _of_json(note.media, note.name)
+    return captions
+
+
+def _of_json(media: Media, name: str) -> tuple[str, ...]:
+    text = read_text(media, name)
+    try:
+        cells = json.loads(text)
+        return captions_of(cells) if isinstance(cells, dict) else ()
+    except BadRow as fault:
+        raise BadRow(f"{shown(name)}: {fault}") from None
+    except (ValueError, RecursionError) as error:
+        raise BadRow(f"{shown(name)}: is no JSON: {getattr(error, 'msg', error)}") from None
