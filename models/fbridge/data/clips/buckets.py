@@ -1,0 +1,122 @@
+"""The shapes that clips may have, and which part of a picture fills one.
+
+Pictures are meant as they are shown: after rotation, with square pixels.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from fbridge.errors import ConfigError
+
+ASPECTS = ((9, 16), (2, 3), (3, 4), (1, 1), (4, 3), (3, 2), (16, 9))
+"""Width to height, from upright to wide: the shapes that cameras and films have."""
+
+_BUCKET = re.compile(r"(\d{1,5})x(\d{1,5})x(\d{1,5})")
+
+
+class Bucket(NamedTuple):
+    """The shape of a clip: all clips of a bucket can be stacked."""
+
+    width: int
+    height: int
+    frames: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}x{self.frames}"
+
+
+class Crop(NamedTuple):
+    """The box of a picture that is kept, in its pixels."""
+
+    width: int
+    height: int
+    left: int
+    top: int
+
+
+def choose_bucket(
+    buckets: Iterable[Bucket], width: int, height: int, available: int
+) -> Bucket | None:
+    """The bucket for pictures of this size of which there are `available`, or none.
+
+    Of those that are not too long: the nearest aspect ratio, then the longest, then the largest
+    that needs no upscaling (the smallest where all do).
+    """
+
+    def misfit(bucket: Bucket) -> tuple[float, int, bool, int, Bucket]:
+        ratio = math.log(bucket.width * height) - math.log(bucket.height * width)
+        enlarges = upscaled(width, height, bucket)
+        area = bucket.width * bucket.height
+        # rounded: equal ratios in other numbers (256x144, 512x288) must come out equal
+        return round(abs(ratio), 9), -bucket.frames, enlarges, area if enlarges else -area, bucket
+
+    return min((b for b in buckets if b.frames <= available), key=misfit, default=None)
+
+
+def cover(width: int, height: int, bucket: Bucket) -> Crop:
+    """The largest box of the bucket's aspect ratio in the middle of the picture."""
+    wide, high = width, height
+    if width * bucket.height > height * bucket.width:
+        wide = max(1, round(height * bucket.width / bucket.height))
+    else:
+        high = max(1, round(width * bucket.height / bucket.width))
+    return Crop(wide, high, (width - wide) // 2, (height - high) // 2)
+
+
+def cover_size(width: int, height: int, bucket: Bucket) -> tuple[int, int]:
+    """(width, height) to which the picture is resized before the bucket is cut from its middle."""
+    scale = _scale(width, height, bucket)
+    return max(bucket.width, round(width * scale)), max(bucket.height, round(height * scale))
+
+
+def crop_loss(width: int, height: int, bucket: Bucket) -> float:
+    """The share of the picture that is cut away."""
+    crop = cover(width, height, bucket)
+    return 1 - crop.width * crop.height / (width * height)
+
+
+def upscaled(width: int, height: int, bucket: Bucket) -> bool:
+    """Whether the picture has too few pixels for the bucket."""
+    return _scale(width, height, bucket) > 1
+
+
+def parse_buckets(text: str) -> tuple[Bucket, ...]:
+    """Read "512x320x16,320x512x16": width, height and frames of each bucket.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    buckets: dict[Bucket, None] = {}
+    for part in text.split(","):
+        match = _BUCKET.fullmatch(part.strip().lower())
+        if match is None or "0" in {number.lstrip("0") or "0" for number in match.groups()}:
+            raise ConfigError(
+                f"buckets {text!r}: {part.strip()!r} is no bucket; write WIDTHxHEIGHTxFRAMES, "
+                "several with commas: 512x320x16,320x512x16"
+            )
+        buckets[Bucket(*map(int, match.groups()))] = None
+    return tuple(buckets)
+
+
+def aspect_buckets(
+    width: int, height: int, frames: Sequence[int], multiple: int
+) -> tuple[Bucket, ...]:
+    """Buckets of the usual aspect ratios at about the area of width x height.
+
+    Sides are multiples of `multiple`; every shape comes in every length of `frames`.
+    """
+    shapes: dict[tuple[int, int], None] = {}
+    for across, down in ASPECTS:
+        ideal = math.sqrt(width * height * across / down)
+        wide = max(1, round(ideal / multiple)) * multiple
+        high = max(1, round(ideal * down / across / multiple)) * multiple
+        shapes[wide, high] = None
+    return tuple(Bucket(wide, high, number) for wide, high in shapes for number in frames)
+
+
+def _scale(width: int, height: int, bucket: Bucket) -> float:
+    return max(bucket.width / width, bucket.height / height)

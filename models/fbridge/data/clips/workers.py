@@ -1,0 +1,197 @@
+"""Work in processes that can be killed: a file that hangs or crashes costs its own result only."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import TimeoutError as Expired
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
+from itertools import islice
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from fbridge.errors import DataError, DependencyError
+
+Result = TypeVar("Result")
+
+MEMORY_LIMIT = 16 << 30
+"""Bytes of address space a worker may have: many times what 8K video needs."""
+
+_REVIVALS = 3  # new pools in a row without a single result before it is given up
+_GRACE = 60.0  # seconds for a process to start and for results to come through
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task without a result.
+
+    Attributes:
+        reason: why, in one line.
+        transient: whether it may succeed another time: it ran out of time or crashed.
+    """
+
+    reason: str
+    transient: bool
+
+
+@dataclass
+class _Pending(Generic[Result]):
+    task: tuple[Any, ...]
+    future: Any
+
+
+class Workers(AbstractContextManager["Workers"]):
+    """A few processes for tasks of limited time; use it in a `with` block.
+
+    Leaving the block kills what still runs. If this process dies, so do they.
+    """
+
+    def __init__(self, count: int, *, time_limit: float) -> None:
+        if count < 1 or time_limit <= 0:
+            raise ValueError(f"{count} workers with {time_limit} s; both must be more than 0")
+        self._count = count
+        self._time_limit = time_limit
+        self._pool: Any = self._new_pool()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Kill the workers."""
+        self._stop()
+
+    def map(
+        self,
+        function: Callable[..., Result],
+        tasks: Iterable[tuple[Any, ...]],
+        ahead: int,
+    ) -> Iterator[Result | Failure]:
+        """function(*task) for each task, in the order of the tasks.
+
+        Args:
+            function: importable by name; a `DataError` it raises becomes a `Failure`.
+            tasks: read one by one as there is room.
+            ahead: how many tasks are under way or waiting to be fetched at most.
+
+        Raises:
+            DependencyError: when workers cannot be kept alive.
+        """
+        if ahead < 1:
+            raise ValueError(f"ahead is {ahead}; at least one task must be under way")
+        waiting = iter(tasks)
+        pending: deque[_Pending[Result]] = deque()
+        revivals = 0
+        try:
+            while True:
+                for task in islice(waiting, ahead - len(pending)):
+                    pending.append(_Pending(task, self._schedule(function, task)))
+                if not pending:
+                    return
+                try:
+                    result = self._result(pending[0].future)
+                except BrokenProcessPool:
+                    revivals += 1
+                    if revivals > _REVIVALS:
+                        raise DependencyError(
+                            "worker processes end as soon as they start; "
+                            "look for a memory limit, or use fewer workers"
+                        ) from None
+                    self._revive(function, pending)
+                    continue
+                revivals = 0
+                pending.popleft()
+                yield result
+        finally:
+            for entry in pending:
+                entry.future.cancel()
+
+    def _result(self, future: Any) -> Any:
+        """The result or failure of a task that is next in line."""
+        try:
+            # Next in line, it waits for one other task at most; longer, and the pool has lost it.
+            return future.result(timeout=2 * self._time_limit + _GRACE)
+        except Expired:
+            if not future.done():
+                raise BrokenProcessPool from None
+            return Failure(f"took longer than {self._time_limit:g} s; try it again alone", True)
+        except ProcessExpired:
+            return Failure("the decoder crashed; convert the file", True)
+        except DataError as error:
+            return Failure(str(error), False)
+        except MemoryError:
+            return Failure(f"needs more than {MEMORY_LIMIT >> 30} GiB; make it smaller", False)
+
+    def _schedule(self, function: Callable[..., Result], task: tuple[Any, ...]) -> Any:
+        try:
+            return self._pool.schedule(function, args=task, timeout=self._time_limit)
+        except RuntimeError:  # a pool that broke between two results
+            self._stop()
+            self._pool = self._new_pool()
+            return self._pool.schedule(function, args=task, timeout=self._time_limit)
+
+    def _revive(self, function: Callable[..., Result], pending: deque[_Pending[Result]]) -> None:
+        """A new pool for all that has no result yet."""
+        self._stop()
+        self._pool = self._new_pool()
+        for entry in pending:
+            broken = entry.future.done() and isinstance(entry.future.exception(), BrokenProcessPool)
+            if broken or not entry.future.done() or entry.future.cancelled():
+                entry.future = self._schedule(function, entry.task)
+
+    def _new_pool(self) -> ProcessPool:
+        return ProcessPool(
+            max_workers=self._count, initializer=_prepare_worker, context=_DeafContext()
+        )
+
+    def _stop(self) -> None:
+        self._pool.stop()
+        self._pool.join()
+
+
+class _DeafProcess(SpawnProcess):
+    """Started with Ctrl-C blocked: it is the parent's to answer, even while a child starts."""
+
+    def start(self) -> None:
+        if not hasattr(signal, "pthread_sigmask"):
+            super().start()
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _DeafContext(SpawnContext):
+    Process = _DeafProcess
+
+
+def _prepare_worker() -> None:
+    """In the worker: die when told or when the parent is gone, and take no more than a share."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Python's handler waits for ffmpeg to return
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()
+    with suppress(ImportError, OSError, ValueError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[1]
+        most = MEMORY_LIMIT if limit == resource.RLIM_INFINITY else min(limit, MEMORY_LIMIT)
+        resource.setrlimit(resource.RLIMIT_AS, (most, limit))
+
+
+def _follow(parent: int) -> None:
+    wait([parent])
+    os._exit(1)

@@ -1,0 +1,56 @@
+"""What workers are given to do: importable in a new process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from fbridge.errors import DataError, DependencyError
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def wait_then_double(number: int, seconds: float) -> int:
+    time.sleep(seconds)
+    return 2 * number
+
+
+def crash() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def refuse(reason: str) -> None:
+    raise DataError(reason)
+
+
+def miss() -> None:
+    raise DependencyError("there is no decord")
+
+
+def stumble() -> None:
+    raise ZeroDivisionError
+
+
+def allocate(size: int) -> int:
+    return len(bytearray(size))
+
+
+def sleep_as(folder: Path) -> None:
+    """Leave a file named after the process, then sleep."""
+    (folder / str(os.getpid())).touch()
+    time.sleep(120)
+
+
+def sleep_as_told(folder: Path, sleeps: bool) -> None:
+    if sleeps:
+        sleep_as(folder)
+
+
+def hold_the_interpreter(folder: Path) -> None:
+    """Work as C code may: nothing else in this process gets its turn."""
+    (folder / str(os.getpid())).touch()
+    pow(7, 10**12, 10**400_000)
