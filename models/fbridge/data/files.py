@@ -13,6 +13,8 @@ from pathlib import Path
 
 from fbridge.errors import DependencyError
 
+HIDDEN_NAME = re.compile(r"\.fbridge-[0-9a-f]{12}\.part")
+"""What a file is called until it is whole; a killed program leaves such ones behind."""
 FRAME_NAME = re.compile(r"frame_\d{4,}\.png")
 """What `write_video` calls the pictures of a folder of frames."""
 

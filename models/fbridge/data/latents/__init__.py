@@ -1,0 +1,6 @@
+"""Data sets of latents on disk: what `fbridge prepare` writes and training reads."""
+
+from fbridge.data.latents.batches import BucketBatches
+from fbridge.data.latents.dataset import Draw, LatentBatch, LatentDataset, LatentSample, collate
+
+__all__ = ["BucketBatches", "Draw", "LatentBatch", "LatentDataset", "LatentSample", "collate"]

@@ -1,0 +1,71 @@
+"""Which rows make which batch: a pure function of seed, epoch and step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import Sampler
+
+from fbridge.data.latents.dataset import Draw, LatentDataset
+from fbridge.errors import ConfigError
+
+
+class BucketBatches(Sampler[list[Draw]]):
+    """Batches of one bucket each, without end, in an order that the seed decides.
+
+    For `DataLoader(batch_sampler=...)`. Every epoch shows each row once, but for the rows that do
+    not fill a last batch of their bucket: these are other ones in each epoch. A bucket with fewer
+    rows than a batch is refilled from itself, so that none is silently left out.
+
+    Set `step` to continue anywhere, as if never interrupted.
+
+    Args:
+        dataset: what is read.
+        batch_size: rows a batch, of all processes together where there are several.
+        seed: of the order.
+        rank, world: this process takes every batch's rows rank, rank + world, ...
+    """
+
+    def __init__(
+        self,
+        dataset: LatentDataset,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if batch_size < 1 or batch_size % world:
+            raise ConfigError(
+                f"batch size {batch_size} cannot be shared by {world} processes; use a multiple"
+            )
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank, self.world = rank, world
+        self.step = 0
+        bucket = dataset.bucket
+        self._rows = [(bucket == number).nonzero()[:, 0] for number in bucket.unique().tolist()]
+        self.per_epoch = sum(max(1, len(rows) // batch_size) for rows in self._rows)
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        step = self.step
+        while True:
+            epoch, first = divmod(step, self.per_epoch)
+            for rows in self._epoch(epoch)[first:]:
+                yield [Draw(row, epoch) for row in rows[self.rank :: self.world].tolist()]
+                step += 1
+
+    def _epoch(self, epoch: int) -> Tensor:
+        """(batches, batch_size) rows."""
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        batches = []
+        for rows in self._rows:
+            order = rows[torch.randperm(len(rows), generator=generator)]
+            if len(order) < self.batch_size:
+                order = order.repeat(-(-self.batch_size // len(order)))
+            whole = len(order) // self.batch_size if len(rows) >= self.batch_size else 1
+            batches.append(order[: whole * self.batch_size].view(whole, self.batch_size))
+        together = torch.cat(batches)
+        return together[torch.randperm(len(together), generator=generator)]

@@ -1,0 +1,241 @@
+"""Reading a prepared data set: any row at any time, from any number of workers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fbridge.data.files import shown
+from fbridge.data.latents.files import FORMAT as FORMAT
+from fbridge.data.latents.files import read_index
+from fbridge.errors import DataError
+
+OPEN_SHARDS = 32
+"""Shards that a worker keeps mapped."""
+
+
+class Draw(NamedTuple):
+    """A row in an epoch: where a clip has several captions, the epoch draws which one is told."""
+
+    row: int
+    epoch: int = 0
+
+
+@dataclass(frozen=True)
+class LatentSample:
+    """One clip.
+
+    Attributes:
+        row: its place in the manifest.
+        clip: (F, C, H, W) its latents, as the denoiser sees them.
+        still: (1 or F, C, H, W) its first frame standing still; one frame means that it repeats.
+        condition: (C', H, W) its first frame alone.
+        text: (L, D) token embeddings of the caption drawn, or of the empty one where it has none.
+        spreads: log-variances of "clip", "still", "condition"; none of a deterministic codec.
+        picture: (3, height, width) uint8, its first frame, where the codec needs pixels to decode.
+        label: class number, -1 without.
+    """
+
+    row: int
+    clip: Tensor
+    still: Tensor
+    condition: Tensor
+    text: Tensor
+    spreads: dict[str, Tensor]
+    picture: Tensor | None
+    label: int
+
+
+@dataclass(frozen=True)
+class LatentBatch:
+    """Samples of one bucket; every tensor with a first axis B, text padded to (B, L, D)."""
+
+    rows: Tensor
+    clip: Tensor
+    still: Tensor
+    condition: Tensor
+    text: Tensor
+    text_mask: Tensor
+    spreads: dict[str, Tensor]
+    picture: Tensor | None
+    labels: Tensor
+
+
+def collate(samples: Sequence[LatentSample]) -> LatentBatch:
+    """Stack samples of one bucket."""
+    lengths = torch.tensor([len(sample.text) for sample in samples])
+    text = torch.nn.utils.rnn.pad_sequence([sample.text for sample in samples], batch_first=True)
+    pictures = [sample.picture for sample in samples if sample.picture is not None]
+    return LatentBatch(
+        rows=torch.tensor([sample.row for sample in samples]),
+        clip=torch.stack([sample.clip for sample in samples]),
+        still=torch.stack([sample.still for sample in samples]),
+        condition=torch.stack([sample.condition for sample in samples]),
+        text=text,
+        text_mask=torch.arange(text.shape[1])[None] < lengths[:, None],
+        spreads={
+            name: torch.stack([sample.spreads[name] for sample in samples])
+            for name in samples[0].spreads
+        },
+        picture=torch.stack(pictures) if pictures else None,
+        labels=torch.tensor([sample.label for sample in samples]),
+    )
+
+
+class LatentDataset(Dataset[LatentSample]):
+    """Read-only view of a folder that `fbridge prepare` wrote.
+
+    Rows are in the order of the manifest. Nothing of the size of the data set is held in memory but
+    what the operating system maps; an instance may be sent to worker processes.
+
+    Args:
+        folder: the data set.
+        split: only rows with this tag ("train", "test01", ...).
+        seed: of the draw among several captions.
+
+    Raises:
+        DataError: the folder holds no finished data set, or no row has the tag.
+    """
+
+    def __init__(self, folder: Path | str, *, split: str | None = None, seed: int = 0) -> None:
+        self.folder = Path(folder)
+        self.index = read_index(self.folder)
+        self.seed = seed
+        self._shards = _names(self.folder / self.index["files"]["shards"]["path"])
+        self._open: OrderedDict[str, Any] = OrderedDict()
+        self._columns = self._map_columns()
+        self._rows = self._select(split)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def hash(self) -> str:
+        """sha256 over all that the index vouches for: the data set's identity."""
+        return hashlib.sha256((self.folder / "index.json").read_bytes()).hexdigest()
+
+    @property
+    def bucket(self) -> Tensor:
+        """(N,) number of each row's bucket in `index["buckets"]`."""
+        return self._columns["bucket"][self._rows]
+
+    def captions(self, row: int) -> list[str]:
+        """The words of a row, as they were embedded."""
+        path = self.folder / self.index["files"]["captions"]["path"]
+        found = []
+        with path.open("rb") as file:
+            for caption in self._caption_rows(int(self._rows[row])):
+                file.seek(int(self._columns["caption_offset"][caption]))
+                found.append(json.loads(file.readline())["text"])
+        return found
+
+    def record(self, row: int) -> dict[str, Any]:
+        """A row of the manifest: source, timestamps, crop, hashes."""
+        with (self.folder / self.index["files"]["manifest"]["path"]).open("rb") as file:
+            file.seek(int(self._columns["offset"][int(self._rows[row])]))
+            found: dict[str, Any] = json.loads(file.readline())
+            return found
+
+    def empty_text(self) -> Tensor:
+        """(L, D) the empty caption's embedding, for guidance."""
+        return self._text(0)
+
+    def __getitem__(self, draw: int | Draw) -> LatentSample:
+        row, epoch = draw if isinstance(draw, tuple) else (draw, 0)
+        at = int(self._rows[row])
+        shard, place = int(self._columns["shard"][at]), int(self._columns["row"][at])
+        file = self._shard(self._shards[shard])
+        tensors = {name: file.get_slice(name)[place : place + 1][0] for name in file.keys()}  # noqa: SIM118
+        captions = self._caption_rows(at)
+        caption = captions[self._pick(at, epoch, len(captions))] if captions else 0
+        return LatentSample(
+            row=row,
+            clip=tensors["clip"],
+            still=tensors["still"],
+            condition=tensors["condition"],
+            text=self._text(caption),
+            spreads={
+                name.removesuffix("_log_variance"): tensor
+                for name, tensor in tensors.items()
+                if name.endswith("_log_variance")
+            },
+            picture=tensors.get("picture"),
+            label=int(self._columns["label"][at]),
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_open": OrderedDict(), "_columns": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._columns = self._map_columns()
+
+    def _pick(self, row: int, epoch: int, among: int) -> int:
+        """Which caption: even over the epochs, and the same in every worker."""
+        drawn = hashlib.sha256(f"{self.seed} {epoch} {row}".encode()).digest()
+        return int.from_bytes(drawn[:8], "big") % among
+
+    def _caption_rows(self, at: int) -> list[int]:
+        start = self._columns["caption_start"]
+        rows: list[int] = self._columns["caption"][int(start[at]) : int(start[at + 1])].tolist()
+        return rows
+
+    def _text(self, caption: int) -> Tensor:
+        file = self._shard(self._shards[int(self._columns["caption_shard"][caption])])
+        place = int(self._columns["caption_row"][caption])
+        start, end = file.get_slice("start")[place : place + 2].tolist()
+        tokens: Tensor = file.get_slice("tokens")[start:end]
+        return tokens
+
+    def _shard(self, name: str) -> Any:
+        if name in self._open:
+            self._open.move_to_end(name)
+            return self._open[name]
+        path = self.folder / name
+        try:
+            file = safe_open(path, "pt")
+        except Exception as error:
+            raise DataError(
+                f"{shown(path)}: is missing or damaged; fbridge prepare --verify "
+                f"{shown(self.folder)} tells more"
+            ) from error
+        self._open[name] = file
+        if len(self._open) > OPEN_SHARDS:
+            self._open.popitem(last=False)
+        return file
+
+    def _map_columns(self) -> dict[str, Tensor]:
+        path = self.folder / self.index["files"]["columns"]["path"]
+        try:
+            with safe_open(path, "pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except Exception as error:
+            raise DataError(f"{shown(path)}: is missing or damaged; restore it") from error
+
+    def _select(self, split: str | None) -> Tensor:
+        if split is None:
+            return torch.arange(len(self._columns["row"]))
+        tags: list[str] = self.index["splits"]
+        if split not in tags:
+            raise DataError(
+                f"{shown(self.folder)}: has no split {split!r}; it has {', '.join(tags) or 'none'}"
+            )
+        return (self._columns["split"] >> tags.index(split) & 1).nonzero()[:, 0]
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            return [json.loads(line)["path"] for line in file]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"{shown(path)}: is missing or damaged; restore it") from error

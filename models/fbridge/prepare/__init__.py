@@ -1,0 +1,7 @@
+"""From any collection of videos to a verified data set of latents."""
+
+from fbridge.prepare.options import Options, Rank
+from fbridge.prepare.run import prepare
+from fbridge.prepare.verify import verify
+
+__all__ = ["Options", "Rank", "prepare", "verify"]

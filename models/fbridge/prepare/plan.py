@@ -1,0 +1,218 @@
+"""The plan: a pure function of source, findings and options that every process computes alike.
+
+Nothing of it is held or written. It is walked again whenever it is needed, file by file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fbridge.data.clips.buckets import Bucket, cover
+from fbridge.data.clips.survey import Cut, Survey
+from fbridge.data.latents.files import digest
+from fbridge.data.sources import Layout
+from fbridge.data.sources.entry import Entry, Media
+from fbridge.prepare.options import Options
+from fbridge.prepare.records import Lookup, Numbers
+from fbridge.prepare.survey import cutting_digest
+from fbridge.prepare.tally import LeftOut, Tally
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip to be encoded.
+
+    Attributes:
+        id: sha256 of all that decides its latents; clips with one id are one.
+        media, pts, bucket: where its frames are, and the size they get.
+        captions: what is told of it, with the prefix.
+        facts: its row of the manifest but for where the latents lie.
+    """
+
+    id: str
+    media: Media
+    pts: tuple[int, ...]
+    bucket: Bucket
+    captions: tuple[str, ...]
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file of the source as planned."""
+
+    entry: Entry
+    found: dict[str, Any] | None
+    clips: tuple[Clip, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Clips of one bucket that become one shard, named by what it will hold."""
+
+    name: str
+    bucket: Bucket
+    clips: tuple[Clip, ...]
+
+
+class MissingFindings(Exception):
+    """A file has not been looked at yet, by this or another process."""
+
+
+class Planner:
+    """Walks the plan.
+
+    Args:
+        options: what is wanted.
+        layout: the source.
+        surveys: findings by key.
+        recipe: hash of what decides latents beside the pixels (codec, dtype).
+        reads_text: whether the codec's latents depend on the words.
+    """
+
+    def __init__(
+        self, options: Options, layout: Layout, surveys: Lookup, *, recipe: str, reads_text: bool
+    ) -> None:
+        self._options = options
+        self._layout = layout
+        self._surveys = surveys
+        self._recipe = recipe
+        self._cutting = cutting_digest(options)
+        self._reads_text = reads_text
+
+    def walk(self) -> Iterator[Item]:
+        """Every file of the source, in its order.
+
+        Raises:
+            MissingFindings: the survey is not complete.
+        """
+        keys, looks = Numbers(), Numbers()
+        for entry in self._layout.entries():
+            if not keys.add(entry.key):
+                yield _whole(entry, None, "is named twice by the source; name it once")
+            elif entry.media is None:
+                yield _whole(entry, None, entry.refused)
+            else:
+                yield self._item(entry, entry.media, looks)
+
+    def units(self, finished: Container[str], tally: Tally | None = None) -> Iterator[Unit]:
+        """Shards to be made of the clips that are not `finished`; counts all into `tally`."""
+        seen = Numbers()
+        open_units: dict[Bucket, list[Clip]] = {}
+        for item in self.walk():
+            if tally is not None:
+                tally.add(item.left_out)
+                if item.clips:
+                    _keep(tally, item.clips)
+            for clip in item.clips:
+                if clip.id in finished or not seen.add(clip.id):
+                    continue
+                if tally is not None:
+                    tally.buckets[clip.bucket].new += 1
+                pending = open_units.setdefault(clip.bucket, [])
+                pending.append(clip)
+                if len(pending) == self._options.shard_rows:
+                    yield _unit(clip.bucket, open_units.pop(clip.bucket))
+        for bucket, pending in sorted(open_units.items()):
+            yield _unit(bucket, pending)
+
+    def captions(self, finished: Container[str]) -> Iterator[list[str]]:
+        """Captions not yet embedded, each once, in groups; the empty one is the very first."""
+        seen = Numbers()
+        group: list[str] = []
+        for caption in self.all_captions():
+            if caption_hash(caption) in finished or not seen.add(caption):
+                continue
+            group.append(caption)
+            if len(group) == 256:
+                yield group
+                group = []
+        if group:
+            yield group
+
+    def all_captions(self) -> Iterator[str]:
+        """The empty caption, then those of all clips, as often as they occur."""
+        yield ""
+        for item in self.walk():
+            for clip in item.clips:
+                yield from clip.captions
+
+    def _item(self, entry: Entry, media: Media, looks: Numbers) -> Item:
+        record = self._surveys.get(entry.key)
+        if record is None or record["cutting"] != self._cutting:
+            raise MissingFindings(entry.key)
+        if "found" not in record:
+            return _whole(entry, record, record["reason"])
+        found = Survey.from_json(record["found"])
+        captions = tuple(self._options.prefix + caption for caption in entry.captions)
+        reason = found.dropped
+        if not captions and self._options.captionless == "drop":
+            reason = "no caption"
+        if reason or found.bucket is None:
+            return _whole(entry, record, reason or "fits no bucket", rejected=False)
+        clips, left_out = [], []
+        for cut in found.cuts:
+            reason = cut.dropped
+            if self._options.cutting.drop_duplicates and not reason and not looks.add(cut.look):
+                reason = "duplicate"
+            if reason:
+                left_out.append(LeftOut(entry.key, reason, False, cut.times[0]))
+            else:
+                clips.append(self._clip(entry, media, found, cut, captions))
+        return Item(entry, record, tuple(clips), tuple(left_out))
+
+    def _clip(
+        self, entry: Entry, media: Media, found: Survey, cut: Cut, captions: tuple[str, ...]
+    ) -> Clip:
+        bucket = found.bucket
+        assert bucket is not None
+        words = captions[:1] if self._reads_text else ()
+        decoder = found.decoder.split(" ")[0]
+        identity = digest([found.sha256, cut.pts, bucket, decoder, self._recipe, words])
+        facts = {
+            "id": identity,
+            "key": entry.key,
+            "media": place_of(media, self._layout.root),
+            "source_sha256": found.sha256,
+            "decoder": found.decoder,
+            "pts": cut.pts,
+            "times": cut.times,
+            "size": [found.width, found.height],
+            "crop": cover(found.width, found.height, bucket),
+            "bucket": str(bucket),
+            "captions": [caption_hash(caption) for caption in captions],
+            "split": list(entry.split),
+            "label": entry.label,
+        }
+        return Clip(identity, media, cut.pts, bucket, captions, facts)
+
+
+def place_of(media: Media, root: Path) -> list[Any]:
+    """A media's path below the source's root, with its window."""
+    return [os.path.relpath(media.path, root), media.offset, media.size]
+
+
+def caption_hash(caption: str) -> str:
+    """sha256 of a caption, by its JSON."""
+    return digest(caption)
+
+
+def _keep(tally: Tally, clips: tuple[Clip, ...]) -> None:
+    width, height = clips[0].facts["size"]
+    captionless = not clips[0].captions
+    tally.keep(clips[0].bucket, len(clips), (width, height), captionless=captionless)
+
+
+def _whole(
+    entry: Entry, found: dict[str, Any] | None, reason: str, *, rejected: bool = True
+) -> Item:
+    return Item(entry, found, (), (LeftOut(entry.key, reason, rejected),))
+
+
+def _unit(bucket: Bucket, clips: list[Clip]) -> Unit:
+    return Unit(digest([clip.id for clip in clips])[:20], bucket, tuple(clips))

@@ -1,0 +1,274 @@
+"""`fbridge prepare` without its voice: looks, plans, encodes and merges; yields what happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fbridge.codecs.load import LoadedCodec
+from fbridge.data.clips.workers import Workers
+from fbridge.data.latents.files import digest, shard_path
+from fbridge.data.sources import Layout, find_layout
+from fbridge.prepare.encode import Encoder
+from fbridge.prepare.merge import Made, Merger, finished_parts, remove_journal
+from fbridge.prepare.models import load_models
+from fbridge.prepare.options import Options, Rank
+from fbridge.prepare.others import Others
+from fbridge.prepare.plan import (
+    MissingFindings,
+    Planner,
+    Unit,
+    caption_hash,
+)
+from fbridge.prepare.records import Lookup
+from fbridge.prepare.shards import (
+    CaptionWriter,
+    ShardWriter,
+    Shares,
+    is_whole,
+    open_captions,
+    open_rows,
+    refresh_captions,
+    refresh_rows,
+)
+from fbridge.prepare.survey import open_surveys, refresh_surveys, survey
+from fbridge.prepare.tally import Tally, check_bad
+from fbridge.text import TextEncoder
+
+POLL = 0.5
+"""Seconds between two looks at what the other processes have done."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The source was recognised."""
+
+    layout: Layout
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Work done so far; `total` is None where it is not known."""
+
+    what: str
+    done: int
+    total: int | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """All is known that will happen; nothing is encoded yet."""
+
+    tally: Tally
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something worth telling."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The data set is whole. `index` is None in a process that leaves the merging to another."""
+
+    index: dict[str, Any] | None
+    shares: Shares
+
+
+Event = Found | Progress | Planned | Note | Finished
+
+
+def prepare(options: Options, *, dry_run: bool = False) -> Iterator[Event]:
+    """Carry an order out; may be stopped anywhere and called again.
+
+    Raises:
+        ConfigError, DataError, CheckpointError, DependencyError: with the way out.
+    """
+    layout = find_layout(options.source, options.layout, media_root=options.media_root)
+    yield Found(layout)
+    codec, text = load_models(options)
+    with ExitStack() as stack:
+        run = _Run(options, layout, codec, text, stack)
+        yield from run.look()
+        tally, todo = run.plan()
+        yield Planned(tally)
+        check_bad(tally, options.max_bad)
+        if not dry_run:
+            yield from run.make(todo)
+            yield from run.finish()
+
+
+class _Run:
+    """One process's run: what `prepare` does step by step."""
+
+    def __init__(
+        self,
+        options: Options,
+        layout: Layout,
+        codec: LoadedCodec,
+        text: TextEncoder,
+        stack: ExitStack,
+    ) -> None:
+        self.options, self.layout, self.codec, self.text = options, layout, codec, text
+        self.content = options.content({"codec": codec.hash, "text encoder": text.hash})
+        options.check_pinned(self.content)
+        self.others = stack.enter_context(Others(options.out, options.rank))
+        self.workers = stack.enter_context(Workers(options.workers, time_limit=options.time_limit))
+        self.parts = finished_parts(options.out)
+        self.surveys = open_surveys(options.out, self.parts.get("survey"))
+        self.rows, self.captions = open_rows(options), open_captions(options)
+        self.old_rows = Lookup(lambda record: record["id"])
+        self.old_captions = Lookup(lambda record: record["caption"])
+        self.old_shards = Lookup(lambda record: record["unit"])
+        for lookup, name in (
+            (self.old_rows, "manifest"),
+            (self.old_captions, "captions"),
+            (self.old_shards, "shards"),
+        ):
+            lookup.read(*([self.parts[name]] if name in self.parts else []))
+        self.present = _Present(self.old_rows, options.out)
+        recipe = digest([codec.hash, options.dtype])
+        self.planner = Planner(
+            options, layout, self.surveys, recipe=recipe, reads_text=codec.codec.reads_text
+        )
+        self.notes: list[str] = []
+        self.shares = Shares()
+        self.started = time.perf_counter()
+
+    def look(self) -> Iterator[Event]:
+        """Survey this process's share, then wait for the others', or do it for the dead."""
+        yield from self._look(self.options)
+        while True:
+            refresh_surveys(self.surveys, self.options.out, self.parts.get("survey"))
+            try:
+                for _ in self.planner.walk():
+                    pass
+                return
+            except MissingFindings as missing:
+                if self.others.alive():
+                    yield Progress(f"waiting for another process to look at {missing}", 0)
+                    time.sleep(POLL)
+                else:
+                    yield from self._look(
+                        replace(self.options, rank=Rank(self.options.rank.number))
+                    )
+
+    def _look(self, options: Options) -> Iterator[Event]:
+        for done, key in survey(options, self.layout, self.surveys, self.workers):
+            yield Progress(f"looking at {key}", done)
+        refresh_surveys(self.surveys, self.options.out, self.parts.get("survey"))
+
+    def plan(self) -> tuple[Tally, int]:
+        """What will happen, and how many clips are this process's to encode."""
+        tally, todo = Tally(), 0
+        for unit in self.planner.units(self.present, tally):
+            if self._mine(unit) and not is_whole(unit, self.rows, self.options):
+                todo += len(unit.clips)
+        return tally, todo
+
+    def make(self, todo: int) -> Iterator[Event]:
+        """Encode this process's captions and clips, and then what dead processes left."""
+        self.options.pin(self.content)
+        dtype = getattr(torch, self.options.dtype)
+        writer = ShardWriter(
+            self.options,
+            self.workers,
+            Encoder(
+                self.codec.codec,
+                self.text,
+                device=self.options.device,
+                dtype=dtype,
+                batch_size=self.options.batch_size,
+                note=self.notes.append,
+            ),
+        )
+        captions = CaptionWriter(self.options, self.text, dtype)
+        self.shares = writer.shares
+        yield from self._make(writer, captions, todo, alone=False)
+        while self.options.rank.number == 0 and self._undone():
+            if self.others.alive():
+                yield Progress("waiting for the other processes", todo, todo)
+                time.sleep(POLL)
+            else:
+                yield from self._make(writer, captions, todo, alone=True)
+
+    def _make(
+        self, writer: ShardWriter, captions: CaptionWriter, todo: int, *, alone: bool
+    ) -> Iterator[Event]:
+        for name, group in self._caption_units():
+            if alone or self.options.rank.mine(int(name, 16)):
+                captions.write(name, group)
+                yield Progress("captions", 0, todo)
+        done = 0
+        mine = (unit for unit in self._undone_units() if alone or self._mine(unit))
+        for more in writer.write(mine):
+            done += more
+            yield from map(Note, self.notes)
+            self.notes.clear()
+            yield Progress("encoding", done, todo)
+        refresh_rows(self.rows, self.options)
+        refresh_captions(self.captions, self.options)
+
+    def finish(self) -> Iterator[Event]:
+        """Merge, in process 0."""
+        self.shares.total = time.perf_counter() - self.started
+        if self.options.rank.number != 0:
+            yield Finished(None, self.shares)
+            return
+        yield Progress("merging", 0)
+        made = Made(
+            lambda key: self.rows.get(key) or self.old_rows.get(key) or self.old_shards.get(key),
+            lambda key: self.captions.get(key) or self.old_captions.get(key),
+            self.surveys,
+        )
+        about = {
+            "source": self.options.origin(self.layout.name),
+            "options": self.content,
+            "codec": {"name": self.codec.name, "kind": self.codec.kind, "hash": self.codec.hash},
+            "text_encoder": {"name": self.text.name, "hash": self.text.hash},
+        }
+        index = Merger(self.options, self.planner, made).write(about)
+        remove_journal(self.options.out)
+        self.shares.total = time.perf_counter() - self.started
+        yield Finished(index, self.shares)
+
+    def _mine(self, unit: Unit) -> bool:
+        return self.options.rank.mine(int(unit.name, 16))
+
+    def _undone_units(self) -> Iterator[Unit]:
+        for unit in self.planner.units(self.present):
+            if not is_whole(unit, self.rows, self.options):
+                yield unit
+
+    def _caption_units(self) -> Iterator[tuple[str, list[str]]]:
+        for group in self.planner.captions(_Present(self.old_captions, self.options.out)):
+            name = digest([caption_hash(caption) for caption in group])[:20]
+            path = self.options.out / shard_path("text", name)
+            if name not in self.captions or not path.is_file():
+                yield name, group
+
+    def _undone(self) -> bool:
+        """Whether anything is missing that the other processes may still bring."""
+        refresh_rows(self.rows, self.options)
+        refresh_captions(self.captions, self.options)
+        return any(True for _ in self._undone_units()) or any(True for _ in self._caption_units())
+
+
+class _Present:
+    """Clips or captions of the finished data set whose shard is still there."""
+
+    def __init__(self, records: Lookup, out: Path) -> None:
+        self._records = records
+        self._out = out
+
+    def __contains__(self, key: object) -> bool:
+        record = self._records.get(str(key))
+        return record is not None and (self._out / record["shard"]).is_file()

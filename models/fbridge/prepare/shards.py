@@ -1,0 +1,201 @@
+"""The second pass: units of clips and of captions become shards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import tee
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fbridge.data.clips.decode import Decoded, decode_clip
+from fbridge.data.clips.workers import Failure, Workers
+from fbridge.data.latents.files import JOURNAL, hash_file, hash_row, save_tensors, shard_path
+from fbridge.prepare.encode import Encoder, Moments, finite_rows
+from fbridge.prepare.options import Options
+from fbridge.prepare.plan import Clip, Unit, caption_hash
+from fbridge.prepare.records import Journal, Lookup
+from fbridge.text import TextEncoder
+
+MEMORY_AHEAD = 2**30
+"""Bytes of decoded frames that may wait for the codec."""
+
+
+@dataclass
+class Shares:
+    """Seconds spent: decoding and resizing in the workers, the rest in the main process."""
+
+    decode: float = 0.0
+    resize: float = 0.0
+    encode: float = 0.0
+    write: float = 0.0
+    waiting: float = 0.0
+    total: float = field(default=0.0)
+
+
+class ShardWriter:
+    """Makes shards and writes down, once each is whole, what it holds."""
+
+    def __init__(self, options: Options, workers: Workers, encoder: Encoder) -> None:
+        self._options = options
+        self._workers = workers
+        self._encoder = encoder
+        self._journal = Journal(options.out / JOURNAL / f"rows-{options.rank.number:05d}.jsonl")
+        self.shares = Shares()
+
+    def write(self, units: Iterator[Unit]) -> Iterator[int]:
+        """Make the shards of these units; yields how many more clips are behind."""
+        coming, wanted = tee(units)
+        tasks = (
+            (clip.media, clip.pts, clip.bucket, self._options.cutting.decoder)
+            for unit in coming
+            for clip in unit.clips
+        )
+        decoded = iter(self._workers.map(decode_clip, tasks, ahead=self._ahead()))
+        for unit in wanted:
+            yield from self._write(unit, decoded)
+
+    def _ahead(self) -> int:
+        largest = max(b.width * b.height * b.frames * 3 for b in self._options.cutting.buckets)
+        most = max(self._options.workers, MEMORY_AHEAD // largest)
+        return min(most, 2 * (self._options.workers + self._options.batch_size))
+
+    def _write(self, unit: Unit, decoded: Iterator[Decoded | Failure]) -> Iterator[int]:
+        rows, tensors = yield from self._encode(unit, decoded)
+        if not rows:
+            self._journal.append([*self._failures, {"unit": unit.name, "rows": 0}])
+            return
+        started = time.perf_counter()
+        name = shard_path("shards", unit.name)
+        save_tensors(self._options.out / name, tensors)
+        lines = [
+            {"id": clip.id, "shard": name, "row": row, "sha256": hash_row(tensors, row)}
+            for row, clip in enumerate(rows)
+        ]
+        path = self._options.out / name
+        whole = {
+            "unit": unit.name,
+            "path": name,
+            "sha256": hash_file(path),
+            "bytes": path.stat().st_size,
+            "rows": len(rows),
+            "bucket": str(unit.bucket),
+            "latent": list(tensors["clip"].shape[1:]),
+            "moments": Moments.of(tensors).to_json(),
+        }
+        self._journal.append([*lines, *self._failures, whole])
+        self.shares.write += time.perf_counter() - started
+
+    def _encode(
+        self, unit: Unit, decoded: Iterator[Decoded | Failure]
+    ) -> Generator[int, None, tuple[list[Clip], dict[str, Tensor]]]:
+        """The clips that could be encoded, with their tensors; yields as `write` does."""
+        self._failures: list[dict[str, Any]] = []
+        rows: list[Clip] = []
+        parts: list[dict[str, Tensor]] = []
+        clips = iter(unit.clips)
+        while batch := self._decode(clips, decoded):
+            started = time.perf_counter()
+            words = [clip.captions[0] if clip.captions else "" for clip, _ in batch]
+            tensors = self._encoder([frames.frames for _, frames in batch], words)
+            good = finite_rows(tensors)
+            for (clip, _), fine in zip(batch, good.tolist(), strict=True):
+                if fine:
+                    rows.append(clip)
+                else:
+                    self._fail(clip, "encodes to numbers that are not finite; use --dtype float32")
+            parts.append({name: tensor[good] for name, tensor in tensors.items()})
+            self.shares.encode += time.perf_counter() - started
+            yield len(batch)
+        names = parts[0] if parts else ()
+        return rows, {name: torch.cat([part[name] for part in parts]) for name in names}
+
+    def _decode(
+        self, clips: Iterator[Clip], decoded: Iterator[Decoded | Failure]
+    ) -> list[tuple[Clip, Decoded]]:
+        """The next clips that can be decoded, as many as are encoded at a time."""
+        batch: list[tuple[Clip, Decoded]] = []
+        for clip in clips:
+            started = time.perf_counter()
+            frames = next(decoded)
+            self.shares.waiting += time.perf_counter() - started
+            if isinstance(frames, Failure):
+                self._fail(clip, frames.reason)
+                continue
+            self.shares.decode += frames.seconds_decode
+            self.shares.resize += frames.seconds_resize
+            batch.append((clip, frames))
+            if len(batch) == self._options.batch_size:
+                break
+        return batch
+
+    def _fail(self, clip: Clip, reason: str) -> None:
+        self._failures.append({"id": clip.id, "reason": reason})
+
+
+def open_rows(options: Options) -> Lookup:
+    """All rows and whole shards so far, of every process, by clip and by unit."""
+    rows = Lookup(lambda record: record.get("unit") or record["id"])
+    refresh_rows(rows, options)
+    return rows
+
+
+def refresh_rows(rows: Lookup, options: Options) -> None:
+    """Take in what other processes have made since."""
+    rows.read(*sorted((options.out / JOURNAL).glob("rows-*.jsonl")))
+
+
+def is_whole(unit: Unit, rows: Lookup, options: Options) -> bool:
+    """Whether a unit's shard is there, as it was written down."""
+    record = rows.get(unit.name)
+    if record is None:
+        return False
+    path = options.out / shard_path("shards", unit.name)
+    return record["rows"] == 0 or (path.is_file() and path.stat().st_size == record["bytes"])
+
+
+class CaptionWriter:
+    """Makes shards of captions' embeddings."""
+
+    def __init__(self, options: Options, text: TextEncoder, dtype: torch.dtype) -> None:
+        self._options = options
+        self._text = text
+        self._dtype = dtype
+        self._journal = Journal(options.out / JOURNAL / f"captions-{options.rank.number:05d}.jsonl")
+
+    def write(self, name: str, captions: Sequence[str]) -> None:
+        """Embed these captions, once each."""
+        text, mask = self._text(captions)
+        rows = [row[real].to(self._dtype) for row, real in zip(text, mask, strict=True)]
+        start = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
+        path = shard_path("text", name)
+        save_tensors(self._options.out / path, {"tokens": torch.cat(rows), "start": start})
+        truncated = self._text.truncated(captions)
+        lines = [
+            {"caption": caption_hash(caption), "text": caption, "shard": path, "row": row,
+             "tokens": len(rows[row]), "truncated": truncated[row]}
+            for row, caption in enumerate(captions)
+        ]  # fmt: skip
+        whole = {
+            "unit": name,
+            "path": path,
+            "sha256": hash_file(self._options.out / path),
+            "bytes": (self._options.out / path).stat().st_size,
+            "rows": len(rows),
+        }
+        self._journal.append([*lines, whole])
+
+
+def open_captions(options: Options) -> Lookup:
+    """All captions and whole text shards so far, by hash and by unit."""
+    captions = Lookup(lambda record: record.get("unit") or record["caption"])
+    refresh_captions(captions, options)
+    return captions
+
+
+def refresh_captions(captions: Lookup, options: Options) -> None:
+    """Take in what other processes have embedded since."""
+    captions.read(*sorted((options.out / JOURNAL).glob("captions-*.jsonl")))

@@ -1,0 +1,177 @@
+"""`fbridge prepare --verify`: everything is hashed again, and damage is traced to rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from fbridge.data.files import shown
+from fbridge.data.latents.files import hash_file, hash_row, read_index
+from fbridge.data.sources import find_layout
+from fbridge.errors import FBridgeError
+from fbridge.prepare.records import Lookup, Rows
+
+
+@dataclass(frozen=True)
+class Checking:
+    """Work done so far."""
+
+    what: str
+    done: int
+    total: int | None
+
+
+@dataclass(frozen=True)
+class Damage:
+    """A file of the data set that is not as it was written.
+
+    Attributes:
+        what: the file, relative to the data set.
+        reason: what is wrong with it.
+        rows, keys: the manifest's rows that are lost, and the videos they were cut from.
+    """
+
+    what: str
+    reason: str
+    rows: tuple[int, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was checked and what was wrong; sources that changed since do no harm to a data set."""
+
+    rows: int
+    shards: int
+    damaged: tuple[Damage, ...]
+    sources_checked: int
+    sources_changed: tuple[str, ...]
+    sources_missing: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every byte of the data set is as it was written."""
+        return not self.damaged
+
+
+def verify(folder: Path) -> Iterator[Checking | Verdict]:
+    """Hash tables, shards and, where they still lie there, the sources; a verdict comes last.
+
+    Raises:
+        DataError: the folder holds no finished data set.
+    """
+    index = read_index(folder)
+    damaged = [*_check_tables(folder, index)]
+    shards = index["counts"]["shards"]
+    if damaged:
+        yield Verdict(index["counts"]["clips"], 0, tuple(damaged), 0, (), ())
+        return
+    rows = _rows_of_shards(folder, index)
+    for done, record in enumerate(_table(folder, index, "shards"), 1):
+        damage = _check_shard(folder, record, rows)
+        if damage is not None:
+            damaged.append(damage)
+        yield Checking(record["path"], done, shards)
+    changed: list[str] = []
+    missing: list[str] = []
+    checked = 0
+    for checked, (key, state) in enumerate(_sources(folder, index), 1):
+        if state:
+            (changed if state == "changed" else missing).append(key)
+        yield Checking(key, checked, None)
+    yield Verdict(
+        index["counts"]["clips"], shards, tuple(damaged), checked, tuple(changed), tuple(missing)
+    )
+
+
+def _check_tables(folder: Path, index: dict[str, Any]) -> Iterator[Damage]:
+    for part in index["files"].values():
+        path = folder / part["path"]
+        if not path.is_file():
+            yield Damage(part["path"], "is missing")
+        elif path.stat().st_size != part["bytes"] or hash_file(path) != part["sha256"]:
+            yield Damage(part["path"], "is not as it was written")
+
+
+def _table(folder: Path, index: dict[str, Any], kind: str) -> Iterator[dict[str, Any]]:
+    with (folder / index["files"][kind]["path"]).open("rb") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def _rows_of_shards(folder: Path, index: dict[str, Any]) -> Rows:
+    """The manifest's rows by shard, on disk; of text shards, the captions' numbers are not rows."""
+    rows = Rows()
+    for number, record in enumerate(_table(folder, index, "manifest")):
+        rows.add(record["shard"], record["row"], number, record["key"], record["sha256"])
+    return rows
+
+
+def _check_shard(folder: Path, record: dict[str, Any], rows: Rows) -> Damage | None:
+    path = folder / record["path"]
+    lost = list(rows.of(record["path"]))
+    if not path.is_file():
+        reason = "is missing"
+    elif path.stat().st_size == record["bytes"] and hash_file(path) == record["sha256"]:
+        return None
+    else:
+        reason = "is not as it was written"
+        try:
+            tensors = load_file(path)
+            lost = [row for row in lost if hash_row(tensors, row[0]) != row[3]]
+        except (SafetensorError, OSError, IndexError):
+            reason = "is damaged beyond reading"
+    return Damage(
+        record["path"], reason, tuple(row[1] for row in lost), tuple(row[2] for row in lost)
+    )
+
+
+def _sources(folder: Path, index: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each video of the source with "changed", "missing" or "" for as it was."""
+    source = index["source"]
+    expected = Lookup(lambda record: record["key"])
+    expected.read(folder / index["files"]["survey"]["path"])
+    present = Rows()
+    try:
+        media_root = Path(source["media_root"]) if source["media_root"] else None
+        layout = find_layout(Path(source["path"]), source["layout"], media_root=media_root)
+        entries = layout.entries()
+        for entry in entries:
+            record = expected.get(entry.key)
+            if record is None or entry.media is None or "found" not in record:
+                continue
+            present.add(entry.key, 0, 0, "", "")
+            yield entry.key, "" if _sha256(entry.media) == record["found"]["sha256"] else "changed"
+    except FBridgeError:
+        pass  # the source is gone or is another one: its videos are missing
+    for record in _table(folder, index, "survey"):
+        if "found" in record and not any(True for _ in present.of(record["key"])):
+            yield record["key"], "missing"
+
+
+def _sha256(media: Any) -> str:
+    whole = hashlib.sha256()
+    try:
+        with media.open() as file:
+            while block := file.read(2**20):
+                whole.update(block)
+    except OSError:
+        return ""
+    return whole.hexdigest()
+
+
+def way_out(folder: Path, damage: Damage) -> str:
+    """What to do about it."""
+    if damage.what.endswith(".safetensors") and "/" in damage.what:
+        return (
+            f"delete {shown(folder / damage.what)} and run the same fbridge prepare line again: "
+            "only what was in it is encoded anew"
+        )
+    return f"restore {shown(folder / damage.what)} from a copy, or prepare into a new folder"
