@@ -8,11 +8,16 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-from fbridge.errors import ConfigError
+from fbridge.errors import CheckpointError, ConfigError
 
 EMBEDDED = "embedded"
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+DTYPES = ("float32", "float16", "bfloat16")
 SIDES = (16, 8192)
+MOST_FPS = 240.0
+MOST_BATCH = 1024
+MOST_PIXELS = 2**28
+"""Of all frames of one video together: 256 frames of 1024x1024."""
 
 
 def check_choice(option: str, value: str, allowed: Iterable[str]) -> None:
@@ -35,6 +40,45 @@ def check_range(option: str, value: float | None, lowest: float, highest: float)
 def check_device(name: str) -> None:
     """Raise ConfigError unless `name` is auto, a kind of device, or one of several: cuda:1."""
     check_choice("--device", re.sub(r"^(cuda|xpu):\d+$", r"\1", name), DEVICES)
+
+
+def check_fps(fps: float | None) -> None:
+    """Raise ConfigError unless a video can run at that speed."""
+    if fps is not None and not 0 < fps <= MOST_FPS:
+        raise ConfigError(f"--fps {fps:g}: must be above 0 and at most {MOST_FPS:g}")
+
+
+def check_work(frames: int, size: tuple[int, int]) -> None:
+    """Raise ConfigError when a video would have more pixels than anybody waits for."""
+    pixels = frames * size[0] * size[1]
+    if pixels > MOST_PIXELS:
+        raise ConfigError(
+            f"{frames} frames of {size[0]}x{size[1]}: are {pixels / 1e6:.0f} million pixels, "
+            f"a video may have {MOST_PIXELS / 1e6:.0f}; use fewer --frames or a smaller --size"
+        )
+
+
+def check_model(option: str, name: str) -> None:
+    """Raise unless `name` is the embedded model, a folder, or has the form of a hub id."""
+    if name == EMBEDDED or home_expanded(name).exists():
+        return
+    if "/" not in name and "\\" not in name:
+        raise ConfigError(
+            f"{option} {name}: unknown{did_you_mean(name, [EMBEDDED])}; "
+            f"use {EMBEDDED}, a folder, or a hub id such as owner/name"
+        )
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
+        raise CheckpointError(
+            f"{option} {name}: no such folder; use {EMBEDDED}, a folder, or a hub id"
+        )
+
+
+def check_text(text: str, where: str) -> None:
+    """Raise ConfigError when `text` is none that can be written as UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{where}: is not valid UTF-8; check the terminal's encoding") from None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

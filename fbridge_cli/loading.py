@@ -117,9 +117,7 @@ def load_pipeline(name: str, *, device: str, dtype: str, threads: int | None = N
 
     from fbridge.pipeline import FrameBridgePipeline
 
-    if not debugging():
-        _silence_libraries()
-    device = _present(device)
+    device = present_device(device)
     # Said even when it changes nothing: until it is said, MKL takes other numbers of threads for
     # itself now and then, and a sum over other threads rounds otherwise.
     torch.set_num_threads(threads if threads and device == "cpu" else torch.get_num_threads())
@@ -163,12 +161,22 @@ def _silence_libraries() -> None:
         logging.disable_progress_bar()
 
 
-def _present(device: str) -> str:
-    """The device meant, if this machine has it."""
+def present_device(device: str, local: int | None = None) -> str:
+    """The device meant, if this machine has it; never "auto".
+
+    Where several processes share a machine, `local` is this one's number: each takes another GPU.
+
+    Raises:
+        DependencyError: when the device is not there.
+    """
     import torch
 
+    if not debugging():
+        _silence_libraries()
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and local is not None and torch.cuda.is_available():
+        return f"cuda:{local % torch.cuda.device_count()}"
     kind, _, number = device.partition(":")
     count: dict[str, Callable[[], int]] = {
         "cpu": lambda: 1,

@@ -15,6 +15,7 @@ import fbridge
 from fbridge.errors import FBridgeError
 from fbridge_cli import exits
 from fbridge_cli.generate.command import generate
+from fbridge_cli.prepare.command import prepare
 from fbridge_cli.show import show
 from fbridge_cli.ui import Ui
 
@@ -59,6 +60,7 @@ def build_app() -> typer.Typer:
     app.callback()(_options)
     app.command()(generate)
     app.command()(show)
+    app.command()(prepare)
     return app
 
 

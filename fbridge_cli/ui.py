@@ -14,7 +14,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -78,12 +78,16 @@ class Ui:
         return self._err.status(_plain(text)) if self._err.is_terminal else nullcontext()
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Bar]:
-        """One bar over all the work, with the time left; gone when done."""
+    def progress(self, total: int | None, unit: str = "steps") -> Iterator[Bar]:
+        """One bar over all the work, with the time left; gone when done.
+
+        Without a total it only counts.
+        """
+        what = Column(max_width=48, no_wrap=True, overflow="ellipsis")
         columns = (
-            TextColumn("{task.description}", markup=False),
+            TextColumn("{task.description}", markup=False, table_column=what),
             BarColumn(),
-            TextColumn("{task.completed:.0f}/{task.total:.0f} steps"),
+            TextColumn("{task.fields[count]}", markup=False),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -99,7 +103,7 @@ class Ui:
         ) as bar:
             self._moving = moving
             try:
-                yield Bar(bar, total)
+                yield Bar(bar, total, unit)
             finally:
                 self._moving = False
 
@@ -107,13 +111,21 @@ class Ui:
 class Bar:
     """The handle of a running progress bar."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
+    def __init__(self, progress: Progress, total: int | None, unit: str) -> None:
         self._progress = progress
-        self._task = progress.add_task("", total=total)
+        self._total = total
+        self._unit = unit
+        self._task = progress.add_task("", total=total, count="")
 
     def show(self, text: str, completed: int) -> None:
-        """What is being done, and how many steps are behind."""
-        self._progress.update(self._task, description=_plain(text).plain, completed=completed)
+        """What is being done, and how many units of work are behind."""
+        of = "" if self._total is None else f"/{self._total}"
+        self._progress.update(
+            self._task,
+            description=_plain(text).plain,
+            completed=completed,
+            count=f"{completed}{of} {self._unit}" if self._unit else "",
+        )
 
 
 def _plain(text: str) -> Text:

@@ -7,8 +7,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from fbridge_cli.checks import DEVICES, EMBEDDED
-from fbridge_cli.generate.settings import DTYPES, FORMATS, GRIDS, SAMPLERS, STARTS
+from fbridge_cli.checks import DEVICES, DTYPES, EMBEDDED
+from fbridge_cli.generate.settings import FORMATS, GRIDS, SAMPLERS, STARTS
 
 _WHAT, _HOW, _WHERE, _TELL = "What happens", "How it is made", "Where it goes", "What is told"
 

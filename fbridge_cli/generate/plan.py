@@ -12,8 +12,9 @@ from fbridge.data.files import shown
 from fbridge.data.pictures import describe_fit, open_picture
 from fbridge.data.provenance import Machine, Model, Provenance, Source
 from fbridge.errors import ConfigError, DataError
+from fbridge_cli.checks import check_work
 from fbridge_cli.generate.jobs import Job
-from fbridge_cli.generate.settings import WITH_ETA, Settings, check_work
+from fbridge_cli.generate.settings import WITH_ETA, Settings
 from fbridge_cli.loading import FrameLimits, Loaded, Pipeline, versions
 from fbridge_cli.ui import Ui
 

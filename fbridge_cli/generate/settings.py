@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 
-from fbridge.errors import CheckpointError, ConfigError
+from fbridge.errors import ConfigError
 from fbridge_cli.checks import (
+    DTYPES,
     EMBEDDED,
+    MOST_BATCH,
     check_choice,
     check_device,
+    check_fps,
+    check_model,
     check_range,
-    did_you_mean,
-    home_expanded,
+    check_text,
+    check_work,
 )
 
 SAMPLERS = ("sde", "ode", "dbim", "dbim2", "dbim3", "sde2m", "heun")
@@ -24,13 +27,8 @@ STARTS = ("noised", "exact", "booted")
 """The kinds of `fbridge.sampling.Start`, likewise."""
 WITH_ETA = ("dbim",)
 FORMATS = ("mp4", "gif", "webp", "png")
-DTYPES = ("float32", "float16", "bfloat16")
 MOST_STEPS = 1000
-MOST_FPS = 240.0
-MOST_BATCH = 1024
 SEEDS = (0, 2**63 - 1)
-MOST_PIXELS = 2**28
-"""Of all frames of one video together: 256 frames of 1024x1024."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,12 @@ class Settings:
 
     def check(self) -> None:
         """Raise ConfigError, or CheckpointError for a model that is nowhere, at the first fault."""
-        check_model(self.model)
+        check_model("--model", self.model)
         check_device(self.device)
         check_choice("--dtype", self.dtype, DTYPES)
         check_range("--batch-size", self.batch_size, 1, MOST_BATCH)
         check_range("--frames", self.frames, 1, math.inf)
-        if self.fps is not None and not 0 < self.fps <= MOST_FPS:
-            raise ConfigError(f"--fps {self.fps:g}: must be above 0 and at most {MOST_FPS:g}")
+        check_fps(self.fps)
         check_range("--steps", self.steps, 1, MOST_STEPS)
         check_range("--eta", self.eta, 0, 1)
         check_range("--guidance", self.guidance, 0, 100)
@@ -76,31 +73,6 @@ class Settings:
             check_work(self.frames, self.size)
 
 
-def check_work(frames: int, size: tuple[int, int]) -> None:
-    """Raise ConfigError when a video would have more pixels than anybody waits for."""
-    pixels = frames * size[0] * size[1]
-    if pixels > MOST_PIXELS:
-        raise ConfigError(
-            f"{frames} frames of {size[0]}x{size[1]}: are {pixels / 1e6:.0f} million pixels, "
-            f"a video may have {MOST_PIXELS / 1e6:.0f}; use fewer --frames or a smaller --size"
-        )
-
-
-def check_model(name: str) -> None:
-    """Raise unless `name` is the embedded model, a folder, or has the form of a hub id."""
-    if name == EMBEDDED or home_expanded(name).exists():
-        return
-    if "/" not in name and "\\" not in name:
-        raise ConfigError(
-            f"--model {name}: unknown{did_you_mean(name, [EMBEDDED])}; "
-            f"use {EMBEDDED}, a folder, or a hub id such as owner/name"
-        )
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
-        raise CheckpointError(
-            f"--model {name}: no such folder; use {EMBEDDED}, a folder, or a hub id"
-        )
-
-
 def check_prompt(text: str, where: str) -> str:
     """The prompt, if it says anything.
 
@@ -109,10 +81,7 @@ def check_prompt(text: str, where: str) -> str:
     """
     if not text.strip():
         raise ConfigError(f'{where}: is empty; say what shall happen, such as "cat jumping"')
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ConfigError(f"{where}: is not valid UTF-8; check the terminal's encoding") from None
+    check_text(text, where)
     return text
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from fbridge.errors import ConfigError
 from fbridge_cli import loading, main
-from fbridge_cli.generate.settings import DTYPES
+from fbridge_cli.checks import DTYPES
 
 
 class Limits(NamedTuple):

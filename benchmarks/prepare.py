@@ -1,0 +1,192 @@
+"""How fast `fbridge prepare` is, against the loop that one would write by hand.
+
+    python benchmarks/prepare.py [FOLDER] [--clips 48] [--repeats 3] [--size 256] [--frames 16]
+
+The plain loop opens each video with PyAV, turns every frame into an array, resizes the wanted ones
+with PIL, encodes one clip at a time and saves it. Both use the same small AutoencoderKL (random
+weights: the speed does not depend on them), the same frames and float16, and each measurement is a
+process of its own. Without FOLDER, clips of 1280x720, 4 s at 24 frames a second, are made first.
+Memory is the peak of the main process, also for four times the clips.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import av
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+from PIL import Image
+from safetensors.torch import save_file
+
+from fbridge.data.clips.buckets import Bucket
+from fbridge.data.clips.cutting import Cutting
+from fbridge.data.video import write_video
+from fbridge.prepare import Options, prepare
+from fbridge.prepare.run import Finished
+
+CAPTION = "a pattern moves"
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--clips", type=int, default=48)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--one", choices=("plain", "fbridge"), help=argparse.SUPPRESS)
+    parser.add_argument("--codec", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        run = plain if options.one == "plain" else ours
+        print(json.dumps(run(options.folder, options.codec, options.size, options.frames)))
+        return
+    with tempfile.TemporaryDirectory() as name:
+        scratch = Path(name)
+        codec = scratch / "codec"
+        make_codec(codec)
+        folder = options.folder or scratch / "clips"
+        if options.folder is None:
+            make_clips(folder, options.clips)
+        compare(folder, codec, options)
+        if options.folder is None:
+            make_clips(scratch / "more", 4 * options.clips)
+            few, many = (
+                measure("fbridge", place, codec, options)["memory"]
+                for place in (folder, scratch / "more")
+            )
+            print(f"peak memory: {few:.0f} MB, with four times the clips {many:.0f} MB")
+
+
+def compare(folder: Path, codec: Path, options: argparse.Namespace) -> None:
+    """Both ways in turn, so that a noisy minute hits both."""
+    runs: dict[str, list[dict[str, Any]]] = {"plain": [], "fbridge": []}
+    for _ in range(options.repeats):
+        for name, found in runs.items():
+            found.append(measure(name, folder, codec, options))
+    seconds = {name: median(run["seconds"] for run in found) for name, found in runs.items()}
+    clips = runs["fbridge"][0]["clips"]
+    for name, taken in seconds.items():
+        print(f"{name:8s} {taken:7.1f} s  {clips / taken:6.2f} clips/s")
+    print(f"ratio    {seconds['plain'] / seconds['fbridge']:7.2f}")
+    for name, found in runs.items():
+        parts = {part: median(run["parts"][part] for run in found) for part in found[0]["parts"]}
+        whole = sum(parts[part] for part in ("decode", "resize", "encode", "write"))
+        told = ", ".join(f"{part} {100 * parts[part] / whole:.0f} %" for part in parts)
+        print(f"{name:8s} share of the work: {told}")
+
+
+def measure(name: str, folder: Path, codec: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """One run in a process of its own; start-up is not counted."""
+    line = [sys.executable, __file__, str(folder), "--one", name, "--codec", str(codec)]
+    line += ["--size", str(options.size), "--frames", str(options.frames)]
+    done = subprocess.run(line, check=True, capture_output=True, text=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def ours(folder: Path, codec: Path, size: int, frames: int) -> dict[str, Any]:
+    """`fbridge prepare` on all of a folder, with its own text embeddings, hashes and checks."""
+    cutting = Cutting((Bucket(size, size, frames),), stride=4)
+    with tempfile.TemporaryDirectory() as out:
+        options = Options(folder, Path(out) / "set", cutting, codec=str(codec))
+        started = time.perf_counter()
+        *_, last = prepare(options)
+        seconds = time.perf_counter() - started
+    assert isinstance(last, Finished)
+    assert last.index is not None
+    shares = last.shares
+    parts = {name: getattr(shares, name) for name in ("decode", "resize", "encode", "write")}
+    return told(seconds, last.index["counts"]["clips"], {**parts, "waiting": shares.waiting})
+
+
+def plain(folder: Path, codec: Path, size: int, frames: int) -> dict[str, Any]:
+    """Decode everything, resize with PIL, encode clip by clip: clip and first frame, no more."""
+    vae = AutoencoderKL.from_pretrained(codec).eval()
+    parts = dict.fromkeys(("decode", "resize", "encode", "write"), 0.0)
+    out = Path(tempfile.mkdtemp())
+    started = time.perf_counter()
+    files = sorted(folder.glob("*.mp4"))
+    for number, path in enumerate(files):
+        at = time.perf_counter()
+        with av.open(str(path)) as container:
+            arrays = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        parts["decode"] += time.perf_counter() - at
+        at = time.perf_counter()
+        wanted = [cropped(Image.fromarray(array), size) for array in arrays[::4][:frames]]
+        video = torch.from_numpy(np.stack(wanted)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        parts["resize"] += time.perf_counter() - at
+        at = time.perf_counter()
+        with torch.no_grad():
+            latents = vae.encode(video).latent_dist
+            first = vae.encode(video[:1]).latent_dist
+        parts["encode"] += time.perf_counter() - at
+        at = time.perf_counter()
+        tensors = {"mean": latents.mean, "logvar": latents.logvar, "first": first.mean}
+        kept = {name: tensor.half().contiguous() for name, tensor in tensors.items()}
+        save_file(kept, out / f"{number}.safetensors")
+        parts["write"] += time.perf_counter() - at
+    seconds = time.perf_counter() - started
+    shutil.rmtree(out)
+    return told(seconds, len(files), parts)
+
+
+def cropped(picture: Image.Image, size: int) -> np.ndarray[Any, Any]:
+    """Cover and centre crop, as one writes it with PIL."""
+    scale = size / min(picture.size)
+    width, height = round(picture.width * scale), round(picture.height * scale)
+    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = (width - size) // 2, (height - size) // 2
+    return np.asarray(picture.crop((left, top, left + size, top + size)))
+
+
+def told(seconds: float, clips: int, parts: dict[str, float]) -> dict[str, Any]:
+    """What a measurement prints."""
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": seconds, "clips": clips, "parts": parts, "memory": memory}
+
+
+def make_codec(folder: Path) -> None:
+    """A small AutoencoderKL of the usual shape: eightfold, four channels."""
+    torch.manual_seed(0)
+    blocks = ("DownEncoderBlock2D",) * 4, ("UpDecoderBlock2D",) * 4
+    widths = (16, 16, 32, 32)
+    AutoencoderKL(3, 3, *blocks, widths, norm_num_groups=8, layers_per_block=1).save_pretrained(
+        folder
+    )
+
+
+def make_clips(folder: Path, number: int) -> None:
+    """Videos that pan over noise of several scales, each with its caption."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    picture = np.zeros((1080, 1920, 3))
+    for cells in (8, 40, 200):
+        small = Image.fromarray(rng.integers(0, 255, (cells, 2 * cells, 3), np.uint8))
+        picture += np.asarray(small.resize((1920, 1080), Image.Resampling.BICUBIC)) / 3
+    pixels = picture.astype(np.uint8)
+    for clip in range(number):
+        ways = rng.integers(0, 4, 2)
+        starts = [(3 * ways[0] * f, 5 * ways[1] * f) for f in range(96)]
+        frames = np.stack(
+            [pixels[y // 4 : y // 4 + 720, x // 4 : x // 4 + 1280] for y, x in starts]
+        )
+        write_video(frames, folder / f"{clip:04d}.mp4", 24)
+        (folder / f"{clip:04d}.txt").write_text(f"{CAPTION} {clip % 8}")
+
+
+if __name__ == "__main__":
+    main()

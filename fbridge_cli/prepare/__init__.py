@@ -1,0 +1,1 @@
+"""`fbridge prepare`: videos become a data set of latents."""
