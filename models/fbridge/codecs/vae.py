@@ -84,6 +84,8 @@ class VAECodec:
         self.vae = vae.eval().requires_grad_(False)
         self.spatial = family.spatial(vae)
         self.temporal = None if family.temporal is None else family.temporal(vae)
+        if self.temporal is None:
+            self.vae = self.vae.to(memory_format=torch.channels_last)
 
     @property
     def repeats(self) -> bool:
@@ -181,8 +183,8 @@ class VAECodec:
         self.check_shape(pixels.shape[4], pixels.shape[3], pixels.shape[1])
         signed = (pixels * 2 - 1).to(self.vae.device, self.vae.dtype)
         if self.temporal is None:
-            coded = [_joined(map(self._code, row.split(FRAMES_AT_ONCE)), torch.cat)
-                     for row in signed]  # fmt: skip
+            coded = [_joined(map(self._code, map(_channels_last, row.split(FRAMES_AT_ONCE))),
+                             torch.cat) for row in signed]  # fmt: skip
             raw = _joined(coded, torch.stack)
         else:
             mean, log_variance = self._code(signed.transpose(1, 2))
@@ -235,6 +237,11 @@ def _stack(clips: Sequence[Tensor]) -> Tensor:
             "pass one size, or one at a time"
         )
     return torch.stack(list(clips))
+
+
+def _channels_last(frames: Tensor) -> Tensor:
+    """In the layout that convolutions are fastest with: half as long again without it on a CPU."""
+    return frames.contiguous(memory_format=torch.channels_last)
 
 
 def _nearest(value: int, step: int, least: int) -> tuple[int, int]:

@@ -176,7 +176,9 @@ KINDS: dict[str, dict[str, Any]] = {
     "film.mkv": {},
     "film.ts": {},
     "film.flv": {},
-    "open.mp4": {"options": {"g": "15", "bf": "3", "x264-params": "open-gop=1:scenecut=0"}},
+    "open.mp4": {
+        "options": {"g": "15", "bf": "3", "x264-params": "open-gop=1:scenecut=0:b-adapt=0"}
+    },
     "refresh.mp4": {"options": {"g": "15", "x264-params": "intra-refresh=1"}},
     "hevc.mp4": {
         "codec": "libx265",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import resource
+from io import BytesIO
 from pathlib import Path
 
 import av
@@ -14,6 +15,7 @@ from fbridge.data.clips import decode_clip
 from fbridge.data.clips.buckets import Bucket, parse_buckets
 from fbridge.data.clips.cutting import Cutting
 from fbridge.data.clips.survey import Survey, survey_file
+from fbridge.data.clips.wholeness import is_cut
 from fbridge.errors import DataError
 from tests.data.clips.conftest import Shelf
 from tests.data.clips.films import (
@@ -135,6 +137,13 @@ def test_a_file_cut_short(shelf: Shelf, name: str, share: float) -> None:
 def test_a_gif_cut_short(shelf: Shelf, share: float) -> None:
     with pytest.raises(DataError, match="cut short"):
         survey_file(cut_short(shelf("film.gif"), share), EIGHT)
+
+
+@pytest.mark.parametrize("name", ["mpeg4.avi", "film.mkv", "vp9.webm", "film.gif"])
+def test_one_missing_byte_shows_in_the_structure(shelf: Shelf, name: str) -> None:
+    data = shelf(name).path.read_bytes()
+    assert not is_cut(BytesIO(data), len(data))
+    assert is_cut(BytesIO(data[:-1]), len(data) - 1)
 
 
 def test_bytes_after_the_end_do_no_harm(shelf: Shelf, tmp_path: Path) -> None:
