@@ -1,19 +1,20 @@
 """How fast `fbridge prepare` is, against the loop that one would write by hand.
 
-    python benchmarks/prepare.py [FOLDER] [--clips 48] [--repeats 3] [--size 256] [--frames 16]
+    python benchmarks/prepare.py [FOLDER] [--clips 64] [--repeats 3] [--size 256] [--frames 16]
 
 The plain loop opens each video with PyAV, turns every frame into an array, resizes the wanted ones
 with PIL, encodes one clip at a time and saves it. Both use the same small AutoencoderTiny (random
 weights: the speed does not depend on them; --vae kl takes an AutoencoderKL, which is slower), the
 same frames and float16. Each measurement is a process of its own, start-up not counted. Without
-FOLDER, clips of 1280x720, 10 s at 24 frames a second, are made first. Memory is the peak of the main
-process, also for four times the clips.
+FOLDER, clips of 1280x720, 10 s at 24 frames a second, are made first. Memory is the main
+process's peak, also for four times the clips.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -56,7 +57,7 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("--clips", type=int, default=32)
+    parser.add_argument("--clips", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--frames", type=int, default=16)
@@ -108,7 +109,8 @@ def measure(name: str, folder: Path, codec: Path, options: argparse.Namespace) -
     """One run in a process of its own; start-up is not counted."""
     line = [sys.executable, __file__, str(folder), "--one", name, "--codec", str(codec)]
     line += ["--size", str(options.size), "--frames", str(options.frames)]
-    done = subprocess.run(line, check=True, capture_output=True, text=True)
+    told_so = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # as the command line does; for both
+    done = subprocess.run(line, check=True, capture_output=True, text=True, env=told_so)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 

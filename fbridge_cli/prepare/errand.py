@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, cast
@@ -28,6 +29,8 @@ def carry_out(order: Order, ui: Ui) -> None:
         Stopped: when the user stops it, saying how far it came.
     """
     process = this_process()
+    # Read once, when torch is loaded: threads that spin while they wait take the decoders' time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     with _named(process), loading.quiet():
         if order.verify is not None:
             order.check_alone()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from fbridge.codecs.load import LoadedCodec, load_codec
 from fbridge.prepare.options import Options
 from fbridge.text import MINILM, TextEncoder, load_text_encoder
@@ -14,6 +16,9 @@ def load_models(options: Options) -> tuple[LoadedCodec, TextEncoder]:
         ConfigError: the codec cannot encode clips of a bucket's shape.
         CheckpointError: one of them is nowhere, or does not load.
     """
+    # Said even when it changes nothing: until it is said, MKL takes other numbers of threads for
+    # itself now and then, and a sum over other threads rounds otherwise.
+    torch.set_num_threads(torch.get_num_threads())
     codec = load_codec(options.codec, device=options.device)
     for bucket in options.cutting.buckets:
         codec.codec.check_shape(*bucket)

@@ -180,6 +180,8 @@ class _DeafContext(SpawnContext):
 
 def _prepare_worker() -> None:
     """In the worker: die when told or when the parent is gone, and take no more than a share."""
+    if hasattr(os, "nice"):
+        os.nice(5)  # the encoder's threads wait for each other: a pause of one is one of all
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Python's handler waits for ffmpeg to return
     parent = multiprocessing.parent_process()
     if parent is not None:
