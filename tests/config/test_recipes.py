@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+import fbridge.config
+from fbridge.config import Config, load_config, recipes
+
+FOLDER = Path(fbridge.config.__file__).parent / "recipes"
+
+
+def test_recipes_are_listed_with_their_first_line() -> None:
+    assert list(recipes()) == ["demo", "framebridge", "lora", "ucf101"]
+    for name, told in recipes().items():
+        assert (FOLDER / f"{name}.toml").read_text().startswith(f"# {told}\n")
+        assert told.endswith(".")
+        assert len(told) < 100
+
+
+@pytest.mark.parametrize("name", ["demo", "framebridge", "lora", "ucf101"])
+def test_every_recipe_loads(name: str) -> None:
+    resolved = load_config(recipe=name)
+    assert resolved.config.recipe == name
+    changed = {key for key, origin in resolved.origin.items() if origin == f"recipe {name}"}
+    assert changed
+    assert "recipe" not in changed
+    optional = {"lora.alpha", "validation.steps", "bridge.schedule"}
+    assert not changed & optional, "what is no text cannot be unset again"
+
+
+def test_figures() -> None:
+    """Section 2.9 of the released configurations, as far as they are told."""
+    paper = load_config(recipe="framebridge").config
+    assert (paper.train.lr, paper.train.betas, paper.train.weight_decay) == (
+        1e-5,
+        (0.9, 0.95),
+        1e-4,
+    )
+    assert (paper.train.max_grad_norm, paper.train.warmup) == (1.0, 200)
+    assert paper.train.lr_schedule == "cosine"
+    assert paper.condition.text_dropout == 0.1
+    assert paper.prior.noise == pytest.approx(math.exp(-3))
+    assert paper.prior.noise_spread == 0.5
+    scratch = load_config(recipe="ucf101").config
+    assert (scratch.base, scratch.model.preset) == ("scratch:latte-s2", "latte-s2")
+    assert (scratch.prior.kind, scratch.model.condition) == ("neural", "class")
+    assert (scratch.ema.decay, scratch.train.max_grad_norm) == (0.9999, 0.1)
+    assert load_config(recipe="lora").config.lora.rank == 16
+    demo = load_config(recipe="demo").config
+    assert (demo.base, demo.data) == ("t2v.safetensors", "demo")
+    assert demo.train.steps % demo.validation.every == 0
+    assert Config().recipe is None
