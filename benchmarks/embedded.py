@@ -37,7 +37,7 @@ def samples(pipe: FrameBridgePipeline, prior: Tensor, condition: Condition, seed
     process, config = pipe.scheduler.process, pipe.scheduler.config
     with torch.no_grad():
         return build_sampler(config.sampler).sample(
-            BridgeDenoiser(pipe.backbone, pipe.scheduler.parameterization),
+            BridgeDenoiser(pipe.transformer, pipe.scheduler.parameterization),
             process,
             prior,
             time_grid(config.steps, kind=config.grid, process=process),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -81,6 +83,25 @@ def test_negative_prompts_of_another_length_are_padded_and_masked(tokens: int) -
     mask = denoiser.conditions[0].text_mask
     assert mask.shape == (4, max(tokens, 3))
     assert mask.sum(1).tolist() == [3, 3, tokens, tokens]
+
+
+def test_guidance_asks_for_no_class_where_it_asks_for_no_words() -> None:
+    denoiser = Recorder()
+    told = replace(FULL, label=torch.tensor([3, 5]))
+    GuidedDenoiser(denoiser, replace(EMPTY, label=torch.tensor([7])), 6.0, 2.0)(
+        videos(2, 0), T, videos(2, 1), told
+    )
+    label = denoiser.conditions[0].label
+    assert label is not None
+    assert label.tolist() == [3, 5, -1, -1, -1, -1]
+    GuidedDenoiser(denoiser, EMPTY, 6.0)(videos(2, 0), T, videos(2, 1), FULL)
+    assert denoiser.conditions[1].label is None
+
+
+def test_a_class_stays_with_other_words_and_without_picture() -> None:
+    told = replace(FULL, label=torch.tensor([3, 5]))
+    assert told.with_text(FULL.text, FULL.text_mask).label is told.label
+    assert told.without_picture().label is told.label
 
 
 def test_guidance_leaves_its_inputs_alone() -> None:

@@ -42,7 +42,7 @@ def pipe(request: pytest.FixtureRequest) -> FrameBridgePipeline:
         sizes = (CHANNELS, 3, 1, DESCRIPTION)
         return FrameBridgePipeline(
             codec=MotionCodec(widths=(8, 8, 16, 16), side=64).eval(),
-            backbone=transformer(*sizes),
+            transformer=transformer(*sizes),
             prior=transformer(*sizes, timed=False),
             scheduler=FrameBridgeScheduler(schedule=SCHEDULE, steps=4),
             frames=[6, 2, 12, 1],
@@ -52,7 +52,7 @@ def pipe(request: pytest.FixtureRequest) -> FrameBridgePipeline:
     )
     return FrameBridgePipeline(
         codec=PixelCodec(64, 96),
-        backbone=transformer(3, 64, 96, 3, patch=16),
+        transformer=transformer(3, 64, 96, 3, patch=16),
         scheduler=FrameBridgeScheduler(schedule=SCHEDULE, steps=4, **options),
         frames=[6, 2, 12, 2],
     )
@@ -98,7 +98,7 @@ def test_saving_and_loading_changes_no_bit(pipe: FrameBridgePipeline, tmp_path: 
     a, b = (p(pictures(1)[0], "jump", seed=3).frames[0] for p in (pipe, again))
     assert np.array_equal(a, b)
     assert len(again.model_hash) == 64
-    weights = next((tmp_path / "model/backbone").glob("*.safetensors"))
+    weights = next((tmp_path / "model/transformer").glob("*.safetensors"))
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
@@ -164,7 +164,7 @@ def test_half_precision_changes_little(pipe: FrameBridgePipeline, tmp_path: Path
     half = FrameBridgePipeline.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
     a, b = (p(pictures(1)[0], "jump", seed=3).latents for p in (pipe, half))
     assert b.dtype == torch.float32
-    assert half.backbone.dtype == torch.bfloat16
+    assert half.transformer.dtype == torch.bfloat16
     assert 0 < (a - b).abs().max() < 0.1 * a.abs().max()
 
 

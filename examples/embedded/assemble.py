@@ -41,7 +41,7 @@ def main() -> None:
     codec.layers.load_state_dict(LayerNet.from_pretrained(args.runs / "layers/final").state_dict())
     pipe = FrameBridgePipeline(
         codec=codec,
-        backbone=without_origin(motion / "backbone"),
+        transformer=without_origin(motion / "transformer"),
         prior=without_origin(motion / "prior"),
         scheduler=FrameBridgeScheduler(**numbers["scheduler"]),
         frames=numbers["frames"],

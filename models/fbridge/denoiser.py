@@ -84,7 +84,7 @@ class GuidedDenoiser:
     Attributes:
         denoiser: the denoiser to guide.
         unconditional: its text (1 or B, L, D) replaces the prompt where there is none: an empty or
-            negative prompt.
+            negative prompt. Classes are replaced by none, -1.
         text_scale: weight of the words; 1 is no guidance.
         picture_scale: weight of the picture's description; 1 is no guidance.
     """
@@ -119,17 +119,20 @@ def _under_words_of(condition: Condition, words: Condition) -> Condition:
     videos = len(condition.text)
     text = words.text.to(condition.text).expand(videos, -1, -1)
     mask = words.text_mask.to(condition.text_mask).expand(videos, -1)
-    return condition.with_text(text, mask)
+    label = None if condition.label is None else torch.full_like(condition.label, -1)
+    return replace(condition.with_text(text, mask), label=label)
 
 
 def _joined(conditions: Sequence[Condition]) -> Condition:
     """Conditions one below the other; shorter texts get tokens that the mask rules out."""
     longest = max(c.text.shape[1] for c in conditions)
     padded = [_padded(c, longest - c.text.shape[1]) for c in conditions]
+    labels = [c.label for c in padded if c.label is not None]
     return Condition(
         text=torch.cat([c.text for c in padded]),
         text_mask=torch.cat([c.text_mask for c in padded]),
         picture=torch.cat([c.picture for c in padded]),
+        label=torch.cat(labels) if labels else None,
     )
 
 

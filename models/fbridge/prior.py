@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from fbridge.backbones.space_time import SpaceTimeTransformer
+from fbridge.codecs import Codec, View
+from fbridge.codecs.motion import MotionCodec
+from fbridge.errors import CheckpointError, ConfigError
+from fbridge.model_files import load_folder
+from fbridge.pretrained import EMBEDDED, locate_model
+from fbridge.text import MINILM
 from fbridge.types import Condition, Latents
+
+KINDS = ("repeat", "neural", "motion", "mix")
 
 
 class Prior(Protocol):
     """A deterministic first guess; frozen while a bridge trains on it."""
 
-    def __call__(self, still: Latents, condition: Condition, /) -> Latents:
-        """Where the bridge starts, from the codec's latents (B, F, C, H, W) of a still picture."""
+    def __call__(self, still: Latents, condition: Condition, view: View | None, /) -> Latents:
+        """Where the bridge starts, from the codec's latents (B, F, C, H, W) of a still picture.
+
+        The view is what the codec saw of the pictures, for a prior that needs their pixels.
+        """
         ...
 
 
@@ -23,7 +37,13 @@ class Prior(Protocol):
 class ReplicatePrior:
     """The picture standing still: FrameBridge's plain prior (arXiv 2410.15371)."""
 
-    def __call__(self, still: Latents, condition: Condition, /) -> Latents:  # noqa: ARG002
+    def __call__(
+        self,
+        still: Latents,
+        condition: Condition,  # noqa: ARG002
+        view: View | None,  # noqa: ARG002
+        /,
+    ) -> Latents:
         """The still latents as they are."""
         return still
 
@@ -41,7 +61,129 @@ class NeuralPrior:
     network: nn.Module
 
     @torch.no_grad()
-    def __call__(self, still: Latents, condition: Condition, /) -> Latents:
+    def __call__(
+        self,
+        still: Latents,
+        condition: Condition,
+        view: View | None,  # noqa: ARG002
+        /,
+    ) -> Latents:
         """One forward pass."""
         guess: Latents = self.network(still, None, condition)
         return guess
+
+
+@dataclass(frozen=True)
+class MotionPrior:
+    """The picture moved as the embedded model's regression says, in any codec's latents.
+
+    The embedded neural prior turns picture and words into motions, the renderer moves the picture's
+    own pixels by them, the codec encodes the frames. Nothing is drawn and nothing is trained.
+
+    Attributes:
+        motion: the embedded model's codec.
+        network: its prior.
+        codec: of the latents that the bridge works on.
+    """
+
+    motion: MotionCodec
+    network: SpaceTimeTransformer
+    codec: Codec
+
+    def __call__(self, still: Latents, condition: Condition, view: View | None, /) -> Latents:
+        """Moves the view's pictures, each (3, H, W) in [0, 1]."""
+        if view is None:
+            raise ValueError("the motion prior needs the pictures' pixels: pass the codec's view")
+        guess = self.from_pictures(view.scenes, condition, still.shape[1])
+        return guess.to(still)
+
+    @torch.no_grad()
+    def from_pictures(
+        self, pictures: Sequence[Tensor], condition: Condition, latent_frames: int
+    ) -> Latents:
+        """Latents (B, F, C, H, W), F = latent_frames, from pictures (3, H, W) in [0, 1].
+
+        Raises:
+            CheckpointError: the words were not read by the encoder that the embedded model knows.
+        """
+        width = self.network.config["text_width"]
+        if condition.text.shape[-1] != width:
+            raise CheckpointError(
+                f"the motion prior reads {MINILM}'s words ({width} features), not these "
+                f"({condition.text.shape[-1]}); use that text encoder or another prior"
+            )
+        device = condition.text.device
+        self.motion.to(device)
+        self.network.to(device)
+        moving = [picture.to(device, torch.float32) for picture in pictures]
+        view = self.motion.look(moving, condition.text, condition.text_mask)
+        told = Condition(condition.text, condition.text_mask, view.condition)
+        frames = (latent_frames - 1) * (getattr(self.codec, "temporal", None) or 1) + 1
+        rest = self.motion.still(view, frames).mean
+        videos = self.motion.decode(self.network(rest, None, told), view)
+        seen = self.codec.look(moving, condition.text, condition.text_mask)
+        return self.codec.encode(videos, seen).mean
+
+
+@dataclass(frozen=True)
+class MixPrior:
+    """Part of the way from the standing picture to another prior's guess.
+
+    Attributes:
+        guess: the other prior.
+        share: of the guess; the rest is the repeated picture.
+    """
+
+    guess: Prior
+    share: float = 0.5
+
+    def __call__(self, still: Latents, condition: Condition, view: View | None, /) -> Latents:
+        """Share * guess + (1 - share) * still."""
+        return torch.lerp(still, self.guess(still, condition, view), self.share)
+
+
+def build_prior(kind: str, network: nn.Module | None, mix: float, codec: Codec) -> Prior:
+    """A prior by its kind.
+
+    Args:
+        kind: "repeat", "neural", "motion", or "mix" of the repeated picture with the network's
+            guess, or without a network with the motion prior's.
+        network: of a neural prior.
+        mix: share of the guess in a mix.
+        codec: of the latents.
+
+    Raises:
+        ConfigError: the kind is unknown, or it lacks its network.
+    """
+    match kind:
+        case "repeat":
+            return ReplicatePrior()
+        case "neural" if network is not None:
+            return NeuralPrior(network)
+        case "neural":
+            raise ConfigError(
+                "prior kind 'neural' needs a network: train one with fbridge train-prior and name "
+                "it as prior.path, or use kind 'repeat' or 'motion'"
+            )
+        case "motion":
+            return _motion_prior(codec)
+        case "mix":
+            return MixPrior(_motion_prior(codec) if network is None else NeuralPrior(network), mix)
+    raise ConfigError(f"prior kind {kind!r} is unknown; known: {', '.join(KINDS)}")
+
+
+def _motion_prior(codec: Codec) -> MotionPrior:
+    if codec.reads_text:
+        raise ConfigError(
+            "the motion prior makes pixels, but this codec's latents are motions already; use "
+            "prior kind 'neural' or 'repeat'"
+        )
+    return MotionPrior(*_embedded_motion(), codec)
+
+
+@lru_cache(maxsize=1)
+def _embedded_motion() -> tuple[MotionCodec, SpaceTimeTransformer]:
+    folder = locate_model(EMBEDDED, {})
+    codec: MotionCodec = load_folder(MotionCodec, folder / "codec").requires_grad_(False)
+    network: SpaceTimeTransformer = load_folder(SpaceTimeTransformer, folder / "prior")
+    return codec, network.requires_grad_(False)

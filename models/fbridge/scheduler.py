@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from diffusers import ConfigMixin, SchedulerMixin
@@ -25,8 +26,18 @@ from fbridge.parameterization import (
     PreconditionedPrediction,
     PsiNoisePrediction,
 )
-from fbridge.process import BridgeProcess
-from fbridge.schedule import schedule_from_config
+from fbridge.process import BridgeProcess, DiffusionProcess, Process
+from fbridge.schedule import Schedule, schedule_from_config
+
+PROCESSES: dict[str, Callable[[Schedule], Process]] = {
+    "bridge": BridgeProcess,
+    "diffusion": DiffusionProcess,
+}
+DEFAULT_SCHEDULES: dict[str, dict[str, Any]] = {
+    "bridge": {"kind": "gmax"},
+    "diffusion": {"kind": "vp", "beta_min": 0.1, "beta_d": 19.9},
+}
+"""FrameBridge's bridge, and DDPM's continuous diffusion (arXiv 2011.13456), whose rho(1) is 152."""
 
 
 class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
@@ -43,6 +54,8 @@ class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         base: of an aligned one: `{"kind": "flow"}`, `{"kind": "cogvideox", "snr_shift": 3.0}`, or
             `{"kind": "linear" | "scaled-linear", "beta_start": ..., "beta_end": ...}`.
         sampler, grid, start, steps, guidance_scale: defaults of sampling.
+        objective: "bridge", or "diffusion" of its twin: the same network, prior and picture, but
+            the process starts from noise; its schedule should end in a large rho.
     """
 
     order = 1
@@ -59,8 +72,14 @@ class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         start: str = "noised",
         steps: int = 50,
         guidance_scale: float = 1.0,
+        objective: str = "bridge",
     ) -> None:
-        self.process = BridgeProcess(schedule_from_config(**(schedule or {"kind": "gmax"})))
+        if objective not in PROCESSES:
+            raise ConfigError(
+                f"scheduler: objective {objective!r} is unknown; known: {', '.join(PROCESSES)}"
+            )
+        reference = schedule_from_config(**(schedule or DEFAULT_SCHEDULES[objective]))
+        self.process: Process = PROCESSES[objective](reference)
         self.parameterization = self._parameterization(prediction, numbers or {}, base)
 
     def _parameterization(

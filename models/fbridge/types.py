@@ -26,16 +26,18 @@ class Condition:
         text: (B, L, D) token embeddings of the prompt.
         text_mask: (B, L) bool, True where a token is real; a row may be False throughout.
         picture: (B, C', H, W) the codec's description of the picture, on the latent's grid.
+        label: (B,) int64 classes of a class-conditional model, -1 = none; None of any other model.
     """
 
     text: Tensor
     text_mask: Tensor
     picture: Tensor
+    label: Tensor | None = None
 
     def with_text(self, text: Tensor, text_mask: Tensor) -> Condition:
-        """The same picture under other words."""
+        """The same picture and class under other words."""
         return replace(self, text=text, text_mask=text_mask)
 
     def without_picture(self) -> Condition:
-        """The same words with the picture's description blanked (zeros)."""
+        """The same words and class with the picture's description blanked (zeros)."""
         return replace(self, picture=self.picture.new_zeros(self.picture.shape))

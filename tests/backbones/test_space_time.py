@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from fbridge.backbones.families import as_backbone, family_of
+from fbridge.backbones.scratch import PRESETS, build_scratch
 from fbridge.backbones.space_time import SpaceTimeTransformer
+from fbridge.errors import ConfigError
 from fbridge.types import Condition
 
 
-def network(*, timed: bool = True, patch: int = 1) -> SpaceTimeTransformer:
+def network(
+    *, timed: bool = True, patch: int = 1, text_width: int = 16, classes: int = 0
+) -> SpaceTimeTransformer:
     torch.manual_seed(1)
     net = SpaceTimeTransformer(
-        4, 4, 2, 3, patch=patch, dim=32, depth=2, heads=2, text_width=16, timed=timed
+        4,
+        4,
+        2,
+        3,
+        patch=patch,
+        dim=32,
+        depth=2,
+        heads=2,
+        text_width=text_width,
+        timed=timed,
+        classes=classes,
     ).eval()
     for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
@@ -91,3 +107,92 @@ def test_saving_changes_nothing(tmp_path: Path) -> None:
     again = SpaceTimeTransformer.from_pretrained(tmp_path).eval()
     x, time, condition = inputs()
     assert torch.equal(net(x, time, condition, x), again(x, time, condition, x))
+
+
+def test_a_class_is_told_and_none_is_one_too() -> None:
+    net = network(classes=3)
+    x, time, condition = inputs()
+    answers = {}
+    for label in (0, 2, -1):
+        told = replace(condition, label=torch.full((3,), label))
+        answers[label] = net(x, time, told, x)
+    for a, b in ((0, 2), (2, -1), (0, -1)):
+        assert (answers[a] - answers[b]).abs().amax((1, 2, 3, 4)).min() > 1e-4
+    assert torch.equal(net(x, time, condition, x), answers[-1])
+    mixed = net(x, time, replace(condition, label=torch.tensor([0, -1, 2])), x)
+    for row, label in enumerate((0, -1, 2)):
+        assert torch.allclose(mixed[row], answers[label][row], atol=1e-6)
+
+
+def test_without_words_a_network_reads_none() -> None:
+    net = network(text_width=0, classes=2)
+    x, time, condition = inputs()
+    before = net(x, time, condition, x)
+    other = condition.with_text(torch.randn(3, 2, 99), torch.ones(3, 2, dtype=torch.bool))
+    assert torch.equal(net(x, time, other, x), before)
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_places_of_another_grid_are_resized(patch: int) -> None:
+    net = network(patch=patch)
+    rows, columns = 4 // patch, 2 // patch
+    assert net._places(rows, columns) is net.place  # the trained grid is not touched
+    with torch.no_grad():
+        net.place.zero_()
+        net.place[:, 0] = torch.arange(rows).repeat_interleave(columns)
+    larger = net._places(2 * rows, 3)[:, 0].reshape(2 * rows, 3)
+    assert torch.equal(larger[:, 0], larger[:, 2])  # nothing changes along a row
+    assert (larger[1:-1, 0].diff() > 0).all()
+    assert torch.isclose(larger.mean(), net.place[:, 0].mean())
+    x = torch.randn(1, 2, 4, 8, 6)
+    condition = Condition(
+        torch.randn(1, 2, 16), torch.ones(1, 2, dtype=torch.bool), torch.randn(1, 3, 8, 6)
+    )
+    assert net(x, torch.ones(1), condition, x).shape == x.shape
+
+
+def test_checkpointed_gradients_are_the_same() -> None:
+    net = network()
+    x, time, condition = inputs()
+    grads = []
+    for checkpointing in (False, True):
+        if checkpointing:
+            net.enable_gradient_checkpointing()
+            assert net.is_gradient_checkpointing
+        net.zero_grad()
+        net(x, time, condition, x).square().mean().backward()
+        grads.append([p.grad.clone() for p in net.parameters()])
+    for plain, checkpointed in zip(*grads, strict=True):
+        assert torch.allclose(plain, checkpointed, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize(("preset", "millions"), [("tiny", 3.9), ("latte-s2", 34.8)])
+def test_presets_have_their_sizes(preset: str, millions: float) -> None:
+    net = build_scratch(preset, channels=4, height=32, width=32, condition_channels=4)
+    assert sum(p.numel() for p in net.parameters()) == pytest.approx(millions * 1e6, rel=0.01)
+    assert net.config.patch == 2
+
+
+def test_an_odd_grid_has_patches_of_one() -> None:
+    for height, width, patch in ((8, 8, 2), (7, 8, 1), (8, 7, 1)):
+        net = build_scratch(
+            "tiny", channels=4, height=height, width=width, condition_channels=4, timed=False
+        )
+        assert net.config.patch == patch
+        assert not net.config.timed
+
+
+def test_an_unknown_preset_is_named_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"'tinny' is unknown.*did you mean 'tiny'"):
+        build_scratch("tinny", channels=1, height=2, width=2, condition_channels=1)
+    assert "tiny" in PRESETS
+
+
+def test_it_is_its_own_backbone_and_is_shown_all_already() -> None:
+    net = network()
+    family = family_of(net)
+    assert as_backbone(net) is net
+    assert family.parts(net) == 2
+    family.widen(net, 2)
+    with pytest.raises(ConfigError, match="changed to 1"):
+        family.widen(net, 1)

@@ -10,11 +10,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fbridge.codecs.load import load_codec
+from fbridge.codecs.load import fingerprint, load_codec
 from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import FAMILIES, VAECodec
 from fbridge.errors import CheckpointError
+from tests import bases
 from tests.codecs.vaes import tiny_vae
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -161,3 +162,30 @@ def test_a_configuration_of_another_network(tmp_path: Path) -> None:
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "base_dim": 8}))
     refused(tmp_path, "AutoencoderKLWan does not load")
+
+
+def test_the_codec_of_a_base_in_one_file(tmp_path: Path) -> None:
+    path = bases.tiny_base(tmp_path / "t2v.safetensors")
+    loaded = load_codec(str(path), device="cpu")
+    assert (loaded.kind, loaded.folder) == ("AutoencoderTiny", path)
+    assert not any(p.requires_grad for p in loaded.codec.vae.parameters())  # type: ignore[attr-defined]
+    video = torch.rand(2, 3, 16, 16)
+    view = loaded.codec.look([video[0]], torch.zeros(1, 1, 384), torch.ones(1, 1).bool())
+    own = VAECodec(bases.tiny_vae())
+    assert torch.equal(loaded.codec.encode([video], view).mean, own.encode([video], view).mean)
+
+
+def test_copies_of_a_codec_have_one_fingerprint(tmp_path: Path) -> None:
+    path = bases.tiny_base(tmp_path / "t2v.safetensors")
+    bases.tiny_vae().save_pretrained(tmp_path / "vae")
+    file, folder = (load_codec(str(p), device="cpu") for p in (path, tmp_path / "vae"))
+    half = load_codec(str(path), device="cpu", dtype=torch.float16)
+    assert file.hash != folder.hash
+    assert file.fingerprint == folder.fingerprint == half.fingerprint
+    other = bases.tiny_vae()
+    with torch.no_grad():
+        next(other.parameters())[0] += 0.1
+    assert fingerprint(VAECodec(other)) != file.fingerprint
+    scaled = bases.tiny_vae()
+    scaled.register_to_config(scaling_factor=0.5)
+    assert fingerprint(VAECodec(scaled)) != file.fingerprint

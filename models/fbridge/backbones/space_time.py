@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from diffusers.loaders import PeftAdapterMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fbridge.backbones.family import Family
+from fbridge.errors import ConfigError
 from fbridge.types import Condition, Latents
 
 
@@ -51,7 +55,7 @@ class _Block(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(4))
         self.space = _Attention(width, heads)
         self.time = _Attention(width, heads)
-        self.words = _Attention(width, heads, text_width)
+        self.words = _Attention(width, heads, text_width) if text_width else None
         self.perceptron = nn.Sequential(
             nn.Linear(width, 4 * width), nn.GELU("tanh"), nn.Linear(4 * width, width)
         )
@@ -71,19 +75,34 @@ class _Block(nn.Module):
             x = x + gate[0] * self.space(tuned(0).flatten(0, 1)).unflatten(0, (b, f))
         along = self.time(tuned(1).transpose(1, 2).flatten(0, 1)).unflatten(0, (b, s))
         x = x + gate[1] * along.transpose(1, 2)
-        words = self.words(tuned(2).flatten(1, 2), text, text_mask)
-        x = x + gate[2] * words.unflatten(1, (f, s))
+        if self.words is not None:
+            words = self.words(tuned(2).flatten(1, 2), text, text_mask)
+            x = x + gate[2] * words.unflatten(1, (f, s))
         return x + gate[3] * self.perceptron(tuned(3))
 
 
-class SpaceTimeTransformer(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class SpaceTimeTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: ignore[misc]
     """(B, F, C, H, W) latents, prior and picture condition in; a prediction of that shape out.
 
     The three enter side by side in the channels. Frames are placed by the share of the clip that
     has passed, so that one network serves any number of frames. With `timed=False` there is neither
     diffusion time nor prior: from the repeated picture and the words it regresses the video, which
-    is the neural prior of FrameBridge.
+    is the neural prior of FrameBridge. Latents of another height and width than the configured ones
+    are placed by the learned places' bilinear resize.
+
+    Args:
+        channels, height, width: of the latents it is for.
+        condition_channels: of the picture's description.
+        patch: side of the squares of latent pixels that are one token.
+        dim, depth, heads: of the transformer.
+        text_width: features of a token of the words; 0 is a network that reads none.
+        timed: see above.
+        residual: the answer is added to the latents: a prior begins as the repeated picture.
+        classes: of a class-conditional network; label -1, or no label, is none of them.
     """
+
+    _supports_gradient_checkpointing = True
+    _no_split_modules: ClassVar = ["_Block"]
 
     @register_to_config
     def __init__(  # noqa: PLR0913 - a network's numbers, all in its config
@@ -98,6 +117,8 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin):  # type: ignore[misc]
         heads: int = 4,
         text_width: int = 384,
         timed: bool = True,
+        residual: bool = False,
+        classes: int = 0,
     ) -> None:
         super().__init__()
         inputs = (2 if timed else 1) * channels + condition_channels
@@ -112,6 +133,10 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin):  # type: ignore[misc]
         for layer in (self.tune, self.head):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+        self.label = nn.Embedding(classes + 1, dim) if classes else None
+        if self.label is not None:
+            nn.init.normal_(self.label.weight, std=0.02)
+        self.gradient_checkpointing = False
 
     def forward(
         self,
@@ -129,12 +154,60 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin):  # type: ignore[misc]
         b, f, _, h, w = x.shape
         x = F.pixel_unshuffle(x.flatten(0, 1), p).flatten(2).mT
         passed = torch.linspace(0, 1, f, device=x.device) * 100
-        x = self.embed(x).unflatten(0, (b, f)) + self.place
+        x = self.embed(x).unflatten(0, (b, f)) + self._places(h // p, w // p)
         x = x + self.moment(sinusoid(passed, 64, 200.0).to(x.dtype))[:, None]
         clock = x.new_zeros(b) if time is None else time
-        tuning = self.tune(F.silu(self.clock(sinusoid(clock, 128, 1e4).to(x.dtype))))
-        seen = condition.text_mask[:, None, None]
+        told = self.clock(sinusoid(clock, 128, 1e4).to(x.dtype))
+        if self.label is not None:
+            told = told + self.label(self._rows(condition.label, told))
+        tuning = self.tune(F.silu(told)).unflatten(-1, (12, -1))
+        given_words = condition.text.to(dtype), condition.text_mask[:, None, None]
         for block in self.blocks:
-            x = block(x, tuning.unflatten(-1, (12, -1)), condition.text.to(dtype), seen)
+            if torch.is_grad_enabled() and self.gradient_checkpointing:
+                x = self._gradient_checkpointing_func(block, x, tuning, *given_words)
+            else:
+                x = block(x, tuning, *given_words)
         out: Tensor = self.head(self.norm(x)).flatten(0, 1).mT.unflatten(2, (h // p, w // p))
-        return F.pixel_shuffle(out, p).unflatten(0, (b, f)).to(latents.dtype)
+        answer = F.pixel_shuffle(out, p).unflatten(0, (b, f)).to(latents.dtype)
+        return latents + answer if self.config.residual else answer
+
+    def _places(self, rows: int, columns: int) -> Tensor:
+        """(rows * columns, D) where the tokens of a grid are."""
+        p: int = self.config.patch
+        grid = (self.config.height // p, self.config.width // p)
+        if grid == (rows, columns):
+            return self.place
+        known = self.place.mT.unflatten(1, grid)[None]
+        return F.interpolate(known, (rows, columns), mode="bilinear")[0].flatten(1).mT
+
+    def _rows(self, label: Tensor | None, told: Tensor) -> Tensor:
+        """(B,) rows of the class table; its last one is no class."""
+        none: int = self.config.classes
+        if label is None:
+            return torch.full((len(told),), none, device=told.device)
+        return torch.where(label < 0, none, label).to(told.device)
+
+
+def _parts(transformer: SpaceTimeTransformer) -> int:
+    return 2 if transformer.config["timed"] else 1
+
+
+def _widen(transformer: SpaceTimeTransformer, wanted: int) -> None:
+    if wanted != _parts(transformer):
+        raise ConfigError(
+            f"this network is shown {_parts(transformer)} parts besides the latents, which cannot "
+            f"be changed to {wanted}"
+        )
+
+
+FAMILY = Family(
+    name="space-time",
+    transformer="SpaceTimeTransformer",
+    load_class=lambda: SpaceTimeTransformer,
+    adapt=lambda transformer: transformer,
+    widen=_widen,
+    parts=_parts,
+    patch=lambda transformer: int(transformer.config["patch"]),
+    lora_targets=("query", "keys", "out", "perceptron.0", "perceptron.2"),
+    prediction="clean",
+)

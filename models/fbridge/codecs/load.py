@@ -1,7 +1,8 @@
-"""Codecs by name: the embedded one, folders, hub ids."""
+"""Codecs by name: the embedded one, folders, hub ids, and the one inside a base's single file."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,12 +17,14 @@ from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import FAMILIES, VAECodec
 from fbridge.errors import CheckpointError
-from fbridge.pretrained import EMBEDDED, hash_model, locate_model
+from fbridge.model_files import build, hash_weights, read_base_file
+from fbridge.pretrained import EMBEDDED, hash_model, locate_model, packaged_file
 
 _OWN = {"MotionCodec": MotionCodec, "PixelCodec": PixelCodec}
 _PARTS = ("codec", "vae")
 """Where a pipeline folder has it."""
 _WEIGHTS = "diffusion_pytorch_model"
+_SCALINGS = ("scaling_factor", "shift_factor", "latents_mean", "latents_std", "scale")
 _HUB_FILES = [
     file
     for part in ("", *(f"{part}/" for part in _PARTS))
@@ -38,7 +41,7 @@ class LoadedCodec:
         codec: ready for use.
         name: as it was asked for.
         kind: its class, as the configuration names it.
-        folder: of its configuration and weights.
+        folder: of its configuration and weights, or the base's file that it is in.
     """
 
     codec: Codec
@@ -48,12 +51,17 @@ class LoadedCodec:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 over its weights and configuration files."""
-        return hash_model(self.folder)
+        """sha256 over its weights and configuration files; of one in a base's file, of that."""
+        return hash_weights(self.folder) if self.folder.is_file() else hash_model(self.folder)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What copies of a codec in other files and precisions have in common."""
+        return fingerprint(self.codec)
 
 
 def load_codec(name: str, *, device: str, dtype: torch.dtype = torch.float32) -> LoadedCodec:
-    """Load "embedded", a codec's or pipeline's folder, or those of a hub id.
+    """Load "embedded", a codec's or pipeline's folder, those of a hub id, or a base's one file.
 
     Args:
         name: of the codec.
@@ -64,11 +72,23 @@ def load_codec(name: str, *, device: str, dtype: torch.dtype = torch.float32) ->
     Raises:
         CheckpointError: there is none, it is of an unknown class, or its weights do not load.
     """
-    folder = _folder(name)
-    kind = _kind(folder)
-    _require_weights(folder)
+    path = Path(name) if Path(name).exists() else packaged_file(name)
+    held = None if path is None or not path.is_file() else read_base_file(path)
+    if held is not None:
+        assert path is not None
+        folder, kind = path, str(held.facts["vae"]["_class_name"])
+        if kind not in FAMILIES:
+            raise CheckpointError(f"{path}: its {kind!r} is no known codec; known: {_known()}")
+    else:
+        folder = _folder(name)
+        kind = _kind(folder)
+        _require_weights(folder)
     try:
-        model = _load(_class_of(kind), folder)
+        model = (
+            _load(_class_of(kind), folder)
+            if held is None
+            else build(_class_of(kind), held.facts["vae"], held.part("vae."), folder)
+        )
         if dtype == torch.float16 and kind == "AutoencoderKL" and model.config["force_upcast"]:
             dtype = torch.float32
         model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
@@ -79,6 +99,25 @@ def load_codec(name: str, *, device: str, dtype: torch.dtype = torch.float32) ->
         reason = str(error).strip().split("\n")[0]
         raise CheckpointError(f"{folder}: {kind} does not load: {reason}") from error
     return LoadedCodec(codec, name, kind, folder)
+
+
+def fingerprint(codec: Codec) -> str:
+    """sha256 over what a codec's weights are in half precision, and the numbers that scale latents.
+
+    Equal for copies of one codec in other files and precisions.
+    """
+    model: Any = getattr(codec, "vae", codec)
+    digest = hashlib.sha256(type(model).__name__.encode())
+    for name in _SCALINGS:
+        digest.update(f"{name} {model.config.get(name)}\n".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        half = tensor.detach().to("cpu", torch.float16).contiguous().reshape(-1)
+        digest.update(name.encode() + half.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _known() -> str:
+    return ", ".join([*_OWN, *FAMILIES])
 
 
 def _folder(name: str) -> Path:
@@ -104,9 +143,7 @@ def _kind(folder: Path) -> str:
     except (OSError, ValueError, AttributeError) as error:
         raise CheckpointError(f"{path}: is no configuration of a model: {error}") from error
     if kind not in {*_OWN, *FAMILIES}:
-        raise CheckpointError(
-            f"{path}: {kind!r} is no known codec; known: {', '.join([*_OWN, *FAMILIES])}"
-        )
+        raise CheckpointError(f"{path}: {kind!r} is no known codec; known: {_known()}")
     return str(kind)
 
 

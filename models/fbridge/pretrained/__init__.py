@@ -11,7 +11,12 @@ from fbridge.errors import CheckpointError
 
 EMBEDDED = "embedded"
 """Name of the model that comes with the package."""
-_FOLDERS = {EMBEDDED: Path(__file__).parent / "motion"}
+ADAPTER = "adapter.json"
+"""What an adapter's folder has in place of `model_index.json`."""
+_HERE = Path(__file__).parent
+_FOLDERS = {EMBEDDED: _HERE / "motion"}
+_RESULTS = ("", "model", "lora")
+"""Where in a training run's folder its result lies; "" is the folder itself."""
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 _HUB_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 
@@ -19,18 +24,32 @@ _HUB_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 def locate_model(name: str, options: Mapping[str, Any]) -> Path:
     """The folder of a model by its name: embedded, a folder, or a hub id, fetched if need be.
 
+    A training run's folder stands for the model or adapter in it.
+
     Raises:
         CheckpointError: there is none.
     """
     folder = _FOLDERS.get(name, Path(name))
     if not folder.is_dir():
         folder = _from_hub(name, options)
-    if not (folder / "model_index.json").is_file():
+    for part in _RESULTS:
+        if any((folder / part / file).is_file() for file in ("model_index.json", ADAPTER)):
+            return folder / part
+    if (folder / "run.json").is_file():
         raise CheckpointError(
-            f"model {name!r}: {folder} holds no model_index.json; give a folder written by "
-            f"save_pretrained, or {EMBEDDED!r}"
+            f"model {name!r}: {folder} is a training run without a model yet; finish it by running "
+            "its command again"
         )
-    return folder
+    raise CheckpointError(
+        f"model {name!r}: {folder} holds no model_index.json; give a folder written by "
+        f"save_pretrained, or {EMBEDDED!r}"
+    )
+
+
+def packaged_file(name: str) -> Path | None:
+    """The file of this name that comes with the package, if there is one."""
+    path = _HERE / name
+    return path if Path(name).name == name and path.is_file() else None
 
 
 def hash_model(folder: Path) -> str:

@@ -1,0 +1,62 @@
+"""What differs between the families of networks, as one record a family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from torch import nn
+
+Adapter = Callable[[Any], nn.Module]
+"""From a transformer to a `fbridge.denoiser.Backbone`."""
+
+
+class Video(NamedTuple):
+    """What a base was trained to make.
+
+    Attributes:
+        frames: default, minimum, maximum and step of their number.
+        fps: frames per second.
+        grid: (width, height) of its latents.
+    """
+
+    frames: list[int]
+    fps: float
+    grid: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks of one class, and what fine-tuning needs to know of them.
+
+    Attributes:
+        name: short, for messages and records.
+        transformer: name of the class, as a configuration's `_class_name` has it.
+        load_class: imports it.
+        adapt: a network of it as a backbone; the backbone's parameters are the network's own.
+        widen: makes room in a network's input for so many parts besides the latents, in place.
+        parts: how many there is room for: 1 is the prior, 2 are prior and picture.
+        patch: side of the squares of latent pixels that a network takes together.
+        lora_targets: linear layers, by the ends of their names, that LoRA adapts.
+        widened: layers, by their full names, that `widen` changes and LoRA leaves to full training.
+        prediction: what a base of the family answers: "v", "flow", "noise" or "clean".
+        pipelines: diffusers' text-to-video pipelines whose transformers these are.
+        noise: the argument of `fbridge.scheduler.build_base` and the prediction, from the
+            configuration of such a pipeline's scheduler.
+        video: what it was trained to make, from the configuration of a transformer.
+    """
+
+    name: str
+    transformer: str
+    load_class: Callable[[], Any]
+    adapt: Adapter
+    widen: Callable[[Any, int], None]
+    parts: Callable[[Any], int]
+    patch: Callable[[Any], int]
+    lora_targets: tuple[str, ...]
+    widened: tuple[str, ...] = ()
+    prediction: str = "v"
+    pipelines: tuple[str, ...] = ()
+    noise: Callable[[Mapping[str, Any]], tuple[dict[str, Any], str]] | None = None
+    video: Callable[[Mapping[str, Any]], Video] | None = None
