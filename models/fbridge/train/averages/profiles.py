@@ -1,0 +1,92 @@
+"""Power-function averages of weights: how they weigh a training run, and one from others.
+
+Karras et al., "Analyzing and Improving the Training Dynamics of Diffusion Models",
+arXiv 2312.02696, section 3. A profile of exponent `gamma` that ends at step `end` weighs step
+`t` by (gamma + 1) t^gamma / end^(gamma + 1) for 0 < t <= end. Its relative length is the standard
+deviation of that density, as a share of `end`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+LONGEST = math.sqrt(1 / 12)
+"""Relative length of the plain mean over all steps (gamma = 0)."""
+
+
+def exponent(length: float) -> float:
+    """Exponent `gamma` of a relative length.
+
+    The density's variance is (gamma + 1) / ((gamma + 2)^2 (gamma + 3)) (their equation 123);
+    `gamma` is the largest root of that as a cubic.
+    """
+    if not 0 < length < LONGEST:
+        raise ValueError(f"a relative length is above 0 and below {LONGEST:.4f}, not {length}")
+    inverse = length**-2
+    return float(np.roots([1.0, 7.0, 16.0 - inverse, 12.0 - inverse]).real.max())
+
+
+def decay(length: float, step: int) -> float:
+    """Share of the average that stays at step `step`, counted from 1 (their equation 127)."""
+    return float((1 - 1 / step) ** (exponent(length) + 1))
+
+
+def products(first: Tensor, second: Tensor) -> Tensor:
+    """Integral over time of the product of profiles, of every pair.
+
+    For exponents a, b that end at s, t with s <= t:
+
+        int_0^s (a + 1) x^a / s^(a + 1)  (b + 1) x^b / t^(b + 1) dx
+            = (a + 1) (b + 1) / (a + b + 1) (s / t)^b / t,
+
+    so that only the later one's exponent is left in a power, of a number in (0, 1].
+
+    Args:
+        first: exponent and end, float64, (N, 2).
+        second: likewise, (M, 2).
+
+    Returns:
+        float64, (N, M).
+    """
+    a, s = first[:, None].unbind(-1)  # (N, 1)
+    b, t = second[None].unbind(-1)  # (1, M)
+    later = torch.where(s > t, a, b)
+    end, shared = torch.maximum(s, t), torch.minimum(s, t)
+    return (a + 1) * (b + 1) / (a + b + 1) * (shared / end) ** later / end
+
+
+def coefficients(known: Sequence[tuple[float, int]], wanted: tuple[float, int]) -> Tensor:
+    """What to multiply known averages by, so that they sum to the wanted one: float64, (N,).
+
+    The profile nearest to the wanted one in the mean square (their equation 138) among those that
+    weigh the whole run by 1, as every average does; without that condition, which the paper does
+    not have, long averages come out too small.
+
+    Args:
+        known: relative length and last step of every known average.
+        wanted: of the wanted one.
+    """
+    if wanted in known:
+        only = torch.zeros(len(known), dtype=torch.float64)
+        only[known.index(wanted)] = 1.0
+        return only
+    basis, aim = _as_tensor(known), _as_tensor([wanted])
+    among, with_aim = products(basis, basis), products(basis, aim)[:, 0]
+    norm = among.diagonal().rsqrt()  # (N,)
+    share = norm / norm.max()
+    number = len(known)
+    system = torch.zeros(number + 1, number + 1, dtype=torch.float64)
+    system[:number, :number] = norm[:, None] * among * norm
+    system[:number, number] = system[number, :number] = share
+    aims = torch.cat([norm * with_aim, 1 / norm.max().reshape(1)])
+    return torch.linalg.solve(system, aims)[:number] * norm
+
+
+def _as_tensor(profiles: Sequence[tuple[float, int]]) -> Tensor:
+    exact = {length: exponent(length) for length, _ in profiles}
+    return torch.tensor([[exact[n], float(end)] for n, end in profiles], dtype=torch.float64)

@@ -1,0 +1,200 @@
+"""A run's state between steps: what a checkpoint holds, and whether one may be gone on from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+
+from fbridge.data.files import shown
+from fbridge.errors import CheckpointError
+from fbridge.train.averages.ema import PostHocEma
+from fbridge.train.checkpoints import zero
+from fbridge.train.checkpoints.checkpoint import Checkpoint, load_group, open_group, save_checkpoint
+from fbridge.train.checkpoints.optimizer_state import load_optimizer_state, optimizer_state
+from fbridge.train.checkpoints.pieces import Pieces, Processes, local, local_part
+from fbridge.train.events import Validated
+
+if TYPE_CHECKING:
+    from fbridge.train.loop import Training
+
+_FIXED = (
+    "command", "data", "base", "prior", "prior.kind", "prior.mix", "ema.kind", "train.optimizer",
+)  # fmt: skip
+_FIXED_SECTIONS = ("model", "bridge", "lora")
+"""What decides a checkpoint's tensors and their meaning: it never changes within a run."""
+
+_WRAPPERS = ("module", "_orig_mod", "_checkpoint_wrapped_module")
+"""What DDP, `torch.compile` and activation checkpointing put into the names of parameters."""
+
+
+def trained(network: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that are trained, by the names they have outside of any wrapper."""
+    found = {}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            parts = (part for part in name.split(".") if part not in _WRAPPERS)
+            found[".".join(parts)] = parameter
+    return found
+
+
+class State:
+    """Saves and restores a training.
+
+    Attributes:
+        losses: the last ones, for the watch over spikes.
+        best_step, best_score: of the checkpoint with the lowest held-out loss.
+    """
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+        self._parameters = trained(training.network)
+        self._score: tuple[int, float] | None = None
+        self.losses: tuple[float, ...] = ()
+        self.best_step: int | None = None
+        self.best_score = float("inf")
+
+    def scored(self, validated: Validated) -> Validated:
+        """Take note of a held-out loss, and pass it on."""
+        score = validated.scores.get("held_out")
+        self._score = None if score is None else (validated.step, score)
+        return validated
+
+    def save(self, step: int) -> Path:
+        """Write a checkpoint of this step."""
+        if self._score is not None and self._score[0] == step and self._score[1] < self.best_score:
+            self.best_step, self.best_score = self._score
+        training = self._training
+        accelerator = training.accelerator
+        weights: Mapping[str, Tensor] = self._parameters
+        optimizer = _bare(training.optimizer)
+        if zero.is_zero(optimizer):
+            weights, optimizer = zero.gather(optimizer, self._parameters)
+        moments, numbers = optimizer_state(optimizer, self._parameters)
+        groups = {"network": weights, "optimizer": moments}
+        if average := training.average.tensors():
+            groups["ema"] = average
+        facts = {
+            "identity": training.identity,
+            "optimizer": numbers,
+            "losses": list(self.losses),
+            "best": None if self.best_step is None else [self.best_step, self.best_score],
+        }
+        scaler = accelerator.scaler
+        if scaler is not None:
+            facts["scaler"] = scaler.state_dict()
+        if isinstance(training.average, PostHocEma):
+            training.average.snapshot(training.run, step, processes=_processes(training))
+        return save_checkpoint(
+            training.run,
+            step,
+            groups,
+            facts,
+            keep=training.config.keep,
+            best=self.best_step,
+            processes=_processes(training),
+        )
+
+    def restore(self, checkpoint: Checkpoint, *, accept_changes: bool = False) -> int:
+        """Take up a checkpoint; the steps that are behind.
+
+        Raises:
+            CheckpointError: it is of another data set, network or configuration; says which.
+        """
+        facts = checkpoint.facts
+        check_identity(checkpoint, self._training.identity, accept_changes=accept_changes)
+        copy_weights(open_group(checkpoint, "network"), self._parameters, checkpoint)
+        training = self._training
+        moments = load_group(checkpoint, "optimizer")
+        bare = _bare(training.optimizer)
+        optimizer = zero.empty(bare, self._parameters) if zero.is_zero(bare) else bare
+        load_optimizer_state(optimizer, self._parameters, moments, facts["optimizer"])
+        if zero.is_zero(bare):
+            weights = open_group(checkpoint, "network")
+            zero.scatter(bare, self._parameters, weights, optimizer)
+        own = {"betas": training.config.betas, "weight_decay": training.config.weight_decay}
+        for group in training.optimizer.param_groups:  # not as saved: they may have been changed
+            group.update({name: value for name, value in own.items() if name in group})
+        training.average.load(load_group(checkpoint, "ema") if training.average.tensors() else {})
+        if "scaler" in facts and training.accelerator.scaler is not None:
+            training.accelerator.scaler.load_state_dict(facts["scaler"])
+        self.losses = tuple(facts["losses"])
+        if facts["best"] is not None:
+            self.best_step, self.best_score = facts["best"]
+        return checkpoint.step
+
+
+def check_identity(
+    checkpoint: Checkpoint, identity: dict[str, Any], *, accept_changes: bool = False
+) -> list[str]:
+    """What a run has changed since a checkpoint was made, a line each: nothing, unless accepted.
+
+    Raises:
+        CheckpointError: something differs that was not accepted or never can be; names it.
+    """
+    before = checkpoint.facts["identity"]
+    changed = [
+        name for name in sorted({*before, *identity}) if before.get(name) != identity.get(name)
+    ]
+    told = {
+        name: f"{name} was {_brief(before.get(name))} and is {_brief(identity.get(name))}"
+        for name in changed
+    }
+    fixed = [name for name in changed if _is_fixed(name)]
+    if fixed or (changed and not accept_changes):
+        way = (
+            "begin another run with another -o"
+            if fixed
+            else "go on all the same with --accept-changes"
+        )
+        refused = fixed if accept_changes else changed
+        raise CheckpointError(
+            f"{shown(checkpoint.path)}: does not fit: {'; '.join(told[name] for name in refused)}; "
+            f"take what it was begun with, or {way}"
+        )
+    return list(told.values())
+
+
+def _is_fixed(name: str) -> bool:
+    return name in _FIXED or name.split(".")[0] in _FIXED_SECTIONS
+
+
+def _brief(value: Any) -> str:
+    text = str(value)
+    return text[:12] if len(text) == 64 else text
+
+
+@torch.no_grad()
+def copy_weights(
+    tensors: Pieces, parameters: Mapping[str, nn.Parameter], checkpoint: Checkpoint
+) -> None:
+    """Copy a checkpoint's weights into parameters, one by one; sharded ones get their part.
+
+    Raises:
+        CheckpointError: a name or a shape differs.
+    """
+    for name in sorted({*tensors, *parameters}):
+        if name not in tensors or name not in parameters:
+            where = "only in the network" if name in parameters else "only in the checkpoint"
+            raise CheckpointError(f"{shown(checkpoint.path)}: does not fit: {name} is {where}")
+        whole, own = tensors[name], parameters[name]
+        if tuple(whole.shape) != tuple(own.shape):
+            raise CheckpointError(
+                f"{shown(checkpoint.path)}: does not fit: {name} is {tuple(whole.shape)} there and "
+                f"{tuple(own.shape)} here"
+            )
+        local(own).copy_(local_part(whole, own))
+
+
+def _bare(optimizer: Any) -> Any:
+    """The optimiser inside accelerate's wrapper."""
+    return getattr(optimizer, "optimizer", optimizer)
+
+
+def _processes(training: Training) -> Processes:
+    accelerator = training.accelerator
+    return Processes(accelerator.process_index, accelerator.num_processes, gather_object)
