@@ -1,0 +1,266 @@
+"""Captioned clips drawn from nothing: a coloured shape over a soft ground, moved as words say.
+
+Shapes are signed distances, so edges are antialiased at any place, size and angle. A clip depends
+on its seed and number alone. These clips are what `pretrained/t2v.safetensors` was trained on, and
+a data set to try training with that needs no download.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fbridge.data.files import write_text
+from fbridge.data.synthetic.motions import (
+    ANGLE,
+    FADE,
+    LOG_SCALE,
+    SHEAR,
+    STRETCH,
+    TX,
+    TY,
+    Array,
+    Body,
+)
+from fbridge.data.synthetic.verbs import OBJECT_VERBS, Verb
+from fbridge.data.video import write_video
+from fbridge.weights import cache_folder
+
+FRAMES, SIZE, FPS = 8, 64, 8.0
+"""Of every clip: frames, side in pixels, frames a second."""
+DEMO_CLIPS, DEMO_SEED = 512, 2
+"""The built-in demo; the base model's training clips have seed 0, held-out ones seed 1."""
+DEMO_NAME = "demo-1"
+"""Of the demo's folder in the cache; it changes with what is drawn."""
+
+Rng = np.random.Generator
+
+
+def _polar(x: Array, y: Array, sides: int) -> tuple[Array, Array]:
+    """Coordinates (along, across) folded into half a sector, the first one pointing up."""
+    sector = np.pi / sides
+    angle = np.abs((np.arctan2(x, -y) + sector) % (2 * sector) - sector)
+    radius = np.hypot(x, y)
+    return radius * np.cos(angle), radius * np.sin(angle)
+
+
+def _circle(x: Array, y: Array) -> Array:
+    return np.hypot(x, y) - 0.9
+
+
+def _square(x: Array, y: Array) -> Array:
+    return np.maximum(np.abs(x), np.abs(y)) - 0.8
+
+
+def _triangle(x: Array, y: Array) -> Array:
+    return _polar(x, -(y - 0.2), 3)[0] - 0.58
+
+
+def _star(x: Array, y: Array) -> Array:
+    along, across = _polar(x, y, 5)
+    tip, notch = np.array([1.1, 0.0]), 0.46 * np.array([np.cos(np.pi / 5), np.sin(np.pi / 5)])
+    edge = (notch - tip) / np.linalg.norm(notch - tip)
+    return (along - tip[0]) * edge[1] - (across - tip[1]) * edge[0]
+
+
+def _heart(x: Array, y: Array) -> Array:
+    y = y + 0.1
+    point = (np.abs(x) + np.abs(y)) / np.sqrt(2) - 0.525
+    lobe = np.hypot(np.abs(x) - 0.371, y + 0.371) - 0.525
+    return np.minimum(point, lobe)
+
+
+def _ring(x: Array, y: Array) -> Array:
+    return np.abs(np.hypot(x, y) - 0.68) - 0.24
+
+
+def _cross(x: Array, y: Array) -> Array:
+    x, y = np.abs(x), np.abs(y)
+    return np.maximum(np.maximum(x, y) - 0.95, np.minimum(x, y) - 0.28)
+
+
+def _moon(x: Array, y: Array) -> Array:
+    return np.maximum(np.hypot(x, y) - 0.95, 0.78 - np.hypot(x - 0.55, y + 0.1))
+
+
+SHAPES: dict[str, Callable[[Array, Array], Array]] = {
+    "circle": _circle,
+    "square": _square,
+    "triangle": _triangle,
+    "star": _star,
+    "heart": _heart,
+    "ring": _ring,
+    "cross": _cross,
+    "moon": _moon,
+}
+"""Signed distance (negative inside) of a shape of half size about one, x to the right, y down."""
+ROUND = frozenset({"circle", "ring"})
+"""Shapes that look the same at any angle: they are never said to spin."""
+COLOURS: dict[str, tuple[float, float, float]] = {
+    "red": (0.86, 0.08, 0.10),
+    "orange": (0.98, 0.52, 0.05),
+    "yellow": (0.98, 0.90, 0.10),
+    "green": (0.10, 0.62, 0.18),
+    "blue": (0.10, 0.24, 0.88),
+    "purple": (0.52, 0.12, 0.66),
+    "white": (0.98, 0.98, 0.98),
+    "black": (0.04, 0.04, 0.05),
+}
+"""sRGB in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class Habit:
+    """How a verb is played in a clip of a second.
+
+    Attributes:
+        speed: how much of the verb's program fits in.
+        start: where the shape is at first, (x, y), each -1, 0 or 1: 0 is anywhere.
+        half_size: least and most, in frame units.
+    """
+
+    speed: float = 1.0
+    start: tuple[int, int] = (0, 0)
+    half_size: tuple[float, float] = (0.26, 0.44)
+
+
+HABITS: dict[str, Habit] = {
+    "jump": Habit(speed=0.7, start=(0, 1)),
+    "left": Habit(start=(1, 0)),
+    "right": Habit(start=(-1, 0)),
+    "up": Habit(start=(0, 1)),
+    "down": Habit(start=(0, -1)),
+    "spin": Habit(speed=0.6, half_size=(0.32, 0.5)),
+    "closer": Habit(half_size=(0.2, 0.32)),
+    "away": Habit(half_size=(0.4, 0.55)),
+    "fall": Habit(start=(0, -1)),
+    "bounce": Habit(speed=0.5, start=(0, -1)),
+    "swing": Habit(speed=0.7),
+    "vanish": Habit(),
+    "stay": Habit(),
+}
+"""The verbs that are drawn."""
+VERBS: tuple[Verb, ...] = tuple(verb for verb in OBJECT_VERBS if verb.name in HABITS)
+
+
+@dataclass(frozen=True)
+class ShapeClip:
+    """One clip with its words.
+
+    Attributes:
+        frames: (F, H, W, 3) uint8 sRGB.
+        caption: what is to be seen, as "a red star moves left".
+        shape, colour, verb: names of the parts of `SHAPES`, `COLOURS`, `HABITS`.
+    """
+
+    frames: NDArray[np.uint8]
+    caption: str
+    shape: str
+    colour: str
+    verb: str
+
+
+def draw_clip(
+    seed: int,
+    number: int,
+    *,
+    shape: str | None = None,
+    colour: str | None = None,
+    verb: str | None = None,
+) -> ShapeClip:
+    """Clip `number` of the data set of `seed`; what is named is shown, the rest is drawn."""
+    rng = np.random.default_rng([seed, number])
+    colour = _chosen(colour, list(COLOURS), rng)
+    shape = _chosen(shape, list(SHAPES), rng)
+    able = [v for v in VERBS if v.name != "spin" or shape not in ROUND]
+    act = {v.name: v for v in VERBS}[_chosen(verb, [v.name for v in able], rng)]
+    caption = act.wordings[rng.integers(len(act.wordings))].format(_noun(colour, shape))
+    habit = HABITS[act.name]
+    half = rng.uniform(*habit.half_size)
+    x, y = (_start(side, half, rng) for side in habit.start)
+    body = Body(half, half, *(max(way + 1 - half, 0.0) for way in (x, -x, y, -y)))
+    u = np.linspace(0.0, 1.0, FRAMES)
+    motion = act.program(np.minimum(u * habit.speed, 1), body, rng)
+    tint = np.clip(np.array(COLOURS[colour]) + rng.normal(0, 0.02, 3), 0, 1)
+    cover = _cover(SHAPES[shape], motion, (x, y), half)[..., None]
+    pictures = cover * tint + (1 - cover) * _ground(rng)
+    frames = np.clip(pictures * 255 + 0.5, 0, 255).astype(np.uint8)
+    return ShapeClip(frames, caption, shape, colour, act.name)
+
+
+def write_clips(folder: Path, count: int, *, seed: int, first: int = 0) -> None:
+    """Write clips `first` ... as <number>.mp4 and <number>.txt; those that exist are left alone.
+
+    Raises:
+        DependencyError: a file cannot be written.
+    """
+    for number in range(first, first + count):
+        video, words = folder / f"{number:05d}.mp4", folder / f"{number:05d}.txt"
+        if video.exists() and words.exists():
+            continue
+        clip = draw_clip(seed, number)
+        write_text(words, clip.caption + "\n")
+        write_video(clip.frames, video, FPS)
+
+
+def demo_videos(count: int = DEMO_CLIPS) -> Path:
+    """The folder of the built-in demo's clips in the cache, drawn where they are missing.
+
+    An interrupted call is continued by the next one.
+    """
+    folder = cache_folder() / DEMO_NAME / "videos"
+    write_clips(folder, count, seed=DEMO_SEED)
+    return folder
+
+
+def _noun(colour: str, shape: str) -> str:
+    return f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {shape}"
+
+
+def _chosen(named: str | None, among: Sequence[str], rng: Rng) -> str:
+    drawn = among[int(rng.integers(len(among)))]
+    return drawn if named is None else named
+
+
+def _start(side: int, half: float, rng: Rng) -> float:
+    """Where the middle of a shape is along an axis in [-1, 1]; the shape is wholly inside."""
+    most = 1 - half
+    return float(side * rng.uniform(0.3, 1.0) * most if side else rng.uniform(-0.8, 0.8) * most)
+
+
+def _grid() -> tuple[Array, Array]:
+    """(H, W) x and y of the pixels' middles in frame units."""
+    line = (np.arange(SIZE) + 0.5) / SIZE * 2 - 1
+    x, y = np.meshgrid(line, line)
+    return x, y
+
+
+def _cover(
+    shape: Callable[[Array, Array], Array], motion: Array, middle: tuple[float, float], half: float
+) -> Array:
+    """(F, H, W) how much of each pixel a moved shape covers, by similarity, stretch and fade."""
+    m = motion.T[..., None, None]
+    x, y = _grid()
+    x, y = x - middle[0] - m[TX], y - middle[1] - m[TY]
+    cos, sin = np.cos(m[ANGLE]), np.sin(m[ANGLE])
+    x, y = cos * x + sin * y, cos * y - sin * x
+    x = (x - m[SHEAR] * y) * np.exp(m[STRETCH] / 2 - m[LOG_SCALE])
+    y = y * np.exp(-m[STRETCH] / 2 - m[LOG_SCALE])
+    pixels = shape(x / half, y / half) * half * np.exp(m[LOG_SCALE]) * SIZE / 2
+    return np.clip(0.5 - pixels, 0, 1) * (1 - np.clip(m[FADE], 0, 1))
+
+
+def _ground(rng: Rng) -> Array:
+    """(H, W, 3) two pale colours blending into each other under a faint large pattern."""
+    x, y = _grid()
+    ends = rng.uniform(0.38, 0.78, (2, 1)) + rng.normal(0, 0.06, (2, 3))
+    angle = rng.uniform(0, 2 * np.pi)
+    blend = 0.5 + 0.35 * (np.cos(angle) * x + np.sin(angle) * y)
+    ways = rng.uniform(-4.5, 4.5, (3, 2))
+    waves = [np.sin(a * x + b * y + rng.uniform(0, 2 * np.pi)) for a, b in ways]
+    pattern = rng.uniform(0, 0.02) * np.sum(waves, 0)
+    return np.clip(ends[0] + blend[..., None] * (ends[1] - ends[0]) + pattern[..., None], 0, 1)
