@@ -30,7 +30,7 @@ _CODES: dict[type[FBridgeError], int] = {
 
 
 class Stopped(Exception):
-    """The user or the system stopped the command; the message says what was finished."""
+    """The user or the system stopped the command; the message, if any, says what was done."""
 
     def __init__(self, message: str, code: int = INTERRUPTED) -> None:
         super().__init__(message)

@@ -14,9 +14,12 @@ import typer
 import fbridge
 from fbridge.errors import FBridgeError
 from fbridge_cli import exits
+from fbridge_cli.config import config
+from fbridge_cli.export import export
 from fbridge_cli.generate.command import generate
 from fbridge_cli.prepare.command import prepare
 from fbridge_cli.show import show
+from fbridge_cli.training.command import finetune, train_prior
 from fbridge_cli.ui import Ui
 
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]
@@ -61,6 +64,10 @@ def build_app() -> typer.Typer:
     app.command()(generate)
     app.command()(show)
     app.command()(prepare)
+    app.command()(train_prior)
+    app.command()(finetune)
+    app.command()(export)
+    app.command()(config)
     return app
 
 
@@ -83,7 +90,8 @@ def _run(args: list[str]) -> int:
     try:
         code = build_app()(args=args, prog_name="fbridge", standalone_mode=False)
     except exits.Stopped as stop:
-        ui.note(str(stop))
+        if str(stop):
+            ui.note(str(stop))
         return stop.code
     except FBridgeError as error:
         return _told(error, str(error), exits.exit_code(error), ui)

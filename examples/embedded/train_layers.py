@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.codecs.layers import LayerNet, masks_of
+from fbridge.config.tree import TrainConfig
 from fbridge.data.synthetic.shards import Shard
-from fbridge.train.loop import FitConfig, Losses, fit
+from fbridge.train.events import Stepped
+from fbridge.train.numbered import fit_steps
 
 BATCH = 24
 
 
-def mask_losses(logits: Tensor, masks: Tensor, told: Tensor) -> Losses:
+def mask_losses(logits: Tensor, masks: Tensor, told: Tensor) -> Tensor:
     """Cross-entropy and Dice on masks (B, 2, H, W), counted where the words tell (B,) which."""
     truth = torch.cat([masks, 1 - masks.sum(1, keepdim=True).clamp(0, 1)], 1)
     told = told.float()[:, None]
@@ -27,11 +29,8 @@ def mask_losses(logits: Tensor, masks: Tensor, told: Tensor) -> Losses:
     size = guess.sum((2, 3)) + masks.sum((2, 3))
     present = masks.sum((2, 3)) > 0
     dice = (1 - (2 * (guess * masks).sum((2, 3)) + 1) / (size + 1)) * present
-    losses = {
-        "entropy": (entropy * told).mean(),
-        "dice": (dice * told).sum() / (present * told).sum().clamp_min(1),
-    }
-    return {**losses, "total": losses["entropy"] + losses["dice"]}
+    overlap = (dice * told).sum() / (present * told).sum().clamp_min(1)
+    return (entropy * told).mean() + overlap
 
 
 class SceneLoss:
@@ -53,13 +52,13 @@ class SceneLoss:
         shard = self._shards[path]
         return shard, torch.randperm(len(shard), generator=draw)[:BATCH]
 
-    def __call__(self, net: nn.Module, step: int) -> Losses:
-        """The losses of one batch."""
+    def __call__(self, net: nn.Module, step: int) -> Tensor:
+        """The loss of one batch."""
         return evaluate(net, *self.batch(step))
 
 
-def evaluate(net: nn.Module, shard: Shard, rows: Tensor) -> Losses:
-    """The losses on given rows of a shard."""
+def evaluate(net: nn.Module, shard: Shard, rows: Tensor) -> Tensor:
+    """The loss on given rows of a shard."""
     picture = shard.pixels("picture", rows).contiguous(memory_format=torch.channels_last)
     logits = net(picture, *shard.text(rows))
     return mask_losses(logits, shard.pixels("masks", rows), shard.supervise(rows))
@@ -76,10 +75,20 @@ def main() -> None:
     torch.manual_seed(0)
     net = LayerNet.from_pretrained(args.weights) if args.weights else LayerNet()
     net = net.train().to(memory_format=torch.channels_last)
-    config = FitConfig(steps=args.steps, lr=1.5e-3, ema=0.998, checkpoint_every=250, device="cpu")
-    for report in fit(net, SceneLoss(args.scenes), config, args.run):
-        losses = " ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
-        print(f"{report.step} {losses} {report.seconds_per_step:.2f} s/step", flush=True)
+    config = TrainConfig(
+        steps=args.steps,
+        lr=1.5e-3,
+        warmup=200,
+        lr_schedule="cosine",
+        betas=(0.9, 0.99),
+        weight_decay=0.01,
+        precision="bf16",
+        checkpoint_every=250,
+    )
+    loss = SceneLoss(args.scenes)
+    for event in fit_steps(net, loss, config, args.run, decay=0.998, device="cpu"):
+        if isinstance(event, Stepped):
+            print(f"{event.step} {event.loss:.4f} {event.seconds:.2f} s/step", flush=True)
     net.save_pretrained(args.run / "final")
 
 

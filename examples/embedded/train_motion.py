@@ -20,12 +20,14 @@ from torch.nn.functional import avg_pool2d
 
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.codecs.motion import CHANNELS, DESCRIPTION, SLOTS, MotionCodec, describe
+from fbridge.config.tree import TrainConfig
 from fbridge.data.synthetic.shards import Shard
 from fbridge.denoiser import BridgeDenoiser
 from fbridge.objective import bridge_loss, prior_loss
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.text import load_text_encoder
-from fbridge.train.loop import FitConfig, Losses, fit
+from fbridge.train.events import Stepped
+from fbridge.train.numbered import fit_steps
 from fbridge.types import Condition
 
 BATCH = 64
@@ -90,16 +92,16 @@ class MotionLoss:
         picture = describe_loosely(shard, rows, draw) * ~blind[:, None, None, None]
         return clean, Condition(text, mask, picture)
 
-    def __call__(self, net: nn.Module, step: int) -> Losses:
-        """Mean loss of one batch."""
+    def __call__(self, net: nn.Module, step: int) -> Tensor:
+        """Loss of each motion of one batch."""
         clean, condition = self.batch(step)
         still = torch.zeros_like(clean)
         if self.prior is None:
-            return {"total": prior_loss(net(still, None, condition), clean).mean()}
+            return prior_loss(net(still, None, condition), clean)
         with torch.no_grad():
             start = self.prior(still, None, condition).float()
         t = 0.001 + 0.998 * torch.rand(len(clean), dtype=torch.float64)
-        loss = bridge_loss(
+        return bridge_loss(
             BridgeDenoiser(net, self.scheduler.parameterization),
             self.scheduler.process,
             clean,
@@ -108,12 +110,6 @@ class MotionLoss:
             torch.randn_like(clean),
             condition,
         )
-        late = (t > 0.5).float()
-        return {
-            "total": loss.mean(),
-            "late": (loss.detach() * late).sum() / late.sum(),
-            "prior": (start - clean).square().mean(),
-        }
 
 
 def network(*, timed: bool) -> SpaceTimeTransformer:
@@ -142,12 +138,22 @@ def main() -> None:
         prior = SpaceTimeTransformer.from_pretrained(args.run / "prior").eval()
     torch.manual_seed(0)
     net = network(timed=prior is not None)
-    config = FitConfig(steps=args.steps, lr=8e-4, ema=0.998, checkpoint_every=250, device="cpu")
+    config = TrainConfig(
+        steps=args.steps,
+        lr=8e-4,
+        warmup=200,
+        lr_schedule="cosine",
+        betas=(0.9, 0.99),
+        weight_decay=0.01,
+        precision="bf16",
+        checkpoint_every=250,
+    )
     loss = MotionLoss(shards, codec, prior)
-    for report in fit(net, loss, config, args.run / f"run-{args.stage}"):
-        losses = " ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
-        print(f"{report.step} {losses} {report.seconds_per_step:.2f} s/step", flush=True)
-    net.save_pretrained(args.run / ("backbone" if prior is not None else "prior"))
+    folder = args.run / f"run-{args.stage}"
+    for event in fit_steps(net, loss, config, folder, decay=0.998, device="cpu"):
+        if isinstance(event, Stepped):
+            print(f"{event.step} {event.loss:.4f} {event.seconds:.2f} s/step", flush=True)
+    net.save_pretrained(args.run / ("transformer" if prior is not None else "prior"))
 
 
 if __name__ == "__main__":

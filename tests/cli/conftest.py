@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -161,3 +163,61 @@ def draw() -> Callable[..., Path]:
 def batches() -> list[int]:
     """How many videos each call of the pipeline made."""
     return FakePipeline.batches
+
+
+class Workshop:
+    """A folder with a tiny base and prepared clips, and the real command line in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.base = folder / "mini-t2v.safetensors"
+        self.data = folder / "latents"
+
+    def run(self, *args: object, where: Path | None = None) -> Ran:
+        """`fbridge args` in `where`, else in the workshop."""
+        out, err, before = io.StringIO(), io.StringIO(), Path.cwd()
+        os.chdir(where or self.folder)
+        try:
+            with redirect_stdout(out), redirect_stderr(err):
+                code = main.run([str(arg) for arg in args])
+        finally:
+            os.chdir(before)
+        return Ran(code, out.getvalue(), err.getvalue())
+
+    def words(self, *more: object, steps: int = 4, base: bool = True) -> list[str]:
+        """What makes a run short, before what a test wants of it."""
+        short = {
+            "train.checkpoint_every": 2,
+            "train.warmup": 2,
+            "train.workers": 0,
+            "validation.rows": 4,
+            "validation.clips": 1,
+            "validation.steps": 2,
+            "validation.every": 100,
+            "log.every": 1,
+            "log.trackers": "[]",
+        }
+        typed = ["--base", str(self.base)] if base else []
+        typed += ["--data", str(self.data), "--steps", str(steps), "--batch-size", "2"]
+        typed += ["--device", "cpu"]
+        for key, value in short.items():
+            typed += ["--set", f"{key}={value}"]
+        return [*typed, *map(str, more)]
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    """A base and a data set that its codec made, by the road of any user."""
+    from fbridge.data.synthetic.shapes import write_clips
+    from tests.bases import tiny_base
+
+    shop = Workshop(tmp_path_factory.mktemp("workshop"))
+    tiny_base(shop.base)
+    write_clips(shop.folder / "clips", 24, seed=9)
+    ran = shop.run(
+        "prepare", "clips", "-o", "latents", "--codec", shop.base, "--size", "64x64",
+        "--frames", "8", "--device", "cpu", "--workers", "1",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    draw_picture(shop.folder / "cat.png", (64, 64))
+    return shop

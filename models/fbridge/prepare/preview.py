@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 from fbridge.codecs.load import LoadedCodec
 from fbridge.data.clips.buckets import parse_buckets
 from fbridge.data.clips.decode import decode_clip
 from fbridge.data.files import replacing
 from fbridge.data.latents import LatentDataset
+from fbridge.data.sheets import stack, strips
 from fbridge.data.sources.entry import Media
 from fbridge.data.video import write_video
 from fbridge.prepare.models import load_models
 from fbridge.prepare.options import Options
 from fbridge.text import TextEncoder
 
-ROWS, COLUMNS = 3, 8
-THUMB, LINE, GAP = 148, 16, 6
+ROWS = 3
 Frames = npt.NDArray[np.uint8]
 
 
@@ -39,7 +38,7 @@ def write_preview(options: Options) -> list[Path]:
     """
     dataset = LatentDataset(options.out)
     codec, text = load_models(options)
-    strips: list[Image.Image] = []
+    drawn: list[Image.Image] = []
     written: list[Path] = []
     for number, bucket in enumerate(dataset.index["buckets"]):
         rows = (dataset.bucket == number).nonzero()[:, 0].tolist()
@@ -48,14 +47,15 @@ def write_preview(options: Options) -> list[Path]:
             caption = (dataset.captions(row) or [""])[0]
             true = _source_frames(dataset, record, options)
             seen = _decoded(dataset, row, true, caption, codec, text)
-            strips.append(_strips(f"{bucket['bucket']}  {record['key']}", caption, true, seen))
+            title = f"{bucket['bucket']}  {record['key']}"
+            drawn.append(strips(title, caption, (true, seen)))
             if place == 0:
                 path = options.out / "preview" / f"{bucket['bucket']}.mp4"
                 write_video(seen, path, _fps(record["times"]))
                 written.append(path)
     sheet = options.out / "preview" / "sheet.png"
     with replacing(sheet) as hidden:
-        _stack(strips).save(hidden, format="PNG")
+        stack(drawn).save(hidden, format="PNG")
     return [sheet, *written]
 
 
@@ -85,39 +85,6 @@ def _decoded(
         video = codec.codec.decode(dataset[row].clip[None].float().to(device), view)[0]
     frames: Frames = (video * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
     return frames
-
-
-def _strips(title: str, caption: str, true: Frames, seen: Frames) -> Image.Image:
-    columns = np.linspace(0, len(true) - 1, min(COLUMNS, len(true))).round().astype(int)
-    height = round(THUMB * true.shape[1] / true.shape[2])
-    width = COLUMNS * (THUMB + 2)
-    words = textwrap.wrap(caption or "(no caption)", 150)[:2]
-    top = LINE * (1 + len(words)) + 2
-    image = Image.new("RGB", (width, top + 2 * (height + 2) + GAP), "white")
-    draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(12)
-    for place, (line, colour) in enumerate([(title, "gray"), *((word, "black") for word in words)]):
-        draw.text((0, place * LINE), _drawable(line), colour, font)
-    for strip, frames in enumerate((true, seen)):
-        for column, frame in enumerate(columns):
-            thumb = Image.fromarray(frames[frame]).resize((THUMB, height), Image.Resampling.LANCZOS)
-            image.paste(thumb, (column * (THUMB + 2), top + strip * (height + 2)))
-    return image
-
-
-def _drawable(text: str) -> str:
-    """The font knows Latin letters; others become question marks."""
-    return text.encode("latin-1", errors="replace").decode("latin-1")
-
-
-def _stack(images: list[Image.Image]) -> Image.Image:
-    width = max(image.width for image in images)
-    sheet = Image.new("RGB", (width, sum(image.height for image in images)), "white")
-    top = 0
-    for image in images:
-        sheet.paste(image, (0, top))
-        top += image.height
-    return sheet
 
 
 def _fps(times: Sequence[float]) -> float:

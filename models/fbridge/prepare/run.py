@@ -232,7 +232,12 @@ class _Run:
         about = {
             "source": self.options.origin(self.layout.name),
             "options": self.content,
-            "codec": {"name": self.codec.name, "kind": self.codec.kind, "hash": self.codec.hash},
+            "codec": {
+                "name": self.codec.name,
+                "kind": self.codec.kind,
+                "hash": self.codec.hash,
+                "fingerprint": self.codec.fingerprint,
+            },
             "text_encoder": {"name": self.text.name, "hash": self.text.hash},
         }
         index = Merger(self.options, self.planner, made).write(about)

@@ -1,136 +1,274 @@
-"""One training loop for every network of the project; it yields reports and prints nothing."""
+"""One training loop for prior, bridge and twin; it yields events and prints nothing.
+
+What is random is decided by the number of the micro-step (`fbridge.train.draws`) and the learning
+rate by that of the step, so weights, optimiser, average and a few numbers are all the state there
+is: a run that is cut anywhere and resumed equals one that was not.
+"""
 
 from __future__ import annotations
 
-import re
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import psutil
 import torch
 from accelerate import Accelerator
-from diffusers.optimization import get_scheduler
-from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
+from typing_extensions import Self
 
-from fbridge.errors import FBridgeError
+from fbridge.config.tree import TrainConfig
+from fbridge.data.files import shown
+from fbridge.train.averages.ema import Ema
+from fbridge.train.checkpoints.checkpoint import Checkpoint
+from fbridge.train.checkpoints.state import State
+from fbridge.train.events import Begun, Ended, Event, Saved, Stepped, Validated
+from fbridge.train.optimizer import learning_rate
+from fbridge.train.watch import LossWatch, TrainingError
 
-Losses = dict[str, Tensor]
-"""Scalars by name; `total` is what is minimised."""
 
-
-@dataclass(frozen=True)
-class FitConfig:
-    """How long and how fast.
+class Batch(Protocol):
+    """What the loop asks of a batch; a task knows its kind.
 
     Attributes:
-        steps: optimiser steps.
-        lr: peak learning rate of AdamW, reached after `warmup` steps and decayed by a cosine.
-        clip: largest gradient norm.
-        ema: decay of the moving average of the weights, which is what is kept at the end.
-        precision: "no" (float32) or "bf16" autocast.
-        checkpoint_every, report_every: in steps.
-        seed: of everything random.
-        device: "auto" is an accelerator where there is one; "cpu" never.
+        rows: (B,) numbers of its clips, for their names.
     """
 
-    steps: int
-    lr: float = 1e-3
-    warmup: int = 200
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    ema: float = 0.999
-    precision: str = "bf16"
-    checkpoint_every: int = 500
-    report_every: int = 25
-    seed: int = 0
-    device: str = "auto"
+    rows: Tensor
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        ...
 
 
-@dataclass(frozen=True)
-class Report:
-    """Means over the steps since the last report."""
+Loader = Callable[[int], Iterable[Any]]
+"""Batches of this process, without end, from a micro-step on."""
 
-    step: int
-    losses: dict[str, float]
-    seconds_per_step: float
+
+@dataclass
+class Training:
+    """All that a loop works on.
+
+    Attributes:
+        network: what is trained, prepared by the accelerator; parameters that stay fixed do not
+            require gradients.
+        optimizer: over the others, prepared likewise.
+        average: of the weights, for validation and for the result.
+        task: losses (B,) of a batch.
+        loader: the data.
+        config: how long and how fast.
+        run: the folder of checkpoints.
+        accelerator: where it runs.
+        keys: names of clips, by their rows.
+        validate: held-out scores at a step; None without validation.
+        validate_every: in steps.
+        report_every: in steps.
+        identity: what a checkpoint must agree on to be gone on from.
+    """
+
+    network: nn.Module
+    optimizer: Any
+    average: Ema
+    task: Callable[[nn.Module, Any], Tensor]
+    loader: Loader
+    config: TrainConfig
+    run: Path
+    accelerator: Accelerator
+    keys: Callable[[Tensor], list[str]]
+    validate: Callable[[int], Validated] | None = None
+    validate_every: int = 500
+    report_every: int = 10
+    identity: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class _Sums:
+    """Means since the last report."""
+
+    steps: int = 0
+    loss: float = 0.0
+    norm: float = 0.0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+    def report(self, training: Training, step: int) -> Stepped:
+        config, world = training.config, training.accelerator.num_processes
+        seconds = self.seconds / self.steps
+        clips = config.batch_size * config.gradient_accumulation * world
+        return Stepped(
+            step,
+            self.loss / self.steps,
+            self.norm / self.steps,
+            learning_rate(step - 1, config),
+            seconds,
+            self.waited / max(1e-9, self.seconds),
+            clips / seconds,
+            _memory(training.accelerator.device),
+        )
 
 
 def fit(
-    model: nn.Module, loss: Callable[[nn.Module, int], Losses], config: FitConfig, run: Path
-) -> Iterator[Report]:
-    """Train `model` and leave the averaged weights in it.
+    training: Training,
+    *,
+    resume: Checkpoint | None = None,
+    accept_changes: bool = False,
+    stop: Callable[[], bool] = bool,
+) -> Iterator[Event]:
+    """Train to the last step, or until `stop()` says so: then save and end.
 
-    `loss(model, step)` draws its own batch from `step` alone, so that a run that is cut anywhere
-    and called again continues from the newest whole checkpoint in `run` as if nothing had happened.
+    The first event is `Begun`, the last `Ended`. Saves every `checkpoint_every` steps and at the
+    end; validates before the first step, every `validate_every` steps and at the end.
+
+    Args:
+        training: what is trained, on what, how.
+        resume: the checkpoint to go on from.
+        accept_changes: whether it may be of another configuration, where that can be.
+        stop: asked after every step; where there are several processes, one that says so is enough.
 
     Raises:
-        FBridgeError: a loss is not finite; names the step.
+        TrainingError: a loss or gradient is not finite, or a spike; names the step, the clips and
+            the last good checkpoint. The weights are those before that step.
+        CheckpointError: the checkpoint does not fit.
     """
-    accelerator = Accelerator(mixed_precision=config.precision, cpu=config.device == "cpu")
-    optimizer: Any = torch.optim.AdamW(
-        model.parameters(),
-        lr=config.lr,
-        betas=(0.9, 0.99),
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
-    schedule = get_scheduler(
-        "cosine", optimizer, num_warmup_steps=config.warmup, num_training_steps=config.steps
-    )
-    wrapped, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
-    average = EMAModel(model.parameters(), decay=config.ema, use_ema_warmup=True, power=0.75)
-    accelerator.register_for_checkpointing(average)
-    first = _resume(accelerator, run)
-    sums: dict[str, float] = {}
-    since, started = 0, time.monotonic()
-    for step in range(first, config.steps):
-        torch.manual_seed(config.seed * 1_000_003 + step)
-        with accelerator.autocast():
-            losses = loss(wrapped, step)
-        if not bool(torch.isfinite(losses["total"])):
-            raise FBridgeError(f"step {step}: the loss is {losses['total'].item()}; lower the lr")
-        accelerator.backward(losses["total"])
-        accelerator.clip_grad_norm_(model.parameters(), config.clip)
+    config = training.config
+    state = State(training)
+    first = 0
+    if resume is not None:
+        first = state.restore(resume, accept_changes=accept_changes)
+    yield Begun(first, config.steps, None if resume is None else resume.path)
+    if first == 0 and training.validate is not None:
+        yield state.scored(training.validate(0))
+    watch = LossWatch(config.spike, state.losses)
+    batches = iter(training.loader(first * config.gradient_accumulation))
+    sums, stopped, step = _Sums(), False, first
+    for step in range(first + 1, config.steps + 1):
+        done = _Step(training, step, watch)
+        stopped = done.take(batches, sums, stop)
+        last = stopped or step == config.steps
+        if step % training.report_every == 0 or last:
+            yield sums.report(training, step)
+            sums = _Sums()
+        due = step % training.validate_every == 0 or step == config.steps
+        if training.validate is not None and due and not stopped:
+            yield state.scored(training.validate(step))
+        if step % config.checkpoint_every == 0 or last:
+            state.losses = tuple(watch.losses)
+            path = state.save(step)
+            yield Saved(step, path, best=state.best_step == step)
+        if stopped:
+            break
+    yield Ended(step, stopped=stopped)
+
+
+class _Step:
+    """One optimiser step: its micro-steps, its check, its update."""
+
+    def __init__(self, training: Training, step: int, watch: LossWatch) -> None:
+        self.training = training
+        self.step = step
+        self.watch = watch
+        self._rows: list[Tensor] = []
+        self._losses: list[Tensor] = []
+
+    def take(self, batches: Iterator[Batch], sums: _Sums, stop: Callable[[], bool]) -> bool:
+        """Do it; True where some process was asked to stop."""
+        began = time.perf_counter()
+        training = self.training
+        optimizer, config = training.optimizer, training.config
+        rate = learning_rate(self.step - 1, config)
+        for group in optimizer.param_groups:  # first: DeepSpeed's step is part of the backward pass
+            group["lr"] = rate
+        sums.waited += self._backward(batches)
+        norm = training.accelerator.clip_grad_norm_(
+            training.network.parameters(), config.max_grad_norm
+        )
+        stopped = self._check(norm, sums, stop)
         optimizer.step()
-        schedule.step()
-        optimizer.zero_grad()
-        average.step(model.parameters())
-        since += 1
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
-        if (step + 1) % config.checkpoint_every == 0 or step + 1 == config.steps:
-            _save(accelerator, run, step + 1)
-        if (step + 1) % config.report_every == 0 or step + 1 == config.steps:
-            seconds = (time.monotonic() - started) / since
-            yield Report(step + 1, {k: v / since for k, v in sums.items()}, seconds)
-            sums, since, started = {}, 0, time.monotonic()
-    average.copy_to(model.parameters())
+        optimizer.zero_grad(set_to_none=True)
+        training.average.update(self.step)
+        sums.steps += 1
+        sums.seconds += time.perf_counter() - began
+        return stopped
+
+    def _backward(self, batches: Iterator[Batch]) -> float:
+        """Gradients of all micro-steps; the seconds spent waiting for data."""
+        training, waited = self.training, 0.0
+        accelerator, parts = training.accelerator, training.config.gradient_accumulation
+        for part in range(parts):
+            began = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - began
+            number = (self.step - 1) * parts + part
+            torch.manual_seed(training.config.seed * 1_000_003 + number * 64 + _rank(accelerator))
+            apart = part + 1 < parts
+            with accelerator.no_sync(training.network) if apart else nullcontext():
+                with accelerator.autocast():
+                    losses = training.task(training.network, batch.to(accelerator.device))
+                accelerator.backward(losses.mean() / parts)
+            self._rows.append(batch.rows)
+            self._losses.append(losses.detach().float())
+        return waited
+
+    def _check(self, norm: Any, sums: _Sums, stop: Callable[[], bool]) -> bool:
+        """Look at loss and gradient of all processes together."""
+        training = self.training
+        accelerator = training.accelerator
+        size = torch.as_tensor(0.0 if norm is None else norm, device=accelerator.device)
+        loss = torch.cat(self._losses).mean()
+        told = torch.stack([loss, loss.new_tensor(float(stop()))])
+        if accelerator.num_processes > 1:
+            told = accelerator.reduce(told, "sum")
+            told[0] /= accelerator.num_processes
+        total, asked = told.tolist()
+        self.watch.check(total, self._blame)
+        length = float(size)
+        if not (length < float("inf")) and accelerator.scaler is None:
+            raise self._blame(f"the gradient's norm is {length}")
+        sums.loss += total
+        sums.norm += length
+        return asked > 0
+
+    def _blame(self, what: str) -> TrainingError:
+        """The error that names the step, the worst clips of all processes and the way out."""
+        losses = torch.cat(self._losses).cpu()
+        worst = torch.argsort(torch.nan_to_num(losses, nan=float("inf")), descending=True)[:3]
+        rows = torch.cat(self._rows).cpu()
+        named = [
+            (float(losses[i]), key) for i, key in zip(worst, self._keys(rows[worst]), strict=True)
+        ]
+        from accelerate.utils import gather_object
+
+        from fbridge.train.checkpoints.checkpoint import newest
+
+        everywhere = gather_object(named)
+        everywhere.sort(
+            key=lambda pair: pair[0] if pair[0] == pair[0] else float("inf"), reverse=True
+        )
+        good = newest(self.training.run)
+        last = (
+            "there is no checkpoint yet: begin again with"
+            if good is None
+            else f"the last good checkpoint is {shown(good.path)}: go on from it with --resume "
+            "--accept-changes and"
+        )
+        clips = ", ".join(f"{key} ({loss:.4g})" for loss, key in everywhere[:3])
+        return TrainingError(
+            f"step {self.step}: {what}; the worst clips are {clips}; {last} a lower train.lr, or "
+            "look at these clips"
+        )
+
+    def _keys(self, rows: Tensor) -> list[str]:
+        return self.training.keys(rows)
 
 
-def checkpoints(run: Path) -> list[tuple[int, Path]]:
-    """The whole checkpoints of a run by step, oldest first."""
-    found = ((re.fullmatch(r"checkpoint-(\d+)", p.name), p) for p in run.glob("checkpoint-*"))
-    return sorted((int(match[1]), path) for match, path in found if match)
+def _rank(accelerator: Accelerator) -> int:
+    return int(accelerator.process_index)
 
 
-def _resume(accelerator: Accelerator, run: Path) -> int:
-    kept = checkpoints(run)
-    if not kept:
-        return 0
-    step, path = kept[-1]
-    accelerator.load_state(str(path))
-    return step
-
-
-def _save(accelerator: Accelerator, run: Path, step: int) -> None:
-    """Write checkpoint-<step> whole or not at all, and keep the newest two."""
-    partial = run / f"checkpoint-{step}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    accelerator.save_state(str(partial))
-    partial.replace(run / f"checkpoint-{step}")
-    for _, path in checkpoints(run)[:-2]:
-        shutil.rmtree(path)
+def _memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return int(psutil.Process().memory_info().rss)

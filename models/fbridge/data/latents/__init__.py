@@ -2,5 +2,15 @@
 
 from fbridge.data.latents.batches import BucketBatches
 from fbridge.data.latents.dataset import Draw, LatentBatch, LatentDataset, LatentSample, collate
+from fbridge.data.latents.held_out import Parts, hold_out
 
-__all__ = ["BucketBatches", "Draw", "LatentBatch", "LatentDataset", "LatentSample", "collate"]
+__all__ = [
+    "BucketBatches",
+    "Draw",
+    "LatentBatch",
+    "LatentDataset",
+    "LatentSample",
+    "Parts",
+    "collate",
+    "hold_out",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections import OrderedDict
@@ -118,6 +119,25 @@ class LatentDataset(Dataset[LatentSample]):
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def only(self, rows: Tensor) -> LatentDataset:
+        """A view of some rows (N,), in their order."""
+        view = copy.copy(self)
+        view._rows = self._rows[rows]
+        view._open = OrderedDict()
+        return view
+
+    def tagged(self, split: str) -> Tensor:
+        """(N,) bool: which rows have a tag; none where the data set does not know it."""
+        tags: list[str] = self.index["splits"]
+        if split not in tags:
+            return torch.zeros(len(self), dtype=torch.bool)
+        return (self._columns["split"][self._rows] >> tags.index(split) & 1).bool()
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) class number of each row, -1 without."""
+        return self._columns["label"][self._rows]
 
     @property
     def hash(self) -> str:

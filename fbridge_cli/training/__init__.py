@@ -1,0 +1,1 @@
+"""`fbridge train-prior` and `fbridge finetune`: one road, two networks."""

@@ -1,0 +1,77 @@
+"""Which clips a run never trains on."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import NamedTuple
+
+import torch
+
+from fbridge.data.latents.dataset import LatentDataset
+
+VALIDATION_TAGS = ("validation", "valid", "val", "dev", "test")
+"""Tags of a data set's own held-out clips, the first that there is."""
+
+
+class Parts(NamedTuple):
+    """Clips to train on, clips held out (perhaps none), and how they were told apart."""
+
+    training: LatentDataset
+    held_out: LatentDataset
+    told: str
+
+
+def hold_out(dataset: LatentDataset, share: float, *, split: str | None = None) -> Parts:
+    """Take clips out of a data set for validation.
+
+    Those that the data set itself calls validation or test, or by UCF-101's numbers "test01" for
+    "train01". Else `share` of the source videos by the hash of their content, so that two clips of
+    one video are never on both sides; at least one video, of two or more.
+
+    Args:
+        dataset: all of its rows.
+        share: of the source videos, 0 for none.
+        split: train on rows with this tag only.
+    """
+    chosen = dataset if split is None else dataset.only(dataset.tagged(split).nonzero()[:, 0])
+    for tag in _counterparts(split):
+        held = dataset.tagged(tag)
+        if bool(held.any()):
+            training = ~held if split is None else dataset.tagged(split) & ~held
+            return Parts(
+                dataset.only(training.nonzero()[:, 0]),
+                dataset.only(held.nonzero()[:, 0]),
+                f"the data set's own {tag!r} clips are held out",
+            )
+    held = _by_source(chosen, share) if share > 0 else torch.zeros(len(chosen), dtype=torch.bool)
+    count = int(held.sum())
+    told = f"{count} clips are held out, by their source" if count else "no clip is held out"
+    return Parts(chosen.only((~held).nonzero()[:, 0]), chosen.only(held.nonzero()[:, 0]), told)
+
+
+def _counterparts(split: str | None) -> tuple[str, ...]:
+    if split is None:
+        return VALIDATION_TAGS
+    numbered = tuple(
+        split.replace("train", tag) for tag in VALIDATION_TAGS if split.startswith("train")
+    )
+    return tuple(tag for tag in (*numbered, *VALIDATION_TAGS) if tag != split)
+
+
+def _by_source(dataset: LatentDataset, share: float) -> torch.Tensor:
+    """(N,) bool: clips of the videos whose hash is low."""
+    places = torch.tensor(
+        [_place(dataset, row) for row in range(len(dataset))], dtype=torch.float64
+    )
+    sources = places.unique()
+    if len(sources) < 2:
+        return torch.zeros(len(dataset), dtype=torch.bool)
+    number = min(math.ceil(share * len(sources)), len(sources) - 1)
+    return places <= sources[number - 1]
+
+
+def _place(dataset: LatentDataset, row: int) -> float:
+    """A number in [0, 1) that a source video's content decides."""
+    named = hashlib.sha256(dataset.record(row)["source_sha256"].encode()).digest()
+    return int.from_bytes(named[:6], "big") / 2**48

@@ -1,0 +1,61 @@
+"""Optimisers by name, and the learning rate of every step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from fbridge.config.tree import TrainConfig
+from fbridge.errors import DependencyError
+
+
+def build_optimizer(parameters: Iterable[nn.Parameter], config: TrainConfig) -> Any:
+    """The optimiser of a configuration over some parameters.
+
+    Raises:
+        DependencyError: its package is not installed.
+    """
+    own = list(parameters)
+    numbers: dict[str, Any] = {
+        "lr": config.lr,
+        "betas": tuple(config.betas),
+        "weight_decay": config.weight_decay,
+    }
+    match config.optimizer:
+        case "adamw":
+            return torch.optim.AdamW(own, fused=True, **numbers)
+        case "adamw-8bit":
+            try:
+                from bitsandbytes.optim import AdamW8bit
+            except ImportError as error:
+                raise _absent(config.optimizer, "bitsandbytes", "8bit") from error
+            return AdamW8bit(own, **numbers)
+        case "schedule-free":
+            try:
+                from schedulefree import AdamWScheduleFree
+            except ImportError as error:
+                raise _absent(config.optimizer, "schedulefree", "schedule-free") from error
+            optimizer = AdamWScheduleFree(own, **numbers)
+            optimizer.train()
+            return optimizer
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Learning rate of optimiser step `step`, counted from 0: warm-up, then constant or cosine."""
+    if step < config.warmup:
+        return config.lr * (step + 1) / config.warmup
+    if config.lr_schedule == "constant":
+        return config.lr
+    passed = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, passed)))
+
+
+def _absent(name: str, package: str, extra: str) -> DependencyError:
+    return DependencyError(
+        f"optimizer {name!r} needs {package}, which is not installed: "
+        f"pip install 'fbridge[{extra}]'"
+    )

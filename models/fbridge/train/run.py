@@ -1,0 +1,156 @@
+"""A run from its first line to its result: files, curves, trackers around the loop."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, cast
+
+from fbridge.data.files import shown
+from fbridge.errors import CheckpointError, ConfigError
+from fbridge.train.checkpoints.checkpoint import Checkpoint, checkpoints, newest
+from fbridge.train.checkpoints.state import check_identity
+from fbridge.train.events import Begun, Ended, Event, Stepped, Validated
+from fbridge.train.loop import fit
+from fbridge.train.record import CURVES, Curves, environment_facts, write_run
+from fbridge.train.results.result import finished_kind, write_result
+from fbridge.train.setup.session import Session, flatten
+from fbridge.train.trackers import Trackers
+
+
+def find_resume(run: Path, *, wanted: bool) -> Checkpoint | None:
+    """The checkpoint to go on from: the newest whole one.
+
+    Raises:
+        ConfigError: the folder holds a run already, and going on was not asked for.
+        CheckpointError: going on was asked for, and there is nothing to go on from.
+    """
+    there = newest(run)
+    if wanted:
+        if there is None and run.is_dir() and any(run.glob("checkpoint-*")):
+            raise CheckpointError(
+                f"{shown(run)}: holds no whole checkpoint; begin another run with another -o"
+            )
+        return there
+    if there is not None or (run / CURVES).is_file():
+        what = f"has a run at step {there.step}" if there else "has a run without a checkpoint"
+        way = "add --resume to go on with it, or " if there else "delete it, or "
+        raise ConfigError(f"{shown(run)}: {what}; {way}name another folder with -o")
+    return there
+
+
+def train(
+    session: Session,
+    *,
+    resume: Checkpoint | None = None,
+    accept_changes: bool = False,
+    stop: Callable[[], bool] = bool,
+    command_line: str = "",
+) -> Iterator[Event]:
+    """Carry a session out; the events of `fbridge.train.loop.fit`, `Ended` with the result.
+
+    Raises:
+        FBridgeError: see `fit`; a full disk leaves the last good checkpoint and says so.
+    """
+    training, run = session.training, session.run
+    changes: list[str] = []
+    if resume is not None:
+        changes = check_identity(resume, training.identity, accept_changes=accept_changes)
+    first = session.first
+    curves = Curves(run)
+    trackers = None
+    if first:
+        write_run(run, session.config, run_facts(session, command_line))
+        curves.begin(0 if resume is None else resume.step)
+    training.accelerator.wait_for_everyone()
+    if session.config.log.trackers and set(session.config.log.trackers) != {"csv"}:
+        trackers = Trackers(training.accelerator, run, flatten(session.config))
+    try:
+        steps = cast(
+            "Generator[Event]",
+            fit(training, resume=resume, accept_changes=accept_changes, stop=stop),
+        )
+        with closing(steps) as events:
+            for event in events:
+                if first and isinstance(event, Stepped | Validated):
+                    curves.add(event.step, _numbers(event))
+                if trackers is not None and isinstance(event, Stepped | Validated):
+                    trackers.add(event.step, _numbers(event, grouped=True))
+                if isinstance(event, Ended) and not event.stopped:
+                    event = Ended(event.step, result=_result(session))
+                if isinstance(event, Begun):
+                    event = Begun(event.step, event.steps, event.resumed, _notes(session, changes))
+                yield event
+    finally:
+        if trackers is not None:
+            trackers.close()
+
+
+def run_facts(session: Session, command_line: str) -> dict[str, Any]:
+    """What run.json says."""
+    model, material, training = session.model, session.material, session.training
+    base = model.base
+    parameters = list(training.network.parameters())
+    return {
+        "command": session.command,
+        "command_line": command_line,
+        "processes": training.accelerator.num_processes,
+        "device": str(training.accelerator.device),
+        "base": None if base is None else {"name": base.name, "sha256": base.hash},
+        "data": {
+            "path": str(Path(str(session.config.data)).resolve()),
+            "sha256": material.dataset.hash,
+            "training": len(material.parts.training),
+            "held_out": len(material.parts.held_out),
+            "told": material.parts.told,
+            "codec": material.dataset.index["codec"],
+            "text_encoder": material.dataset.index["text_encoder"],
+        },
+        "shape": material.shape.to_json(),
+        "parameters": sum(p.numel() for p in parameters),
+        "trained_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "identity": training.identity,
+        **environment_facts(),
+    }
+
+
+def remove_run(run: Path) -> None:
+    """Take a run away that has no checkpoint yet."""
+    if not checkpoints(run):
+        shutil.rmtree(run, ignore_errors=True)
+
+
+def _result(session: Session) -> Path | None:
+    session.training.accelerator.wait_for_everyone()
+    result = session.run / finished_kind(session.command, session.config)
+    if session.first:
+        last = newest(session.run)
+        assert last is not None, "the loop has saved its last step"
+        write_result(session.run, last, result, session=session)
+    session.training.accelerator.wait_for_everyone()
+    return result
+
+
+def _notes(session: Session, changes: list[str]) -> tuple[str, ...]:
+    notes = [session.material.parts.told, *(f"changed: {change}" for change in changes)]
+    if session.training.validate is None:
+        notes.append("without held-out clips there is no validation")
+    return tuple(notes)
+
+
+def _numbers(event: Stepped | Validated, *, grouped: bool = False) -> dict[str, float]:
+    """The numbers of an event by name; for trackers in groups."""
+    if isinstance(event, Validated):
+        return {f"validation/{k}" if grouped else k: v for k, v in event.scores.items()}
+    told = {
+        "loss": event.loss,
+        "gradient_norm": event.norm,
+        "lr": event.lr,
+        "seconds_per_step": event.seconds,
+        "data_waiting": event.waited,
+        "clips_per_second": event.clips,
+        "memory_bytes": float(event.memory),
+    }
+    return {f"train/{name}" if grouped else name: value for name, value in told.items()}

@@ -1,0 +1,60 @@
+"""Which times are trained, and how much each weighs."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from fbridge.config.tree import TimesConfig, WeightConfig
+from fbridge.parameterization import Parameterization
+from fbridge.process import Process
+
+FIRST, LAST = 1 / 1001, 1000 / 1001
+"""The times of FrameBridge's 1000-step grid lie between these (arXiv 2410.15371, released code)."""
+
+
+def draw_times(uniform: Tensor, process: Process, config: TimesConfig) -> Tensor:
+    """Times (B,) float64 in [1/1001, 1000/1001] whose law is the density of `config`.
+
+    "uniform" is FrameBridge's; "lognormal" draws the ratio of noise to signal, exp(mean + std n),
+    as EDM does (arXiv 2206.00364); "snr" spreads the logarithm of signal over noise evenly.
+
+    Args:
+        uniform: (B,) float64 in [0, 1).
+        process: the bridge, or the twin.
+        config: the density.
+    """
+    if config.density == "uniform":
+        return FIRST + (LAST - FIRST) * uniform
+    ends = process.signal_to_noise(torch.tensor([FIRST, LAST], dtype=torch.float64)).log()
+    if config.density == "snr":
+        log_ratio = ends[0] + (ends[1] - ends[0]) * uniform
+    else:
+        normal = math.sqrt(2) * torch.erfinv(2 * uniform.clamp(1e-9, 1 - 1e-9) - 1)
+        log_ratio = -(config.mean + config.std * normal)
+    return process.time_at(log_ratio.exp()).clamp(FIRST, LAST)
+
+
+def loss_weight(
+    t: Tensor, process: Process, parameterization: Parameterization, config: WeightConfig
+) -> Tensor:
+    """Factor (B,) float64 on each clip's squared error of the network's output.
+
+    "parameterization" is 1: its own weight stays. "min-snr" weighs the clean video's squared error
+    by min(SNR, gamma) (arXiv 2303.09556), whatever the network predicts.
+    """
+    if config.kind == "parameterization":
+        return torch.ones_like(t)
+    snr = process.signal_to_noise(t).square()
+    own = parameterization.weight(t)
+    return snr.clamp_max(config.gamma) * clean_per_output(parameterization, t).square() / own
+
+
+def clean_per_output(parameterization: Parameterization, t: Tensor) -> Tensor:
+    """Change (B,) of the clean video for a unit change of the network's output."""
+    zero = torch.zeros(len(t), 1, 1, 1, 1, dtype=torch.float64, device=t.device)
+    one = torch.ones_like(zero)
+    moved = parameterization.clean(one, zero, zero, t) - parameterization.clean(zero, zero, zero, t)
+    return moved.flatten().abs()

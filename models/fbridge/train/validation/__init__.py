@@ -1,0 +1,1 @@
+"""What held-out clips tell of a run."""

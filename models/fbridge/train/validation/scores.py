@@ -1,0 +1,134 @@
+"""Held-out scores: always the same clips, times and noise, so that any two can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from fbridge.data.latents import LatentDataset
+from fbridge.train.draws import Chances, Place, TrainingBatch, TrainingClips, collate_training
+from fbridge.train.tasks import Generation, Regression
+from fbridge.train.times import FIRST, LAST
+
+_SEED = 20_241_015
+"""Of everything drawn for validation, in every run."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out clips in batches.
+
+    Attributes:
+        clips: with their draws, undisturbed by dropout and noise on the prior.
+        batches: rows of one bucket each.
+    """
+
+    clips: TrainingClips
+    batches: tuple[tuple[int, ...], ...]
+
+    @classmethod
+    def choose(cls, dataset: LatentDataset, rows: int, batch_size: int) -> HeldOut:
+        """At most `rows` clips, evenly over the data set."""
+        clips = TrainingClips(dataset, Chances(), seed=_SEED)
+        number = min(rows, len(dataset))
+        chosen = torch.linspace(0, len(dataset) - 1, number).round().long().unique()
+        bucket = dataset.bucket[chosen]
+        batches = [
+            tuple(part.tolist())
+            for which in bucket.unique().tolist()
+            for part in _parts(chosen[bucket == which], batch_size)
+        ]
+        return cls(clips, tuple(batches))
+
+    def __len__(self) -> int:
+        return sum(map(len, self.batches))
+
+    def read(self, band: int, device: torch.device) -> Iterator[TrainingBatch]:
+        """All batches, with the noise of a band."""
+        for rows in self.batches:
+            yield self.batch(rows, band, device)
+
+    def batch(self, rows: tuple[int, ...], band: int, device: torch.device) -> TrainingBatch:
+        """Some clips, with the noise of a band."""
+        places = [Place(row, 0, band, row) for row in rows]
+        return collate_training([self.clips[place] for place in places]).to(device)
+
+
+@torch.no_grad()
+def score_generation(
+    task: Generation, network: nn.Module, held_out: HeldOut, bands: int, device: torch.device
+) -> dict[str, float]:
+    """Mean loss over held-out clips, of all times and of each of `bands` equal parts of them.
+
+    "another_picture" is the loss where the network is shown another clip's picture and prior: above
+    "held_out" it tells that the condition is used; before training they are equal.
+    """
+    scores: dict[str, float] = {}
+    own, other = [], []
+    for band in range(bands):
+        low, high = band / bands, (band + 1) / bands
+        losses = []
+        for batch in held_out.read(band, device):
+            t = FIRST + (LAST - FIRST) * (low + batch.uniform / bands)
+            losses.append(task.error(network, batch, t).float().cpu())
+            swapped = task.error(network, batch, t, shown=_another)
+            other.append(swapped.float().cpu())
+        band_losses = torch.cat(losses)
+        own.append(band_losses)
+        scores[f"held_out_{low:.2f}_{high:.2f}"] = float(band_losses.mean())
+    return {
+        "held_out": float(torch.cat(own).mean()),
+        "another_picture": float(torch.cat(other).mean()),
+        **scores,
+    }
+
+
+@torch.no_grad()
+def score_regression(
+    task: Regression, network: nn.Module, held_out: HeldOut, device: torch.device
+) -> dict[str, float]:
+    """Distance to held-out clips of the prediction and of the repeated picture.
+
+    "gain" is the share of the repeated picture's squared error that the prediction takes away, in
+    latents; "another_picture" as in `score_generation`.
+    """
+    parts: dict[str, list[Tensor]] = {name: [] for name in ("held_out", "another", "mse", "still")}
+    for batch in held_out.read(0, device):
+        predicted = network(batch.still, None, batch.condition).float()
+        turned = _turned(batch)
+        parts["held_out"].append(task.distance(predicted, batch.clean))
+        other = network(turned.still, None, turned.condition).float()
+        parts["another"].append(task.distance(other, batch.clean))
+        parts["mse"].append(_squared(predicted, batch.clean))
+        parts["still"].append(_squared(batch.still, batch.clean))
+    means = {name: float(torch.cat(values).mean()) for name, values in parts.items()}
+    return {
+        "held_out": means["held_out"],
+        "another_picture": means["another"],
+        "latent_mse": means["mse"],
+        "repeated_mse": means["still"],
+        "gain": 1 - means["mse"] / max(1e-12, means["still"]),
+    }
+
+
+def _parts(rows: Tensor, batch_size: int) -> tuple[Tensor, ...]:
+    """Rows (N,) in batches of at most `batch_size`, or one more where one would be left alone."""
+    wanted = -(-len(rows) // batch_size)
+    return rows.tensor_split(max(1, min(wanted, len(rows) // 2)))
+
+
+def _another(shown: Tensor) -> Tensor:
+    """Each clip's from one far off in the batch: neighbours are often of one video."""
+    return shown.roll(len(shown) // 2, 0)
+
+
+def _turned(batch: TrainingBatch) -> TrainingBatch:
+    condition = replace(batch.condition, picture=_another(batch.condition.picture))
+    return replace(batch, still=_another(batch.still), condition=condition)
+
+
+def _squared(guess: Tensor, truth: Tensor) -> Tensor:
+    return (guess.float() - truth.float()).square().flatten(1).mean(1).cpu()

@@ -1,0 +1,110 @@
+"""Which clips a run never trains on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fbridge.data.latents import LatentDataset, hold_out
+from tests.train.sets import Row, pixel_codec, rows, write_set
+
+
+def write(folder: Path, clips: list[Row]) -> LatentDataset:
+    return write_set(folder / "set", clips, pixel_codec(folder / "codec", 4), latent=(3, 4, 4))
+
+
+def keys(data: LatentDataset) -> list[str]:
+    return [str(data.record(row)["key"]) for row in range(len(data))]
+
+
+def tagged(*tags: str) -> list[Row]:
+    return [Row(f"video {n}", split=(tag,) if tag else ()) for n, tag in enumerate(tags)]
+
+
+@pytest.mark.parametrize("tag", ["validation", "valid", "val", "dev", "test"])
+def test_a_data_sets_own_split_is_taken(tmp_path: Path, tag: str) -> None:
+    data = write(tmp_path, tagged("train", tag, "", "train", tag))
+    parts = hold_out(data, 0.5)
+    assert keys(parts.held_out) == ["clip 1", "clip 4"]
+    assert keys(parts.training) == ["clip 0", "clip 2", "clip 3"]
+    assert parts.told == f"the data set's own {tag!r} clips are held out"
+    assert keys(hold_out(data, 0.0).held_out) == ["clip 1", "clip 4"]
+    assert keys(hold_out(data, 0.5, split="train").training) == ["clip 0", "clip 3"]
+
+
+def test_validation_goes_before_test(tmp_path: Path) -> None:
+    parts = hold_out(write(tmp_path, tagged("train", "test", "validation")), 0.5)
+    assert keys(parts.held_out) == ["clip 2"]
+    assert keys(parts.training) == ["clip 0", "clip 1"]
+
+
+def test_ucfs_splits_have_numbers(tmp_path: Path) -> None:
+    clips = [
+        Row("a", split=("train01", "train02")),
+        Row("b", split=("train01", "test02")),
+        Row("c", split=("test01", "train02")),
+        Row("d", split=("test01", "train02")),
+    ]
+    data = write(tmp_path, clips)
+    first, second = hold_out(data, 0.5, split="train01"), hold_out(data, 0.5, split="train02")
+    assert (keys(first.training), keys(first.held_out)) == (
+        ["clip 0", "clip 1"], ["clip 2", "clip 3"],
+    )  # fmt: skip
+    assert (keys(second.training), keys(second.held_out)) == (
+        ["clip 0", "clip 2", "clip 3"], ["clip 1"],
+    )  # fmt: skip
+
+
+def test_a_clip_of_both_is_not_trained_on(tmp_path: Path) -> None:
+    data = write(tmp_path, [Row("a", split=("train",)), Row("b", split=("train", "test"))])
+    parts = hold_out(data, 0.5, split="train")
+    assert keys(parts.training) == ["clip 0"]
+    assert keys(parts.held_out) == ["clip 1"]
+
+
+def test_a_share_of_the_videos_is_held_out(tmp_path: Path) -> None:
+    data = write(tmp_path, rows(20))
+    for share, count in ((0.05, 1), (0.15, 3), (0.16, 4), (0.99, 19)):
+        parts = hold_out(data, share)
+        assert len(parts.held_out) == count
+        assert sorted(keys(parts.training) + keys(parts.held_out)) == sorted(keys(data))
+    small, large = (set(keys(hold_out(data, share).held_out)) for share in (0.1, 0.3))
+    assert small < large  # the choice is the videos' own, so a larger share adds to a smaller
+    assert large != {f"clip {n}" for n in range(6)}
+
+
+def test_clips_of_one_video_stay_together(tmp_path: Path) -> None:
+    data = write(tmp_path, [Row(f"video {n % 5}") for n in range(20)])
+    parts = hold_out(data, 0.3)
+    sources = [
+        {part.record(row)["source_sha256"] for row in range(len(part))}
+        for part in (parts.training, parts.held_out)
+    ]
+    assert len(parts.held_out) == 8
+    assert not sources[0] & sources[1]
+
+
+def test_the_choice_depends_on_the_videos_and_not_on_their_order(tmp_path: Path) -> None:
+    forth, back = (
+        write_set(
+            tmp_path / name, clips, pixel_codec(tmp_path / "codec", 4), latent=(3, 4, 4)
+        )
+        for name, clips in (("forth", rows(10)), ("back", rows(10)[::-1]))
+    )  # fmt: skip
+
+    def sources(data: LatentDataset) -> set[str]:
+        held = hold_out(data, 0.3).held_out
+        return {str(held.record(row)["source_sha256"]) for row in range(len(held))}
+
+    assert sources(forth) == sources(back)
+
+
+@pytest.mark.parametrize(("count", "share"), [(1, 0.5), (6, 0.0)])
+def test_nothing_is_held_out_of_one_video_or_by_no_share(
+    tmp_path: Path, count: int, share: float
+) -> None:
+    data = write(tmp_path, [Row("alone")] * 3 if count == 1 else rows(count))
+    parts = hold_out(data, share)
+    assert (len(parts.training), len(parts.held_out)) == (len(data), 0)
+    assert parts.told == "no clip is held out"
