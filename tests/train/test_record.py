@@ -53,7 +53,9 @@ def test_a_resume_drops_what_lies_behind_it(tmp_path: Path) -> None:
 
 
 def test_a_new_run_begins_anew(tmp_path: Path) -> None:
-    begun(tmp_path).add(1, {"loss": 1.0})
+    curves = begun(tmp_path)
+    curves.add(0, {"held_out": 2.0})
+    curves.add(1, {"loss": 1.0})
     begun(tmp_path)
     assert read_curves(tmp_path / CURVES) == []
 

@@ -67,8 +67,11 @@ class TrainConfig(Section):
         description="The run stops when the loss exceeds the median of the last 100 so many times; "
         "0 is never.",
     )
-    workers: Number = Field(
-        default=1, description="Processes that read data ahead; 0 reads in the training loop."
+    workers: Number | None = Field(
+        default=None,
+        description="Processes that read data ahead; 0 reads in the training loop. Unset, 0 on a "
+        "CPU, whose cores reading would take from the network, else 2.",
+        examples=[2],
     )
 
 

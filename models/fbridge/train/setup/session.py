@@ -119,6 +119,13 @@ def identity(
     }
 
 
+def _workers(config: Config, accelerator: Accelerator) -> int:
+    """Reading processes, where the configuration does not say."""
+    if config.train.workers is not None:
+        return config.train.workers
+    return 0 if accelerator.device.type == "cpu" else 2
+
+
 def flatten(config: Config) -> dict[str, Any]:
     """Dotted keys and JSON values of a configuration."""
     found: dict[str, Any] = {}
@@ -174,7 +181,7 @@ def _training(
             first=first,
             rank=accelerator.process_index,
             world=accelerator.num_processes,
-            workers=config.train.workers,
+            workers=_workers(config, accelerator),
         ),
         config=config.train,
         run=run,
