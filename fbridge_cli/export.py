@@ -78,6 +78,10 @@ def export(
 
         kind = kind or usual_kind(run)
         folder = run.with_name(f"{run.name}-{kind}") if out is None else home_expanded(out)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ConfigError(
+                f"-o {shown(folder)}: is there already, so it stays; name a new folder"
+            )
         check_writable(folder)
         step = export_run(
             run,

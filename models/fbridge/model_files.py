@@ -264,7 +264,9 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
     for nest in _NESTS:
         if isinstance(held, dict) and isinstance(held.get(nest), dict):
             held = held[nest]
-    tensors = {k: v for k, v in held.items() if isinstance(v, Tensor)} if held else {}
+    tensors = (
+        {k: v for k, v in held.items() if isinstance(v, Tensor)} if isinstance(held, dict) else {}
+    )
     if not tensors:
         raise CheckpointError(f"{path}: holds no weights; known places: {', '.join(_NESTS)}")
     return tensors

@@ -154,7 +154,8 @@ def test_what_cannot_be_exported(workshop: Any, runs: dict[str, Any]) -> None:
         (("runs/bridge", "--checkpoint", "3"), 4, "has no checkpoint of step 3; there are: 2, 4"),
         (("latents",), 4, "latents: is no run of fbridge train-prior or finetune"),
         (("gone",), 4, "gone: is no run of fbridge train-prior or finetune"),
-        (("runs/bridge", "-o", "clips"), 4, "clips: holds something else than a model"),
+        (("runs/bridge", "-o", "clips"), 2, "clips: is there already, so it stays"),
+        (("runs/bridge", "-o", "runs/bridge/model"), 2, "model: is there already, so it stays"),
     ]:
         ran = workshop.run("export", *args)
         assert (ran.code, ran.out) == (code, ""), (args, ran.err)

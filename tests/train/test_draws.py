@@ -33,6 +33,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> LatentDataset:
     return write_set(folder / "set", rows(19, label=2), pixel_codec(folder / "codec"), spreads=True)
 
 
+def test_no_draw_comes_back(data: LatentDataset) -> None:
+    clips = TrainingClips(data, Chances(), seed=0)
+    drawn = [
+        clips[Place(0, 0, step, place)]["uniform"].item()
+        for step in (0, 1, 2, 65_535, 65_536, 65_537, 131_072)
+        for place in range(4)
+    ]
+    assert len(set(drawn)) == len(drawn)
+
+
 def tensors(batch: TrainingBatch) -> dict[str, Tensor]:
     found: dict[str, Tensor] = {}
     for field in fields(batch):

@@ -7,6 +7,7 @@ sees what it would have seen; no generator's state is ever kept.
 
 from __future__ import annotations
 
+import hashlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -19,9 +20,6 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from fbridge.config.tree import ConditionConfig, PriorConfig
 from fbridge.data.latents import BucketBatches, Draw, LatentDataset, LatentSample
 from fbridge.types import Condition
-
-_LARGE = 0x9E3779B97F4A7C15
-"""2^64 over the golden ratio: neighbouring numbers become distant seeds."""
 
 _PATIENCE = 60
 """Seconds that a reading process outlives a request to end."""
@@ -124,8 +122,9 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, place: Place) -> dict[str, Tensor]:
         sample = self.dataset[Draw(place.row, place.epoch)]
-        number = (self.seed * 1_000_003 + place.micro_step) * 65_537 + place.place
-        generator = torch.Generator().manual_seed(number * _LARGE % 2**63)
+        named = f"{self.seed} {place.micro_step} {place.place}".encode()
+        number = int.from_bytes(hashlib.blake2b(named, digest_size=4).digest(), "big")
+        generator = torch.Generator().manual_seed(number)  # a CPU's takes 32 bits
         uniform, told, shown = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
         wordless = told < self.chances.text
         drawn = self._latents(sample, generator)

@@ -135,6 +135,10 @@ def _result(session: Session) -> Path | None:
 
 def _notes(session: Session, changes: list[str]) -> tuple[str, ...]:
     notes = [session.material.parts.told, *(f"changed: {change}" for change in changes)]
+    base, kind = session.model.base, session.config.prior.kind
+    if base is not None and base.start_from is not None and base.start_from["kind"] != kind:
+        own = base.start_from["kind"]
+        notes.append(f"base {base.name} starts from prior {own!r}, this run from {kind!r}")
     if session.training.validate is None:
         notes.append("without held-out clips there is no validation")
     return tuple(notes)

@@ -152,7 +152,11 @@ def test_a_prior_is_a_network(runs: Callable[[str], Path], tmp_path: Path) -> No
     [
         ("full", "lora", "was trained in full and cannot be written as lora; use --merged"),
         ("full", "prior", "was trained in full and cannot be written as prior; use --merged"),
-        ("prior", "merged", "was trained as a prior and cannot be written as merged; use --prior"),
+        (
+            "prior",
+            "merged",
+            "was trained as a prior and cannot be written as merged; drop the option",
+        ),
         ("lora", "prior", "was trained as a lora and cannot be written as prior; use --lora"),
     ],
 )

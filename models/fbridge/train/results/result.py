@@ -86,7 +86,8 @@ def export_run(
     if kind != usual and not (kind == "merged" and usual == "lora"):
         raise ConfigError(
             f"{shown(run)}: was trained {'in full' if usual == 'merged' else f'as a {usual}'} and "
-            f"cannot be written as {kind}; use --{usual}"
+            f"cannot be written as {kind}; "
+            + ("drop the option" if usual == "prior" else f"use --{usual}")
         )
     shape = Shape.from_json(facts["shape"])
     codec = _codec_of(facts)

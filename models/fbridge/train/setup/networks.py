@@ -90,7 +90,8 @@ def build_generator(config: Config, shape: Shape, codec: Codec) -> Model:
                 f'model.condition is "class", but base {base.name} is told captions; use "text"'
             )
         family = family_of(transformer)
-        family.widen(transformer, max(family.parts(transformer), 1 if kind == "repeat" else 2))
+        apart = kind != "repeat" or config.condition.picture_dropout > 0
+        family.widen(transformer, max(family.parts(transformer), 2 if apart else 1))
     scheduler = build_scheduler(config.bridge, base)
     if config.train.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
@@ -120,6 +121,11 @@ def build_scheduler(config: BridgeConfig, base: Base) -> FrameBridgeScheduler:
     """
     known: dict[str, Any] = {}
     if base.scheduler is not None:
+        if not config.align and str(base.prediction).startswith("aligned"):
+            raise ConfigError(
+                f"bridge.align false: base {base.name} is an aligned bridge already; take the "
+                "text-to-video model that it was made from"
+            )
         known = {
             name: value for name, value in base.scheduler.config.items() if not name.startswith("_")
         }

@@ -109,7 +109,7 @@ def identity(
     kept["train.batch_size"] = config.train.batch_size * processes
     if config.train.lr_schedule == "cosine":
         kept["train.steps"] = config.train.steps
-    prior = prior_folder(config)
+    prior = prior_folder(config) if command == "finetune" else None
     return {
         "command": command,
         "data": material.dataset.hash,
