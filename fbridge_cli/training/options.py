@@ -54,7 +54,8 @@ Prior: TypeAlias = Annotated[
         metavar="NAME|RUN",
         rich_help_panel=_WHAT,
         help="Where bridges start: repeat (the picture standing still), motion (moved by the "
-        "embedded model), or a run of fbridge train-prior \\[default: repeat]",
+        "embedded model), or a run of fbridge train-prior \\[default: the base's own, "
+        "else repeat]",
     ),
 ]
 Objective: TypeAlias = Annotated[

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fbridge.data.files import shown
 from fbridge.errors import DependencyError
-from fbridge.train.events import Begun, Ended, Event, Saved, Stepped, Validated
+from fbridge.train.events import Begun, Ended, Event, Saved, Stepped, Validated, Warned
 from fbridge_cli.ui import TrainingView, Ui
 
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ class Report:
                 self._saved, self._whole = event, event.step
                 if self._view is not None:
                     self._view.saved(event.step)
+            case Warned():
+                self._ui.warn(event.text)
             case Ended():
                 self._result = event.result
                 if not event.stopped:
@@ -91,6 +93,8 @@ class Report:
     def stopped(self, event: Ended) -> str:
         """The line of a run that was asked to stop."""
         run = self._session.run
+        if event.step == 0:
+            return f"interrupted before the first step; to begin again: {self._way_on}"
         return (
             f"interrupted at step {event.step} of {self._steps}; saved "
             f"{shown(run / f'checkpoint-{event.step}')}; to go on: {self._way_on}"
@@ -166,8 +170,9 @@ def validation_line(event: Validated) -> str:
     bands = [value for name, value in scores.items() if name.startswith("held_out_")]
     if bands:
         line += f" (from data to prior: {' '.join(f'{value:.3f}' for value in bands)})"
-    other = scores["another_picture"] / max(1e-12, scores["held_out"])
-    line += f", with another picture {other:.3g} times"
+    if "another_picture" in scores:
+        other = scores["another_picture"] / max(1e-12, scores["held_out"])
+        line += f", with another picture {other:.3g} times"
     if "gain" in scores:
         line += f", gain over the repeated picture {100 * scores['gain']:.1f} %"
     pixels = [

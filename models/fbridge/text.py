@@ -147,6 +147,15 @@ def load_text_encoder(
     return encoder
 
 
+def text_encoder_hash(name: str) -> str:
+    """`TextEncoder.hash` of an encoder by its name, without loading it.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    return _hash(Origin(name, _packaged()) if name == MINILM else _find(name, None))
+
+
 def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:
     from transformers import AutoTokenizer
 

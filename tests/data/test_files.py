@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from fbridge.data.files import check_writable, replacing, shown, write_failure, write_text
 from fbridge.errors import DependencyError
@@ -89,3 +90,13 @@ def test_too_long_a_name(tmp_path: Path) -> None:
 
 def test_names_that_are_no_text_can_be_shown() -> None:
     assert shown(os.fsdecode(b"caf\xe9.png")) == "caf\N{REPLACEMENT CHARACTER}.png"
+
+
+def test_a_full_disk_is_told_also_where_safetensors_meets_it(tmp_path: Path) -> None:
+    with pytest.raises(DependencyError, match="no room is left"), replacing(tmp_path / "x"):
+        raise SafetensorError(
+            "Error while serializing: I/O error: No space left on device (os error 28)"
+        )
+    with pytest.raises(SafetensorError, match="header"), replacing(tmp_path / "x"):
+        raise SafetensorError("header too large")
+    assert list(tmp_path.iterdir()) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -145,7 +145,8 @@ def test_validation_has_its_times_and_the_best_stays(tmp_path: Path) -> None:
     scores = {0: 9.0, 5: 3.0, 10: 1.0, 15: 2.0, 20: 4.0}
     asked: list[int] = []
 
-    def validate(step: int) -> Validated:
+    def validate(step: int, pause: Callable[[], None]) -> Validated:
+        pause()
         asked.append(step)
         return Validated(step, {"held_out": scores[step]})
 
@@ -163,6 +164,53 @@ def test_validation_has_its_times_and_the_best_stays(tmp_path: Path) -> None:
              resume=newest(tmp_path)))  # fmt: skip
     assert asked[5:] == [25]
     assert [checkpoint.step for checkpoint in checkpoints(tmp_path)] == [10, 25]
+
+
+def test_a_better_validation_is_saved_between_checkpoints(tmp_path: Path) -> None:
+    scores = {0: 9.0, 4: 3.0, 8: 1.0, 12: 2.0, 16: 4.0, 20: 5.0}
+
+    def validate(step: int, _: Callable[[], None]) -> Validated:
+        return Validated(step, {"held_out": scores[step]})
+
+    config = changed(SHORT, keep=1, checkpoint_every=20)
+    events = list(fit(training(tmp_path, config, validate=validate, validate_every=4)))
+    saved = [(event.step, event.best) for event in events if isinstance(event, Saved)]
+    assert saved == [(4, True), (8, True), (20, False)]
+    assert [checkpoint.step for checkpoint in checkpoints(tmp_path)] == [8, 20]
+
+
+@pytest.mark.parametrize("at", [0, 10, 20])
+def test_a_validation_that_a_stop_cuts_off_is_made_up(tmp_path: Path, at: int) -> None:
+    def run(folder: Path, stops: int, resume: bool) -> list[object]:
+        asked: list[int] = []
+
+        def validate(step: int, pause: Callable[[], None]) -> Validated:
+            asked.append(step)
+            pause()
+            return Validated(step, {"held_out": 30.0 - step})
+
+        made = training(folder, validate=validate, validate_every=10)
+        return list(
+            fit(
+                made,
+                resume=newest(folder) if resume else None,
+                stop=lambda: asked[-1:] == [stops],
+            )
+        )
+
+    straight = run(tmp_path / "straight", -1, resume=False)
+    cut = run(tmp_path / "cut", at, resume=False)
+    assert cut[-1] == Ended(at, stopped=True)
+    assert not any(isinstance(event, Validated) and event.step == at for event in cut)
+    again = run(tmp_path / "cut", -1, resume=at > 0)
+    one = [event for event in straight if isinstance(event, Validated)]
+    other = [event for event in [*cut, *again] if isinstance(event, Validated)]
+    assert other == one
+    ours, theirs = newest(tmp_path / "straight"), newest(tmp_path / "cut")
+    assert ours is not None
+    assert theirs is not None
+    assert ours.facts == theirs.facts
+    assert ours.files == theirs.files
 
 
 def test_parameters_that_stay_fixed_stay(tmp_path: Path) -> None:

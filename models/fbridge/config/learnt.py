@@ -86,11 +86,12 @@ class BridgeConfig(Section):
 class PriorConfig(Section):
     """Where bridges start: the prior image."""
 
-    kind: Literal["repeat", "neural", "motion", "mix"] = Field(
-        default="repeat",
+    kind: Literal["auto", "repeat", "neural", "motion", "mix"] = Field(
+        default="auto",
         description="The picture in every frame, a network of fbridge train-prior, the picture "
         "moved by the embedded model, or a mix of the first with one of the others (the network "
-        "where path is given).",
+        "where path is given); auto is the base's own where it is a bridge already, the network "
+        "where path is given, else the picture.",
     )
     path: Text = Field(
         default=None,

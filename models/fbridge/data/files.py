@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from fbridge.errors import DependencyError
 
 HIDDEN_NAME = re.compile(r"\.fbridge-[0-9a-f]{12}\.part")
@@ -30,6 +32,9 @@ _REASONS = {
     errno.ENAMETOOLONG: "the name is too long for this file system; choose a shorter one",
     errno.EIO: "the device reports an error; choose another folder",
 }
+
+
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 def shown(path: Path | str) -> str:
@@ -92,6 +97,11 @@ def replacing(path: Path) -> Iterator[Path]:
             hidden.replace(path)
     except OSError as error:
         raise write_failure(path, error) from None
+    except SafetensorError as error:
+        code = _SYSTEM_ERROR.search(str(error))  # it says no otherwise what the system refused
+        if code is None:
+            raise
+        raise write_failure(path, OSError(int(code[1]), str(error))) from error
     finally:
         _discard(hidden)
     with suppress(OSError):  # a folder cannot be synced on every system

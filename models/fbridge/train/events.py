@@ -92,4 +92,11 @@ class Ended:
     facts: dict[str, float] = field(default_factory=dict)
 
 
-Event: TypeAlias = Begun | Stepped | Validated | Saved | Ended
+@dataclass(frozen=True)
+class Warned:
+    """Something failed that training goes on without, such as a curve that cannot be written."""
+
+    text: str
+
+
+Event: TypeAlias = Begun | Stepped | Validated | Saved | Warned | Ended

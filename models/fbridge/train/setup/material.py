@@ -6,13 +6,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from fbridge.bases import Base
 from fbridge.codecs.load import LoadedCodec
 from fbridge.data.clips.buckets import parse_buckets
 from fbridge.data.files import shown
 from fbridge.data.latents import LatentDataset, Parts, hold_out
-from fbridge.errors import DataError
+from fbridge.errors import CheckpointError, DataError
+from fbridge.text import MINILM, load_text_encoder, text_encoder_hash
+
+_SAME = 1e-2  # embeddings may be stored in half precision
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class Shape:
         step: video frames a latent frame, of a codec that compresses time.
         fps: frames a second of the clips, on average over the first one.
         sizes: (width, height) in pixels of all buckets, the most frequent first.
+        text_encoder: name of what read the captions.
     """
 
     channels: int
@@ -42,6 +48,7 @@ class Shape:
     step: int
     fps: float
     sizes: tuple[tuple[int, int], ...]
+    text_encoder: str = MINILM
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values."""
@@ -124,6 +131,7 @@ def measure(dataset: LatentDataset, codec: LoadedCodec) -> Shape:
         step=getattr(codec.codec, "temporal", None) or 1,
         fps=round((len(times) - 1) / seconds, 3) if seconds > 0 else 8.0,
         sizes=tuple(dict.fromkeys((bucket.width, bucket.height) for bucket in buckets)),
+        text_encoder=dataset.index["text_encoder"]["name"],
     )
 
 
@@ -146,7 +154,21 @@ def frame_limits(shape: Shape) -> list[int]:
     return [shape.frames, least, most, shape.step]
 
 
-def text_of(dataset: LatentDataset) -> str:
-    """Name of the text encoder that a data set's captions were read by."""
-    name: str = dataset.index["text_encoder"]["name"]
-    return name
+def check_words(base: Base, dataset: LatentDataset) -> None:
+    """Raise CheckpointError unless a base reads words as the captions of a data set were read.
+
+    By the encoder's name or its files; where both differ, by what it makes of the empty caption.
+    """
+    told = dataset.index["text_encoder"]
+    if base.transformer is None or base.text_encoder == told["name"]:
+        return
+    if text_encoder_hash(base.text_encoder) == told["hash"]:
+        return
+    stored = dataset.empty_text().float()
+    own = load_text_encoder(base.text_encoder)([""])[0][0]
+    if own.shape != stored.shape or not torch.allclose(own, stored, atol=_SAME, rtol=_SAME):
+        raise CheckpointError(
+            f"base {base.name}: reads words with {base.text_encoder}, the data set's captions were "
+            f"read with {told['name']}; prepare the videos again with --text-encoder "
+            f"{base.text_encoder}"
+        )

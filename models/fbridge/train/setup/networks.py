@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +76,10 @@ def build_generator(config: Config, shape: Shape, codec: Codec) -> Model:
     assert config.base is not None, "the command line has filled it in"
     base = load_base(config.base, components=config.components)
     _check_codec(base, codec)
-    kind = config.prior.kind
-    network = _load_prior(config, shape)
+    kind, mix, network = _start(config, base, shape)
     transformer = base.transformer
     if transformer is None:
+        base = replace(base, text_encoder=shape.text_encoder)
         torch.manual_seed(config.train.seed)
         preset = config.base.removeprefix(SCRATCH)
         transformer = _scratch(preset, shape, timed=True, classes=_classes(config, shape))
@@ -97,7 +97,7 @@ def build_generator(config: Config, shape: Shape, codec: Codec) -> Model:
         transformer.enable_gradient_checkpointing()
     if config.lora.rank:
         _adapt(transformer, config.lora, config.train.precision)
-    prior = build_prior(kind, network, config.prior.mix, codec)
+    prior = build_prior(kind, network, mix, codec)
     start = Start(prior, codec if kind == "motion" or (kind == "mix" and network is None) else None)
     task = Generation(
         scheduler.process, scheduler.parameterization, start, config.times, config.weight
@@ -107,7 +107,7 @@ def build_generator(config: Config, shape: Shape, codec: Codec) -> Model:
         "fps": shape.fps if base.transformer is None else base.fps,
         "sizes": [list(size) for size in shape.sizes],
         "classes": list(shape.classes) if _classes(config, shape) else base.classes,
-        "start_from": {"kind": kind, "mix": config.prior.mix},
+        "start_from": {"kind": kind, "mix": mix},
     }
     return Model(base, transformer, as_backbone(transformer), scheduler, network, task, about)
 
@@ -199,7 +199,7 @@ def _check_fit(base: Base, shape: Shape) -> None:
 
 def prior_folder(config: Config) -> Path | None:
     """Where the network of a neural prior lies: the folder named, or the result of that run."""
-    if config.prior.path is None or config.prior.kind not in ("neural", "mix"):
+    if config.prior.path is None or config.prior.kind not in ("auto", "neural", "mix"):
         return None
     folder = Path(config.prior.path)
     inner = folder / "prior"
@@ -213,6 +213,19 @@ def _check_codec(base: Base, codec: Codec) -> None:
             f"base {base.name}: its codec is another one than the data set's; prepare the videos "
             f"with this base's: fbridge prepare VIDEOS -o DIR --codec {base.name}"
         )
+
+
+def _start(config: Config, base: Base, shape: Shape) -> tuple[str, float, nn.Module | None]:
+    """Kind, mix and network of the prior: as configured, else the base's own, else the picture."""
+    kind, mix = config.prior.kind, config.prior.mix
+    if kind != "auto":
+        return kind, mix, _load_prior(config, shape)
+    if config.prior.path is not None:
+        return "neural", mix, _load_prior(config, shape)
+    own = base.start_from or {"kind": "repeat" if base.prior is None else "neural"}
+    if base.prior is not None:
+        base.prior.float().eval().requires_grad_(False)
+    return own["kind"], own.get("mix", mix), base.prior
 
 
 def _load_prior(config: Config, shape: Shape) -> nn.Module | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -18,11 +17,10 @@ from fbridge.pretrained import hash_model
 from fbridge.train.averages.choice import build_average
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.draws import Chances, TrainingClips, training_loader
-from fbridge.train.events import Validated
-from fbridge.train.loop import Training
+from fbridge.train.loop import Training, Validate
 from fbridge.train.optimizer import build_optimizer
 from fbridge.train.setup.launched import adapt_launch
-from fbridge.train.setup.material import Material, measure, read_data
+from fbridge.train.setup.material import Material, check_words, measure, read_data
 from fbridge.train.setup.networks import (
     Model,
     build_generator,
@@ -92,6 +90,8 @@ def build_session(command: Command, config: Config, run: Path, *, device: str) -
         model = build_prior_network(config, material.shape)
     else:
         model = build_generator(config, material.shape, codec.codec)
+        if model.base is not None and config.model.condition == "text":
+            check_words(model.base, dataset)
     training = _training(command, config, run, material, model, accelerator)
     return Session(command, config, run, material, model, training)
 
@@ -199,7 +199,7 @@ def _training(
 
 def _validation(
     config: Config, run: Path, material: Material, model: Model, training: Training
-) -> Callable[[int], Validated] | None:
+) -> Validate | None:
     if not len(material.parts.held_out) or not config.validation.rows:
         return None
     held_out = HeldOut.choose(
@@ -208,7 +208,9 @@ def _validation(
     fps = model.about.get("fps", material.shape.fps)
     gallery = Gallery(held_out, config.validation.clips, material.codec.codec, fps)
     folder = run / "validation" if training.accelerator.is_main_process else None
-    return lambda step: validate(step, training, model, gallery, config.validation, folder)
+    return lambda step, pause: validate(
+        step, training, model, gallery, config.validation, folder, pause
+    )
 
 
 def _place(model: Model, codec: LoadedCodec, accelerator: Accelerator) -> None:

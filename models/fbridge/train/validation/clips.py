@@ -47,7 +47,11 @@ class Gallery:
 
     @torch.no_grad()
     def show(
-        self, made: Sequence[Strip], folder: Path | None, device: torch.device
+        self,
+        made: Sequence[Strip],
+        folder: Path | None,
+        device: torch.device,
+        pause: Callable[[], None] = lambda: None,
     ) -> tuple[tuple[Path, ...], dict[str, float]]:
         """Write a video for each clip and `sheet.png` of all into `folder`.
 
@@ -55,6 +59,7 @@ class Gallery:
             made: what is shown between picture and truth.
             folder: where; None on a process that writes nothing but computes along.
             device: where the networks are.
+            pause: called before each batch of clips.
 
         Returns:
             The files, and "psnr_<name>" of each kind, and of the repeated picture, in decibels
@@ -64,7 +69,7 @@ class Gallery:
         files: list[Path] = []
         names = ("repeated", *(strip.name for strip in made))
         psnr: dict[str, list[float]] = {name: [] for name in names}
-        for clip in self._clips(made, device):
+        for clip in self._clips(made, device, pause):
             *shown, truth = clip.videos
             for name, video in zip(names, shown, strict=True):
                 psnr[name].append(_psnr(video, truth))
@@ -83,7 +88,9 @@ class Gallery:
         scores = {f"psnr_{name}": float(np.mean(values)) for name, values in psnr.items() if values}
         return tuple(files), scores
 
-    def _clips(self, made: Sequence[Strip], device: torch.device) -> Iterator[_Clip]:
+    def _clips(
+        self, made: Sequence[Strip], device: torch.device, pause: Callable[[], None]
+    ) -> Iterator[_Clip]:
         left = self.count
         data = self.held_out.clips.dataset
         for rows in self.held_out.batches:
@@ -91,6 +98,7 @@ class Gallery:
             if not rows:
                 return
             left -= len(rows)
+            pause()
             batch = self.held_out.batch(rows, 0, device)
             view = look_again(self.codec, data, batch, device)
             latents = [batch.still, *(strip.make(batch) for strip in made), batch.clean]

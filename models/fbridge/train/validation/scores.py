@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,10 +24,12 @@ class HeldOut:
     Attributes:
         clips: with their draws, undisturbed by dropout and noise on the prior.
         batches: rows of one bucket each.
+        pause: called before each batch that `read` gives.
     """
 
     clips: TrainingClips
     batches: tuple[tuple[int, ...], ...]
+    pause: Callable[[], None] = lambda: None
 
     @classmethod
     def choose(cls, dataset: LatentDataset, rows: int, batch_size: int) -> HeldOut:
@@ -49,6 +51,7 @@ class HeldOut:
     def read(self, band: int, device: torch.device) -> Iterator[TrainingBatch]:
         """All batches, with the noise of a band."""
         for rows in self.batches:
+            self.pause()
             yield self.batch(rows, band, device)
 
     def batch(self, rows: tuple[int, ...], band: int, device: torch.device) -> TrainingBatch:
@@ -64,7 +67,8 @@ def score_generation(
     """Mean loss over held-out clips, of all times and of each of `bands` equal parts of them.
 
     "another_picture" is the loss where the network is shown another clip's picture and prior: above
-    "held_out" it tells that the condition is used; before training they are equal.
+    "held_out" it tells that the condition is used; before training they are equal. A clip that is
+    alone in its bucket has no other's and is left out of it.
     """
     scores: dict[str, float] = {}
     own, other = [], []
@@ -74,14 +78,15 @@ def score_generation(
         for batch in held_out.read(band, device):
             t = FIRST + (LAST - FIRST) * (low + batch.uniform / bands)
             losses.append(task.error(network, batch, t).float().cpu())
-            swapped = task.error(network, batch, t, shown=_another)
-            other.append(swapped.float().cpu())
+            if len(batch.rows) > 1:
+                swapped = task.error(network, batch, t, shown=_another)
+                other.append(swapped.float().cpu())
         band_losses = torch.cat(losses)
         own.append(band_losses)
         scores[f"held_out_{low:.2f}_{high:.2f}"] = float(band_losses.mean())
     return {
         "held_out": float(torch.cat(own).mean()),
-        "another_picture": float(torch.cat(other).mean()),
+        **_mean_of("another_picture", other),
         **scores,
     }
 
@@ -98,16 +103,18 @@ def score_regression(
     parts: dict[str, list[Tensor]] = {name: [] for name in ("held_out", "another", "mse", "still")}
     for batch in held_out.read(0, device):
         predicted = network(batch.still, None, batch.condition).float()
-        turned = _turned(batch)
         parts["held_out"].append(task.distance(predicted, batch.clean))
-        other = network(turned.still, None, turned.condition).float()
-        parts["another"].append(task.distance(other, batch.clean))
+        if len(batch.rows) > 1:
+            turned = _turned(batch)
+            other = network(turned.still, None, turned.condition).float()
+            parts["another"].append(task.distance(other, batch.clean))
         parts["mse"].append(_squared(predicted, batch.clean))
         parts["still"].append(_squared(batch.still, batch.clean))
+    another = _mean_of("another_picture", parts.pop("another"))
     means = {name: float(torch.cat(values).mean()) for name, values in parts.items()}
     return {
         "held_out": means["held_out"],
-        "another_picture": means["another"],
+        **another,
         "latent_mse": means["mse"],
         "repeated_mse": means["still"],
         "gain": 1 - means["mse"] / max(1e-12, means["still"]),
@@ -118,6 +125,11 @@ def _parts(rows: Tensor, batch_size: int) -> tuple[Tensor, ...]:
     """Rows (N,) in batches of at most `batch_size`, or one more where one would be left alone."""
     wanted = -(-len(rows) // batch_size)
     return rows.tensor_split(max(1, min(wanted, len(rows) // 2)))
+
+
+def _mean_of(name: str, losses: list[Tensor]) -> dict[str, float]:
+    """The mean by its name, if there is anything to take it of."""
+    return {name: float(torch.cat(losses).mean())} if losses else {}
 
 
 def _another(shown: Tensor) -> Tensor:

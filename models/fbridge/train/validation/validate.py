@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,8 +33,9 @@ def validate(
     gallery: Gallery,
     config: ValidationConfig,
     folder: Path | None,
+    pause: Callable[[], None],
 ) -> Validated:
-    """Score the averaged weights, and write `folder`/step-<step>/."""
+    """Score the averaged weights, and write `folder`/step-<step>/; `pause` is called in between."""
     began = time.monotonic()
     network, device = training.network, training.accelerator.device
     network.eval()
@@ -41,9 +44,9 @@ def validate(
             applied(trained(network), training.average.weights(), network),
             training.accelerator.autocast(),
         ):
-            scores, strips = _score(model, network, gallery, config, device)
+            scores, strips = _score(model, network, gallery, config, device, pause)
             there = None if folder is None else folder / f"step-{step}"
-            files, psnr = gallery.show(strips, there, device) if gallery.count else ((), {})
+            files, psnr = gallery.show(strips, there, device, pause) if gallery.count else ((), {})
     finally:
         network.train()
     return Validated(step, {**scores, **psnr}, files, time.monotonic() - began)
@@ -55,8 +58,9 @@ def _score(
     gallery: Gallery,
     config: ValidationConfig,
     device: torch.device,
+    pause: Callable[[], None],
 ) -> tuple[dict[str, float], list[Strip]]:
-    held_out = gallery.held_out
+    held_out = replace(gallery.held_out, pause=pause)
     if isinstance(model.task, Regression):
         scores = score_regression(model.task, network, held_out, device)
         guess = Strip("prior", lambda batch: network(batch.still, None, batch.condition))
