@@ -305,7 +305,7 @@ def test_a_run_is_never_begun_over(workshop: Any, own: Path) -> None:
     shutil.rmtree(own / "checkpoint-4")
     ran = workshop.run("finetune", *workshop.words("-o", own))
     assert ran.code == 2
-    assert "has a run without a checkpoint; delete it, or name another folder with -o" in ran.err
+    assert "has a run without a checkpoint; add --resume to begin it again, or name" in ran.err
     (own / "checkpoint-4").mkdir()
     ran = workshop.run("finetune", "-o", own, "--resume")
     assert (ran.code, "holds no whole checkpoint; begin another run" in ran.err) == (4, True)
