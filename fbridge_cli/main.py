@@ -15,6 +15,7 @@ import fbridge
 from fbridge.errors import FBridgeError
 from fbridge_cli import exits
 from fbridge_cli.config import config
+from fbridge_cli.evaluate.command import evaluate
 from fbridge_cli.export import export
 from fbridge_cli.generate.command import generate
 from fbridge_cli.prepare.command import prepare
@@ -67,6 +68,7 @@ def build_app() -> typer.Typer:
     app.command()(train_prior)
     app.command()(finetune)
     app.command()(export)
+    app.command("eval")(evaluate)
     app.command()(config)
     return app
 

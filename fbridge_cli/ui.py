@@ -222,13 +222,15 @@ class Bar:
         self._unit = unit
         self._task = progress.add_task("", total=total, count="")
 
-    def show(self, text: str, completed: int) -> None:
-        """What is being done, and how many units of work are behind."""
+    def show(self, text: str, completed: int, total: int | None = None) -> None:
+        """What is being done, how many units of work are behind, and of how many if that is new."""
+        self._total = self._total if total is None else total
         of = "" if self._total is None else f"/{self._total}"
         self._progress.update(
             self._task,
             description=_plain(text).plain,
             completed=completed,
+            total=self._total,
             count=f"{completed}{of} {self._unit}" if self._unit else "",
         )
 

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,9 @@ SIDE = 224
 
 CLASSES = 400
 """Length of a feature vector: one logit per action of Kinetics-400."""
+
+Resize: TypeAlias = Literal["tf1", "bilinear"]
+"""How frames come to 224 x 224: see `prepare`."""
 
 SHORTEST_CLIP = 9
 """Fewest frames of a clip: the last pooling needs two time steps after three halvings."""
@@ -102,8 +106,8 @@ class I3D(nn.Module):
         return logits.mean(dim=(2, 3, 4))
 
     @torch.inference_mode()
-    def features(self, frames: Tensor) -> Tensor:
-        """Logits (B, 400) of raw frames (B, T, H, W, 3) uint8, prepared as the original FVD does.
+    def features(self, frames: Tensor, *, resize: Resize = "tf1") -> Tensor:
+        """Logits (B, 400) of raw frames (B, T, H, W, 3) uint8, brought to size as `prepare` says.
 
         Clips go through one at a time: a larger batch is no faster on a processor, and a row does
         not depend on its neighbours.
@@ -113,7 +117,7 @@ class I3D(nn.Module):
             raise ValueError(f"frames must be (B, T, H, W, 3) uint8, not {found}")
         _check_length(frames.shape[1])
         device = self.head.weight.device
-        rows = [self(prepare(clip.to(device)[None])) for clip in frames]
+        rows = [self(prepare(clip.to(device)[None], resize=resize)) for clip in frames]
         return torch.cat(rows) if rows else torch.empty(0, CLASSES, device=device)
 
 
@@ -126,14 +130,20 @@ def load_i3d(path: Path | None = None) -> I3D:
     return I3D.from_state(load_weights(I3D_KINETICS, path))
 
 
-def prepare(frames: Tensor) -> Tensor:
+def prepare(frames: Tensor, *, resize: Resize = "tf1") -> Tensor:
     """Frames (B, T, H, W, 3) uint8 to network input (B, 3, T, 224, 224) in [-1, 1].
 
-    Straight to 224 x 224 (the aspect ratio is not kept), with the sampling of TensorFlow 1: pixel
-    i reads at i * H / 224, no half-pixel centres, no antialiasing.
+    Straight to 224 x 224 (the aspect ratio is not kept), linearly and without antialiasing. "tf1"
+    samples as TensorFlow 1 in the original: pixel i reads at i * H / 224. "bilinear" has half-pixel
+    centres, as torch in StyleGAN-V.
     """
     clips = frames.movedim(-1, 1).float()
-    clips = _resize(_resize(clips, axis=4), axis=3)
+    if resize == "tf1":
+        clips = _resize(_resize(clips, axis=4), axis=3)
+    else:
+        planes = clips.flatten(0, 1)
+        clips = F.interpolate(planes, (SIDE, SIDE), mode="bilinear", align_corners=False)
+        clips = clips.reshape(len(frames), 3, -1, SIDE, SIDE)
     return clips * (2 / 255) - 1
 
 

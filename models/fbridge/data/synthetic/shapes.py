@@ -171,8 +171,13 @@ def draw_clip(
     shape: str | None = None,
     colour: str | None = None,
     verb: str | None = None,
+    count: int = FRAMES,
+    size: int = SIZE,
 ) -> ShapeClip:
-    """Clip `number` of the data set of `seed`; what is named is shown, the rest is drawn."""
+    """Clip `number` of the data set of `seed`; what is named is shown, the rest is drawn.
+
+    Another `count` of frames or `size` in pixels shows the same second at another resolution.
+    """
     rng = np.random.default_rng([seed, number])
     colour = _chosen(colour, list(COLOURS), rng)
     shape = _chosen(shape, list(SHAPES), rng)
@@ -183,11 +188,11 @@ def draw_clip(
     half = rng.uniform(*habit.half_size)
     x, y = (_start(side, half, rng) for side in habit.start)
     body = Body(half, half, *(max(way + 1 - half, 0.0) for way in (x, -x, y, -y)))
-    u = np.linspace(0.0, 1.0, FRAMES)
+    u = np.linspace(0.0, 1.0, count)
     motion = act.program(np.minimum(u * habit.speed, 1), body, rng)
     tint = np.clip(np.array(COLOURS[colour]) + rng.normal(0, 0.02, 3), 0, 1)
-    cover = _cover(SHAPES[shape], motion, (x, y), half)[..., None]
-    pictures = cover * tint + (1 - cover) * _ground(rng)
+    cover = _cover(SHAPES[shape], motion, (x, y), half, size)[..., None]
+    pictures = cover * tint + (1 - cover) * _ground(rng, size)
     frames = np.clip(pictures * 255 + 0.5, 0, 255).astype(np.uint8)
     return ShapeClip(frames, caption, shape, colour, act.name)
 
@@ -232,31 +237,35 @@ def _start(side: int, half: float, rng: Rng) -> float:
     return float(side * rng.uniform(0.3, 1.0) * most if side else rng.uniform(-0.8, 0.8) * most)
 
 
-def _grid() -> tuple[Array, Array]:
+def _grid(size: int) -> tuple[Array, Array]:
     """(H, W) x and y of the pixels' middles in frame units."""
-    line = (np.arange(SIZE) + 0.5) / SIZE * 2 - 1
+    line = (np.arange(size) + 0.5) / size * 2 - 1
     x, y = np.meshgrid(line, line)
     return x, y
 
 
 def _cover(
-    shape: Callable[[Array, Array], Array], motion: Array, middle: tuple[float, float], half: float
+    shape: Callable[[Array, Array], Array],
+    motion: Array,
+    middle: tuple[float, float],
+    half: float,
+    size: int,
 ) -> Array:
     """(F, H, W) how much of each pixel a moved shape covers, by similarity, stretch and fade."""
     m = motion.T[..., None, None]
-    x, y = _grid()
+    x, y = _grid(size)
     x, y = x - middle[0] - m[TX], y - middle[1] - m[TY]
     cos, sin = np.cos(m[ANGLE]), np.sin(m[ANGLE])
     x, y = cos * x + sin * y, cos * y - sin * x
     x = (x - m[SHEAR] * y) * np.exp(m[STRETCH] / 2 - m[LOG_SCALE])
     y = y * np.exp(-m[STRETCH] / 2 - m[LOG_SCALE])
-    pixels = shape(x / half, y / half) * half * np.exp(m[LOG_SCALE]) * SIZE / 2
+    pixels = shape(x / half, y / half) * half * np.exp(m[LOG_SCALE]) * size / 2
     return np.clip(0.5 - pixels, 0, 1) * (1 - np.clip(m[FADE], 0, 1))
 
 
-def _ground(rng: Rng) -> Array:
+def _ground(rng: Rng, size: int) -> Array:
     """(H, W, 3) two pale colours blending into each other under a faint large pattern."""
-    x, y = _grid()
+    x, y = _grid(size)
     ends = rng.uniform(0.38, 0.78, (2, 1)) + rng.normal(0, 0.06, (2, 3))
     angle = rng.uniform(0, 2 * np.pi)
     blend = 0.5 + 0.35 * (np.cos(angle) * x + np.sin(angle) * y)

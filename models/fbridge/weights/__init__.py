@@ -1,0 +1,48 @@
+"""Third-party weights: which file, from where, under which licence, and that it is that very file.
+
+`entries` says what there is, `files` reads it (and reaches for no network), `fetch` gets it.
+"""
+
+from fbridge.weights.entries import (
+    ALEXNET,
+    CLIP_MERGES,
+    CLIP_VIT_B32,
+    DINO_VIT_B16,
+    ENTRIES,
+    I3D_KINETICS,
+    INCEPTION_FID,
+    LPIPS_HEADS,
+    WeightsFile,
+)
+from fbridge.weights.files import (
+    cache_folder,
+    digest_of,
+    find_weights,
+    identity,
+    kept_as,
+    load_weights,
+    read_arrays,
+    read_file,
+    wanted,
+)
+
+__all__ = [
+    "ALEXNET",
+    "CLIP_MERGES",
+    "CLIP_VIT_B32",
+    "DINO_VIT_B16",
+    "ENTRIES",
+    "I3D_KINETICS",
+    "INCEPTION_FID",
+    "LPIPS_HEADS",
+    "WeightsFile",
+    "cache_folder",
+    "digest_of",
+    "find_weights",
+    "identity",
+    "kept_as",
+    "load_weights",
+    "read_arrays",
+    "read_file",
+    "wanted",
+]

