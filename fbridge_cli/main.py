@@ -22,6 +22,7 @@ from fbridge_cli.prepare.command import prepare
 from fbridge_cli.show import show
 from fbridge_cli.training.command import finetune, train_prior
 from fbridge_cli.ui import Ui
+from fbridge_cli.weights import build_weights
 
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]
 """Every complaint about the command line, of whichever click this Typer stands on."""
@@ -70,6 +71,7 @@ def build_app() -> typer.Typer:
     app.command()(export)
     app.command("eval")(evaluate)
     app.command()(config)
+    app.add_typer(build_weights())
     return app
 
 
@@ -100,6 +102,8 @@ def _run(args: list[str]) -> int:
     except _UsageError as error:
         command = error.ctx.command_path if error.ctx else "fbridge"
         message = error.format_message().rstrip(".")
+        if not message:  # a group of commands named alone: its help has been shown
+            return 0
         return _told(error, f"{message}; see {command} --help", exits.USAGE, ui)
     except (KeyboardInterrupt, typer.Abort):
         code = exits.INTERRUPTED

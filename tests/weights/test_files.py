@@ -131,7 +131,9 @@ def test_another_file_is_refused(tmp_path: Path, cache: Path, data: bytes, compl
 
 
 @pytest.mark.parametrize(
-    "data", [b"not gzip", archive_of(PUBLISHED, "elsewhere.ckpt"), archive_of(b"", "")[:20]]
+    "data",
+    [b"not gzip", archive_of(PUBLISHED, "elsewhere.ckpt"), archive_of(b"", "")[:20]],
+    ids=["no archive", "elsewhere", "cut"],
 )
 def test_archive_without_the_file(tmp_path: Path, data: bytes) -> None:
     with pytest.raises(CheckpointError, match=r"unreadable \("):

@@ -155,6 +155,11 @@ def _check(order: Order) -> None:
                 f"--metric {metric.name}: needs clips of {metric.least} frames or more, not "
                 f"{order.protocol.frames}; say --frames"
             )
+        if metric.exactly and order.protocol.frames != metric.least:
+            raise ConfigError(
+                f"--metric {metric.name}: needs clips of {metric.least} frames, not "
+                f"{order.protocol.frames}; say --frames {metric.least}"
+            )
 
 
 def _select(order: Order) -> Generator[Listed | Looking, None, Selection]:

@@ -67,6 +67,7 @@ class Metric:
         needs: what it is asked of beside the generated clips.
         network: the registry's names of the networks it needs, for --list.
         least: frames a clip must have.
+        exactly: whether it must have no more.
         part: what decides it beside the protocol, for its id: layer, eps, kernel.
     """
 
@@ -77,6 +78,7 @@ class Metric:
     needs: frozenset[Needs] = frozenset()
     networks: tuple[str, ...] = ()
     least: int = 2
+    exactly: bool = False
     part: str = ""
 
 

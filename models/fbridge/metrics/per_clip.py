@@ -109,6 +109,17 @@ CLIPSIM = ClipMetric(
     own=("clip",),
     score=_clipsim,
 )
+PIC = ClipMetric(
+    name="pic",
+    label="PIC",
+    about="mean cosine of picture and frames under DreamSim (DynamiCrafter); 1 for a frozen video",
+    better="higher",
+    needs=_PICTURE,
+    networks=("dreamsim-dino", "dreamsim-clip", "dreamsim-open-clip", "dreamsim-lora"),
+    own=("dreamsim",),
+    picture=("dreamsim",),
+    score=lambda m: float(_cosines(m.own["dreamsim"], m.picture["dreamsim"][0]).mean()),
+)
 I2V_SUBJECT = ClipMetric(
     name="i2v-subject",
     label="i2v subject",
@@ -119,6 +130,17 @@ I2V_SUBJECT = ClipMetric(
     own=("dino-crop",),
     picture=("dino-crop",),
     score=lambda m: vbench.i2v_similarity(m.picture["dino-crop"], m.own["dino-crop"]),
+)
+I2V_BACKGROUND = ClipMetric(
+    name="i2v-background",
+    label="i2v background",
+    about="VBench-I2V's i2v_background: DreamSim of picture and frames",
+    better="higher",
+    needs=_PICTURE,
+    networks=PIC.networks,
+    own=("dreamsim",),
+    picture=("dreamsim",),
+    score=lambda m: vbench.i2v_similarity(m.picture["dreamsim"], m.own["dreamsim"]),
 )
 SUBJECT = ClipMetric(
     name="subject-consistency",
@@ -139,9 +161,18 @@ BACKGROUND = ClipMetric(
     score=lambda material: vbench.consistency(material.own["clip-tensor"]),
 )
 
+AESTHETIC = ClipMetric(
+    name="aesthetic-quality",
+    label="aesthetic quality",
+    about="VBench's aesthetic_quality: LAION's predictor over CLIP ViT-L/14, over 10",
+    better="higher",
+    networks=("clip-l14", "aesthetic"),
+    own=("aesthetic",),
+    score=lambda material: float(material.own["aesthetic"].double().mean()) / 10,
+)
 
 CLIPS = (
-    PSNR, SSIM, LPIPS, FIRST_FRAME, CONFORMITY, CLIPSIM, I2V_SUBJECT, SUBJECT, BACKGROUND, MOTION,
-    FLICKER,
+    PSNR, SSIM, LPIPS, FIRST_FRAME, CONFORMITY, PIC, CLIPSIM, I2V_SUBJECT, I2V_BACKGROUND, SUBJECT,
+    BACKGROUND, AESTHETIC, MOTION, FLICKER,
 )  # fmt: skip
 """In the order in which they are listed."""

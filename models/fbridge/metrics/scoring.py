@@ -15,6 +15,7 @@ from fbridge.metrics.intervals import mean_interval
 from fbridge.metrics.metric import ClipMetric, Material, Metric, SetMetric
 from fbridge.metrics.result import Score
 from fbridge.metrics.wants import BASELINES, MOTION, Plan
+from fbridge.weights.files import UNVERIFIED
 
 FEW = 256
 """Clips under which a distance between sets says more of their number than of their looks."""
@@ -66,7 +67,9 @@ class Scorer:
             interval=measured.interval,
             generated=numbers[0],
             reference=numbers[1],
-            warning=_too_few(*(number for number in numbers if number)),
+            warning="; ".join(
+                filter(None, [_too_few(*filter(None, numbers)), self._unverified([feature])])
+            ),
             details=measured.details,
             baselines=self._set_baselines(metric, feature, real),
             quartiles=self._set_quarters(metric, own, against),
@@ -113,15 +116,17 @@ class Scorer:
             for quarter in self._quarters()
         )
         needs_real = "pair" in metric.needs
+        features = [*metric.own, *metric.pair, *metric.picture, *metric.beside]
         return Score(
             metric=metric.name,
             label=metric.label,
-            protocol=self._id(metric, [*metric.own, *metric.pair, *metric.picture, *metric.beside]),
+            protocol=self._id(metric, features),
             value=metric.pool(values),
             better=metric.better,
             interval=mean_interval(values[values.isfinite()]),
             generated=len(values),
             reference=len(values) if needs_real else 0,
+            warning=self._unverified(features),
             details=_spread(values),
             baselines=self._clip_baselines(metric),
             quartiles=quarters,
@@ -186,6 +191,11 @@ class Scorer:
 
     def _together(self, feature: str, sight: Sight, other: Sight) -> Tensor:
         return recall(Want(feature, (sight, other)), self.setup, self.identities, self.cache)
+
+    def _unverified(self, features: Sequence[str]) -> str:
+        """A warning where weights could not be held against a published hash."""
+        doubtful = any(UNVERIFIED in self.identities[name] for name in features)
+        return "weights unverified: no hash of them is published" if doubtful else ""
 
     def _id(self, metric: Metric, features: Sequence[str]) -> str:
         """All that decides a number, in one string."""

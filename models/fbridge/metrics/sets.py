@@ -7,11 +7,13 @@ from torch import Tensor
 
 from fbridge.metrics.frechet import extrapolated_distance, frechet_distance
 from fbridge.metrics.i3d import SHORTEST_CLIP
+from fbridge.metrics.inception_score import InceptionScore, inception_score
 from fbridge.metrics.intervals import jackknife_interval
 from fbridge.metrics.kernel import kernel_distance, subset_kernel_distance
 from fbridge.metrics.metric import Measured, SetMetric
 from fbridge.metrics.protocol import Protocol
 
+_C3D_FRAMES = 16
 _LEAST_FOR_LIMIT = 32  # clips a side below which a line through subsets tells nothing
 
 
@@ -58,6 +60,15 @@ def _kernel_measured(own: Tensor, real: Tensor, protocol: Protocol) -> Measured:
     interval = jackknife_interval(kernel_distance, own, real) if own.ndim == 2 else None
     details = {"subsets": float(found.subsets), "rows": float(found.rows), "std": found.std}
     return Measured(found.value, interval, details)
+
+
+def _inception(own: Tensor, protocol: Protocol) -> InceptionScore:
+    return inception_score(own, generator=torch.Generator().manual_seed(protocol.seed))
+
+
+def _inception_measured(own: Tensor, _: Tensor, protocol: Protocol) -> Measured:
+    found = _inception(own, protocol)
+    return Measured(found.value, None, {"std": found.std, "splits": float(found.splits)})
 
 
 FVD = SetMetric(
@@ -111,5 +122,19 @@ KID = SetMetric(
     quick=_kernel,
 )
 
-SETS = (FVD, KVD, FID, KID)
+INCEPTION = SetMetric(
+    name="is",
+    label="IS",
+    about="video Inception Score of clips of 16 frames under C3D for UCF-101 (TGAN)",
+    better="higher",
+    networks=("c3d", "c3d-mean"),
+    least=_C3D_FRAMES,
+    exactly=True,
+    part="10 splits",
+    feature=lambda _: "c3d",
+    measure=_inception_measured,
+    quick=lambda own, _, protocol: _inception(own, protocol).value,
+)
+
+SETS = (FVD, KVD, FID, KID, INCEPTION)
 """In the order in which they are listed."""

@@ -4,10 +4,15 @@
 """
 
 from fbridge.weights.entries import (
+    AESTHETIC,
     ALEXNET,
+    C3D_MEAN,
+    C3D_UCF101,
     CLIP_MERGES,
     CLIP_VIT_B32,
+    CLIP_VIT_L14,
     DINO_VIT_B16,
+    DREAMSIM,
     ENTRIES,
     I3D_KINETICS,
     INCEPTION_FID,
@@ -27,10 +32,15 @@ from fbridge.weights.files import (
 )
 
 __all__ = [
+    "AESTHETIC",
     "ALEXNET",
+    "C3D_MEAN",
+    "C3D_UCF101",
     "CLIP_MERGES",
     "CLIP_VIT_B32",
+    "CLIP_VIT_L14",
     "DINO_VIT_B16",
+    "DREAMSIM",
     "ENTRIES",
     "I3D_KINETICS",
     "INCEPTION_FID",

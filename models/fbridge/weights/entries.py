@@ -1,7 +1,8 @@
 """The third-party files that metrics need: name, size, sha256, licence, and where they are had.
 
 Nothing of these is shipped. A sha256 is in here only where several independent places publish it,
-so that a file is either the one that the literature means, or refused.
+so that a file is either the one that the literature means, or refused. Where none is published, a
+file is used only if the user names it, and its own hash becomes part of every number's protocol.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ class WeightsFile:
         name: in `fbridge weights`.
         use: which metrics need it.
         file: what it is called.
-        size: its length in bytes.
-        sha256: its digest, hexadecimal.
+        size: its length in bytes; 0 where it is not published.
+        sha256: its digest, hexadecimal; empty where none is published.
         licence: SPDX identifier and holder.
         variable: environment variable that may name the file.
         contents: `digest_of` the tensors in it, whatever file carries them; empty if not known.
@@ -110,6 +111,54 @@ DINO_VIT_B16 = WeightsFile(
 )
 """DINO ViT-B/16, in the names of its authors."""
 
+CLIP_VIT_L14 = WeightsFile(
+    name="clip-l14",
+    use="aesthetic-quality",
+    file="clip-vit-large-patch14.bin",
+    size=1_710_671_599,
+    sha256="f1a17cdbe0f36fec524f5cafb1c261ea3bbbc13e346e0f74fc9eb0460dedd0d3",
+    licence="MIT (OpenAI CLIP)",
+    variable="FBRIDGE_CLIP_L14",
+    urls=("https://huggingface.co/openai/clip-vit-large-patch14/resolve/main/pytorch_model.bin",),
+)
+"""CLIP ViT-L/14, in transformers' names."""
+
+AESTHETIC = WeightsFile(
+    name="aesthetic",
+    use="aesthetic-quality",
+    file="sa_0_4_vit_l_14_linear.pth",
+    size=4_071,
+    sha256="2cd4e60f4f24ae3bcd57b847b13c1f3ba27edc28cc1a7f9ce74ee9f421243cba",
+    licence="MIT (LAION aesthetic-predictor)",
+    variable="FBRIDGE_AESTHETIC",
+    urls=(
+        "https://raw.githubusercontent.com/LAION-AI/aesthetic-predictor/main/sa_0_4_vit_l_14_linear.pth",
+    ),
+)
+"""A line through CLIP ViT-L/14: LAION's first aesthetic predictor."""
+
+
+def _unpublished(name: str, use: str, file: str, licence: str) -> WeightsFile:
+    """A file whose hash nobody publishes."""
+    variable = f"FBRIDGE_{name.upper().replace('-', '_')}"
+    return WeightsFile(name, use, file, 0, "", licence, variable)
+
+
+C3D_UCF101 = _unpublished(
+    "c3d", "is", "conv3d_deepnetA_ucf.npz", "not stated (TGAN-v2, release v1.0)"
+)
+C3D_MEAN = _unpublished("c3d-mean", "is", "mean2.npz", "not stated (TGAN-v2, release v1.0)")
+DREAMSIM = tuple(
+    _unpublished(f"dreamsim-{part}", "pic, i2v-background", file, "MIT (DreamSim, v0.2.0)")
+    for part, file in (
+        ("dino", "dino_vitb16_pretrain.pth"),
+        ("clip", "clip_vitb16_pretrain.pth.tar"),
+        ("open-clip", "open_clip_vitb16_pretrain.pth.tar"),
+        ("lora", "ensemble_lora/adapter_model.bin"),
+    )
+)
+"""The three networks of the ensemble, and what fine-tuning adds to them."""
+
 ALEXNET = WeightsFile(
     name="alexnet",
     use="lpips",
@@ -149,6 +198,11 @@ ENTRIES = {
         DINO_VIT_B16,
         ALEXNET,
         LPIPS_HEADS,
+        CLIP_VIT_L14,
+        AESTHETIC,
+        C3D_UCF101,
+        C3D_MEAN,
+        *DREAMSIM,
     )
 }
 """All of them by name."""

@@ -28,6 +28,9 @@ from torch import Tensor
 from fbridge.errors import CheckpointError
 from fbridge.weights.entries import WeightsFile
 
+UNVERIFIED = "unverified"
+"""In the identity of weights that there is no published hash of."""
+
 
 def cache_folder() -> Path:
     """Where converted weights are kept: $FBRIDGE_CACHE, else fbridge in the user's cache."""
@@ -54,9 +57,11 @@ def load_weights(entry: WeightsFile, path: Path | None = None) -> dict[str, Tens
         CheckpointError: No source has the file, or what a source has is another file.
     """
     source = find_weights(entry, path)
-    if source.suffix == ".safetensors":
+    if entry.sha256 and source.suffix == ".safetensors":
         return _load_converted(entry, source)
     tensors = _interpreted(entry, read_file(entry, source))
+    if not entry.sha256:
+        return tensors
     told = {"source": entry.sha256, "digest": digest_of(tensors)}
     with suppress(OSError):  # a cache that cannot be written costs time, not the result
         _write_atomically(kept_as(entry), safetensors.torch.save(tensors, told))
@@ -66,11 +71,15 @@ def load_weights(entry: WeightsFile, path: Path | None = None) -> dict[str, Tens
 def identity(entry: WeightsFile, path: Path | None = None) -> str:
     """What a number made with these weights is told to be made with: "i3d-af5c50f0".
 
+    A file that there is no hash to hold against is "c3d-unverified-" and the beginning of its own.
+
     Raises:
         CheckpointError: No source has the file.
     """
-    find_weights(entry, path)
-    return f"{entry.name}-{entry.sha256[:8]}"
+    source = find_weights(entry, path)
+    if entry.sha256:
+        return f"{entry.name}-{entry.sha256[:8]}"
+    return f"{entry.name}-{UNVERIFIED}-{hashlib.sha256(read_file(entry, source)).hexdigest()[:12]}"
 
 
 def read_arrays(data: bytes) -> Mapping[str, Any]:
@@ -143,6 +152,8 @@ def find_weights(entry: WeightsFile, path: Path | None = None) -> Path:
 
 
 def _usual_places(entry: WeightsFile) -> Iterator[Path]:
+    if not entry.sha256:
+        return
     yield kept_as(entry)
     yield cache_folder() / entry.file
     if not entry.package:
@@ -164,9 +175,8 @@ def wanted(entry: WeightsFile) -> str:
     if entry.urls:
         ways.append(f"run `fbridge weights fetch {entry.name}`")
     ways.append(f"name the file in {entry.variable} or with --weights {entry.name}=FILE")
-    return (
-        f"needed is {entry.file} ({entry.size} bytes, sha256 {entry.sha256}): {', or '.join(ways)}"
-    )
+    facts = f"{entry.size} bytes, sha256 {entry.sha256}" if entry.sha256 else "no hash is published"
+    return f"needed is {entry.file} ({facts}): {', or '.join(ways)}"
 
 
 def read_file(entry: WeightsFile, source: Path) -> bytes:
@@ -176,9 +186,11 @@ def read_file(entry: WeightsFile, source: Path) -> bytes:
         CheckpointError: They are others; says how they differ.
     """
     try:
-        data = _read(entry, source)
+        data = _read(entry, source) if entry.sha256 else source.read_bytes()
     except (OSError, EOFError, tarfile.TarError) as error:
         raise CheckpointError(f"{source}: unreadable ({error}); {wanted(entry)}") from error
+    if not entry.sha256:
+        return data
     if len(data) != entry.size:
         found = f"more than {entry.size}" if len(data) > entry.size else str(len(data))
         raise CheckpointError(f"{source}: not the genuine file, {found} bytes; {wanted(entry)}")
@@ -202,13 +214,17 @@ def _read(entry: WeightsFile, source: Path) -> bytes:
 
 
 def _interpreted(entry: WeightsFile, data: bytes) -> dict[str, Tensor]:
-    """The tensors in the genuine bytes: a pickle of arrays, or what torch.save wrote."""
+    """The tensors in a file's bytes, whichever library wrote them; nothing is executed."""
     if entry.file.endswith(".ckpt"):
         return dict(_flatten(read_arrays(data)))
     try:
+        if entry.file.endswith(".npz"):
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                return {name: torch.from_numpy(arrays[name]) for name in arrays.files}
         held = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError) as error:
+    except (pickle.UnpicklingError, RuntimeError, ValueError, OSError, EOFError) as error:
         raise CheckpointError(f"{entry.file}: does not load: {error}") from error
+    held = held.get("state_dict", held)
     return {name: tensor.clone().contiguous() for name, tensor in held.items()}
 
 

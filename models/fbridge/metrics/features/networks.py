@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fbridge.metrics import motion, pixels
 from fbridge.metrics.i3d import Resize
+from fbridge.weights import DREAMSIM, ENTRIES, identity
 
 Feature = Callable[..., Tensor]
 """Clips (T, H, W, 3) uint8, one or two, to a float tensor of fixed shape for equal T."""
@@ -40,12 +41,12 @@ class Maker:
     """How a feature comes about.
 
     Attributes:
-        network: the registry's name of the weights it needs; empty for none.
+        networks: the registry's names of the weights it needs.
         preprocessing: what is done to frames first, and the version of the computation.
         make: from a setup to the feature; imports and loads what it needs.
     """
 
-    network: str
+    networks: tuple[str, ...]
     preprocessing: str
     make: Callable[[Setup], Feature]
 
@@ -67,12 +68,9 @@ def identity_of(name: str) -> str:
     Raises:
         CheckpointError: its weights are nowhere.
     """
-    from fbridge.weights import ENTRIES, identity
-
     maker = MAKERS[name]
-    if not maker.network:
-        return f"{name} {maker.preprocessing}"
-    return f"{name} {maker.preprocessing} {identity(ENTRIES[maker.network])}"
+    made = [identity(ENTRIES[network]) for network in maker.networks]
+    return " ".join([name, maker.preprocessing, *made])
 
 
 @lru_cache(maxsize=1)
@@ -118,6 +116,29 @@ def _clip(setup: Setup, *, exact: bool) -> Feature:
     return partial(network.features, exact=exact)
 
 
+def _aesthetic(setup: Setup) -> Feature:
+    from fbridge.metrics.networks.aesthetic import load_aesthetic
+    from fbridge.metrics.networks.clip import load_clip_l14
+
+    ratings, clip = load_aesthetic(), load_clip_l14()
+    ratings.to(setup.device)
+    clip.to(setup.device)
+    return lambda frames: ratings(clip.features(frames, exact=False))
+
+
+def _c3d(setup: Setup) -> Feature:
+    from fbridge.metrics.networks.c3d import load_c3d
+
+    network = load_c3d().to(setup.device)
+    return lambda frames: network.features(frames[None])[0]
+
+
+def _dreamsim(setup: Setup) -> Feature:
+    from fbridge.metrics.networks.dreamsim import load_dreamsim
+
+    return load_dreamsim().to(setup.device).features
+
+
 def _dino(setup: Setup, *, squeeze: bool) -> Feature:
     from fbridge.metrics.networks.dino import load_dino
 
@@ -130,19 +151,24 @@ def _plain(function: Feature) -> Callable[[Setup], Feature]:
 
 
 MAKERS: dict[str, Maker] = {
-    "i3d-bilinear": Maker("i3d", "in224-bilinear", partial(_i3d, resize="bilinear")),
-    "i3d-tf1": Maker("i3d", "in224-tf1", partial(_i3d, resize="tf1")),
-    "psnr": Maker("", "1", _plain(pixels.psnr)),
-    "ssim": Maker("", "1", _plain(pixels.ssim)),
-    "psnr-first": Maker("", "1", _plain(pixels.first_psnr)),
-    "difference": Maker("", "1", _plain(pixels.difference)),
-    "lpips": Maker("alexnet", "native,v0.1", _lpips),
-    "inception": Maker("inception", "in299-tf1,minus128over128", _inception),
-    "clip": Maker("clip", "pil-bicubic224,centre", partial(_clip, exact=True)),
-    "clip-tensor": Maker("clip", "tensor-bicubic224,centre", partial(_clip, exact=False)),
-    "dino-crop": Maker("dino", "bicubic256-antialias,crop224", partial(_dino, squeeze=False)),
-    "dino-squeeze": Maker("dino", "bilinear224", partial(_dino, squeeze=True)),
-    "flow": Maker("", "dis-medium-1", _plain(motion.flow_magnitudes)),
-    "flicker": Maker("", "1", _plain(motion.flicker)),
+    "i3d-bilinear": Maker(("i3d",), "in224-bilinear", partial(_i3d, resize="bilinear")),
+    "i3d-tf1": Maker(("i3d",), "in224-tf1", partial(_i3d, resize="tf1")),
+    "psnr": Maker((), "1", _plain(pixels.psnr)),
+    "ssim": Maker((), "1", _plain(pixels.ssim)),
+    "psnr-first": Maker((), "1", _plain(pixels.first_psnr)),
+    "difference": Maker((), "1", _plain(pixels.difference)),
+    "lpips": Maker(("alexnet", "lpips"), "native,v0.1", _lpips),
+    "inception": Maker(("inception",), "in299-tf1,minus128over128", _inception),
+    "clip": Maker(("clip",), "pil-bicubic224,centre", partial(_clip, exact=True)),
+    "clip-tensor": Maker(("clip",), "tensor-bicubic224,centre", partial(_clip, exact=False)),
+    "aesthetic": Maker(("clip-l14", "aesthetic"), "tensor-bicubic224,centre", _aesthetic),
+    "c3d": Maker(("c3d", "c3d-mean"), "resize112-bilinear-aligned,bgr,minus-mean", _c3d),
+    "dreamsim": Maker(
+        tuple(entry.name for entry in DREAMSIM), "pil-bicubic224x224,lora0.5/16", _dreamsim
+    ),
+    "dino-crop": Maker(("dino",), "bicubic256-antialias,crop224", partial(_dino, squeeze=False)),
+    "dino-squeeze": Maker(("dino",), "bilinear224", partial(_dino, squeeze=True)),
+    "flow": Maker((), "dis-medium-1", _plain(motion.flow_magnitudes)),
+    "flicker": Maker((), "1", _plain(motion.flicker)),
 }
 """By name."""

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fbridge.errors import CheckpointError
+from fbridge.weights import AESTHETIC, load_weights
 
 WIDTH = 768
 """Length of a ViT-L/14 embedding."""
@@ -45,3 +46,12 @@ class Aesthetic(nn.Module):
         """(T,) ratings; lengths of embeddings do not matter."""
         ratings: Tensor = self.line(F.normalize(embeddings, dim=-1))
         return ratings[:, 0]
+
+
+def load_aesthetic() -> Aesthetic:
+    """The genuine line.
+
+    Raises:
+        CheckpointError: Its weights are missing or not the genuine ones.
+    """
+    return Aesthetic.from_state(load_weights(AESTHETIC))

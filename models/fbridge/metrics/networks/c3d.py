@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fbridge.errors import CheckpointError
+from fbridge.weights import C3D_MEAN, C3D_UCF101, load_weights
 
 FRAMES, SIDE, CLASSES = 16, 112, 101
 PREPROCESSING = "resize112-bilinear-aligned,bgr,minus-mean"
@@ -121,3 +122,15 @@ class C3D(nn.Module):
         images = clip.permute(0, 3, 1, 2).float()
         images = F.interpolate(images, (SIDE, SIDE), mode="bilinear", align_corners=True)
         return (images.flip(1).transpose(0, 1) - self.mean)[None]
+
+
+def load_c3d() -> C3D:
+    """The network from the files the user names; no hash of them is published.
+
+    Raises:
+        CheckpointError: They are not named, or are of another network.
+    """
+    mean = load_weights(C3D_MEAN)
+    if "mean" not in mean:
+        raise CheckpointError(f"{C3D_MEAN.file}: has no mean video")
+    return C3D.from_state(load_weights(C3D_UCF101), mean["mean"])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fbridge.errors import CheckpointError
 from fbridge.metrics.networks.pictures import CLIP, by_pillow, fitted, in_parts, middle
 from fbridge.metrics.networks.tokens import tokenize
-from fbridge.weights import CLIP_VIT_B32, load_weights
+from fbridge.weights import CLIP_VIT_B32, CLIP_VIT_L14, load_weights
 
 SIDE = 224
 _HEAD = 64  # channels of an attention head in all published sizes
@@ -85,6 +85,15 @@ def load_clip(path: Path | None = None) -> Clip:
         CheckpointError: The weights are missing or not the genuine ones.
     """
     return Clip.from_state(load_weights(CLIP_VIT_B32, path))
+
+
+def load_clip_l14() -> Clip:
+    """The genuine ViT-L/14.
+
+    Raises:
+        CheckpointError: The weights are missing or not the genuine ones.
+    """
+    return Clip.from_state(load_weights(CLIP_VIT_L14))
 
 
 @lru_cache(maxsize=1024)

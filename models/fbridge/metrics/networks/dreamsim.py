@@ -18,9 +18,13 @@ from fbridge.errors import CheckpointError
 from fbridge.metrics.networks.dino import EPS
 from fbridge.metrics.networks.pictures import CLIP, IMAGENET, by_pillow, in_parts
 from fbridge.metrics.networks.vit import VisionTransformer
+from fbridge.weights import DREAMSIM, load_weights
 
 PREPROCESSING = "pil-bicubic224x224"
 """What is done to frames first."""
+
+SCALE = 0.5 / 16
+"""Of the changes: lora_alpha / r in the published adapter's configuration."""
 
 _SIDE = 224
 _CLIP_EPS = 1e-5
@@ -122,3 +126,12 @@ def _merged(
             raise CheckpointError("DreamSim's adapter is of networks of another width")
         merged[number][weight] = merged[number][weight] + scale * change
     return merged
+
+
+def load_dreamsim() -> DreamSim:
+    """The ensemble from the files the user names; no hash of them is published.
+
+    Raises:
+        CheckpointError: They are not named, or are of other networks.
+    """
+    return DreamSim.from_states(*(load_weights(entry) for entry in DREAMSIM), scale=SCALE)

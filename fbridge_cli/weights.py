@@ -1,0 +1,168 @@
+"""`fbridge weights`: third-party networks that metrics need, listed, fetched and verified."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fbridge_cli.checks import did_you_mean
+from fbridge_cli.ui import Ui
+
+if TYPE_CHECKING:
+    from fbridge.weights import WeightsFile
+
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NAME", show_default=False, help="Of fbridge weights list."),
+]
+
+
+def build_weights() -> typer.Typer:
+    """The commands below `fbridge weights`."""
+    app = typer.Typer(
+        name="weights",
+        help="Third-party networks that metrics need: list, fetch, verify.",
+        no_args_is_help=True,
+    )
+    app.command("list")(list_weights)
+    app.command("fetch")(fetch_weights)
+    app.command("verify")(verify_weights)
+    return app
+
+
+def list_weights(
+    json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+) -> None:
+    """Tell every network: what for, size, licence, and whether it is here.
+
+    Example:
+        fbridge weights list
+    """
+    from fbridge.data.files import shown
+    from fbridge.errors import CheckpointError
+    from fbridge.weights import ENTRIES, find_weights
+
+    places = {}
+    for name, entry in ENTRIES.items():
+        try:
+            places[name] = shown(find_weights(entry))
+        except CheckpointError:
+            places[name] = ""
+    ui = Ui(machine=json)
+    if json:
+        ui.json(
+            [
+                {
+                    "name": name,
+                    "use": entry.use,
+                    "file": entry.file,
+                    "bytes": entry.size,
+                    "sha256": entry.sha256,
+                    "licence": entry.licence,
+                    "variable": entry.variable,
+                    "urls": list(entry.urls),
+                    "requirement": entry.requirement,
+                    "path": places[name] or None,
+                }
+                for name, entry in ENTRIES.items()
+            ]
+        )
+        return
+    ui.table(
+        ["name", "for", "size", "licence", "where"],
+        [
+            [
+                name,
+                entry.use,
+                _size(entry.size),
+                entry.licence,
+                places[name]
+                or ("not here" if entry.sha256 else "only where it is named, unverified"),
+            ]
+            for name, entry in ENTRIES.items()
+        ],
+    )
+
+
+def fetch_weights(
+    names: Names = None,
+    every: Annotated[bool, typer.Option("--all", help="All that have an address.")] = False,
+) -> None:
+    """Download networks into the cache; an interrupted download is gone on with.
+
+    Example:
+        fbridge weights fetch inception
+
+        fbridge weights fetch --all
+    """
+    from fbridge.data.files import shown
+    from fbridge.errors import ConfigError
+    from fbridge.weights import ENTRIES, cache_folder
+    from fbridge.weights.fetch import fetch
+
+    ui = Ui()
+    if every == bool(names):
+        raise ConfigError("fbridge weights fetch: name networks, or say --all")
+    chosen = [e for e in ENTRIES.values() if e.urls] if every else _named(names or [])
+    for entry in chosen:
+        if (cache_folder() / entry.file).is_file():
+            ui.note(f"{entry.name}: is here already")
+            continue
+        with ui.progress(entry.size >> 20, "MiB") as bar:
+            for event in fetch(entry):
+                bar.show(entry.name, event.done >> 20)
+        ui.result(f"{entry.name}: {shown(cache_folder() / entry.file)}")
+
+
+def verify_weights(names: Names = None) -> None:
+    """Hash what is here; exit code 3 when a file is not the genuine one.
+
+    Example:
+        fbridge weights verify
+    """
+    from fbridge.data.files import shown
+    from fbridge.errors import CheckpointError, DataError
+    from fbridge.weights import ENTRIES, find_weights, load_weights, read_file
+
+    ui = Ui()
+    wrong = []
+    for entry in _named(names) if names else list(ENTRIES.values()):
+        try:
+            path = find_weights(entry)
+        except CheckpointError:
+            ui.result(f"{entry.name}: not here")
+            continue
+        try:
+            if path.suffix == ".safetensors":
+                load_weights(entry, path)
+            else:
+                read_file(entry, path)
+        except CheckpointError as error:
+            wrong.append(entry.name)
+            ui.error(str(error))
+        else:
+            ui.result(f"{entry.name}: genuine, {shown(path)}")
+    if wrong:
+        raise DataError(f"{', '.join(wrong)}: not genuine; delete the files, fetch them again")
+
+
+def _named(names: list[str]) -> list[WeightsFile]:
+    from fbridge.errors import ConfigError
+    from fbridge.weights import ENTRIES
+
+    for name in names:
+        if name not in ENTRIES:
+            near = did_you_mean(name, list(ENTRIES))
+            raise ConfigError(f"{name}: unknown{near}; there are {', '.join(ENTRIES)}")
+    return [ENTRIES[name] for name in names]
+
+
+def _absent(entry: WeightsFile) -> str:
+    return "not here" if entry.sha256 else f"name it in {entry.variable}; no hash is published"
+
+
+def _size(number: int) -> str:
+    if not number:
+        return "unknown"
+    return f"{number / 2**20:.1f} MiB" if number >= 2**20 else f"{number / 2**10:.0f} KiB"

@@ -1,0 +1,110 @@
+"""Getting a third-party file: one download, gone on with where it was cut, kept only if genuine."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fbridge.errors import CheckpointError, DependencyError
+from fbridge.weights.entries import WeightsFile
+from fbridge.weights.files import cache_folder, wanted
+
+_BLOCK = 1 << 20
+_PATIENCE = 30.0  # seconds without a byte
+SCHEMES = ("https",)
+"""What is fetched from; anything else is refused."""
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """How far it is: bytes that are there, of how many, and from where."""
+
+    done: int
+    total: int
+    url: str
+
+
+def fetch(entry: WeightsFile) -> Iterator[Fetching]:
+    """Download a file into the cache; what was begun before is gone on with.
+
+    Its addresses are tried in order. The file gets its name only once its size and sha256 are
+    right; what has another hash is deleted.
+
+    Raises:
+        DependencyError: no address answers, or the disk refuses.
+        CheckpointError: the file has no address, or what was got is another file.
+    """
+    if not entry.urls:
+        raise CheckpointError(f"{entry.name}: has no address to fetch it from; {wanted(entry)}")
+    target = cache_folder() / entry.file
+    part = target.with_name(f"{target.name}.part")
+    reasons = []
+    for url in entry.urls:
+        try:
+            yield from _download(entry, url, part)
+            _settle(entry, part, target)
+            return
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
+            reasons.append(f"{urlsplit(url).hostname}: {_reason(error)}")
+        except ConnectionError as error:
+            reasons.append(f"{urlsplit(url).hostname}: {error}")
+        except OSError as error:
+            raise DependencyError(f"{part}: cannot be written: {error.strerror}") from None
+    raise DependencyError(
+        f"{entry.name}: cannot be fetched ({'; '.join(reasons)}); the same line goes on with it, "
+        f"or get it yourself: {wanted(entry)}"
+    )
+
+
+def _download(entry: WeightsFile, url: str, part: Path) -> Iterator[Fetching]:
+    if urlsplit(url).scheme not in SCHEMES:
+        raise CheckpointError(f"{url}: only {', '.join(SCHEMES)} is fetched")
+    part.parent.mkdir(parents=True, exist_ok=True)
+    there = part.stat().st_size if part.is_file() else 0
+    if there > entry.size:
+        part.unlink()
+        there = 0
+    if there == entry.size:
+        return
+    request = urllib.request.Request(url, headers={"User-Agent": "fbridge"})
+    if there:
+        request.add_header("Range", f"bytes={there}-")
+    with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
+        going_on = there and answer.status == http.client.PARTIAL_CONTENT
+        done = there if going_on else 0
+        with part.open("ab" if going_on else "wb") as file:
+            while block := answer.read(_BLOCK):
+                file.write(block)
+                done += len(block)
+                yield Fetching(done, entry.size, url)
+                if done > entry.size:
+                    break
+    if done < entry.size:
+        raise ConnectionError(f"ended after {done} of {entry.size} bytes")
+
+
+def _settle(entry: WeightsFile, part: Path, target: Path) -> None:
+    digest = hashlib.sha256()
+    with part.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    if digest.hexdigest() != entry.sha256:
+        part.unlink()
+        raise CheckpointError(
+            f"{target}: what was fetched is another file, sha256 {digest.hexdigest()}; "
+            f"nothing was kept; {wanted(entry)}"
+        )
+    part.replace(target)
+
+
+def _reason(error: Any) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"answers {error.code}"
+    return str(getattr(error, "reason", error)) or type(error).__name__
