@@ -22,6 +22,7 @@ from fbridge.metrics.result import ClipPair, Evaluation
 from fbridge.metrics.scoring import Scorer
 from fbridge.metrics.selection import Cast, Looking, Selection, look, select
 from fbridge.metrics.wants import Plan, usable_variants
+from fbridge.weights import ENTRIES, find_weights
 
 _NAMED = 3
 
@@ -146,6 +147,8 @@ def evaluate(order: Order, share: Share | None = None) -> Iterator[Event]:
 
 def _check(order: Order) -> None:
     for metric in order.metrics:
+        for network in metric.networks:
+            find_weights(ENTRIES[network])  # before any video is looked into
         if order.reference is None and metric.needs & {"reference", "pair"}:
             raise ConfigError(
                 f"--metric {metric.name}: compares with real videos; name them with --reference"

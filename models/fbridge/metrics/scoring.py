@@ -54,8 +54,9 @@ class Scorer:
         selection, protocol = self.plan.selection, self.plan.protocol
         feature = metric.feature(protocol)
         own = self._rows(feature, [self.plan.own(key) for key in selection.generated.clips])
-        real = self._real_rows(feature, "")
-        against = real if "reference" in metric.needs else real[:0]
+        needed = "reference" in metric.needs
+        real = self._real_rows(feature, "") if needed or self.plan.variants else own[:0]
+        against = real if needed else real[:0]
         measured = metric.measure(own, against, protocol)
         numbers = len(own), len(against)
         return Score(

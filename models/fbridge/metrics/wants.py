@@ -70,26 +70,32 @@ class Plan:
         real = self.selection.reference
         if key in self.selection.generated.clips:
             for metric in self.metrics:
-                yield from self._of(metric, key, self.own(key), self.picture(key))
+                yield from self._of(
+                    metric, key, self.own(key), self.picture(key), compared=self.selection.paired
+                )
         if real is None or key not in real.clips:
             return
         if self.selection.paired:
             yield Want(MOTION, (self.real(key),))
         for metric in self.metrics:
+            if not self.variants and "reference" not in metric.needs:
+                continue
             for variant in ("", *self.variants):
                 sight = self.real(key, variant)
-                yield from self._of(metric, key, sight, self.picture(key, real=True))
+                picture = self.picture(key, real=True)
+                yield from self._of(metric, key, sight, picture, compared=bool(variant))
 
-    def _of(self, metric: Metric, key: str, sight: Sight, picture: Sight | None) -> Iterator[Want]:
+    def _of(
+        self, metric: Metric, key: str, sight: Sight, picture: Sight | None, *, compared: bool
+    ) -> Iterator[Want]:
         if isinstance(metric, SetMetric):
             yield Want(metric.feature(self.protocol), (sight,))
             return
         assert isinstance(metric, ClipMetric)
         for name in metric.own:
             yield Want(name, (sight,))
-        if metric.pair and (self.selection.paired or sight.variant):
-            real = self.real(key)
-            yield from (Want(name, (sight, real)) for name in metric.pair if sight != real)
+        if metric.pair and compared:
+            yield from (Want(name, (sight, self.real(key))) for name in metric.pair)
         if picture is not None:
             yield from (Want(name, (picture,)) for name in metric.picture)
             yield from (Want(name, (sight, picture)) for name in metric.beside)
