@@ -147,8 +147,6 @@ def evaluate(order: Order, share: Share | None = None) -> Iterator[Event]:
 
 def _check(order: Order) -> None:
     for metric in order.metrics:
-        for network in metric.networks:
-            find_weights(ENTRIES[network])  # before any video is looked into
         if order.reference is None and metric.needs & {"reference", "pair"}:
             raise ConfigError(
                 f"--metric {metric.name}: compares with real videos; name them with --reference"
@@ -163,6 +161,8 @@ def _check(order: Order) -> None:
                 f"--metric {metric.name}: needs clips of {metric.least} frames, not "
                 f"{order.protocol.frames}; say --frames {metric.least}"
             )
+        for network in metric.networks:
+            find_weights(ENTRIES[network])  # before any video is looked into
 
 
 def _select(order: Order) -> Generator[Listed | Looking, None, Selection]:
