@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fbridge.errors import CheckpointError
-from fbridge.weights import I3D_KINETICS, load_weights
+from fbridge.metrics.i3d_layouts import canonical_state, is_genuine
+from fbridge.weights import I3D_KINETICS, find_weights, kept_as, load_weights, read_tensors
 
 SIDE = 224
 """Height and width, in pixels, of the frames the network sees."""
@@ -33,6 +34,7 @@ Resize: TypeAlias = Literal["tf1", "bilinear"]
 SHORTEST_CLIP = 9
 """Fewest frames of a clip: the last pooling needs two time steps after three halvings."""
 
+_OTHERS = (".pt", ".pth", ".safetensors")
 _BATCH_NORM_EPS = 1e-3
 _UNITS = {  # units of a Mixed block and their paths in the state
     "b0": "Branch_0/Conv3d_0a_1x1",
@@ -122,12 +124,25 @@ class I3D(nn.Module):
 
 
 def load_i3d(path: Path | None = None) -> I3D:
-    """The genuine FVD network; `path` names the weights file where the usual places are not meant.
+    """The genuine FVD network.
+
+    Args:
+        path: the weights where the usual places are not meant: the published file, or a .pt, .pth
+            or .safetensors that holds the same values in any layout of `i3d_layouts`.
 
     Raises:
         CheckpointError: The weights are missing or not the genuine ones.
     """
-    return I3D.from_state(load_weights(I3D_KINETICS, path))
+    source = find_weights(I3D_KINETICS, path)
+    if source.suffix not in _OTHERS or source == kept_as(I3D_KINETICS):
+        return I3D.from_state(load_weights(I3D_KINETICS, path))
+    state = canonical_state(read_tensors(source))
+    if not is_genuine(state):
+        raise CheckpointError(
+            f"{source}: is an I3D, but not the network of FVD (rgb_imagenet has the same names); "
+            "its distances would be other numbers"
+        )
+    return I3D.from_state(state)
 
 
 def prepare(frames: Tensor, *, resize: Resize = "tf1") -> Tensor:

@@ -28,6 +28,7 @@ from fbridge.weights.files import (
     load_weights,
     read_arrays,
     read_file,
+    read_tensors,
     wanted,
 )
 
@@ -54,5 +55,6 @@ __all__ = [
     "load_weights",
     "read_arrays",
     "read_file",
+    "read_tensors",
     "wanted",
 ]
