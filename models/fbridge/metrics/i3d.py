@@ -9,7 +9,8 @@ Clips of different length give different distances, so the length belongs to the
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import reduce
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -36,13 +37,11 @@ SHORTEST_CLIP = 9
 
 _OTHERS = (".pt", ".pth", ".safetensors")
 _BATCH_NORM_EPS = 1e-3
-_UNITS = {  # units of a Mixed block and their paths in the state
-    "b0": "Branch_0/Conv3d_0a_1x1",
-    "b1a": "Branch_1/Conv3d_0a_1x1",
-    "b1b": "Branch_1/Conv3d_0b_3x3",
-    "b2a": "Branch_2/Conv3d_0a_1x1",
-    "b2b": "Branch_2/Conv3d_0b_3x3",
-    "b3": "Branch_3/Conv3d_0b_1x1",
+_UNITS = {  # layers of a Mixed block and their paths in the state; what is beside reads the same
+    "reduced": ("Branch_0/Conv3d_0a_1x1", "Branch_1/Conv3d_0a_1x1", "Branch_2/Conv3d_0a_1x1"),
+    "b1": ("Branch_1/Conv3d_0b_3x3",),
+    "b2": ("Branch_2/Conv3d_0b_3x3",),
+    "b3": ("Branch_3/Conv3d_0b_1x1",),
 }
 
 
@@ -54,7 +53,7 @@ class I3D(nn.Module):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         layers["Conv3d_1a_7x7"] = _Unit(3, 64, kernel=7, stride=2)
         layers["pool_2"] = _MaxPool((1, 3, 3), (1, 2, 2))
-        layers["Conv3d_2b_1x1"] = _Unit(64, 64, kernel=1)
+        layers["Conv3d_2b_1x1"] = _Pointwise(64, 64)
         layers["Conv3d_2c_3x3"] = _Unit(64, 192, kernel=3)
         layers["pool_3"] = _MaxPool((1, 3, 3), (1, 2, 2))
         layers["Mixed_3b"] = _Mixed(192, 64, (96, 128), (16, 32), 32)
@@ -83,11 +82,12 @@ class I3D(nn.Module):
         folded: dict[str, Tensor] = {}
         try:
             for name, module in network.body.named_modules():
-                if isinstance(module, _Unit):
+                if isinstance(module, _Unit | _Pointwise):
                     block, _, unit = name.partition(".")
-                    kernel, bias = _fold(state, f"{block}/{_UNITS[unit]}" if unit else block)
-                    folded[f"body.{name}.conv.weight"] = kernel
-                    folded[f"body.{name}.conv.bias"] = bias
+                    paths = [f"{block}/{path}" for path in _UNITS[unit]] if unit else [block]
+                    parts = [_fold(state, path) for path in paths]
+                    folded[f"body.{name}.conv.weight"] = torch.cat([part[0] for part in parts])
+                    folded[f"body.{name}.conv.bias"] = torch.cat([part[1] for part in parts])
             head = "params/Logits/Conv3d_0c_1x1/Conv_0"
             folded["head.weight"] = _torch_kernel(state[f"{head}/kernel"])
             folded["head.bias"] = state[f"{head}/bias"]
@@ -101,7 +101,7 @@ class I3D(nn.Module):
         if clips.ndim != 5 or clips.shape[1] != 3 or clips.shape[3:] != (SIDE, SIDE):
             raise ValueError(f"I3D needs (B, 3, T, {SIDE}, {SIDE}), not {tuple(clips.shape)}")
         _check_length(clips.shape[2])
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # ten bits are too few
+        with _full_precision():
             hidden = self.body(clips)
             pooled = F.avg_pool3d(hidden, (2, SIDE // 32, SIDE // 32), stride=1)
             logits: Tensor = self.head(pooled)
@@ -162,6 +162,18 @@ def prepare(frames: Tensor, *, resize: Resize = "tf1") -> Tensor:
     return clips * (2 / 255) - 1
 
 
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """Without TF32, whose ten bits are too few, in convolutions and in products of matrices."""
+    before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = before
+
+
 class _Unit(nn.Module):
     """Convolution with batch normalisation folded in, then ReLU; output ceil(size / stride)."""
 
@@ -174,26 +186,40 @@ class _Unit(nn.Module):
         return F.relu_(self.conv(padded))
 
 
+class _Pointwise(nn.Module):
+    """The same with a kernel of one: a product of matrices, much faster on a processor."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert self.conv.bias is not None
+        flat = torch.matmul(self.conv.weight.flatten(1), x.flatten(2))
+        flat.add_(self.conv.bias[:, None])
+        return F.relu_(flat).unflatten(2, x.shape[2:])
+
+
 class _Mixed(nn.Module):
-    """Inception block: four branches side by side, joined along the channels."""
+    """Inception block: four branches side by side, joined along the channels.
+
+    The three that begin with a kernel of one over the same input share one product.
+    """
 
     def __init__(
         self, inputs: int, one: int, two: tuple[int, int], three: tuple[int, int], four: int
     ) -> None:
         super().__init__()
-        self.b0 = _Unit(inputs, one, kernel=1)
-        self.b1a = _Unit(inputs, two[0], kernel=1)
-        self.b1b = _Unit(two[0], two[1], kernel=3)
-        self.b2a = _Unit(inputs, three[0], kernel=1)
-        self.b2b = _Unit(three[0], three[1], kernel=3)
+        self.parts = (one, two[0], three[0])
+        self.reduced = _Pointwise(inputs, sum(self.parts))
+        self.b1 = _Unit(two[0], two[1], kernel=3)
+        self.b2 = _Unit(three[0], three[1], kernel=3)
         self.b3pool = _MaxPool((3, 3, 3), (1, 1, 1))
-        self.b3 = _Unit(inputs, four, kernel=1)
+        self.b3 = _Pointwise(inputs, four)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat(
-            [self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3(self.b3pool(x))],
-            dim=1,
-        )
+        one, two, three = self.reduced(x).split(self.parts, dim=1)
+        return torch.cat([one, self.b1(two), self.b2(three), self.b3(self.b3pool(x))], dim=1)
 
 
 class _MaxPool(nn.Module):

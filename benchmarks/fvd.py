@@ -1,0 +1,219 @@
+"""How fast I3D's features are, against the plain torch port that a user would take.
+
+    python benchmarks/fvd.py [--clips 6] [--rounds 5]
+
+The peer is the network as everybody writes it: Conv3d, BatchNorm3d and max_pool3d with the padding
+that TensorFlow calls SAME. Both see the same clips of 16 frames, one at a time. Rounds alternate, and the
+medians over them count; "two workers" are two processes of one thread each against one of them.
+cd-fvd joins where it is installed. Weights are random: they change no time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import multiprocessing
+import resource
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fbridge.metrics.i3d import I3D, prepare
+
+MIXED = {
+    "3b": (192, 64, 96, 128, 16, 32, 32), "3c": (256, 128, 128, 192, 32, 96, 64),
+    "4b": (480, 192, 96, 208, 16, 48, 64), "4c": (512, 160, 112, 224, 24, 64, 64),
+    "4d": (512, 128, 128, 256, 24, 64, 64), "4e": (512, 112, 144, 288, 32, 64, 64),
+    "4f": (528, 256, 160, 320, 32, 128, 128), "5b": (832, 256, 160, 320, 32, 128, 128),
+    "5c": (832, 384, 192, 384, 48, 128, 128),
+}  # fmt: skip
+
+
+def same(x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Tensor:
+    """TensorFlow's SAME padding."""
+    pads: list[int] = []
+    for size, k, s in reversed(list(zip(x.shape[2:], kernel, stride, strict=True))):
+        total = max((-(-size // s) - 1) * s + k - size, 0)
+        pads += [total // 2, total - total // 2]
+    return F.pad(x, pads)
+
+
+class PlainUnit(nn.Module):
+    """Convolution, batch normalisation, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(inputs, outputs, size, stride, bias=False)
+        self.bn = nn.BatchNorm3d(outputs, eps=1e-3, affine=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same, padded."""
+        return F.relu(self.bn(self.conv(same(x, self.conv.kernel_size, self.conv.stride))))
+
+
+def pool(x: Tensor, size: tuple[int, int, int], stride: tuple[int, int, int]) -> Tensor:
+    """The largest of a window."""
+    return F.max_pool3d(same(x, size, stride), size, stride)
+
+
+class PlainMixed(nn.Module):
+    """Four branches."""
+
+    def __init__(self, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        n, a, b, c, d, e, f = channels
+        self.b0 = PlainUnit(n, a, 1)
+        self.b1a, self.b1b = PlainUnit(n, b, 1), PlainUnit(b, c, 3)
+        self.b2a, self.b2b = PlainUnit(n, d, 1), PlainUnit(d, e, 3)
+        self.b3 = PlainUnit(n, f, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Side by side."""
+        pooled = pool(x, (3, 3, 3), (1, 1, 1))
+        parts = [self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3(pooled)]
+        return torch.cat(parts, 1)
+
+
+class Plain(nn.Module):
+    """The network as a port has it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.three = (
+            PlainUnit(3, 64, 7, 2),
+            PlainUnit(64, 64, 1),
+            PlainUnit(64, 192, 3),
+        )
+        self.mixed = nn.ModuleDict({name: PlainMixed(row) for name, row in MIXED.items()})
+        self.head = nn.Conv3d(1024, 400, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, 400)."""
+        x = pool(self.one(x), (1, 3, 3), (1, 2, 2))
+        x = pool(self.three(self.two(x)), (1, 3, 3), (1, 2, 2))
+        for name, block in self.mixed.items():
+            if name == "4b":
+                x = pool(x, (3, 3, 3), (2, 2, 2))
+            if name == "5b":
+                x = pool(x, (2, 2, 2), (2, 2, 2))
+            x = block(x)
+        return self.head(F.avg_pool3d(x, (2, 7, 7), stride=1)).mean((2, 3, 4))
+
+
+def state_of(plain: Plain) -> dict[str, Tensor]:
+    """Its weights as our network takes them."""
+    made: dict[str, Tensor] = {}
+
+    def add(path: str, unit: PlainUnit) -> None:
+        scale = unit.bn.weight.detach()
+        kernel = unit.conv.weight.detach() * scale[:, None, None, None, None]
+        made[f"params/{path}/Conv_0/kernel"] = kernel.permute(2, 3, 4, 1, 0)
+        made[f"params/{path}/BatchNorm_0/bias"] = unit.bn.bias.detach()
+        assert unit.bn.running_mean is not None
+        assert unit.bn.running_var is not None
+        made[f"batch_stats/{path}/BatchNorm_0/mean"] = unit.bn.running_mean * scale
+        made[f"batch_stats/{path}/BatchNorm_0/var"] = unit.bn.running_var
+
+    for path, unit in (("Conv3d_1a_7x7", plain.one), ("Conv3d_2b_1x1", plain.two),
+                       ("Conv3d_2c_3x3", plain.three)):  # fmt: skip
+        add(path, unit)
+    names = {"b0": "Branch_0/Conv3d_0a_1x1", "b1a": "Branch_1/Conv3d_0a_1x1",
+             "b1b": "Branch_1/Conv3d_0b_3x3", "b2a": "Branch_2/Conv3d_0a_1x1",
+             "b2b": "Branch_2/Conv3d_0b_3x3", "b3": "Branch_3/Conv3d_0b_1x1"}  # fmt: skip
+    for name, block in plain.mixed.items():
+        for unit_name, path in names.items():
+            add(f"Mixed_{name}/{path}", getattr(block, unit_name))
+    assert plain.head.bias is not None
+    head = "params/Logits/Conv3d_0c_1x1/Conv_0"
+    made[f"{head}/kernel"] = plain.head.weight.detach().permute(2, 3, 4, 1, 0)
+    made[f"{head}/bias"] = plain.head.bias.detach()
+    return made
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Seconds."""
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def several(network: nn.Module, clip: Tensor, times: int) -> None:
+    """The same clip again and again."""
+    for _ in range(times):
+        network(clip)
+
+
+def work(clips: int, seconds: multiprocessing.Queue[float], start: object) -> None:
+    """One worker of one thread: seconds for its clips."""
+    torch.set_num_threads(1)
+    network = I3D.from_state(state_of(Plain().eval()))
+    frames = torch.randint(0, 256, (1, 16, 128, 128, 3), dtype=torch.uint8)
+    network.features(frames)
+    start.wait()  # type: ignore[attr-defined]
+    seconds.put(timed(lambda: [network.features(frames) for _ in range(clips)]))
+
+
+def together(workers: int, clips: int) -> float:
+    """Clips a second of some processes that start at once."""
+    context = multiprocessing.get_context("spawn")
+    seconds: multiprocessing.Queue[float] = context.Queue()
+    start = context.Barrier(workers)
+    made = [context.Process(target=work, args=(clips, seconds, start)) for _ in range(workers)]
+    for one in made:
+        one.start()
+    longest = max(seconds.get() for _ in made)
+    for one in made:
+        one.join()
+    return workers * clips / longest
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--clips", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=5)
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    plain = Plain().eval()
+    for module in plain.modules():
+        if isinstance(module, nn.Conv3d):
+            nn.init.kaiming_normal_(module.weight)  # signals neither vanish nor explode
+    ours = I3D.from_state(state_of(plain))
+    frames = torch.randint(0, 256, (1, 16, 128, 128, 3), dtype=torch.uint8)
+    clip = prepare(frames)
+    with torch.inference_mode():
+        wanted = plain(clip)
+        apart = float((wanted - ours(clip)).abs().max())
+        print(
+            f"largest difference of a logit: {apart:.2g}, of logits up to {wanted.abs().max():.2g}"
+        )
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            plain(clip), ours(clip)
+            rows = [
+                [timed(partial(several, network, clip, args.clips)) / args.clips
+                 for network in (plain, ours)]
+                for _ in range(args.rounds)
+            ]  # fmt: skip
+            theirs, own = (statistics.median(column) for column in zip(*rows, strict=True))
+            ratios = sorted(row[0] / row[1] for row in rows)
+            print(
+                f"{threads} thread(s): plain port {theirs:.3f} s a clip, ours {own:.3f} s, ratio "
+                f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            )
+    one, two = together(1, 3 * args.clips), together(2, 3 * args.clips)
+    print(f"one worker {one:.2f} clips a second, two {two:.2f}: {two / one:.2f} times")
+    if importlib.util.find_spec("cdfvd") is None:
+        print("cd-fvd is not installed here: no comparison with it")
+    print(
+        f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB"
+    )
+
+
+if __name__ == "__main__":
+    main()
