@@ -3,9 +3,9 @@
     python benchmarks/fvd.py [--clips 6] [--rounds 5]
 
 The peer is the network as everybody writes it: Conv3d, BatchNorm3d and max_pool3d with the padding
-that TensorFlow calls SAME. Both see the same clips of 16 frames, one at a time. Rounds alternate, and the
-medians over them count; "two workers" are two processes of one thread each against one of them.
-cd-fvd joins where it is installed. Weights are random: they change no time.
+that TensorFlow calls SAME. Both see the same clips of 16 frames, one at a time, in rounds that
+alternate; medians over the rounds count. "Two workers" are two processes of one thread each against
+one of them. cd-fvd joins where it is installed. Weights are random: they change no time.
 """
 
 from __future__ import annotations
