@@ -210,9 +210,8 @@ def main() -> None:
     print(f"one worker {one:.2f} clips a second, two {two:.2f}: {two / one:.2f} times")
     if importlib.util.find_spec("cdfvd") is None:
         print("cd-fvd is not installed here: no comparison with it")
-    print(
-        f"peak memory of this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MiB"
-    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    print(f"peak memory of this process: {peak} MiB")
 
 
 if __name__ == "__main__":
