@@ -29,6 +29,9 @@ def evaluate(
     report: option.HtmlReport = None,
     vbench: option.VBenchFile = None,
     compare: option.Compare = None,
+    study: option.Study = None,
+    question: option.Question = None,
+    study_results: option.StudyResults = False,
     list_all: option.ListAll = False,
     json: option.Json = False,
 ) -> None:
@@ -42,6 +45,10 @@ def evaluate(
         fbridge eval takes/ --reference real/ --metric fvd --json > a.json
 
         fbridge eval --compare a.json b.json
+
+        fbridge eval old/ new/ --study study/
+
+        fbridge eval --study-results answers-*.json
     """
     from fbridge_cli.evaluate.errand import carry_out
     from fbridge_cli.evaluate.order import Typed

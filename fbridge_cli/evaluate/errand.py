@@ -24,15 +24,21 @@ def carry_out(typed: Typed, ui: Ui) -> None:
     Raises:
         FBridgeError: for every mistake that is the user's to mend.
     """
-    from fbridge_cli.evaluate import listing
+    from fbridge_cli.evaluate import listing, study
 
     process = this_process()
     ui = ui if process.first else Ui(machine=ui.machine, mute=True)
     if typed.list_all:
         listing.tell(ui)
         return
+    if typed.study_results:
+        study.tell_results(typed, ui)
+        return
     typed.check()
     with loading.quiet():
+        if typed.study is not None:
+            study.write(typed, typed.study, ui)
+            return
         if typed.compare is not None:
             listing.compare(*typed.compare, ui)
             return

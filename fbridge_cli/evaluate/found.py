@@ -80,9 +80,9 @@ def find_subject(
     Raises:
         FBridgeError: a run cannot be evaluated.
     """
-    if typed.generated is not None:
+    if typed.side is not None:
         reference = None if typed.reference is None else Path(home_expanded(typed.reference))
-        return Subject(Path(home_expanded(typed.generated)), reference, protocol)
+        return Subject(Path(home_expanded(typed.side)), reference, protocol)
     if process.world > 1:
         raise ConfigError("several processes evaluate videos that are there; name them: GENERATED")
     run, why = _run_of_file()

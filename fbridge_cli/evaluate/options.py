@@ -17,12 +17,13 @@ _WHAT, _HOW, _WORK, _TELL = (
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 
 Generated: TypeAlias = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Argument(
-        metavar="GENERATED",
+        metavar="[GENERATED]...",
         show_default=False,
         help="A folder of videos or of folders of frames, a list of videos, or a prepared data "
-        "set; else fbridge.toml, the latest run below runs/, or the embedded model's demo.",
+        "set; else fbridge.toml, the latest run below runs/, or the embedded model's demo. Several "
+        "with --study; files of answers with --study-results.",
     ),
 ]
 Reference: TypeAlias = Annotated[
@@ -182,6 +183,26 @@ Compare: TypeAlias = Annotated[
         metavar="A.json B.json",
         rich_help_panel=_TELL,
         help="Compare two results of the same clips and protocol, clip by clip.",
+    ),
+]
+Study: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        rich_help_panel=_TELL,
+        help="Write a page that asks people which of two videos is better; give two GENERATED or "
+        "more.",
+    ),
+]
+Question: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="TEXT", rich_help_panel=_TELL, help="What --study asks.")
+]
+StudyResults: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--study-results",
+        rich_help_panel=_TELL,
+        help="Analyse answers: fbridge eval --study-results --study DIR answers*.json",
     ),
 ]
 ListAll: TypeAlias = Annotated[

@@ -24,7 +24,7 @@ TABLES = (".csv", ".md", ".tex", ".json")
 class Typed:
     """What the user typed, unchecked; None where he was silent."""
 
-    generated: Path | None = None
+    generated: list[Path] | None = None
     reference: Path | None = None
     metrics: list[str] | None = None
     pictures: Path | None = None
@@ -46,7 +46,15 @@ class Typed:
     report: Path | None = None
     vbench: Path | None = None
     compare: tuple[Path, Path] | None = None
+    study: Path | None = None
+    question: str | None = None
+    study_results: bool = False
     list_all: bool = False
+
+    @property
+    def side(self) -> Path | None:
+        """The one side that is measured."""
+        return self.generated[0] if self.generated else None
 
     def check(self) -> None:
         """Raise for all that can be told before anything slow begins.
@@ -58,6 +66,24 @@ class Typed:
         check_choice("--device", self.device, DEVICES)
         check_range("--workers", self.workers, 0, 256)
         check_range("--seed", self.seed, 0, 2**63 - 1)
+        self._check_written()
+        if self.question is not None and self.study is None:
+            raise ConfigError("--question: is what --study asks; name its folder")
+        if len(self.generated or ()) > 1 and self.study is None:
+            raise ConfigError(
+                "several GENERATED are shown side by side by --study DIR; to measure, name one"
+            )
+        for option, read in (
+            *(("GENERATED", path) for path in self.generated or ()),
+            ("--reference", self.reference),
+        ):
+            if read is not None and not home_expanded(read).exists():
+                raise DataError(f"{option} {shown(read)}: does not exist; check the path")
+        if self.reference is not None and not self.generated:
+            raise ConfigError("--reference: name the generated videos too, before it")
+
+    def _check_written(self) -> None:
+        """Raise unless the files of the result can be written as their names say."""
         for path in self.out or ():
             if path.suffix.lower() not in TABLES:
                 raise ConfigError(
@@ -68,11 +94,6 @@ class Typed:
         for written in (*(self.out or ()), self.report, self.vbench):
             if written is not None:
                 check_writable(written.parent)
-        for option, read in (("GENERATED", self.generated), ("--reference", self.reference)):
-            if read is not None and not home_expanded(read).exists():
-                raise DataError(f"{option} {shown(read)}: does not exist; check the path")
-        if self.reference is not None and self.generated is None:
-            raise ConfigError("--reference: name the generated videos too, before it")
 
     def chosen(self) -> tuple[Metric, ...]:
         """The metrics, motion among them.

@@ -163,3 +163,35 @@ def test_everything_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     told = json.loads(capsys.readouterr().out)
     assert {"fvd", "kvd", "fid", "is", "clipsim", "pic", "lpips"} <= told["metrics"].keys()
     assert list(told["protocols"]) == ["stylegan-v", "tf", "ucf101-zero-shot", "msrvtt-zero-shot"]
+
+
+def test_a_study_is_written_and_counted(sides: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = ["eval", str(sides / "noise"), str(sides / "freeze"), "--frames", "6"]
+    assert run([*line, "--study", "study", "--clips", "2"]) == 0
+    told = capsys.readouterr()
+    assert "2 clips of 2 systems" in told.out
+    assert "keep study-key.json to yourself" in told.err
+    key = json.loads(Path("study-key.json").read_text())
+    by_system: dict[str, list[str]] = {}
+    for name, made in sorted(key["media"].items(), key=lambda pair: pair[1]["clip"]):
+        by_system.setdefault(made["system"], []).append(name)
+    answers = [
+        {"trial": "t", "left": left, "right": right, "choice": "left"}
+        for left, right in zip(by_system["noise"], by_system["freeze"], strict=True)
+    ]
+    facts = {"format": 1, "study": key["study"], "participant": "p", "answers": answers}
+    Path("answers-p.json").write_text(json.dumps(facts))
+    assert run(["eval", "--study-results", "answers-p.json", "study-key.json"]) == 0
+    assert "freeze against noise  0.0 %" in capsys.readouterr().out
+    assert run(["eval", "--study-results", "answers-p.json", "--study", "study", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["pairs"][0]["losses"] == 2
+    for words, code, message in (
+        (["--study-results", "answers-p.json"], 2, "needs the study's key too"),
+        (["--study-results", "study-key.json"], 2, "name the files of answers"),
+        ([str(sides / "noise"), "--study", "other"], 2, "name two GENERATED or more"),
+        ([*line[1:], "-m", "psnr"], 2, "several GENERATED are shown side by side by --study"),
+        ([str(sides / "noise"), "-m", "flicker", "--question", "?"], 2, "--question: is what"),
+        ([*line[1:], "--study", "study"], 2, "is not empty; name another folder"),
+    ):
+        assert run(["eval", *words]) == code, words
+        assert message in capsys.readouterr().err

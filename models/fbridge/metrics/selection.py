@@ -126,14 +126,16 @@ def select(
     if paired:
         assert reference is not None
         reference.keep(list(generated.clips))
-    records = {key: record for key in generated.clips if (record := _record(generated.clips[key]))}
+    records = {
+        key: record for key in generated.clips if (record := record_of(generated.clips[key]))
+    }
     return Selection(
         generated,
         reference,
         paired,
         protocol.size or _common_size(generated),
-        _captions(generated, reference if paired else None, records, protocol.seed),
-        _pictures(generated, records, pictures),
+        captions_of(generated, reference if paired else None, records, protocol.seed),
+        pictures_of(generated, records, pictures),
         tuple(_differences(generated, reference)),
     )
 
@@ -222,14 +224,15 @@ def _common_size(cast: Cast) -> tuple[int, int]:
     return next(iter(sizes))
 
 
-def _record(clip: Clip) -> Provenance | None:
+def record_of(clip: Clip) -> Provenance | None:
+    """What a clip's file says it was made from; None where it says nothing."""
     try:
         return read_provenance(clip.path)
     except DataError:
         return None
 
 
-def _captions(
+def captions_of(
     generated: Cast, reference: Cast | None, records: dict[str, Provenance], seed: int
 ) -> dict[str, str]:
     """The words of each clip: those it was made from, else one that its real one has, drawn."""
@@ -245,7 +248,7 @@ def _captions(
     return found
 
 
-def _pictures(
+def pictures_of(
     generated: Cast, records: dict[str, Provenance], folder: Path | None
 ) -> dict[str, Path]:
     """The picture each clip was made from: by name in `folder`, else as its record says."""
