@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,10 @@ from fbridge_cli.ui import Bar, Ui
 if TYPE_CHECKING:
     from fbridge.metrics.evaluate import Event, Order, Share
     from fbridge.metrics.result import Evaluation
+
+
+PATIENCE = timedelta(days=7)
+"""How long processes wait for the slowest one."""
 
 
 def carry_out(typed: Typed, ui: Ui) -> None:
@@ -78,14 +83,15 @@ def _order(typed: Typed, ui: Ui, process: Process) -> Order:
     )
 
 
-def _share(process: Process) -> Share:
+def _share(process: Process, device: str) -> Share:
     from fbridge.metrics.evaluate import Share
 
     if process.world == 1:
         return Share()
     from accelerate import PartialState
 
-    return Share(process.number, process.world, PartialState().wait_for_everyone)
+    together = PartialState(cpu=device == "cpu", timeout=PATIENCE)
+    return Share(process.number, process.world, together.wait_for_everyone)
 
 
 def _follow(order: Order, ui: Ui, process: Process) -> Evaluation:
@@ -93,7 +99,7 @@ def _follow(order: Order, ui: Ui, process: Process) -> Evaluation:
     from fbridge.metrics.result import Evaluation
 
     with ui.progress(None, "clips") as bar:
-        for event in evaluate(order, _share(process)):
+        for event in evaluate(order, _share(process, order.device)):
             if isinstance(event, Evaluation):
                 return event
             _show(event, bar, ui)

@@ -14,7 +14,7 @@ from pathlib import Path
 from fbridge.errors import ConfigError, DataError
 from fbridge.metrics.clips import Cut, list_clips
 from fbridge.metrics.features.cache import FeatureCache
-from fbridge.metrics.features.measure import Outcome, Task, measure
+from fbridge.metrics.features.measure import Outcome, Task, measure, missing
 from fbridge.metrics.features.networks import Setup, identity_of
 from fbridge.metrics.metric import ClipMetric, Metric
 from fbridge.metrics.protocol import Protocol
@@ -124,6 +124,8 @@ def evaluate(order: Order, share: Share | None = None) -> Iterator[Event]:
             failed = outcome.failed
             yield outcome
         share.wait()
+        for key in missing(tasks, setup, identities, cache):
+            failed.setdefault(key, "could not be read by another process")
         if failed:
             plan = _without(plan, failed, skip_bad=order.skip_bad)
         scorer = Scorer(plan, setup, identities, cache)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fbridge.data.files import shown
+from fbridge.data.pictures import SUFFIXES
 from fbridge.data.provenance import Provenance, read_provenance
 from fbridge.errors import ConfigError, DataError
 from fbridge.metrics.clips import Clip, Cut, Failed, Listing, cut_all
@@ -257,7 +258,8 @@ def pictures_of(
             raise ConfigError(
                 f"--pictures {shown(folder)}: is no folder; name that of the pictures"
             )
-        by_stem = {path.stem: path for path in sorted(folder.iterdir()) if path.is_file()}
+        files = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES)
+        by_stem = {path.stem: path for path in files}
         lost = [key for key in generated.clips if Path(key).name not in by_stem]
         if lost:
             raise DataError(

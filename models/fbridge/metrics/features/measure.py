@@ -127,6 +127,15 @@ def measure(
         yield outcome
 
 
+def missing(
+    tasks: Sequence[Task], setup: Setup, identities: Mapping[str, str], cache: FeatureCache
+) -> list[str]:
+    """Keys of tasks of which a feature is not kept: whoever was to compute it could not."""
+    wanted = {task.key: _keys(task, setup, identities) for task in tasks}
+    known = cache.known(key for keys in wanted.values() for key in keys)
+    return [name for name, keys in wanted.items() if not known.issuperset(keys)]
+
+
 def recall(want: Want, setup: Setup, identities: Mapping[str, str], cache: FeatureCache) -> Tensor:
     """A feature that `measure` has kept."""
     return cache.get(_key(want, setup, identities))
