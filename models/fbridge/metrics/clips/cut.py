@@ -18,7 +18,6 @@ from fbridge.metrics.clips.listing import Found
 
 PATIENCE = 120.0
 """Seconds that looking into one file may take."""
-_FRAMES_A_SECOND = 1.0  # of a folder of frames, which carries no speed
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Clip:
         pts: the stamps of a video's chosen frames.
         width, height: as shown, in pixels.
         codec: of its pictures, "png" of a folder of frames.
-        fps: frames a second of the file.
+        fps: frames a second of the file; of a folder of frames, which carries none, 1.
         hash: sha256 over the file's content and which frames are taken.
     """
 
@@ -180,7 +179,7 @@ def _of_pictures(found: Found, cut: Cut) -> Clip | Failed:
         width,
         height,
         kind,
-        _FRAMES_A_SECOND,
+        1.0,
         _hash(*hashes),
     )
 
