@@ -12,7 +12,8 @@ from torch import Tensor
 
 from fbridge.errors import CheckpointError
 from fbridge.metrics.frechet import frechet_distance
-from fbridge.metrics.i3d import I3D, _MaxPool, load_i3d, prepare
+from fbridge.metrics.i3d import I3D, load_i3d, prepare
+from fbridge.metrics.i3d_layers import MaxPool
 
 MIXED = {  # inputs, then channels of the six units
     "Mixed_3b": (192, 64, 96, 128, 16, 32, 32),
@@ -189,7 +190,7 @@ def test_another_state_is_refused(state: dict[str, Tensor]) -> None:
 )
 def test_pooling(size: int, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
     x = torch.rand(2, 3, size, size + 1, size + 2, generator=torch.Generator().manual_seed(size))
-    assert torch.equal(_MaxPool(kernel, stride)(x), pooled(x, kernel, stride))
+    assert torch.equal(MaxPool(kernel, stride)(x), pooled(x, kernel, stride))
 
 
 def test_prepared_frames_keep_colours_and_range() -> None:

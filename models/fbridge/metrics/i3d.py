@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import reduce
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -20,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fbridge.errors import CheckpointError
+from fbridge.metrics.i3d_layers import MaxPool, Mixed, Pointwise, Unit
 from fbridge.metrics.i3d_layouts import canonical_state, is_genuine
 from fbridge.weights import I3D_KINETICS, find_weights, kept_as, load_weights, read_tensors
 
@@ -51,22 +51,22 @@ class I3D(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers: OrderedDict[str, nn.Module] = OrderedDict()
-        layers["Conv3d_1a_7x7"] = _Unit(3, 64, kernel=7, stride=2)
-        layers["pool_2"] = _MaxPool((1, 3, 3), (1, 2, 2))
-        layers["Conv3d_2b_1x1"] = _Pointwise(64, 64)
-        layers["Conv3d_2c_3x3"] = _Unit(64, 192, kernel=3)
-        layers["pool_3"] = _MaxPool((1, 3, 3), (1, 2, 2))
-        layers["Mixed_3b"] = _Mixed(192, 64, (96, 128), (16, 32), 32)
-        layers["Mixed_3c"] = _Mixed(256, 128, (128, 192), (32, 96), 64)
-        layers["pool_4"] = _MaxPool((3, 3, 3), (2, 2, 2))
-        layers["Mixed_4b"] = _Mixed(480, 192, (96, 208), (16, 48), 64)
-        layers["Mixed_4c"] = _Mixed(512, 160, (112, 224), (24, 64), 64)
-        layers["Mixed_4d"] = _Mixed(512, 128, (128, 256), (24, 64), 64)
-        layers["Mixed_4e"] = _Mixed(512, 112, (144, 288), (32, 64), 64)
-        layers["Mixed_4f"] = _Mixed(528, 256, (160, 320), (32, 128), 128)
-        layers["pool_5"] = _MaxPool((2, 2, 2), (2, 2, 2))
-        layers["Mixed_5b"] = _Mixed(832, 256, (160, 320), (32, 128), 128)
-        layers["Mixed_5c"] = _Mixed(832, 384, (192, 384), (48, 128), 128)
+        layers["Conv3d_1a_7x7"] = Unit(3, 64, kernel=7, stride=2)
+        layers["pool_2"] = MaxPool((1, 3, 3), (1, 2, 2))
+        layers["Conv3d_2b_1x1"] = Pointwise(64, 64)
+        layers["Conv3d_2c_3x3"] = Unit(64, 192, kernel=3)
+        layers["pool_3"] = MaxPool((1, 3, 3), (1, 2, 2))
+        layers["Mixed_3b"] = Mixed(192, 64, (96, 128), (16, 32), 32)
+        layers["Mixed_3c"] = Mixed(256, 128, (128, 192), (32, 96), 64)
+        layers["pool_4"] = MaxPool((3, 3, 3), (2, 2, 2))
+        layers["Mixed_4b"] = Mixed(480, 192, (96, 208), (16, 48), 64)
+        layers["Mixed_4c"] = Mixed(512, 160, (112, 224), (24, 64), 64)
+        layers["Mixed_4d"] = Mixed(512, 128, (128, 256), (24, 64), 64)
+        layers["Mixed_4e"] = Mixed(512, 112, (144, 288), (32, 64), 64)
+        layers["Mixed_4f"] = Mixed(528, 256, (160, 320), (32, 128), 128)
+        layers["pool_5"] = MaxPool((2, 2, 2), (2, 2, 2))
+        layers["Mixed_5b"] = Mixed(832, 256, (160, 320), (32, 128), 128)
+        layers["Mixed_5c"] = Mixed(832, 384, (192, 384), (48, 128), 128)
         self.body = nn.Sequential(layers)
         self.head = nn.Conv3d(1024, CLASSES, 1)
 
@@ -82,7 +82,7 @@ class I3D(nn.Module):
         folded: dict[str, Tensor] = {}
         try:
             for name, module in network.body.named_modules():
-                if isinstance(module, _Unit | _Pointwise):
+                if isinstance(module, Unit | Pointwise):
                     block, _, unit = name.partition(".")
                     paths = [f"{block}/{path}" for path in _UNITS[unit]] if unit else [block]
                     parts = [_fold(state, path) for path in paths]
@@ -94,6 +94,9 @@ class I3D(nn.Module):
         except KeyError as error:
             raise CheckpointError(f"I3D state lacks {error}; is it another network?") from error
         network.load_state_dict(folded)
+        for module in network.body.modules():
+            if isinstance(module, Unit):
+                module.transform()
         return network.eval().requires_grad_(requires_grad=False)
 
     def forward(self, clips: Tensor) -> Tensor:
@@ -172,90 +175,6 @@ def _full_precision() -> Iterator[None]:
             yield
     finally:
         torch.backends.cuda.matmul.allow_tf32 = before
-
-
-class _Unit(nn.Module):
-    """Convolution with batch normalisation folded in, then ReLU; output ceil(size / stride)."""
-
-    def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv3d(inputs, outputs, kernel, stride)
-
-    def forward(self, x: Tensor) -> Tensor:
-        padded = _pad_same(x, self.conv.kernel_size, self.conv.stride)
-        return F.relu_(self.conv(padded))
-
-
-class _Pointwise(nn.Module):
-    """The same with a kernel of one: a product of matrices, much faster on a processor."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv3d(inputs, outputs, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        assert self.conv.bias is not None
-        flat = torch.matmul(self.conv.weight.flatten(1), x.flatten(2))
-        flat.add_(self.conv.bias[:, None])
-        return F.relu_(flat).unflatten(2, x.shape[2:])
-
-
-class _Mixed(nn.Module):
-    """Inception block: four branches side by side, joined along the channels.
-
-    The three that begin with a kernel of one over the same input share one product.
-    """
-
-    def __init__(
-        self, inputs: int, one: int, two: tuple[int, int], three: tuple[int, int], four: int
-    ) -> None:
-        super().__init__()
-        self.parts = (one, two[0], three[0])
-        self.reduced = _Pointwise(inputs, sum(self.parts))
-        self.b1 = _Unit(two[0], two[1], kernel=3)
-        self.b2 = _Unit(three[0], three[1], kernel=3)
-        self.b3pool = _MaxPool((3, 3, 3), (1, 1, 1))
-        self.b3 = _Pointwise(inputs, four)
-
-    def forward(self, x: Tensor) -> Tensor:
-        one, two, three = self.reduced(x).split(self.parts, dim=1)
-        return torch.cat([one, self.b1(two), self.b2(three), self.b3(self.b3pool(x))], dim=1)
-
-
-class _MaxPool(nn.Module):
-    """Maximum over a window, one axis after the other (much faster than max_pool3d on CPU).
-
-    Padding with zeros equals padding with -inf here: all inputs come out of a ReLU.
-    """
-
-    def __init__(self, kernel: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
-        super().__init__()
-        self.kernel = kernel
-        self.stride = stride
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = _pad_same(x, self.kernel, self.stride)
-        for axis, (kernel, stride) in enumerate(zip(self.kernel, self.stride, strict=True), 2):
-            steps = (x.shape[axis] - kernel) // stride + 1
-            reach = (steps - 1) * stride + 1
-            windows = [x.narrow(axis, i, reach) for i in range(kernel)]
-            if stride > 1:
-                strided = (slice(None),) * axis + (slice(None, None, stride),)
-                windows = [window[strided] for window in windows]
-            x = reduce(torch.maximum, windows)
-        return x
-
-
-def _pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-    """Zeros around (B, C, T, H, W) so that ceil(size / stride) windows fit; the odd one goes last.
-
-    Spelt out because at stride 2 the padding depends on the size and may be lopsided.
-    """
-    pads: list[int] = []
-    for size, k, s in zip(x.shape[:1:-1], reversed(kernel), reversed(stride), strict=True):
-        total = max((-(-size // s) - 1) * s + k - size, 0)
-        pads += [total // 2, total - total // 2]
-    return F.pad(x, pads) if any(pads) else x
 
 
 def _resize(x: Tensor, axis: int) -> Tensor:
