@@ -54,10 +54,10 @@ class I3D(nn.Module):
         layers["Conv3d_1a_7x7"] = Unit(3, 64, kernel=7, stride=2)
         layers["pool_2"] = MaxPool((1, 3, 3), (1, 2, 2))
         layers["Conv3d_2b_1x1"] = Pointwise(64, 64)
-        layers["Conv3d_2c_3x3"] = Unit(64, 192, kernel=3)
+        layers["Conv3d_2c_3x3"] = Unit(64, 192, kernel=3, tiles=True)
         layers["pool_3"] = MaxPool((1, 3, 3), (1, 2, 2))
-        layers["Mixed_3b"] = Mixed(192, 64, (96, 128), (16, 32), 32)
-        layers["Mixed_3c"] = Mixed(256, 128, (128, 192), (32, 96), 64)
+        layers["Mixed_3b"] = Mixed(192, 64, (96, 128), (16, 32), 32, tiles=True)
+        layers["Mixed_3c"] = Mixed(256, 128, (128, 192), (32, 96), 64, tiles=True)
         layers["pool_4"] = MaxPool((3, 3, 3), (2, 2, 2))
         layers["Mixed_4b"] = Mixed(480, 192, (96, 208), (16, 48), 64)
         layers["Mixed_4c"] = Mixed(512, 160, (112, 224), (24, 64), 64)
@@ -94,9 +94,6 @@ class I3D(nn.Module):
         except KeyError as error:
             raise CheckpointError(f"I3D state lacks {error}; is it another network?") from error
         network.load_state_dict(folded)
-        for module in network.body.modules():
-            if isinstance(module, Unit):
-                module.transform()
         return network.eval().requires_grad_(requires_grad=False)
 
     def forward(self, clips: Tensor) -> Tensor:

@@ -14,31 +14,31 @@ from torch import Tensor, nn
 
 from fbridge.metrics import winograd
 
-_WORTH_TILES = 28  # pixels a side; of smaller planes too little is left of Winograd's saving
-
 
 class Unit(nn.Module):
-    """Convolution with batch normalisation folded in, then ReLU; output ceil(size / stride)."""
+    """Convolution with batch normalisation folded in, then ReLU; output ceil(size / stride).
 
-    transformed: Tensor | None = None
+    With `tiles` a kernel of three is computed in Winograd's tiles on a processor, which pays where
+    planes are large. It takes the kernel in another form, made when weights are there.
+    """
 
-    def __init__(self, inputs: int, outputs: int, *, kernel: int, stride: int = 1) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, *, kernel: int, stride: int = 1, tiles: bool = False
+    ) -> None:
         super().__init__()
         self.conv = nn.Conv3d(inputs, outputs, kernel, stride)
-
-    def transform(self) -> None:
-        """Get ready for the faster way, of a kernel that there is one for."""
-        if self.conv.kernel_size == (3, 3, 3) and self.conv.stride == (1, 1, 1):
-            self.transformed = winograd.transformed(self.conv.weight.detach())
+        self.tiles = tiles
+        self._transformed: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, T, H, W) to (B, outputs, ...)."""
         padded = _pad_same(x, self.conv.kernel_size, self.conv.stride)
-        fast = x.device.type == "cpu" and min(x.shape[3:]) >= _WORTH_TILES
-        if not fast or self.transformed is None:
+        if not self.tiles or x.device.type != "cpu":
             return F.relu_(self.conv(padded))
+        if self._transformed is None:
+            self._transformed = winograd.transformed(self.conv.weight.detach())
         assert self.conv.bias is not None
-        rows = [winograd.convolved(clip, self.transformed) for clip in padded]
+        rows = [winograd.convolved(clip, self._transformed) for clip in padded]
         return F.relu_(torch.stack(rows).add_(self.conv.bias.reshape(-1, 1, 1, 1)))
 
 
@@ -64,13 +64,20 @@ class Mixed(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, one: int, two: tuple[int, int], three: tuple[int, int], four: int
+        self,
+        inputs: int,
+        one: int,
+        two: tuple[int, int],
+        three: tuple[int, int],
+        four: int,
+        *,
+        tiles: bool = False,
     ) -> None:
         super().__init__()
         self.parts = (one, two[0], three[0])
         self.reduced = Pointwise(inputs, sum(self.parts))
-        self.b1 = Unit(two[0], two[1], kernel=3)
-        self.b2 = Unit(three[0], three[1], kernel=3)
+        self.b1 = Unit(two[0], two[1], kernel=3, tiles=tiles)
+        self.b2 = Unit(three[0], three[1], kernel=3, tiles=tiles)
         self.b3pool = MaxPool((3, 3, 3), (1, 1, 1))
         self.b3 = Pointwise(inputs, four)
 
