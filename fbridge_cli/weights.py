@@ -109,9 +109,9 @@ def fetch_weights(
         if (cache_folder() / entry.file).is_file():
             ui.note(f"{entry.name}: is here already")
             continue
-        with ui.progress(entry.size >> 20, "MiB") as bar:
+        with ui.progress(None, "MiB") as bar:
             for event in fetch(entry):
-                bar.show(entry.name, event.done >> 20)
+                bar.show(entry.name, event.done >> 20, event.total >> 20)
         ui.result(f"{entry.name}: {shown(cache_folder() / entry.file)}")
 
 

@@ -99,13 +99,14 @@ def as_json(evaluation: Evaluation) -> str:
 
 def vbench(evaluation: Evaluation) -> str:
     """The VBench-I2V dimensions that were measured, as VBench writes its results."""
-    from fbridge.metrics.vbench import RANGES, result_file
+    from fbridge.metrics.vbench import I2V_WEIGHTS, QUALITY_WEIGHTS, result_file
 
     paths = {pair.key: pair.generated for pair in evaluation.pairs}
+    measured = {score.metric.replace("-", "_"): score for score in evaluation.scores}
     found = {
-        score.metric.replace("-", "_"): [(paths[key], value) for key, value in score.clips.items()]
-        for score in evaluation.scores
-        if score.metric.replace("-", "_") in RANGES
+        dimension: [(paths[key], value) for key, value in measured[dimension].clips.items()]
+        for dimension in (*I2V_WEIGHTS, *QUALITY_WEIGHTS)
+        if dimension in measured
     }
     return json.dumps(result_file(found), indent=4) + "\n"
 

@@ -26,7 +26,8 @@ def test_all_networks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert [one["name"] for one in told] == list(ENTRIES)
     for one in told:
         assert one["licence"]
-        known = len(one["sha256"]) == 64 and one["bytes"] > 0
+        known = len(one["sha256"]) == 64
+        assert known == (one["bytes"] > 0) or one["name"] == "musiq"
         assert known == bool(one["urls"] or one["requirement"])  # only what can be verified
     assert run(["weights", "list"]) == 0
     assert "not here" in capsys.readouterr().out

@@ -14,17 +14,25 @@ import torch
 from torch import Tensor
 
 from fbridge.errors import CheckpointError, ConfigError, DataError
+from fbridge.metrics import vbench
 from fbridge.metrics.catalogue import METRICS, find_metrics
 from fbridge.metrics.comparison import compare_results, sign_flip_p
 from fbridge.metrics.evaluate import Order, evaluate
 from fbridge.metrics.features import networks
 from fbridge.metrics.features.networks import MAKERS, Maker
+from fbridge.metrics.metric import ClipMetric
 from fbridge.metrics.protocol import PROTOCOLS, find_protocol
 from fbridge.metrics.result import Evaluation, parse_evaluation
+from fbridge_cli.evaluate import tables
 from tests.metrics.sides import FRAMES, damaged, write_side
 
 PROTOCOL = find_protocol("tf").with_(frames=FRAMES)
 COUNT = 24
+
+
+def ones(frames: Tensor) -> Tensor:
+    """(T, 1) a network that sees no difference."""
+    return torch.ones(len(frames), 1)
 
 
 def colours(frames: Tensor) -> Tensor:
@@ -105,6 +113,41 @@ def test_every_number_has_its_company(run: Callable[..., Evaluation]) -> None:
     motions = [pair.motion for pair in found.pairs]
     assert len(set(motions)) == COUNT
     assert run("noise", baselines=False).scores[0].baselines == {}
+
+
+def test_dimensions_of_vbench_are_added_up(
+    run: Callable[..., Evaluation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("i2v_subject", "i2v_background", *vbench.QUALITY_WEIGHTS)
+    for name in names:
+        metric = replace(METRICS[name.replace("_", "-")], networks=(), side=1)
+        assert isinstance(metric, ClipMetric)
+        monkeypatch.setitem(METRICS, metric.name, metric)
+        for feature in (*metric.own, *metric.picture):
+            monkeypatch.setitem(MAKERS, feature, Maker((), "stand-in", lambda _: ones))
+    asked = ",".join(name.replace("_", "-") for name in names)
+    found = run("real", asked, baselines=False)
+    assert score(found, "motion-smoothness").value == pytest.approx(254 / 255)
+    assert score(found, "imaging-quality").value == pytest.approx(0.01)
+    assert score(found, "dynamic-degree").value == 0
+    told = [note for note in found.notes if note.startswith("VBench-I2V")]
+    quality = (2 + (254 / 255 - 0.706) / (0.9975 - 0.706) + 0.1 + 0.01) / 5.5
+    assert told == [
+        "VBench-I2V i2v score: 1.0000 of 1",
+        f"VBench-I2V quality score: {quality:.4f} of 1",
+        f"VBench-I2V total score: {(1 + quality) / 2:.4f} of 1",
+    ]
+    written = json.loads(tables.vbench(found))
+    assert list(written) == list(names)
+    assert len(written["dynamic_degree"][1]) == COUNT
+
+
+def test_flow_networks_need_large_frames(
+    run: Callable[..., Evaluation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METRICS, "dynamic-degree", replace(METRICS["dynamic-degree"], networks=()))
+    with pytest.raises(DataError, match="128 x 128 pixels or more, these have 40 x 40; leave it"):
+        run("real", "dynamic-degree")
 
 
 def test_a_result_survives_json(run: Callable[..., Evaluation]) -> None:

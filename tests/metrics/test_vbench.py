@@ -31,19 +31,25 @@ def test_consistency_is_to_the_last_and_the_first() -> None:
     assert vbench.consistency(unit(0.3, 0.3, 0.3)) == pytest.approx(1.0)
 
 
-def test_a_linear_fade_is_smooth() -> None:
-    levels = torch.arange(9, dtype=torch.float64).reshape(-1, 1, 1, 1).expand(-1, 4, 4, 3) * 10
-    guessed = (levels[:-1:2] + levels[2::2]) / 2
-    assert vbench.motion_smoothness(levels[1::2], guessed) == pytest.approx(1.0)
-    assert vbench.motion_smoothness(levels[1::2], guessed + 51) == pytest.approx(0.8)
+def test_smooth_is_what_can_be_guessed() -> None:
+    assert vbench.motion_smoothness(torch.zeros(4)) == 1
+    assert vbench.motion_smoothness(torch.tensor([0.0, 102.0])) == pytest.approx(0.8)
+
+
+def test_the_strongest_flow_is_told_for_a_side_of_256() -> None:
+    flows = torch.zeros(2, 2, 128, 160)
+    flows[0, 0, :8], flows[0, 1, :8] = 3, -4  # a sixteenth of the frame
+    flows[1, 0, 0] = 5  # a 128th
+    places = int(128 * 160 * 0.05)
+    assert vbench.strongest(flows, 128).tolist() == pytest.approx([10, 160 * 10 / places])
 
 
 @pytest.mark.parametrize(("moving", "dynamic"), [(3, False), (4, True), (15, True)])
 def test_a_quarter_of_the_frames_must_move(*, moving: int, dynamic: bool) -> None:
-    flows = torch.zeros(15, 128, 128, 2)
-    flows[:moving, :8, :, 0] = 3.1  # a sixteenth of the frame, beyond 6 pixels at 256
-    assert vbench.is_dynamic(flows) == dynamic
-    assert not vbench.is_dynamic(torch.where(flows > 0, 2.9, 0.0))
+    strong = torch.zeros(15)
+    strong[:moving] = 6.2
+    assert vbench.is_dynamic(strong) == dynamic
+    assert not vbench.is_dynamic(torch.where(strong > 0, 5.8, 0.0))
 
 
 def test_totals_are_weighted_means_of_what_was_normalised() -> None:

@@ -45,6 +45,9 @@ class Server(http.server.BaseHTTPRequestHandler):
         wanted = self.headers.get("Range")
         type(self).asked.append(wanted)
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        if start == len(CONTENT):
+            self.send_error(416)
+            return
         body = CONTENT if self.path == "/good" else bytes(len(CONTENT))
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body) - start))
@@ -88,6 +91,19 @@ def test_a_cut_download_is_gone_on_with(server: str, tmp_path: Path) -> None:
     assert (tmp_path / "cache/tiny.pth.part").stat().st_size == 3_000_000
     list(fetch(at(server, "/good")))
     assert Server.asked == [None, "bytes=3000000-"]
+    assert (tmp_path / "cache/tiny.pth").read_bytes() == CONTENT
+
+
+def test_a_length_need_not_be_known(server: str, tmp_path: Path) -> None:
+    unknown = replace(at(server, "/good"), size=0)
+    Server.cut = [3_000_000]
+    with pytest.raises(DependencyError, match=f"ended after 3000000 of {len(CONTENT)} bytes"):
+        list(fetch(unknown))
+    events = list(fetch(unknown))
+    assert {event.total for event in events} == {len(CONTENT)}
+    assert (tmp_path / "cache/tiny.pth").read_bytes() == CONTENT
+    (tmp_path / "cache/tiny.pth").rename(tmp_path / "cache/tiny.pth.part")
+    list(fetch(unknown))  # nothing is left to fetch
     assert (tmp_path / "cache/tiny.pth").read_bytes() == CONTENT
 
 

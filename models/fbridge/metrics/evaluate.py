@@ -12,13 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fbridge.errors import ConfigError, DataError
+from fbridge.metrics import vbench
 from fbridge.metrics.clips import Cut, list_clips
 from fbridge.metrics.features.cache import FeatureCache
 from fbridge.metrics.features.measure import Outcome, Task, measure, missing
 from fbridge.metrics.features.networks import Setup, identity_of
 from fbridge.metrics.metric import ClipMetric, Metric
 from fbridge.metrics.protocol import Protocol
-from fbridge.metrics.result import ClipPair, Evaluation
+from fbridge.metrics.result import ClipPair, Evaluation, Score
 from fbridge.metrics.scoring import Scorer
 from fbridge.metrics.selection import Cast, Looking, Selection, look, select
 from fbridge.metrics.wants import Plan, usable_variants
@@ -141,7 +142,7 @@ def evaluate(order: Order, share: Share | None = None) -> Iterator[Event]:
         generated=plan.selection.generated.side(),
         reference=plan.selection.reference.side() if plan.selection.reference else None,
         pairs=tuple(_pairs(plan.selection, motion)),
-        notes=(*order.notes, *selection.notes),
+        notes=(*order.notes, *selection.notes, *_vbench_totals(scores)),
         versions=_versions(),
         seconds=round(time.monotonic() - begun, 1),
     )
@@ -205,9 +206,16 @@ def _select(order: Order) -> Generator[Listed | Looking, None, Selection]:
 
 
 def _check_material(plan: Plan) -> None:
-    """What metrics of clips need of each clip."""
+    """What metrics need of the clips, once these are known."""
     selection = plan.selection
+    width, height = selection.size
     for metric in plan.metrics:
+        if min(width, height) < metric.side:
+            raise DataError(
+                f"--metric {metric.name}: needs frames of {metric.side} x {metric.side} pixels or "
+                f"more, these have {width} x {height}; leave it out, or have them made larger by "
+                f"--size {metric.side}"
+            )
         if not isinstance(metric, ClipMetric):
             continue
         for need, without in (
@@ -262,6 +270,13 @@ def _pairs(selection: Selection, motion: Mapping[str, float]) -> Iterator[ClipPa
             reference_hash=real.hash if real is not None else "",
             motion=motion.get(key, float("nan")),
         )
+
+
+def _vbench_totals(scores: Sequence[Score]) -> Iterator[str]:
+    """VBench-I2V's weighted sums, of the dimensions that were asked for in full."""
+    values = {score.metric.replace("-", "_"): score.value for score in scores}
+    for name, total in vbench.totals(values).items():
+        yield f"VBench-I2V {name.replace('_', ' ')}: {total:.4f} of 1"
 
 
 def _versions() -> dict[str, str]:

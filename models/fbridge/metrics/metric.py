@@ -68,6 +68,7 @@ class Metric:
         network: the registry's names of the networks it needs, for --list.
         least: frames a clip must have.
         exactly: whether it must have no more.
+        side: pixels that a frame must have at least, in width and height.
         part: what decides it beside the protocol, for its id: layer, eps, kernel.
     """
 
@@ -79,6 +80,7 @@ class Metric:
     networks: tuple[str, ...] = ()
     least: int = 2
     exactly: bool = False
+    side: int = 1
     part: str = ""
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from fbridge.metrics import vbench
 from fbridge.metrics.metric import ClipMetric, Material, Needs
+from fbridge.metrics.networks import flow_parts
 
 _PICTURE: frozenset[Needs] = frozenset({"picture"})
 _PAIR: frozenset[Needs] = frozenset({"pair"})
@@ -170,9 +171,39 @@ AESTHETIC = ClipMetric(
     own=("aesthetic",),
     score=lambda material: float(material.own["aesthetic"].double().mean()) / 10,
 )
+IMAGING = ClipMetric(
+    name="imaging-quality",
+    label="imaging quality",
+    about="VBench's imaging_quality: MUSIQ trained on SPAQ, over 100",
+    better="higher",
+    networks=("musiq",),
+    own=("musiq",),
+    score=lambda material: float(material.own["musiq"].double().mean()) / 100,
+)
+SMOOTHNESS = ClipMetric(
+    name="motion-smoothness",
+    label="motion smoothness",
+    about="VBench's motion_smoothness: every second frame as AMT-S guesses it from its neighbours",
+    better="higher",
+    networks=("amt-s",),
+    least=3,
+    side=flow_parts.SMALLEST,
+    own=("amt",),
+    score=lambda material: vbench.motion_smoothness(material.own["amt"]),
+)
+DYNAMIC = ClipMetric(
+    name="dynamic-degree",
+    label="dynamic degree",
+    about="VBench's dynamic_degree: share of clips that RAFT sees move, at the frames compared",
+    better="neither",
+    networks=("raft",),
+    side=flow_parts.SMALLEST,
+    own=("raft",),
+    score=lambda material: float(vbench.is_dynamic(material.own["raft"])),
+)
 
 CLIPS = (
     PSNR, SSIM, LPIPS, FIRST_FRAME, CONFORMITY, PIC, CLIPSIM, I2V_SUBJECT, I2V_BACKGROUND, SUBJECT,
-    BACKGROUND, AESTHETIC, MOTION, FLICKER,
+    BACKGROUND, SMOOTHNESS, DYNAMIC, AESTHETIC, IMAGING, MOTION, FLICKER,
 )  # fmt: skip
 """In the order in which they are listed."""

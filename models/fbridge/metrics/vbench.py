@@ -64,30 +64,37 @@ def consistency(frames: Tensor) -> float:
     return float(((before + first) / 2).mean())
 
 
-def motion_smoothness(dropped: Tensor, interpolated: Tensor) -> float:
+def motion_smoothness(errors: Tensor) -> float:
     """How well frames that were left out can be guessed from their neighbours, at most 1.
 
     Args:
-        dropped: (N, H, W, 3) every second frame, uint8 or float on 0 to 255.
-        interpolated: (N, H, W, 3) the guesses.
+        errors: (N,) mean absolute difference of each such frame to the guess, on 0 to 255.
     """
-    error = (dropped.double() - interpolated.double()).abs().flatten(1).mean(1).mean()
-    return float((255 - error) / 255)
+    return float((255 - errors.double().mean()) / 255)
 
 
-def is_dynamic(flows: Tensor) -> bool:
-    """dynamic_degree of one video: enough of its pairs of frames move fast enough somewhere.
-
-    A pair moves where the mean of the strongest 5 % of its flow exceeds 6 pixels for a side of 256;
-    a video is dynamic where a quarter of its frames do, rounded.
+def strongest(flows: Tensor, side: int) -> Tensor:
+    """(T - 1,) mean length of the strongest 5 % of each flow, in pixels of a side of 256.
 
     Args:
-        flows: (T - 1, H, W, 2) in pixels, of frames about an eighth of a second apart.
+        flows: (T - 1, 2, H, W) in pixels.
+        side: the shorter one of the frames.
     """
-    threshold = _FLOW_AT_256 * min(flows.shape[1:3]) / 256
-    lengths = torch.linalg.vector_norm(flows.float(), dim=-1).flatten(1)
-    top = lengths.topk(max(1, int(lengths.shape[1] * _TOP)), dim=1).values.mean(1)
-    return int((top > threshold).sum()) >= round(4 * (len(flows) + 1) / 16)
+    lengths = torch.linalg.vector_norm(flows.float(), dim=1).flatten(1)
+    top = lengths.topk(max(1, int(lengths.shape[1] * _TOP)), dim=1).values
+    return top.mean(1) * 256 / side
+
+
+def is_dynamic(strong: Tensor) -> bool:
+    """dynamic_degree of one video: enough of its pairs of frames move fast enough somewhere.
+
+    A pair moves where its `strongest` flow exceeds 6 pixels; a video is dynamic where as many pairs
+    do as a quarter of its frames, rounded.
+
+    Args:
+        strong: (T - 1,) as `strongest` gives them.
+    """
+    return int((strong > _FLOW_AT_256).sum()) >= round(4 * (len(strong) + 1) / 16)
 
 
 def normalised(dimension: str, value: float) -> float:

@@ -6,6 +6,7 @@
 from fbridge.weights.entries import (
     AESTHETIC,
     ALEXNET,
+    AMT_S,
     C3D_MEAN,
     C3D_UCF101,
     CLIP_MERGES,
@@ -17,6 +18,8 @@ from fbridge.weights.entries import (
     I3D_KINETICS,
     INCEPTION_FID,
     LPIPS_HEADS,
+    MUSIQ_SPAQ,
+    RAFT_THINGS,
     WeightsFile,
 )
 from fbridge.weights.files import (
@@ -35,6 +38,7 @@ from fbridge.weights.files import (
 __all__ = [
     "AESTHETIC",
     "ALEXNET",
+    "AMT_S",
     "C3D_MEAN",
     "C3D_UCF101",
     "CLIP_MERGES",
@@ -46,6 +50,8 @@ __all__ = [
     "I3D_KINETICS",
     "INCEPTION_FID",
     "LPIPS_HEADS",
+    "MUSIQ_SPAQ",
+    "RAFT_THINGS",
     "WeightsFile",
     "cache_folder",
     "digest_of",

@@ -148,6 +148,7 @@ C3D_UCF101 = _unpublished(
     "c3d", "is", "conv3d_deepnetA_ucf.npz", "not stated (TGAN-v2, release v1.0)"
 )
 C3D_MEAN = _unpublished("c3d-mean", "is", "mean2.npz", "not stated (TGAN-v2, release v1.0)")
+AMT_S = _unpublished("amt-s", "motion-smoothness", "amt-s.pth", "CC-BY-NC-4.0 (AMT, S)")
 DREAMSIM = tuple(
     _unpublished(f"dreamsim-{part}", "pic, i2v-background", file, "MIT (DreamSim, v0.2.0)")
     for part, file in (
@@ -188,6 +189,32 @@ LPIPS_HEADS = WeightsFile(
 )
 """The learnt weights of LPIPS' five layers over AlexNet, version 0.1."""
 
+RAFT_THINGS = WeightsFile(
+    name="raft",
+    use="dynamic-degree",
+    file="raft-things.pth",
+    size=21_108_000,
+    sha256="fcfa4125d6418f4de95d84aec20a3c5f4e205101715a79f193243c186ac9a7e1",
+    licence="BSD-3-Clause (Princeton Vision & Learning Lab)",
+    variable="FBRIDGE_RAFT",
+    urls=("https://github.com/sczhou/ProPainter/releases/download/v0.1.0/raft-things.pth",),
+)
+"""RAFT trained on FlyingThings, the optical flow of VBench."""
+
+MUSIQ_SPAQ = WeightsFile(
+    name="musiq",
+    use="imaging-quality",
+    file="musiq_spaq_ckpt-358bb6af.pth",
+    size=0,
+    sha256="358bb6af275e28ea56821d44fb55c6cb83645db11f394d3ad65b2d149965ab50",
+    licence="Apache-2.0 (Google MUSIQ; conversion of IQA-PyTorch)",
+    variable="FBRIDGE_MUSIQ",
+    urls=(
+        "https://github.com/chaofengc/IQA-PyTorch/releases/download/v0.1-weights/musiq_spaq_ckpt-358bb6af.pth",
+    ),
+)
+"""MUSIQ trained on SPAQ, about 109 MB; its length is not published."""
+
 ENTRIES = {
     entry.name: entry
     for entry in (
@@ -203,6 +230,9 @@ ENTRIES = {
         C3D_UCF101,
         C3D_MEAN,
         *DREAMSIM,
+        RAFT_THINGS,
+        MUSIQ_SPAQ,
+        AMT_S,
     )
 }
 """All of them by name."""

@@ -68,26 +68,39 @@ def _download(entry: WeightsFile, url: str, part: Path) -> Iterator[Fetching]:
         raise CheckpointError(f"{url}: only {', '.join(SCHEMES)} is fetched")
     part.parent.mkdir(parents=True, exist_ok=True)
     there = part.stat().st_size if part.is_file() else 0
-    if there > entry.size:
+    if entry.size and there > entry.size:
         part.unlink()
         there = 0
-    if there == entry.size:
+    if entry.size and there == entry.size:
         return
     request = urllib.request.Request(url, headers={"User-Agent": "fbridge"})
     if there:
         request.add_header("Range", f"bytes={there}-")
-    with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
+    with _answer(request) as answer:
+        if answer.status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return
         going_on = there and answer.status == http.client.PARTIAL_CONTENT
         done = there if going_on else 0
+        size = entry.size or done + int(answer.headers.get("Content-Length", 0))
         with part.open("ab" if going_on else "wb") as file:
             while block := answer.read(_BLOCK):
                 file.write(block)
                 done += len(block)
-                yield Fetching(done, entry.size, url)
-                if done > entry.size:
+                yield Fetching(done, size, url)
+                if done > size:
                     break
-    if done < entry.size:
-        raise ConnectionError(f"ended after {done} of {entry.size} bytes")
+    if done < size:
+        raise ConnectionError(f"ended after {done} of {size} bytes")
+
+
+def _answer(request: urllib.request.Request) -> Any:
+    """What the server says; that there is nothing beyond what was asked for is an answer too."""
+    try:
+        return urllib.request.urlopen(request, timeout=_PATIENCE)
+    except urllib.error.HTTPError as error:
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return error
+        raise
 
 
 def _settle(entry: WeightsFile, part: Path, target: Path) -> None:

@@ -195,7 +195,8 @@ def wanted(entry: WeightsFile) -> str:
     if entry.urls:
         ways.append(f"run `fbridge weights fetch {entry.name}`")
     ways.append(f"name the file in {entry.variable} or with --weights {entry.name}=FILE")
-    facts = f"{entry.size} bytes, sha256 {entry.sha256}" if entry.sha256 else "no hash is published"
+    length = f"{entry.size} bytes, " if entry.size else ""
+    facts = f"{length}sha256 {entry.sha256}" if entry.sha256 else "no hash is published"
     return f"needed is {entry.file} ({facts}): {', or '.join(ways)}"
 
 
@@ -211,7 +212,7 @@ def read_file(entry: WeightsFile, source: Path) -> bytes:
         raise CheckpointError(f"{source}: unreadable ({error}); {wanted(entry)}") from error
     if not entry.sha256:
         return data
-    if len(data) != entry.size:
+    if entry.size and len(data) != entry.size:
         found = f"more than {entry.size}" if len(data) > entry.size else str(len(data))
         raise CheckpointError(f"{source}: not the genuine file, {found} bytes; {wanted(entry)}")
     found = hashlib.sha256(data).hexdigest()
@@ -222,14 +223,15 @@ def read_file(entry: WeightsFile, source: Path) -> bytes:
 
 def _read(entry: WeightsFile, source: Path) -> bytes:
     """At most one byte more than wanted, from the file or from the archive around it."""
+    most = entry.size + 1 if entry.size else -1
     if not source.name.endswith(".tar.gz"):
         with source.open("rb") as stream:
-            return stream.read(entry.size + 1)
+            return stream.read(most)
     with tarfile.open(source) as archive:
         for member in archive:
             if member.isfile() and member.name.endswith(f"/{entry.inside}"):
                 content = archive.extractfile(member)
-                return content.read(entry.size + 1) if content else b""
+                return content.read(most) if content else b""
     raise tarfile.TarError(f"no {entry.inside} inside")
 
 

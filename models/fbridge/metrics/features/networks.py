@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
-from fbridge.metrics import motion, pixels
+from fbridge.metrics import motion, pixels, vbench
 from fbridge.metrics.i3d import Resize
 from fbridge.weights import DREAMSIM, ENTRIES, identity
 
@@ -146,6 +146,25 @@ def _dino(setup: Setup, *, squeeze: bool) -> Feature:
     return partial(network.features, squeeze=squeeze)
 
 
+def _raft(setup: Setup) -> Feature:
+    from fbridge.metrics.networks.raft import load_raft
+
+    network = load_raft().to(setup.device)
+    return lambda frames: vbench.strongest(network.flows(frames), min(frames.shape[1:3]))
+
+
+def _amt(setup: Setup) -> Feature:
+    from fbridge.metrics.networks.amt import load_amt
+
+    return load_amt().to(setup.device).errors
+
+
+def _musiq(setup: Setup) -> Feature:
+    from fbridge.metrics.networks.musiq import load_musiq
+
+    return load_musiq().to(setup.device).ratings
+
+
 def _plain(function: Feature) -> Callable[[Setup], Feature]:
     return lambda _: function
 
@@ -168,6 +187,9 @@ MAKERS: dict[str, Maker] = {
     ),
     "dino-crop": Maker(("dino",), "bicubic256-antialias,crop224", partial(_dino, squeeze=False)),
     "dino-squeeze": Maker(("dino",), "bilinear224", partial(_dino, squeeze=True)),
+    "raft": Maker(("raft",), "native,20updates,top5", _raft),
+    "amt": Maker(("amt-s",), "native,every-second", _amt),
+    "musiq": Maker(("musiq",), "longer512", _musiq),
     "flow": Maker((), "dis-medium-1", _plain(motion.flow_magnitudes)),
     "flicker": Maker((), "1", _plain(motion.flicker)),
 }
