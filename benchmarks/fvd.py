@@ -5,7 +5,8 @@
 The peer is the network as everybody writes it: Conv3d, BatchNorm3d and max_pool3d with the padding
 that TensorFlow calls SAME. Both see the same clips of 16 frames, one at a time, in rounds that
 alternate; medians over the rounds count. "Two workers" are two processes of one thread each against
-one of them. cd-fvd joins where it is installed. Weights are random: they change no time.
+one of them. The network of cd-fvd joins where that is installed (`pip install --no-deps cd-fvd` is
+enough). Weights are random: they change no time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -172,6 +174,37 @@ def together(workers: int, clips: int) -> float:
     return workers * clips / longest
 
 
+def cd_fvd() -> nn.Module | None:
+    """The network of cd-fvd, alone: the package around it wants more than is needed here."""
+    package = importlib.util.find_spec("cdfvd")
+    if package is None or not package.submodule_search_locations:
+        return None
+    file = Path(package.submodule_search_locations[0], "third_party/i3d/pytorch_i3d.py")
+    spec = importlib.util.spec_from_file_location("cd_fvd_i3d", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    network: nn.Module = module.InceptionI3d(400, in_channels=3).eval()
+    return network
+
+
+def compared(name: str, peer: nn.Module, ours: I3D, clip: Tensor, args: argparse.Namespace) -> str:
+    """Both in turn, in a line."""
+    peer(clip), ours(clip)
+    rows = [
+        [timed(partial(several, network, clip, args.clips)) / args.clips
+         for network in (peer, ours)]
+        for _ in range(args.rounds)
+    ]  # fmt: skip
+    theirs, own = (statistics.median(column) for column in zip(*rows, strict=True))
+    ratios = sorted(row[0] / row[1] for row in rows)
+    return (
+        f"{name} {theirs:.3f} s a clip, ours {own:.3f} s, ratio "
+        f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    )
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
@@ -186,6 +219,7 @@ def main() -> None:
     ours = I3D.from_state(state_of(plain))
     frames = torch.randint(0, 256, (1, 16, 128, 128, 3), dtype=torch.uint8)
     clip = prepare(frames)
+    peers = {"plain port": plain, "cd-fvd": cd_fvd()}
     with torch.inference_mode():
         wanted = plain(clip)
         apart = float((wanted - ours(clip)).abs().max())
@@ -194,22 +228,13 @@ def main() -> None:
         )
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            plain(clip), ours(clip)
-            rows = [
-                [timed(partial(several, network, clip, args.clips)) / args.clips
-                 for network in (plain, ours)]
-                for _ in range(args.rounds)
-            ]  # fmt: skip
-            theirs, own = (statistics.median(column) for column in zip(*rows, strict=True))
-            ratios = sorted(row[0] / row[1] for row in rows)
-            print(
-                f"{threads} thread(s): plain port {theirs:.3f} s a clip, ours {own:.3f} s, ratio "
-                f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
-            )
+            for name, peer in peers.items():
+                if peer is not None:
+                    print(f"{threads} thread(s), {compared(name, peer, ours, clip, args)}")
+    if peers["cd-fvd"] is None:
+        print("cd-fvd is not installed here: no comparison with it")
     one, two = together(1, 3 * args.clips), together(2, 3 * args.clips)
     print(f"one worker {one:.2f} clips a second, two {two:.2f}: {two / one:.2f} times")
-    if importlib.util.find_spec("cdfvd") is None:
-        print("cd-fvd is not installed here: no comparison with it")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
     print(f"peak memory of this process: {peak} MiB")
 

@@ -105,7 +105,7 @@ def fetch_weights(
     if every == bool(names):
         raise ConfigError("fbridge weights fetch: name networks, or say --all")
     chosen = [e for e in ENTRIES.values() if e.urls] if every else _named(names or [])
-    for entry in chosen:
+    for entry in dict.fromkeys(one if one.urls else one.twin or one for one in chosen):
         if (cache_folder() / entry.file).is_file():
             ui.note(f"{entry.name}: is here already")
             continue
@@ -123,7 +123,7 @@ def verify_weights(names: Names = None) -> None:
     """
     from fbridge.data.files import shown
     from fbridge.errors import CheckpointError, DataError
-    from fbridge.weights import ENTRIES, find_weights, load_weights, read_file
+    from fbridge.weights import ENTRIES, find_weights, verify
 
     ui = Ui()
     wrong = []
@@ -134,10 +134,7 @@ def verify_weights(names: Names = None) -> None:
             ui.result(f"{entry.name}: not here")
             continue
         try:
-            if path.suffix == ".safetensors":
-                load_weights(entry, path)
-            else:
-                read_file(entry, path)
+            verify(entry, path)
         except CheckpointError as error:
             wrong.append(entry.name)
             ui.error(str(error))
@@ -156,10 +153,6 @@ def _named(names: list[str]) -> list[WeightsFile]:
             near = did_you_mean(name, list(ENTRIES))
             raise ConfigError(f"{name}: unknown{near}; there are {', '.join(ENTRIES)}")
     return [ENTRIES[name] for name in names]
-
-
-def _absent(entry: WeightsFile) -> str:
-    return "not here" if entry.sha256 else f"name it in {entry.variable}; no hash is published"
 
 
 def _size(number: int) -> str:

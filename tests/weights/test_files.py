@@ -7,6 +7,7 @@ import io
 import pickle
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from fbridge.weights import (
     WeightsFile,
     cache_folder,
     digest_of,
+    find_weights,
     kept_as,
     load_weights,
     read_arrays,
+    verify,
 )
 
 TREE = {"params": {"layer": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}}
@@ -158,6 +161,21 @@ def test_nowhere_to_be_found(cache: Path) -> None:
     assert all(word in message for word in named)
     assert "pip install --no-deps fbridge-tiny-weights==0.0.1" in message
     assert "\n" not in message
+
+
+def test_a_twin_is_the_last_resort(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    twin = replace(ENTRY, name="other", file="other.pt", package="", urls=("https://x/other.pt",))
+    entry = replace(ENTRY, twin=replace(twin, variable="FBRIDGE_OTHER"))
+    with pytest.raises(CheckpointError, match="run `fbridge weights fetch other`"):
+        find_weights(entry)
+    there = write(cache / "other.pt")
+    assert find_weights(entry) == there
+    verify(entry, there)
+    monkeypatch.setenv("FBRIDGE_OTHER", str(write(cache / "named.pt", b"x")))
+    with pytest.raises(CheckpointError, match=r"named.pt: not the genuine file.*other.pt"):
+        verify(entry, find_weights(entry))
+    own = write(cache / ENTRY.file)
+    assert find_weights(entry) == own
 
 
 def test_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

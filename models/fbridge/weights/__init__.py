@@ -32,6 +32,7 @@ from fbridge.weights.files import (
     read_arrays,
     read_file,
     read_tensors,
+    verify,
     wanted,
 )
 
@@ -62,5 +63,6 @@ __all__ = [
     "read_arrays",
     "read_file",
     "read_tensors",
+    "verify",
     "wanted",
 ]

