@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 import traceback
@@ -12,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import fbridge
-from fbridge.errors import FBridgeError
+from fbridge.errors import DependencyError, FBridgeError
 from fbridge_cli import exits
 from fbridge_cli.config import config
 from fbridge_cli.evaluate.command import evaluate
@@ -108,6 +109,9 @@ def _run(args: list[str]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = exits.INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            message = "no room is left where the output goes; free some space, or send it elsewhere"
+            return _told(error, message, exits.exit_code(DependencyError(message)), ui)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         message = (
             f"internal error: {what}; this is a mistake in fbridge: please report it with the "

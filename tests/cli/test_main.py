@@ -135,3 +135,18 @@ def test_closed_pipe(fbridge: Any, tmp_path: Path) -> None:
     assert "Traceback" not in running.stderr.read()
     running.wait(timeout=20)
     running.stderr.close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_output_that_finds_no_room(tmp_path: Path) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "fbridge_cli", "eval", "--list"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            check=False,
+        )
+    assert "error: no room is left where the output goes" in ended.stderr
+    assert ended.returncode == 4
