@@ -10,6 +10,7 @@ from torch import Tensor
 from fbridge.alignment import DDPMBase, FlowBase, SNRAlignment, cogvideox_alphas_cumprod
 from fbridge.parameterization import (
     AlignedFlowPrediction,
+    AlignedNoisePrediction,
     AlignedVPrediction,
     CleanPrediction,
     Parameterization,
@@ -26,6 +27,7 @@ ALL: dict[str, Callable[[Process], Parameterization]] = {
     "psi": PsiNoisePrediction,
     "aligned psi": lambda process: PsiNoisePrediction(process, SNRAlignment(process, VP_BASE)),
     "aligned v": lambda process: AlignedVPrediction(SNRAlignment(process, VP_BASE)),
+    "aligned noise": lambda process: AlignedNoisePrediction(SNRAlignment(process, VP_BASE)),
     "aligned flow": lambda process: AlignedFlowPrediction(SNRAlignment(process, FlowBase())),
     "preconditioned": lambda process: PreconditionedPrediction(process, 0.9, 0.7, 0.5),
 }

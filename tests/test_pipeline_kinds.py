@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from fbridge.backbones.cogvideox import widen
+from fbridge.backbones.cogvideox import FAMILY
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import VAECodec
@@ -25,7 +25,7 @@ BRIDGE = {"schedule": {"kind": "gmax", "beta_0": 0.01, "beta_1": 2.0}, "steps": 
 
 def of_vae(**facts: Any) -> FrameBridgePipeline:
     net = tiny_transformer()
-    widen(net, 2)
+    FAMILY.widen(net, 2)
     base = {"kind": "cogvideox", "snr_shift": 1.0}
     return FrameBridgePipeline(
         transformer=net,

@@ -117,6 +117,41 @@ class PsiNoisePrediction:
 
 
 @dataclass(frozen=True)
+class AlignedNoisePrediction:
+    """The network answers the noise eps of the aligned state, as a pretrained DDPM does.
+
+    So the untouched network is already a denoiser, where FrameBridge's target on such bases
+    (`PsiNoisePrediction`) has to be learnt anew near the prior. An error of the output counts
+    noise / data times in the clean video.
+
+    Attributes:
+        alignment: the bridge and a variance-preserving base.
+    """
+
+    alignment: SNRAlignment
+
+    def inputs(self, x: Tensor, prior: Tensor, t: Tensor) -> NetworkInput:
+        """The aligned state."""
+        return _aligned(self.alignment, x, prior, t)
+
+    def target(self, clean: Tensor, prior: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        """(x - prior_weight * prior - data x_0) / noise."""
+        c = self.alignment.process.coefficients(t)
+        free = x - over(c.prior, x) * prior
+        return free * over(1 / c.noise, x) - clean * over(c.data / c.noise, x)
+
+    def clean(self, output: Tensor, x: Tensor, prior: Tensor, t: Tensor) -> Tensor:
+        """(x - prior_weight * prior - noise * output) / data."""
+        c = self.alignment.process.coefficients(t)
+        free = x - over(c.prior, x) * prior
+        return free * over(1 / c.data, x) - output * over(c.noise / c.data, x)
+
+    def weight(self, t: Tensor) -> Tensor:
+        """One, which weighs the clean video's squared error by data^2 / noise^2."""
+        return torch.ones_like(t)
+
+
+@dataclass(frozen=True)
 class AlignedVPrediction:
     """The network answers v = (data eps - noise x_0) / n with n^2 = data^2 + noise^2.
 

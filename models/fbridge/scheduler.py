@@ -20,6 +20,7 @@ from fbridge.alignment import (
 from fbridge.errors import ConfigError
 from fbridge.parameterization import (
     AlignedFlowPrediction,
+    AlignedNoisePrediction,
     AlignedVPrediction,
     CleanPrediction,
     Parameterization,
@@ -49,7 +50,7 @@ class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     Args:
         schedule: `{"kind": "gmax" | "vp" | "brownian", ...its numbers}`.
         prediction: "clean", "psi-noise", "preconditioned", or over a pretrained base "aligned-v",
-            "aligned-flow", "aligned-psi-noise".
+            "aligned-flow", "aligned-noise", "aligned-psi-noise".
         numbers: of the preconditioned parameterization.
         base: of an aligned one: `{"kind": "flow"}`, `{"kind": "cogvideox", "snr_shift": 3.0}`, or
             `{"kind": "linear" | "scaled-linear", "beta_start": ..., "beta_end": ...}`.
@@ -96,12 +97,14 @@ class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
                 return AlignedVPrediction(SNRAlignment(self.process, build_base(base)))
             case "aligned-flow":
                 return AlignedFlowPrediction(SNRAlignment(self.process, build_base(base)))
+            case "aligned-noise":
+                return AlignedNoisePrediction(SNRAlignment(self.process, build_base(base)))
             case "aligned-psi-noise":
                 alignment = SNRAlignment(self.process, build_base(base))
                 return PsiNoisePrediction(self.process, alignment)
         raise ConfigError(
             f"scheduler: prediction {prediction!r} is unknown; known: clean, psi-noise, "
-            "preconditioned, aligned-v, aligned-flow, aligned-psi-noise"
+            "preconditioned, aligned-v, aligned-flow, aligned-noise, aligned-psi-noise"
         )
 
 

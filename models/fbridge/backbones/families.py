@@ -6,17 +6,19 @@ from typing import Any
 
 from torch import nn
 
-from fbridge.backbones import cogvideox, space_time
+from fbridge.backbones import cogvideox, latte, ltx, space_time, wan
 from fbridge.backbones.family import Family
 from fbridge.errors import CheckpointError
 
-FAMILIES = {family.transformer: family for family in (space_time.FAMILY, cogvideox.FAMILY)}
+FAMILIES = {
+    module.FAMILY.transformer: module.FAMILY for module in (space_time, cogvideox, wan, ltx, latte)
+}
 """By the name of the transformer's class."""
 
 _ALIGNED = {
     "v": "aligned-v",
     "flow": "aligned-flow",
-    "noise": "aligned-psi-noise",
+    "noise": "aligned-noise",
     "clean": "clean",
 }
 
@@ -47,8 +49,7 @@ def as_backbone(transformer: Any) -> nn.Module:
 def aligned_prediction(prediction: str) -> str:
     """The scheduler's prediction under which a base is used aligned.
 
-    Of "v" and "flow" the untouched base is a denoiser already; of "noise" it is one near the data
-    only (`fbridge.parameterization.PsiNoisePrediction`).
+    Of "v", "flow" and "noise" the untouched base is a denoiser already.
 
     Args:
         prediction: what the base answers: "v", "flow", "noise" or "clean".

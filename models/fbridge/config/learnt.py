@@ -54,7 +54,7 @@ class BridgeConfig(Section):
     )
     prediction: Literal[
         "auto", "clean", "psi-noise", "preconditioned", "aligned-v", "aligned-flow",
-        "aligned-psi-noise",
+        "aligned-noise", "aligned-psi-noise",
     ] = Field(
         default="auto",
         description="What the network answers; auto is what the base answers already, and "

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from fbridge.backbones.cogvideox import widen
+from fbridge.backbones.cogvideox import FAMILY
 from fbridge.backbones.scratch import build_scratch
 from fbridge.bases import load_base
 from fbridge.codecs.vae import VAECodec
@@ -33,7 +33,7 @@ def scheduler() -> FrameBridgeScheduler:
 
 def tuned(folder: Path) -> FrameBridgePipeline:
     base = load_base(str(tiny_base(folder / "base.safetensors")))
-    widen(base.transformer, 2)
+    FAMILY.widen(base.transformer, 2)
     return assemble(base, base.transformer, scheduler=scheduler(), facts={"fps": 12.0})
 
 

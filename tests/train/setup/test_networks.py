@@ -73,7 +73,7 @@ def prior(tmp_path_factory: pytest.TempPathFactory, shape: Shape) -> Path:
         (PRETRAINED, {}, {"prediction": "aligned-v", "base": NOISE, "schedule": None}),
         (replace(PRETRAINED, noise={"kind": "flow"}, prediction="flow"), {},
          {"prediction": "aligned-flow", "base": {"kind": "flow"}}),
-        (replace(PRETRAINED, prediction="noise"), {}, {"prediction": "aligned-psi-noise"}),
+        (replace(PRETRAINED, prediction="noise"), {}, {"prediction": "aligned-noise"}),
         (PRETRAINED, {"align": False}, {"prediction": "psi-noise", "base": None}),
         (PRETRAINED, {"align": False, "prediction": "clean"}, {"prediction": "clean"}),
         (PRETRAINED, {"prediction": "clean"}, {"prediction": "clean"}),

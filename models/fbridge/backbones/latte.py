@@ -1,0 +1,106 @@
+"""Latte's text-to-video transformer of diffusers as a backbone, with room for prior and picture.
+
+Frames are latents of an image VAE. Text is T5's token embeddings, of which shorter ones of a batch
+are masked; time is a step of its diffusion, between steps too. Its output tells a variance besides
+the noise, which is not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fbridge.backbones import surgery
+from fbridge.backbones.family import Family, Video
+from fbridge.backbones.noises import linear_noise
+from fbridge.errors import ConfigError
+from fbridge.types import Condition, Latents
+
+_FIRST = "pos_embed.proj"
+
+
+class LatteBackbone(nn.Module):
+    """A `LatteTransformer3DModel` behind `fbridge.denoiser.Backbone`.
+
+    Attributes:
+        transformer: diffusers' network, shown latents, prior and picture side by side.
+    """
+
+    def __init__(self, transformer: Any) -> None:
+        super().__init__()
+        surgery.check_parts(transformer, _latents(transformer))
+        self.transformer = transformer
+
+    def forward(
+        self, latents: Latents, time: Tensor, condition: Condition, prior: Latents
+    ) -> Tensor:
+        """Noise (B, F, C, H, W) at the base's own, fractional step (B,)."""
+        config = self.transformer.config
+        surgery.check_patches(latents, config.patch_size)
+        frames = latents.shape[1]
+        if frames not in (1, config.video_length):
+            raise ConfigError(
+                f"{frames} frames are not possible with this network: it has learnt the places of "
+                f"{config.video_length}"
+            )
+        dtype = self.transformer.dtype
+        given = surgery.shown(latents, prior, condition, _parts(self.transformer))
+        words = torch.where(condition.text_mask[..., None], condition.text, 0.0)
+        out: Tensor = self.transformer(
+            hidden_states=given.to(dtype).transpose(1, 2),
+            timestep=time,
+            encoder_hidden_states=words.to(dtype),
+            encoder_attention_mask=_bias(condition.text_mask, frames, dtype),
+            return_dict=False,
+        )[0]
+        return out.transpose(1, 2)[:, :, : latents.shape[2]].to(latents.dtype)
+
+
+def _bias(mask: Tensor, frames: int, dtype: torch.dtype) -> Tensor | None:
+    """(B * frames, 1, L) what is added to attention: nothing, or much less than nothing."""
+    if bool(mask.all()):
+        return None
+    return ((~mask).to(dtype) * -10000.0).repeat_interleave(frames, 0)[:, None]
+
+
+def _latents(transformer: Any) -> int:
+    return int(transformer.config.out_channels) // 2
+
+
+def _parts(transformer: Any) -> int:
+    return surgery.parts(transformer, _latents(transformer))
+
+
+def _widen(transformer: Any, wanted: int) -> None:
+    surgery.widen(transformer, wanted, latents=_latents(transformer), name=_FIRST)
+
+
+def _video(config: Mapping[str, Any]) -> Video:
+    frames, side = config["video_length"], config["sample_size"]
+    return Video([frames, frames, frames, 1], 8.0, (side, side))
+
+
+def _load_class() -> Any:
+    from diffusers import LatteTransformer3DModel
+
+    return LatteTransformer3DModel
+
+
+FAMILY = Family(
+    name="latte",
+    transformer="LatteTransformer3DModel",
+    load_class=_load_class,
+    adapt=LatteBackbone,
+    widen=_widen,
+    parts=_parts,
+    patch=lambda transformer: int(transformer.config.patch_size),
+    lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
+    widened=(_FIRST,),
+    prediction="noise",
+    pipelines=("LattePipeline",),
+    noise=linear_noise,
+    video=_video,
+)

@@ -1,0 +1,104 @@
+"""LTX-Video's transformer of diffusers as a backbone, with room for prior and picture.
+
+Every latent pixel is a token, and is placed by where it is in pixels and seconds. Text is T5's
+token embeddings under their mask; time is 1000 times the flow's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fbridge.backbones import surgery
+from fbridge.backbones.family import Family, Video
+from fbridge.backbones.noises import flow_noise
+from fbridge.errors import CheckpointError
+from fbridge.types import Condition, Latents
+
+FPS = 25.0
+"""Frames per second that places in time are told for, as diffusers does by itself."""
+_STRIDES = (8, 32, 32)  # frames, rows and columns of pixels a latent pixel
+_FIRST = "proj_in"
+
+
+class LTXBackbone(nn.Module):
+    """An `LTXVideoTransformer3DModel` behind `fbridge.denoiser.Backbone`.
+
+    Attributes:
+        transformer: diffusers' network, shown latents, prior and picture side by side.
+    """
+
+    def __init__(self, transformer: Any) -> None:
+        super().__init__()
+        config = transformer.config
+        if (config.patch_size, config.patch_size_t) != (1, 1):
+            raise CheckpointError(
+                f"this transformer takes patches of {config.patch_size_t} x {config.patch_size}; "
+                "LTX-Video's are single latent pixels"
+            )
+        surgery.check_parts(transformer, _latents(transformer))
+        self.transformer = transformer
+
+    def forward(
+        self, latents: Latents, time: Tensor, condition: Condition, prior: Latents
+    ) -> Tensor:
+        """Flow velocity (B, F, C, H, W) at 1000 s (B,)."""
+        dtype = self.transformer.dtype
+        given = surgery.shown(latents, prior, condition, _parts(self.transformer)).to(dtype)
+        frames, _, height, width = latents.shape[1:]
+        words = torch.where(condition.text_mask[..., None], condition.text, 0.0)
+        out: Tensor = self.transformer(
+            hidden_states=given.permute(0, 1, 3, 4, 2).flatten(1, 3),
+            encoder_hidden_states=words.to(dtype),
+            timestep=time,
+            encoder_attention_mask=condition.text_mask.to(torch.int64),
+            num_frames=frames,
+            height=height,
+            width=width,
+            rope_interpolation_scale=(_STRIDES[0] / FPS, *_STRIDES[1:]),
+            return_dict=False,
+        )[0]
+        video = out.unflatten(1, (frames, height, width)).permute(0, 1, 4, 2, 3)
+        return video.to(latents.dtype)
+
+
+def _latents(transformer: Any) -> int:
+    return int(transformer.config.out_channels)
+
+
+def _parts(transformer: Any) -> int:
+    return surgery.parts(transformer, _latents(transformer))
+
+
+def _widen(transformer: Any, wanted: int) -> None:
+    surgery.widen(transformer, wanted, latents=_latents(transformer), name=_FIRST)
+
+
+def _video(_: Mapping[str, Any]) -> Video:
+    return Video([121, 9, 257, 8], FPS, (22, 15))
+
+
+def _load_class() -> Any:
+    from diffusers import LTXVideoTransformer3DModel
+
+    return LTXVideoTransformer3DModel
+
+
+FAMILY = Family(
+    name="ltx",
+    transformer="LTXVideoTransformer3DModel",
+    load_class=_load_class,
+    adapt=LTXBackbone,
+    widen=_widen,
+    parts=_parts,
+    patch=lambda _: 1,
+    lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
+    widened=(_FIRST,),
+    prediction="flow",
+    pipelines=("LTXPipeline",),
+    noise=flow_noise,
+    video=_video,
+)
