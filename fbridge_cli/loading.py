@@ -54,6 +54,10 @@ class Pipeline(Protocol):
         """sha256 over weights and config."""
 
     @property
+    def untrained(self) -> bool:
+        """Whether it is a text-to-video base as it is."""
+
+    @property
     def frame_limits(self) -> FrameLimits:
         """How many frames this model makes."""
 
@@ -63,7 +67,7 @@ class Pipeline(Protocol):
 
     @property
     def defaults(self) -> Mapping[str, Any]:
-        """num_inference_steps, sampler, grid, start, guidance_scale where the user is silent."""
+        """What is done where the user is silent: num_inference_steps, sampler, strength, ..."""
 
     def output_size(
         self, picture_size: tuple[int, int], requested: tuple[int, int] | None
@@ -84,6 +88,7 @@ class Pipeline(Protocol):
         eta: float | None,
         grid: Any,
         start: Any,
+        strength: float,
         guidance_scale: float | None,
         image_guidance_scale: float,
         callback: Callable[[int, int], None],
@@ -106,8 +111,17 @@ class Loaded:
     threads: int
 
 
-def load_pipeline(name: str, *, device: str, dtype: str, threads: int | None = None) -> Loaded:
+def load_pipeline(
+    name: str,
+    *,
+    device: str,
+    dtype: str,
+    threads: int | None = None,
+    components: str | None = None,
+) -> Loaded:
     """The model `name` on `device`; `threads` repeats the rounding of an earlier run on the CPU.
+
+    `components` is the folder of what a base's transformer alone lacks.
 
     Raises:
         CheckpointError: when there is no such model.
@@ -123,7 +137,10 @@ def load_pipeline(name: str, *, device: str, dtype: str, threads: int | None = N
     torch.set_num_threads(threads if threads and device == "cpu" else torch.get_num_threads())
     folder = home_expanded(name)
     name = str(folder) if folder.exists() else name
-    pipeline = FrameBridgePipeline.from_pretrained(name, torch_dtype=getattr(torch, dtype))
+    beside = None if components is None else str(home_expanded(components))
+    pipeline = FrameBridgePipeline.from_pretrained(
+        name, torch_dtype=getattr(torch, dtype), **({"components": beside} if beside else {})
+    )
     pipeline.to(device)
     return Loaded(pipeline, device, torch.get_num_threads())
 

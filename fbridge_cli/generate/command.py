@@ -22,6 +22,8 @@ def generate(
     eta: option.Eta = None,
     grid: option.Grid = None,
     start: option.StartAt = None,
+    strength: option.Strength = None,
+    components: option.Components = None,
     guidance: option.Guidance = None,
     image_guidance: option.ImageGuidance = None,
     device: option.Device = "auto",

@@ -51,6 +51,8 @@ class Order:
     eta: float | None = None
     grid: str | None = None
     start: str | None = None
+    strength: float | None = None
+    components: str | None = None
     guidance: float | None = None
     image_guidance: float | None = None
     device: str = "auto"
@@ -77,6 +79,8 @@ class Order:
             eta=self.eta,
             grid=self.grid,
             start=self.start,
+            strength=self.strength,
+            components=self.components,
             guidance=self.guidance,
             image_guidance=self.image_guidance,
         )
@@ -168,6 +172,7 @@ def _plan(task: _Task, order: Order, ui: Ui) -> tuple[list[Item], loading.Loaded
             device=task.settings.device,
             dtype=task.settings.dtype,
             threads=task.replay.record.machine.threads if task.replay else None,
+            components=task.settings.components,
         )
     items = make_plan(task.jobs, task.videos, seen, task.settings, loaded)
     check_speed(_kind(task.videos[0]), items[0].record.fps)
@@ -176,6 +181,12 @@ def _plan(task: _Task, order: Order, ui: Ui) -> tuple[list[Item], loading.Loaded
     else:
         task.replay.check(loaded, items[0])
         task.replay.warn(items[0], ui)
+    if items[0].record.model.untrained:
+        ui.note(
+            f"{task.settings.model} is a text-to-video model that was never trained as a bridge: "
+            f"it starts from the still picture at strength {items[0].record.strength:g}; fbridge "
+            "finetune makes it one"
+        )
     return items, loaded
 
 

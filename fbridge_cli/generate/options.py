@@ -67,7 +67,7 @@ ModelName: TypeAlias = Annotated[
     typer.Option(
         rich_help_panel=_HOW,
         autocompletion=lambda: [EMBEDDED],
-        help=f"{EMBEDDED} (the default), a folder, or a hub id.",
+        help=f"{EMBEDDED} (the default), a folder, a hub id, or a text-to-video base, untrained.",
     ),
 ]
 Frames: TypeAlias = Annotated[
@@ -119,6 +119,21 @@ StartAt: TypeAlias = Annotated[
         rich_help_panel=_HOW,
         autocompletion=lambda: list(STARTS),
         help=f"How the bridge starts: {', '.join(STARTS)}; else the model's.",
+    ),
+]
+Strength: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        rich_help_panel=_HOW,
+        help="Share of the way at which the bridge starts; less moves less; else the model's.",
+    ),
+]
+Components: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR",
+        rich_help_panel=_HOW,
+        help="Folder with vae/, scheduler/, text_encoder/ ... for a --model that is weights alone.",
     ),
 ]
 Guidance: TypeAlias = Annotated[

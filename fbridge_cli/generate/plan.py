@@ -114,11 +114,14 @@ def make_plan(
             image_guidance=float(image_guidance),
             grid=settings.grid or str(defaults["grid"]),
             start=settings.start or str(defaults["start"]),
+            strength=settings.strength or float(defaults.get("strength", 1.0)),
             frames=frames,
             fps=settings.fps or float(pipeline.default_fps),
             size=size,
             picture=Source(name, picture.sha256, _relative(job.picture, video.parent)),
-            model=Model(settings.model, pipeline.model_hash),
+            model=Model(
+                settings.model, pipeline.model_hash, pipeline.untrained, settings.components
+            ),
             machine=Machine(loaded.device, settings.dtype, loaded.threads, 1),
             versions=versions(),
         )

@@ -98,6 +98,7 @@ def _run(batch: Sequence[Item], pipeline: Pipeline, bar: Bar, behind: int) -> Vi
             eta=record.eta,
             grid=record.grid,
             start=record.start,
+            strength=record.strength,
             guidance_scale=record.guidance,
             image_guidance_scale=record.image_guidance,
             callback=stepped,

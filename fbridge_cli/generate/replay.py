@@ -101,6 +101,8 @@ def read_replay(origin: Path, images: list[Path], *, model: str | None, device: 
         eta=record.eta,
         grid=record.grid,
         start=record.start,
+        strength=record.strength,
+        components=record.model.components,
         guidance=record.guidance,
         image_guidance=record.image_guidance,
     )

@@ -47,6 +47,8 @@ class Settings:
     eta: float | None = None
     grid: str | None = None
     start: str | None = None
+    strength: float | None = None
+    components: str | None = None
     guidance: float | None = None
     image_guidance: float | None = None
 
@@ -60,6 +62,7 @@ class Settings:
         check_fps(self.fps)
         check_range("--steps", self.steps, 1, MOST_STEPS)
         check_range("--eta", self.eta, 0, 1)
+        check_range("--strength", self.strength, 0.01, 1)
         check_range("--guidance", self.guidance, 0, 100)
         check_range("--image-guidance", self.image_guidance, 0, 100)
         for option, value, allowed in (

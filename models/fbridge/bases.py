@@ -84,12 +84,26 @@ class Base:
 
     def parts(self) -> dict[str, Any]:
         """Arguments of `FrameBridgePipeline` that are the base's own, but its network."""
-        held = {"vae": self.vae} if self.vae is not None else {"codec": self.codec}
+        held: dict[str, Any] = {"vae": self.vae} if self.vae is not None else {"codec": self.codec}
         if self.text_encoder != MINILM:
             encoder = load_text_encoder(self.text_encoder)
             held.update(text_encoder=encoder.model, tokenizer=encoder.tokenizer)
+            held["reading"] = list(encoder.reading)
         facts = {"frames": self.frames, "fps": self.fps, "sizes": self.sizes}
         return {**held, **facts, "classes": self.classes}
+
+
+def names_weights(name: str) -> bool:
+    """Whether a name is that of a file of weights, or of a network's own folder."""
+    path = Path(name)
+    return is_weights(path) or (path.is_dir() and weights_in(path) is not None)
+
+
+def is_stock(folder: Path) -> bool:
+    """Whether a folder is one of diffusers' text-to-video pipelines, not a bridge's."""
+    index = folder / "model_index.json"
+    known = [name for family in FAMILIES.values() for name in family.pipelines]
+    return index.is_file() and read_json(index).get("_class_name") in known
 
 
 def load_base(name: str, *, components: str | None = None) -> Base:

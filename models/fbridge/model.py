@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from fbridge.adapters import adapted_components, is_adapter
 from fbridge.backbones.families import family_of
 from fbridge.backbones.space_time import SpaceTimeTransformer
+from fbridge.bases import is_stock, load_base, names_weights
 from fbridge.codecs import Codec
 from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
@@ -21,9 +22,11 @@ from fbridge.codecs.vae import VAECodec
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.pretrained import hash_model, locate_model
 from fbridge.prior import Prior, build_prior
+from fbridge.reading import Reading
 from fbridge.request import class_of, fitting_size, nearest_shape
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.text import TextEncoder, load_text_encoder
+from fbridge.untrained import untrained_components
 
 _Model = TypeVar("_Model", bound="BridgeModel")
 
@@ -54,6 +57,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         fps: frames per second of the default number of frames.
         sizes: (width, height) it was trained at, or None where any size does.
         classes: names of the classes of a class-conditional model, in the order of their numbers.
+        reading: of prompts by the text encoder, as `fbridge.text.Reading`; None is as it comes.
         start_from: where the bridge starts: `{"kind": "repeat" | "neural" | "motion" | "mix",
             "mix": share}` as `fbridge.prior.build_prior` takes them; None is "neural" where there
             is a prior, else "repeat".
@@ -77,6 +81,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         sizes: list[list[int]] | None = None,
         classes: list[str] | None = None,
         start_from: dict[str, Any] | None = None,
+        reading: list[Any] | None = None,
     ) -> None:
         super().__init__()
         if (codec is None) == (vae is None):
@@ -96,6 +101,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
             sizes=sizes,
             classes=classes,
             start_from=start_from,
+            reading=reading,
         )
 
     @classmethod
@@ -104,14 +110,21 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
     ) -> _Model:
         """Load "embedded", a folder, a training run's or an adapter's folder, or a hub id.
 
-        An adapter (LoRA) is put into its base, which it names; `base=` names another place of it.
+        An adapter (LoRA) is put into its base, which it names; `base=` names another place of it. A
+        text-to-video base in any form that `fbridge.bases.load_base` reads becomes a bridge
+        without training (`fbridge.untrained`); `components=` is the folder of what a transformer's
+        weights alone lack.
 
         Raises:
             CheckpointError: there is no such model, or it is not one of this kind.
         """
         name = str(pretrained_model_name_or_path)
-        folder = locate_model(name, kwargs)
         pipe: _Model
+        if names_weights(name):
+            return cls._from_base(name, **kwargs)
+        folder = locate_model(name, kwargs)
+        if is_stock(folder):
+            return cls._from_base(name, **kwargs)
         try:
             if is_adapter(folder):
                 pipe = cls(**adapted_components(folder, base=kwargs.get("base")))
@@ -123,6 +136,15 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
             raise CheckpointError(f"model {name!r} does not load: {reason}") from error
         pipe._folder = folder
         pipe._align()
+        return pipe
+
+    @classmethod
+    def _from_base(cls: type[_Model], name: str, **kwargs: Any) -> _Model:
+        base = load_base(name, components=kwargs.get("components"))
+        pipe = cls(**untrained_components(base))
+        pipe._cast(kwargs.get("dtype", kwargs.get("torch_dtype")))
+        pipe._align()
+        pipe._base_hash = base.hash
         return pipe
 
     def _cast(self, dtype: torch.dtype | None) -> None:
@@ -138,11 +160,17 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
                     parameter.data = parameter.data.clone()
 
     _folder: Path | None = None
+    _base_hash: str = ""
+
+    @property
+    def untrained(self) -> bool:
+        """Whether this is a text-to-video base as it is."""
+        return bool(self._base_hash)
 
     @cached_property
     def model_hash(self) -> str:
         """sha256 over the files that the model was loaded from; "" for one made in memory."""
-        return "" if self._folder is None else hash_model(self._folder)
+        return self._base_hash if self._folder is None else hash_model(self._folder)
 
     @property
     def frame_limits(self) -> FrameLimits:
@@ -163,6 +191,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
             "sampler": config.sampler,
             "grid": config.grid,
             "start": config.start,
+            "strength": config.strength,
             "guidance_scale": config.guidance_scale,
             "num_frames": self.frame_limits.default,
             "fps": self.default_fps,
@@ -205,11 +234,15 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         encode = (
             load_text_encoder()
             if self.text_encoder is None
-            else TextEncoder(self.text_encoder, self.tokenizer)
+            else TextEncoder(self.text_encoder, self.tokenizer, reading=self._reading)
         )
         text, text_mask = encode(prompts)
         device = self._execution_device
         return text.to(device), text_mask.to(device)
+
+    @property
+    def _reading(self) -> Reading | None:
+        return Reading(*self.config.reading) if self.config.reading else None
 
     def frame_count(self, wanted: int | None) -> int:
         """The number of frames asked for, or the usual one.

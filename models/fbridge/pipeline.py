@@ -55,6 +55,7 @@ class FrameBridgePipeline(BridgeModel):
         eta: float | None = None,
         grid: GridKind | None = None,
         start: Start | None = None,
+        strength: float | None = None,
         guidance_scale: float | None = None,
         image_guidance_scale: float = 1.0,
         callback: Callable[[int, int], None] | None = None,
@@ -74,6 +75,8 @@ class FrameBridgePipeline(BridgeModel):
             eta: randomness of sampler "dbim", from 0 to 1.
             grid: kind of `fbridge.sampling.time_grid`.
             start: "noised", "exact" or "booted".
+            strength: share of the way at which the bridge starts, from the prior noised as a state
+                is there; 1 is all of it, less stays nearer the prior.
             guidance_scale: weight of the words; 1 is none.
             image_guidance_scale: weight of the picture's description; 1 is none.
             callback: told (step, total) after each step.
@@ -89,7 +92,10 @@ class FrameBridgePipeline(BridgeModel):
         own = {} if eta is None else {"eta": eta}
         chosen = build_sampler(sampler or defaults["sampler"], **own)
         steps = defaults["num_inference_steps"]
-        times = time_grid(
+        share = defaults["strength"] if strength is None else strength
+        start = start or defaults["start"]
+        _check_strength(share, start)
+        times = share * time_grid(
             steps if num_inference_steps is None else num_inference_steps,
             kind=grid or defaults["grid"],
             process=self.scheduler.process,
@@ -103,7 +109,7 @@ class FrameBridgePipeline(BridgeModel):
             times,
             condition,
             noise=seeded_noise(seeds, device=start_at.device, dtype=start_at.dtype),
-            start=start or defaults["start"],
+            start=start,
             on_step=_reporter(callback),
         )
         frames = self.frames(latents, view)
@@ -145,6 +151,16 @@ class FrameBridgePipeline(BridgeModel):
             return denoiser
         unconditional = condition.with_text(*self.words(negatives))
         return GuidedDenoiser(denoiser, unconditional, text, picture)
+
+
+def _check_strength(strength: float, start: Start) -> None:
+    if not 0 < strength <= 1:
+        raise ConfigError(f"strength {strength:g}: must be above 0 and at most 1")
+    if strength < 1 and start != "noised":
+        raise ConfigError(
+            f'strength {strength:g}: a bridge that starts part of the way starts "noised", '
+            f"not {start!r}"
+        )
 
 
 def _reporter(callback: Callable[[int, int], None] | None) -> Callable[[Step], None] | None:

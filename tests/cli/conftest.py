@@ -39,6 +39,7 @@ class FakePipeline:
 
     frame_limits = Limits(8, 4, 64, 4)
     default_fps = 8.0
+    untrained = False
     batches: list[int] = []  # noqa: RUF012
 
     @property
@@ -79,6 +80,7 @@ class FakePipeline:
         eta: float | None,
         grid: str,
         start: str,
+        strength: float,
         guidance_scale: float | None,
         image_guidance_scale: float,
         callback: Callable[[int, int], None],
@@ -98,7 +100,7 @@ class FakePipeline:
             if trouble == "bug":
                 raise KeyError("latents")
         settings = f"{num_inference_steps} {sampler} {eta} {guidance_scale}"
-        settings += f" {grid} {start} {image_guidance_scale}"
+        settings += f" {grid} {start} {strength} {image_guidance_scale}"
         videos = []
         for row, picture in enumerate(image):
             words = f"{prompt[row]}|{negative_prompt[row]}|{settings}"
@@ -108,8 +110,16 @@ class FakePipeline:
         return Output(videos)
 
 
-def load_fake(name: str, *, device: str, dtype: str, threads: int | None = None) -> loading.Loaded:
+def load_fake(
+    name: str,
+    *,
+    device: str,
+    dtype: str,
+    threads: int | None = None,
+    components: str | None = None,
+) -> loading.Loaded:
     assert name
+    assert components is None
     assert dtype in DTYPES
     return loading.Loaded(FakePipeline(), "cpu" if device == "auto" else device, threads or 2)
 

@@ -222,7 +222,12 @@ def test_json(fbridge: Any) -> None:
     ran = fbridge(*GENERATE, "cat.png", "--json")
     result = json.loads(ran.out)["videos"][0]
     assert (result["video"], result["sidecar"], result["seed"]) == ("cat.mp4", "cat.mp4.json", 0)
-    assert result["model"] == {"name": "embedded", "hash": "f" * 64}
+    assert result["model"] == {
+        "name": "embedded",
+        "hash": "f" * 64,
+        "untrained": False,
+        "components": None,
+    }
     assert "cropped 1 px of the width" in result["fitting"]
     assert (
         json.loads(fbridge(*GENERATE, "cat.png", "-o", "b.mp4", "--no-metadata", "--json").out)[

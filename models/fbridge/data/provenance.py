@@ -28,10 +28,17 @@ class Source:
 
 @dataclass(frozen=True)
 class Model:
-    """The model as the user named it, and the sha256 over its weights and config."""
+    """The model as the user named it, and the sha256 over its weights and config.
+
+    Attributes:
+        untrained: a text-to-video base was used as a bridge as it is.
+        components: folder of what its weights alone lack.
+    """
 
     name: str
     hash: str
+    untrained: bool = False
+    components: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ class Provenance:
         image_guidance: weight of the picture; 1 is none, and where an older record is silent.
         grid: where the steps lie in time.
         start: how the bridge starts: "noised", "exact" or "booted".
+        strength: share of the way at which the bridge starts; 1 where an older record is silent.
         size: (width, height) of the frames.
         versions: of fbridge, torch, diffusers and python.
     """
@@ -69,6 +77,7 @@ class Provenance:
     image_guidance: float = field(default=1.0, kw_only=True)
     grid: str
     start: str
+    strength: float = field(default=1.0, kw_only=True)
     frames: int
     fps: float
     size: tuple[int, int]
@@ -83,6 +92,7 @@ class Provenance:
         del tree["picture"]["path"]
         model = PurePath(self.model.name)
         tree["model"]["name"] = model.name if model.is_absolute() else self.model.name
+        tree["model"]["components"] = None
         return json.dumps(tree, separators=(",", ":"))
 
     def sidecar(self) -> str:
@@ -211,6 +221,7 @@ def _is_texts(value: Any) -> bool:
 
 _KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     str: (_is_text, "text"),
+    bool: (lambda value: isinstance(value, bool), "true or false"),
     int: (_is_whole, "a whole number"),
     float: (_is_number, "a number"),
     str | None: (lambda value: value is None or _is_text(value), "text or null"),

@@ -1,0 +1,41 @@
+"""How each family of models had its prompts read by its text encoder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Reading(NamedTuple):
+    """How a family of models had its prompts read.
+
+    Attributes:
+        tokens: of a prompt; what is beyond is cut.
+        filled: prompts are filled up to so many tokens before they are read, and the encoder is not
+            told which are fillers.
+        kept: the fillers' embeddings are words like all others.
+    """
+
+    tokens: int
+    filled: bool = False
+    kept: bool = False
+
+
+READINGS = {
+    "CogVideoXPipeline": Reading(226, filled=True, kept=True),
+    "LTXPipeline": Reading(128, filled=True),
+    "WanPipeline": Reading(512),
+    "LattePipeline": Reading(120),
+}
+"""By the class of diffusers' pipeline that a text encoder is part of."""
+
+
+def reading_of(folder: Path) -> Reading | None:
+    """How the pipeline in a folder reads prompts, as far as its class or its index tells."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text("utf-8"))
+        told = index.get("reading")
+        return READINGS.get(index.get("_class_name")) if told is None else Reading(*told)
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
