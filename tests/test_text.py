@@ -9,14 +9,11 @@ import pytest
 import torch
 from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from tokenizers.processors import TemplateProcessing
-from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast, T5Config, T5Model
+from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5Model
 
 from fbridge.errors import CheckpointError
 from fbridge.text import MINILM, TextEncoder, load_text_encoder
+from tests.words import VOCABULARY, save_tokenizer
 
 
 def pooled(prompt: str) -> torch.Tensor:
@@ -46,28 +43,14 @@ def test_an_unknown_encoder_is_named() -> None:
         load_text_encoder("no-such-encoder")
 
 
-WORDS = ["<pad>", "</s>", "<unk>", "a", "cat", "jumps", "over", "the", "dog"]
-
-
-def save_tokenizer(folder: Path, *, longest: int) -> None:
-    """Words by white space, ended by </s>, as T5 ends them."""
-    core = Tokenizer(WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
-    core.pre_tokenizer = Whitespace()
-    core.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
-    PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token="<pad>", eos_token="</s>", unk_token="<unk>",
-        model_max_length=longest,
-    ).save_pretrained(folder)  # fmt: skip
-
-
 def save_pipeline(folder: Path, *, longest: int = 6) -> Path:
     """A pipeline's folder with a small random T5, saved whole, and a CLIP beside it."""
     torch.manual_seed(4)
-    sizes = {"vocab_size": len(WORDS), "d_model": 16, "d_kv": 8, "d_ff": 16, "num_heads": 2}
+    sizes = {"vocab_size": len(VOCABULARY), "d_model": 16, "d_kv": 8, "d_ff": 16, "num_heads": 2}
     T5Model(T5Config(num_layers=1, **sizes)).save_pretrained(folder / "text_encoder")
     save_tokenizer(folder / "tokenizer", longest=longest)
     clip = CLIPTextConfig(
-        vocab_size=len(WORDS), hidden_size=8, intermediate_size=8, num_hidden_layers=1,
+        vocab_size=len(VOCABULARY), hidden_size=8, intermediate_size=8, num_hidden_layers=1,
         num_attention_heads=2, max_position_embeddings=5, eos_token_id=1,
     )  # fmt: skip
     CLIPTextModel(clip).save_pretrained(folder / "text_encoder_2")

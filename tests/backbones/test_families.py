@@ -98,7 +98,7 @@ def test_a_shorter_prompt_reads_the_same_in_a_batch_and_alone(name: str) -> None
 def test_checkpointed_gradients_are_the_same(name: str) -> None:
     net = network(name)
     backbone, given = as_backbone(net), inputs(name)
-    first = net.get_submodule(family_of(net).widened[0])
+    first = net.get_submodule(family_of(net).widened)
     grads = []
     for checkpointing in (False, True):
         if checkpointing:
@@ -184,5 +184,5 @@ def test_latte_alone_and_in_company() -> None:
 
 def _stir(net: Any) -> None:
     """Random weights in what was widened, with less for what is far from zero."""
-    weight = net.get_submodule(family_of(net).widened[0]).weight
+    weight = net.get_submodule(family_of(net).widened).weight
     torch.nn.init.normal_(weight, std=0.02, generator=torch.Generator().manual_seed(5))

@@ -48,7 +48,7 @@ class CogVideoXBackbone(nn.Module):
                 f"{together} together"
             )
         dtype = self.transformer.dtype
-        given = surgery.shown(latents, prior, condition, _parts(self.transformer))
+        given = surgery.shown(self.transformer, latents, prior, condition)
         offset = None if config.ofs_embed_dim is None else time.new_full((1,), _OFFSET)
         out: Tensor = self.transformer(
             hidden_states=given.to(dtype),
@@ -89,14 +89,6 @@ def _latents(transformer: Any) -> int:
     return int(transformer.config.out_channels)
 
 
-def _parts(transformer: Any) -> int:
-    return surgery.parts(transformer, _latents(transformer))
-
-
-def _widen(transformer: Any, wanted: int) -> None:
-    surgery.widen(transformer, wanted, latents=_latents(transformer), name=_FIRST)
-
-
 def _video(config: Mapping[str, Any]) -> Video:
     step = config["temporal_compression_ratio"]
     if config["patch_size_t"] is None:
@@ -120,11 +112,11 @@ FAMILY = Family(
     transformer="CogVideoXTransformer3DModel",
     load_class=_load_class,
     adapt=CogVideoXBackbone,
-    widen=_widen,
-    parts=_parts,
+    latents=_latents,
+    words=lambda transformer: int(transformer.config.text_embed_dim),
     patch=lambda transformer: int(transformer.config.patch_size),
     lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    widened=(_FIRST,),
+    widened=_FIRST,
     prediction="v",
     pipelines=("CogVideoXPipeline",),
     noise=cogvideox_noise,

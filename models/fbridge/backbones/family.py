@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from fbridge.backbones import surgery
+
 Adapter = Callable[[Any], nn.Module]
 """From a transformer to a `fbridge.denoiser.Backbone`."""
 
@@ -35,11 +37,12 @@ class Family:
         transformer: name of the class, as a configuration's `_class_name` has it.
         load_class: imports it.
         adapt: a network of it as a backbone; the backbone's parameters are the network's own.
-        widen: makes room in a network's input for so many parts besides the latents, in place.
-        parts: how many there is room for: 1 is the prior, 2 are prior and picture.
+        latents: channels of the latents that a network is for.
+        words: features of the tokens that it reads; 0 where it reads none.
         patch: side of the squares of latent pixels that a network takes together.
         lora_targets: linear layers, by the ends of their names, that LoRA adapts.
-        widened: layers, by their full names, that `widen` changes and LoRA leaves to full training.
+        widened: the layer, by its full name, that `widen` changes and LoRA leaves to full training;
+            "" where there is none.
         prediction: what a base of the family answers: "v", "flow", "noise" or "clean".
         pipelines: diffusers' text-to-video pipelines whose transformers these are.
         noise: the argument of `fbridge.scheduler.build_base` and the prediction, from the
@@ -51,12 +54,24 @@ class Family:
     transformer: str
     load_class: Callable[[], Any]
     adapt: Adapter
-    widen: Callable[[Any, int], None]
-    parts: Callable[[Any], int]
+    latents: Callable[[Any], int]
+    words: Callable[[Any], int]
     patch: Callable[[Any], int]
     lora_targets: tuple[str, ...]
-    widened: tuple[str, ...] = ()
+    widened: str = ""
     prediction: str = "v"
     pipelines: tuple[str, ...] = ()
     noise: Callable[[Mapping[str, Any]], tuple[dict[str, Any], str]] | None = None
     video: Callable[[Mapping[str, Any]], Video] | None = None
+
+    def parts(self, transformer: Any) -> int:
+        """For how many parts besides the latents a network has room: prior, and picture."""
+        return surgery.parts(transformer, self.latents(transformer))
+
+    def widen(self, transformer: Any, wanted: int) -> None:
+        """Make room in a network's input for so many parts besides the latents, in place.
+
+        Raises:
+            ConfigError: there is room for more already.
+        """
+        surgery.widen(transformer, wanted, latents=self.latents(transformer), name=self.widened)

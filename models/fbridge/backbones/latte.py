@@ -8,6 +8,7 @@ the noise, which is not read.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ class LatteBackbone(nn.Module):
                 f"{config.video_length}"
             )
         dtype = self.transformer.dtype
-        given = surgery.shown(latents, prior, condition, _parts(self.transformer))
+        given = surgery.shown(self.transformer, latents, prior, condition)
         words = torch.where(condition.text_mask[..., None], condition.text, 0.0)
         out: Tensor = self.transformer(
             hidden_states=given.to(dtype).transpose(1, 2),
@@ -70,23 +71,21 @@ def _latents(transformer: Any) -> int:
     return int(transformer.config.out_channels) // 2
 
 
-def _parts(transformer: Any) -> int:
-    return surgery.parts(transformer, _latents(transformer))
-
-
-def _widen(transformer: Any, wanted: int) -> None:
-    surgery.widen(transformer, wanted, latents=_latents(transformer), name=_FIRST)
-
-
 def _video(config: Mapping[str, Any]) -> Video:
     frames, side = config["video_length"], config["sample_size"]
     return Video([frames, frames, frames, 1], 8.0, (side, side))
 
 
+@cache
 def _load_class() -> Any:
+    """The class of diffusers, with the adapters that it lacks; saved under its own name."""
     from diffusers import LatteTransformer3DModel
+    from diffusers.loaders import PeftAdapterMixin
 
-    return LatteTransformer3DModel
+    kind = LatteTransformer3DModel
+    adaptable = type(kind.__name__, (kind, PeftAdapterMixin), {})
+    adaptable.__module__ = kind.__module__
+    return adaptable
 
 
 FAMILY = Family(
@@ -94,11 +93,11 @@ FAMILY = Family(
     transformer="LatteTransformer3DModel",
     load_class=_load_class,
     adapt=LatteBackbone,
-    widen=_widen,
-    parts=_parts,
+    latents=_latents,
+    words=lambda transformer: int(transformer.config.caption_channels),
     patch=lambda transformer: int(transformer.config.patch_size),
     lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    widened=(_FIRST,),
+    widened=_FIRST,
     prediction="noise",
     pipelines=("LattePipeline",),
     noise=linear_noise,

@@ -47,7 +47,7 @@ class LTXBackbone(nn.Module):
     ) -> Tensor:
         """Flow velocity (B, F, C, H, W) at 1000 s (B,)."""
         dtype = self.transformer.dtype
-        given = surgery.shown(latents, prior, condition, _parts(self.transformer)).to(dtype)
+        given = surgery.shown(self.transformer, latents, prior, condition).to(dtype)
         frames, _, height, width = latents.shape[1:]
         words = torch.where(condition.text_mask[..., None], condition.text, 0.0)
         out: Tensor = self.transformer(
@@ -69,14 +69,6 @@ def _latents(transformer: Any) -> int:
     return int(transformer.config.out_channels)
 
 
-def _parts(transformer: Any) -> int:
-    return surgery.parts(transformer, _latents(transformer))
-
-
-def _widen(transformer: Any, wanted: int) -> None:
-    surgery.widen(transformer, wanted, latents=_latents(transformer), name=_FIRST)
-
-
 def _video(_: Mapping[str, Any]) -> Video:
     return Video([121, 9, 257, 8], FPS, (22, 15))
 
@@ -92,11 +84,11 @@ FAMILY = Family(
     transformer="LTXVideoTransformer3DModel",
     load_class=_load_class,
     adapt=LTXBackbone,
-    widen=_widen,
-    parts=_parts,
+    latents=_latents,
+    words=lambda transformer: int(transformer.config.caption_channels),
     patch=lambda _: 1,
     lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    widened=(_FIRST,),
+    widened=_FIRST,
     prediction="flow",
     pipelines=("LTXPipeline",),
     noise=flow_noise,

@@ -188,25 +188,29 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         return torch.where(label < 0, none, label).to(told.device)
 
 
-def _parts(transformer: SpaceTimeTransformer) -> int:
-    return 2 if transformer.config["timed"] else 1
+class _Family(Family):
+    """Networks whose inputs are what they were made with."""
+
+    def parts(self, transformer: SpaceTimeTransformer) -> int:
+        """Prior and picture; of an untimed network the picture."""
+        return 2 if transformer.config["timed"] else 1
+
+    def widen(self, transformer: SpaceTimeTransformer, wanted: int) -> None:
+        """Raise ConfigError where something else is wanted."""
+        if wanted != self.parts(transformer):
+            raise ConfigError(
+                f"this network is shown {self.parts(transformer)} parts besides the latents, which "
+                f"cannot be changed to {wanted}"
+            )
 
 
-def _widen(transformer: SpaceTimeTransformer, wanted: int) -> None:
-    if wanted != _parts(transformer):
-        raise ConfigError(
-            f"this network is shown {_parts(transformer)} parts besides the latents, which cannot "
-            f"be changed to {wanted}"
-        )
-
-
-FAMILY = Family(
+FAMILY = _Family(
     name="space-time",
     transformer="SpaceTimeTransformer",
     load_class=lambda: SpaceTimeTransformer,
     adapt=lambda transformer: transformer,
-    widen=_widen,
-    parts=_parts,
+    latents=lambda transformer: int(transformer.config["channels"]),
+    words=lambda transformer: int(transformer.config["text_width"]),
     patch=lambda transformer: int(transformer.config["patch"]),
     lora_targets=("query", "keys", "out", "perceptron.0", "perceptron.2"),
     prediction="clean",

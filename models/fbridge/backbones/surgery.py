@@ -81,8 +81,9 @@ def _widened(old: Layer, times: float) -> Layer:
     return new
 
 
-def shown(latents: Latents, prior: Latents, condition: Condition, count: int) -> Tensor:
-    """(B, F, (1 + count) C, H, W): the latents, and the prior, and the picture for every frame."""
+def shown(transformer: Any, latents: Latents, prior: Latents, condition: Condition) -> Tensor:
+    """(B, F, in_channels, H, W): the latents, and the prior, and the picture for every frame."""
+    count = parts(transformer, latents.shape[2])
     picture = condition.picture[:, None].expand_as(latents)
     return torch.cat([latents, prior, picture][: 1 + count], 2)
 

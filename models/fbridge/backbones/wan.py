@@ -51,7 +51,7 @@ class WanBackbone(nn.Module):
                 f"{frames} together"
             )
         dtype = self.transformer.dtype
-        given = surgery.shown(latents, prior, condition, _parts(self.transformer))
+        given = surgery.shown(self.transformer, latents, prior, condition)
         out: Tensor = self.transformer(
             hidden_states=given.to(dtype).transpose(1, 2),
             timestep=time,
@@ -63,14 +63,6 @@ class WanBackbone(nn.Module):
 
 def _latents(transformer: Any) -> int:
     return int(transformer.config.out_channels)
-
-
-def _parts(transformer: Any) -> int:
-    return surgery.parts(transformer, _latents(transformer))
-
-
-def _widen(transformer: Any, wanted: int) -> None:
-    surgery.widen(transformer, wanted, latents=_latents(transformer), name=_FIRST)
 
 
 def _video(config: Mapping[str, Any]) -> Video:
@@ -90,11 +82,11 @@ FAMILY = Family(
     transformer="WanTransformer3DModel",
     load_class=_load_class,
     adapt=WanBackbone,
-    widen=_widen,
-    parts=_parts,
+    latents=_latents,
+    words=lambda transformer: int(transformer.config.text_dim),
     patch=lambda transformer: int(transformer.config.patch_size[1]),
     lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    widened=(_FIRST,),
+    widened=_FIRST,
     prediction="flow",
     pipelines=("WanPipeline",),
     noise=flow_noise,

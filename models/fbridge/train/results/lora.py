@@ -48,14 +48,14 @@ def add_lora(
     """
     family = family_of(transformer)
     ends = list(targets or family.lora_targets)
-    whole = [name for name in family.widened if any(f".{name}".endswith(f".{e}") for e in ends)]
+    whole = [family.widened] if any(f".{family.widened}".endswith(f".{e}") for e in ends) else None
     config = LoraConfig(
         r=rank,
         lora_alpha=rank if alpha is None else alpha,  # a float does
         use_dora=dora,
         lora_dropout=dropout,
         target_modules=ends,
-        exclude_modules=whole or None,
+        exclude_modules=whole,
         init_lora_weights=True,
     )
     transformer.requires_grad_(requires_grad=False)
@@ -66,8 +66,8 @@ def add_lora(
             f"lora.targets {', '.join(ends)}: {str(error).strip().splitlines()[0]}; "
             f"this network's usual ones are {', '.join(family.lora_targets)}"
         ) from error
-    for name in family.widened:
-        transformer.get_submodule(name).requires_grad_(requires_grad=True)
+    if family.widened:
+        transformer.get_submodule(family.widened).requires_grad_(requires_grad=True)
 
 
 def save_lora(

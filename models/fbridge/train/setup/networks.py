@@ -180,15 +180,14 @@ def _classes(config: Config, shape: Shape) -> int:
 
 def _check_fit(base: Base, shape: Shape) -> None:
     """Raise CheckpointError unless latents and words of the data are those of the base."""
-    config = base.transformer.config
-    channels = config.get("out_channels") or config["channels"]
+    channels = base.family.latents(base.transformer)
     if channels != shape.channels:
         raise CheckpointError(
             f"base {base.name}: its latents have {channels} channels, the data set's "
             f"{shape.channels}; prepare the videos with this base's codec: "
             f"fbridge prepare VIDEOS -o DIR --codec {base.name}"
         )
-    width = config.get("text_embed_dim") or config.get("text_width")
+    width = base.family.words(base.transformer)
     if width and width != shape.text_width:
         raise CheckpointError(
             f"base {base.name}: its words have {width} features, the data set's "

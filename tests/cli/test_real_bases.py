@@ -1,0 +1,114 @@
+"""From a published text-to-video pipeline to an image-to-video mp4, for every family."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from fbridge.data.provenance import read_provenance
+from fbridge.data.synthetic.shapes import write_clips
+from tests.pipelines import PUBLISHED, Published, publish
+
+every = pytest.mark.parametrize("name", PUBLISHED)
+
+
+class Made(NamedTuple):
+    """Where a pipeline lies (base/), its data set (latents/) and its bridge (run/)."""
+
+    published: Published
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def made(workshop: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
+    """Every pipeline prepared for and trained for two steps."""
+    clips = tmp_path_factory.mktemp("clips")
+    write_clips(clips, 6, seed=9)
+    done = {}
+    for name, published in PUBLISHED.items():
+        folder = tmp_path_factory.mktemp(name)
+        base = publish(name, folder / "base")
+        ran = workshop.run(
+            "prepare", clips, "-o", "latents", "--codec", base, "--size",
+            published.size, "--frames", published.frames, "--fps", 16, "--device", "cpu",
+            "--workers", 1, where=folder,
+        )  # fmt: skip
+        assert ran.code == 0, f"{name}: {ran.err}"
+        words = workshop.words("-o", "run", "--base", base, steps=2, base=False)
+        words[words.index("--data") + 1] = "latents"
+        ran = workshop.run("finetune", *words, where=folder)
+        assert ran.code == 0, f"{name}: {ran.err}"
+        done[name] = Made(published, folder)
+    return done
+
+
+@every
+def test_it_becomes_a_bridge_and_makes_a_video(
+    workshop: Any, made: dict[str, Made], name: str
+) -> None:
+    record = _generated(workshop, made[name], "run")
+    assert record.frames == PUBLISHED[name].frames
+    assert not record.model.untrained
+    assert record.strength == 1
+
+
+@every
+def test_the_base_itself_makes_one_without_training(
+    workshop: Any, made: dict[str, Made], name: str
+) -> None:
+    record = _generated(workshop, made[name], "base", "--strength", 0.6)
+    assert record.model.untrained
+    assert (record.strength, record.sampler, record.start) == (0.6, "ode", "noised")
+    assert record.frames == PUBLISHED[name].frames
+
+
+def test_stock_diffusers_loads_what_was_made_in_a_fresh_process(made: dict[str, Made]) -> None:
+    told = {
+        str(one.folder / "run/model/transformer"): type(PUBLISHED[name].make().transformer).__name__
+        for name, one in made.items()
+    }
+    program = """
+import json, sys, diffusers
+for folder, kind in json.loads(sys.argv[1]).items():
+    net, told = getattr(diffusers, kind).from_pretrained(folder, output_loading_info=True)
+    assert not told["missing_keys"] and not told["unexpected_keys"], folder
+    assert net.config["_class_name"] == kind
+    print(net.config["in_channels"])
+assert not [name for name in sys.modules if name.startswith("fbridge")]
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(told)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    narrow = [PUBLISHED[name].make().transformer.config["in_channels"] for name in made]
+    assert [int(line) for line in ran.stdout.split()] == [2 * channels for channels in narrow]
+
+
+@every
+def test_low_rank_updates_make_a_video_too(workshop: Any, made: dict[str, Made], name: str) -> None:
+    folder = made[name].folder
+    words = workshop.words("-o", "lora", "--base", "base", "--lora", 2, steps=1, base=False)
+    words[words.index("--data") + 1] = "latents"
+    ran = workshop.run("finetune", *words, where=folder)
+    assert ran.code == 0, ran.err
+    assert (folder / "lora/lora/pytorch_lora_weights.safetensors").is_file()
+    assert _generated(workshop, made[name], "lora").frames == PUBLISHED[name].frames
+
+
+def _generated(workshop: Any, one: Made, model: str, *more: object) -> Any:
+    """The record of a small video by a model."""
+    published, out = one.published, f"{model}.mp4"
+    ran = workshop.run(
+        "generate", workshop.folder / "cat.png", "-p", "a cat jumps", "--model", model, "--steps",
+        2, "--frames", published.frames, "--size", published.size, "-o", out, *more,
+        where=one.folder,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert (one.folder / out).stat().st_size > 1000
+    return read_provenance(one.folder / out)
