@@ -118,10 +118,11 @@ def load_pipeline(
     dtype: str,
     threads: int | None = None,
     components: str | None = None,
+    download: bool = False,
 ) -> Loaded:
     """The model `name` on `device`; `threads` repeats the rounding of an earlier run on the CPU.
 
-    `components` is the folder of what a base's transformer alone lacks.
+    `components` is the folder of what a base's transformer alone lacks; `download` fetches that.
 
     Raises:
         CheckpointError: when there is no such model.
@@ -137,9 +138,11 @@ def load_pipeline(
     torch.set_num_threads(threads if threads and device == "cpu" else torch.get_num_threads())
     folder = home_expanded(name)
     name = str(folder) if folder.exists() else name
-    beside = None if components is None else str(home_expanded(components))
     pipeline = FrameBridgePipeline.from_pretrained(
-        name, torch_dtype=getattr(torch, dtype), **({"components": beside} if beside else {})
+        name,
+        torch_dtype=getattr(torch, dtype),
+        components=None if components is None else str(home_expanded(components)),
+        download=download,
     )
     pipeline.to(device)
     return Loaded(pipeline, device, torch.get_num_threads())

@@ -19,6 +19,7 @@ from fbridge_cli.config import config
 from fbridge_cli.evaluate.command import evaluate
 from fbridge_cli.export import export
 from fbridge_cli.generate.command import generate
+from fbridge_cli.info import info
 from fbridge_cli.prepare.command import prepare
 from fbridge_cli.show import show
 from fbridge_cli.training.command import finetune, train_prior
@@ -66,6 +67,7 @@ def build_app() -> typer.Typer:
     app.callback()(_options)
     app.command()(generate)
     app.command()(show)
+    app.command()(info)
     app.command()(prepare)
     app.command()(train_prior)
     app.command()(finetune)

@@ -79,10 +79,13 @@ def diffusers_folder(folder: Path, **options: Any) -> Path:
     """A CogVideoX pipeline as diffusers stores it, its words' encoder by name only."""
     tiny_transformer(**options).save_pretrained(folder / "transformer")
     tiny_vae().save_pretrained(folder / "vae")
-    for part, held in (("scheduler", SCHEDULER), ("text_encoder", {"model_type": "t5"})):
-        (folder / part).mkdir()
-        name = "scheduler_config.json" if part == "scheduler" else "config.json"
-        (folder / part / name).write_text(json.dumps(held))
+    for name, held in {
+        "scheduler/scheduler_config.json": SCHEDULER,
+        "text_encoder/config.json": {"model_type": "t5"},
+        "tokenizer/tokenizer_config.json": {},
+    }.items():
+        (folder / name).parent.mkdir()
+        (folder / name).write_text(json.dumps(held))
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "CogVideoXPipeline"}))
     return folder
 

@@ -24,6 +24,7 @@ def generate(
     start: option.StartAt = None,
     strength: option.Strength = None,
     components: option.Components = None,
+    download: option.Download = False,
     guidance: option.Guidance = None,
     image_guidance: option.ImageGuidance = None,
     device: option.Device = "auto",

@@ -53,6 +53,7 @@ class Order:
     start: str | None = None
     strength: float | None = None
     components: str | None = None
+    download: bool = False
     guidance: float | None = None
     image_guidance: float | None = None
     device: str = "auto"
@@ -81,6 +82,7 @@ class Order:
             start=self.start,
             strength=self.strength,
             components=self.components,
+            download=self.download,
             guidance=self.guidance,
             image_guidance=self.image_guidance,
         )
@@ -173,6 +175,7 @@ def _plan(task: _Task, order: Order, ui: Ui) -> tuple[list[Item], loading.Loaded
             dtype=task.settings.dtype,
             threads=task.replay.record.machine.threads if task.replay else None,
             components=task.settings.components,
+            download=task.settings.download,
         )
     items = make_plan(task.jobs, task.videos, seen, task.settings, loaded)
     check_speed(_kind(task.videos[0]), items[0].record.fps)

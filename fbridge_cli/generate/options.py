@@ -136,6 +136,12 @@ Components: TypeAlias = Annotated[
         help="Folder with vae/, scheduler/, text_encoder/ ... for a --model that is weights alone.",
     ),
 ]
+Download: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--download", rich_help_panel=_HOW, help="Fetch from the hub what such weights lack."
+    ),
+]
 Guidance: TypeAlias = Annotated[
     float | None,
     typer.Option(

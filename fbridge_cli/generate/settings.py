@@ -49,6 +49,7 @@ class Settings:
     start: str | None = None
     strength: float | None = None
     components: str | None = None
+    download: bool = False
     guidance: float | None = None
     image_guidance: float | None = None
 

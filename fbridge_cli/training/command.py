@@ -47,6 +47,7 @@ def finetune(
     config: option.ConfigFile = None,
     base: option.Base = None,
     components: option.Components = None,
+    download: option.Download = False,
     data: option.Data = None,
     prior: option.Prior = None,
     objective: option.Objective = None,

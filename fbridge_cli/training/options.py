@@ -37,7 +37,16 @@ Components: TypeAlias = Annotated[
     typer.Option(
         metavar="DIR",
         rich_help_panel=_WHAT,
-        help="Pipeline folder with config, VAE and text encoder for a file of bare weights.",
+        help="Pipeline folder or hub id with VAE, scheduler and text encoder for a base that is "
+        "bare weights; else what lies beside them, or in the hub's cache.",
+    ),
+]
+Download: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--download",
+        rich_help_panel=_WHAT,
+        help="Fetch from the hub what bare weights lack.",
     ),
 ]
 Data: TypeAlias = Annotated[

@@ -49,6 +49,7 @@ class Order:
     config: Path | None = None
     base: str | None = None
     components: str | None = None
+    download: bool = False
     data: str | None = None
     prior: str | None = None
     objective: str | None = None
@@ -151,6 +152,7 @@ class Order:
         typed: dict[str, Any] = {
             "base": self.base,
             "components": self.components,
+            "download": self.download or None,
             "data": self.data,
             "output": self.out,
             "bridge.objective": self.objective,

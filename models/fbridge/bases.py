@@ -13,28 +13,27 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fbridge.backbones.detect import detect
 from fbridge.backbones.families import FAMILIES, family_named
 from fbridge.backbones.family import Family
 from fbridge.backbones.scratch import find_preset
 from fbridge.codecs import Codec
 from fbridge.codecs.load import load_codec
 from fbridge.codecs.vae import VAECodec
+from fbridge.components import find_components
 from fbridge.errors import CheckpointError
 from fbridge.model_files import (
     BaseFile,
     build,
-    hash_weights,
-    is_weights,
     load_folder,
     read_base_file,
     read_json,
-    read_transformer,
-    weights_in,
 )
 from fbridge.model_files import save_base_file as save_base_file
 from fbridge.pretrained import ADAPTER, hash_model, locate_model, packaged_file
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.text import MINILM, load_text_encoder
+from fbridge.weight_files import hash_weights, is_weights, read_header, read_weights, weights_in
 
 SCRATCH = "scratch:"
 """What the name of a base without weights begins with."""
@@ -106,13 +105,14 @@ def is_stock(folder: Path) -> bool:
     return index.is_file() and read_json(index).get("_class_name") in known
 
 
-def load_base(name: str, *, components: str | None = None) -> Base:
+def load_base(name: str, *, components: str | None = None, download: bool = False) -> Base:
     """Find and read a base.
 
     Args:
         name: see the module.
-        components: folder with `transformer/config.json`, `vae/`, `scheduler/` and
-            `text_encoder/`, `tokenizer/`, for the weights of a transformer alone.
+        components: folder or hub id with `vae/`, `scheduler/`, `text_encoder/`, `tokenizer/`, for
+            the weights of a transformer alone; None: see `fbridge.components.find_components`.
+        download: fetch them from the hub where they are not here.
 
     Raises:
         CheckpointError: there is none, it is broken or incomplete, or of no known family.
@@ -128,7 +128,11 @@ def load_base(name: str, *, components: str | None = None) -> Base:
     path = weights_in(path) or path
     if path.is_file():
         held = read_base_file(path)
-        base = _of_weights(path, components) if held is None else _of_file(path, held)
+        base = (
+            _of_weights(path, components, download=download)
+            if held is None
+            else _of_file(path, held)
+        )
         return replace(base, name=name, hash=hash_weights(path))
     if is_weights(path):
         raise CheckpointError(f"base {name!r}: there is no such file; check the path")
@@ -167,18 +171,33 @@ def _of_file(path: Path, held: BaseFile) -> Base:
         ) from error
 
 
-def _of_weights(path: Path, components: str | None) -> Base:
-    if components is None:
+def _of_weights(path: Path, components: str | None, *, download: bool) -> Base:
+    try:
+        found = detect(read_header(path).shapes)
+    except CheckpointError as error:
         raise CheckpointError(
-            f"{path}: holds a transformer's weights only; name a folder with its "
-            "transformer/config.json, vae/, scheduler/, text_encoder/ and tokenizer/ as components"
+            f"{path}: {error}" if str(path) not in str(error) else str(error)
+        ) from error
+    folder = find_components(path, given=components, variant=found.variant, download=download)
+    config = _own_config(path, folder) or found.config
+    if config is None:
+        raise CheckpointError(
+            f"{path}: is of the {found.family.name} family but no published model of it "
+            f"({'; '.join(found.differences)}); its transformer/config.json is needed, beside it "
+            f"or in {folder}"
         )
-    folder = Path(components)
-    _require(folder)
-    config = read_json(folder / "transformer/config.json")
-    family = family_named(str(config.get("_class_name")))
-    transformer = build(family.load_class(), config, read_transformer(path), path)
-    return _diffusers(folder, family, transformer)
+    transformer = build(found.family.load_class(), config, found.take(read_weights(path)), path)
+    return _diffusers(folder, found.family, transformer)
+
+
+def _own_config(path: Path, folder: Path) -> dict[str, Any] | None:
+    """The configuration of a transformer, from beside its weights or from its pipeline."""
+    for place in (path.parent / "config.json", folder / "transformer/config.json"):
+        if place.is_file():
+            config = read_json(place)
+            if config.get("_class_name") in FAMILIES:
+                return config
+    return None
 
 
 def _of_folder(folder: Path) -> Base:
@@ -263,21 +282,6 @@ def _codec(folder: Path) -> tuple[Any, Any]:
 def _prior(folder: Path) -> Any:
     kind = family_named(str(read_json(folder / "config.json").get("_class_name"))).load_class()
     return load_folder(kind, folder).requires_grad_(False)
-
-
-def _require(folder: Path) -> None:
-    needed = (
-        "transformer/config.json",
-        "vae/config.json",
-        "scheduler/scheduler_config.json",
-        "text_encoder/config.json",
-    )
-    missing = [file for file in needed if not (folder / file).is_file()]
-    if missing:
-        raise CheckpointError(
-            f"components {str(folder)!r} lack {', '.join(missing)}; copy them from the base's own "
-            "pipeline folder"
-        )
 
 
 def _vae_class(config: Mapping[str, Any]) -> Any:

@@ -34,6 +34,10 @@ KNOWN_COMPONENTS = (SpaceTimeTransformer, MotionCodec, PixelCodec, FrameBridgeSc
 """Classes that a model folder may name: diffusers finds only those of modules already imported."""
 
 
+_OF_BASES = ("base", "components", "download")
+"""Options of `from_pretrained` that diffusers does not know."""
+
+
 class FrameLimits(NamedTuple):
     """How many frames a model makes: from `minimum` in steps of `step` up to `maximum`."""
 
@@ -113,7 +117,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         An adapter (LoRA) is put into its base, which it names; `base=` names another place of it. A
         text-to-video base in any form that `fbridge.bases.load_base` reads becomes a bridge
         without training (`fbridge.untrained`); `components=` is the folder of what a transformer's
-        weights alone lack.
+        weights alone lack, and `download=True` fetches it from the hub.
 
         Raises:
             CheckpointError: there is no such model, or it is not one of this kind.
@@ -130,7 +134,8 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
                 pipe = cls(**adapted_components(folder, base=kwargs.get("base")))
                 pipe._cast(kwargs.get("dtype", kwargs.get("torch_dtype")))
             else:
-                pipe = super().from_pretrained(folder, **kwargs)
+                stock = {k: v for k, v in kwargs.items() if k not in _OF_BASES}
+                pipe = super().from_pretrained(folder, **stock)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             reason = str(error).strip().split("\n")[0]
             raise CheckpointError(f"model {name!r} does not load: {reason}") from error
@@ -140,7 +145,9 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
 
     @classmethod
     def _from_base(cls: type[_Model], name: str, **kwargs: Any) -> _Model:
-        base = load_base(name, components=kwargs.get("components"))
+        base = load_base(
+            name, components=kwargs.get("components"), download=kwargs.get("download", False)
+        )
         pipe = cls(**untrained_components(base))
         pipe._cast(kwargs.get("dtype", kwargs.get("torch_dtype")))
         pipe._align()

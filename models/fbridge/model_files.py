@@ -1,10 +1,8 @@
-"""Files of weights: a base in one file, or a transformer alone. Nothing in them is ever run."""
+"""Files of models: a base in one file, and networks from their configurations and weights."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,14 +14,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from fbridge.errors import CheckpointError
+from fbridge.weight_files import broken
 
 FORMAT = 1
 _KEY = "fbridge"
-_INDEX = ".safetensors.index.json"
-_PICKLES = (".pt", ".pth", ".ckpt", ".bin")
-_NESTS = ("state_dict", "module", "model")
-"""Under which of their keys trainers keep the weights."""
-_PREFIXES = ("transformer.", "model.", "module.", "_orig_mod.")
 
 
 @dataclass(frozen=True)
@@ -82,21 +76,21 @@ def save_base_file(  # noqa: PLR0913 - a base's parts and facts
     save_file(tensors, path, {_KEY: json.dumps(facts, sort_keys=True)})
 
 
-def is_weights(path: Path) -> bool:
-    """Whether a name looks like that of a file of weights."""
-    return path.name.endswith((".safetensors", _INDEX, *_PICKLES))
-
-
-def weights_in(folder: Path) -> Path | None:
-    """The weights, or the index of them, of a network's own folder; None of any other folder."""
-    if not (folder / "config.json").is_file() or (folder / "model_index.json").is_file():
-        return None
-    found = [*sorted(folder.glob(f"*{_INDEX}")), *sorted(folder.glob("*.safetensors"))]
-    return found[0] if found else None
-
-
 def read_base_file(path: Path) -> BaseFile | None:
     """A base's one file, or None of a file that is not one.
+
+    Raises:
+        CheckpointError: the file is broken, or of a newer format.
+    """
+    facts = read_base_facts(path)
+    try:
+        return None if facts is None else BaseFile(facts, load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise broken(path, error) from error
+
+
+def read_base_facts(path: Path) -> dict[str, Any] | None:
+    """What the header of a base's one file tells, or None of a file that is not one.
 
     Raises:
         CheckpointError: the file is broken, or of a newer format.
@@ -104,47 +98,18 @@ def read_base_file(path: Path) -> BaseFile | None:
     if path.suffix != ".safetensors":
         return None
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(path, "np") as file:
             told = (file.metadata() or {}).get(_KEY)
-            facts = None if told is None else json.loads(told)
-        if facts is None:
-            return None
-        if facts.get("format") != FORMAT or facts.get("kind") != "text-to-video":
+        facts: dict[str, Any] | None = None if told is None else json.loads(told)
+        wanted = (FORMAT, "text-to-video")
+        if facts is not None and (facts.get("format"), facts.get("kind")) != wanted:
             raise CheckpointError(
                 f"{path}: is a {facts.get('kind')} base of format {facts.get('format')}, and this "
                 f"version reads text-to-video bases of format {FORMAT}; update fbridge"
             )
-        return BaseFile(facts, load_file(path))
+        return facts
     except (SafetensorError, OSError, ValueError, AttributeError) as error:
-        raise _broken(path, error) from error
-
-
-def read_transformer(path: Path) -> dict[str, Tensor]:
-    """Weights of a transformer under diffusers' names.
-
-    From .safetensors, an index of such shards, or a .pt or .ckpt file that holds nothing but
-    tensors; what trainers put around the weights and before their names is taken off.
-
-    Raises:
-        CheckpointError: the file is broken, incomplete, or holds code.
-    """
-    if path.name.endswith(_INDEX):
-        weights = _shards(path)
-    elif path.suffix == ".safetensors":
-        try:
-            weights = load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise _broken(path, error) from error
-    elif path.suffix in _PICKLES:
-        weights = _unpickled(path)
-    else:
-        raise CheckpointError(
-            f"{path}: is no file of weights; known: .safetensors, {_INDEX}, {', '.join(_PICKLES)}"
-        )
-    for prefix in _PREFIXES:
-        if all(key.startswith(prefix) for key in weights):
-            weights = {key[len(prefix) :]: value for key, value in weights.items()}
-    return weights
+        raise broken(path, error) from error
 
 
 def build(kind: Any, config: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> Any:
@@ -214,16 +179,6 @@ def read_json(path: Path) -> dict[str, Any]:
     return held
 
 
-def hash_weights(path: Path) -> str:
-    """sha256 of a file or, of an index, over all its shards."""
-    digest = hashlib.sha256()
-    for part in _shard_paths(path) if path.name.endswith(_INDEX) else [path]:
-        with part.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-    return digest.hexdigest()
-
-
 def _stored(value: Tensor, dtype: torch.dtype) -> Tensor:
     return value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
 
@@ -233,49 +188,5 @@ def _described(model: Any) -> dict[str, Any]:
     return {"_class_name": type(model).__name__, **numbers}
 
 
-def _shards(index: Path) -> dict[str, Tensor]:
-    try:
-        weights: dict[str, Tensor] = {}
-        for path in _shard_paths(index):
-            weights.update(load_file(path))
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _broken(index, error) from error
-    return weights
-
-
-def _shard_paths(index: Path) -> list[Path]:
-    names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
-    return [index.with_name(Path(name).name) for name in sorted(names)]
-
-
-def _unpickled(path: Path) -> dict[str, Tensor]:
-    try:
-        try:
-            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except (RuntimeError, ValueError):  # a file of before torch 1.6 cannot be mapped
-            held = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: holds more than tensors, which could be code and is not run; load it once "
-            "where you trust it and save its weights with safetensors.torch.save_file"
-        ) from error
-    except (RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
-        raise _broken(path, error) from error
-    for nest in _NESTS:
-        if isinstance(held, dict) and isinstance(held.get(nest), dict):
-            held = held[nest]
-    tensors = (
-        {k: v for k, v in held.items() if isinstance(v, Tensor)} if isinstance(held, dict) else {}
-    )
-    if not tensors:
-        raise CheckpointError(f"{path}: holds no weights; known places: {', '.join(_NESTS)}")
-    return tensors
-
-
 def _such_as(names: list[str]) -> str:
     return f" (such as {names[0]})" if names else ""
-
-
-def _broken(path: Path, error: Exception) -> CheckpointError:
-    reason = str(error).strip().split("\n")[0] or type(error).__name__
-    return CheckpointError(f"{path}: is broken or cut off ({reason}); get the file again")

@@ -117,9 +117,11 @@ def load_fake(
     dtype: str,
     threads: int | None = None,
     components: str | None = None,
+    download: bool = False,
 ) -> loading.Loaded:
     assert name
     assert components is None
+    assert not download
     assert dtype in DTYPES
     return loading.Loaded(FakePipeline(), "cpu" if device == "auto" else device, threads or 2)
 

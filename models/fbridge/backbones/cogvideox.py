@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from fbridge.backbones import surgery
 from fbridge.backbones.family import Family, Video
+from fbridge.backbones.layout import Layout, Variant, Weights, renamed, split
 from fbridge.backbones.noises import cogvideox_noise
 from fbridge.errors import ConfigError
 from fbridge.types import Condition, Latents
@@ -107,6 +109,49 @@ def _load_class() -> Any:
     return CogVideoXTransformer3DModel
 
 
+_NAMES = {
+    r"^transformer\.final_layernorm\.": "norm_final.",
+    r"^transformer\.layers\.": "transformer_blocks.",
+    r"\.input_layernorm\.": ".norm1.norm.",
+    r"\.post_attention_layernorm\.": ".norm2.norm.",
+    r"\.attention\.dense\.": ".attn1.to_out.0.",
+    r"\.attention\.query_key_value\.": ".attn1.to_qkv.",
+    r"\.mlp\.dense_h_to_4h\.": ".ff.net.0.proj.",
+    r"\.mlp\.dense_4h_to_h\.": ".ff.net.2.",
+    r"^time_embed\.0\.": "time_embedding.linear_1.",
+    r"^time_embed\.2\.": "time_embedding.linear_2.",
+    r"^ofs_embed\.0\.": "ofs_embedding.linear_1.",
+    r"^ofs_embed\.2\.": "ofs_embedding.linear_2.",
+    r"^mixins\.patch_embed\.": "patch_embed.",
+    r"^mixins\.final_layer\.norm_final\.": "norm_out.norm.",
+    r"^mixins\.final_layer\.linear\.": "proj_out.",
+    r"^mixins\.final_layer\.adaLN_modulation\.1\.": "norm_out.linear.",
+    r"^mixins\.adaln_layer\.query_layernorm_list\.(\d+)\.": r"transformer_blocks.\1.attn1.norm_q.",
+    r"^mixins\.adaln_layer\.key_layernorm_list\.(\d+)\.": r"transformer_blocks.\1.attn1.norm_k.",
+    r"^mixins\.adaln_layer\.adaLN_modulations\.(\d+)\.1\.": r"transformer_blocks.\1.tuned.",
+}
+_CONSTANTS = r"embed_tokens|freqs_(sin|cos)|position_embedding"
+
+
+def _from_original(weights: Weights) -> Weights:
+    """From the names of the makers' own trainer (SAT)."""
+    named = split(renamed(weights, _NAMES, _CONSTANTS), "to_qkv", ("to_q", "to_k", "to_v"))
+    done: Weights = {}
+    for name, tensor in named.items():
+        home, is_tuning, kind = name.partition(".tuned.")
+        if not is_tuning:
+            done[name] = tensor
+            continue
+        parts = tensor.chunk(12)  # shift, scale, gate: of attention and of the rest, twice (text)
+        done[f"{home}.norm1.linear.{kind}"] = torch.cat([*parts[0:3], *parts[6:9]])
+        done[f"{home}.norm2.linear.{kind}"] = torch.cat([*parts[3:6], *parts[9:12]])
+    return done
+
+
+_LARGE = {"num_attention_heads": 48, "num_layers": 42, "use_rotary_positional_embeddings": True}
+_NEWER = {"patch_size_t": 2, "patch_bias": False, "sample_frames": 81}
+_NEWER |= {"sample_height": 300, "sample_width": 300}
+
 FAMILY = Family(
     name="cogvideox",
     transformer="CogVideoXTransformer3DModel",
@@ -121,4 +166,28 @@ FAMILY = Family(
     pipelines=("CogVideoXPipeline",),
     noise=cogvideox_noise,
     video=_video,
+    layouts=(
+        Layout(
+            "diffusers",
+            (
+                "patch_embed.proj.weight",
+                "patch_embed.text_proj.weight",
+                "transformer_blocks.0.attn1.norm_q.weight",
+            ),
+        ),
+        Layout(
+            "original",
+            (
+                "mixins.patch_embed.proj.weight",
+                "mixins.adaln_layer.adaLN_modulations.0.1.weight",
+                "transformer.layers.0.attention.query_key_value.weight",
+            ),
+            _from_original,
+        ),
+    ),
+    variants=(
+        Variant("CogVideoX 2B", ("zai-org/CogVideoX-2b",), {}),
+        Variant("CogVideoX 5B", ("zai-org/CogVideoX-5b",), _LARGE),
+        Variant("CogVideoX 1.5 5B", ("zai-org/CogVideoX1.5-5B",), {**_LARGE, **_NEWER}),
+    ),
 )

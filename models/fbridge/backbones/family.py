@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from fbridge.backbones import surgery
+from fbridge.backbones.layout import Layout, Variant
 
 Adapter = Callable[[Any], nn.Module]
 """From a transformer to a `fbridge.denoiser.Backbone`."""
@@ -48,6 +49,8 @@ class Family:
         noise: the argument of `fbridge.scheduler.build_base` and the prediction, from the
             configuration of such a pipeline's scheduler.
         video: what it was trained to make, from the configuration of a transformer.
+        layouts: how its tensors are named in files.
+        variants: the published models.
     """
 
     name: str
@@ -63,6 +66,8 @@ class Family:
     pipelines: tuple[str, ...] = ()
     noise: Callable[[Mapping[str, Any]], tuple[dict[str, Any], str]] | None = None
     video: Callable[[Mapping[str, Any]], Video] | None = None
+    layouts: tuple[Layout, ...] = ()
+    variants: tuple[Variant, ...] = ()
 
     def parts(self, transformer: Any) -> int:
         """For how many parts besides the latents a network has room: prior, and picture."""

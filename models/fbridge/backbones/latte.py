@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from fbridge.backbones import surgery
 from fbridge.backbones.family import Family, Video
+from fbridge.backbones.layout import Layout, Variant
 from fbridge.backbones.noises import linear_noise
 from fbridge.errors import ConfigError
 from fbridge.types import Condition, Latents
@@ -88,6 +89,26 @@ def _load_class() -> Any:
     return adaptable
 
 
+_FIRST_MODEL = {
+    "num_attention_heads": 16,
+    "attention_head_dim": 72,
+    "in_channels": 4,
+    "out_channels": 8,
+    "num_layers": 28,
+    "cross_attention_dim": 1152,
+    "attention_bias": True,
+    "sample_size": 64,
+    "patch_size": 2,
+    "activation_fn": "gelu-approximate",
+    "num_embeds_ada_norm": 1000,
+    "norm_type": "ada_norm_single",
+    "norm_elementwise_affine": False,
+    "norm_eps": 1e-6,
+    "caption_channels": 4096,
+    "video_length": 16,
+}
+
+
 FAMILY = Family(
     name="latte",
     transformer="LatteTransformer3DModel",
@@ -102,4 +123,15 @@ FAMILY = Family(
     pipelines=("LattePipeline",),
     noise=linear_noise,
     video=_video,
+    layouts=(
+        Layout(
+            "diffusers",
+            (
+                "pos_embed.proj.weight",
+                "temporal_transformer_blocks.0.attn1.to_q.weight",
+                "caption_projection.linear_1.weight",
+            ),
+        ),
+    ),
+    variants=(Variant("Latte-1", ("maxin-cn/Latte-1",), _FIRST_MODEL),),
 )

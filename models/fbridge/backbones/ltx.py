@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from fbridge.backbones import surgery
 from fbridge.backbones.family import Family, Video
+from fbridge.backbones.layout import Layout, Variant, Weights
 from fbridge.backbones.noises import flow_noise
 from fbridge.errors import CheckpointError
 from fbridge.types import Condition, Latents
@@ -79,6 +80,16 @@ def _load_class() -> Any:
     return LTXVideoTransformer3DModel
 
 
+def _from_original(weights: Weights) -> Weights:
+    from diffusers.loaders.single_file_utils import convert_ltx_transformer_checkpoint_to_diffusers
+
+    converted: Weights = convert_ltx_transformer_checkpoint_to_diffusers(dict(weights))
+    return converted
+
+
+_LARGE = {"attention_head_dim": 128, "cross_attention_dim": 4096, "num_layers": 48}
+
+
 FAMILY = Family(
     name="ltx",
     transformer="LTXVideoTransformer3DModel",
@@ -93,4 +104,31 @@ FAMILY = Family(
     pipelines=("LTXPipeline",),
     noise=flow_noise,
     video=_video,
+    layouts=(
+        Layout(
+            "diffusers",
+            (
+                "proj_in.weight",
+                "time_embed.linear.weight",
+                "transformer_blocks.0.attn1.norm_q.weight",
+            ),
+        ),
+        Layout(
+            "original",
+            (
+                "patchify_proj.weight",
+                "adaln_single.linear.weight",
+                "transformer_blocks.0.attn1.q_norm.weight",
+            ),
+            _from_original,
+        ),
+    ),
+    variants=(
+        Variant(
+            "LTX-Video 2B",
+            ("Lightricks/LTX-Video", "Lightricks/LTX-Video-0.9.5"),
+            {},
+        ),
+        Variant("LTX-Video 13B", ("Lightricks/LTX-Video-0.9.7-dev",), _LARGE),
+    ),
 )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from fbridge.backbones import surgery
 from fbridge.backbones.family import Family, Video
+from fbridge.backbones.layout import Layout, Variant, Weights
 from fbridge.backbones.noises import flow_noise
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.types import Condition, Latents
@@ -77,6 +78,21 @@ def _load_class() -> Any:
     return WanTransformer3DModel
 
 
+def _from_original(weights: Weights) -> Weights:
+    from diffusers.loaders.single_file_utils import convert_wan_transformer_to_diffusers
+
+    converted: Weights = convert_wan_transformer_to_diffusers(dict(weights))
+    return converted
+
+
+def _sized(heads: int, inner: int, layers: int, latents: int = 16) -> dict[str, int]:
+    """A configuration, of heads of 128 features."""
+    return {
+        "num_attention_heads": heads, "ffn_dim": inner, "num_layers": layers,
+        "in_channels": latents, "out_channels": latents,
+    }  # fmt: skip
+
+
 FAMILY = Family(
     name="wan",
     transformer="WanTransformer3DModel",
@@ -91,4 +107,28 @@ FAMILY = Family(
     pipelines=("WanPipeline",),
     noise=flow_noise,
     video=_video,
+    layouts=(
+        Layout(
+            "diffusers",
+            (
+                "patch_embedding.weight",
+                "condition_embedder.time_proj.weight",
+                "blocks.0.attn1.to_q.weight",
+            ),
+        ),
+        Layout(
+            "original",
+            ("patch_embedding.weight", "blocks.0.self_attn.q.weight", "head.modulation"),
+            _from_original,
+        ),
+    ),
+    variants=(
+        Variant("Wan 2.1 1.3B", ("Wan-AI/Wan2.1-T2V-1.3B-Diffusers",), _sized(12, 8960, 30)),
+        Variant(
+            "Wan 2.1 14B (and one expert of 2.2's A14B)",
+            ("Wan-AI/Wan2.1-T2V-14B-Diffusers",),
+            _sized(40, 13824, 40),
+        ),
+        Variant("Wan 2.2 5B", ("Wan-AI/Wan2.2-TI2V-5B-Diffusers",), _sized(24, 14336, 30, _WIDE)),
+    ),
 )

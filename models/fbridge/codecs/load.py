@@ -17,8 +17,9 @@ from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import FAMILIES, VAECodec
 from fbridge.errors import CheckpointError
-from fbridge.model_files import build, hash_weights, read_base_file
+from fbridge.model_files import build, read_base_file
 from fbridge.pretrained import EMBEDDED, hash_model, locate_model, packaged_file
+from fbridge.weight_files import hash_weights
 
 _OWN = {"MotionCodec": MotionCodec, "PixelCodec": PixelCodec}
 _PARTS = ("codec", "vae")

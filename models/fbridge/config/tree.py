@@ -56,9 +56,13 @@ class Config(Section):
     )
     components: Text = Field(
         default=None,
-        description="Pipeline folder with the other parts, for a base of bare weights; relative "
-        "to the current folder.",
+        description="Pipeline folder or hub id with the other parts, for a base of bare weights; "
+        "relative to the current folder.",
         examples=["models/cogvideox-2b"],
+    )
+    download: bool = Field(
+        default=False,
+        description="Fetch from the hub what a base of bare weights lacks, where it is known.",
     )
     data: Text = Field(
         default=None,

@@ -74,7 +74,7 @@ def build_generator(config: Config, shape: Shape, codec: Codec) -> Model:
         ConfigError: the configuration asks for what the base cannot do.
     """
     assert config.base is not None, "the command line has filled it in"
-    base = load_base(config.base, components=config.components)
+    base = load_base(config.base, components=config.components, download=config.download)
     _check_codec(base, codec)
     kind, mix, network = _start(config, base, shape)
     transformer = base.transformer

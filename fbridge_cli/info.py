@@ -1,0 +1,136 @@
+"""`fbridge info`: what a model is, from configurations and headers alone."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fbridge_cli.ui import Ui
+
+if TYPE_CHECKING:
+    from fbridge.identify import Identified
+
+_KINDS = {
+    "weights": "weights of a network alone",
+    "base": "a text-to-video base in one file",
+    "pipeline": "a text-to-video pipeline",
+    "bridge": "an image-to-video bridge",
+    "adapter": "an adapter (LoRA) of a bridge",
+}
+
+
+def info(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A file of weights, a pipeline's, bridge's or run's folder, or a hub id.",
+            show_default=False,
+        ),
+    ],
+    components: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", help="Folder or hub id with what bare weights lack.", show_default=False
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Tell which model a file or folder is, and what it lacks; weights are not read.
+
+    Example:
+        fbridge info wan2.1_t2v_1.3B.safetensors
+    """
+    from fbridge_cli.checks import home_expanded
+    from fbridge_cli.loading import quiet
+
+    ui = Ui(machine=json)
+    with quiet():
+        from fbridge.identify import identify
+
+        beside = None if components is None else str(home_expanded(components))
+        folder = home_expanded(model)
+        found = identify(str(folder) if folder.exists() else model, components=beside)
+    if json:
+        ui.json(asdict(found))
+        return
+    ui.facts([(name, value) for name, value in _facts(found) if value])
+    if not found.missing and found.kind in {"weights", "base", "pipeline"}:
+        ui.note(f"to use it: fbridge generate PICTURE -p PROMPT --model {found.path}")
+        ui.note(f"to train it: fbridge finetune --base {found.path} --data DIR")
+
+
+def _facts(found: Identified) -> list[tuple[str, str]]:
+    model = found.variant or (f"of the {found.family} family" if found.family else "")
+    return [
+        ("what", _KINDS[found.kind]),
+        ("model", model),
+        ("differs", "; ".join(found.differences)),
+        ("base", found.base),
+        ("tensors", _tensors(found)),
+        ("names", _names(found)),
+        (
+            "also holds",
+            ", ".join(f"{name} ({count} tensors)" for name, count in found.others.items()),
+        ),
+        ("predicts", _prediction(found)),
+        ("latents", _latents(found)),
+        ("video", _video(found)),
+        ("words", _words(found)),
+        ("parts", found.components),
+        ("lacks", ", ".join(found.missing)),
+    ]
+
+
+def _tensors(found: Identified) -> str:
+    kinds = ", ".join(found.dtypes)
+    return f"{found.tensors} of {_rounded(found.parameters)} numbers ({kinds})"
+
+
+def _rounded(count: int) -> str:
+    for size, name in ((10**9, "billion"), (10**6, "million")):
+        if count >= size:
+            return f"{count / size:.2f} {name}"
+    return f"{count:,}"
+
+
+def _names(found: Identified) -> str:
+    if not found.style:
+        return ""
+    whose = "diffusers'" if found.style == "diffusers" else "the makers' own"
+    return whose + (f", below {found.prefix!r}" if found.prefix else "")
+
+
+def _prediction(found: Identified) -> str:
+    noise = " ".join(str(value) for key, value in found.noise.items() if key == "kind")
+    numbers = ", ".join(f"{key} {value:g}" for key, value in found.noise.items() if key != "kind")
+    told = f"{found.prediction}, on {noise} noise" if noise else found.prediction
+    return f"{told} ({numbers})" if numbers else told
+
+
+def _latents(found: Identified) -> str:
+    if not found.network:
+        return ""
+    side, parts = found.network["patch"], found.network["parts"]
+    room = {0: "no room yet for prior or picture", 1: "room for the prior"}
+    told = room.get(parts, "room for prior and picture")
+    return f"{found.network['latents']} channels, sides in multiples of {side}; {told}"
+
+
+def _video(found: Identified) -> str:
+    if not found.video:
+        return ""
+    usual, least, most, step = found.video["frames"]
+    told = f"{usual} frames" if least == most else f"{usual} frames ({least} to {most} by {step})"
+    told += f" at {found.video['fps']:g} fps"
+    grid = found.video.get("grid")
+    return told + (f", {grid[0]}x{grid[1]} latent pixels" if grid else "")
+
+
+def _words(found: Identified) -> str:
+    if not found.network or not found.network["words"]:
+        return ""
+    told = f"{found.network['words']} features"
+    return told + (f", {found.tokens} tokens at most" if found.tokens else "")

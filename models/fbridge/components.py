@@ -1,0 +1,128 @@
+"""What a transformer's weights alone lack (autoencoder, noise, words), and where it is had."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from fbridge.backbones.layout import Variant
+from fbridge.errors import CheckpointError
+from fbridge.weight_files import hash_weights
+
+NEEDED = (
+    "vae/config.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "tokenizer/tokenizer_config.json",
+)
+_PARTS = ("vae", "scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+_PATTERNS = ["model_index.json", "transformer/config.json", *(f"{part}/*" for part in _PARTS)]
+_VARIANTS = ["*.fp16*", "*.bf16*", "*.bin", "*.py", "*.msgpack", "*.onnx"]
+_IS_SHA256 = re.compile("[0-9a-f]{64}").fullmatch
+
+
+def find_components(
+    weights: Path, *, given: str | None, variant: Variant | None, download: bool = False
+) -> Path:
+    """The folder with what a transformer's weights lack.
+
+    Args:
+        weights: the file.
+        given: the folder, or the hub id of a pipeline; None looks beside the file and, where the
+            model is known, in the local cache of the hub.
+        variant: the model that the weights are of.
+        download: fetch it from the hub where it is not here.
+
+    Raises:
+        CheckpointError: it is nowhere or incomplete; tells what, and how to get it.
+    """
+    if given is not None and (Path(given).is_dir() or not _is_hub_id(given)):
+        missing = lacking(Path(given))
+        if missing:
+            raise CheckpointError(
+                f"components {given!r} lack {', '.join(missing)}; copy them from the base's own "
+                "pipeline folder"
+            )
+        return Path(given)
+    beside = [weights.parent, weights.parent.parent]
+    for folder in beside if given is None else ():
+        if not lacking(folder):
+            return folder
+    hubs = (given,) if given is not None else variant.hubs if variant is not None else ()
+    cached = [folder for folder in map(_cached, hubs) if folder is not None]
+    if len(cached) == 1:
+        return cached[0]
+    if download and len(hubs) == 1:
+        return _fetched(hubs[0])
+    raise CheckpointError(_how(weights, variant, given, hubs, several=len(cached) > 1))
+
+
+def lacking(folder: Path) -> list[str]:
+    """Which of the needed files are not in a folder."""
+    return [name for name in NEEDED if not (folder / name).is_file()]
+
+
+def _how(
+    weights: Path,
+    variant: Variant | None,
+    given: str | None,
+    hubs: tuple[str, ...],
+    *,
+    several: bool,
+) -> str:
+    what = "a transformer" if variant is None else variant.name
+    need = "vae/, scheduler/, text_encoder/ and tokenizer/"
+    if given is not None:
+        return (
+            f"components {given!r} are not in the hub's cache; fetch them with --download, or name "
+            f"a folder that has {need}"
+        )
+    if len(hubs) > 1:
+        why = "more than one is in the cache" if several else "their autoencoders differ"
+        return (
+            f"{weights}: holds weights only, of {what}, which {' and '.join(hubs)} have ({why}); "
+            f"name the right one with --components (and --download), or a folder that has {need}"
+        )
+    way = f", or fetch them from {hubs[0]} with --download" if hubs else ""
+    return (
+        f"{weights}: holds weights only, of {what}; name a folder that has {need} with "
+        f"--components{way} (they are neither beside the file nor in the hub's cache)"
+    )
+
+
+def _is_hub_id(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
+
+
+def _cached(hub: str) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(hub, allow_patterns=_PATTERNS, local_files_only=True))
+    except (LocalEntryNotFoundError, OSError):
+        return None
+    return None if lacking(folder) else folder
+
+
+def _fetched(hub: str) -> Path:
+    """Downloaded, going on where an earlier try stopped, and with the hashes that the hub tells."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(hub, allow_patterns=_PATTERNS, ignore_patterns=_VARIANTS))
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(f"{hub}: cannot be had from the hub: {reason}") from error
+    for path in sorted(folder.rglob("*")):
+        blob = path.resolve()
+        if path.is_file() and _IS_SHA256(blob.name) and hash_weights(blob) != blob.name:
+            blob.unlink()
+            raise CheckpointError(
+                f"{path}: was damaged on its way (its sha256 is not {blob.name}) and is deleted; "
+                "run the command again"
+            )
+    missing = lacking(folder)
+    if missing:
+        raise CheckpointError(f"{hub}: lacks {', '.join(missing)}; name another with --components")
+    return folder

@@ -1,0 +1,108 @@
+"""`fbridge info`: what a model is, without reading its weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import init_empty_weights
+from safetensors.torch import save_file
+
+from fbridge.backbones.wan import FAMILY
+from tests.backbones.networks import network
+from tests.backbones.original import ORIGINAL
+from tests.bases import tiny_base
+from tests.pipelines import PUBLISHED, publish
+
+
+def write_hollow(path: Path, shapes: dict[str, tuple[int, ...]]) -> Path:
+    """A bfloat16 file of any size whose weights take no room on the disk."""
+    header, place = {}, 0
+    for name, shape in shapes.items():
+        end = place + 2 * int(torch.tensor(shape).prod())
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [place, end]}
+        place = end
+    told = json.dumps(header).encode()
+    told += b" " * (-len(told) % 8)
+    with path.open("wb") as file:
+        file.write(len(told).to_bytes(8, "little") + told)
+        file.truncate(8 + len(told) + place)
+    return path
+
+
+@pytest.fixture
+def fourteen(tmp_path: Path) -> Path:
+    """Wan 2.1 14B as its makers publish it: 28 GB, of which none is weights."""
+    with init_empty_weights():
+        net = FAMILY.load_class().from_config(dict(FAMILY.variants[1].config))
+    small = network("wan").state_dict()
+    theirs = {id(tensor): name for name, tensor in ORIGINAL["wan"][1](small).items()}
+    names = {name: theirs[id(tensor)] for name, tensor in small.items()}
+    shapes = {}
+    for name, tensor in net.state_dict().items():
+        parts = name.split(".")
+        block = ".".join(["blocks", "0", *parts[2:]]) if parts[0] == "blocks" else name
+        shapes[names[block].replace("blocks.0.", f"blocks.{parts[1] if len(parts) > 1 else 0}.")
+               if parts[0] == "blocks" else names[block]] = tuple(tensor.shape)  # fmt: skip
+    return write_hollow(tmp_path / "wan2.1_t2v_14B.safetensors", shapes)
+
+
+def test_a_file_of_28_gigabytes_in_its_makers_names(workshop: Any, fourteen: Path) -> None:
+    assert fourteen.stat().st_size > 28e9
+    ran = workshop.run("info", fourteen)
+    assert ran.code == 0, ran.err
+    told = dict(line.split(maxsplit=1) for line in ran.out.splitlines())
+    assert told["model"] == "Wan 2.1 14B (and one expert of 2.2's A14B)"
+    assert told["tensors"] == "1095 of 14.29 billion numbers (bfloat16)"
+    assert told["names"] == "the makers' own"
+    assert told["predicts"] == "flow"
+    assert told["latents"].startswith("16 channels, sides in multiples of 2; no room yet")
+    assert told["video"] == "81 frames (5 to 121 by 4) at 16 fps, 104x60 latent pixels"
+    assert told["words"] == "4096 features, 512 tokens at most"
+    assert told["lacks"].startswith("vae/config.json, scheduler/scheduler_config.json, text_enc")
+    assert "to use it" not in ran.err
+    ran = workshop.run("finetune", "--base", fourteen)
+    assert ran.code == 4
+    assert "fetch them from Wan-AI/Wan2.1-T2V-14B-Diffusers with --download" in ran.err
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_pipelines_and_their_bare_weights(workshop: Any, tmp_path: Path, name: str) -> None:
+    base = publish(name, tmp_path / "base")
+    whole, bare = (
+        json.loads(workshop.run("info", model, "--json").out)
+        for model in (base, base / "transformer/diffusion_pytorch_model.safetensors")
+    )
+    assert (whole["kind"], bare["kind"]) == ("pipeline", "weights")
+    for key in ("family", "prediction", "noise", "network", "video", "tokens", "parameters"):
+        assert whole[key] == bare[key] != {}, key
+    assert (whole["family"], whole["missing"]) == (PUBLISHED[name].family, [])
+    assert bare["components"] == str(base)
+    assert whole["differences"][0].startswith("nearest: ")
+    ran = workshop.run("info", base)
+    assert f"to use it: fbridge generate PICTURE -p PROMPT --model {base}" in ran.err
+
+
+def test_bridges_adapters_and_bases_in_one_file(workshop: Any, tmp_path: Path) -> None:
+    file = tiny_base(tmp_path / "base.safetensors")
+    told = json.loads(workshop.run("info", file, "--json").out)
+    assert (told["kind"], told["family"], told["prediction"]) == ("base", "cogvideox", "v")
+    told = json.loads(workshop.run("info", "embedded", "--json").out)
+    assert (told["kind"], told["family"], told["prediction"]) == ("bridge", "space-time", "clean")
+    assert "an image-to-video bridge" in workshop.run("info", "embedded").out
+
+
+def test_what_is_no_model(workshop: Any, tmp_path: Path) -> None:
+    save_file({"encoder.conv.weight": torch.zeros(3)}, tmp_path / "vae.safetensors")
+    ran = workshop.run("info", tmp_path / "vae.safetensors")
+    assert ran.code == 4
+    assert "is of none of the known families" in ran.err
+    assert "has encoder.conv.weight" in ran.err
+    ran = workshop.run("info", tmp_path / "none.safetensors")
+    assert (ran.code, "there is no such file" in ran.err) == (4, True)
+    (tmp_path / "notes.txt").write_text("no weights")
+    ran = workshop.run("info", tmp_path / "notes.txt")
+    assert (ran.code, "is no file of weights" in ran.err) == (4, True)
