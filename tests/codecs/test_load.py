@@ -85,7 +85,9 @@ def test_precisions(tmp_path: Path) -> None:
         assert image.vae.dtype == dtype
 
 
-def test_a_hub_id_fetches_the_codec_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_id_fetches_the_codec_and_the_index_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
     saved(tmp_path / "vae")
@@ -98,7 +100,7 @@ def test_a_hub_id_fetches_the_codec_alone(tmp_path: Path, monkeypatch: pytest.Mo
         chosen = filter_repo_objects(
             files, allow_patterns=allow_patterns, ignore_patterns=ignore_patterns
         )
-        assert list(chosen) == ["vae/config.json", f"vae/{WEIGHTS}"]
+        assert list(chosen) == ["model_index.json", "vae/config.json", f"vae/{WEIGHTS}"]
         return str(tmp_path)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)

@@ -27,9 +27,12 @@ _PARTS = ("codec", "vae")
 _WEIGHTS = "diffusion_pytorch_model"
 _SCALINGS = ("scaling_factor", "shift_factor", "latents_mean", "latents_std", "scale")
 _HUB_FILES = [
-    file
-    for part in ("", *(f"{part}/" for part in _PARTS))
-    for file in (f"{part}config.json", f"{part}{_WEIGHTS}*.safetensors", f"{part}{_WEIGHTS}*.json")
+    "model_index.json",
+    *(
+        f"{part}{file}"
+        for part in ("", *(f"{part}/" for part in _PARTS))
+        for file in ("config.json", f"{_WEIGHTS}*.safetensors", f"{_WEIGHTS}*.json")
+    ),
 ]
 _HUB_VARIANTS = ["*.fp16*", "*.bf16*", "*.non_ema*"]
 

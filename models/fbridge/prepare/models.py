@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from fbridge.codecs.load import LoadedCodec, load_codec
+from fbridge.model_files import read_json
 from fbridge.prepare.options import Options
 from fbridge.text import MINILM, TextEncoder, load_text_encoder
 
@@ -22,7 +25,17 @@ def load_models(options: Options) -> tuple[LoadedCodec, TextEncoder]:
     codec = load_codec(options.codec, device=options.device)
     for bucket in options.cutting.buckets:
         codec.codec.check_shape(*bucket)
-    pipeline = codec.folder.parent
-    own = (pipeline / "model_index.json").is_file() and (pipeline / "text_encoder").is_dir()
-    name = options.text_encoder or (str(pipeline) if own else MINILM)
+    name = options.text_encoder or _own_text_encoder(codec)
     return codec, load_text_encoder(name, device=options.device)
+
+
+def _own_text_encoder(codec: LoadedCodec) -> str:
+    """That of the pipeline that a codec is part of, in its folder or still on the hub."""
+    pipeline = codec.folder.parent
+    if not (pipeline / "model_index.json").is_file():
+        return MINILM
+    if (pipeline / "text_encoder").is_dir():
+        return str(pipeline)
+    index = read_json(pipeline / "model_index.json")
+    named = (index.get("text_encoder") or [None])[0] is not None
+    return codec.name if named and not Path(codec.name).exists() else MINILM
