@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import warnings
@@ -119,10 +120,12 @@ def load_pipeline(
     threads: int | None = None,
     components: str | None = None,
     download: bool = False,
+    memory: Mapping[str, Any] | None = None,
 ) -> Loaded:
     """The model `name` on `device`; `threads` repeats the rounding of an earlier run on the CPU.
 
     `components` is the folder of what a base's transformer alone lacks; `download` fetches that.
+    `memory` has the arguments of `fbridge.memory.Memory`.
 
     Raises:
         CheckpointError: when there is no such model.
@@ -130,6 +133,7 @@ def load_pipeline(
     """
     import torch
 
+    from fbridge.memory import Memory, place
     from fbridge.pipeline import FrameBridgePipeline
 
     device = present_device(device)
@@ -144,7 +148,7 @@ def load_pipeline(
         components=None if components is None else str(home_expanded(components)),
         download=download,
     )
-    pipeline.to(device)
+    place(pipeline, device, Memory(**(memory or {})))
     return Loaded(pipeline, device, torch.get_num_threads())
 
 
@@ -168,6 +172,8 @@ def quiet() -> Iterator[None]:
             os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
             os.environ.setdefault("DIFFUSERS_VERBOSITY", "error")
             os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+            for name in ("torchao", "torch.utils._pytree"):  # of kernels that are for others
+                logging.getLogger(name).setLevel(logging.ERROR)
         yield
 
 
@@ -176,9 +182,9 @@ def _silence_libraries() -> None:
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
-    for logging in (diffusers_logging, transformers_logging):
-        logging.set_verbosity_error()
-        logging.disable_progress_bar()
+    for theirs in (diffusers_logging, transformers_logging):
+        theirs.set_verbosity_error()
+        theirs.disable_progress_bar()
 
 
 def present_device(device: str, local: int | None = None) -> str:

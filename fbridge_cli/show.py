@@ -57,6 +57,7 @@ def _facts(record: Provenance) -> list[tuple[str, str]]:
                   f"{record.fps:g} fps ({seconds:.3g} s)"),
         ("machine", f"{record.machine.device}, {record.machine.dtype}, "
                     f"{record.machine.threads} threads, batch of {record.machine.batch}"),
+        ("switches", ", ".join(f"{k} {v}" for k, v in (record.machine.memory or {}).items())),
         ("versions", ", ".join(f"{name} {number}" for name, number in record.versions.items())),
     ]  # fmt: skip
     return [(name, value) for name, value in pairs if value]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from fbridge.data.files import check_writable, shown
@@ -28,7 +28,7 @@ from fbridge_cli.generate.plan import (
 )
 from fbridge_cli.generate.render import Finished, render
 from fbridge_cli.generate.replay import Replay, read_replay, replay_target
-from fbridge_cli.generate.settings import Settings
+from fbridge_cli.generate.settings import Settings, Switches
 from fbridge_cli.ui import Ui
 
 
@@ -54,6 +54,12 @@ class Order:
     strength: float | None = None
     components: str | None = None
     download: bool = False
+    offload: str = "none"
+    quantize: str = "none"
+    cast: str = "none"
+    attention: str | None = None
+    vae_tiling: bool = False
+    vae_slicing: bool = False
     guidance: float | None = None
     image_guidance: float | None = None
     device: str = "auto"
@@ -83,6 +89,14 @@ class Order:
             strength=self.strength,
             components=self.components,
             download=self.download,
+            switches=Switches(
+                self.offload,
+                self.quantize,
+                self.cast,
+                self.attention,
+                self.vae_tiling,
+                self.vae_slicing,
+            ),
             guidance=self.guidance,
             image_guidance=self.image_guidance,
         )
@@ -176,6 +190,7 @@ def _plan(task: _Task, order: Order, ui: Ui) -> tuple[list[Item], loading.Loaded
             threads=task.replay.record.machine.threads if task.replay else None,
             components=task.settings.components,
             download=task.settings.download,
+            memory=asdict(task.settings.switches),
         )
     items = make_plan(task.jobs, task.videos, seen, task.settings, loaded)
     check_speed(_kind(task.videos[0]), items[0].record.fps)

@@ -8,9 +8,18 @@ from typing import Annotated, TypeAlias
 import typer
 
 from fbridge_cli.checks import DEVICES, DTYPES, EMBEDDED
-from fbridge_cli.generate.settings import FORMATS, GRIDS, SAMPLERS, STARTS
+from fbridge_cli.generate.settings import (
+    CASTS,
+    FORMATS,
+    GRIDS,
+    OFFLOADS,
+    QUANTIZES,
+    SAMPLERS,
+    STARTS,
+)
 
 _WHAT, _HOW, _WHERE, _TELL = "What happens", "How it is made", "Where it goes", "What is told"
+_FIT = "Large models in little memory"
 
 Images: TypeAlias = Annotated[
     list[Path] | None,
@@ -141,6 +150,46 @@ Download: TypeAlias = Annotated[
     typer.Option(
         "--download", rich_help_panel=_HOW, help="Fetch from the hub what such weights lack."
     ),
+]
+Offload: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel=_FIT,
+        autocompletion=lambda: list(OFFLOADS),
+        help="model: networks are on the GPU while they work; group: layers are (slowest).",
+    ),
+]
+Quantize: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel=_FIT,
+        autocompletion=lambda: list(QUANTIZES),
+        help="Transformer in int8 (needs torchao) or nf4 (needs bitsandbytes).",
+    ),
+]
+Cast: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        rich_help_panel=_FIT,
+        autocompletion=lambda: list(CASTS),
+        help="float8: keep the transformer's weights so, and compute in --dtype.",
+    ),
+]
+Attention: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        rich_help_panel=_FIT,
+        help="How attention is computed: native, flash, sage, xformers, ... as diffusers names it.",
+    ),
+]
+VaeTiling: TypeAlias = Annotated[
+    bool,
+    typer.Option("--vae-tiling", rich_help_panel=_FIT, help="Encode and decode frames in tiles."),
+]
+VaeSlicing: TypeAlias = Annotated[
+    bool,
+    typer.Option("--vae-slicing", rich_help_panel=_FIT, help="Encode and decode one by one."),
 ]
 Guidance: TypeAlias = Annotated[
     float | None,

@@ -122,7 +122,9 @@ def make_plan(
             model=Model(
                 settings.model, pipeline.model_hash, pipeline.untrained, settings.components
             ),
-            machine=Machine(loaded.device, settings.dtype, loaded.threads, 1),
+            machine=Machine(
+                loaded.device, settings.dtype, loaded.threads, 1, settings.switches.told() or None
+            ),
             versions=versions(),
         )
         fitting = describe_fit(picture.size, size, name=name, notes=picture.notes)

@@ -13,7 +13,7 @@ from fbridge_cli.checks import check_range
 from fbridge_cli.generate.jobs import Job
 from fbridge_cli.generate.naming import Target
 from fbridge_cli.generate.plan import Item
-from fbridge_cli.generate.settings import FORMATS, Settings, check_seed
+from fbridge_cli.generate.settings import FORMATS, Settings, Switches, check_seed
 from fbridge_cli.loading import Loaded, versions
 from fbridge_cli.ui import Ui
 
@@ -103,6 +103,7 @@ def read_replay(origin: Path, images: list[Path], *, model: str | None, device: 
         start=record.start,
         strength=record.strength,
         components=record.model.components,
+        switches=Switches.recorded(record.machine.memory or {}),
         guidance=record.guidance,
         image_guidance=record.image_guidance,
     )

@@ -118,10 +118,12 @@ def load_fake(
     threads: int | None = None,
     components: str | None = None,
     download: bool = False,
+    memory: dict[str, object] | None = None,
 ) -> loading.Loaded:
     assert name
     assert components is None
     assert not download
+    assert memory is not None
     assert dtype in DTYPES
     return loading.Loaded(FakePipeline(), "cpu" if device == "auto" else device, threads or 2)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from fbridge.data.provenance import read_provenance
 from fbridge.data.synthetic.shapes import write_clips
@@ -99,6 +101,42 @@ def test_low_rank_updates_make_a_video_too(workshop: Any, made: dict[str, Made],
     assert ran.code == 0, ran.err
     assert (folder / "lora/lora/pytorch_lora_weights.safetensors").is_file()
     assert _generated(workshop, made[name], "lora").frames == PUBLISHED[name].frames
+
+
+@pytest.mark.parametrize("kind", ["int8", "nf4"])
+def test_updates_of_a_base_in_few_bits_are_kept_for_the_exact_one(
+    workshop: Any, made: dict[str, Made], kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip({"int8": "torchao", "nf4": "bitsandbytes"}[kind])
+    monkeypatch.setattr("fbridge.memory._FEWEST", 100)
+    folder, run = made["wan"].folder, f"lora-{kind}"
+    words = workshop.words("-o", run, "--base", "base", "--lora", 2, steps=2, base=False)
+    words[words.index("--data") + 1] = "latents"
+    ran = workshop.run(
+        "finetune", *words, "--set", f"lora.quantize={kind}",
+        where=folder,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    held = load_file(folder / run / "lora/pytorch_lora_weights.safetensors")
+    assert held
+    assert all(value.dtype == torch.float32 for value in held.values())
+    _generated(workshop, made["wan"], run)
+    ran = workshop.run(
+        "generate", workshop.folder / "cat.png", "-p", "a cat", "--model", run, "--steps", 1,
+        "--frames", 5, "--size", "64x64", "--quantize", kind, "--offload", "group",
+        "--vae-tiling", "-o", f"{kind}.mp4", where=folder,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    record = read_provenance(folder / f"{kind}.mp4")
+    assert record.machine.memory == {"quantize": kind, "tiling": "True"}
+    assert (
+        f"switches        quantize {kind}, tiling True"
+        in workshop.run("show", f"{kind}.mp4", where=folder).out
+    )
+    ran = workshop.run("generate", "--from", f"{kind}.mp4", where=folder)
+    assert ran.code == 0, ran.err
+    again = folder / f"{kind}-again.mp4"
+    assert again.read_bytes() == (folder / f"{kind}.mp4").read_bytes()
 
 
 def _generated(workshop: Any, one: Made, model: str, *more: object) -> Any:

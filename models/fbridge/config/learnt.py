@@ -155,11 +155,22 @@ class LoraConfig(Section):
         description='Adapted layers by the ends of their names, such as ["to_q", "to_v"]; none '
         "are the attention layers of the base's family.",
     )
+    quantize: Literal["none", "int8", "nf4"] = Field(
+        default="none",
+        description="Keep the frozen base's blocks in 8 bits (needs torchao) or 4 (needs "
+        "bitsandbytes) while training; what is exported is the exact base's.",
+    )
 
     @model_validator(mode="after")
     def _dora_has_a_rank(self) -> LoraConfig:
         if self.dora and not self.rank:
             raise together("dora", "[lora] rank above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _only_what_is_frozen_is_quantised(self) -> LoraConfig:
+        if self.quantize != "none" and not self.rank:
+            raise together("quantize", "[lora] rank above 0")
         return self
 
 

@@ -14,6 +14,7 @@ from fbridge.config.section import (
     Number,
     Positive,
     Section,
+    Text,
     fixed,
 )
 
@@ -53,6 +54,11 @@ class TrainConfig(Section):
     gradient_checkpointing: bool = Field(
         default=False,
         description="Whether activations are computed twice instead of kept: less memory.",
+    )
+    attention: Text = Field(
+        default=None,
+        description="How attention is computed, as diffusers names it; unset it is torch's way.",
+        examples=["flash"],
     )
     compile: bool = Field(
         default=False, description="Whether torch.compile is used on the network."

@@ -43,12 +43,18 @@ class Model:
 
 @dataclass(frozen=True)
 class Machine:
-    """What the last bits depend on: where it ran, and how many videos ran together."""
+    """What the last bits depend on: where it ran, and how many videos ran together.
+
+    Attributes:
+        memory: switches of `fbridge.memory.Memory` that were not left as they are; None of an
+            older record.
+    """
 
     device: str
     dtype: str
     threads: int
     batch: int
+    memory: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -228,4 +234,8 @@ _KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     float | None: (lambda value: value is None or _is_number(value), "a number or null"),
     tuple[int, int]: (_is_size, "a pair of whole numbers"),
     Mapping[str, str]: (_is_texts, "an object of texts"),
+    Mapping[str, str] | None: (
+        lambda value: value is None or _is_texts(value),
+        "an object of texts or null",
+    ),
 }

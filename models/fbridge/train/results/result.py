@@ -166,9 +166,10 @@ def write_model(
 
 
 def _exact(config: Config) -> Config:
-    """The same with float32 arithmetic, so that frozen weights are not rounded."""
+    """The same with float32 arithmetic and no quantising: frozen weights are not rounded."""
     train = config.train.model_copy(update={"precision": "fp32"})
-    return config.model_copy(update={"train": train})
+    lora = config.lora.model_copy(update={"quantize": "none"})
+    return config.model_copy(update={"train": train, "lora": lora})
 
 
 def _card(config: Config, model: Model) -> AdapterCard:

@@ -17,6 +17,7 @@ from fbridge.codecs import Codec
 from fbridge.codecs.load import fingerprint
 from fbridge.config.tree import BridgeConfig, Config, LoraConfig
 from fbridge.errors import CheckpointError, ConfigError, DataError
+from fbridge.memory import Memory, shrink
 from fbridge.prior import build_prior
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.results.lora import add_lora
@@ -95,6 +96,7 @@ def build_generator(config: Config, shape: Shape, codec: Codec) -> Model:
     scheduler = build_scheduler(config.bridge, base)
     if config.train.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
+    shrink(transformer, Memory(quantize=config.lora.quantize, attention=config.train.attention))
     if config.lora.rank:
         _adapt(transformer, config.lora, config.train.precision)
     prior = build_prior(kind, network, mix, codec)
@@ -263,5 +265,5 @@ def _adapt(transformer: Any, config: LoraConfig, precision: str) -> None:
     )
     kept = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
     for parameter in transformer.parameters():
-        if not parameter.requires_grad:
+        if not parameter.requires_grad and parameter.is_floating_point():
             parameter.data = parameter.data.to(kept)

@@ -35,9 +35,9 @@ from fbridge.train.validation.validate import validate
 Command: TypeAlias = Literal["train-prior", "finetune"]
 _FREE = {
     "recipe", "output", "train.checkpoint_every", "train.keep", "train.workers", "train.spike",
-    "train.compile", "train.gradient_checkpointing", "validation.every", "validation.rows",
-    "validation.clips", "validation.steps", "validation.bands", "log", "ema.length", "data",
-    "train.steps", "base", "components", "download", "prior.path",
+    "train.compile", "train.attention", "train.gradient_checkpointing", "validation.every",
+    "validation.rows", "validation.clips", "validation.steps", "validation.bands", "log",
+    "ema.length", "data", "train.steps", "base", "components", "download", "prior.path",
 }  # fmt: skip
 """Keys that may change when a run resumes; of data, base and prior the content counts."""
 

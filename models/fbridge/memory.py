@@ -1,0 +1,186 @@
+"""Large networks in little memory, by what diffusers, torchao and bitsandbytes have.
+
+Offloading, slicing and attention change nothing but the rounding of sums; tiles of the autoencoder
+overlap and differ a little at their seams; a network in eight or four bits is another one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from fbridge.codecs.vae import VAECodec
+from fbridge.errors import ConfigError, DependencyError
+
+Offload = Literal["none", "model", "group"]
+Quantize = Literal["none", "int8", "nf4"]
+Cast = Literal["none", "float8"]
+
+_FEWEST = 64 * 64
+"""Weights of a layer that is worth quantising."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """How a model is made to fit.
+
+    Attributes:
+        offload: "none"; "model": a network is on the device only while it works; "group": a layer
+            is (slowest, and needs the least).
+        quantize: the linear layers of the transformer's blocks in 8 bits (torchao's "int8") or 4
+            (bitsandbytes' "nf4").
+        cast: keep the transformer's weights in "float8", and compute in its own precision.
+        attention: diffusers' name of a way to compute attention, such as "flash"; None is torch's.
+        tiling: encode and decode large frames in overlapping tiles.
+        slicing: encode and decode the videos of a batch one after another.
+    """
+
+    offload: Offload = "none"
+    quantize: Quantize = "none"
+    cast: Cast = "none"
+    attention: str | None = None
+    tiling: bool = False
+    slicing: bool = False
+
+
+def place(pipeline: Any, device: str, memory: Memory) -> None:
+    """Make a pipeline small as told, and put it where it runs.
+
+    Args:
+        pipeline: a `fbridge.pipeline.FrameBridgePipeline`, on the CPU.
+        device: where it runs.
+        memory: how it is made to fit.
+
+    Raises:
+        ConfigError: the model has nothing that this could be done to.
+        DependencyError: a package or an accelerator is missing.
+    """
+    shrink(pipeline.transformer, memory)
+    if memory.tiling or memory.slicing:
+        _part(pipeline.latent_codec, memory)
+    if memory.offload == "model":
+        _need_accelerator(device)
+        pipeline.enable_model_cpu_offload(device=device)
+    elif memory.offload == "group":
+        _by_groups(pipeline, torch.device(device))
+    else:
+        pipeline.to(device)
+
+
+def shrink(transformer: Any, memory: Memory) -> None:
+    """Quantise, cast and choose the attention of a network, in place.
+
+    Raises:
+        ConfigError: it has no such attention, or two ways to keep weights are asked for.
+        DependencyError: a package is missing.
+    """
+    if memory.quantize != "none" and memory.cast != "none":
+        raise ConfigError(
+            f"quantize {memory.quantize} and cast {memory.cast}: weights are kept in one way; "
+            "choose one"
+        )
+    if memory.quantize == "int8":
+        _in_eight_bits(transformer)
+    elif memory.quantize == "nf4":
+        _in_four_bits(transformer)
+    elif memory.cast == "float8":
+        dtype = transformer.dtype
+        transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
+    if memory.attention is not None:
+        _attend(transformer, memory.attention)
+
+
+def _in_eight_bits(transformer: Any) -> None:
+    try:
+        from torchao.quantization import Int8WeightOnlyConfig, quantize_
+    except ImportError as error:
+        raise DependencyError("quantize int8 needs torchao: pip install torchao") from error
+    quantize_(
+        transformer,
+        Int8WeightOnlyConfig(),
+        filter_fn=lambda layer, name: _is_in_block(name) and _is_large(layer),
+    )
+
+
+def _in_four_bits(transformer: Any) -> None:
+    try:
+        from bitsandbytes.nn import Linear4bit, Params4bit
+    except ImportError as error:
+        raise DependencyError(
+            "quantize nf4 needs bitsandbytes: pip install bitsandbytes"
+        ) from error
+    for name, layer in list(transformer.named_modules()):
+        if not (_is_in_block(name) and _is_large(layer)):
+            continue
+        dtype = layer.weight.dtype
+        small = Linear4bit(
+            layer.in_features, layer.out_features, bias=layer.bias is not None,
+            compute_dtype=dtype, quant_type="nf4", device="meta",
+        )  # fmt: skip
+        small.weight = Params4bit(layer.weight.detach(), requires_grad=False, quant_type="nf4")
+        small.bias = layer.bias
+        home, _, last = name.rpartition(".")
+        setattr(transformer.get_submodule(home), last, small.to(layer.weight.device))
+
+
+def _is_in_block(name: str) -> bool:
+    """Whether a layer is of one of the many: embeddings and heads stay precise."""
+    return any(part.isdigit() for part in name.split(".")[:2])
+
+
+def _is_large(layer: nn.Module) -> bool:
+    return type(layer) is nn.Linear and layer.weight.numel() >= _FEWEST
+
+
+def _attend(transformer: Any, name: str) -> None:
+    from diffusers.models.attention_dispatch import AttentionBackendName
+
+    known = [backend.value for backend in AttentionBackendName]
+    if name not in known:
+        raise ConfigError(f"attention {name!r} is unknown; known: {', '.join(known)}")
+    try:
+        transformer.set_attention_backend(name)
+    except (RuntimeError, ImportError, ValueError, AttributeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise DependencyError(f"attention {name}: cannot be used here: {reason}") from error
+
+
+def _part(codec: Any, memory: Memory) -> None:
+    if not isinstance(codec, VAECodec):
+        raise ConfigError(
+            f"tiling and slicing are of autoencoders; this model has a {type(codec).__name__}"
+        )
+    if memory.tiling and not codec.tile() and not codec.vae.use_tiling:
+        raise ConfigError(f"tiling: diffusers has no tiles for this {type(codec.vae).__name__}")
+    if memory.slicing:
+        codec.vae.enable_slicing()
+
+
+def _by_groups(pipeline: Any, device: torch.device) -> None:
+    """The large networks layer by layer, the others where they run."""
+    for name, component in pipeline.components.items():
+        if not isinstance(component, nn.Module):
+            continue
+        if name in ("transformer", "text_encoder"):
+            from diffusers.hooks import apply_group_offloading
+
+            apply_group_offloading(
+                component,
+                onload_device=device,
+                offload_device=torch.device("cpu"),
+                offload_type="leaf_level",
+                use_stream=device.type == "cuda",
+            )
+        else:
+            component.to(device)
+
+
+def _need_accelerator(device: str) -> None:
+    if device == "cpu":
+        raise DependencyError(
+            "offload model moves networks between memory and an accelerator; on the CPU leave it "
+            "out"
+        )
