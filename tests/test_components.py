@@ -17,6 +17,7 @@ from fbridge.backbones.layout import Variant
 from fbridge.bases import load_base
 from fbridge.components import find_components
 from fbridge.errors import CheckpointError
+from fbridge.identify import identify
 from tests.backbones.original import ORIGINAL
 from tests.bases import diffusers_folder
 from tests.pipelines import publish
@@ -125,4 +126,36 @@ def test_a_makers_own_file_is_the_same_base(name: str, tmp_path: Path) -> None:
 
     shutil.rmtree(folder / "transformer")
     with pytest.raises(CheckpointError, match=r"no published model.*transformer/config\.json"):
+        load_base(str(path), components=str(folder))
+
+
+def test_a_quantised_gguf_file_is_a_base_too(tmp_path: Path) -> None:
+    gguf = pytest.importorskip("gguf")
+    folder = publish("ltx", tmp_path / "pipeline")
+    weights = load_file(folder / "transformer/diffusion_pytorch_model.safetensors")
+    held = ORIGINAL["ltx"][1](weights)
+    path = tmp_path / "ltx-q8.gguf"
+    writer = gguf.GGUFWriter(path, "ltxv")
+    eight = gguf.GGMLQuantizationType.Q8_0
+    for name, tensor in held.items():
+        if tensor.ndim == 2 and tensor.shape[1] % 32 == 0:
+            packed = gguf.quants.quantize(tensor.numpy(), eight)
+            writer.add_tensor(name, packed, raw_dtype=eight)
+        else:
+            writer.add_tensor(name, tensor.flatten().numpy())
+            writer.add_array(f"comfy.gguf.orig_shape.{name}", list(tensor.shape))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    told = identify(str(path), components=str(folder))
+    assert (told.family, told.style, set(told.dtypes)) == ("ltx", "original", {"f32", "q8_0"})
+    base = load_base(str(path), components=str(folder))
+    near = base.transformer.state_dict()
+    exact = load_base(str(folder)).transformer.state_dict()
+    assert near.keys() == exact.keys()
+    gaps = [float((near[k] - exact[k]).abs().max() / exact[k].abs().max()) for k in exact]
+    assert 0 < max(gaps) < 0.01
+    path.write_bytes(path.read_bytes()[:900])
+    with pytest.raises(CheckpointError, match="is broken or cut off"):
         load_base(str(path), components=str(folder))

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, DependencyError
 
 _INDEX = ".safetensors.index.json"
 _PICKLES = (".pt", ".pth", ".ckpt", ".bin")
+_GGUF = ".gguf"
+_SHAPE = "comfy.gguf.orig_shape."
+"""Before a tensor's name: its shape, of one with more sides than GGUF knows."""
 _NESTS = ("state_dict", "module", "model")
 """Under which of their keys trainers keep the weights."""
 _TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -37,7 +41,7 @@ class Header(NamedTuple):
 
 def is_weights(path: Path) -> bool:
     """Whether a name looks like that of a file of weights."""
-    return path.name.endswith((".safetensors", _INDEX, *_PICKLES))
+    return path.name.endswith((".safetensors", _INDEX, _GGUF, *_PICKLES))
 
 
 def weights_in(folder: Path) -> Path | None:
@@ -51,8 +55,8 @@ def weights_in(folder: Path) -> Path | None:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """All tensors of a file, by the names that it gives them.
 
-    From .safetensors, an index of such shards, or a .pt or .ckpt file that holds nothing but
-    tensors.
+    From .safetensors, an index of such shards, a .gguf file, whose tensors are made float32, or a
+    .pt or .ckpt file that holds nothing but tensors.
 
     Raises:
         CheckpointError: the file is broken, incomplete, or holds code.
@@ -61,6 +65,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return _shards(path)
     if path.suffix in _PICKLES:
         return _unpickled(path)
+    if path.suffix == _GGUF:
+        return _unpacked(path)
     _require_known(path)
     return _loaded(path)
 
@@ -79,6 +85,11 @@ def read_header(path: Path) -> Header:
         return Header(
             {name: tuple(tensor.shape) for name, tensor in tensors.items()},
             {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in tensors.items()},
+        )
+    if path.suffix == _GGUF:
+        return Header(
+            {name: shape for name, _, shape in _packed(path)},
+            {name: tensor.tensor_type.name.lower() for name, tensor, _ in _packed(path)},
         )
     _require_known(path)
     shapes: dict[str, tuple[int, ...]] = {}
@@ -108,7 +119,8 @@ def hash_weights(path: Path) -> str:
 def _require_known(path: Path) -> None:
     if path.suffix != ".safetensors" and not path.name.endswith(_INDEX):
         raise CheckpointError(
-            f"{path}: is no file of weights; known: .safetensors, {_INDEX}, {', '.join(_PICKLES)}"
+            f"{path}: is no file of weights; known: .safetensors, {_INDEX}, {_GGUF}, "
+            f"{', '.join(_PICKLES)}"
         )
 
 
@@ -123,6 +135,31 @@ def _loaded(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(
             f"{path}: its {path.stat().st_size / 1e9:.1f} GB do not fit into this machine's memory"
         ) from error
+
+
+def _packed(path: Path) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
+    """Name, tensor and shape of each of a GGUF file."""
+    try:
+        from gguf import GGUFReader
+    except ImportError as error:
+        raise DependencyError(f"{path}: reading GGUF needs gguf: pip install gguf") from error
+    try:
+        reader = GGUFReader(path)
+        for tensor in reader.tensors:
+            told = reader.fields.get(_SHAPE + tensor.name)
+            sides = reversed(tensor.shape.tolist()) if told is None else told.contents()
+            yield tensor.name, tensor, tuple(int(side) for side in sides)
+    except (OSError, ValueError, IndexError, KeyError) as error:
+        raise broken(path, error) from error
+
+
+def _unpacked(path: Path) -> dict[str, Tensor]:
+    from gguf.quants import dequantize
+
+    return {
+        name: torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy()).view(shape)
+        for name, tensor, shape in _packed(path)
+    }
 
 
 def _shards(index: Path) -> dict[str, Tensor]:
