@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from huggingface_hub.errors import LocalEntryNotFoundError
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from fbridge.backbones.layout import Variant
@@ -18,6 +19,7 @@ from fbridge.bases import load_base
 from fbridge.components import find_components
 from fbridge.errors import CheckpointError
 from fbridge.identify import identify
+from fbridge.pipeline import FrameBridgePipeline
 from tests.backbones.original import ORIGINAL
 from tests.bases import diffusers_folder
 from tests.pipelines import publish
@@ -159,3 +161,28 @@ def test_a_quantised_gguf_file_is_a_base_too(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(CheckpointError, match="is broken or cut off"):
         load_base(str(path), components=str(folder))
+
+
+@pytest.mark.parametrize("name", ["wan", "cogvideox"])
+def test_half_precision_is_loaded_as_such_and_makes_nearly_the_same(
+    name: str, tmp_path: Path
+) -> None:
+    folder = publish(name, tmp_path / "pipeline")
+    file = folder / "transformer/diffusion_pytorch_model.safetensors"
+    made = []
+    for model in (folder, file):
+        for dtype in (torch.float32, torch.bfloat16):
+            pipe = FrameBridgePipeline.from_pretrained(model, torch_dtype=dtype)
+            held = {part.dtype for part in (pipe.transformer, pipe.vae, pipe.text_encoder)}
+            assert held == {dtype}
+            exact = getattr(type(pipe.transformer), "_keep_in_fp32_modules", None) or []
+            for key, value in pipe.transformer.named_parameters():
+                kept = any(part in key.split(".") for part in exact)
+                assert value.dtype == (torch.float32 if kept else dtype), key
+            picture = Image.new("RGB", (64, 64), (200, 120, 40))
+            made.append(
+                pipe(picture, "a cat", num_frames=9, size=(64, 64), num_inference_steps=2).latents
+            )
+    assert torch.equal(made[0], made[2])
+    assert torch.equal(made[1], made[3])
+    assert 0 < float((made[1].float() - made[0]).norm() / made[0].norm()) < 0.1

@@ -8,17 +8,18 @@ with a folder for the rest, or "scratch:<preset>" for a fresh network.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from fbridge.backbones.detect import detect
 from fbridge.backbones.families import FAMILIES, family_named
 from fbridge.backbones.family import Family
 from fbridge.backbones.scratch import find_preset
 from fbridge.codecs import Codec
-from fbridge.codecs.load import load_codec
+from fbridge.codecs.load import load_codec, vae_class
 from fbridge.codecs.vae import VAECodec
 from fbridge.components import find_components
 from fbridge.errors import CheckpointError
@@ -47,7 +48,7 @@ class Base:
         name: as it was asked for.
         hash: sha256 of its file or files; "" of a network from scratch.
         family: of its network.
-        transformer: the network, float32; None from scratch, where the data decide its shapes.
+        transformer: the network; None from scratch, where the data decide its shapes.
         preset: of a network from scratch.
         noise: the argument of `fbridge.scheduler.build_base`; None of a base that knows no noise.
         prediction: what it answers: "v", "flow", "noise", "clean"; of a bridge its scheduler's.
@@ -61,6 +62,7 @@ class Base:
         prior: network of such a one.
         classes: names of a class-conditional one's.
         start_from: of a bridge, see `FrameBridgePipeline`.
+        dtype: of the networks.
     """
 
     name: str
@@ -80,12 +82,13 @@ class Base:
     prior: Any = None
     classes: list[str] | None = None
     start_from: dict[str, Any] | None = None
+    dtype: torch.dtype = torch.float32
 
     def parts(self) -> dict[str, Any]:
         """Arguments of `FrameBridgePipeline` that are the base's own, but its network."""
         held: dict[str, Any] = {"vae": self.vae} if self.vae is not None else {"codec": self.codec}
         if self.text_encoder != MINILM:
-            encoder = load_text_encoder(self.text_encoder)
+            encoder = load_text_encoder(self.text_encoder, dtype=self.dtype)
             held.update(text_encoder=encoder.model, tokenizer=encoder.tokenizer)
             held["reading"] = list(encoder.reading)
         facts = {"frames": self.frames, "fps": self.fps, "sizes": self.sizes}
@@ -105,7 +108,13 @@ def is_stock(folder: Path) -> bool:
     return index.is_file() and read_json(index).get("_class_name") in known
 
 
-def load_base(name: str, *, components: str | None = None, download: bool = False) -> Base:
+def load_base(
+    name: str,
+    *,
+    components: str | None = None,
+    download: bool = False,
+    dtype: torch.dtype = torch.float32,
+) -> Base:
     """Find and read a base.
 
     Args:
@@ -113,6 +122,7 @@ def load_base(name: str, *, components: str | None = None, download: bool = Fals
         components: folder or hub id with `vae/`, `scheduler/`, `text_encoder/`, `tokenizer/`, for
             the weights of a transformer alone; None: see `fbridge.components.find_components`.
         download: fetch them from the hub where they are not here.
+        dtype: of the networks.
 
     Raises:
         CheckpointError: there is none, it is broken or incomplete, or of no known family.
@@ -129,28 +139,30 @@ def load_base(name: str, *, components: str | None = None, download: bool = Fals
     if path.is_file():
         held = read_base_file(path)
         base = (
-            _of_weights(path, components, download=download)
+            _of_weights(path, components, download=download, dtype=dtype)
             if held is None
-            else _of_file(path, held)
+            else _of_file(path, held, dtype)
         )
-        return replace(base, name=name, hash=hash_weights(path))
+        return replace(base, name=name, hash=hash_weights(path), dtype=dtype)
     if is_weights(path):
         raise CheckpointError(f"base {name!r}: there is no such file; check the path")
     folder = locate_model(name, {})
-    base = _of_folder(folder)
+    base = _of_folder(folder, dtype)
     own_words = base.text_encoder == str(folder)
     words = name if own_words and not path.is_dir() else base.text_encoder  # a hub id stays one
-    return replace(base, name=name, hash=base.hash or hash_model(folder), text_encoder=words)
+    return replace(
+        base, name=name, hash=base.hash or hash_model(folder), text_encoder=words, dtype=dtype
+    )
 
 
-def _of_file(path: Path, held: BaseFile) -> Base:
+def _of_file(path: Path, held: BaseFile, dtype: torch.dtype) -> Base:
     facts = held.facts
     try:
         family = family_named(facts["transformer"]["_class_name"])
         transformer = build(
-            family.load_class(), facts["transformer"], held.part("transformer."), path
+            family.load_class(), facts["transformer"], held.part("transformer."), path, dtype
         )
-        vae = build(_vae_class(facts["vae"]), facts["vae"], held.part("vae."), path)
+        vae = build(vae_class(facts["vae"]), facts["vae"], held.part("vae."), path, dtype)
         return Base(
             "",
             "",
@@ -171,7 +183,7 @@ def _of_file(path: Path, held: BaseFile) -> Base:
         ) from error
 
 
-def _of_weights(path: Path, components: str | None, *, download: bool) -> Base:
+def _of_weights(path: Path, components: str | None, *, download: bool, dtype: torch.dtype) -> Base:
     try:
         found = detect(read_header(path).shapes)
     except CheckpointError as error:
@@ -186,8 +198,10 @@ def _of_weights(path: Path, components: str | None, *, download: bool) -> Base:
             f"({'; '.join(found.differences)}); its transformer/config.json is needed, beside it "
             f"or in {folder}"
         )
-    transformer = build(found.family.load_class(), config, found.take(read_weights(path)), path)
-    return _diffusers(folder, found.family, transformer)
+    transformer = build(
+        found.family.load_class(), config, found.take(read_weights(path)), path, dtype
+    )
+    return _diffusers(folder, found.family, transformer, dtype)
 
 
 def _own_config(path: Path, folder: Path) -> dict[str, Any] | None:
@@ -200,7 +214,7 @@ def _own_config(path: Path, folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def _of_folder(folder: Path) -> Base:
+def _of_folder(folder: Path, dtype: torch.dtype) -> Base:
     if (folder / ADAPTER).is_file():
         raise CheckpointError(
             f"{folder}: is an adapter, not a whole model; make it one with fbridge export and take "
@@ -214,13 +228,14 @@ def _of_folder(folder: Path) -> Base:
             f"{folder}: a {kind} is not supported as base; known: {', '.join(known)}"
         )
     family = family_named(str(read_json(folder / "transformer/config.json").get("_class_name")))
-    transformer = load_folder(family.load_class(), folder / "transformer")
+    transformer = load_folder(family.load_class(), folder / "transformer", dtype)
     if kind != "FrameBridgePipeline":
         told = "".join(hash_model(folder / part) for part in ("transformer", "vae", "scheduler"))
         return replace(
-            _diffusers(folder, family, transformer), hash=hashlib.sha256(told.encode()).hexdigest()
+            _diffusers(folder, family, transformer, dtype),
+            hash=hashlib.sha256(told.encode()).hexdigest(),
         )
-    codec, vae = _codec(folder)
+    codec, vae = _codec(folder, dtype)
     has_words = (index.get("text_encoder") or [None])[0] is not None
     has_prior = (index.get("prior") or [None])[0] is not None
     scheduler = FrameBridgeScheduler.from_pretrained(folder / "scheduler")
@@ -238,13 +253,13 @@ def _of_folder(folder: Path) -> Base:
         fps=index["fps"],
         sizes=index.get("sizes"),
         scheduler=scheduler,
-        prior=_prior(folder / "prior") if has_prior else None,
+        prior=_prior(folder / "prior", dtype) if has_prior else None,
         classes=index.get("classes"),
         start_from=index.get("start_from"),
     )
 
 
-def _diffusers(folder: Path, family: Family, transformer: Any) -> Base:
+def _diffusers(folder: Path, family: Family, transformer: Any, dtype: torch.dtype) -> Base:
     """A base whose parts but the transformer lie in a folder as diffusers' pipelines have them."""
     if family.noise is None or family.video is None:
         raise CheckpointError(
@@ -256,7 +271,7 @@ def _diffusers(folder: Path, family: Family, transformer: Any) -> Base:
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
     video = family.video(transformer.config)
-    codec, vae = _codec(folder)
+    codec, vae = _codec(folder, dtype)
     width, height = (side * codec.spatial for side in video.grid)
     return Base(
         "",
@@ -274,24 +289,11 @@ def _diffusers(folder: Path, family: Family, transformer: Any) -> Base:
     )
 
 
-def _codec(folder: Path) -> tuple[Any, Any]:
-    codec = load_codec(str(folder), device="cpu").codec
+def _codec(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
+    codec = load_codec(str(folder), device="cpu", dtype=dtype).codec
     return codec, getattr(codec, "vae", None)
 
 
-def _prior(folder: Path) -> Any:
+def _prior(folder: Path, dtype: torch.dtype) -> Any:
     kind = family_named(str(read_json(folder / "config.json").get("_class_name"))).load_class()
-    return load_folder(kind, folder).requires_grad_(False)
-
-
-def _vae_class(config: Mapping[str, Any]) -> Any:
-    import diffusers
-
-    from fbridge.codecs.vae import FAMILIES as AUTOENCODERS
-
-    kind = config["_class_name"]
-    if kind not in AUTOENCODERS:
-        raise CheckpointError(
-            f"an autoencoder of class {kind!r} is not supported; known: {', '.join(AUTOENCODERS)}"
-        )
-    return getattr(diffusers, kind)
+    return load_folder(kind, folder, dtype).requires_grad_(False)

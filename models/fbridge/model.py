@@ -146,10 +146,12 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
     @classmethod
     def _from_base(cls: type[_Model], name: str, **kwargs: Any) -> _Model:
         base = load_base(
-            name, components=kwargs.get("components"), download=kwargs.get("download", False)
+            name,
+            components=kwargs.get("components"),
+            download=kwargs.get("download", False),
+            dtype=kwargs.get("dtype", kwargs.get("torch_dtype")) or torch.float32,
         )
         pipe = cls(**untrained_components(base))
-        pipe._cast(kwargs.get("dtype", kwargs.get("torch_dtype")))
         pipe._align()
         pipe._base_hash = base.hash
         return pipe

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import init_empty_weights
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -112,13 +113,27 @@ def read_base_facts(path: Path) -> dict[str, Any] | None:
         raise broken(path, error) from error
 
 
-def build(kind: Any, config: Mapping[str, Any], weights: Mapping[str, Tensor], path: Path) -> Any:
-    """A float32 network of a class, from its configuration and all its weights.
+def build(
+    kind: Any,
+    config: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    path: Path,
+    dtype: torch.dtype = torch.float32,
+) -> Any:
+    """A network of a class, from its configuration and all its weights.
+
+    Args:
+        kind: of diffusers' models, or ours.
+        config: as its `from_config` takes it.
+        weights: by name.
+        path: that they are from, for messages.
+        dtype: of the network, but what the class says must stay float32.
 
     Raises:
         CheckpointError: the two do not fit; names a tensor.
     """
-    model: nn.Module = kind.from_config({k: v for k, v in config.items() if k[0] != "_"})
+    with init_empty_weights():
+        model: nn.Module = kind.from_config({k: v for k, v in config.items() if k[0] != "_"})
     known = model.state_dict()
     strange, missing = sorted(weights.keys() - known.keys()), sorted(known.keys() - weights.keys())
     wrong = [k for k in known.keys() & weights.keys() if known[k].shape != weights[k].shape]
@@ -134,19 +149,35 @@ def build(kind: Any, config: Mapping[str, Any], weights: Mapping[str, Tensor], p
             f"{_such_as(missing)}, {len(strange)} unknown{_such_as(strange)}; it needs the weights "
             "of this model under diffusers' names"
         )
-    model.load_state_dict(dict(weights))
+    exact = set(getattr(kind, "_keep_in_fp32_modules", None) or ())
+    own = {
+        name: value.to(
+            dtype=_kept(value, torch.float32 if exact & set(name.split(".")) else dtype), copy=True
+        )
+        for name, value in weights.items()
+    }
+    model.load_state_dict(own, assign=True)
     return model.eval()
 
 
-def load_folder(kind: Any, folder: Path) -> Any:
-    """A float32 network of a class from a folder written by save_pretrained.
+def load_folder(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+    """A network of a class from a folder written by save_pretrained.
+
+    Args:
+        kind: of diffusers' models, or ours.
+        folder: of its configuration and weights.
+        dtype: of the network, but what the class says must stay float32.
 
     Raises:
         CheckpointError: it does not load, or not all of its weights are there.
     """
     try:
         model, told = kind.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            torch_dtype=dtype,
         )
     except Exception as error:  # what libraries raise over broken files is of many kinds
         reason = str(error).strip().split("\n")[0]
@@ -157,11 +188,12 @@ def load_folder(kind: Any, folder: Path) -> Any:
             f"{sorted(told['missing_keys'])[0]}; fetch the folder again"
         )
     for held in (*model.parameters(), *model.buffers()):
-        precise = torch.float32 if held.is_floating_point() else None
-        held.data = held.data.to(
-            dtype=precise, copy=True
-        )  # sums round by a mapped file's alignment
+        held.data = held.data.clone()  # sums round by a mapped file's alignment
     return model.eval()
+
+
+def _kept(value: Tensor, dtype: torch.dtype) -> torch.dtype:
+    return dtype if value.is_floating_point() else value.dtype
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -103,6 +103,20 @@ def load_codec(name: str, *, device: str, dtype: torch.dtype = torch.float32) ->
         reason = str(error).strip().split("\n")[0]
         raise CheckpointError(f"{folder}: {kind} does not load: {reason}") from error
     return LoadedCodec(codec, name, kind, folder)
+
+
+def vae_class(config: Mapping[str, Any]) -> Any:
+    """The class of diffusers that an autoencoder's configuration is of.
+
+    Raises:
+        CheckpointError: it is not known.
+    """
+    kind = config["_class_name"]
+    if kind not in FAMILIES:
+        raise CheckpointError(
+            f"an autoencoder of class {kind!r} is not supported; known: {', '.join(FAMILIES)}"
+        )
+    return _class_of(kind)
 
 
 def fingerprint(codec: Codec) -> str:
