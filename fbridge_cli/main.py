@@ -16,6 +16,7 @@ import fbridge
 from fbridge.errors import DependencyError, FBridgeError
 from fbridge_cli import exits
 from fbridge_cli.config import config
+from fbridge_cli.doctor import doctor
 from fbridge_cli.evaluate.command import evaluate
 from fbridge_cli.export import export
 from fbridge_cli.generate.command import generate
@@ -74,6 +75,7 @@ def build_app() -> typer.Typer:
     app.command()(export)
     app.command("eval")(evaluate)
     app.command()(config)
+    app.command()(doctor)
     app.add_typer(build_weights())
     return app
 

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from accelerate import init_empty_weights
 
@@ -19,6 +19,9 @@ from fbridge.model_files import read_base_facts, read_json
 from fbridge.pretrained import ADAPTER, locate_model, packaged_file
 from fbridge.reading import READINGS
 from fbridge.weight_files import Header, is_weights, read_header, weights_in
+
+_USUAL_TOKENS = 77
+"""Of a prompt, where nothing tells."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,64 @@ def identify(name: str, *, components: str | None = None) -> Identified:
         raise CheckpointError(f"{name!r}: there is no such file; check the path")
     folder = locate_model(name, {})
     return _of_adapter(folder) if (folder / ADAPTER).is_file() else _of_pipeline(folder)
+
+
+class Anatomy(NamedTuple):
+    """The parts of a model as their configurations tell them.
+
+    Attributes:
+        family: of its network.
+        network: configuration of that.
+        vae: configuration of its autoencoder of diffusers; None where it has another codec.
+        vae_numbers, words_numbers: how many weights autoencoder and text encoder have.
+        tokens: of a prompt.
+    """
+
+    family: Family
+    network: dict[str, Any]
+    vae: dict[str, Any] | None
+    vae_numbers: int
+    words_numbers: int
+    tokens: int
+
+
+def anatomy(name: str, *, components: str | None = None) -> Anatomy:
+    """The parts of a model that `identify` knows, of which no weights are read.
+
+    Raises:
+        CheckpointError: as `identify`; or a part is missing.
+    """
+    found = identify(name, components=components)
+    path = Path(found.path)
+    if found.kind == "base":
+        facts, header = read_base_facts(path), read_header(path)
+        assert facts is not None
+        vae_numbers = sum(prod(s) for key, s in header.shapes.items() if key.startswith("vae."))
+        family = family_named(str(facts["transformer"]["_class_name"]))
+        return Anatomy(family, facts["transformer"], facts["vae"], vae_numbers, 0, _USUAL_TOKENS)
+    if found.missing or found.kind == "adapter":
+        lack = ", ".join(found.missing) or f"all but its updates of {found.base}"
+        raise CheckpointError(f"{found.path}: lacks {lack}; see fbridge info")
+    folder = Path(found.components or found.path)
+    own = path.parent / "config.json" if path.is_file() else path / "transformer/config.json"
+    network = detect(read_header(path).shapes).config if path.is_file() else None
+    if network is None:
+        place = own if own.is_file() else folder / "transformer/config.json"
+        network = read_json(place)
+    has_vae = (folder / "vae/config.json").is_file()
+    return Anatomy(
+        family_named(str(network["_class_name"])),
+        network,
+        read_json(folder / "vae/config.json") if has_vae else None,
+        _numbers(folder / "vae"),
+        _numbers(folder / "text_encoder"),
+        found.tokens or _USUAL_TOKENS,
+    )
+
+
+def _numbers(folder: Path) -> int:
+    weights = weights_in(folder)
+    return 0 if weights is None else sum(map(prod, read_header(weights).shapes.values()))
 
 
 def _of_weights(path: Path, components: str | None) -> Identified:

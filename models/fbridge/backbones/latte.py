@@ -62,8 +62,8 @@ class LatteBackbone(nn.Module):
 
 
 def _bias(mask: Tensor, frames: int, dtype: torch.dtype) -> Tensor | None:
-    """(B * frames, 1, L) what is added to attention: nothing, or much less than nothing."""
-    if bool(mask.all()):
+    """(B * frames, 1, L) what is added to attention: nothing (None), or much less."""
+    if mask.is_meta or bool(mask.all()):
         return None
     return ((~mask).to(dtype) * -10000.0).repeat_interleave(frames, 0)[:, None]
 

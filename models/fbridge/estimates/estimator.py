@@ -1,0 +1,287 @@
+"""What training and generating will need, from configurations: no weights are read.
+
+Memory is that of `fbridge.footprint`: the network with one and with two blocks, on shapes alone,
+gives what a block adds. Time is arithmetic over the speed of one block that really runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from torch import nn
+
+from fbridge.backbones.families import as_backbone
+from fbridge.codecs import View
+from fbridge.codecs.load import vae_class
+from fbridge.codecs.vae import VAECodec
+from fbridge.estimates.plans import BYTES, STATE, Clip, Generating, Needs, Training
+from fbridge.footprint import Footprint, footprint
+from fbridge.identify import Anatomy
+from fbridge.types import Condition
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_TILE = 256
+"""Pixels along the sides of diffusers' tiles."""
+_PROBED_FLOPS = 2e11
+"""Of the most that a block is probed with: seconds of a laptop."""
+_PROBED_LAYERS = 2
+_PROBED_SIDE = 16
+"""Patches along the sides of what is probed where a whole clip is too much."""
+
+
+class Estimator:
+    """Estimates for one model.
+
+    Args:
+        model: its parts.
+        speed: additions and multiplications a second; None leaves time out.
+    """
+
+    def __init__(self, model: Anatomy, speed: float | None = None) -> None:
+        self.model = model
+        self.speed = speed
+        self._layers = int(model.network["num_layers"])
+        self._known: dict[tuple[Any, ...], Footprint] = {}
+
+    def usual_clip(self) -> Clip:
+        """The clip that the model was made for."""
+        assert self.model.family.video is not None
+        video = self.model.family.video(self._network(1, 0).config)
+        width, height = (side * self._codec("float32").spatial for side in video.grid)
+        return Clip(video.frames[0], width, height)
+
+    def generate(self, how: Generating) -> Needs:
+        """What a call of the pipeline needs."""
+        size = BYTES[how.dtype]
+        numbers = self._numbers(parts=2)
+        network = int(numbers * BYTES[how.kept or how.dtype])
+        batch = how.batch * (2 if how.guided else 1)
+        work = self._forward(how.clip, batch, how.dtype)
+        vae, words = int(self.model.vae_numbers * size), int(self.model.words_numbers * size)
+        frames = self._decoding(how.clip, how.dtype, tiling=how.tiling)
+        kept = {"none": network + words, "model": 0, "group": 0}[how.offload] + vae
+        peak = {
+            "none": max(work.peak, frames.peak),
+            "model": max(words, network + work.peak, frames.peak),
+            "group": max(network // self._layers + work.peak, frames.peak),
+        }[how.offload]
+        flops = how.steps * work.flops + how.batch * frames.flops
+        told = {"transformer": network, "text encoder": words, "VAE": vae}
+        told |= {"a step": work.peak, "decoding": frames.peak}
+        return Needs(kept + peak, self._seconds(flops), told)
+
+    def train(self, how: Training) -> Needs:
+        """What a training step needs."""
+        numbers = self._numbers(how.parts)
+        updates, whole = self._trained(how) if how.rank else (0, numbers)
+        trained = updates + whole
+        frozen = int((numbers - whole) * BYTES[how.kept or how.precision])
+        per_number = 4.0 + 4.0 + STATE[how.optimizer] + (4.0 if how.averaged else 0.0)
+        state = int(trained * per_number)
+        one, two = (self._step(how, layers) for layers in (1, 2))
+        block, rest = two.peak - one.peak, 2 * one.peak - two.peak
+        work = rest + self._layers * block
+        if how.checkpointing:
+            work = rest + block + self._layers * self._hidden(how)
+        flops = one.flops + (self._layers - 1) * (two.flops - one.flops)
+        flops = int(flops * (4 / 3 if how.checkpointing else 1))
+        told = {"frozen weights": frozen, "trained weights": state, "activations": work}
+        return Needs(frozen + state + work, self._seconds(flops), told)
+
+    def prepare(self, clip: Clip, dtype: str = "float32") -> Needs:
+        """What encoding a clip needs."""
+        vae = int(self.model.vae_numbers * BYTES[dtype])
+        work = self._coding(clip, dtype, encode=True)
+        return Needs(
+            vae + work.peak, self._seconds(work.flops), {"VAE": vae, "encoding": work.peak}
+        )
+
+    def probe(self, clip: Clip, device: str, dtype: str = "float32") -> float:
+        """Additions and multiplications a second that a block of the network does on a device.
+
+        Args:
+            clip: that it is shown, or a part of it where it is much.
+            device: where it runs.
+            dtype: of the network.
+        """
+        shape, flops = self._probed(clip, dtype)
+        batch = int(min(8, max(1, _PROBED_FLOPS // flops)))
+        network = self._network(_PROBED_LAYERS, parts=0).to_empty(device=device)
+        network = network.to(_DTYPES[dtype]).requires_grad_(requires_grad=False).eval()
+        for held in (*network.parameters(), *network.buffers()):
+            if held.is_floating_point():
+                held.data.normal_(0, 0.02)
+        inputs = self._inputs(shape, batch, device)
+        taken = []
+        for _ in range(4):
+            began = time.perf_counter()
+            as_backbone(network)(*inputs)
+            if device.startswith("cuda"):
+                torch.cuda.synchronize(device)
+            taken.append(time.perf_counter() - began)
+        return batch * flops / min(taken[1:])  # the first call chooses kernels
+
+    def _probed(self, clip: Clip, dtype: str) -> tuple[tuple[int, int, int], int]:
+        """Shape of what the block is shown, and the arithmetic of it."""
+        shape = self._latents(clip)
+        empty = self._network(_PROBED_LAYERS, parts=0).to(_DTYPES[dtype]).to("meta").eval()
+        empty.requires_grad_(requires_grad=False)
+        backbone = as_backbone(empty)
+        side = _PROBED_SIDE * self.model.family.patch(empty)
+        few = (
+            min(shape[0], self._latent_frames(None, 2)),
+            min(shape[1], side),
+            min(shape[2], side),
+        )
+
+        def work(seen: tuple[int, int, int]) -> int:
+            inputs = self._inputs(seen, 1, "meta")
+
+            def compute() -> object:
+                return backbone(*inputs)
+
+            return footprint(compute).flops
+
+        whole = work(shape)
+        return (shape, whole) if whole < _PROBED_FLOPS else (few, work(few))
+
+    def _network(self, layers: int, parts: int) -> Any:
+        config = {key: value for key, value in self.model.network.items() if key[0] != "_"}
+        with init_empty_weights(include_buffers=False):
+            network = self.model.family.load_class().from_config({**config, "num_layers": layers})
+        family = self.model.family
+        family.widen(network, max(parts, family.parts(network)))
+        return network
+
+    def _numbers(self, parts: int) -> int:
+        one, two = (sum(p.numel() for p in self._network(n, parts).parameters()) for n in (1, 2))
+        return one + (self._layers - 1) * (two - one)
+
+    def _trained(self, how: Training) -> tuple[int, int]:
+        """Numbers of the updates, and of the layer that is trained in full."""
+        family = self.model.family
+        network = self._network(1, how.parts)
+        updates = sum(
+            how.rank * (layer.in_features + layer.out_features)
+            for name, layer in network.named_modules()
+            if isinstance(layer, nn.Linear) and name.endswith(tuple(family.lora_targets))
+        )
+        first = network.get_submodule(family.widened).parameters() if family.widened else ()
+        return self._layers * updates, sum(p.numel() for p in first)
+
+    def _inputs(self, shape: tuple[int, int, int], batch: int, device: str) -> tuple[Any, ...]:
+        network = self._network(1, 0)
+        channels, words = self.model.family.latents(network), self.model.family.words(network)
+        frames, height, width = shape
+        latents = torch.zeros(batch, frames, channels, height, width, device=device)
+        tokens = torch.zeros(batch, self.model.tokens, words, device=device)
+        mask = torch.ones(batch, self.model.tokens, dtype=torch.bool, device=device)
+        condition = Condition(tokens, mask, latents[:, 0])
+        return latents, torch.full((batch,), 500.0, device=device), condition, latents
+
+    def _latents(self, clip: Clip) -> tuple[int, int, int]:
+        codec = self._codec("float32")
+        return (
+            self._latent_frames(codec, clip.frames),
+            clip.height // codec.spatial,
+            clip.width // codec.spatial,
+        )
+
+    def _latent_frames(self, codec: VAECodec | None, frames: int) -> int:
+        fixed = self.model.network.get("video_length")
+        if fixed:
+            return int(fixed)
+        if codec is None or codec.temporal is None:
+            return frames
+        return (frames - 1) // codec.temporal + 1
+
+    def _forward(self, clip: Clip, batch: int, dtype: str) -> Footprint:
+        one, two = (self._pass(clip, batch, dtype, n, parts=2, learn=False) for n in (1, 2))
+        return Footprint(
+            max(one.peak, two.peak), one.flops + (self._layers - 1) * (two.flops - one.flops)
+        )
+
+    def _step(self, how: Training, layers: int) -> Footprint:
+        return self._pass(how.clip, how.batch, how.precision, layers, parts=how.parts, learn=True)
+
+    def _pass(
+        self, clip: Clip, batch: int, dtype: str, layers: int, *, parts: int, learn: bool
+    ) -> Footprint:
+        key = (clip, batch, dtype, layers, parts, learn)
+        if key not in self._known:
+            network = self._network(layers, parts).to(_DTYPES[dtype]).to("meta").train(learn)
+            network.requires_grad_(learn)
+            inputs = self._inputs(self._latents(clip), batch, "meta")
+
+            def compute() -> object:
+                with torch.set_grad_enabled(learn):
+                    made = as_backbone(network)(*inputs)
+                    if learn:
+                        made.sum().backward()
+                network.zero_grad()
+                return made
+
+            self._known[key] = footprint(compute)
+        return self._known[key]
+
+    def _hidden(self, how: Training) -> int:
+        """Bytes that go from one block to the next."""
+        network = self._network(1, how.parts).to(_DTYPES[how.precision]).to("meta")
+        blocks = next(m for m in network.children() if isinstance(m, nn.ModuleList))
+        seen: list[int] = []
+        blocks[0].register_forward_pre_hook(
+            lambda _, args, kwargs: seen.append(
+                _bytes(args[0] if args else kwargs["hidden_states"])
+            ),
+            with_kwargs=True,
+        )
+        with torch.no_grad():
+            as_backbone(network)(*self._inputs(self._latents(how.clip), how.batch, "meta"))
+        return seen[0]
+
+    def _codec(self, dtype: str) -> VAECodec:
+        assert self.model.vae is not None
+        config = {key: value for key, value in self.model.vae.items() if key[0] != "_"}
+        with init_empty_weights(include_buffers=False):
+            vae = vae_class(self.model.vae).from_config(config)
+        return VAECodec(vae.to(_DTYPES[dtype]).to("meta"))
+
+    def _decoding(self, clip: Clip, dtype: str, *, tiling: bool) -> Footprint:
+        """Of a whole clip; of one tile of it, and the frames that tiles are put together to."""
+        if not tiling:
+            return self._coding(clip, dtype, encode=False)
+        tile = Clip(clip.frames, min(clip.width, _TILE), min(clip.height, _TILE))
+        one, whole = (self._coding(part, dtype, encode=False) for part in (tile, clip))
+        frames = int(2 * 3 * clip.frames * clip.width * clip.height * BYTES[dtype])
+        return Footprint(min(whole.peak, one.peak + frames), whole.flops)
+
+    def _coding(self, clip: Clip, dtype: str, *, encode: bool) -> Footprint:
+        key = (clip, dtype, encode)
+        if key not in self._known:
+            codec = self._codec(dtype)
+            self._known[key] = footprint(_coded(codec, clip, self._latents(clip), encode=encode))
+        return self._known[key]
+
+    def _seconds(self, flops: float) -> float | None:
+        return None if self.speed is None else flops / self.speed
+
+
+def _coded(
+    codec: VAECodec, clip: Clip, shape: tuple[int, int, int], *, encode: bool
+) -> Callable[[], object]:
+    frames, height, width = shape
+    pixels = torch.empty(clip.frames, 3, clip.height, clip.width, device="meta")
+    channels = int(codec.vae.config.get("latent_channels") or codec.vae.config["z_dim"])
+    latents = torch.empty(1, frames, channels, height, width, device="meta")
+    view = View(latents[:, 0], None, (pixels[0],))
+    if encode:
+        return lambda: codec.encode([pixels], view)
+    return lambda: codec.decode(latents, view)
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
