@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import shutil
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,6 +71,10 @@ def doctor(
 
 
 def _machine(device: str) -> dict[str, Any]:
+    import platform
+    import shutil
+    from importlib import metadata
+
     import psutil
     import torch
 
