@@ -59,6 +59,10 @@ class Pipeline(Protocol):
         """Whether it is a text-to-video base as it is."""
 
     @property
+    def notice(self) -> str:
+        """What the user should know of how it is used, after its name."""
+
+    @property
     def frame_limits(self) -> FrameLimits:
         """How many frames this model makes."""
 

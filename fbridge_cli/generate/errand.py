@@ -199,12 +199,8 @@ def _plan(task: _Task, order: Order, ui: Ui) -> tuple[list[Item], loading.Loaded
     else:
         task.replay.check(loaded, items[0])
         task.replay.warn(items[0], ui)
-    if items[0].record.model.untrained:
-        ui.note(
-            f"{task.settings.model} is a text-to-video model that was never trained as a bridge: "
-            f"it starts from the still picture at strength {items[0].record.strength:g}; fbridge "
-            "finetune makes it one"
-        )
+    if loaded.pipeline.notice:
+        ui.note(f"{task.settings.model} {loaded.pipeline.notice}")
     return items, loaded
 
 

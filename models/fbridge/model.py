@@ -23,6 +23,7 @@ from fbridge.errors import CheckpointError, ConfigError
 from fbridge.pretrained import hash_model, locate_model
 from fbridge.prior import Prior, build_prior
 from fbridge.reading import Reading
+from fbridge.released import released_components
 from fbridge.request import class_of, fitting_size, nearest_shape
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.text import TextEncoder, load_text_encoder
@@ -34,6 +35,14 @@ KNOWN_COMPONENTS = (SpaceTimeTransformer, MotionCodec, PixelCodec, FrameBridgeSc
 """Classes that a model folder may name: diffusers finds only those of modules already imported."""
 
 
+_UNTRAINED = (
+    "is a text-to-video model that was never trained as a bridge: it starts from the still picture "
+    "noised part of the way (--strength); fbridge finetune makes it one"
+)
+_RELEASED = (
+    "is taken as FrameBridge's released CogVideoX bridge and sampled as its authors do: exact "
+    "start, 50 steps, words of weight 6"
+)
 _OF_BASES = ("base", "components", "download")
 """Options of `from_pretrained` that diffusers does not know."""
 
@@ -151,9 +160,11 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
             download=kwargs.get("download", False),
             dtype=kwargs.get("dtype", kwargs.get("torch_dtype")) or torch.float32,
         )
-        pipe = cls(**untrained_components(base))
+        released = base.transformer is not None and base.family.parts(base.transformer) > 0
+        pipe = cls(**(released_components(base) if released else untrained_components(base)))
         pipe._align()
-        pipe._base_hash = base.hash
+        pipe._base_hash, pipe._untrained = base.hash, not released
+        pipe.notice = _RELEASED if released else _UNTRAINED
         return pipe
 
     def _cast(self, dtype: torch.dtype | None) -> None:
@@ -170,11 +181,14 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
 
     _folder: Path | None = None
     _base_hash: str = ""
+    _untrained: bool = False
+    notice: str = ""
+    """What a user should know of how this model is used; empty where there is nothing."""
 
     @property
     def untrained(self) -> bool:
         """Whether this is a text-to-video base as it is."""
-        return bool(self._base_hash)
+        return self._untrained
 
     @cached_property
     def model_hash(self) -> str:

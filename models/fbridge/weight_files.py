@@ -45,9 +45,15 @@ def is_weights(path: Path) -> bool:
 
 
 def weights_in(folder: Path) -> Path | None:
-    """The weights, or the index of them, of a network's own folder; None of any other folder."""
-    if not (folder / "config.json").is_file() or (folder / "model_index.json").is_file():
+    """The weights, or the index of them, of a network's own folder; None of any other folder.
+
+    A folder that holds nothing of a pipeline but `transformer/` stands for that.
+    """
+    if (folder / "model_index.json").is_file():
         return None
+    if not (folder / "config.json").is_file():
+        inner = folder / "transformer"
+        return weights_in(inner) if inner.is_dir() else None
     found = [*sorted(folder.glob(f"*{_INDEX}")), *sorted(folder.glob("*.safetensors"))]
     return found[0] if found else None
 

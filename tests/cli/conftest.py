@@ -40,6 +40,7 @@ class FakePipeline:
     frame_limits = Limits(8, 4, 64, 4)
     default_fps = 8.0
     untrained = False
+    notice = ""
     batches: list[int] = []  # noqa: RUF012
 
     @property
