@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from fbridge.backbones.layout import Variant
+from fbridge.backbones.wan import FAMILY as WAN
 from fbridge.bases import load_base
-from fbridge.components import find_components
+from fbridge.components import find_components as find
 from fbridge.errors import CheckpointError
 from fbridge.identify import identify
 from fbridge.pipeline import FrameBridgePipeline
@@ -24,6 +26,7 @@ from tests.backbones.original import ORIGINAL
 from tests.bases import diffusers_folder
 from tests.pipelines import publish
 
+find_components = partial(find, needed=WAN.needs)
 ONE = Variant("Small 1B", ("owner/small",), {})
 TWO = Variant("Small 2B", ("owner/old", "owner/new"), {})
 

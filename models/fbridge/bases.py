@@ -8,7 +8,7 @@ with a folder for the rest, or "scratch:<preset>" for a fresh network.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from fbridge.backbones.detect import detect
 from fbridge.backbones.families import FAMILIES, family_named
 from fbridge.backbones.family import Family
 from fbridge.backbones.scratch import find_preset
-from fbridge.codecs import Codec
+from fbridge.base import Base as Base
 from fbridge.codecs.load import load_codec, vae_class
 from fbridge.codecs.vae import VAECodec
 from fbridge.components import find_components
+from fbridge.data.sources.ucf101 import CLASSES
 from fbridge.errors import CheckpointError
 from fbridge.model_files import (
     BaseFile,
@@ -33,72 +34,11 @@ from fbridge.model_files import (
 from fbridge.model_files import save_base_file as save_base_file
 from fbridge.pretrained import ADAPTER, hash_model, locate_model, packaged_file
 from fbridge.scheduler import FrameBridgeScheduler
-from fbridge.text import MINILM, load_text_encoder
+from fbridge.text import MINILM
 from fbridge.weight_files import hash_weights, is_weights, read_header, read_weights, weights_in
 
 SCRATCH = "scratch:"
 """What the name of a base without weights begins with."""
-
-
-@dataclass(frozen=True)
-class Base:
-    """A pretrained model, taken apart.
-
-    Attributes:
-        name: as it was asked for.
-        hash: sha256 of its file or files; "" of a network from scratch.
-        family: of its network.
-        transformer: the network; None from scratch, where the data decide its shapes.
-        preset: of a network from scratch.
-        noise: the argument of `fbridge.scheduler.build_base`; None of a base that knows no noise.
-        prediction: what it answers: "v", "flow", "noise", "clean"; of a bridge its scheduler's.
-        codec: of its latents; None where the data tell it.
-        vae: diffusers' autoencoder behind the codec, where it is one.
-        text_encoder: name of what reads its words.
-        frames: default, minimum, maximum and step of their number.
-        fps: frames per second.
-        sizes: (width, height) it was trained at; None where any will do.
-        scheduler: of a base that is a bridge already.
-        prior: network of such a one.
-        classes: names of a class-conditional one's.
-        start_from: of a bridge, see `FrameBridgePipeline`.
-        dtype: of the networks.
-    """
-
-    name: str
-    hash: str
-    family: Family
-    transformer: Any = None
-    preset: str | None = None
-    noise: dict[str, Any] | None = None
-    prediction: str | None = None
-    codec: Codec | None = None
-    vae: Any = None
-    text_encoder: str = MINILM
-    frames: list[int] = field(default_factory=lambda: [16, 2, 64, 1])
-    fps: float = 8.0
-    sizes: list[list[int]] | None = None
-    scheduler: FrameBridgeScheduler | None = None
-    prior: Any = None
-    classes: list[str] | None = None
-    start_from: dict[str, Any] | None = None
-    dtype: torch.dtype = torch.float32
-
-    def parts(self) -> dict[str, Any]:
-        """Arguments of `FrameBridgePipeline` that are the base's own, but its network."""
-        held: dict[str, Any] = {"vae": self.vae} if self.vae is not None else {"codec": self.codec}
-        if self.text_encoder != MINILM:
-            encoder = load_text_encoder(self.text_encoder, dtype=self.dtype)
-            held.update(text_encoder=encoder.model, tokenizer=encoder.tokenizer)
-            held["reading"] = list(encoder.reading)
-        facts = {"frames": self.frames, "fps": self.fps, "sizes": self.sizes}
-        return {**held, **facts, "classes": self.classes}
-
-
-def names_weights(name: str) -> bool:
-    """Whether a name is that of a file of weights, or of a network's own folder."""
-    path = Path(name)
-    return is_weights(path) or (path.is_dir() and weights_in(path) is not None)
 
 
 def is_stock(folder: Path) -> bool:
@@ -190,7 +130,13 @@ def _of_weights(path: Path, components: str | None, *, download: bool, dtype: to
         raise CheckpointError(
             f"{path}: {error}" if str(path) not in str(error) else str(error)
         ) from error
-    folder = find_components(path, given=components, variant=found.variant, download=download)
+    folder = find_components(
+        path,
+        given=components,
+        variant=found.variant,
+        needed=found.family.needs,
+        download=download,
+    )
     config = _own_config(path, folder) or found.config
     if config is None:
         raise CheckpointError(
@@ -266,8 +212,10 @@ def _diffusers(folder: Path, family: Family, transformer: Any, dtype: torch.dtyp
             f"{folder}: a {family.transformer} is part of a FrameBridge model; name that model's "
             "folder as base"
         )
+    told = folder / "scheduler/scheduler_config.json"
+    has_words = family.words(transformer) > 0
     try:
-        noise, prediction = family.noise(read_json(folder / "scheduler/scheduler_config.json"))
+        noise, prediction = family.noise(read_json(told) if has_words else {})
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
     video = family.video(transformer.config)
@@ -282,10 +230,11 @@ def _diffusers(folder: Path, family: Family, transformer: Any, dtype: torch.dtyp
         prediction=prediction,
         codec=codec,
         vae=vae,
-        text_encoder=str(folder),
+        text_encoder=str(folder) if has_words else MINILM,
         frames=video.frames,
         fps=video.fps,
         sizes=[[width, height]],
+        classes=_classes(transformer),
     )
 
 
@@ -295,5 +244,13 @@ def _codec(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
 
 
 def _prior(folder: Path, dtype: torch.dtype) -> Any:
-    kind = family_named(str(read_json(folder / "config.json").get("_class_name"))).load_class()
-    return load_folder(kind, folder, dtype).requires_grad_(False)
+    family = family_named(str(read_json(folder / "config.json").get("_class_name")))
+    return load_folder(family.load_class(), folder, dtype).requires_grad_(False)
+
+
+def _classes(transformer: Any) -> list[str] | None:
+    """Of a class-conditional network: UCF-101's where there are as many, else numbers."""
+    count = transformer.config.get("num_classes")
+    if count is None:
+        return None
+    return list(CLASSES) if count == len(CLASSES) else [str(number) for number in range(count)]

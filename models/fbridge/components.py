@@ -9,12 +9,6 @@ from fbridge.backbones.layout import Variant
 from fbridge.errors import CheckpointError
 from fbridge.weight_files import hash_weights
 
-NEEDED = (
-    "vae/config.json",
-    "scheduler/scheduler_config.json",
-    "text_encoder/config.json",
-    "tokenizer/tokenizer_config.json",
-)
 _PARTS = ("vae", "scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 _PATTERNS = ["model_index.json", "transformer/config.json", *(f"{part}/*" for part in _PARTS)]
 _VARIANTS = ["*.fp16*", "*.bf16*", "*.bin", "*.py", "*.msgpack", "*.onnx"]
@@ -22,7 +16,12 @@ _IS_SHA256 = re.compile("[0-9a-f]{64}").fullmatch
 
 
 def find_components(
-    weights: Path, *, given: str | None, variant: Variant | None, download: bool = False
+    weights: Path,
+    *,
+    given: str | None,
+    variant: Variant | None,
+    needed: tuple[str, ...],
+    download: bool = False,
 ) -> Path:
     """The folder with what a transformer's weights lack.
 
@@ -31,13 +30,14 @@ def find_components(
         given: the folder, or the hub id of a pipeline; None looks beside the file and, where the
             model is known, in the local cache of the hub.
         variant: the model that the weights are of.
+        needed: files that the folder must hold.
         download: fetch it from the hub where it is not here.
 
     Raises:
         CheckpointError: it is nowhere or incomplete; tells what, and how to get it.
     """
     if given is not None and (Path(given).is_dir() or not _is_hub_id(given)):
-        missing = lacking(Path(given))
+        missing = lacking(Path(given), needed)
         if missing:
             raise CheckpointError(
                 f"components {given!r} lack {', '.join(missing)}; copy them from the base's own "
@@ -46,20 +46,20 @@ def find_components(
         return Path(given)
     beside = [weights.parent, weights.parent.parent]
     for folder in beside if given is None else ():
-        if not lacking(folder):
+        if not lacking(folder, needed):
             return folder
     hubs = (given,) if given is not None else variant.hubs if variant is not None else ()
-    cached = [folder for folder in map(_cached, hubs) if folder is not None]
+    cached = [place for hub in hubs if (place := _cached(hub, needed)) is not None]
     if len(cached) == 1:
         return cached[0]
     if download and len(hubs) == 1:
-        return _fetched(hubs[0])
-    raise CheckpointError(_how(weights, variant, given, hubs, several=len(cached) > 1))
+        return _fetched(hubs[0], needed)
+    raise CheckpointError(_how(weights, variant, given, hubs, needed, several=len(cached) > 1))
 
 
-def lacking(folder: Path) -> list[str]:
+def lacking(folder: Path, needed: tuple[str, ...]) -> list[str]:
     """Which of the needed files are not in a folder."""
-    return [name for name in NEEDED if not (folder / name).is_file()]
+    return [name for name in needed if not (folder / name).is_file()]
 
 
 def _how(
@@ -67,11 +67,12 @@ def _how(
     variant: Variant | None,
     given: str | None,
     hubs: tuple[str, ...],
+    needed: tuple[str, ...],
     *,
     several: bool,
 ) -> str:
     what = "a transformer" if variant is None else variant.name
-    need = "vae/, scheduler/, text_encoder/ and tokenizer/"
+    need = _list([f"{name.split('/')[0]}/" for name in needed])
     if given is not None:
         return (
             f"components {given!r} are not in the hub's cache; fetch them with --download, or name "
@@ -90,11 +91,15 @@ def _how(
     )
 
 
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
 def _is_hub_id(name: str) -> bool:
     return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
-def _cached(hub: str) -> Path | None:
+def _cached(hub: str, needed: tuple[str, ...]) -> Path | None:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -102,10 +107,10 @@ def _cached(hub: str) -> Path | None:
         folder = Path(snapshot_download(hub, allow_patterns=_PATTERNS, local_files_only=True))
     except (LocalEntryNotFoundError, OSError):
         return None
-    return None if lacking(folder) else folder
+    return None if lacking(folder, needed) else folder
 
 
-def _fetched(hub: str) -> Path:
+def _fetched(hub: str, needed: tuple[str, ...]) -> Path:
     """Downloaded, going on where an earlier try stopped, and with the hashes that the hub tells."""
     from huggingface_hub import snapshot_download
 
@@ -122,7 +127,7 @@ def _fetched(hub: str) -> Path:
                 f"{path}: was damaged on its way (its sha256 is not {blob.name}) and is deleted; "
                 "run the command again"
             )
-    missing = lacking(folder)
+    missing = lacking(folder, needed)
     if missing:
         raise CheckpointError(f"{hub}: lacks {', '.join(missing)}; name another with --components")
     return folder

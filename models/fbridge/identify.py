@@ -13,7 +13,7 @@ from accelerate import init_empty_weights
 from fbridge.backbones.detect import Detected, detect
 from fbridge.backbones.families import FAMILIES, family_named
 from fbridge.backbones.family import Family
-from fbridge.components import NEEDED, find_components, lacking
+from fbridge.components import find_components, lacking
 from fbridge.errors import CheckpointError
 from fbridge.model_files import read_base_facts, read_json
 from fbridge.pretrained import ADAPTER, locate_model, packaged_file
@@ -160,7 +160,9 @@ def _of_weights(path: Path, components: str | None) -> Identified:
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     try:
-        place: Path | None = find_components(path, given=components, variant=found.variant)
+        place: Path | None = find_components(
+            path, given=components, variant=found.variant, needed=found.family.needs
+        )
     except CheckpointError:
         place = None
     config = found.config
@@ -169,7 +171,7 @@ def _of_weights(path: Path, components: str | None) -> Identified:
         config = read_json(beside)
     elif config is None and place is not None and (place / "transformer/config.json").is_file():
         config = read_json(place / "transformer/config.json")
-    missing = list(NEEDED) if place is None else []
+    missing = list(found.family.needs) if place is None else []
     if config is None:
         missing = ["transformer/config.json", *missing]
     told = _scheduled(found.family, place)
@@ -215,7 +217,7 @@ def _of_pipeline(folder: Path) -> Identified:
         measured["video"].update(frames=index["frames"], fps=index["fps"])
         reading = (index.get("reading") or [0])[0]
     else:
-        missing += lacking(folder)
+        missing += lacking(folder, family.needs)
         told = _scheduled(family, folder)
         reading = _tokens(family)
     return Identified(

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from fbridge.adapters import adapted_components, is_adapter
 from fbridge.backbones.families import family_of
+from fbridge.backbones.latte_class import LatteClassTransformer
 from fbridge.backbones.space_time import SpaceTimeTransformer
-from fbridge.bases import is_stock, load_base, names_weights
+from fbridge.bases import is_stock, load_base
 from fbridge.codecs import Codec
 from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
@@ -28,10 +29,17 @@ from fbridge.request import class_of, fitting_size, nearest_shape
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.text import TextEncoder, load_text_encoder
 from fbridge.untrained import untrained_components
+from fbridge.weight_files import names_weights
 
 _Model = TypeVar("_Model", bound="BridgeModel")
 
-KNOWN_COMPONENTS = (SpaceTimeTransformer, MotionCodec, PixelCodec, FrameBridgeScheduler)
+KNOWN_COMPONENTS = (
+    SpaceTimeTransformer,
+    LatteClassTransformer,
+    MotionCodec,
+    PixelCodec,
+    FrameBridgeScheduler,
+)
 """Classes that a model folder may name: diffusers finds only those of modules already imported."""
 
 
@@ -40,8 +48,8 @@ _UNTRAINED = (
     "noised part of the way (--strength); fbridge finetune makes it one"
 )
 _RELEASED = (
-    "is taken as FrameBridge's released CogVideoX bridge and sampled as its authors do: exact "
-    "start, 50 steps, words of weight 6"
+    "is taken as FrameBridge's released bridge and sampled as its authors do, from the prior "
+    "itself (--start exact)"
 )
 _OF_BASES = ("base", "components", "download")
 """Options of `from_pretrained` that diffusers does not know."""

@@ -5,27 +5,36 @@ Source: their configurations and scripts (github.com/thu-ml/FrameBridge), for th
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+from fbridge.backbones.detect import detect
 from fbridge.bases import Base
 from fbridge.errors import CheckpointError
+from fbridge.model_files import build
 from fbridge.scheduler import FrameBridgeScheduler
+from fbridge.weight_files import is_weights, read_header, read_weights
 
-COGVIDEOX_FRAMES = 17
-COGVIDEOX_SIZE = (256, 256)
+_COGVIDEOX = {"frames": 17, "sizes": [[256, 256]], "steps": 50, "words": 6.0}
+_LATTE = {"steps": 1000, "class": 7.0}
 
 
 def released_components(base: Base) -> dict[str, Any]:
-    """Arguments of `FrameBridgePipeline` for a network that is shown the repeated picture already.
+    """Arguments of `FrameBridgePipeline` for a network that is shown the picture already.
+
+    All are sampled by the bridge's SDE at the training times (i + 1) / 1001, from the prior itself.
 
     FrameBridge-CogVideoX is CogVideoX 2B with twice the input channels: the bridge's state with the
-    prior taken off, and the latents of the repeated picture, which are the prior. It is sampled in
-    50 steps of the bridge's SDE at every 20th of its training times, from the prior itself, with
-    words of weight 6.
+    prior taken off, and the latents of the repeated picture, which are the prior; 50 steps, words
+    of weight 6. The class-conditional Latte of UCF-101 is told the raw state after the picture as
+    a frame of its own; 1000 steps, classes of weight 7. Where it has twice the channels it is shown
+    the guess of a neural prior, whose file lies beside.
 
     Raises:
-        CheckpointError: no such model is known.
+        CheckpointError: no such model is known, or its prior is missing.
     """
+    if base.family.name == "latte-class" and base.transformer.config.leads:
+        return _latte(base)
     shown = base.family.parts(base.transformer)
     if base.family.name != "cogvideox" or shown != 1 or base.noise is None:
         raise CheckpointError(
@@ -33,14 +42,48 @@ def released_components(base: Base) -> dict[str, Any]:
             "latents is an image-to-video model of unknown kind; name a bridge's folder, or a "
             "text-to-video base"
         )
-    scheduler = FrameBridgeScheduler(
+    scheduler = _scheduler(
         prediction="aligned-v",
         base=base.noise,
-        sampler="sde",
-        grid="trailing",
-        start="exact",
-        steps=50,
-        guidance_scale=6.0,
+        steps=_COGVIDEOX["steps"],
+        guidance_scale=_COGVIDEOX["words"],
     )
-    own = {"frames": [COGVIDEOX_FRAMES, *base.frames[1:]], "sizes": [list(COGVIDEOX_SIZE)]}
+    own = {"frames": [_COGVIDEOX["frames"], *base.frames[1:]], "sizes": _COGVIDEOX["sizes"]}
     return {**base.parts(), **own, "transformer": base.transformer, "scheduler": scheduler}
+
+
+def _latte(base: Base) -> dict[str, Any]:
+    config = base.transformer.config
+    scheduler = _scheduler(
+        prediction="psi-noise", steps=_LATTE["steps"], guidance_scale=_LATTE["class"]
+    )
+    return {
+        **base.parts(),
+        "transformer": base.transformer,
+        "scheduler": scheduler,
+        "prior": _prior_beside(Path(base.name)) if config.shown else None,
+    }
+
+
+def _scheduler(**numbers: Any) -> FrameBridgeScheduler:
+    return FrameBridgeScheduler(sampler="sde", grid="trailing", start="exact", **numbers)
+
+
+def _prior_beside(bridge: Path) -> Any:
+    """The neural prior of a bridge, from the one file beside it that holds such a network."""
+    for path in sorted(bridge.parent.iterdir()):
+        if not is_weights(path) or path == bridge:
+            continue
+        try:
+            found = detect(read_header(path).shapes)
+        except CheckpointError:
+            continue
+        if found.family.name == "latte-class" and found.config and not found.config["timed"]:
+            network = build(
+                found.family.load_class(), found.config, found.take(read_weights(path)), path
+            )
+            return network.requires_grad_(False)
+    raise CheckpointError(
+        f"{bridge}: is shown the guess of a neural prior, and no such network lies beside it; put "
+        "the prior's file into the same folder"
+    )

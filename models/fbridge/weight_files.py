@@ -21,8 +21,8 @@ _PICKLES = (".pt", ".pth", ".ckpt", ".bin")
 _GGUF = ".gguf"
 _SHAPE = "comfy.gguf.orig_shape."
 """Before a tensor's name: its shape, of one with more sides than GGUF knows."""
-_NESTS = ("state_dict", "module", "model")
-"""Under which of their keys trainers keep the weights."""
+_NESTS = ("state_dict", "ema", "module", "model")
+"""Under which of their keys trainers keep the weights; averages are those to be used."""
 _TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _TYPES |= {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "I64": "int64", "U8": "uint8"}
 
@@ -42,6 +42,12 @@ class Header(NamedTuple):
 def is_weights(path: Path) -> bool:
     """Whether a name looks like that of a file of weights."""
     return path.name.endswith((".safetensors", _INDEX, _GGUF, *_PICKLES))
+
+
+def names_weights(name: str) -> bool:
+    """Whether a name is that of a file of weights, or of a network's own folder."""
+    path = Path(name)
+    return is_weights(path) or (path.is_dir() and weights_in(path) is not None)
 
 
 def weights_in(folder: Path) -> Path | None:

@@ -25,6 +25,7 @@ PREFIXES = (
     "module.",
     "_orig_mod.",
     "module.transformer.",
+    "nwarp_model.",
 )
 """What trainers and other programs put before a network's names."""
 _STRANGERS = {"vae", "text_encoder", "text_encoders", "first_stage_model"}
@@ -90,7 +91,8 @@ def _described(shapes: Shapes, family: Family, layout: Layout, prefix: str) -> D
     empty = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     held = {name: tuple(tensor.shape) for name, tensor in found.take(empty).items()}
     nearest: tuple[str, list[str]] | None = None
-    for variant in family.variants:
+    known = family.variants if family.measured is None else (family.measured(held),)
+    for variant in known:
         fits, differences = _compare(held, family, variant)
         if fits is not None:
             return Detected(family, layout, prefix, variant, *fits, found.others)
@@ -104,12 +106,27 @@ def _compare(
     held: Shapes, family: Family, variant: Variant
 ) -> tuple[tuple[dict[str, Any], int] | None, list[str]]:
     """Configuration and room of a file that is of a variant, or how it differs from one."""
-    published, whole = _published(family.transformer, variant.name)
+    published, whole = (
+        _published(family.transformer, variant.name)
+        if family.measured is None
+        else _built(family, variant)
+    )
     known = dict(published)
+    if not family.widened:
+        differences = _differing(known, held)
+        return (None, differences) if differences else ((whole, _room(family, whole)), [])
     first = f"{family.widened}.weight"
     wide, narrow = held.get(first, (0, 0)), known[first]
     times = wide[1] // narrow[1] if len(wide) == len(narrow) and wide[1] % narrow[1] == 0 else 1
     known[first] = (narrow[0], narrow[1] * max(times, 1), *narrow[2:])
+    differences = _differing(known, held)
+    if differences:
+        return None, differences
+    config = {**whole, "in_channels": whole["in_channels"] * times}
+    return (config, times - 1), []
+
+
+def _differing(known: Shapes, held: Shapes) -> list[str]:
     differences = [f"{name} is missing" for name in sorted(known.keys() - held.keys())]
     differences += [f"{name} is unknown" for name in sorted(held.keys() - known.keys())]
     differences += [
@@ -117,22 +134,30 @@ def _compare(
         for name in sorted(known.keys() & held.keys())
         if known[name] != held[name]
     ]
-    if differences:
-        return None, differences
-    config = {**whole, "in_channels": whole["in_channels"] * times}
-    return (config, times - 1), []
+    return differences
 
 
 @cache
 def _published(transformer: str, variant: str) -> tuple[Shapes, dict[str, Any]]:
     """Shapes of a published model's tensors, and its whole configuration."""
     family = FAMILIES[transformer]
-    (config,) = (known.config for known in family.variants if known.name == variant)
+    (one,) = (known for known in family.variants if known.name == variant)
+    return _built(family, one)
+
+
+def _built(family: Family, variant: Variant) -> tuple[Shapes, dict[str, Any]]:
     with init_empty_weights():
-        network = family.load_class().from_config(dict(config))
+        network = family.load_class().from_config(dict(variant.config))
     whole = {key: value for key, value in network.config.items() if key[0] != "_"}
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    return shapes, {"_class_name": transformer, **whole}
+    return shapes, {"_class_name": family.transformer, **whole}
+
+
+def _room(family: Family, config: dict[str, Any]) -> int:
+    """Parts besides the latents, of a network that cannot be widened."""
+    with init_empty_weights():
+        network = family.load_class().from_config({k: v for k, v in config.items() if k[0] != "_"})
+    return family.parts(network)
 
 
 def _owned(names: Mapping[str, Any], prefix: str) -> set[str]:

@@ -51,6 +51,8 @@ class Family:
         video: what it was trained to make, from the configuration of a transformer.
         layouts: how its tensors are named in files.
         variants: the published models.
+        measured: of a family whose models all tell themselves by their shapes: the one of some.
+        needs: files of a pipeline that weights alone lack.
     """
 
     name: str
@@ -68,6 +70,13 @@ class Family:
     video: Callable[[Mapping[str, Any]], Video] | None = None
     layouts: tuple[Layout, ...] = ()
     variants: tuple[Variant, ...] = ()
+    measured: Callable[[Mapping[str, tuple[int, ...]]], Variant] | None = None
+    needs: tuple[str, ...] = (
+        "vae/config.json",
+        "scheduler/scheduler_config.json",
+        "text_encoder/config.json",
+        "tokenizer/tokenizer_config.json",
+    )
 
     def parts(self, transformer: Any) -> int:
         """For how many parts besides the latents a network has room: prior, and picture."""

@@ -1,0 +1,314 @@
+"""The class-conditional Latte (arXiv 2401.03048), under the names of its makers' tensors.
+
+FrameBridge's models from scratch are such networks: the bridge with the picture as a frame before
+the others, with the neural prior's guess in further channels if it has one; and that prior, which
+is told no time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.loaders import PeftAdapterMixin
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fbridge.backbones.family import Family, Video
+from fbridge.backbones.layout import Layout, Variant
+from fbridge.backbones.noises import linear_noise
+from fbridge.errors import ConfigError
+from fbridge.types import Condition, Latents
+
+_HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}
+"""By width: S, B, L, XL."""
+_SIZES = {384: "S", 768: "B", 1024: "L", 1152: "XL"}
+_RATES = 256
+_STEPS = 1000
+
+
+class _Patches(nn.Module):
+    """(N, C, H, W) to (N, S, D)."""
+
+    def __init__(self, channels: int, patch: int, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(channels, width, patch, patch)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        return self.proj(frames).flatten(2).mT
+
+
+class _Clock(nn.Module):
+    """Steps (B,) to (B, D)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mlp = nn.Sequential(nn.Linear(_RATES, width), nn.SiLU(), nn.Linear(width, width))
+
+    def forward(self, steps: Tensor) -> Tensor:
+        half = _RATES // 2
+        rates = torch.exp(-math.log(1e4) * torch.arange(half, device=steps.device) / half)
+        phase = steps[:, None].float() * rates
+        waves = torch.cat([phase.cos(), phase.sin()], -1)
+        return self.mlp(waves.to(next(self.mlp.parameters()).dtype))
+
+
+class _Labels(nn.Module):
+    """Classes (B,) to (B, D); the last row is none of them."""
+
+    def __init__(self, classes: int, width: int) -> None:
+        super().__init__()
+        self.embedding_table = nn.Embedding(classes + 1, width)
+
+    def forward(self, label: Tensor) -> Tensor:
+        none = self.embedding_table.num_embeddings - 1
+        return self.embedding_table(torch.where(label < 0, none, label))
+
+
+class _Attention(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        query, key, value = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(mixed.transpose(1, 2).flatten(2))
+
+
+class _Perceptron(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, 4 * width)
+        self.fc2 = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
+
+
+def _tuning(width: int, parts: int) -> nn.Sequential:
+    return nn.Sequential(nn.SiLU(), nn.Linear(width, parts * width))
+
+
+class _Block(nn.Module):
+    """Attention and a perceptron on (N, S, D), tuned by (N, D)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attn = _Attention(width, heads)
+        self.mlp = _Perceptron(width)
+        self.adaLN_modulation = _tuning(width, 6)
+
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+        parts = self.adaLN_modulation(told)[:, None].chunk(6, -1)
+        x = x + parts[2] * self.attn(_normed(x) * (1 + parts[1]) + parts[0])
+        return x + parts[5] * self.mlp(_normed(x) * (1 + parts[4]) + parts[3])
+
+
+class _Head(nn.Module):
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(width, outputs)
+        self.adaLN_modulation = _tuning(width, 2)
+
+    def forward(self, x: Tensor, told: Tensor) -> Tensor:
+        shift, scale = self.adaLN_modulation(told)[:, None].chunk(2, -1)
+        return self.linear(_normed(x) * (1 + scale) + shift)
+
+
+def _normed(x: Tensor) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:], eps=1e-6)
+
+
+class LatteClassTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: ignore[misc]
+    """(B, F, C, H, W) latents, a step, classes and the picture in; a prediction of that shape out.
+
+    Args:
+        input_size: side of the latents.
+        patch_size: side of the squares of latent pixels that are one token.
+        in_channels: the latents' channels, or twice as many where the prior is shown beside them.
+        out_channels: those that are answered; of twice the latents' the first half is read.
+        hidden_size, depth, num_heads: of the transformer.
+        num_frames: that it has places for; one more than a clip's where the picture leads.
+        num_classes: of the labels.
+        timed: whether it is told a step.
+        leads: whether the picture is a frame before the others.
+        shown: whether the prior is shown beside the latents.
+    """
+
+    _supports_gradient_checkpointing = True
+    _no_split_modules: ClassVar = ["_Block"]
+
+    @register_to_config
+    def __init__(  # noqa: PLR0913 - a network's numbers, all in its config
+        self,
+        input_size: int = 32,
+        patch_size: int = 2,
+        in_channels: int = 4,
+        out_channels: int = 4,
+        hidden_size: int = 384,
+        depth: int = 12,
+        num_heads: int = 6,
+        num_frames: int = 16,
+        num_classes: int = 101,
+        timed: bool = True,
+        leads: bool = False,
+        shown: bool = False,
+    ) -> None:
+        del leads, shown  # kept in the configuration
+        super().__init__()
+        self.x_embedder = _Patches(in_channels, patch_size, hidden_size)
+        self.t_embedder = _Clock(hidden_size) if timed else None
+        self.y_embedder = _Labels(num_classes, hidden_size)
+        places = (input_size // patch_size) ** 2
+        self.pos_embed = nn.Parameter(torch.zeros(1, places, hidden_size), requires_grad=False)
+        self.temp_embed = nn.Parameter(torch.zeros(1, num_frames, hidden_size), requires_grad=False)
+        self.blocks = nn.ModuleList(_Block(hidden_size, num_heads) for _ in range(depth))
+        self.final_layer = _Head(hidden_size, patch_size**2 * out_channels)
+        self.gradient_checkpointing = False
+
+    def forward(
+        self,
+        latents: Latents,
+        time: Tensor | None,
+        condition: Condition,
+        prior: Latents | None = None,
+    ) -> Tensor:
+        """Predict from a state, its time (B,) and its prior.
+
+        A bridge's time comes in thousandths and is the step i of (i + 1) / 1001; a diffusion's is
+        its step.
+        """
+        config, dtype = self.config, self.x_embedder.proj.weight.dtype
+        channels = latents.shape[2]
+        first = condition.picture[:, None]
+        x = torch.cat([first, latents], 1) if config.leads else latents
+        if config.shown:
+            assert prior is not None
+            x = torch.cat([x, torch.cat([first, prior], 1) if config.leads else prior], 2)
+        if (x.shape[1], *x.shape[3:]) != (config.num_frames, *[config.input_size] * 2):
+            raise ConfigError(
+                f"{latents.shape[1]} frames of {x.shape[4]}x{x.shape[3]} latent pixels are not "
+                f"possible with this network: it has learnt the places of "
+                f"{config.num_frames - config.leads} of {config.input_size}x{config.input_size}"
+            )
+        b, f = x.shape[:2]
+        told = self._told(time, condition, b)
+        x = self.x_embedder(x.flatten(0, 1).to(dtype)) + self.pos_embed
+        within, along = told.repeat_interleave(f, 0), told.repeat_interleave(x.shape[1], 0)
+        for n, block in enumerate(self.blocks):
+            if n % 2 == 0:
+                x = self._run(block, x, within)
+                continue
+            x = x.unflatten(0, (b, f)).transpose(1, 2).flatten(0, 1)
+            x = self._run(block, x + self.temp_embed if n == 1 else x, along)
+            x = x.unflatten(0, (b, -1)).transpose(1, 2).flatten(0, 1)
+        x = self.final_layer(x, within)
+        side, p = config.input_size // config.patch_size, config.patch_size
+        x = x.unflatten(2, (p, p, -1)).unflatten(1, (side, side)).permute(0, 5, 1, 3, 2, 4)
+        out = x.flatten(4, 5).flatten(2, 3).unflatten(0, (b, f))[:, int(config.leads) :]
+        return out[:, :, :channels].to(latents.dtype)
+
+    def _told(self, time: Tensor | None, condition: Condition, batch: int) -> Tensor:
+        label = condition.label
+        if label is None:
+            label = torch.full((batch,), -1, device=condition.picture.device)
+        told: Tensor = self.y_embedder(label)
+        if self.t_embedder is None or time is None:
+            return told
+        step = time * (_STEPS + 1) / _STEPS - 1 if self.config.leads else time
+        return told + self.t_embedder(step)
+
+    def _run(self, block: nn.Module, x: Tensor, told: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and self.gradient_checkpointing:
+            ran: Tensor = self._gradient_checkpointing_func(block, x, told)
+            return ran
+        out: Tensor = block(x, told)
+        return out
+
+
+def _measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
+    """The model whose tensors have these shapes."""
+    width, inputs, patch = shapes["x_embedder.proj.weight"][:3]
+    frames = shapes["temp_embed"][1]
+    outputs = shapes["final_layer.linear.weight"][0] // patch**2
+    timed = "t_embedder.mlp.0.weight" in shapes
+    depth = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks."))
+    leads = frames % 8 == 1
+    shown = inputs >= 2 * outputs
+    what = "bridge" if leads else "diffusion" if timed else "neural prior"
+    return Variant(
+        f"class-conditional Latte-{_SIZES.get(width, width)}/{patch}, {what}",
+        (),
+        {
+            "input_size": round(shapes["pos_embed"][1] ** 0.5) * patch,
+            "patch_size": patch,
+            "in_channels": inputs,
+            "out_channels": outputs,
+            "hidden_size": width,
+            "depth": depth,
+            "num_heads": _HEADS.get(width, max(1, width // 64)),
+            "num_frames": frames,
+            "num_classes": shapes["y_embedder.embedding_table.weight"][0] - 1,
+            "timed": timed,
+            "leads": leads,
+            "shown": shown,
+        },
+    )
+
+
+class _Family(Family):
+    """Networks whose inputs are what they were made with."""
+
+    def parts(self, transformer: Any) -> int:
+        """The picture, the prior."""
+        return int(transformer.config.leads) + int(transformer.config.shown)
+
+    def widen(self, transformer: Any, wanted: int) -> None:
+        """Raise ConfigError where something else is wanted."""
+        if wanted != self.parts(transformer):
+            raise ConfigError(
+                f"this network is shown {self.parts(transformer)} parts besides the latents, which "
+                f"cannot be changed to {wanted}"
+            )
+
+
+def _video(config: Mapping[str, Any]) -> Video:
+    frames, side = config["num_frames"] - int(config["leads"]), config["input_size"]
+    return Video([frames, frames, frames, 1], 8.0, (side, side))
+
+
+FAMILY = _Family(
+    name="latte-class",
+    transformer="LatteClassTransformer",
+    load_class=lambda: LatteClassTransformer,
+    adapt=lambda transformer: transformer,
+    latents=lambda transformer: int(
+        transformer.config.in_channels // (2 if transformer.config.shown else 1)
+    ),
+    words=lambda _: 0,
+    patch=lambda transformer: int(transformer.config.patch_size),
+    lora_targets=("qkv", "proj", "fc1", "fc2"),
+    prediction="noise",
+    noise=linear_noise,
+    video=_video,
+    layouts=(
+        Layout(
+            "original",
+            (
+                "x_embedder.proj.weight",
+                "y_embedder.embedding_table.weight",
+                "temp_embed",
+                "blocks.0.attn.qkv.weight",
+            ),
+        ),
+    ),
+    measured=_measured,
+    needs=("vae/config.json",),
+)
