@@ -9,6 +9,10 @@ from typing import Any, NamedTuple
 import diffusers
 import torch
 from transformers import (
+    CLIPTextConfig,
+    CLIPTextModel,
+    LlamaConfig,
+    LlamaModel,
     PreTrainedTokenizerBase,
     T5Config,
     T5EncoderModel,
@@ -121,6 +125,26 @@ def _ltx() -> Any:
     return diffusers.LTXPipeline(scheduler, vae, text_encoder, tokenizer, transformer)
 
 
+def _hunyuan() -> Any:
+    sizes: dict[str, Any] = {"vocab_size": len(VOCABULARY), "num_hidden_layers": 3}
+    sizes |= {"num_attention_heads": 2, "intermediate_size": 16}
+    llama = LlamaModel(LlamaConfig(hidden_size=FEATURES, max_position_embeddings=512, **sizes))
+    clip = CLIPTextModel(CLIPTextConfig(hidden_size=8, max_position_embeddings=77, **sizes))
+    vae = diffusers.AutoencoderKLHunyuanVideo(
+        latent_channels=4, block_out_channels=(8, 8, 8, 8), layers_per_block=1, norm_num_groups=4,
+        scaling_factor=0.48,
+    )  # fmt: skip
+    transformer = diffusers.HunyuanVideoTransformer3DModel(
+        in_channels=4, out_channels=4, num_attention_heads=2, attention_head_dim=12, num_layers=2,
+        num_single_layers=3, num_refiner_layers=1, text_embed_dim=FEATURES,
+        pooled_projection_dim=8, rope_axes_dim=(4, 4, 4),
+    )  # fmt: skip
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0)
+    return diffusers.HunyuanVideoPipeline(
+        llama.eval(), t5_tokenizer(), transformer, vae, scheduler, clip.eval(), t5_tokenizer(77)
+    )
+
+
 def _latte() -> Any:
     tokenizer, text_encoder = _words()
     vae = diffusers.AutoencoderKL(
@@ -147,6 +171,7 @@ PUBLISHED = {
     "wan": Published(_wan, "wan", 9, "64x64"),
     "wan-2.2": Published(_wan22, "wan", 9, "64x64"),
     "ltx": Published(_ltx, "ltx", 9, "64x64"),
+    "hunyuan": Published(_hunyuan, "hunyuan", 9, "64x64"),
     "latte": Published(_latte, "latte", 4, "64x64"),
 }
 

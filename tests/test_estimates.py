@@ -38,11 +38,13 @@ def clip(name: str) -> Clip:
 def test_weights_and_updates_are_counted_right(name: str, tmp_path: Path) -> None:
     folder = publish(name, tmp_path / "base")
     estimator, base = Estimator(anatomy(str(folder))), load_base(str(folder))
-    encoder = base.parts()["text_encoder"]
+    parts = base.parts()
+    encoders = [parts[name] for name in ("text_encoder", "text_encoder_2") if name in parts]
+    words = sum(p.numel() for encoder in encoders for p in encoder.parameters())
     made = estimator.generate(Generating(clip(name)))
     assert made.seconds is None
     assert made.parts["VAE"] == 4 * sum(p.numel() for p in base.vae.state_dict().values())
-    assert made.parts["text encoder"] == 4 * sum(p.numel() for p in encoder.parameters())
+    assert made.parts["text encoder"] == 4 * words
     base.family.widen(base.transformer, 2)
     numbers = sum(p.numel() for p in base.transformer.parameters())
     assert made.parts["transformer"] == 4 * numbers

@@ -129,7 +129,7 @@ def test_the_hash_is_of_weights_and_vocabulary(tmp_path: Path) -> None:
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     encode = load_text_encoder()
     before = encode(["a cat", "a dog"])[0]
-    monkeypatch.setattr("fbridge.text.REMEMBERED_BYTES", 100)
+    monkeypatch.setattr("fbridge.text_encoders.REMEMBERED_BYTES", 100)
     again = encode(["a dog", "a cat"])[0]
     assert set(encode._seen) == {"a cat", "a dog"}
     torch.testing.assert_close(again.flip(0), before)

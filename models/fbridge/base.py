@@ -11,6 +11,7 @@ from fbridge.backbones.family import Family
 from fbridge.codecs import Codec
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.text import MINILM, load_text_encoder
+from fbridge.text_encoders import PairTextEncoder
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Base:
         if self.text_encoder != MINILM:
             encoder = load_text_encoder(self.text_encoder, dtype=self.dtype)
             held.update(text_encoder=encoder.model, tokenizer=encoder.tokenizer)
+            if isinstance(encoder, PairTextEncoder):
+                held.update(text_encoder_2=encoder.second, tokenizer_2=encoder.second_tokenizer)
             held["reading"] = list(encoder.reading)
         facts = {"frames": self.frames, "fps": self.fps, "sizes": self.sizes}
         return {**held, **facts, "classes": self.classes}

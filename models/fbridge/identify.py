@@ -143,7 +143,7 @@ def anatomy(name: str, *, components: str | None = None) -> Anatomy:
         network,
         read_json(folder / "vae/config.json") if has_vae else None,
         _numbers(folder / "vae"),
-        _numbers(folder / "text_encoder"),
+        _numbers(folder / "text_encoder") + _numbers(folder / "text_encoder_2"),
         found.tokens or _USUAL_TOKENS,
     )
 

@@ -27,7 +27,8 @@ from fbridge.reading import Reading
 from fbridge.released import released_components
 from fbridge.request import class_of, fitting_size, nearest_shape
 from fbridge.scheduler import FrameBridgeScheduler
-from fbridge.text import TextEncoder, load_text_encoder
+from fbridge.text import load_text_encoder
+from fbridge.text_encoders import PairTextEncoder, TextEncoder
 from fbridge.untrained import untrained_components
 from fbridge.weight_files import names_weights
 
@@ -74,6 +75,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         prior: a time-free network that regresses the start.
         scheduler: a `FrameBridgeScheduler`, the bridge's numbers.
         text_encoder, tokenizer: transformers', or None for the packaged MiniLM.
+        text_encoder_2, tokenizer_2: a second one, as `PairTextEncoder` has it; None of most models.
         frames: default, minimum, maximum, step: see `FrameLimits`.
         fps: frames per second of the default number of frames.
         sizes: (width, height) it was trained at, or None where any size does.
@@ -84,9 +86,11 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
             is a prior, else "repeat".
     """
 
-    model_cpu_offload_seq = "text_encoder->prior->transformer"
+    model_cpu_offload_seq = "text_encoder->text_encoder_2->prior->transformer"
     _exclude_from_cpu_offload: ClassVar = ["codec", "vae"]
-    _optional_components: ClassVar = ["codec", "vae", "prior", "text_encoder", "tokenizer"]
+    _optional_components: ClassVar = [
+        "codec", "vae", "prior", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2",
+    ]  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - a model's parts and facts
         self,
@@ -97,6 +101,8 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         prior: Any = None,
         text_encoder: Any = None,
         tokenizer: Any = None,
+        text_encoder_2: Any = None,
+        tokenizer_2: Any = None,
         frames: list[int] | None = None,
         fps: float = 8.0,
         sizes: list[list[int]] | None = None,
@@ -115,6 +121,8 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
             prior=prior,
             text_encoder=text_encoder,
             tokenizer=tokenizer,
+            text_encoder_2=text_encoder_2,
+            tokenizer_2=tokenizer_2,
         )
         self.register_to_config(
             frames=frames or [16, 2, 64, 1],
@@ -262,14 +270,18 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
 
     def words(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token embeddings (B, L, D) and mask (B, L) of prompts."""
-        encode = (
-            load_text_encoder()
-            if self.text_encoder is None
-            else TextEncoder(self.text_encoder, self.tokenizer, reading=self._reading)
-        )
-        text, text_mask = encode(prompts)
+        text, text_mask = self._encoder()(prompts)
         device = self._execution_device
         return text.to(device), text_mask.to(device)
+
+    def _encoder(self) -> TextEncoder:
+        if self.text_encoder is None:
+            return load_text_encoder()
+        own = (self.text_encoder, self.tokenizer)
+        if self.text_encoder_2 is None:
+            return TextEncoder(*own, reading=self._reading)
+        second = (self.text_encoder_2, self.tokenizer_2)
+        return PairTextEncoder(*own, *second, reading=self._reading)
 
     @property
     def _reading(self) -> Reading | None:

@@ -15,11 +15,13 @@ class Reading(NamedTuple):
         filled: prompts are filled up to so many tokens before they are read, and the encoder is not
             told which are fillers.
         kept: the fillers' embeddings are words like all others.
+        paired: a second encoder's one vector goes before the words (`PairTextEncoder`).
     """
 
     tokens: int
     filled: bool = False
     kept: bool = False
+    paired: bool = False
 
 
 READINGS = {
@@ -27,6 +29,7 @@ READINGS = {
     "LTXPipeline": Reading(128, filled=True),
     "WanPipeline": Reading(512),
     "LattePipeline": Reading(120),
+    "HunyuanVideoPipeline": Reading(256, paired=True),
 }
 """By the class of diffusers' pipeline that a text encoder is part of."""
 

@@ -37,7 +37,7 @@ def untrained_components(base: Base) -> dict[str, Any]:
         base=base.noise,
         sampler="ode",
         steps=STEPS,
-        guidance_scale=_GUIDANCE[base.prediction],
+        guidance_scale=base.family.guidance or _GUIDANCE[base.prediction],
         strength=STRENGTH,
     )
     return {**base.parts(), "transformer": base.transformer, "scheduler": scheduler}

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from diffusers import (
     CogVideoXTransformer3DModel,
+    HunyuanVideoTransformer3DModel,
     LatteTransformer3DModel,
     LTXVideoTransformer3DModel,
     WanTransformer3DModel,
@@ -79,6 +80,21 @@ def _ltx() -> Any:
     )
 
 
+def _hunyuan() -> Any:
+    return HunyuanVideoTransformer3DModel(
+        in_channels=4,
+        out_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=12,
+        num_layers=2,
+        num_single_layers=2,
+        num_refiner_layers=1,
+        text_embed_dim=WORDS,
+        pooled_projection_dim=8,
+        rope_axes_dim=(4, 4, 4),
+    )
+
+
 def _latte() -> Any:
     return LatteTransformer3DModel(
         num_attention_heads=2,
@@ -111,6 +127,7 @@ KINDS = {
     "cogvideox-1.5": Kind(_cogvideox15, 4, 999.0),
     "wan": Kind(_wan, 3, 1000.0),
     "ltx": Kind(_ltx, 3, 1000.0),
+    "hunyuan": Kind(_hunyuan, 3, 1000.0),
     "latte": Kind(_latte, 4, 999.0),
 }
 

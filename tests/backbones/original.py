@@ -98,10 +98,82 @@ def cogvideox(held: Weights) -> Weights:
     return done
 
 
+def hunyuan(held: Weights) -> Weights:  # noqa: C901 - one name after another
+    """HYVideoDiffusionTransformer of Tencent/HunyuanVideo, hyvideo/modules."""
+    done: Weights = {}
+
+    def move(ours: str, theirs: str, kinds: tuple[str, ...] = ("weight", "bias")) -> None:
+        for kind in kinds:
+            done[f"{theirs}.{kind}"] = held[f"{ours}.{kind}"]
+
+    def fuse(ours: tuple[str, ...], theirs: str) -> None:
+        for kind in ("weight", "bias"):
+            done[f"{theirs}.{kind}"] = torch.cat([held[f"{part}.{kind}"] for part in ours])
+
+    move("x_embedder.proj", "img_in.proj")
+    for ours, theirs in (("timestep", "time_in"), ("guidance", "guidance_in")):
+        move(f"time_text_embed.{ours}_embedder.linear_1", f"{theirs}.mlp.0")
+        move(f"time_text_embed.{ours}_embedder.linear_2", f"{theirs}.mlp.2")
+    move("time_text_embed.text_embedder.linear_1", "vector_in.in_layer")
+    move("time_text_embed.text_embedder.linear_2", "vector_in.out_layer")
+    words = "context_embedder"
+    move(f"{words}.proj_in", "txt_in.input_embedder")
+    for layer, place in ((1, 0), (2, 2)):
+        home = f"{words}.time_text_embed"
+        move(f"{home}.timestep_embedder.linear_{layer}", f"txt_in.t_embedder.mlp.{place}")
+        move(f"{home}.text_embedder.linear_{layer}", f"txt_in.c_embedder.linear_{layer}")
+    ours, theirs = (
+        f"{words}.token_refiner.refiner_blocks.0",
+        "txt_in.individual_token_refiner.blocks.0",
+    )
+    for norm in ("norm1", "norm2"):
+        move(f"{ours}.{norm}", f"{theirs}.{norm}")
+    fuse(tuple(f"{ours}.attn.to_{part}" for part in "qkv"), f"{theirs}.self_attn_qkv")
+    move(f"{ours}.attn.to_out.0", f"{theirs}.self_attn_proj")
+    move(f"{ours}.ff.net.0.proj", f"{theirs}.mlp.fc1")
+    move(f"{ours}.ff.net.2", f"{theirs}.mlp.fc2")
+    move(f"{ours}.norm_out.linear", f"{theirs}.adaLN_modulation.1")
+    depth = len({name.split(".")[1] for name in held if name.startswith("transformer_blocks.")})
+    for n in range(depth):
+        ours, theirs = f"transformer_blocks.{n}", f"double_blocks.{n}"
+        for side, mine, norm, add in (
+            ("img", "", "norm", "to_"), ("txt", "_context", "norm_added", "add_")
+        ):  # fmt: skip
+            move(f"{ours}.norm1{mine}.linear", f"{theirs}.{side}_mod.linear")
+            ends = "" if side == "img" else "_proj"
+            fuse(
+                tuple(f"{ours}.attn.{add}{part}{ends}" for part in "qkv"),
+                f"{theirs}.{side}_attn_qkv",
+            )
+            for part in "qk":
+                move(f"{ours}.attn.{norm}_{part}", f"{theirs}.{side}_attn_{part}_norm", ("weight",))
+            out = "to_out.0" if side == "img" else "to_add_out"
+            move(f"{ours}.attn.{out}", f"{theirs}.{side}_attn_proj")
+            move(f"{ours}.ff{mine}.net.0.proj", f"{theirs}.{side}_mlp.fc1")
+            move(f"{ours}.ff{mine}.net.2", f"{theirs}.{side}_mlp.fc2")
+    single = len({n.split(".")[1] for n in held if n.startswith("single_transformer_blocks.")})
+    for n in range(single):
+        ours, theirs = f"single_transformer_blocks.{n}", f"single_blocks.{n}"
+        parts = tuple(
+            f"{ours}.{part}" for part in ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
+        )
+        fuse(parts, f"{theirs}.linear1")
+        move(f"{ours}.proj_out", f"{theirs}.linear2")
+        move(f"{ours}.norm.linear", f"{theirs}.modulation.linear")
+        for part in "qk":
+            move(f"{ours}.attn.norm_{part}", f"{theirs}.{part}_norm", ("weight",))
+    move("proj_out", "final_layer.linear")
+    for kind in ("weight", "bias"):  # shift, scale there; scale, shift here
+        scale, shift = held[f"norm_out.linear.{kind}"].chunk(2)
+        done[f"final_layer.adaLN_modulation.1.{kind}"] = torch.cat([shift, scale])
+    return done
+
+
 ORIGINAL: dict[str, tuple[str, Callable[[Weights], Weights]]] = {
     "cogvideox": ("model.diffusion_model.", cogvideox),
     "cogvideox-1.5": ("model.diffusion_model.", cogvideox),
     "wan": ("", wan),
     "ltx": ("model.diffusion_model.", ltx),
+    "hunyuan": ("", hunyuan),
 }
 """By the kinds of `tests.backbones.networks`: the usual prefix, and the names."""

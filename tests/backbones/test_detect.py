@@ -26,6 +26,7 @@ MILLIONS = {
     "Wan 2.2 5B": 5000,
     "LTX-Video 2B": 1923,
     "LTX-Video 13B": 13043,
+    "HunyuanVideo 13B": 12821,
     "Latte-1": 1057,
 }
 """Of weights, as the published files hold them."""
@@ -38,6 +39,7 @@ FIRST = {
     "Wan 2.2 5B": (3072, 48, 1, 2, 2),
     "LTX-Video 2B": (2048, 128),
     "LTX-Video 13B": (4096, 128),
+    "HunyuanVideo 13B": (3072, 16, 1, 2, 2),
     "Latte-1": (1152, 4, 2, 2),
 }
 """Shapes of the first layers, as the published files have them."""

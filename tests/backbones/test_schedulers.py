@@ -22,7 +22,7 @@ from tests.pipelines import PUBLISHED
 from tests.strategies import videos
 from tests.test_equivalence import STEPS, Network
 
-FLOWS = ("wan", "wan-2.2", "ltx")
+FLOWS = ("wan", "wan-2.2", "ltx", "hunyuan")
 TABLES = ("cogvideox", "cogvideox-1.5", "latte")
 
 

@@ -53,6 +53,8 @@ class Family:
         variants: the published models.
         measured: of a family whose models all tell themselves by their shapes: the one of some.
         needs: files of a pipeline that weights alone lack.
+        guidance: weight of the words that a base is used with; None is that of its prediction.
+        layers: names of the configuration's numbers of blocks.
     """
 
     name: str
@@ -77,6 +79,8 @@ class Family:
         "text_encoder/config.json",
         "tokenizer/tokenizer_config.json",
     )
+    guidance: float | None = None
+    layers: tuple[str, ...] = ("num_layers",)
 
     def parts(self, transformer: Any) -> int:
         """For how many parts besides the latents a network has room: prior, and picture."""

@@ -311,4 +311,5 @@ FAMILY = _Family(
     ),
     measured=_measured,
     needs=("vae/config.json",),
+    layers=("depth",),
 )

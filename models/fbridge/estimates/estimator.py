@@ -44,7 +44,7 @@ class Estimator:
     def __init__(self, model: Anatomy, speed: float | None = None) -> None:
         self.model = model
         self.speed = speed
-        self._layers = int(model.network["num_layers"])
+        self._layers = {key: int(model.network[key]) for key in model.family.layers}
         self._known: dict[tuple[Any, ...], Footprint] = {}
 
     def usual_clip(self) -> Clip:
@@ -67,7 +67,7 @@ class Estimator:
         peak = {
             "none": max(work.peak, frames.peak),
             "model": max(words, network + work.peak, frames.peak),
-            "group": max(network // self._layers + work.peak, frames.peak),
+            "group": max(network // sum(self._layers.values()) + work.peak, frames.peak),
         }[how.offload]
         flops = how.steps * work.flops + how.batch * frames.flops
         told = {"transformer": network, "text encoder": words, "VAE": vae}
@@ -82,12 +82,15 @@ class Estimator:
         frozen = int((numbers - whole) * BYTES[how.kept or how.precision])
         per_number = 4.0 + 4.0 + STATE[how.optimizer] + (4.0 if how.averaged else 0.0)
         state = int(trained * per_number)
-        one, two = (self._step(how, layers) for layers in (1, 2))
-        block, rest = two.peak - one.peak, 2 * one.peak - two.peak
-        work = rest + self._layers * block
+        blocks = [self._step(how, layers) for layers in self._deeper()]
+        first, more = blocks[0], blocks[1:]
+        counts = list(self._layers.values())
+        grown = [step.peak - first.peak for step in more]
+        work = first.peak + sum((n - 1) * g for n, g in zip(counts, grown, strict=True))
         if how.checkpointing:
-            work = rest + block + self._layers * self._hidden(how)
-        flops = one.flops + (self._layers - 1) * (two.flops - one.flops)
+            kept = sum(counts) * self._hidden(how)
+            work = first.peak - sum(grown) + max(grown) + kept
+        flops = self._all([step.flops for step in blocks])
         flops = int(flops * (4 / 3 if how.checkpointing else 1))
         told = {"frozen weights": frozen, "trained weights": state, "activations": work}
         return Needs(frozen + state + work, self._seconds(flops), told)
@@ -149,29 +152,51 @@ class Estimator:
         whole = work(shape)
         return (shape, whole) if whole < _PROBED_FLOPS else (few, work(few))
 
-    def _network(self, layers: int, parts: int) -> Any:
+    def _deeper(self) -> list[tuple[int, ...]]:
+        """Numbers of blocks of each kind: one of all, then two of each in turn."""
+        kinds = range(len(self._layers))
+        return [tuple(1 for _ in kinds)] + [tuple(1 + (k == n) for k in kinds) for n in kinds]
+
+    def _all(self, found: list[int]) -> int:
+        """What grows with the blocks, of the whole network, from what it is of `_deeper`."""
+        more = [n - 1 for n in self._layers.values()]
+        return found[0] + sum(n * (two - found[0]) for n, two in zip(more, found[1:], strict=True))
+
+    def _network(self, layers: tuple[int, ...] | int, parts: int) -> Any:
         config = {key: value for key, value in self.model.network.items() if key[0] != "_"}
+        each = layers if isinstance(layers, tuple) else (layers,) * len(self._layers)
+        depths = dict(zip(self._layers, each, strict=True))
         with init_empty_weights(include_buffers=False):
-            network = self.model.family.load_class().from_config({**config, "num_layers": layers})
+            network = self.model.family.load_class().from_config({**config, **depths})
         family = self.model.family
         family.widen(network, max(parts, family.parts(network)))
         return network
 
     def _numbers(self, parts: int) -> int:
-        one, two = (sum(p.numel() for p in self._network(n, parts).parameters()) for n in (1, 2))
-        return one + (self._layers - 1) * (two - one)
+        return self._all(
+            [
+                sum(p.numel() for p in self._network(layers, parts).parameters())
+                for layers in self._deeper()
+            ]
+        )
 
     def _trained(self, how: Training) -> tuple[int, int]:
         """Numbers of the updates, and of the layer that is trained in full."""
         family = self.model.family
-        network = self._network(1, how.parts)
-        updates = sum(
-            how.rank * (layer.in_features + layer.out_features)
-            for name, layer in network.named_modules()
-            if isinstance(layer, nn.Linear) and name.endswith(tuple(family.lora_targets))
+        networks = [self._network(layers, how.parts) for layers in self._deeper()]
+        updates = self._all(
+            [
+                sum(
+                    how.rank * (layer.in_features + layer.out_features)
+                    for name, layer in network.named_modules()
+                    if isinstance(layer, nn.Linear) and name.endswith(tuple(family.lora_targets))
+                )
+                for network in networks
+            ]
         )
+        network = networks[0]
         first = network.get_submodule(family.widened).parameters() if family.widened else ()
-        return self._layers * updates, sum(p.numel() for p in first)
+        return updates, sum(p.numel() for p in first)
 
     def _inputs(self, shape: tuple[int, int, int], batch: int, device: str) -> tuple[Any, ...]:
         network = self._network(1, 0)
@@ -200,16 +225,24 @@ class Estimator:
         return (frames - 1) // codec.temporal + 1
 
     def _forward(self, clip: Clip, batch: int, dtype: str) -> Footprint:
-        one, two = (self._pass(clip, batch, dtype, n, parts=2, learn=False) for n in (1, 2))
-        return Footprint(
-            max(one.peak, two.peak), one.flops + (self._layers - 1) * (two.flops - one.flops)
-        )
+        found = [
+            self._pass(clip, batch, dtype, layers, parts=2, learn=False)
+            for layers in self._deeper()
+        ]
+        return Footprint(max(one.peak for one in found), self._all([one.flops for one in found]))
 
-    def _step(self, how: Training, layers: int) -> Footprint:
+    def _step(self, how: Training, layers: tuple[int, ...]) -> Footprint:
         return self._pass(how.clip, how.batch, how.precision, layers, parts=how.parts, learn=True)
 
     def _pass(
-        self, clip: Clip, batch: int, dtype: str, layers: int, *, parts: int, learn: bool
+        self,
+        clip: Clip,
+        batch: int,
+        dtype: str,
+        layers: tuple[int, ...],
+        *,
+        parts: int,
+        learn: bool,
     ) -> Footprint:
         key = (clip, batch, dtype, layers, parts, learn)
         if key not in self._known:

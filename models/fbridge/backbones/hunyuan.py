@@ -1,0 +1,183 @@
+"""HunyuanVideo's transformer of diffusers as a backbone, with room for prior and picture.
+
+Words are two encoders': the first row is CLIP's one vector for the prompt, filled up with zeros to
+the width of the rows that follow, which are LLaMA's. Time is 1000 times the flow's. Guidance was
+distilled into the network, which is told its weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fbridge.backbones import surgery
+from fbridge.backbones.family import Family, Video
+from fbridge.backbones.layout import Layout, Variant, Weights, renamed, split, swapped_halves
+from fbridge.backbones.noises import flow_noise
+from fbridge.errors import CheckpointError
+from fbridge.types import Condition, Latents
+
+GUIDANCE = 6.0
+"""Weight of the words that the network is told, as diffusers' pipeline tells it."""
+_FIRST = "x_embedder.proj"
+
+
+class HunyuanBackbone(nn.Module):
+    """A `HunyuanVideoTransformer3DModel` behind `fbridge.denoiser.Backbone`.
+
+    Attributes:
+        transformer: diffusers' network, shown latents, prior and picture side by side.
+    """
+
+    def __init__(self, transformer: Any) -> None:
+        super().__init__()
+        if transformer.config.image_condition_type is not None:
+            raise CheckpointError(
+                "this transformer is of HunyuanVideo's picture-to-video model "
+                f"({transformer.config.image_condition_type}); take the text-to-video one as base"
+            )
+        surgery.check_parts(transformer, _latents(transformer))
+        self.transformer = transformer
+
+    def forward(
+        self, latents: Latents, time: Tensor, condition: Condition, prior: Latents
+    ) -> Tensor:
+        """Flow velocity (B, F, C, H, W) at 1000 s (B,)."""
+        config, dtype = self.transformer.config, self.transformer.dtype
+        surgery.check_patches(latents, config.patch_size)
+        given = surgery.shown(self.transformer, latents, prior, condition)
+        words = torch.where(condition.text_mask[..., None], condition.text, 0.0).to(dtype)
+        weight = time.new_full((len(time),), 1000 * GUIDANCE) if config.guidance_embeds else None
+        out: Tensor = self.transformer(
+            hidden_states=given.to(dtype).transpose(1, 2),
+            timestep=time,
+            encoder_hidden_states=words[:, 1:],
+            encoder_attention_mask=condition.text_mask[:, 1:],
+            pooled_projections=words[:, 0, : config.pooled_projection_dim],
+            guidance=weight,
+            return_dict=False,
+        )[0]
+        return out.transpose(1, 2).to(latents.dtype)
+
+
+def _latents(transformer: Any) -> int:
+    return int(transformer.config.out_channels)
+
+
+def _video(_: Mapping[str, Any]) -> Video:
+    return Video([129, 5, 129, 4], 24.0, (160, 90))
+
+
+def _load_class() -> Any:
+    from diffusers import HunyuanVideoTransformer3DModel
+
+    return HunyuanVideoTransformer3DModel
+
+
+_WORDS = "context_embedder"
+_JOINT = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
+_NAMES = {
+    r"^img_in\.": "x_embedder.",
+    r"^time_in\.mlp\.0\.": "time_text_embed.timestep_embedder.linear_1.",
+    r"^time_in\.mlp\.2\.": "time_text_embed.timestep_embedder.linear_2.",
+    r"^guidance_in\.mlp\.0\.": "time_text_embed.guidance_embedder.linear_1.",
+    r"^guidance_in\.mlp\.2\.": "time_text_embed.guidance_embedder.linear_2.",
+    r"^vector_in\.in_layer\.": "time_text_embed.text_embedder.linear_1.",
+    r"^vector_in\.out_layer\.": "time_text_embed.text_embedder.linear_2.",
+    r"^txt_in\.input_embedder\.": "context_embedder.proj_in.",
+    r"^txt_in\.t_embedder\.mlp\.0\.": f"{_WORDS}.time_text_embed.timestep_embedder.linear_1.",
+    r"^txt_in\.t_embedder\.mlp\.2\.": f"{_WORDS}.time_text_embed.timestep_embedder.linear_2.",
+    r"^txt_in\.c_embedder\.": f"{_WORDS}.time_text_embed.text_embedder.",
+    r"^txt_in\.individual_token_refiner\.blocks\.": f"{_WORDS}.token_refiner.refiner_blocks.",
+    r"\.self_attn_qkv\.": ".attn.to_qkv.",
+    r"\.self_attn_proj\.": ".attn.to_out.0.",
+    r"^(context_embedder.*)\.adaLN_modulation\.1\.": r"\1.norm_out.linear.",
+    r"^double_blocks\.": "transformer_blocks.",
+    r"\.img_mod\.linear\.": ".norm1.linear.",
+    r"\.txt_mod\.linear\.": ".norm1_context.linear.",
+    r"\.img_attn_qkv\.": ".attn.to_qkv.",
+    r"\.txt_attn_qkv\.": ".attn.add_qkv.",
+    r"\.img_attn_([qk])_norm\.": r".attn.norm_\1.",
+    r"\.txt_attn_([qk])_norm\.": r".attn.norm_added_\1.",
+    r"\.img_attn_proj\.": ".attn.to_out.0.",
+    r"\.txt_attn_proj\.": ".attn.to_add_out.",
+    r"\.txt_mlp\.fc1\.": ".ff_context.net.0.proj.",
+    r"\.txt_mlp\.fc2\.": ".ff_context.net.2.",
+    r"\.(img_)?mlp\.fc1\.": ".ff.net.0.proj.",
+    r"\.(img_)?mlp\.fc2\.": ".ff.net.2.",
+    r"^single_blocks\.": "single_transformer_blocks.",
+    r"\.modulation\.linear\.": ".norm.linear.",
+    r"\.linear2\.": ".proj_out.",
+    r"^(single.*)\.([qk])_norm\.": r"\1.attn.norm_\2.",
+    r"^final_layer\.linear\.": "proj_out.",
+    r"^final_layer\.adaLN_modulation\.1\.": "norm_out.linear.",
+}
+
+
+def _from_original(weights: Weights) -> Weights:
+    """From the names of the makers' own code."""
+    named = split(renamed(weights, _NAMES), "to_qkv", ("to_q", "to_k", "to_v"))
+    named = split(named, "add_qkv", ("add_q_proj", "add_k_proj", "add_v_proj"))
+    done: Weights = {}
+    for name, tensor in named.items():
+        home, is_joint, kind = name.partition(".linear1.")
+        if not is_joint:
+            done[name] = tensor
+            continue
+        width = len(named[f"{home}.proj_out.bias"])
+        parts = tensor.split([width, width, width, len(tensor) - 3 * width])
+        for part, piece in zip(
+            ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"), parts, strict=True
+        ):
+            done[f"{home}.{part}.{kind}"] = piece.contiguous()
+    return swapped_halves(done, "norm_out.linear")
+
+
+FAMILY = Family(
+    name="hunyuan",
+    transformer="HunyuanVideoTransformer3DModel",
+    load_class=_load_class,
+    adapt=HunyuanBackbone,
+    latents=_latents,
+    words=lambda transformer: int(transformer.config.text_embed_dim),
+    patch=lambda transformer: int(transformer.config.patch_size),
+    lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
+    widened=_FIRST,
+    prediction="flow",
+    guidance=1.0,
+    layers=("num_layers", "num_single_layers"),
+    pipelines=("HunyuanVideoPipeline",),
+    noise=flow_noise,
+    video=_video,
+    layouts=(
+        Layout(
+            "diffusers",
+            (
+                "x_embedder.proj.weight",
+                "context_embedder.token_refiner.refiner_blocks.0.attn.to_q.weight",
+                "single_transformer_blocks.0.proj_mlp.weight",
+            ),
+        ),
+        Layout(
+            "original",
+            (
+                "img_in.proj.weight",
+                "txt_in.individual_token_refiner.blocks.0.self_attn_qkv.weight",
+                "single_blocks.0.linear1.weight",
+            ),
+            _from_original,
+        ),
+    ),
+    variants=(Variant("HunyuanVideo 13B", ("hunyuanvideo-community/HunyuanVideo",), {}),),
+    needs=(
+        "vae/config.json",
+        "scheduler/scheduler_config.json",
+        "text_encoder/config.json",
+        "tokenizer/tokenizer_config.json",
+        "text_encoder_2/config.json",
+        "tokenizer_2/tokenizer_config.json",
+    ),
+)
