@@ -165,6 +165,36 @@ def _latte() -> Any:
     return diffusers.LattePipeline(tokenizer, text_encoder, vae, transformer, scheduler)
 
 
+def _animatediff() -> Any:
+    clip = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(VOCABULARY), hidden_size=FEATURES, intermediate_size=16,
+            num_hidden_layers=2, num_attention_heads=2, max_position_embeddings=77,
+        )
+    )  # fmt: skip
+    vae = diffusers.AutoencoderKL(
+        block_out_channels=(8, 8, 8, 8), down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4, layers_per_block=1, latent_channels=4,
+        norm_num_groups=4,
+    )  # fmt: skip
+    unet = diffusers.UNet2DConditionModel(
+        sample_size=8, in_channels=4, out_channels=4, block_out_channels=(8, 16),
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"), layers_per_block=1,
+        norm_num_groups=4, cross_attention_dim=FEATURES, attention_head_dim=2,
+    )  # fmt: skip
+    motion = diffusers.MotionAdapter(
+        block_out_channels=(8, 16), motion_layers_per_block=1, motion_norm_num_groups=4,
+        motion_num_attention_heads=2, motion_max_seq_length=16,
+    )  # fmt: skip
+    scheduler = diffusers.DDIMScheduler(
+        beta_schedule="linear", beta_start=0.00085, beta_end=0.012, clip_sample=False,
+    )  # fmt: skip
+    return diffusers.AnimateDiffPipeline(
+        vae, clip.eval(), t5_tokenizer(77), unet, motion, scheduler
+    )  # fmt: skip
+
+
 PUBLISHED = {
     "cogvideox": Published(_cogvideox, "cogvideox", 9, "64x64"),
     "cogvideox-1.5": Published(_cogvideox15, "cogvideox", 13, "64x64"),
@@ -172,8 +202,14 @@ PUBLISHED = {
     "wan-2.2": Published(_wan22, "wan", 9, "64x64"),
     "ltx": Published(_ltx, "ltx", 9, "64x64"),
     "hunyuan": Published(_hunyuan, "hunyuan", 9, "64x64"),
+    "animatediff": Published(_animatediff, "animatediff", 4, "64x64"),
     "latte": Published(_latte, "latte", 4, "64x64"),
 }
+
+
+def network_of(pipe: Any) -> Any:
+    """Its transformer, or U-Net."""
+    return pipe.components.get("transformer") or pipe.unet
 
 
 def publish(name: str, folder: Path) -> Path:
@@ -181,7 +217,7 @@ def publish(name: str, folder: Path) -> Path:
     torch.manual_seed(11)
     pipe = PUBLISHED[name].make()
     with torch.no_grad():
-        for parameter in pipe.transformer.parameters():
+        for parameter in network_of(pipe).parameters():
             if not parameter.any():
                 parameter.normal_(0, 0.1)
     pipe.save_pretrained(folder)

@@ -26,6 +26,8 @@ def read_by(pipe: Any, prompt: str) -> torch.Tensor:
     with torch.no_grad():
         if kind == "CogVideoXPipeline":
             return pipe.encode_prompt(prompt, do_classifier_free_guidance=False)[0][0]
+        if kind == "AnimateDiffPipeline":
+            return pipe.encode_prompt(prompt, "cpu", 1, False)[0][0]
         if kind == "LTXPipeline":
             rows, mask = pipe.encode_prompt(prompt, do_classifier_free_guidance=False)[:2]
             return rows[0][mask[0].bool()]

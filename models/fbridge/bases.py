@@ -35,7 +35,14 @@ from fbridge.model_files import save_base_file as save_base_file
 from fbridge.pretrained import ADAPTER, hash_model, locate_model, packaged_file
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.text import MINILM
-from fbridge.weight_files import hash_weights, is_weights, read_header, read_weights, weights_in
+from fbridge.weight_files import (
+    hash_weights,
+    is_weights,
+    network_folder,
+    read_header,
+    read_weights,
+    weights_in,
+)
 
 SCRATCH = "scratch:"
 """What the name of a base without weights begins with."""
@@ -152,7 +159,7 @@ def _of_weights(path: Path, components: str | None, *, download: bool, dtype: to
 
 def _own_config(path: Path, folder: Path) -> dict[str, Any] | None:
     """The configuration of a transformer, from beside its weights or from its pipeline."""
-    for place in (path.parent / "config.json", folder / "transformer/config.json"):
+    for place in (path.parent / "config.json", network_folder(folder) / "config.json"):
         if place.is_file():
             config = read_json(place)
             if config.get("_class_name") in FAMILIES:
@@ -173,10 +180,12 @@ def _of_folder(folder: Path, dtype: torch.dtype) -> Base:
         raise CheckpointError(
             f"{folder}: a {kind} is not supported as base; known: {', '.join(known)}"
         )
-    family = family_named(str(read_json(folder / "transformer/config.json").get("_class_name")))
-    transformer = load_folder(family.load_class(), folder / "transformer", dtype)
+    family = family_named(str(read_json(network_folder(folder) / "config.json").get("_class_name")))
+    transformer = load_folder(family.load_class(), network_folder(folder), dtype)
     if kind != "FrameBridgePipeline":
-        told = "".join(hash_model(folder / part) for part in ("transformer", "vae", "scheduler"))
+        told = "".join(
+            hash_model(folder / part) for part in (network_folder(folder).name, "vae", "scheduler")
+        )
         return replace(
             _diffusers(folder, family, transformer, dtype),
             hash=hashlib.sha256(told.encode()).hexdigest(),

@@ -10,7 +10,12 @@ from fbridge.errors import CheckpointError
 from fbridge.weight_files import hash_weights
 
 _PARTS = ("vae", "scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
-_PATTERNS = ["model_index.json", "transformer/config.json", *(f"{part}/*" for part in _PARTS)]
+_PATTERNS = [
+    "model_index.json",
+    "transformer/config.json",
+    "unet/config.json",
+    *(f"{part}/*" for part in _PARTS),
+]
 _VARIANTS = ["*.fp16*", "*.bf16*", "*.bin", "*.py", "*.msgpack", "*.onnx"]
 _IS_SHA256 = re.compile("[0-9a-f]{64}").fullmatch
 

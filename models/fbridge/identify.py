@@ -18,7 +18,7 @@ from fbridge.errors import CheckpointError
 from fbridge.model_files import read_base_facts, read_json
 from fbridge.pretrained import ADAPTER, locate_model, packaged_file
 from fbridge.reading import READINGS
-from fbridge.weight_files import Header, is_weights, read_header, weights_in
+from fbridge.weight_files import Header, is_weights, network_folder, read_header, weights_in
 
 _USUAL_TOKENS = 77
 """Of a prompt, where nothing tells."""
@@ -132,10 +132,10 @@ def anatomy(name: str, *, components: str | None = None) -> Anatomy:
         lack = ", ".join(found.missing) or f"all but its updates of {found.base}"
         raise CheckpointError(f"{found.path}: lacks {lack}; see fbridge info")
     folder = Path(found.components or found.path)
-    own = path.parent / "config.json" if path.is_file() else path / "transformer/config.json"
+    own = path.parent / "config.json" if path.is_file() else network_folder(path) / "config.json"
     network = detect(read_header(path).shapes).config if path.is_file() else None
     if network is None:
-        place = own if own.is_file() else folder / "transformer/config.json"
+        place = own if own.is_file() else network_folder(folder) / "config.json"
         network = read_json(place)
     has_vae = (folder / "vae/config.json").is_file()
     return Anatomy(
@@ -169,8 +169,8 @@ def _of_weights(path: Path, components: str | None) -> Identified:
     beside = path.parent / "config.json"
     if config is None and beside.is_file():
         config = read_json(beside)
-    elif config is None and place is not None and (place / "transformer/config.json").is_file():
-        config = read_json(place / "transformer/config.json")
+    elif config is None and place is not None and (network_folder(place) / "config.json").is_file():
+        config = read_json(network_folder(place) / "config.json")
     missing = list(found.family.needs) if place is None else []
     if config is None:
         missing = ["transformer/config.json", *missing]
@@ -196,7 +196,7 @@ def _of_base(path: Path, facts: dict[str, Any]) -> Identified:
 
 def _of_pipeline(folder: Path) -> Identified:
     index = read_json(folder / "model_index.json")
-    config = read_json(folder / "transformer/config.json")
+    config = read_json(network_folder(folder) / "config.json")
     family = family_named(str(config.get("_class_name")))
     bridge = index.get("_class_name") == "FrameBridgePipeline"
     stock = [name for known in FAMILIES.values() for name in known.pipelines]
@@ -204,7 +204,7 @@ def _of_pipeline(folder: Path) -> Identified:
         raise CheckpointError(
             f"{folder}: a {index.get('_class_name')} is not supported; known: {', '.join(stock)}"
         )
-    weights = weights_in(folder / "transformer")
+    weights = weights_in(network_folder(folder))
     missing = ["transformer/*.safetensors"] if weights is None else []
     header = Header({}, {}) if weights is None else read_header(weights)
     named: dict[str, Any] = {"family": family.name}

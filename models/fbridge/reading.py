@@ -29,6 +29,7 @@ READINGS = {
     "LTXPipeline": Reading(128, filled=True),
     "WanPipeline": Reading(512),
     "LattePipeline": Reading(120),
+    "AnimateDiffPipeline": Reading(77, filled=True, kept=True),
     "HunyuanVideoPipeline": Reading(256, paired=True),
 }
 """By the class of diffusers' pipeline that a text encoder is part of."""

@@ -50,15 +50,21 @@ def names_weights(name: str) -> bool:
     return is_weights(path) or (path.is_dir() and weights_in(path) is not None)
 
 
+def network_folder(pipeline: Path) -> Path:
+    """Where a pipeline has its network: `transformer/`, or `unet/`."""
+    unet = pipeline / "unet"
+    return unet if (unet / "config.json").is_file() else pipeline / "transformer"
+
+
 def weights_in(folder: Path) -> Path | None:
     """The weights, or the index of them, of a network's own folder; None of any other folder.
 
-    A folder that holds nothing of a pipeline but `transformer/` stands for that.
+    A folder that holds nothing of a pipeline but its network's stands for that.
     """
     if (folder / "model_index.json").is_file():
         return None
     if not (folder / "config.json").is_file():
-        inner = folder / "transformer"
+        inner = network_folder(folder)
         return weights_in(inner) if inner.is_dir() else None
     found = [*sorted(folder.glob(f"*{_INDEX}")), *sorted(folder.glob("*.safetensors"))]
     return found[0] if found else None

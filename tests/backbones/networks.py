@@ -12,6 +12,7 @@ from diffusers import (
     HunyuanVideoTransformer3DModel,
     LatteTransformer3DModel,
     LTXVideoTransformer3DModel,
+    UNetMotionModel,
     WanTransformer3DModel,
 )
 
@@ -116,6 +117,23 @@ def _latte() -> Any:
     )
 
 
+def _animatediff() -> Any:
+    return UNetMotionModel(
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        down_block_types=("CrossAttnDownBlockMotion", "DownBlockMotion"),
+        up_block_types=("UpBlockMotion", "CrossAttnUpBlockMotion"),
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=4,
+        cross_attention_dim=WORDS,
+        num_attention_heads=2,
+        motion_num_attention_heads=2,
+        motion_max_seq_length=8,
+    )
+
+
 def _cogvideox15() -> Any:
     return _cogvideox(
         patch_size_t=2, patch_bias=False, use_rotary_positional_embeddings=True, ofs_embed_dim=8
@@ -129,6 +147,7 @@ KINDS = {
     "ltx": Kind(_ltx, 3, 1000.0),
     "hunyuan": Kind(_hunyuan, 3, 1000.0),
     "latte": Kind(_latte, 4, 999.0),
+    "animatediff": Kind(_animatediff, 4, 999.0),
 }
 
 

@@ -18,19 +18,19 @@ from fbridge.parameterization import AlignedFlowPrediction
 from fbridge.sampling import Step, sample_dbim, seeded_noise, time_grid
 from fbridge.scheduler import build_base
 from tests.oracles import BRIDGES, blank_condition
-from tests.pipelines import PUBLISHED
+from tests.pipelines import PUBLISHED, network_of
 from tests.strategies import videos
 from tests.test_equivalence import STEPS, Network
 
 FLOWS = ("wan", "wan-2.2", "ltx", "hunyuan")
-TABLES = ("cogvideox", "cogvideox-1.5", "latte")
+TABLES = ("cogvideox", "cogvideox-1.5", "latte", "animatediff")
 
 
 def published(name: str, folder: Path) -> tuple[Any, Any]:
     """A pipeline's scheduler, and the noise that is read from what it saves."""
     pipe = PUBLISHED[name].make()
     pipe.scheduler.save_pretrained(folder)
-    family = FAMILIES[type(pipe.transformer).__name__]
+    family = FAMILIES[type(network_of(pipe)).__name__]
     assert family.noise is not None
     config = json.loads((folder / "scheduler_config.json").read_text())
     noise, prediction = family.noise(config)

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from fbridge.data.provenance import read_provenance
 from fbridge.data.synthetic.shapes import write_clips
-from tests.pipelines import PUBLISHED, Published, publish
+from tests.pipelines import PUBLISHED, Published, network_of, publish
 
 every = pytest.mark.parametrize("name", PUBLISHED)
 
@@ -71,7 +71,7 @@ def test_the_base_itself_makes_one_without_training(
 
 def test_stock_diffusers_loads_what_was_made_in_a_fresh_process(made: dict[str, Made]) -> None:
     told = {
-        str(one.folder / "run/model/transformer"): type(PUBLISHED[name].make().transformer).__name__
+        str(one.folder / "run/model/transformer"): type(network_of(PUBLISHED[name].make())).__name__
         for name, one in made.items()
     }
     program = """
@@ -88,7 +88,7 @@ assert not [name for name in sys.modules if name.startswith("fbridge")]
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    narrow = [PUBLISHED[name].make().transformer.config["in_channels"] for name in made]
+    narrow = [network_of(PUBLISHED[name].make()).config["in_channels"] for name in made]
     assert [int(line) for line in ran.stdout.split()] == [2 * channels for channels in narrow]
 
 

@@ -6,13 +6,31 @@ from typing import Any
 
 from torch import nn
 
-from fbridge.backbones import cogvideox, hunyuan, latte, latte_class, ltx, space_time, wan
+from fbridge.backbones import (
+    animatediff,
+    cogvideox,
+    hunyuan,
+    latte,
+    latte_class,
+    ltx,
+    space_time,
+    wan,
+)
 from fbridge.backbones.family import Family
 from fbridge.errors import CheckpointError
 
 FAMILIES = {
     module.FAMILY.transformer: module.FAMILY
-    for module in (space_time, cogvideox, wan, ltx, hunyuan, latte, latte_class)
+    for module in (
+        space_time,
+        cogvideox,
+        wan,
+        ltx,
+        hunyuan,
+        latte,
+        latte_class,
+        animatediff,
+    )
 }
 """By the name of the transformer's class."""
 

@@ -33,6 +33,20 @@ def linear_noise(scheduler: Mapping[str, Any]) -> Noise:
     return {"kind": "linear", **ends}, "noise"
 
 
+def stable_diffusion_noise(scheduler: Mapping[str, Any]) -> Noise:
+    """Of DDPM's linear or scaled linear betas and noise prediction."""
+    require(scheduler, {"prediction_type": "epsilon"}, "AnimateDiff")
+    schedule = scheduler.get("beta_schedule", "linear")
+    if schedule not in ("linear", "scaled_linear"):
+        raise CheckpointError(
+            f"scheduler_config.json: beta_schedule is {schedule!r}, where AnimateDiff has 'linear' "
+            "or 'scaled_linear'; this diffusion is not supported"
+        )
+    usual = {"beta_start": 0.00085, "beta_end": 0.012}
+    ends = {name: float(scheduler.get(name, number)) for name, number in usual.items()}
+    return {"kind": schedule.replace("_", "-"), **ends}, "noise"
+
+
 def cogvideox_noise(scheduler: Mapping[str, Any]) -> Noise:
     """Of a CogVideoXDDIMScheduler or CogVideoXDPMScheduler."""
     needed = {

@@ -73,6 +73,7 @@ def _widened(old: Layer, times: float) -> Layer:
         new = nn.Linear(inputs, old.out_features, **kind)
     else:
         shape: tuple[Any, ...] = (inputs, old.out_channels, old.kernel_size, old.stride)
+        kind["padding"] = old.padding
         new = type(old)(*shape, **kind)
     grown = weight.new_zeros(weight.shape[0], inputs, *weight.shape[2:])
     grown[:, : weight.shape[1]] = weight.detach()

@@ -67,7 +67,7 @@ class Estimator:
         peak = {
             "none": max(work.peak, frames.peak),
             "model": max(words, network + work.peak, frames.peak),
-            "group": max(network // sum(self._layers.values()) + work.peak, frames.peak),
+            "group": max(network // max(1, sum(self._layers.values())) + work.peak, frames.peak),
         }[how.offload]
         flops = how.steps * work.flops + how.batch * frames.flops
         told = {"transformer": network, "text encoder": words, "VAE": vae}
@@ -87,7 +87,7 @@ class Estimator:
         counts = list(self._layers.values())
         grown = [step.peak - first.peak for step in more]
         work = first.peak + sum((n - 1) * g for n, g in zip(counts, grown, strict=True))
-        if how.checkpointing:
+        if how.checkpointing and grown:
             kept = sum(counts) * self._hidden(how)
             work = first.peak - sum(grown) + max(grown) + kept
         flops = self._all([step.flops for step in blocks])
