@@ -170,7 +170,7 @@ def _judged(
 ) -> dict[str, Any]:
     """What preparing, training and generating would need, and what makes it less."""
     from fbridge import estimates as of
-    from fbridge.identify import anatomy
+    from fbridge.anatomy import anatomy
 
     assert settings.base is not None
     parts = anatomy(settings.base, components=settings.components)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from fbridge.anatomy import anatomy
 from fbridge.backbones.families import as_backbone
 from fbridge.bases import load_base
 from fbridge.errors import CheckpointError
@@ -20,7 +21,6 @@ from fbridge.estimates import (
     cheaper_ways_to_train,
 )
 from fbridge.footprint import footprint
-from fbridge.identify import anatomy
 from fbridge.train.results.lora import add_lora
 from fbridge.types import Condition
 from tests.bases import tiny_base

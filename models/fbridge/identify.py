@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from accelerate import init_empty_weights
 
@@ -16,12 +16,9 @@ from fbridge.backbones.family import Family
 from fbridge.components import find_components, lacking
 from fbridge.errors import CheckpointError
 from fbridge.model_files import read_base_facts, read_json
-from fbridge.pretrained import ADAPTER, locate_model, packaged_file
+from fbridge.pretrained import ADAPTER, EMBEDDED, locate_model, packaged_file
 from fbridge.reading import READINGS
 from fbridge.weight_files import Header, is_weights, network_folder, read_header, weights_in
-
-_USUAL_TOKENS = 77
-"""Of a prompt, where nothing tells."""
 
 
 @dataclass(frozen=True)
@@ -91,66 +88,11 @@ def identify(name: str, *, components: str | None = None) -> Identified:
         return _of_weights(path, components) if facts is None else _of_base(path, facts)
     if is_weights(path):
         raise CheckpointError(f"{name!r}: there is no such file; check the path")
-    folder = locate_model(name, {})
-    return _of_adapter(folder) if (folder / ADAPTER).is_file() else _of_pipeline(folder)
-
-
-class Anatomy(NamedTuple):
-    """The parts of a model as their configurations tell them.
-
-    Attributes:
-        family: of its network.
-        network: configuration of that.
-        vae: configuration of its autoencoder of diffusers; None where it has another codec.
-        vae_numbers, words_numbers: how many weights autoencoder and text encoder have.
-        tokens: of a prompt.
-    """
-
-    family: Family
-    network: dict[str, Any]
-    vae: dict[str, Any] | None
-    vae_numbers: int
-    words_numbers: int
-    tokens: int
-
-
-def anatomy(name: str, *, components: str | None = None) -> Anatomy:
-    """The parts of a model that `identify` knows, of which no weights are read.
-
-    Raises:
-        CheckpointError: as `identify`; or a part is missing.
-    """
-    found = identify(name, components=components)
-    path = Path(found.path)
-    if found.kind == "base":
-        facts, header = read_base_facts(path), read_header(path)
-        assert facts is not None
-        vae_numbers = sum(prod(s) for key, s in header.shapes.items() if key.startswith("vae."))
-        family = family_named(str(facts["transformer"]["_class_name"]))
-        return Anatomy(family, facts["transformer"], facts["vae"], vae_numbers, 0, _USUAL_TOKENS)
-    if found.missing or found.kind == "adapter":
-        lack = ", ".join(found.missing) or f"all but its updates of {found.base}"
-        raise CheckpointError(f"{found.path}: lacks {lack}; see fbridge info")
-    folder = Path(found.components or found.path)
-    own = path.parent / "config.json" if path.is_file() else network_folder(path) / "config.json"
-    network = detect(read_header(path).shapes).config if path.is_file() else None
-    if network is None:
-        place = own if own.is_file() else network_folder(folder) / "config.json"
-        network = read_json(place)
-    has_vae = (folder / "vae/config.json").is_file()
-    return Anatomy(
-        family_named(str(network["_class_name"])),
-        network,
-        read_json(folder / "vae/config.json") if has_vae else None,
-        _numbers(folder / "vae"),
-        _numbers(folder / "text_encoder") + _numbers(folder / "text_encoder_2"),
-        found.tokens or _USUAL_TOKENS,
-    )
-
-
-def _numbers(folder: Path) -> int:
-    weights = weights_in(folder)
-    return 0 if weights is None else sum(map(prod, read_header(weights).shapes.values()))
+    remote = name != EMBEDDED and not path.is_dir()
+    folder = locate_model(name, {}, configs_only=remote)
+    if (folder / ADAPTER).is_file():
+        return _of_adapter(folder)
+    return _of_pipeline(folder, name if remote else "")
 
 
 def _of_weights(path: Path, components: str | None) -> Identified:
@@ -194,7 +136,8 @@ def _of_base(path: Path, facts: dict[str, Any]) -> Identified:
     )  # fmt: skip
 
 
-def _of_pipeline(folder: Path) -> Identified:
+def _of_pipeline(folder: Path, hub: str = "") -> Identified:
+    """Of a folder; of a hub id, whose weights stay where they are, from configurations alone."""
     index = read_json(folder / "model_index.json")
     config = read_json(network_folder(folder) / "config.json")
     family = family_named(str(config.get("_class_name")))
@@ -205,10 +148,10 @@ def _of_pipeline(folder: Path) -> Identified:
             f"{folder}: a {index.get('_class_name')} is not supported; known: {', '.join(stock)}"
         )
     weights = weights_in(network_folder(folder))
-    missing = ["transformer/*.safetensors"] if weights is None else []
-    header = Header({}, {}) if weights is None else read_header(weights)
+    missing = ["transformer/*.safetensors"] if weights is None and not hub else []
+    header = _imagined(family, config) if weights is None else read_header(weights)
     named: dict[str, Any] = {"family": family.name}
-    if weights is not None and family.layouts:
+    if family.layouts:
         named = _named(detect(header.shapes))
     measured = _measured(family, config)
     if bridge:
@@ -221,9 +164,17 @@ def _of_pipeline(folder: Path) -> Identified:
         told = _scheduled(family, folder)
         reading = _tokens(family)
     return Identified(
-        str(folder), "bridge" if bridge else "pipeline", **named, **_counted(header, ""),
+        hub or str(folder), "bridge" if bridge else "pipeline", **named, **_counted(header, ""),
         **measured, **told, tokens=reading, missing=missing,
     )  # fmt: skip
+
+
+def _imagined(family: Family, config: dict[str, Any]) -> Header:
+    """Names and shapes that a configuration's network has."""
+    with init_empty_weights():
+        network = family.load_class().from_config({k: v for k, v in config.items() if k[0] != "_"})
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    return Header(shapes, dict.fromkeys(shapes, "not here"))
 
 
 def _of_adapter(folder: Path) -> Identified:

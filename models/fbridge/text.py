@@ -82,7 +82,7 @@ def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:
             if any(folder.glob("*.bin"))
             else f"{folder}: has no weights; model.safetensors is missing, fetch the folder again"
         )
-    model, told = _model_class(folder).from_pretrained(
+    model, told = text_encoder_class(folder).from_pretrained(
         folder, local_files_only=True, use_safetensors=True, output_loading_info=True
     )
     missing = sorted(key for key in told["missing_keys"] if "pooler" not in key)
@@ -99,14 +99,14 @@ def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:
     options: dict[str, Any] = {"max_tokens": max_tokens, "reading": reading, "origin": origin}
     if origin.parts == _PAIR:
         second = origin.folder / origin.parts[2]
-        other = _model_class(second).from_pretrained(
+        other = text_encoder_class(second).from_pretrained(
             second, local_files_only=True, use_safetensors=True
         )
         return PairTextEncoder(model, tokenizers[0], other, tokenizers[1], **options)
     return TextEncoder(model, tokenizers[0], **options)
 
 
-def _model_class(folder: Path) -> Any:
+def text_encoder_class(folder: Path) -> Any:
     """AutoModel; of an encoder with a decoder or a picture encoder, the text encoder alone."""
     from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, CLIPTextModel
 

@@ -15,7 +15,7 @@ from fbridge.bases import Base
 from fbridge.errors import CheckpointError
 from fbridge.scheduler import FrameBridgeScheduler
 
-STRENGTH = 0.5
+STRENGTH = 0.7
 """Of the way: more moves more and keeps less of the picture."""
 STEPS = 30
 _GUIDANCE = {"v": 6.0, "flow": 5.0, "noise": 7.5}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,40 @@ def test_what_is_no_model(workshop: Any, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no weights")
     ran = workshop.run("info", tmp_path / "notes.txt")
     assert (ran.code, "is no file of weights" in ran.err) == (4, True)
+
+
+def test_a_hub_ids_weights_stay_on_the_hub(
+    workshop: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = publish("hunyuan", tmp_path / "base")
+    local = json.loads(workshop.run("info", base, "--json").out)
+    told = json.loads(workshop.run("doctor", "--model", base, "--device", "cpu", "--json",
+                                   "--frames", 9, "--size", "64x64").out)["model"]  # fmt: skip
+    asked = []
+
+    def snapshot(name: str, *, allow_patterns: list[str], **_: Any) -> str:
+        asked.append(name)
+        cache = tmp_path / "cache"
+        for path in base.rglob("*"):
+            wanted = any(path.match(pattern) for pattern in allow_patterns)
+            if path.is_file() and wanted:
+                (cache / path.relative_to(base)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, cache / path.relative_to(base))
+        return str(cache)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    ran = workshop.run("info", "owner/hunyuan", "--json")
+    assert ran.code == 0, ran.err
+    remote = json.loads(ran.out)
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
+    assert remote["path"] == "owner/hunyuan"
+    for key in ("family", "network", "video", "noise", "missing", "parameters", "tensors"):
+        assert remote[key] == local[key], key
+    ran = workshop.run("doctor", "--model", "owner/hunyuan", "--device", "cpu", "--json",
+                       "--frames", 9, "--size", "64x64")  # fmt: skip
+    assert ran.code == 0, ran.err
+    away = json.loads(ran.out)["model"]
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
+    for one, two in zip(told["generate"], away["generate"], strict=True):
+        assert one["parts"] == two["parts"]
+    assert set(asked) == {"owner/hunyuan"}

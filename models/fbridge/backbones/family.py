@@ -10,6 +10,7 @@ from torch import nn
 
 from fbridge.backbones import surgery
 from fbridge.backbones.layout import Layout, Variant
+from fbridge.errors import ConfigError
 
 Adapter = Callable[[Any], nn.Module]
 """From a transformer to a `fbridge.denoiser.Backbone`."""
@@ -93,3 +94,26 @@ class Family:
             ConfigError: there is room for more already.
         """
         surgery.widen(transformer, wanted, latents=self.latents(transformer), name=self.widened)
+
+
+@dataclass(frozen=True)
+class FixedFamily(Family):
+    """Networks whose inputs are what they were made with.
+
+    Attributes:
+        room: parts besides the latents that a network is shown.
+    """
+
+    room: Callable[[Any], int] = lambda _: 0
+
+    def parts(self, transformer: Any) -> int:
+        """As it was made."""
+        return self.room(transformer)
+
+    def widen(self, transformer: Any, wanted: int) -> None:
+        """Raise ConfigError where something else is wanted."""
+        if wanted != self.room(transformer):
+            raise ConfigError(
+                f"this network is shown {self.room(transformer)} parts besides the latents, which "
+                f"cannot be changed to {wanted}"
+            )

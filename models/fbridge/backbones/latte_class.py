@@ -18,7 +18,7 @@ from diffusers.loaders import PeftAdapterMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fbridge.backbones.family import Family, Video
+from fbridge.backbones.family import FixedFamily, Video
 from fbridge.backbones.layout import Layout, Variant
 from fbridge.backbones.noises import linear_noise
 from fbridge.errors import ConfigError
@@ -263,28 +263,12 @@ def _measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
     )
 
 
-class _Family(Family):
-    """Networks whose inputs are what they were made with."""
-
-    def parts(self, transformer: Any) -> int:
-        """The picture, the prior."""
-        return int(transformer.config.leads) + int(transformer.config.shown)
-
-    def widen(self, transformer: Any, wanted: int) -> None:
-        """Raise ConfigError where something else is wanted."""
-        if wanted != self.parts(transformer):
-            raise ConfigError(
-                f"this network is shown {self.parts(transformer)} parts besides the latents, which "
-                f"cannot be changed to {wanted}"
-            )
-
-
 def _video(config: Mapping[str, Any]) -> Video:
     frames, side = config["num_frames"] - int(config["leads"]), config["input_size"]
     return Video([frames, frames, frames, 1], 8.0, (side, side))
 
 
-FAMILY = _Family(
+FAMILY = FixedFamily(
     name="latte-class",
     transformer="LatteClassTransformer",
     load_class=lambda: LatteClassTransformer,
@@ -295,6 +279,7 @@ FAMILY = _Family(
     words=lambda _: 0,
     patch=lambda transformer: int(transformer.config.patch_size),
     lora_targets=("qkv", "proj", "fc1", "fc2"),
+    room=lambda transformer: int(transformer.config.leads) + int(transformer.config.shown),
     prediction="noise",
     noise=linear_noise,
     video=_video,

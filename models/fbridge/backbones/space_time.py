@@ -12,8 +12,7 @@ from diffusers.loaders import PeftAdapterMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fbridge.backbones.family import Family
-from fbridge.errors import ConfigError
+from fbridge.backbones.family import FixedFamily
 from fbridge.types import Condition, Latents
 
 
@@ -188,23 +187,7 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         return torch.where(label < 0, none, label).to(told.device)
 
 
-class _Family(Family):
-    """Networks whose inputs are what they were made with."""
-
-    def parts(self, transformer: SpaceTimeTransformer) -> int:
-        """Prior and picture; of an untimed network the picture."""
-        return 2 if transformer.config["timed"] else 1
-
-    def widen(self, transformer: SpaceTimeTransformer, wanted: int) -> None:
-        """Raise ConfigError where something else is wanted."""
-        if wanted != self.parts(transformer):
-            raise ConfigError(
-                f"this network is shown {self.parts(transformer)} parts besides the latents, which "
-                f"cannot be changed to {wanted}"
-            )
-
-
-FAMILY = _Family(
+FAMILY = FixedFamily(
     name="space-time",
     transformer="SpaceTimeTransformer",
     load_class=lambda: SpaceTimeTransformer,
@@ -213,5 +196,6 @@ FAMILY = _Family(
     words=lambda transformer: int(transformer.config["text_width"]),
     patch=lambda transformer: int(transformer.config["patch"]),
     lora_targets=("query", "keys", "out", "perceptron.0", "perceptron.2"),
+    room=lambda transformer: 2 if transformer.config["timed"] else 1,
     prediction="clean",
 )

@@ -14,13 +14,13 @@ import torch
 from accelerate import init_empty_weights
 from torch import nn
 
+from fbridge.anatomy import Anatomy
 from fbridge.backbones.families import as_backbone
 from fbridge.codecs import View
 from fbridge.codecs.load import vae_class
 from fbridge.codecs.vae import VAECodec
 from fbridge.estimates.plans import BYTES, STATE, Clip, Generating, Needs, Training
 from fbridge.footprint import Footprint, footprint
-from fbridge.identify import Anatomy
 from fbridge.types import Condition
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

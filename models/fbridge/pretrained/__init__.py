@@ -18,20 +18,22 @@ _FOLDERS = {EMBEDDED: _HERE / "motion"}
 _RESULTS = ("", "model", "lora")
 """Where in a training run's folder its result lies; "" is the folder itself."""
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+_CONFIGS = ("*.json", "*.txt", "*.model")
 _HUB_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 
 
-def locate_model(name: str, options: Mapping[str, Any]) -> Path:
+def locate_model(name: str, options: Mapping[str, Any], *, configs_only: bool = False) -> Path:
     """The folder of a model by its name: embedded, a folder, or a hub id, fetched if need be.
 
-    A training run's folder stands for the model or adapter in it.
+    A training run's folder stands for the model or adapter in it. With `configs_only` the weights
+    of a hub id stay where they are.
 
     Raises:
         CheckpointError: there is none.
     """
     folder = _FOLDERS.get(name, Path(name))
     if not folder.is_dir():
-        folder = _from_hub(name, options)
+        folder = _from_hub(name, options, _CONFIGS if configs_only else _FILES)
     for part in _RESULTS:
         if any((folder / part / file).is_file() for file in ("model_index.json", ADAPTER)):
             return folder / part
@@ -64,7 +66,7 @@ def hash_model(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def _from_hub(name: str, options: Mapping[str, Any]) -> Path:
+def _from_hub(name: str, options: Mapping[str, Any], files: tuple[str, ...]) -> Path:
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
         raise CheckpointError(
             f"model {name!r} is neither {EMBEDDED!r} nor a folder nor a hub id (owner/name)"
@@ -73,7 +75,7 @@ def _from_hub(name: str, options: Mapping[str, Any]) -> Path:
 
     known = {key: options[key] for key in _HUB_OPTIONS if key in options}
     try:
-        return Path(snapshot_download(name, allow_patterns=list(_FILES), **known))
+        return Path(snapshot_download(name, allow_patterns=list(files), **known))
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise CheckpointError(f"model {name!r} cannot be had from the hub: {reason}") from error

@@ -1,0 +1,98 @@
+"""The parts of a model and their sizes, told from configurations and headers alone."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from accelerate import init_empty_weights
+from transformers import AutoConfig
+
+from fbridge.backbones.detect import detect
+from fbridge.backbones.families import family_named
+from fbridge.backbones.family import Family
+from fbridge.codecs.load import vae_class
+from fbridge.errors import CheckpointError
+from fbridge.identify import identify
+from fbridge.model_files import read_base_facts, read_json
+from fbridge.pretrained import locate_model
+from fbridge.text import text_encoder_class
+from fbridge.weight_files import network_folder, read_header, weights_in
+
+_USUAL_TOKENS = 77
+"""Of a prompt, where nothing tells."""
+
+
+class Anatomy(NamedTuple):
+    """The parts of a model as their configurations tell them.
+
+    Attributes:
+        family: of its network.
+        network: configuration of that.
+        vae: configuration of its autoencoder of diffusers; None where it has another codec.
+        vae_numbers, words_numbers: how many weights autoencoder and text encoder have.
+        tokens: of a prompt.
+    """
+
+    family: Family
+    network: dict[str, Any]
+    vae: dict[str, Any] | None
+    vae_numbers: int
+    words_numbers: int
+    tokens: int
+
+
+def anatomy(name: str, *, components: str | None = None) -> Anatomy:
+    """The parts of a model that `identify` knows, of which no weights are read.
+
+    Raises:
+        CheckpointError: as `identify`; or a part is missing.
+    """
+    found = identify(name, components=components)
+    path = Path(found.path)
+    if found.kind == "base":
+        facts, header = read_base_facts(path), read_header(path)
+        assert facts is not None
+        vae_numbers = sum(prod(s) for key, s in header.shapes.items() if key.startswith("vae."))
+        family = family_named(str(facts["transformer"]["_class_name"]))
+        return Anatomy(family, facts["transformer"], facts["vae"], vae_numbers, 0, _USUAL_TOKENS)
+    if found.missing or found.kind == "adapter":
+        lack = ", ".join(found.missing) or f"all but its updates of {found.base}"
+        raise CheckpointError(f"{found.path}: lacks {lack}; see fbridge info")
+    remote = not path.exists()
+    path = locate_model(found.path, {}, configs_only=True) if remote else path
+    folder = Path(found.components) if found.components else path
+    own = path.parent / "config.json" if path.is_file() else network_folder(path) / "config.json"
+    network = detect(read_header(path).shapes).config if path.is_file() else None
+    if network is None:
+        place = own if own.is_file() else network_folder(folder) / "config.json"
+        network = read_json(place)
+    has_vae = (folder / "vae/config.json").is_file()
+    return Anatomy(
+        family_named(str(network["_class_name"])),
+        network,
+        read_json(folder / "vae/config.json") if has_vae else None,
+        _numbers(folder / "vae"),
+        _numbers(folder / "text_encoder") + _numbers(folder / "text_encoder_2"),
+        found.tokens or _USUAL_TOKENS,
+    )
+
+
+def _numbers(folder: Path) -> int:
+    """Of the weights in a part's folder or, where those are on the hub, of its configuration."""
+    weights = weights_in(folder)
+    if weights is not None:
+        return sum(map(prod, read_header(weights).shapes.values()))
+    if not (folder / "config.json").is_file():
+        return 0
+    config = read_json(folder / "config.json")
+    with init_empty_weights():
+        if folder.name == "vae":
+            known = {key: value for key, value in config.items() if key[0] != "_"}
+            network = vae_class(config).from_config(known)
+        else:
+            kind = text_encoder_class(folder)
+            build = getattr(kind, "from_config", None) or kind._from_config
+            network = build(AutoConfig.from_pretrained(folder, local_files_only=True))
+    return sum(parameter.numel() for parameter in network.parameters())
