@@ -123,6 +123,14 @@ def test_a_pipeline_folder_of_diffusers(tmp_path: Path) -> None:
     assert base.text_encoder == str(tmp_path / "cog")
 
 
+def test_a_pair_of_networks_is_refused(tmp_path: Path) -> None:
+    folder = diffusers_folder(tmp_path / "cog")
+    index = {"_class_name": "WanPipeline", "transformer_2": ["diffusers", "WanTransformer3DModel"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match=r"two networks.*A14B.*not supported"):
+        load_base(str(folder))
+
+
 def test_a_hub_id_is_fetched_and_names_its_words_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

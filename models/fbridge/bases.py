@@ -180,6 +180,11 @@ def _of_folder(folder: Path, dtype: torch.dtype) -> Base:
         raise CheckpointError(
             f"{folder}: a {kind} is not supported as base; known: {', '.join(known)}"
         )
+    if (index.get("transformer_2") or [None])[0] is not None:
+        raise CheckpointError(
+            f"{folder}: has two networks, one for much noise and one for little (Wan 2.2 A14B), "
+            "which is not supported as base; take a model of one"
+        )
     family = family_named(str(read_json(network_folder(folder) / "config.json").get("_class_name")))
     transformer = load_folder(family.load_class(), network_folder(folder), dtype)
     if kind != "FrameBridgePipeline":
