@@ -12,12 +12,14 @@ from diffusers import AutoencoderKL, CogVideoXTransformer3DModel
 from PIL import Image
 
 from fbridge.backbones.detect import detect
+from fbridge.backbones.latte_class import FAMILY as LATTE_CLASS
 from fbridge.backbones.latte_class import LatteClassTransformer
 from fbridge.bases import load_base
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.identify import identify
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.sampling import seeded_noise
+from fbridge.types import Condition
 from tests.pipelines import publish
 
 PICTURE = Image.fromarray(np.random.default_rng(3).integers(0, 256, (64, 64, 3), np.uint8))
@@ -157,8 +159,8 @@ def latte_names(depth: int, width: int, channels: int, frames: int, *, timed: bo
 @pytest.mark.parametrize(
     ("channels", "frames", "timed", "prefix", "what", "parts"),
     [
-        (4, 17, True, "", "bridge", 1),
-        (8, 17, True, "", "bridge", 2),
+        (4, 17, True, "", "bridge", 0),
+        (8, 17, True, "", "bridge", 1),
         (4, 16, False, "nwarp_model.", "neural prior", 0),
         (4, 16, True, "", "diffusion", 0),
     ],
@@ -194,7 +196,7 @@ def latte(tmp_path: Path) -> Path:
     """A bridge with its prior, as their trainer saves them, and the autoencoder of the base."""
     base = publish("latte", tmp_path / "base")
     (base / "vae").rename(tmp_path / "vae")
-    bridge = latte_weights(1, num_frames=9, in_channels=8, leads=True, shown=True)
+    bridge = latte_weights(1, num_frames=9, in_channels=8, leads=True)
     torch.save({"ema": bridge}, tmp_path / "bridge.pt")
     prior = latte_weights(2, num_frames=8, timed=False)
     torch.save({"ema": {f"nwarp_model.{k}": v for k, v in prior.items()}}, tmp_path / "prior.pt")
@@ -286,6 +288,24 @@ def run_latte(
     shift, scale = linear("final_layer.adaLN_modulation.1", told)[:, None, None].chunk(2, -1)
     y = linear("final_layer.linear", norm(y) * (1 + scale) + shift)
     return y.reshape(b, f, 4, 4, 2, 2, -1).permute(0, 1, 6, 2, 4, 3, 5).reshape(b, f, -1, 8, 8)
+
+
+@pytest.mark.parametrize("extra", [1, 2])
+def test_a_widened_latte_answers_as_before(extra: int) -> None:
+    net = LatteClassTransformer(**LATTE, num_frames=8, out_channels=8)
+    net.load_state_dict(latte_weights(3, num_frames=8, out_channels=8))
+    x, prior = torch.randn(2, 2, 8, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    words = torch.zeros(2, 1, 4), torch.ones(2, 1, dtype=torch.bool)
+    told = Condition(*words, 50 * x[:, 0], torch.tensor([2, -1]))
+    time = torch.tensor([3.5, 811.0])
+    before = net(x, time, told, prior)
+    LATTE_CLASS.widen(net, extra)
+    assert (LATTE_CLASS.parts(net), net.config.in_channels) == (extra, 4 * (1 + extra))
+    assert (net(x, time, told, 50 * prior) - before).abs().max() < 1e-5
+    torch.nn.init.normal_(net.x_embedder.proj.weight, std=0.1)
+    assert (net(x, time, told, 50 * prior) - net(x, time, told, prior)).abs().max() > 0.01
+    other = Condition(*words, told.picture, torch.tensor([1, 1]))
+    assert (net(x, time, other, prior) - net(x, time, told, prior)).abs().max() > 0.01
 
 
 def test_a_class_conditional_diffusion_is_a_base_like_others(latte: Path) -> None:

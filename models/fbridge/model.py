@@ -24,7 +24,7 @@ from fbridge.errors import CheckpointError, ConfigError
 from fbridge.pretrained import hash_model, locate_model
 from fbridge.prior import Prior, build_prior
 from fbridge.reading import Reading
-from fbridge.released import released_components
+from fbridge.released import released_components, shows_picture
 from fbridge.request import class_of, fitting_size, nearest_shape
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.text import load_text_encoder
@@ -176,7 +176,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
             download=kwargs.get("download", False),
             dtype=kwargs.get("dtype", kwargs.get("torch_dtype")) or torch.float32,
         )
-        released = base.transformer is not None and base.family.parts(base.transformer) > 0
+        released = shows_picture(base)
         pipe = cls(**(released_components(base) if released else untrained_components(base)))
         pipe._align()
         pipe._base_hash, pipe._untrained = base.hash, not released

@@ -19,6 +19,13 @@ _COGVIDEOX = {"frames": 17, "sizes": [[256, 256]], "steps": 50, "words": 6.0}
 _LATTE = {"steps": 1000, "class": 7.0}
 
 
+def shows_picture(base: Base) -> bool:
+    """Whether a base's network is shown the picture: beside the latents, or before them."""
+    if base.transformer is None:
+        return False
+    return base.family.parts(base.transformer) > 0 or bool(base.transformer.config.get("leads"))
+
+
 def released_components(base: Base) -> dict[str, Any]:
     """Arguments of `FrameBridgePipeline` for a network that is shown the picture already.
 
@@ -53,7 +60,6 @@ def released_components(base: Base) -> dict[str, Any]:
 
 
 def _latte(base: Base) -> dict[str, Any]:
-    config = base.transformer.config
     scheduler = _scheduler(
         prediction="psi-noise", steps=_LATTE["steps"], guidance_scale=_LATTE["class"]
     )
@@ -61,7 +67,7 @@ def _latte(base: Base) -> dict[str, Any]:
         **base.parts(),
         "transformer": base.transformer,
         "scheduler": scheduler,
-        "prior": _prior_beside(Path(base.name)) if config.shown else None,
+        "prior": _prior_beside(Path(base.name)) if base.family.parts(base.transformer) else None,
     }
 
 

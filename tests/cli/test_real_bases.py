@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fbridge.backbones.latte_class import LatteClassTransformer
 from fbridge.data.provenance import read_provenance
 from fbridge.data.synthetic.shapes import write_clips
 from tests.pipelines import PUBLISHED, Published, network_of, publish
@@ -137,6 +138,40 @@ def test_updates_of_a_base_in_few_bits_are_kept_for_the_exact_one(
     assert ran.code == 0, ran.err
     again = folder / f"{kind}-again.mp4"
     assert again.read_bytes() == (folder / f"{kind}.mp4").read_bytes()
+
+
+def test_a_latte_by_class_learns_from_labelled_videos(workshop: Any, tmp_path: Path) -> None:
+    base = publish("latte", tmp_path / "latte")
+    (base / "vae").rename(tmp_path / "vae")
+    net = LatteClassTransformer(
+        input_size=8, hidden_size=24, depth=4, num_heads=1, num_classes=3, num_frames=8,
+        out_channels=8,
+    )  # fmt: skip
+    torch.save({"ema": net.state_dict()}, tmp_path / "classes.pt")
+    for seed, name in enumerate(("Archery", "Bowling", "Diving")):
+        write_clips(tmp_path / "drawn", 2, seed=seed)
+        for number in range(2):
+            clip = tmp_path / f"videos/{name}/v_{name}_g01_c{number + 1:02d}.avi"
+            clip.parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / f"drawn/{number:05d}.mp4").rename(clip)
+    ran = workshop.run(
+        "prepare", "videos", "-o", "latents", "--codec", ".", "--frames", 8, "--size", "64x64",
+        "--device", "cpu", "--workers", 1, where=tmp_path,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    for run, more in (("full", ()), ("lora", ("--lora", 2))):
+        words = workshop.words("-o", run, "--base", "classes.pt", steps=2, base=False)
+        words[words.index("--data") + 1] = "latents"
+        ran = workshop.run(
+            "finetune", *words, *more, "--set", "model.condition=class", where=tmp_path
+        )
+        assert ran.code == 0, ran.err
+        ran = workshop.run(
+            "generate", workshop.folder / "cat.png", "-p", "bowling", "--model", run, "--steps", 2,
+            "--size", "64x64", "-o", f"{run}.mp4", where=tmp_path,
+        )  # fmt: skip
+        assert ran.code == 0, ran.err
+        assert read_provenance(tmp_path / f"{run}.mp4").frames == 8
 
 
 def _generated(workshop: Any, one: Made, model: str, *more: object) -> Any:

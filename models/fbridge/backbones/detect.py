@@ -112,7 +112,7 @@ def _compare(
         else _built(family, variant)
     )
     known = dict(published)
-    if not family.widened:
+    if family.measured is not None:
         differences = _differing(known, held)
         return (None, differences) if differences else ((whole, _room(family, whole)), [])
     first = f"{family.widened}.weight"

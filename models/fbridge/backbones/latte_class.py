@@ -18,7 +18,7 @@ from diffusers.loaders import PeftAdapterMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fbridge.backbones.family import FixedFamily, Video
+from fbridge.backbones.family import Family, Video
 from fbridge.backbones.layout import Layout, Variant
 from fbridge.backbones.noises import linear_noise
 from fbridge.errors import ConfigError
@@ -132,14 +132,14 @@ class LatteClassTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type:
     Args:
         input_size: side of the latents.
         patch_size: side of the squares of latent pixels that are one token.
-        in_channels: the latents' channels, or twice as many where the prior is shown beside them.
+        in_channels: of the latents and of what is shown beside them: prior, picture.
+        latent_channels: of the latents.
         out_channels: those that are answered; of twice the latents' the first half is read.
         hidden_size, depth, num_heads: of the transformer.
         num_frames: that it has places for; one more than a clip's where the picture leads.
         num_classes: of the labels.
         timed: whether it is told a step.
         leads: whether the picture is a frame before the others.
-        shown: whether the prior is shown beside the latents.
     """
 
     _supports_gradient_checkpointing = True
@@ -151,6 +151,7 @@ class LatteClassTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type:
         input_size: int = 32,
         patch_size: int = 2,
         in_channels: int = 4,
+        latent_channels: int = 4,
         out_channels: int = 4,
         hidden_size: int = 384,
         depth: int = 12,
@@ -159,9 +160,8 @@ class LatteClassTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type:
         num_classes: int = 101,
         timed: bool = True,
         leads: bool = False,
-        shown: bool = False,
     ) -> None:
-        del leads, shown  # kept in the configuration
+        del latent_channels, leads  # kept in the configuration
         super().__init__()
         self.x_embedder = _Patches(in_channels, patch_size, hidden_size)
         self.t_embedder = _Clock(hidden_size) if timed else None
@@ -188,10 +188,9 @@ class LatteClassTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type:
         config, dtype = self.config, self.x_embedder.proj.weight.dtype
         channels = latents.shape[2]
         first = condition.picture[:, None]
-        x = torch.cat([first, latents], 1) if config.leads else latents
-        if config.shown:
-            assert prior is not None
-            x = torch.cat([x, torch.cat([first, prior], 1) if config.leads else prior], 2)
+        given = [latents, latents if prior is None else prior, first.expand_as(latents)]
+        given = given[: config.in_channels // config.latent_channels]
+        x = torch.cat([torch.cat([first, part], 1) if config.leads else part for part in given], 2)
         if (x.shape[1], *x.shape[3:]) != (config.num_frames, *[config.input_size] * 2):
             raise ConfigError(
                 f"{latents.shape[1]} frames of {x.shape[4]}x{x.shape[3]} latent pixels are not "
@@ -241,7 +240,7 @@ def _measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
     timed = "t_embedder.mlp.0.weight" in shapes
     depth = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks."))
     leads = frames % 8 == 1
-    shown = inputs >= 2 * outputs
+    latents = min(inputs, outputs)  # more are shown, or a variance is answered too
     what = "bridge" if leads else "diffusion" if timed else "neural prior"
     return Variant(
         f"class-conditional Latte-{_SIZES.get(width, width)}/{patch}, {what}",
@@ -250,6 +249,7 @@ def _measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
             "input_size": round(shapes["pos_embed"][1] ** 0.5) * patch,
             "patch_size": patch,
             "in_channels": inputs,
+            "latent_channels": latents,
             "out_channels": outputs,
             "hidden_size": width,
             "depth": depth,
@@ -258,7 +258,6 @@ def _measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
             "num_classes": shapes["y_embedder.embedding_table.weight"][0] - 1,
             "timed": timed,
             "leads": leads,
-            "shown": shown,
         },
     )
 
@@ -268,18 +267,16 @@ def _video(config: Mapping[str, Any]) -> Video:
     return Video([frames, frames, frames, 1], 8.0, (side, side))
 
 
-FAMILY = FixedFamily(
+FAMILY = Family(
     name="latte-class",
     transformer="LatteClassTransformer",
     load_class=lambda: LatteClassTransformer,
     adapt=lambda transformer: transformer,
-    latents=lambda transformer: int(
-        transformer.config.in_channels // (2 if transformer.config.shown else 1)
-    ),
+    latents=lambda transformer: int(transformer.config.latent_channels),
     words=lambda _: 0,
     patch=lambda transformer: int(transformer.config.patch_size),
-    lora_targets=("qkv", "proj", "fc1", "fc2"),
-    room=lambda transformer: int(transformer.config.leads) + int(transformer.config.shown),
+    lora_targets=("qkv", "attn.proj", "fc1", "fc2"),
+    widened="x_embedder.proj",
     prediction="noise",
     noise=linear_noise,
     video=_video,
