@@ -9,7 +9,6 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.pretrained import packaged_file
 
 EMBEDDED = "embedded"
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
@@ -61,6 +60,8 @@ def check_work(frames: int, size: tuple[int, int]) -> None:
 
 def check_model(option: str, name: str) -> None:
     """Raise unless `name` is a model of the package, a folder, or has the form of a hub id."""
+    from fbridge.pretrained import packaged_file
+
     if name == EMBEDDED or home_expanded(name).exists() or packaged_file(name) is not None:
         return
     if "/" not in name and "\\" not in name:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import sys
-import traceback
 from collections.abc import Sequence
 from contextvars import copy_context
 from typing import Annotated, Any
@@ -129,6 +128,8 @@ def _run(args: list[str]) -> int:
 
 def _told(error: Exception, message: str, code: int, ui: Ui) -> int:
     if exits.debugging():
+        import traceback
+
         traceback.print_exception(error)
     ui.error(message)
     return code

@@ -11,8 +11,9 @@ from fbridge.errors import DataError
 from fbridge_cli import loading
 from fbridge_cli.checks import home_expanded
 from fbridge_cli.evaluate.order import Typed
+from fbridge_cli.moving import Bar
 from fbridge_cli.prepare.processes import Process, this_process
-from fbridge_cli.ui import Bar, Ui
+from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
     from fbridge.metrics.evaluate import Event, Order, Share

@@ -15,7 +15,8 @@ from fbridge.data.video import write_video
 from fbridge.errors import DataError, DependencyError
 from fbridge_cli.generate.plan import Item
 from fbridge_cli.loading import Pipeline, Videos
-from fbridge_cli.ui import Bar, Ui
+from fbridge_cli.moving import Bar
+from fbridge_cli.ui import Ui
 
 
 @dataclass(frozen=True)

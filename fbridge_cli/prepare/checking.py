@@ -13,7 +13,8 @@ from fbridge.errors import DataError
 from fbridge.prepare.verify import Checking, Damage, Verdict, way_out
 from fbridge_cli.checks import home_expanded
 from fbridge_cli.exits import Stopped, interrupt_code
-from fbridge_cli.ui import Bar, Ui
+from fbridge_cli.moving import Bar
+from fbridge_cli.ui import Ui
 
 MOST_SHOWN = 20
 MOST_NAMES = 3

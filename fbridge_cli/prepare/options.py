@@ -7,9 +7,11 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from fbridge.data.sources import LAYOUTS
 from fbridge_cli.checks import DEVICES, DTYPES, EMBEDDED
 from fbridge_cli.prepare.parse import CAPTIONLESS, DECODERS, MODES
+
+LAYOUTS = ("folder", "videofolder", "lists", "table", "webvid", "ucf101", "msrvtt", "webdataset")
+"""`fbridge.data.sources.LAYOUTS`, repeated so that help need not import what reads them."""
 
 _READ, _CLIPS, _WORDS = "What is read", "Which clips are cut", "Captions"
 _CODE, _WORK, _TELL = "How they are encoded", "How the work is done", "What is told"

@@ -17,8 +17,9 @@ from fbridge.prepare import Options
 from fbridge.prepare.run import Event, Finished, Found, Note, Planned, Progress
 from fbridge.prepare.shards import Shares
 from fbridge.prepare.tally import BucketTally, Tally
+from fbridge_cli.moving import Bar
 from fbridge_cli.prepare.processes import Process
-from fbridge_cli.ui import Bar, Ui
+from fbridge_cli.ui import Ui
 
 MOST_SHOWN = 10
 HEADINGS = ("bucket", "files", "clips", "new", "crop lost", "upscaled")

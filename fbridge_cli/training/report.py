@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from fbridge.data.files import shown
 from fbridge.errors import DependencyError
 from fbridge.train.events import Begun, Ended, Event, Saved, Stepped, Validated, Warned
-from fbridge_cli.ui import TrainingView, Ui
+from fbridge_cli.moving import TrainingView
+from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
     from fbridge.train.setup.probe import Needs
