@@ -182,7 +182,7 @@ def _judged(
         estimator.speed = estimator.probe(clip, device, dtype)
     room = _room(device)
     accelerated = device != "cpu"
-    make = of.Generating(clip, dtype="float32")
+    make = of.Generating(clip, guided=parts.family.guidance != 1)
     learn = of.Training(
         clip,
         batch=train.batch_size,

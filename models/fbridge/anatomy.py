@@ -13,6 +13,7 @@ from fbridge.backbones.detect import detect
 from fbridge.backbones.families import family_named
 from fbridge.backbones.family import Family
 from fbridge.codecs.load import vae_class
+from fbridge.components import network_config
 from fbridge.errors import CheckpointError
 from fbridge.identify import identify
 from fbridge.model_files import read_base_facts, read_json
@@ -30,14 +31,14 @@ class Anatomy(NamedTuple):
     Attributes:
         family: of its network.
         network: configuration of that.
-        vae: configuration of its autoencoder of diffusers; None where it has another codec.
+        vae: configuration of its autoencoder of diffusers.
         vae_numbers, words_numbers: how many weights autoencoder and text encoder have.
         tokens: of a prompt.
     """
 
     family: Family
     network: dict[str, Any]
-    vae: dict[str, Any] | None
+    vae: dict[str, Any]
     vae_numbers: int
     words_numbers: int
     tokens: int
@@ -47,7 +48,7 @@ def anatomy(name: str, *, components: str | None = None) -> Anatomy:
     """The parts of a model that `identify` knows, of which no weights are read.
 
     Raises:
-        CheckpointError: as `identify`; or a part is missing.
+        CheckpointError: as `identify`; or a part is missing, or of a kind that only we have.
     """
     found = identify(name, components=components)
     path = Path(found.path)
@@ -63,16 +64,22 @@ def anatomy(name: str, *, components: str | None = None) -> Anatomy:
     remote = not path.exists()
     path = locate_model(found.path, {}, configs_only=True) if remote else path
     folder = Path(found.components) if found.components else path
-    own = path.parent / "config.json" if path.is_file() else network_folder(path) / "config.json"
-    network = detect(read_header(path).shapes).config if path.is_file() else None
-    if network is None:
-        place = own if own.is_file() else network_folder(folder) / "config.json"
-        network = read_json(place)
-    has_vae = (folder / "vae/config.json").is_file()
+    if path.is_file():
+        network = network_config(path, folder) or detect(read_header(path).shapes).config
+    else:
+        network = read_json(network_folder(path) / "config.json")
+    assert network is not None, "identify has found one"
+    family = family_named(str(network["_class_name"]))
+    if family.video is None or not (folder / "vae/config.json").is_file():
+        raise CheckpointError(
+            f"{found.path}: only networks of published families with an autoencoder of diffusers "
+            f"are judged, and this is a {family.name} network; fbridge finetune --dry-run probes "
+            "any training"
+        )
     return Anatomy(
-        family_named(str(network["_class_name"])),
+        family,
         network,
-        read_json(folder / "vae/config.json") if has_vae else None,
+        read_json(folder / "vae/config.json"),
         _numbers(folder / "vae"),
         _numbers(folder / "text_encoder") + _numbers(folder / "text_encoder_2"),
         found.tokens or _USUAL_TOKENS,

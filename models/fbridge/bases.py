@@ -21,7 +21,7 @@ from fbridge.backbones.scratch import find_preset
 from fbridge.base import Base as Base
 from fbridge.codecs.load import load_codec, vae_class
 from fbridge.codecs.vae import VAECodec
-from fbridge.components import find_components
+from fbridge.components import find_components, network_config
 from fbridge.data.sources.ucf101 import CLASSES
 from fbridge.errors import CheckpointError
 from fbridge.model_files import (
@@ -144,7 +144,7 @@ def _of_weights(path: Path, components: str | None, *, download: bool, dtype: to
         needed=found.family.needs,
         download=download,
     )
-    config = _own_config(path, folder) or found.config
+    config = network_config(path, folder) or found.config
     if config is None:
         raise CheckpointError(
             f"{path}: is of the {found.family.name} family but no published model of it "
@@ -155,16 +155,6 @@ def _of_weights(path: Path, components: str | None, *, download: bool, dtype: to
         found.family.load_class(), config, found.take(read_weights(path)), path, dtype
     )
     return _diffusers(folder, found.family, transformer, dtype)
-
-
-def _own_config(path: Path, folder: Path) -> dict[str, Any] | None:
-    """The configuration of a transformer, from beside its weights or from its pipeline."""
-    for place in (path.parent / "config.json", network_folder(folder) / "config.json"):
-        if place.is_file():
-            config = read_json(place)
-            if config.get("_class_name") in FAMILIES:
-                return config
-    return None
 
 
 def _of_folder(folder: Path, dtype: torch.dtype) -> Base:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+from fbridge.backbones.families import FAMILIES
 from fbridge.backbones.layout import Variant
 from fbridge.errors import CheckpointError
-from fbridge.weight_files import hash_weights
+from fbridge.model_files import read_json
+from fbridge.weight_files import hash_weights, network_folder
 
 _PARTS = ("vae", "scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 _PATTERNS = [
@@ -60,6 +63,18 @@ def find_components(
     if download and len(hubs) == 1:
         return _fetched(hubs[0], needed)
     raise CheckpointError(_how(weights, variant, given, hubs, needed, several=len(cached) > 1))
+
+
+def network_config(weights: Path, folder: Path | None) -> dict[str, Any] | None:
+    """The configuration of a network, from beside its weights or from its pipeline's folder."""
+    places = [weights.parent / "config.json"]
+    places += [] if folder is None else [network_folder(folder) / "config.json"]
+    for place in places:
+        if place.is_file():
+            config = read_json(place)
+            if config.get("_class_name") in FAMILIES:
+                return config
+    return None
 
 
 def lacking(folder: Path, needed: tuple[str, ...]) -> list[str]:

@@ -8,12 +8,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from accelerate import init_empty_weights
-
 from fbridge.backbones.detect import Detected, detect
 from fbridge.backbones.families import FAMILIES, family_named
 from fbridge.backbones.family import Family
-from fbridge.components import find_components, lacking
+from fbridge.components import find_components, lacking, network_config
 from fbridge.errors import CheckpointError
 from fbridge.model_files import read_base_facts, read_json
 from fbridge.pretrained import ADAPTER, EMBEDDED, locate_model, packaged_file
@@ -39,7 +37,7 @@ class Identified:
             "parts" (besides the latents) that there is room for.
         prediction: what it answers: "v", "flow", "noise", "clean"; of a bridge its scheduler's.
         noise: that it was trained on, as `fbridge.scheduler.build_base` takes it.
-        video: "frames" (default, minimum, maximum, step), "fps", and "size" in latent pixels.
+        video: "frames" (default, minimum, maximum, step), "fps", and "grid" in latent pixels.
         tokens: of a prompt that are read; 0 where that is not known.
         missing: files that it cannot be used without.
         components: where the parts are that the weights lack; "" where that is not known.
@@ -107,12 +105,7 @@ def _of_weights(path: Path, components: str | None) -> Identified:
         )
     except CheckpointError:
         place = None
-    config = found.config
-    beside = path.parent / "config.json"
-    if config is None and beside.is_file():
-        config = read_json(beside)
-    elif config is None and place is not None and (network_folder(place) / "config.json").is_file():
-        config = read_json(network_folder(place) / "config.json")
+    config = network_config(path, place) or found.config
     missing = list(found.family.needs) if place is None else []
     if config is None:
         missing = ["transformer/config.json", *missing]
@@ -171,8 +164,7 @@ def _of_pipeline(folder: Path, hub: str = "") -> Identified:
 
 def _imagined(family: Family, config: dict[str, Any]) -> Header:
     """Names and shapes that a configuration's network has."""
-    with init_empty_weights():
-        network = family.load_class().from_config({k: v for k, v in config.items() if k[0] != "_"})
+    network = family.hollow(config)
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     return Header(shapes, dict.fromkeys(shapes, "not here"))
 
@@ -209,8 +201,7 @@ def _counted(header: Header, prefix: str) -> dict[str, Any]:
 def _measured(family: Family, config: dict[str, Any] | None) -> dict[str, Any]:
     if config is None:
         return {"network": {}, "video": {}}
-    with init_empty_weights():
-        network = family.load_class().from_config({k: v for k, v in config.items() if k[0] != "_"})
+    network = family.hollow(config)
     sides = {
         "latents": family.latents(network),
         "words": family.words(network),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 import torch
-from accelerate import init_empty_weights
 from torch import Tensor
 
 from fbridge.backbones.families import FAMILIES
@@ -82,48 +82,36 @@ def detect(shapes: Shapes) -> Detected:
 
 
 def _described(shapes: Shapes, family: Family, layout: Layout, prefix: str) -> Detected:
-    own = _owned(shapes, prefix)
-    others: dict[str, int] = {}
-    for name in shapes.keys() - own:
-        first = name.split(".")[0]
-        others[first] = others.get(first, 0) + 1
-    found = Detected(family, layout, prefix, None, None, None, dict(sorted(others.items())))
+    strangers = [name.split(".")[0] for name in shapes.keys() - _owned(shapes, prefix)]
+    others = dict(sorted(Counter(strangers).items()))
+    found = Detected(family, layout, prefix, None, None, None, others)
     empty = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     held = {name: tuple(tensor.shape) for name, tensor in found.take(empty).items()}
     nearest: tuple[str, list[str]] | None = None
-    known = family.variants if family.measured is None else (family.measured(held),)
-    for variant in known:
-        fits, differences = _compare(held, family, variant)
-        if fits is not None:
-            return Detected(family, layout, prefix, variant, *fits, found.others)
+    for variant in family.variants if family.measured is None else (family.measured(held),):
+        config, differences = _compare(held, family, variant)
+        if not differences:
+            parts = family.parts(family.hollow(config))
+            return replace(found, variant=variant, config=config, parts=parts)
         if nearest is None or len(differences) < len(nearest[1]):
             nearest = (variant.name, differences)
     told = () if nearest is None else (f"nearest: {nearest[0]}", *_few(nearest[1]))
-    return Detected(family, layout, prefix, None, None, None, found.others, told)
+    return replace(found, differences=told)
 
 
-def _compare(
-    held: Shapes, family: Family, variant: Variant
-) -> tuple[tuple[dict[str, Any], int] | None, list[str]]:
-    """Configuration and room of a file that is of a variant, or how it differs from one."""
-    published, whole = (
-        _published(family.transformer, variant.name)
-        if family.measured is None
-        else _built(family, variant)
-    )
-    known = dict(published)
-    if family.measured is not None:
-        differences = _differing(known, held)
-        return (None, differences) if differences else ((whole, _room(family, whole)), [])
+def _compare(held: Shapes, family: Family, variant: Variant) -> tuple[dict[str, Any], list[str]]:
+    """A variant's configuration, its input as wide as a file's, and how the file differs."""
+    if family.measured is not None:  # made of the shapes themselves, width and all
+        known, config = _built(family, variant)
+        return config, _differing(known, held)
+    published, config = _published(family.transformer, variant.name)
     first = f"{family.widened}.weight"
-    wide, narrow = held.get(first, (0, 0)), known[first]
-    times = wide[1] // narrow[1] if len(wide) == len(narrow) and wide[1] % narrow[1] == 0 else 1
-    known[first] = (narrow[0], narrow[1] * max(times, 1), *narrow[2:])
-    differences = _differing(known, held)
-    if differences:
-        return None, differences
-    config = {**whole, "in_channels": whole["in_channels"] * times}
-    return (config, times - 1), []
+    wide, narrow = held.get(first, (0, 0)), published[first]
+    whole = len(wide) == len(narrow) and wide[1] % narrow[1] == 0
+    times = max(wide[1] // narrow[1], 1) if whole else 1
+    widened = (narrow[0], narrow[1] * times, *narrow[2:])
+    config = {**config, "in_channels": config["in_channels"] * times}
+    return config, _differing({**published, first: widened}, held)
 
 
 def _differing(known: Shapes, held: Shapes) -> list[str]:
@@ -146,18 +134,10 @@ def _published(transformer: str, variant: str) -> tuple[Shapes, dict[str, Any]]:
 
 
 def _built(family: Family, variant: Variant) -> tuple[Shapes, dict[str, Any]]:
-    with init_empty_weights():
-        network = family.load_class().from_config(dict(variant.config))
+    network = family.hollow(variant.config)
     whole = {key: value for key, value in network.config.items() if key[0] != "_"}
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     return shapes, {"_class_name": family.transformer, **whole}
-
-
-def _room(family: Family, config: dict[str, Any]) -> int:
-    """Parts besides the latents, of a network that cannot be widened."""
-    with init_empty_weights():
-        network = family.load_class().from_config({k: v for k, v in config.items() if k[0] != "_"})
-    return family.parts(network)
 
 
 def _owned(names: Mapping[str, Any], prefix: str) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from accelerate import init_empty_weights
 from torch import nn
 
 from fbridge.backbones import surgery
@@ -82,6 +83,11 @@ class Family:
     )
     guidance: float | None = None
     layers: tuple[str, ...] = ("num_layers",)
+
+    def hollow(self, config: Mapping[str, Any]) -> Any:
+        """A network of a configuration, without weights: names, shapes and numbers alone."""
+        with init_empty_weights():
+            return self.load_class().from_config({k: v for k, v in config.items() if k[0] != "_"})
 
     def parts(self, transformer: Any) -> int:
         """For how many parts besides the latents a network has room: prior, and picture."""

@@ -45,14 +45,15 @@ class Estimator:
         self.model = model
         self.speed = speed
         self._layers = {key: int(model.network[key]) for key in model.family.layers}
+        assert model.family.video is not None, "as `anatomy` has it"
+        self._video = model.family.video(model.family.hollow(model.network).config)
         self._known: dict[tuple[Any, ...], Footprint] = {}
 
     def usual_clip(self) -> Clip:
         """The clip that the model was made for."""
-        assert self.model.family.video is not None
-        video = self.model.family.video(self._network(1, 0).config)
-        width, height = (side * self._codec("float32").spatial for side in video.grid)
-        return Clip(video.frames[0], width, height)
+        spatial = self._codec("float32").spatial
+        width, height = (side * spatial for side in self._video.grid)
+        return Clip(self._video.frames[0], width, height)
 
     def generate(self, how: Generating) -> Needs:
         """What a call of the pipeline needs."""
@@ -217,11 +218,9 @@ class Estimator:
         )
 
     def _latent_frames(self, codec: VAECodec | None, frames: int) -> int:
-        fixed = self.model.network.get("video_length")
-        if fixed:
-            return int(fixed)
+        _, least, most, _ = self._video.frames
         if codec is None or codec.temporal is None:
-            return frames
+            return most if least == most else frames
         return (frames - 1) // codec.temporal + 1
 
     def _forward(self, clip: Clip, batch: int, dtype: str) -> Footprint:
@@ -277,7 +276,6 @@ class Estimator:
         return seen[0]
 
     def _codec(self, dtype: str) -> VAECodec:
-        assert self.model.vae is not None
         config = {key: value for key, value in self.model.vae.items() if key[0] != "_"}
         with init_empty_weights(include_buffers=False):
             vae = vae_class(self.model.vae).from_config(config)
