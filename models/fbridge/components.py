@@ -10,6 +10,7 @@ from fbridge.backbones.families import FAMILIES
 from fbridge.backbones.layout import Variant
 from fbridge.errors import CheckpointError
 from fbridge.model_files import read_json
+from fbridge.pretrained import is_hub_id
 from fbridge.weight_files import hash_weights, network_folder
 
 _PARTS = ("vae", "scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
@@ -44,7 +45,7 @@ def find_components(
     Raises:
         CheckpointError: it is nowhere or incomplete; tells what, and how to get it.
     """
-    if given is not None and (Path(given).is_dir() or not _is_hub_id(given)):
+    if given is not None and (Path(given).is_dir() or not is_hub_id(given)):
         missing = lacking(Path(given), needed)
         if missing:
             raise CheckpointError(
@@ -113,10 +114,6 @@ def _how(
 
 def _list(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _is_hub_id(name: str) -> bool:
-    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
 def _cached(hub: str, needed: tuple[str, ...]) -> Path | None:

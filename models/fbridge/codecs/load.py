@@ -18,7 +18,7 @@ from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import FAMILIES, VAECodec
 from fbridge.errors import CheckpointError
 from fbridge.model_files import build, read_base_file
-from fbridge.pretrained import EMBEDDED, hash_model, locate_model, packaged_file
+from fbridge.pretrained import EMBEDDED, hash_model, is_hub_id, locate_model, packaged_file
 from fbridge.weight_files import hash_weights
 
 _OWN = {"MotionCodec": MotionCodec, "PixelCodec": PixelCodec}
@@ -203,7 +203,7 @@ def _load(kind: Callable[..., Any], folder: Path) -> Any:
 
 
 def _from_hub(name: str) -> Path:
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not is_hub_id(name):
         raise CheckpointError(
             f"codec {name!r} is neither {EMBEDDED!r} nor a folder nor a hub id (owner/name)"
         )

@@ -48,6 +48,11 @@ def locate_model(name: str, options: Mapping[str, Any], *, configs_only: bool = 
     )
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form of a hub's: owner/name."""
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
+
+
 def packaged_file(name: str) -> Path | None:
     """The file of this name that comes with the package, if there is one."""
     path = _HERE / name
@@ -67,7 +72,7 @@ def hash_model(folder: Path) -> str:
 
 
 def _from_hub(name: str, options: Mapping[str, Any], files: tuple[str, ...]) -> Path:
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not is_hub_id(name):
         raise CheckpointError(
             f"model {name!r} is neither {EMBEDDED!r} nor a folder nor a hub id (owner/name)"
         )
