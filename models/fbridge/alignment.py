@@ -201,6 +201,12 @@ def scaled_linear_alphas_cumprod(beta_start: float, beta_end: float, steps: int 
     return (1 - roots.square()).cumprod(0)
 
 
+def falling_scale(last: float, steps: int, of: int) -> Tensor:
+    """Factors (of,) on the signal of VideoCrafter: in a line from 1 to `last` in so many steps."""
+    line = torch.linspace(1, last, steps, dtype=torch.float64)
+    return torch.cat([line, line[-1:].expand(of - steps)])
+
+
 def snr_shifted(alphas_cumprod: Tensor, scale: float) -> Tensor:
     """Table (K,) with every SNR divided by `scale` (CogVideoX: 3 for 2B, 1 for 5B)."""
     return alphas_cumprod / (scale + (1 - scale) * alphas_cumprod)

@@ -36,6 +36,7 @@ class Base:
         prior: network of such a one.
         classes: names of a class-conditional one's.
         start_from: of a bridge, see `FrameBridgePipeline`.
+        image_encoder: what looks at the picture for a network that is told of it; None of others.
         dtype: of the networks.
     """
 
@@ -56,6 +57,7 @@ class Base:
     prior: Any = None
     classes: list[str] | None = None
     start_from: dict[str, Any] | None = None
+    image_encoder: Any = None
     dtype: torch.dtype = torch.float32
 
     def parts(self) -> dict[str, Any]:
@@ -67,5 +69,7 @@ class Base:
             if isinstance(encoder, PairTextEncoder):
                 held.update(text_encoder_2=encoder.second, tokenizer_2=encoder.second_tokenizer)
             held["reading"] = list(encoder.reading)
+        if self.image_encoder is not None:
+            held["image_encoder"] = self.image_encoder
         facts = {"frames": self.frames, "fps": self.fps, "sizes": self.sizes}
         return {**held, **facts, "classes": self.classes}

@@ -43,6 +43,7 @@ from fbridge.weight_files import (
     read_weights,
     weights_in,
 )
+from fbridge.whole_files import holds_parts
 
 SCRATCH = "scratch:"
 """What the name of a base without weights begins with."""
@@ -131,8 +132,9 @@ def _of_file(path: Path, held: BaseFile, dtype: torch.dtype) -> Base:
 
 
 def _of_weights(path: Path, components: str | None, *, download: bool, dtype: torch.dtype) -> Base:
+    shapes = read_header(path).shapes
     try:
-        found = detect(read_header(path).shapes)
+        found = detect(shapes)
     except CheckpointError as error:
         raise CheckpointError(
             f"{path}: {error}" if str(path) not in str(error) else str(error)
@@ -143,6 +145,7 @@ def _of_weights(path: Path, components: str | None, *, download: bool, dtype: to
         variant=found.variant,
         needed=found.family.needs,
         download=download,
+        whole=holds_parts(shapes),
     )
     config = network_config(path, folder) or found.config
     if config is None:
@@ -151,9 +154,10 @@ def _of_weights(path: Path, components: str | None, *, download: bool, dtype: to
             f"({'; '.join(found.differences)}); its transformer/config.json is needed, beside it "
             f"or in {folder}"
         )
-    transformer = build(
-        found.family.load_class(), config, found.take(read_weights(path)), path, dtype
-    )
+    weights = read_weights(path)
+    if found.family.whole is not None:
+        config = {**config, **found.family.whole(weights)}
+    transformer = build(found.family.load_class(), config, found.take(weights), path, dtype)
     return _diffusers(folder, found.family, transformer, dtype)
 
 
@@ -216,10 +220,11 @@ def _diffusers(folder: Path, family: Family, transformer: Any, dtype: torch.dtyp
             f"{folder}: a {family.transformer} is part of a FrameBridge model; name that model's "
             "folder as base"
         )
-    told = folder / "scheduler/scheduler_config.json"
+    place = "scheduler/scheduler_config.json"
     has_words = family.words(transformer) > 0
+    told = read_json(folder / place) if place in family.needs else transformer.config
     try:
-        noise, prediction = family.noise(read_json(told) if has_words else {})
+        noise, prediction = family.noise(told)
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
     video = family.video(transformer.config)
@@ -239,6 +244,7 @@ def _diffusers(folder: Path, family: Family, transformer: Any, dtype: torch.dtyp
         fps=video.fps,
         sizes=[[width, height]],
         classes=_classes(transformer),
+        image_encoder=_image_encoder(folder, transformer, dtype),
     )
 
 
@@ -250,6 +256,22 @@ def _codec(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
 def _prior(folder: Path, dtype: torch.dtype) -> Any:
     family = family_named(str(read_json(folder / "config.json").get("_class_name")))
     return load_folder(family.load_class(), folder, dtype).requires_grad_(False)
+
+
+def _image_encoder(folder: Path, transformer: Any, dtype: torch.dtype) -> Any:
+    """Of a network that is told what it sees."""
+    if not transformer.config.get("image"):
+        return None
+    from transformers import CLIPVisionModel
+
+    place = folder / "image_encoder"
+    if not (place / "config.json").is_file():
+        raise CheckpointError(
+            f"{folder}: lacks image_encoder/, CLIP's image encoder, of which this network is told "
+            "what it sees; name a folder that has it with --components"
+        )
+    encoder: Any = CLIPVisionModel.from_pretrained(place, local_files_only=True, torch_dtype=dtype)
+    return encoder.eval().requires_grad_(False)
 
 
 def _classes(transformer: Any) -> list[str] | None:

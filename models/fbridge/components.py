@@ -12,6 +12,7 @@ from fbridge.errors import CheckpointError
 from fbridge.model_files import read_json
 from fbridge.pretrained import is_hub_id
 from fbridge.weight_files import hash_weights, network_folder
+from fbridge.whole_files import unpack
 
 _PARTS = ("vae", "scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
 _PATTERNS = [
@@ -31,6 +32,7 @@ def find_components(
     variant: Variant | None,
     needed: tuple[str, ...],
     download: bool = False,
+    whole: bool = False,
 ) -> Path:
     """The folder with what a transformer's weights lack.
 
@@ -41,19 +43,23 @@ def find_components(
         variant: the model that the weights are of.
         needed: files that the folder must hold.
         download: fetch it from the hub where it is not here.
+        whole: the file holds its other parts itself; they are unpacked where none are given.
 
     Raises:
         CheckpointError: it is nowhere or incomplete; tells what, and how to get it.
     """
+    beside = [weights.parent, weights.parent.parent]
     if given is not None and (Path(given).is_dir() or not is_hub_id(given)):
         missing = lacking(Path(given), needed)
-        if missing:
+        if missing and not whole:
             raise CheckpointError(
                 f"components {given!r} lack {', '.join(missing)}; copy them from the base's own "
                 "pipeline folder"
             )
-        return Path(given)
-    beside = [weights.parent, weights.parent.parent]
+        if not missing:
+            return Path(given)
+    if whole:
+        return unpack(weights, [*map(Path, [given] if given else []), *beside], download=download)
     for folder in beside if given is None else ():
         if not lacking(folder, needed):
             return folder

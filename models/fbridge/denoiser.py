@@ -128,11 +128,13 @@ def _joined(conditions: Sequence[Condition]) -> Condition:
     longest = max(c.text.shape[1] for c in conditions)
     padded = [_padded(c, longest - c.text.shape[1]) for c in conditions]
     labels = [c.label for c in padded if c.label is not None]
+    seen = [c.seen for c in padded if c.seen is not None]
     return Condition(
         text=torch.cat([c.text for c in padded]),
         text_mask=torch.cat([c.text_mask for c in padded]),
         picture=torch.cat([c.picture for c in padded]),
         label=torch.cat(labels) if labels else None,
+        seen=torch.cat(seen) if seen else None,
     )
 
 

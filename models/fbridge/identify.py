@@ -17,6 +17,9 @@ from fbridge.model_files import read_base_facts, read_json
 from fbridge.pretrained import ADAPTER, EMBEDDED, locate_model, packaged_file
 from fbridge.reading import READINGS
 from fbridge.weight_files import Header, is_weights, network_folder, read_header, weights_in
+from fbridge.whole_files import find_vocabulary, holds_parts
+
+_SCHEDULER = "scheduler/scheduler_config.json"
 
 
 @dataclass(frozen=True)
@@ -107,9 +110,12 @@ def _of_weights(path: Path, components: str | None) -> Identified:
         place = None
     config = network_config(path, place) or found.config
     missing = list(found.family.needs) if place is None else []
+    if place is None and holds_parts(header.shapes):
+        given = [path.parent, path.parent.parent, *([Path(components)] if components else [])]
+        missing = [] if find_vocabulary(given) else ["tokenizer/tokenizer_config.json"]
     if config is None:
         missing = ["transformer/config.json", *missing]
-    told = _scheduled(found.family, place)
+    told = _scheduled(found.family, place, config)
     reading = _tokens(found.family)
     return Identified(
         str(path), "weights", **_named(found), **_counted(header, found.prefix),
@@ -154,7 +160,7 @@ def _of_pipeline(folder: Path, hub: str = "") -> Identified:
         reading = (index.get("reading") or [0])[0]
     else:
         missing += lacking(folder, family.needs)
-        told = _scheduled(family, folder)
+        told = _scheduled(family, folder, config)
         reading = _tokens(family)
     return Identified(
         hub or str(folder), "bridge" if bridge else "pipeline", **named, **_counted(header, ""),
@@ -215,12 +221,17 @@ def _measured(family: Family, config: dict[str, Any] | None) -> dict[str, Any]:
     return {"network": sides, "video": told}
 
 
-def _scheduled(family: Family, folder: Path | None) -> dict[str, Any]:
-    """What the scheduler of a pipeline tells, or else what the family is known for."""
-    path = None if folder is None else folder / "scheduler/scheduler_config.json"
-    if path is None or not path.is_file() or family.noise is None:
+def _scheduled(
+    family: Family, folder: Path | None, config: dict[str, Any] | None
+) -> dict[str, Any]:
+    """What scheduler or network of a pipeline tell, or else what the family is known for."""
+    path = None if folder is None else folder / _SCHEDULER
+    if family.noise is not None and _SCHEDULER not in family.needs and config is not None:
+        noise, prediction = family.noise(config)
+    elif path is None or not path.is_file() or family.noise is None:
         return {"prediction": family.prediction}
-    noise, prediction = family.noise(read_json(path))
+    else:
+        noise, prediction = family.noise(read_json(path))
     return {"prediction": prediction, "noise": noise}
 
 

@@ -15,6 +15,7 @@ from fbridge.adapters import adapted_components, is_adapter
 from fbridge.backbones.families import family_of
 from fbridge.backbones.latte_class import LatteClassTransformer
 from fbridge.backbones.space_time import SpaceTimeTransformer
+from fbridge.backbones.videocrafter import VideoCrafterUNet
 from fbridge.bases import is_stock, load_base
 from fbridge.codecs import Codec
 from fbridge.codecs.motion import MotionCodec
@@ -37,6 +38,7 @@ _Model = TypeVar("_Model", bound="BridgeModel")
 KNOWN_COMPONENTS = (
     SpaceTimeTransformer,
     LatteClassTransformer,
+    VideoCrafterUNet,
     MotionCodec,
     PixelCodec,
     FrameBridgeScheduler,
@@ -76,6 +78,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         scheduler: a `FrameBridgeScheduler`, the bridge's numbers.
         text_encoder, tokenizer: transformers', or None for the packaged MiniLM.
         text_encoder_2, tokenizer_2: a second one, as `PairTextEncoder` has it; None of most models.
+        image_encoder: CLIP's, of a network that is told what it sees of the picture; else None.
         frames: default, minimum, maximum, step: see `FrameLimits`.
         fps: frames per second of the default number of frames.
         sizes: (width, height) it was trained at, or None where any size does.
@@ -86,10 +89,11 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
             is a prior, else "repeat".
     """
 
-    model_cpu_offload_seq = "text_encoder->text_encoder_2->prior->transformer"
+    model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->prior->transformer"
     _exclude_from_cpu_offload: ClassVar = ["codec", "vae"]
     _optional_components: ClassVar = [
         "codec", "vae", "prior", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2",
+        "image_encoder",
     ]  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - a model's parts and facts
@@ -103,6 +107,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         tokenizer: Any = None,
         text_encoder_2: Any = None,
         tokenizer_2: Any = None,
+        image_encoder: Any = None,
         frames: list[int] | None = None,
         fps: float = 8.0,
         sizes: list[list[int]] | None = None,
@@ -123,6 +128,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
             tokenizer=tokenizer,
             text_encoder_2=text_encoder_2,
             tokenizer_2=tokenizer_2,
+            image_encoder=image_encoder,
         )
         self.register_to_config(
             frames=frames or [16, 2, 64, 1],

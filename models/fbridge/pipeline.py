@@ -19,6 +19,7 @@ from fbridge.data.pictures import fit_picture, upright_rgb
 from fbridge.data.sources.ucf101 import class_words
 from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
 from fbridge.errors import ConfigError
+from fbridge.image_encoder import look_at
 from fbridge.model import BridgeModel
 from fbridge.request import picture_tensor, request_table
 from fbridge.sampling import GridKind, Start, Step, build_sampler, seeded_noise, time_grid
@@ -133,7 +134,12 @@ class FrameBridgePipeline(BridgeModel):
         )
         view = self.latent_codec.look(pictures, text, text_mask)
         label = torch.tensor(labels, device=text.device) if labels else None
-        return view, Condition(text, text_mask, view.condition, label)
+        seen = (
+            None
+            if self.image_encoder is None
+            else look_at(self.image_encoder, torch.stack(pictures))
+        )
+        return view, Condition(text, text_mask, view.condition, label, seen)
 
     def frames(self, latents: Tensor, view: View) -> list[NDArray[np.uint8]]:
         """Latents (B, F, C, H, W) as videos of bytes (F, H, W, 3)."""

@@ -30,6 +30,7 @@ READINGS = {
     "WanPipeline": Reading(512),
     "LattePipeline": Reading(120),
     "AnimateDiffPipeline": Reading(77, filled=True, kept=True),
+    "StableDiffusionPipeline": Reading(77, filled=True, kept=True),
     "HunyuanVideoPipeline": Reading(256, paired=True),
 }
 """By the class of diffusers' pipeline that a text encoder is part of."""

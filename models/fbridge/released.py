@@ -17,6 +17,7 @@ from fbridge.weight_files import is_weights, read_header, read_weights
 
 _COGVIDEOX = {"frames": 17, "sizes": [[256, 256]], "steps": 50, "words": 6.0}
 _LATTE = {"steps": 1000, "class": 7.0}
+_VIDEOCRAFTER = {"steps": 50, "words": 7.5}
 
 
 def shows_picture(base: Base) -> bool:
@@ -35,13 +36,16 @@ def released_components(base: Base) -> dict[str, Any]:
     prior taken off, and the latents of the repeated picture, which are the prior; 50 steps, words
     of weight 6. The class-conditional Latte of UCF-101 is told the raw state after the picture as
     a frame of its own; 1000 steps, classes of weight 7. Where it has twice the channels it is shown
-    the guess of a neural prior, whose file lies beside.
+    the guess of a neural prior, whose file lies beside. FrameBridge-VideoCrafter is told what CLIP
+    sees of the picture too, which stays where words are left out; 50 steps, words of weight 7.5.
 
     Raises:
         CheckpointError: no such model is known, or its prior is missing.
     """
     if base.family.name == "latte-class" and base.transformer.config.leads:
         return _latte(base)
+    if base.family.name == "videocrafter" and base.transformer.config.bridge:
+        return _videocrafter(base)
     shown = base.family.parts(base.transformer)
     if base.family.name != "cogvideox" or shown != 1 or base.noise is None:
         raise CheckpointError(
@@ -69,6 +73,16 @@ def _latte(base: Base) -> dict[str, Any]:
         "scheduler": scheduler,
         "prior": _prior_beside(Path(base.name)) if base.family.parts(base.transformer) else None,
     }
+
+
+def _videocrafter(base: Base) -> dict[str, Any]:
+    scheduler = _scheduler(
+        prediction="aligned-psi-noise",
+        base=base.noise,
+        steps=_VIDEOCRAFTER["steps"],
+        guidance_scale=_VIDEOCRAFTER["words"],
+    )
+    return {**base.parts(), "transformer": base.transformer, "scheduler": scheduler}
 
 
 def _scheduler(**numbers: Any) -> FrameBridgeScheduler:

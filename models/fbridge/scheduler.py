@@ -14,6 +14,7 @@ from fbridge.alignment import (
     FlowBase,
     SNRAlignment,
     cogvideox_alphas_cumprod,
+    falling_scale,
     linear_alphas_cumprod,
     scaled_linear_alphas_cumprod,
 )
@@ -53,7 +54,8 @@ class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
             "aligned-flow", "aligned-noise", "aligned-psi-noise".
         numbers: of the preconditioned parameterization.
         base: of an aligned one: `{"kind": "flow"}`, `{"kind": "cogvideox", "snr_shift": 3.0}`, or
-            `{"kind": "linear" | "scaled-linear", "beta_start": ..., "beta_end": ...}`.
+            `{"kind": "linear" | "scaled-linear", "beta_start": ..., "beta_end": ...}`, the latter
+            with `"signal_scale": [last, steps]` where the signal is scaled down to `last`.
         sampler, grid, start, steps, guidance_scale: defaults of sampling.
         strength: share of the way at which sampling starts by default, see `FrameBridgePipeline`.
         objective: "bridge", or "diffusion" of its twin: the same network, prior and picture, but
@@ -121,7 +123,11 @@ def build_base(base: dict[str, Any] | None) -> Base:
         case "linear":
             return DDPMBase(linear_alphas_cumprod(**given))
         case "scaled-linear":
-            return DDPMBase(scaled_linear_alphas_cumprod(**given))
+            scale = given.pop("signal_scale", None)
+            table = scaled_linear_alphas_cumprod(**given)
+            return DDPMBase(
+                table, signal_scale=scale and falling_scale(scale[0], scale[1], len(table))
+            )
         case kind:
             raise ConfigError(
                 f"scheduler: base kind {kind!r} is unknown; known: flow, cogvideox, linear, "

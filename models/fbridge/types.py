@@ -27,17 +27,20 @@ class Condition:
         text_mask: (B, L) bool, True where a token is real; a row may be False throughout.
         picture: (B, C', H, W) the codec's description of the picture, on the latent's grid.
         label: (B,) int64 classes of a class-conditional model, -1 = none; None of any other model.
+        seen: (B, S, D') what an image encoder sees of the picture; None where the model has none.
     """
 
     text: Tensor
     text_mask: Tensor
     picture: Tensor
     label: Tensor | None = None
+    seen: Tensor | None = None
 
     def with_text(self, text: Tensor, text_mask: Tensor) -> Condition:
         """The same picture and class under other words."""
         return replace(self, text=text, text_mask=text_mask)
 
     def without_picture(self) -> Condition:
-        """The same words and class with the picture's description blanked (zeros)."""
-        return replace(self, picture=self.picture.new_zeros(self.picture.shape))
+        """The same words and class with all that describes the picture blanked (zeros)."""
+        seen = None if self.seen is None else self.seen.new_zeros(self.seen.shape)
+        return replace(self, picture=self.picture.new_zeros(self.picture.shape), seen=seen)

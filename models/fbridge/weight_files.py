@@ -23,6 +23,8 @@ _SHAPE = "comfy.gguf.orig_shape."
 """Before a tensor's name: its shape, of one with more sides than GGUF knows."""
 _NESTS = ("state_dict", "ema", "module", "model")
 """Under which of their keys trainers keep the weights; averages are those to be used."""
+_DEEPSPEED = "_forward_module."
+"""Before all names in its files of a Lightning module."""
 _TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _TYPES |= {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "I64": "int64", "U8": "uint8"}
 
@@ -214,6 +216,8 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
     tensors = (
         {k: v for k, v in held.items() if isinstance(v, Tensor)} if isinstance(held, dict) else {}
     )
+    if all(name.startswith(_DEEPSPEED) for name in tensors):
+        tensors = {name.removeprefix(_DEEPSPEED): tensor for name, tensor in tensors.items()}
     if not tensors:
         raise CheckpointError(f"{path}: holds no weights; known places: {', '.join(_NESTS)}")
     return tensors

@@ -16,6 +16,7 @@ from diffusers import (
     WanTransformer3DModel,
 )
 
+from fbridge.backbones.videocrafter import VideoCrafterUNet
 from fbridge.types import Condition
 
 WORDS = 12
@@ -134,6 +135,22 @@ def _animatediff() -> Any:
     )
 
 
+def _videocrafter() -> Any:
+    return VideoCrafterUNet(
+        model_channels=32,
+        channel_mult=(1, 2),
+        attention_levels=(True, False),
+        num_res_blocks=1,
+        head_features=16,
+        context_dim=WORDS,
+        temporal_conv=True,
+        reach=2,
+        rate=28,
+        signal_scale=(0.7, 400),
+        sample_size=(4, 8),
+    )
+
+
 def _cogvideox15() -> Any:
     return _cogvideox(
         patch_size_t=2, patch_bias=False, use_rotary_positional_embeddings=True, ofs_embed_dim=8
@@ -148,6 +165,7 @@ KINDS = {
     "hunyuan": Kind(_hunyuan, 3, 1000.0),
     "latte": Kind(_latte, 4, 999.0),
     "animatediff": Kind(_animatediff, 4, 999.0),
+    "videocrafter": Kind(_videocrafter, 4, 999.0),
 }
 
 

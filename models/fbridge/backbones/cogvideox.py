@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from fbridge.backbones import surgery
 from fbridge.backbones.family import Family, Video
-from fbridge.backbones.layout import Layout, Variant, Weights, renamed, split
+from fbridge.backbones.layout import Layout, Variant
 from fbridge.backbones.noises import cogvideox_noise
 from fbridge.errors import ConfigError
 from fbridge.types import Condition, Latents
+from fbridge.weight_names import Weights, renamed, split
 
 _FIRST = "patch_embed.proj"
 _OFFSET = 2.0  # what diffusers tells 1.5's networks that have an offset embedding

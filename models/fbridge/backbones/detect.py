@@ -13,8 +13,9 @@ from torch import Tensor
 
 from fbridge.backbones.families import FAMILIES
 from fbridge.backbones.family import Family
-from fbridge.backbones.layout import Layout, Variant, Weights
+from fbridge.backbones.layout import Layout, Variant
 from fbridge.errors import CheckpointError
+from fbridge.weight_names import Weights
 
 PREFIXES = (
     "",
@@ -62,8 +63,8 @@ class Detected:
 
     def take(self, weights: Mapping[str, Tensor]) -> Weights:
         """The network's tensors under diffusers' names."""
-        own = {name: weights[name] for name in _owned(weights, self.prefix)}
-        held = {name[len(self.prefix) :]: tensor for name, tensor in own.items()}
+        own = {name: weights[name] for name in _owned(weights, self.layout, self.prefix)}
+        held = {name.removeprefix(self.prefix): tensor for name, tensor in own.items()}
         return held if self.layout.convert is None else self.layout.convert(held)
 
 
@@ -82,7 +83,7 @@ def detect(shapes: Shapes) -> Detected:
 
 
 def _described(shapes: Shapes, family: Family, layout: Layout, prefix: str) -> Detected:
-    strangers = [name.split(".")[0] for name in shapes.keys() - _owned(shapes, prefix)]
+    strangers = [name.split(".")[0] for name in shapes.keys() - _owned(shapes, layout, prefix)]
     others = dict(sorted(Counter(strangers).items()))
     found = Detected(family, layout, prefix, None, None, None, others)
     empty = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
@@ -91,6 +92,7 @@ def _described(shapes: Shapes, family: Family, layout: Layout, prefix: str) -> D
     for variant in family.variants if family.measured is None else (family.measured(held),):
         config, differences = _compare(held, family, variant)
         if not differences:
+            config |= {} if family.whole is None else family.whole(empty)
             parts = family.parts(family.hollow(config))
             return replace(found, variant=variant, config=config, parts=parts)
         if nearest is None or len(differences) < len(nearest[1]):
@@ -140,12 +142,13 @@ def _built(family: Family, variant: Variant) -> tuple[Shapes, dict[str, Any]]:
     return shapes, {"_class_name": family.transformer, **whole}
 
 
-def _owned(names: Mapping[str, Any], prefix: str) -> set[str]:
+def _owned(names: Mapping[str, Any], layout: Layout, prefix: str) -> set[str]:
     """Names of the network's own tensors."""
     return {
         name
         for name in names
-        if name.startswith(prefix) and (prefix or name.split(".")[0] not in _STRANGERS)
+        if (name.startswith(prefix) and (prefix or name.split(".")[0] not in _STRANGERS))
+        or name.startswith(layout.beside)
     }
 
 

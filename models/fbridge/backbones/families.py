@@ -14,6 +14,7 @@ from fbridge.backbones import (
     latte_class,
     ltx,
     space_time,
+    videocrafter,
     wan,
 )
 from fbridge.backbones.family import Family
@@ -30,6 +31,7 @@ FAMILIES = {
         latte,
         latte_class,
         animatediff,
+        videocrafter,
     )
 }
 """By the name of the transformer's class."""

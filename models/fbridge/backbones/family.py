@@ -12,6 +12,7 @@ from torch import nn
 from fbridge.backbones import surgery
 from fbridge.backbones.layout import Layout, Variant
 from fbridge.errors import ConfigError
+from fbridge.weight_names import Weights
 
 Adapter = Callable[[Any], nn.Module]
 """From a transformer to a `fbridge.denoiser.Backbone`."""
@@ -49,11 +50,13 @@ class Family:
         prediction: what a base of the family answers: "v", "flow", "noise" or "clean".
         pipelines: diffusers' text-to-video pipelines whose transformers these are.
         noise: the argument of `fbridge.scheduler.build_base` and the prediction, from the
-            configuration of such a pipeline's scheduler.
+            configuration of such a pipeline's scheduler or, where it needs none, the network's own.
         video: what it was trained to make, from the configuration of a transformer.
         layouts: how its tensors are named in files.
         variants: the published models.
         measured: of a family whose models all tell themselves by their shapes: the one of some.
+        whole: what the other tensors of a whole model's file tell of the network's configuration;
+            they may be without numbers.
         needs: files of a pipeline that weights alone lack.
         guidance: weight of the words that a base is used with; None is that of its prediction.
         layers: names of the configuration's numbers of blocks.
@@ -75,6 +78,7 @@ class Family:
     layouts: tuple[Layout, ...] = ()
     variants: tuple[Variant, ...] = ()
     measured: Callable[[Mapping[str, tuple[int, ...]]], Variant] | None = None
+    whole: Callable[[Weights], Mapping[str, Any]] | None = None
     needs: tuple[str, ...] = (
         "vae/config.json",
         "scheduler/scheduler_config.json",

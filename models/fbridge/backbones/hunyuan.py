@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from fbridge.backbones import surgery
 from fbridge.backbones.family import Family, Video
-from fbridge.backbones.layout import Layout, Variant, Weights, renamed, split, swapped_halves
+from fbridge.backbones.layout import Layout, Variant
 from fbridge.backbones.noises import flow_noise
 from fbridge.errors import CheckpointError
 from fbridge.types import Condition, Latents
+from fbridge.weight_names import Weights, renamed, split, swapped_halves
 
 GUIDANCE = 6.0
 """Weight of the words that the network is told, as diffusers' pipeline tells it."""

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from fbridge.backbones import surgery
 from fbridge.backbones.family import Family, Video
-from fbridge.backbones.layout import Layout, Variant, Weights
+from fbridge.backbones.layout import Layout, Variant
 from fbridge.backbones.noises import flow_noise
 from fbridge.errors import CheckpointError
 from fbridge.types import Condition, Latents
+from fbridge.weight_names import Weights
 
 FPS = 25.0
 """Frames per second that places in time are told for, as diffusers does by itself."""

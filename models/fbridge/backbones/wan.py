@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from fbridge.backbones import surgery
 from fbridge.backbones.family import Family, Video
-from fbridge.backbones.layout import Layout, Variant, Weights
+from fbridge.backbones.layout import Layout, Variant
 from fbridge.backbones.noises import flow_noise
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.types import Condition, Latents
+from fbridge.weight_names import Weights
 
 TOKENS = 512
 """Words that all of these models were trained with."""

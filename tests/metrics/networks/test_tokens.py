@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from fbridge.clip_words import TOKENS, byte_letters, tokenizer
 from fbridge.errors import CheckpointError
-from fbridge.metrics.networks.tokens import TOKENS, byte_letters, padded, tokenize, tokenizer
+from fbridge.metrics.networks.tokens import padded, tokenize
 
 MERGES = "#version: 0.2\nl o\nlo w</w>\ne r</w>\nlo w\nlow er</w>\n"
 

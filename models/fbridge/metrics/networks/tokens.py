@@ -1,4 +1,4 @@
-"""CLIP's words as numbers: pairs of letters merged in a fixed order, lower case, 77 at most."""
+"""CLIP's words as numbers: 77, the end repeated."""
 
 from __future__ import annotations
 
@@ -6,16 +6,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
-from tokenizers.models import BPE
+from tokenizers import Tokenizer
 from torch import Tensor
 
+from fbridge.clip_words import TOKENS, tokenizer
 from fbridge.weights import CLIP_MERGES, find_weights, read_file
-
-TOKENS = 77
-"""Length of a text for CLIP, start and end counted."""
-START, END = "<|startoftext|>", "<|endoftext|>"
-_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def tokenize(caption: str, merges: Path | None = None) -> tuple[Tensor, bool]:
@@ -35,38 +30,6 @@ def padded(numbers: list[int]) -> Tensor:
     end = numbers[-1]
     whole = [*numbers[: TOKENS - 1], end]
     return torch.tensor([whole + [end] * (TOKENS - len(whole))])
-
-
-def tokenizer(merges: str) -> Tokenizer:
-    """From a table of merges, one a line behind a headline.
-
-    The vocabulary follows from it: 256 letters that stand for bytes, the same as ends of words, the
-    merges, start and end.
-    """
-    lines = [line.split(" ") for line in merges.split("\n")[1:] if line]
-    pairs = [(first, second) for first, second in lines]
-    letters = byte_letters()
-    words = [*letters, *(f"{letter}</w>" for letter in letters)]
-    words += ["".join(pair) for pair in pairs]
-    words += [START, END]
-    numbers = {word: number for number, word in enumerate(words)}
-    found = Tokenizer(BPE(numbers, pairs, end_of_word_suffix="</w>", unk_token=END))
-    found.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
-    )
-    found.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_WORDS), behavior="removed", invert=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
-    )
-    return found
-
-
-def byte_letters() -> list[str]:
-    """The 256 characters that stand for bytes: printable ones for themselves."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    return [chr(byte) for byte in printable] + [chr(256 + n) for n in range(256 - len(printable))]
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,404 @@
+"""VideoCrafter (arXiv 2310.19512, 2401.09047), a U-Net over frames of an image VAE.
+
+The network is our own, under the names of its makers' tensors; FrameBridge's result on WebVid-2M is
+one of it, which is shown the picture beside the latents and told what CLIP sees of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.loaders import PeftAdapterMixin
+from torch import Tensor, nn
+
+from fbridge.backbones import surgery
+from fbridge.backbones.family import Family, Video
+from fbridge.backbones.layout import Layout, Variant
+from fbridge.backbones.noises import Noise
+from fbridge.backbones.videocrafter_layers import (
+    GROUPS,
+    Attending,
+    Downsample,
+    Resampler,
+    ResBlock,
+    SpatialTransformer,
+    Stage,
+    TemporalTransformer,
+    Told,
+    Upsample,
+)
+from fbridge.errors import ConfigError
+from fbridge.types import Condition, Latents
+from fbridge.weight_names import Weights, renamed
+
+_HEADS_AT_FIRST = 8
+"""Of the attention along time behind the first convolution."""
+_HEAD = 64
+_FRAMES = 16
+_FIRST = "input_blocks.0.0"
+_LOOKS = "image_proj_model."
+_DISTANCES = "relative_position_k.embeddings_table"
+_FPS, _STRIDE = 28, 3
+"""What VideoCrafter's networks are told of the clip's speed by their makers, and FrameBridge's."""
+_PUBLISHED = {
+    (False, False): ("VideoCrafter-1 512", None, (40, 64)),
+    (True, False): ("VideoCrafter-1 1024", (0.3, 400), (72, 128)),
+    (True, True): ("VideoCrafter-2 512", (0.7, 400), (40, 64)),
+    (False, True): ("VideoCrafter-1 256", None, (32, 32)),
+    "image": ("VideoCrafter told of the picture", None, (32, 32)),
+}
+"""Name, scale of the signal and latents, by whether it is told the speed and convolves in time."""
+
+
+class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: ignore[misc]
+    """(B, F, C, H, W) latents, a step, words and the picture in; a prediction of that shape out.
+
+    Args:
+        in_channels: of the latents and of what is shown beside them: prior, picture.
+        out_channels: of the latents.
+        model_channels: of the first convolution, a multiple of 32.
+        channel_mult: times those, of every level; each has half the sides of the one before.
+        attention_levels: of them, whether they have transformers.
+        num_res_blocks: of a level.
+        head_features: of an attention head.
+        transformer_depth: blocks of a transformer.
+        context_dim: features of a token.
+        linear: whether the transformers' projections are linear layers.
+        temporal_conv: whether the residual blocks have convolutions along time.
+        first_attention: whether there is attention along time behind the first convolution.
+        reach: frames that attention along time tells apart by an embedding; 0 is none.
+        rate: what the network is told of the clip's speed, in its makers' scale: frames a second
+            (VideoCrafter), or frames of the original from one to the next (FrameBridge); None of a
+            network that is told nothing.
+        image: of a network that is told what CLIP sees of the picture, the numbers of its
+            `videocrafter_layers.Resampler`: features, width, count, depth, heads, head, and "gated"
+            as `videocrafter_layers.Attention` has it; None of others.
+        frames: that the picture has tokens for; 0 where it has none.
+        signal_scale: last factor on the signal of its diffusion, and after how many steps it is
+            reached, in a line from 1; None of one that preserves variance.
+        sample_size: (height, width) of the latents that it was trained on.
+        bridge: whether it was trained as FrameBridge's bridge, not as a diffusion.
+        dropout: of the residual blocks in training.
+    """
+
+    _supports_gradient_checkpointing = True
+    _no_split_modules: ClassVar = ["ResBlock", "SpatialTransformer", "TemporalTransformer"]
+
+    @register_to_config
+    def __init__(  # noqa: PLR0913 - a network's numbers, all in its config
+        self,
+        in_channels: int = 4,
+        out_channels: int = 4,
+        model_channels: int = 320,
+        channel_mult: tuple[int, ...] = (1, 2, 4, 4),
+        attention_levels: tuple[bool, ...] = (True, True, True, False),
+        num_res_blocks: int = 2,
+        head_features: int = 64,
+        transformer_depth: int = 1,
+        context_dim: int = 1024,
+        linear: bool = True,
+        temporal_conv: bool = False,
+        first_attention: bool = True,
+        reach: int = 16,
+        rate: int | None = None,
+        image: dict[str, Any] | None = None,
+        frames: int = 0,
+        signal_scale: tuple[float, int] | None = None,
+        sample_size: tuple[int, int] = (40, 64),
+        bridge: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        del signal_scale, sample_size, bridge, frames  # kept in the configuration
+        super().__init__()
+        told = 4 * model_channels
+        looks = dict(image or {})
+        gated = bool(looks.pop("gated", False))
+        how = Attending(
+            head_features, transformer_depth, context_dim, linear, reach, image is not None, gated
+        )
+        build = _Builder(how, told, timed=temporal_conv, dropout=dropout)
+        self.time_embed = _embedding(model_channels, told)
+        self.fps_embedding = None if rate is None else _embedding(model_channels, told)
+        self.init_attn = (
+            Stage([TemporalTransformer(model_channels, how, count=_HEADS_AT_FIRST, linear=False)])
+            if first_attention
+            else None
+        )
+        self.image_proj_model = Resampler(outputs=context_dim, **looks) if image else None
+
+        first = nn.Conv2d(in_channels, model_channels, 3, padding=1)
+        self.input_blocks = nn.ModuleList([Stage([first])])
+        width, kept = model_channels, [model_channels]
+        levels = list(zip(channel_mult, attention_levels, strict=True))
+        for level, (times, attends) in enumerate(levels):
+            for _ in range(num_res_blocks):
+                stage, width = build.stage(width, times * model_channels, attends=attends)
+                self.input_blocks.append(Stage(stage))
+                kept.append(width)
+            if level + 1 < len(levels):
+                self.input_blocks.append(Stage([Downsample(width)]))
+                kept.append(width)
+        around, _ = build.stage(width, width, attends=True)
+        self.middle_block = Stage([*around, build.residual(width, width)])
+        self.output_blocks = nn.ModuleList()
+        for level, (times, attends) in reversed(list(enumerate(levels))):
+            for n in range(num_res_blocks + 1):
+                stage, width = build.stage(
+                    width + kept.pop(), times * model_channels, attends=attends
+                )
+                if level and n == num_res_blocks:
+                    stage.append(Upsample(width))
+                self.output_blocks.append(Stage(stage))
+        last = nn.Conv2d(model_channels, out_channels, 3, padding=1)
+        self.out = nn.Sequential(nn.GroupNorm(GROUPS, width), nn.SiLU(), last)
+        self.gradient_checkpointing = False
+
+    def forward(
+        self, latents: Latents, time: Tensor, condition: Condition, prior: Latents
+    ) -> Tensor:
+        """Predict from a state at a fractional step (B,) of the network's own diffusion.
+
+        Raises:
+            ConfigError: sides or frames are such that the network cannot take them, or it is told
+                nothing of the picture and should be.
+        """
+        surgery.check_patches(latents, _patch(self))
+        dtype: torch.dtype = self.dtype
+        given = surgery.shown(self, latents, prior, condition).to(dtype)
+        told = self._told(time, condition, latents, dtype)
+        x, kept = given.flatten(0, 1), []
+        for n, stage in enumerate(self.input_blocks):
+            x = self._run(stage, x, told)
+            if n == 0 and self.init_attn is not None:
+                x = self._run(self.init_attn, x, told)
+            kept.append(x)
+        x = self._run(self.middle_block, x, told)
+        for stage in self.output_blocks:
+            x = self._run(stage, torch.cat([x, kept.pop()], 1), told)
+        return self.out(x).unflatten(0, latents.shape[:2]).to(latents.dtype)
+
+    def _told(
+        self, time: Tensor, condition: Condition, latents: Latents, dtype: torch.dtype
+    ) -> Told:
+        frames = latents.shape[1]
+        clip = self.time_embed(_waves(time, self.config.model_channels, dtype))
+        if self.fps_embedding is not None:
+            rate = torch.full_like(time, self.config.rate)
+            clip = clip + self.fps_embedding(_waves(rate, self.config.model_channels, dtype))
+        real = condition.text_mask
+        words = torch.where(real[..., None], condition.text, 0.0).to(dtype)
+        real = real | ~real.any(1, keepdim=True)  # who has no words reads zeros, which say nothing
+        return Told(
+            clip.repeat_interleave(frames, 0),
+            words.repeat_interleave(frames, 0),
+            real[:, None, None].repeat_interleave(frames, 0),
+            self._looks(condition, frames, dtype),
+            len(latents),
+        )
+
+    def _looks(self, condition: Condition, frames: int, dtype: torch.dtype) -> Tensor | None:
+        """(B F, Q, D) of the picture, for every frame its own."""
+        if self.image_proj_model is None:
+            return None
+        if condition.seen is None:
+            raise ConfigError(
+                "this network is told what an image encoder sees of the picture, and was given none"
+            )
+        if frames != self.config.frames:
+            raise ConfigError(
+                f"{frames} frames are not possible with this network: it looks at the picture for "
+                f"{self.config.frames}"
+            )
+        looks = self.image_proj_model(condition.seen.to(dtype))
+        return looks.unflatten(1, (frames, -1)).flatten(0, 1)
+
+    def _run(self, stage: nn.Module, x: Tensor, told: Told) -> Tensor:
+        if torch.is_grad_enabled() and self.gradient_checkpointing:
+            ran: Tensor = self._gradient_checkpointing_func(stage, x, told)
+            return ran
+        out: Tensor = stage(x, told)
+        return out
+
+
+class _Builder:
+    """Of the stages that levels are made of."""
+
+    def __init__(self, how: Attending, told: int, *, timed: bool, dropout: float) -> None:
+        self.how, self.told, self.timed, self.dropout = how, told, timed, dropout
+
+    def residual(self, inputs: int, outputs: int) -> ResBlock:
+        return ResBlock(inputs, outputs, self.told, timed=self.timed, dropout=self.dropout)
+
+    def stage(self, inputs: int, outputs: int, *, attends: bool) -> tuple[list[nn.Module], int]:
+        """Its layers, and the width of what they make."""
+        layers: list[nn.Module] = [self.residual(inputs, outputs)]
+        if attends:
+            layers += [
+                SpatialTransformer(outputs, self.how),
+                TemporalTransformer(outputs, self.how),
+            ]
+        return layers, outputs
+
+
+def _embedding(width: int, told: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, told), nn.SiLU(), nn.Linear(told, told))
+
+
+def _waves(numbers: Tensor, width: int, dtype: torch.dtype) -> Tensor:
+    """Numbers (B,) as cosines and sines (B, width)."""
+    half = width // 2
+    rates = torch.exp(-math.log(1e4) * torch.arange(half, device=numbers.device) / half)
+    phase = numbers[:, None].float() * rates
+    return torch.cat([phase.cos(), phase.sin()], -1).to(dtype)
+
+
+def _patch(transformer: Any) -> int:
+    return int(2 ** (len(transformer.config.channel_mult) - 1))
+
+
+def videocrafter_noise(config: Mapping[str, Any]) -> Noise:
+    """Of Stable Diffusion's betas, the signal scaled down as a network's configuration says."""
+    noise: dict[str, Any] = {"kind": "scaled-linear", "beta_start": 0.00085, "beta_end": 0.012}
+    if config.get("signal_scale"):
+        noise["signal_scale"] = list(config["signal_scale"])
+    return noise, "noise"
+
+
+def _video(config: Mapping[str, Any]) -> Video:
+    height, width = config["sample_size"]
+    fixed = config["frames"]
+    return Video([fixed, fixed, fixed, 1] if fixed else [_FRAMES, 2, 64, 1], 10.0, (width, height))
+
+
+def _measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
+    """The model whose tensors have these shapes."""
+    base, inputs = shapes[f"{_FIRST}.weight"][:2]
+    first = shapes.get("init_attn.0.proj_in.weight")
+    middle = "middle_block.1"
+    rated, timed = "fps_embedding.0.weight" in shapes, _any(shapes, ".temopral_conv.")
+    image = _image(shapes)
+    name, scale, size = _PUBLISHED["image" if image else (rated, timed)]
+    return Variant(
+        name,
+        (),
+        {
+            "in_channels": inputs,
+            "out_channels": shapes["out.2.weight"][0],
+            "model_channels": base,
+            **_levels(shapes, base),
+            "head_features": first[0] // _HEADS_AT_FIRST if first else _HEAD,
+            "transformer_depth": _count(shapes, f"{middle}.transformer_blocks."),
+            "context_dim": shapes[f"{middle}.transformer_blocks.0.attn2.to_k.weight"][1],
+            "linear": len(shapes[f"{middle}.proj_in.weight"]) == 2,
+            "temporal_conv": timed,
+            "first_attention": first is not None,
+            "reach": max(
+                (shape[0] // 2 for name, shape in shapes.items() if name.endswith(_DISTANCES)),
+                default=0,
+            ),
+            "rate": (_STRIDE if image else _FPS) if rated else None,
+            "image": image,
+            "frames": _FRAMES if image else 0,
+            "signal_scale": scale,
+            "sample_size": size,
+            "bridge": image is not None,
+        },
+    )
+
+
+def _levels(shapes: Mapping[str, tuple[int, ...]], base: int) -> dict[str, Any]:
+    """Widths, transformers and blocks of the levels, from the way down."""
+    levels: list[list[tuple[int, bool]]] = [[]]
+    for n in range(1, _count(shapes, "input_blocks.")):
+        block = f"input_blocks.{n}"
+        if f"{block}.0.op.weight" in shapes:
+            levels.append([])
+        else:
+            width = shapes[f"{block}.0.in_layers.2.weight"][0]
+            levels[-1].append((width // base, f"{block}.1.norm.weight" in shapes))
+    return {
+        "channel_mult": [level[0][0] for level in levels],
+        "attention_levels": [level[0][1] for level in levels],
+        "num_res_blocks": len(levels[0]),
+    }
+
+
+def _image(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
+    """Numbers of the picture's resampler, where there is one."""
+    if f"{_LOOKS}latents" not in shapes:
+        return None
+    width, features = shapes[f"{_LOOKS}proj_in.weight"]
+    return {
+        "features": features,
+        "width": width,
+        "count": shapes[f"{_LOOKS}latents"][1],
+        "depth": _count(shapes, f"{_LOOKS}layers."),
+        "heads": shapes[f"{_LOOKS}layers.0.0.to_q.weight"][0] // _HEAD,
+        "head": _HEAD,
+        "gated": _any(shapes, ".attn2.alpha"),
+    }
+
+
+def _count(shapes: Mapping[str, Any], before: str) -> int:
+    """How many modules of a list there are."""
+    return 1 + max(
+        int(name[len(before) :].split(".")[0]) for name in shapes if name.startswith(before)
+    )
+
+
+def _any(shapes: Mapping[str, Any], part: str) -> bool:
+    return any(part in name for name in shapes)
+
+
+def _whole(tensors: Weights) -> dict[str, Any]:
+    """What the tables in a whole model's file tell: of its diffusion's signal, and of a bridge."""
+    if "alphas_cumprod" not in tensors:
+        return {}
+    told: dict[str, Any] = {"bridge": "bridge_coef_x0" in tensors}
+    table = tensors.get("scale_arr")
+    if table is None:
+        told["signal_scale"] = None
+    elif not table.is_meta:
+        told["signal_scale"] = [float(table[-1]), 1 + int((table > table[-1]).sum())]
+    return told
+
+
+FAMILY = Family(
+    name="videocrafter",
+    transformer="VideoCrafterUNet",
+    load_class=lambda: VideoCrafterUNet,
+    adapt=lambda transformer: transformer,
+    latents=lambda transformer: int(transformer.config.out_channels),
+    words=lambda transformer: int(transformer.config.context_dim),
+    patch=_patch,
+    lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
+    widened=_FIRST,
+    prediction="noise",
+    noise=videocrafter_noise,
+    video=_video,
+    layouts=(
+        Layout(
+            "original",
+            (
+                f"{_FIRST}.weight",
+                "input_blocks.1.2.transformer_blocks.0.attn1.to_q.weight",
+                "out.2.weight",
+            ),
+            lambda weights: renamed(weights, {"^framestride_embed": "fps_embedding"}),
+            beside=(_LOOKS,),
+        ),
+    ),
+    measured=_measured,
+    whole=_whole,
+    needs=(
+        "vae/config.json",
+        "text_encoder/config.json",
+        "tokenizer/tokenizer_config.json",
+    ),
+    layers=("num_res_blocks",),
+)

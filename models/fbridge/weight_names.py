@@ -1,0 +1,66 @@
+"""Weights under other names: from one program's layers to another's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+Weights = dict[str, Tensor]
+"""By name, without what trainers put before the names."""
+
+
+def renamed(weights: Weights, rules: Mapping[str, str], drop: str = "(?!)") -> Weights:
+    """Weights under other names.
+
+    Args:
+        weights: to be renamed.
+        rules: regular expressions of parts of names and what is put there, applied in their order.
+        drop: regular expression of names that are left out.
+    """
+    done = {}
+    for name, tensor in weights.items():
+        if re.search(drop, name):
+            continue
+        for pattern, put in rules.items():
+            name = re.sub(pattern, put, name)
+        done[name] = tensor
+    return done
+
+
+def split(weights: Weights, ending: str, parts: tuple[str, ...]) -> Weights:
+    """Layers of several in one, cut along their outputs.
+
+    Args:
+        weights: of which some are to be cut; the others stay.
+        ending: of the names of modules that are, such as "qkv".
+        parts: what takes its place in the names, in the order of the rows.
+    """
+    done = {}
+    for name, tensor in weights.items():
+        module, _, kind = name.rpartition(".")
+        if not module.endswith(ending):
+            done[name] = tensor
+            continue
+        for part, piece in zip(parts, tensor.chunk(len(parts)), strict=True):
+            done[f"{module.removesuffix(ending)}{part}.{kind}"] = piece.contiguous()
+    return done
+
+
+def swapped_halves(weights: Weights, name: str) -> Weights:
+    """The halves of a layer's outputs in the other order."""
+    return {
+        key: torch.cat(tensor.chunk(2)[::-1]) if key.rpartition(".")[0] == name else tensor
+        for key, tensor in weights.items()
+    }
+
+
+def under(weights: Mapping[str, Tensor], beginning: str) -> Weights:
+    """Those whose names begin so, without that."""
+    return {
+        name[len(beginning) :]: tensor
+        for name, tensor in weights.items()
+        if name.startswith(beginning)
+    }
