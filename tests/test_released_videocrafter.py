@@ -49,8 +49,9 @@ def test_it_is_sampled_as_its_authors_do(file: Path) -> None:
     other = pipe(PICTURE, "the dog", size=(64, 64), num_inference_steps=5, seed=4)
     assert (made.latents - other.latents).abs().max() > 2e-2 * theirs.abs().max()
     mirrored = PICTURE.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    look, there = pipe.look([PICTURE, mirrored], ["a", "a"], (64, 64))[1].seen
-    assert (look - there).abs().max() > 0.1
+    seen = pipe.look([PICTURE, mirrored], ["a", "a"], (64, 64))[1].seen
+    assert seen is not None
+    assert (seen[0] - seen[1]).abs().max() > 0.1
 
 
 @torch.no_grad()

@@ -40,7 +40,7 @@ def parts_of(file: Path) -> dict[str, Any]:
 
 @torch.no_grad()
 def test_every_part_is_what_it_was(bridge: Path) -> None:
-    home = unpack(bridge, [bridge.parent])
+    home = unpack(bridge)
     theirs = parts_of(bridge)
     numbers = torch.randint(0, 9, (2, TOKENS), generator=torch.Generator().manual_seed(2))
     words = CLIPTextModel.from_pretrained(home / "text_encoder").eval()
@@ -66,7 +66,7 @@ def test_every_part_is_what_it_was(bridge: Path) -> None:
 @torch.no_grad()
 def test_prompts_are_read_as_its_makers_read_them(bridge: Path) -> None:
     """77 tokens, filled, and the fillers are words like all others."""
-    encoder = load_text_encoder(str(unpack(bridge, [bridge.parent])))
+    encoder = load_text_encoder(str(unpack(bridge)))
     text, mask = encoder(["a cat"])
     assert mask.shape == (1, 77)
     assert mask.all()
@@ -75,12 +75,12 @@ def test_prompts_are_read_as_its_makers_read_them(bridge: Path) -> None:
 
 
 def test_it_is_unpacked_once_and_survives_what_comes_between(bridge: Path) -> None:
-    home = unpack(bridge, [bridge.parent])
+    home = unpack(bridge)
     first = {path: path.stat().st_mtime_ns for path in home.rglob("*.safetensors")}
     assert len(first) == 3
     (home / "vae.1234abcd").mkdir()  # of a process that was killed
     shutil.rmtree(home / "text_encoder")
-    assert unpack(bridge, [bridge.parent]) == home
+    assert unpack(bridge) == home
     later = {path: path.stat().st_mtime_ns for path in home.rglob("*.safetensors")}
     assert later.keys() == first.keys()
     changed = [path.parent.name for path in first if first[path] != later[path]]
@@ -103,11 +103,11 @@ def test_clips_own_vocabulary_is_made_of_its_merges(
     merges.write_text("#version: 0.2\nc a\nca t</w>\n")
     monkeypatch.setenv("FBRIDGE_CLIP_MERGES", str(merges))
     with pytest.raises(CheckpointError, match="merges"):  # not the genuine ones
-        unpack(bridge, [])
+        unpack(bridge)
     monkeypatch.setattr("fbridge.whole_files.read_file", lambda _, path: path.read_bytes())
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(unpack(bridge, []) / "tokenizer")
+    tokenizer = AutoTokenizer.from_pretrained(unpack(bridge) / "tokenizer")
     told = tokenizer("A  CAT", padding="max_length", truncation=True)["input_ids"]
     start, end = 514, 515
     assert told[:4] == [start, 64 + 256, 513, end]
@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_nothing_half_written(
 
     monkeypatch.setattr("transformers.CLIPTextModel.save_pretrained", full)
     with pytest.raises(CheckpointError, match=r"No space left.*FBRIDGE_CACHE"):
-        unpack(bridge, [bridge.parent])
+        unpack(bridge)
     home = next((tmp_path / "cache/unpacked").iterdir())
     assert sorted(path.name for path in home.iterdir()) == ["vae"]
 

@@ -119,8 +119,8 @@ def ldm_names(held: dict[str, Tensor]) -> dict[str, Tensor]:
         if parts[1] in ("down_blocks", "up_blocks"):
             side = parts[1].split("_")[0]
             level = int(parts[2]) if side == "down" else 3 - int(parts[2])
-            kind = {"resnets": "block", "downsamplers": "downsample", "upsamplers": "upsample"}
-            part = kind[parts[3]]
+            kinds = {"resnets": "block", "downsamplers": "downsample", "upsamplers": "upsample"}
+            part = kinds[parts[3]]
             rest = parts[5:] if part != "block" else [parts[4], *parts[5:]]
             parts = [parts[0], side, str(level), part, *rest]
         elif parts[1] == "mid_block":

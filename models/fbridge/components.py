@@ -59,7 +59,7 @@ def find_components(
         if not missing:
             return Path(given)
     if whole:
-        return unpack(weights, [*map(Path, [given] if given else []), *beside], download=download)
+        return unpack(weights, given, download=download)
     for folder in beside if given is None else ():
         if not lacking(folder, needed):
             return folder

@@ -111,8 +111,7 @@ def _of_weights(path: Path, components: str | None) -> Identified:
     config = network_config(path, place) or found.config
     missing = list(found.family.needs) if place is None else []
     if place is None and holds_parts(header.shapes):
-        given = [path.parent, path.parent.parent, *([Path(components)] if components else [])]
-        missing = [] if find_vocabulary(given) else ["tokenizer/tokenizer_config.json"]
+        missing = [] if find_vocabulary(path, components) else ["tokenizer/tokenizer_config.json"]
     if config is None:
         missing = ["transformer/config.json", *missing]
     told = _scheduled(found.family, place, config)

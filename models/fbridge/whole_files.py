@@ -11,7 +11,7 @@ import hashlib
 import json
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +57,9 @@ def holds_parts(names: Iterable[str]) -> bool:
     return all(any(name.startswith(part) for name in held) for part in (_VAE, _WORDS))
 
 
-def find_vocabulary(places: Sequence[Path]) -> Path | None:
-    """A tokenizer's folder in one of these, or the file of CLIP's merges; None without either."""
-    for place in places:
+def find_vocabulary(path: Path, given: str | None = None) -> Path | None:
+    """A `tokenizer/` in a given folder or beside a file, or CLIP's merges; None without either."""
+    for place in (*([Path(given)] if given else []), path.parent, path.parent.parent):
         if (place / "tokenizer/tokenizer_config.json").is_file():
             return place / "tokenizer"
     try:
@@ -68,19 +68,20 @@ def find_vocabulary(places: Sequence[Path]) -> Path | None:
         return None
 
 
-def unpack(path: Path, places: Sequence[Path], *, download: bool = False) -> Path:
+def unpack(path: Path, given: str | None = None, *, download: bool = False) -> Path:
     """The folder with `vae/`, `text_encoder/`, `tokenizer/` and, if it is there, `image_encoder/`.
 
     Args:
         path: of the whole model's file.
-        places: where a `tokenizer/` may lie; without one CLIP's own is made of its merges.
+        given: where a `tokenizer/` may lie, before the folder of the file; without one CLIP's own
+            is made of its merges.
         download: fetch those where they are not here.
 
     Raises:
         CheckpointError: the vocabulary is nowhere, a part is not what it should be, or the cache
             has no room.
     """
-    vocabulary = find_vocabulary(places)
+    vocabulary = find_vocabulary(path, given)
     if vocabulary is None and download:
         for _ in fetch(CLIP_MERGES):
             pass

@@ -10,6 +10,8 @@ from fbridge.codecs.load import LoadedCodec, load_codec
 from fbridge.model_files import read_json
 from fbridge.prepare.options import Options
 from fbridge.text import MINILM, TextEncoder, load_text_encoder
+from fbridge.weight_files import is_weights, read_header
+from fbridge.whole_files import holds_parts, unpack
 
 
 def load_models(options: Options) -> tuple[LoadedCodec, TextEncoder]:
@@ -30,7 +32,10 @@ def load_models(options: Options) -> tuple[LoadedCodec, TextEncoder]:
 
 
 def _own_text_encoder(codec: LoadedCodec) -> str:
-    """That of the pipeline that a codec is part of, in its folder or still on the hub."""
+    """That of the pipeline or whole file that a codec is part of, here or still on the hub."""
+    file = Path(codec.name)
+    if file.is_file() and is_weights(file) and holds_parts(read_header(file).shapes):
+        return str(unpack(file))
     pipeline = codec.folder.parent
     if not (pipeline / "model_index.json").is_file():
         return MINILM
