@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _KINDS = {
     "weights": "weights of a network alone",
+    "whole": "a whole model in one file",
     "base": "a text-to-video base in one file",
     "pipeline": "a text-to-video pipeline",
     "bridge": "an image-to-video bridge",
@@ -57,9 +58,10 @@ def info(
         ui.json(asdict(found))
         return
     ui.facts([(name, value) for name, value in _facts(found) if value])
-    if not found.missing and found.kind in {"weights", "base", "pipeline"}:
+    if not found.missing and found.kind in {"weights", "whole", "base", "pipeline"}:
         ui.note(f"to use it: fbridge generate PICTURE -p PROMPT --model {found.path}")
-        ui.note(f"to train it: fbridge finetune --base {found.path} --data DIR")
+        if not found.network.get("parts"):
+            ui.note(f"to train it: fbridge finetune --base {found.path} --data DIR")
 
 
 def _facts(found: Identified) -> list[tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import builtins
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,26 +17,32 @@ from fbridge.errors import ConfigError, DependencyError
 from fbridge.memory import Memory, place
 from fbridge.pipeline import FrameBridgePipeline
 from tests.pipelines import PUBLISHED, publish
+from tests.whole import save_whole, unet
 
 PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
 Usual = Callable[[str], torch.Tensor]
-every = pytest.mark.parametrize("name", ["cogvideox", "wan", "ltx", "latte"])
+every = pytest.mark.parametrize("name", ["cogvideox", "wan", "ltx", "latte", "videocrafter"])
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All of the small pipelines."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """All of the small pipelines, and a whole model's file."""
     home = tmp_path_factory.mktemp("pipelines")
     for name in ("cogvideox", "wan", "ltx", "latte"):
         publish(name, home / name)
-    return home
+    save_whole(home, unet()).rename(home / "videocrafter.ckpt")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FBRIDGE_CACHE", str(home / "cache"))
+        yield home
 
 
 def latents(folder: Path, name: str, memory: Memory) -> torch.Tensor:
-    pipe = FrameBridgePipeline.from_pretrained(folder / name)
+    file = folder / f"{name}.ckpt"
+    pipe = FrameBridgePipeline.from_pretrained(file if file.is_file() else folder / name)
     place(pipe, "cpu", memory)
+    frames = PUBLISHED[name].frames if name in PUBLISHED else 4
     made: torch.Tensor = pipe(
-        PICTURE, "a cat jumps", num_frames=PUBLISHED[name].frames, size=(64, 64),
+        PICTURE, "a cat jumps", num_frames=frames, size=(64, 64),
         num_inference_steps=2, guidance_scale=2.0,
     ).latents  # fmt: skip
     return made

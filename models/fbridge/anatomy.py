@@ -20,6 +20,7 @@ from fbridge.model_files import read_base_facts, read_json
 from fbridge.pretrained import locate_model
 from fbridge.text import text_encoder_class
 from fbridge.weight_files import network_folder, read_header, weights_in
+from fbridge.whole_files import autoencoder_config, count_numbers
 
 _USUAL_TOKENS = 77
 """Of a prompt, where nothing tells."""
@@ -61,6 +62,14 @@ def anatomy(name: str, *, components: str | None = None) -> Anatomy:
     if found.missing or found.kind == "adapter":
         lack = ", ".join(found.missing) or f"all but its updates of {found.base}"
         raise CheckpointError(f"{found.path}: lacks {lack}; see fbridge info")
+    if found.kind == "whole":
+        shapes = read_header(path).shapes
+        network = detect(shapes).config
+        assert network is not None, "identify has found one"
+        vae, numbers = autoencoder_config(shapes), count_numbers(shapes)
+        return Anatomy(
+            family_named(str(network["_class_name"])), network, vae, *numbers, _USUAL_TOKENS
+        )
     remote = not path.exists()
     path = locate_model(found.path, {}, configs_only=True) if remote else path
     folder = Path(found.components) if found.components else path

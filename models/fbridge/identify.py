@@ -28,7 +28,8 @@ class Identified:
 
     Attributes:
         path: of the file or folder.
-        kind: "weights" of a network alone, "base" in one file, "pipeline" of a text-to-video model,
+        kind: "weights" of a network alone, a "whole" model in its makers' one file, "base" in one
+            of ours, "pipeline" of a text-to-video model,
             "bridge", or "adapter" of a bridge.
         family: of its network; "" of an adapter.
         variant: the published model that it is one of; "" where it is none.
@@ -110,14 +111,16 @@ def _of_weights(path: Path, components: str | None) -> Identified:
         place = None
     config = network_config(path, place) or found.config
     missing = list(found.family.needs) if place is None else []
-    if place is None and holds_parts(header.shapes):
+    whole = place is None and holds_parts(header.shapes)
+    if whole:
         missing = [] if find_vocabulary(path, components) else ["tokenizer/tokenizer_config.json"]
     if config is None:
         missing = ["transformer/config.json", *missing]
     told = _scheduled(found.family, place, config)
     reading = _tokens(found.family)
     return Identified(
-        str(path), "weights", **_named(found), **_counted(header, found.prefix),
+        str(path), "whole" if whole else "weights",
+        **_named(found), **_counted(header, found.prefix),
         **_measured(found.family, config), **told, tokens=reading, missing=missing,
         components="" if place is None else str(place),
     )  # fmt: skip

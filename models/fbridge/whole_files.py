@@ -12,6 +12,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,35 @@ def _once(folder: Path, write: Callable[[Path], None]) -> None:
         shutil.rmtree(part, ignore_errors=True)
 
 
+def autoencoder_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """The configuration of a whole file's autoencoder, from the shapes of its tensors."""
+    held = {name[len(_VAE) :]: shape for name, shape in shapes.items() if name.startswith(_VAE)}
+    levels = _count(held, "encoder.down.")
+    return {
+        "_class_name": "AutoencoderKL",
+        "in_channels": held["encoder.conv_in.weight"][1],
+        "out_channels": held["decoder.conv_out.weight"][0],
+        "block_out_channels": [
+            held[f"encoder.down.{level}.block.0.conv2.weight"][0] for level in range(levels)
+        ],
+        "down_block_types": ["DownEncoderBlock2D"] * levels,
+        "up_block_types": ["UpDecoderBlock2D"] * levels,
+        "layers_per_block": _count(held, "encoder.down.0.block."),
+        "latent_channels": held["post_quant_conv.weight"][0],
+        "scaling_factor": _SCALE,
+        "force_upcast": False,
+    }
+
+
+def count_numbers(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int]:
+    """How many weights the autoencoder and the text encoder of a whole file have."""
+    vae, words = (
+        sum(prod(shape) for name, shape in shapes.items() if name.startswith(part))
+        for part in (_VAE, _WORDS)
+    )
+    return vae, words
+
+
 def _autoencoder(weights: Mapping[str, Tensor], path: Path, folder: Path) -> None:
     from diffusers import AutoencoderKL
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
@@ -155,20 +185,7 @@ def _autoencoder(weights: Mapping[str, Tensor], path: Path, folder: Path) -> Non
     held = under(weights, _VAE)
     if not held:
         raise CheckpointError(f"{path}: holds no autoencoder (no {_VAE}*)")
-    levels = _count(held, "encoder.down.")
-    config = {
-        "in_channels": held["encoder.conv_in.weight"].shape[1],
-        "out_channels": held["decoder.conv_out.weight"].shape[0],
-        "block_out_channels": [
-            len(held[f"encoder.down.{level}.block.0.conv2.weight"]) for level in range(levels)
-        ],
-        "down_block_types": ["DownEncoderBlock2D"] * levels,
-        "up_block_types": ["UpDecoderBlock2D"] * levels,
-        "layers_per_block": _count(held, "encoder.down.0.block."),
-        "latent_channels": held["post_quant_conv.weight"].shape[0],
-        "scaling_factor": _SCALE,
-        "force_upcast": False,
-    }
+    config = autoencoder_config({name: tuple(each.shape) for name, each in weights.items()})
     own = {name: tensor for name, tensor in held.items() if not name.startswith("loss.")}
     build(AutoencoderKL, config, convert_ldm_vae_checkpoint(own, config), path).save_pretrained(
         folder

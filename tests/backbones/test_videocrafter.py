@@ -81,7 +81,7 @@ PUBLISHED = [
     ("VideoCrafter-1 512", {}, {}, 1144, None),
     ("VideoCrafter-1 1024", {"rate": 28}, {"scale_arr": (1000,)}, 1147, (0.3, 400)),
     (
-        "VideoCrafter-2 512", {"rate": 28, "temporal_conv": True, "reach": 0},
+        "VideoCrafter-2 512 (or 1, of its shape)", {"rate": 28, "temporal_conv": True, "reach": 0},
         {"scale_arr": (1400,)}, 1413, (0.7, 400),
     ),
     ("VideoCrafter-1 256", {"temporal_conv": True, "reach": 0}, {}, 1411, None),

@@ -37,7 +37,7 @@ def test_a_text_to_video_file_becomes_a_bridge(workshop: Any, tmp_path: Path) ->
     torch.manual_seed(1)
     save_whole(tmp_path, unet(rate=28, temporal_conv=True, reach=0))
     told = json.loads(workshop.run("info", "model.ckpt", "--json", where=tmp_path).out)
-    assert (told["family"], told["kind"]) == ("videocrafter", "weights")
+    assert (told["family"], told["kind"]) == ("videocrafter", "whole")
     assert told["noise"]["kind"] == "scaled-linear"
     assert (told["missing"], told["others"]["first_stage_model"] > 50) == ([], True)
 
@@ -97,4 +97,15 @@ def test_what_is_missing_is_said(workshop: Any, tmp_path: Path) -> None:
     assert ran.code != 0
     assert "fbridge weights fetch clip-merges" in ran.err.replace("\n", " ")
     ran = workshop.run("doctor", "--model", "model.ckpt", where=tmp_path)
-    assert "Traceback" not in ran.err + ran.out
+    assert "lacks tokenizer/tokenizer_config.json" in ran.err
+
+
+def test_the_doctor_judges_it_by_its_shapes(workshop: Any, tmp_path: Path) -> None:
+    save_whole(tmp_path, unet())
+    ran = workshop.run("doctor", "--model", "model.ckpt", "--json", where=tmp_path)
+    assert ran.code == 0, ran.err
+    assert not (tmp_path / "cache").exists()
+    assert (
+        "16 frames of 512x320"
+        in workshop.run("doctor", "--model", "model.ckpt", where=tmp_path).out
+    )

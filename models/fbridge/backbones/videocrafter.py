@@ -48,9 +48,9 @@ _FPS, _STRIDE = 28, 3
 _PUBLISHED = {
     (False, False): ("VideoCrafter-1 512", None, (40, 64)),
     (True, False): ("VideoCrafter-1 1024", (0.3, 400), (72, 128)),
-    (True, True): ("VideoCrafter-2 512", (0.7, 400), (40, 64)),
+    (True, True): ("VideoCrafter-2 512 (or 1, of its shape)", (0.7, 400), (40, 64)),
     (False, True): ("VideoCrafter-1 256", None, (32, 32)),
-    "image": ("VideoCrafter told of the picture", None, (32, 32)),
+    "image": ("FrameBridge-VideoCrafter, or DynamiCrafter", None, (32, 32)),
 }
 """Name, scale of the signal and latents, by whether it is told the speed and convolves in time."""
 
@@ -400,5 +400,5 @@ FAMILY = Family(
         "text_encoder/config.json",
         "tokenizer/tokenizer_config.json",
     ),
-    layers=("num_res_blocks",),
+    layers=(),
 )
