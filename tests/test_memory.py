@@ -13,9 +13,13 @@ import pytest
 import torch
 from PIL import Image
 
+from fbridge.backbones.latte_class import LatteClassTransformer
+from fbridge.backbones.space_time import SpaceTimeTransformer
+from fbridge.backbones.videocrafter import VideoCrafterUNet
 from fbridge.errors import ConfigError, DependencyError
 from fbridge.memory import Memory, place
 from fbridge.pipeline import FrameBridgePipeline
+from fbridge.types import Condition
 from tests.pipelines import PUBLISHED, publish
 from tests.whole import save_whole, unet
 
@@ -149,3 +153,27 @@ def test_what_cannot_be_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -
         place(embedded, "cpu", Memory(quantize="int8"))
     with pytest.raises(DependencyError, match="pip install bitsandbytes"):
         place(embedded, "cpu", Memory(quantize="nf4"))
+
+
+def test_our_own_networks_compute_in_their_precision_whatever_keeps_their_weights() -> None:
+    torch.manual_seed(1)
+    x, told = torch.randn(1, 4, 4, 8, 8), torch.tensor([5.0])
+    words = torch.randn(1, 3, 12), torch.ones(1, 3, dtype=torch.bool)
+    condition = Condition(*words, torch.randn(1, 4, 8, 8), torch.tensor([1]))
+    for net in (
+        SpaceTimeTransformer(4, 8, 8, 4, dim=32, depth=1, heads=2, text_width=12),
+        LatteClassTransformer(
+            input_size=8, hidden_size=32, depth=2, num_heads=2, num_classes=3, num_frames=4
+        ),
+        VideoCrafterUNet(model_channels=32, head_features=16, context_dim=12, num_res_blocks=1),
+    ):
+        with torch.no_grad():
+            for parameter in net.parameters():
+                if not parameter.any():
+                    parameter.normal_(0, 0.05)
+            net = net.eval()
+            exact = net(x, told, condition, x)
+            net.enable_layerwise_casting(torch.float8_e4m3fn, torch.float32)
+            near = net(x, told, condition, x)
+        gap = float((near - exact).norm() / exact.norm())
+        assert 0 < gap < 0.2, type(net).__name__

@@ -49,12 +49,12 @@ class _Clock(nn.Module):
         super().__init__()
         self.mlp = nn.Sequential(nn.Linear(_RATES, width), nn.SiLU(), nn.Linear(width, width))
 
-    def forward(self, steps: Tensor) -> Tensor:
+    def forward(self, steps: Tensor, dtype: torch.dtype) -> Tensor:
         half = _RATES // 2
         rates = torch.exp(-math.log(1e4) * torch.arange(half, device=steps.device) / half)
         phase = steps[:, None].float() * rates
         waves = torch.cat([phase.cos(), phase.sin()], -1)
-        return self.mlp(waves.to(next(self.mlp.parameters()).dtype))
+        return self.mlp(waves.to(dtype))
 
 
 class _Labels(nn.Module):
@@ -185,7 +185,7 @@ class LatteClassTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type:
         A bridge's time comes in thousandths and is the step i of (i + 1) / 1001; a diffusion's is
         its step.
         """
-        config, dtype = self.config, self.x_embedder.proj.weight.dtype
+        config, dtype = self.config, self.dtype
         channels = latents.shape[2]
         first = condition.picture[:, None]
         given = [latents, latents if prior is None else prior, first.expand_as(latents)]
@@ -222,7 +222,7 @@ class LatteClassTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type:
         if self.t_embedder is None or time is None:
             return told
         step = time * (_STEPS + 1) / _STEPS - 1 if self.config.leads else time
-        return told + self.t_embedder(step)
+        return told + self.t_embedder(step, self.dtype)
 
     def _run(self, block: nn.Module, x: Tensor, told: Tensor) -> Tensor:
         if torch.is_grad_enabled() and self.gradient_checkpointing:

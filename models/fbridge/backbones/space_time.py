@@ -147,7 +147,7 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         """Predict from a state, its network time (B,) and its prior; untimed, from the still."""
         picture = condition.picture[:, None].expand(-1, latents.shape[1], -1, -1, -1)
         given = [latents, picture] if prior is None else [latents, prior, picture]
-        dtype = self.embed.weight.dtype
+        dtype = self.dtype
         x = torch.cat([part.to(dtype) for part in given], 2)
         p: int = self.config.patch
         b, f, _, h, w = x.shape
