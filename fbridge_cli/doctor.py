@@ -30,7 +30,9 @@ def doctor(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="As --base has it; else the configuration's."),
+        typer.Option(
+            "--model", metavar="MODEL", help="As --base has it; else the configuration's."
+        ),
     ] = None,
     components: Annotated[
         str | None, typer.Option(metavar="DIR", help="What bare weights lack.")
@@ -53,9 +55,11 @@ def doctor(
 
         fbridge doctor --model Wan-AI/Wan2.1-T2V-1.3B-Diffusers
     """
+    from fbridge_cli.checks import check_device
     from fbridge_cli.loading import present_device, quiet
 
     ui = Ui(machine=json)
+    check_device(device)
     with quiet():
         place = present_device(device)
         told: dict[str, Any] = {"machine": _machine(place)}

@@ -85,7 +85,7 @@ def test_fewer_bits_change_little(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip(package)
-    monkeypatch.setattr("fbridge.memory._FEWEST", 100)
+    monkeypatch.setattr("fbridge.backbones.family.FEWEST", 100)
     changed, before = latents(folder, name, memory), usual(name)
     assert 0 < float((changed - before).norm() / before.norm()) < allowed
 
@@ -95,6 +95,13 @@ def test_slices_and_attention_change_the_rounding(
     folder: Path, usual: Usual, memory: Memory
 ) -> None:
     torch.testing.assert_close(latents(folder, "wan", memory), usual("wan"), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["ltx", "latte"])
+def test_attention_without_masks_is_refused_where_words_have_them(folder: Path, name: str) -> None:
+    for attention in ("flash", "_native_flash", "sage"):
+        with pytest.raises(ConfigError, match=f"attention {attention}: takes no masks"):
+            latents(folder, name, Memory(attention=attention))
 
 
 def test_tiles_differ_a_little_at_their_seams(folder: Path) -> None:

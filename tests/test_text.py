@@ -38,6 +38,14 @@ def test_a_prompt_has_the_same_tokens_in_any_batch() -> None:
     assert int(mask[2].sum()) == 2
 
 
+def test_only_the_packaged_encoder_is_shared(tmp_path: Path) -> None:
+    """Where one model is moved or offloaded, another's encoder stays where it is."""
+    name = str(save_pipeline(tmp_path))
+    assert load_text_encoder(name).model is not load_text_encoder(name).model
+    assert load_text_encoder().model is load_text_encoder().model
+    assert load_text_encoder(max_tokens=9).model is not load_text_encoder().model
+
+
 def test_an_unknown_encoder_is_named() -> None:
     with pytest.raises(CheckpointError, match="no-such-encoder"):
         load_text_encoder("no-such-encoder")
@@ -119,7 +127,6 @@ def test_the_hash_is_of_weights_and_vocabulary(tmp_path: Path) -> None:
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(data)
-    load_text_encoder.cache_clear()
     assert load_text_encoder(str(tmp_path / "b")).hash != one
     minilm = load_text_encoder()
     assert (minilm.name, minilm.max_tokens, len(minilm.hash)) == (MINILM, 128, 64)

@@ -58,6 +58,7 @@ Pictures: TypeAlias = Annotated[
 Codec: TypeAlias = Annotated[
     str | None,
     typer.Option(
+        "--codec",
         metavar="CODEC",
         rich_help_panel=_WHAT,
         help="Also score real videos after this codec's round trip: the best a model could do.",

@@ -99,6 +99,8 @@ def _say_what(order: Order, settled: Settled, ui: Ui) -> None:
 
 def _session(order: Order, settled: Settled, ui: Ui, process: Process) -> Session:
     config = settled.resolved.config
+    if order.device == "cuda":
+        loading.present_device(order.device)
     if config.data == DEMO:
         from fbridge_cli.training.demo import demo_data
 

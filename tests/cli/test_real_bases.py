@@ -109,7 +109,7 @@ def test_updates_of_a_base_in_few_bits_are_kept_for_the_exact_one(
     workshop: Any, made: dict[str, Made], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip({"int8": "torchao", "nf4": "bitsandbytes"}[kind])
-    monkeypatch.setattr("fbridge.memory._FEWEST", 100)
+    monkeypatch.setattr("fbridge.backbones.family.FEWEST", 100)
     folder, run = made["wan"].folder, f"lora-{kind}"
     words = workshop.words("-o", run, "--base", "base", "--lora", 2, steps=2, base=False)
     words[words.index("--data") + 1] = "latents"

@@ -16,6 +16,8 @@ from fbridge.weight_names import Weights
 
 Adapter = Callable[[Any], nn.Module]
 """From a transformer to a `fbridge.denoiser.Backbone`."""
+FEWEST = 64 * 64
+"""Weights of a layer that is worth quantising."""
 
 
 class Video(NamedTuple):
@@ -60,6 +62,7 @@ class Family:
         needs: files of a pipeline that weights alone lack.
         guidance: weight of the words that a base is used with; None is that of its prediction.
         layers: names of the configuration's numbers of blocks.
+        masks: whether its attention is given masks, which some ways to compute it know not of.
     """
 
     name: str
@@ -87,6 +90,7 @@ class Family:
     )
     guidance: float | None = None
     layers: tuple[str, ...] = ("num_layers",)
+    masks: bool = False
 
     def hollow(self, config: Mapping[str, Any]) -> Any:
         """A network of a configuration, without weights: names, shapes and numbers alone."""
@@ -96,6 +100,19 @@ class Family:
     def parts(self, transformer: Any) -> int:
         """For how many parts besides the latents a network has room: prior, and picture."""
         return surgery.parts(transformer, self.latents(transformer))
+
+    def many(self, transformer: Any) -> list[tuple[str, nn.Linear]]:
+        """The large linear layers of a network's blocks, which may be kept in few bits.
+
+        Embeddings and heads are not among them.
+        """
+        return [
+            (name, layer)
+            for name, layer in transformer.named_modules()
+            if type(layer) is nn.Linear
+            and layer.weight.numel() >= FEWEST
+            and any(part.isdigit() for part in name.split(".")[:2])
+        ]
 
     def widen(self, transformer: Any, wanted: int) -> None:
         """Make room in a network's input for so many parts besides the latents, in place.

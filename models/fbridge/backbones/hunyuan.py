@@ -152,6 +152,7 @@ FAMILY = Family(
     layers=("num_layers", "num_single_layers"),
     pipelines=("HunyuanVideoPipeline",),
     noise=flow_noise,
+    masks=True,
     video=_video,
     layouts=(
         Layout(

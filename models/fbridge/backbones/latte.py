@@ -122,6 +122,7 @@ FAMILY = Family(
     prediction="noise",
     pipelines=("LattePipeline",),
     noise=linear_noise,
+    masks=True,
     video=_video,
     layouts=(
         Layout(

@@ -104,6 +104,7 @@ FAMILY = Family(
     prediction="flow",
     pipelines=("LTXPipeline",),
     noise=flow_noise,
+    masks=True,
     video=_video,
     layouts=(
         Layout(

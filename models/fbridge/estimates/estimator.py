@@ -26,8 +26,8 @@ from fbridge.types import Condition
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TILE = 256
 """Pixels along the sides of diffusers' tiles."""
-_PROBED_FLOPS = 2e11
-"""Of the most that a block is probed with: seconds of a laptop."""
+_PROBED_FLOPS = {"cpu": 2e11, "cuda": 4e13}
+"""Of the most that a block is probed with: seconds of a laptop, less of a large GPU."""
 _PROBED_LAYERS = 2
 _PROBED_SIDE = 16
 """Patches along the sides of what is probed where a whole clip is too much."""
@@ -58,8 +58,7 @@ class Estimator:
     def generate(self, how: Generating) -> Needs:
         """What a call of the pipeline needs."""
         size = BYTES[how.dtype]
-        numbers = self._numbers(parts=2)
-        network = int(numbers * BYTES[how.kept or how.dtype])
+        network = self._kept(parts=2, dtype=how.dtype, kept=how.kept)
         batch = how.batch * (2 if how.guided else 1)
         work = self._forward(how.clip, batch, how.dtype)
         vae, words = int(self.model.vae_numbers * size), int(self.model.words_numbers * size)
@@ -68,7 +67,7 @@ class Estimator:
         peak = {
             "none": max(work.peak, frames.peak),
             "model": max(words, network + work.peak, frames.peak),
-            "group": max(network // max(1, sum(self._layers.values())) + work.peak, frames.peak),
+            "group": max(int(2 * self._largest() * size) + work.peak, frames.peak),
         }[how.offload]
         flops = how.steps * work.flops + how.batch * frames.flops
         told = {"transformer": network, "text encoder": words, "VAE": vae}
@@ -80,7 +79,8 @@ class Estimator:
         numbers = self._numbers(how.parts)
         updates, whole = self._trained(how) if how.rank else (0, numbers)
         trained = updates + whole
-        frozen = int((numbers - whole) * BYTES[how.kept or how.precision])
+        network = self._kept(parts=how.parts, dtype=how.precision, kept=how.kept)
+        frozen = network * (numbers - whole) // numbers
         per_number = 4.0 + 4.0 + STATE[how.optimizer] + (4.0 if how.averaged else 0.0)
         state = int(trained * per_number)
         blocks = [self._step(how, layers) for layers in self._deeper()]
@@ -112,8 +112,9 @@ class Estimator:
             device: where it runs.
             dtype: of the network.
         """
-        shape, flops = self._probed(clip, dtype)
-        batch = int(min(8, max(1, _PROBED_FLOPS // flops)))
+        most = _PROBED_FLOPS.get(device.split(":")[0], _PROBED_FLOPS["cpu"])
+        shape, flops = self._probed(clip, dtype, most)
+        batch = int(min(8, max(1, most // flops)))
         network = self._network(_PROBED_LAYERS, parts=0).to_empty(device=device)
         network = network.to(_DTYPES[dtype]).requires_grad_(requires_grad=False).eval()
         for held in (*network.parameters(), *network.buffers()):
@@ -129,7 +130,7 @@ class Estimator:
             taken.append(time.perf_counter() - began)
         return batch * flops / min(taken[1:])  # the first call chooses kernels
 
-    def _probed(self, clip: Clip, dtype: str) -> tuple[tuple[int, int, int], int]:
+    def _probed(self, clip: Clip, dtype: str, most: float) -> tuple[tuple[int, int, int], int]:
         """Shape of what the block is shown, and the arithmetic of it."""
         shape = self._latents(clip)
         empty = self._network(_PROBED_LAYERS, parts=0).to(_DTYPES[dtype]).to("meta").eval()
@@ -151,7 +152,7 @@ class Estimator:
             return footprint(compute).flops
 
         whole = work(shape)
-        return (shape, whole) if whole < _PROBED_FLOPS else (few, work(few))
+        return (shape, whole) if whole < most else (few, work(few))
 
     def _deeper(self) -> list[tuple[int, ...]]:
         """Numbers of blocks of each kind: one of all, then two of each in turn."""
@@ -180,6 +181,22 @@ class Estimator:
                 for layers in self._deeper()
             ]
         )
+
+    def _kept(self, *, parts: int, dtype: str, kept: str) -> int:
+        """Bytes of the network, of which few bits hold the large layers of its blocks alone."""
+        numbers, few = self._numbers(parts), 0
+        if kept == "float8":
+            few = numbers
+        elif kept:
+            networks = [self._network(layers, parts) for layers in self._deeper()]
+            many = [self.model.family.many(network) for network in networks]
+            few = self._all([sum(layer.weight.numel() for _, layer in each) for each in many])
+        return int(few * BYTES[kept or dtype] + (numbers - few) * BYTES[dtype])
+
+    def _largest(self) -> int:
+        """Numbers of the largest layer."""
+        layers = (m for m in self._network(1, 0).modules() if next(m.children(), None) is None)
+        return max(sum(p.numel() for p in layer.parameters()) for layer in layers)
 
     def _trained(self, how: Training) -> tuple[int, int]:
         """Numbers of the updates, and of the layer that is trained in full."""

@@ -75,7 +75,8 @@ def build_session(command: Command, config: Config, run: Path, *, device: str) -
         command: "train-prior" or "finetune".
         config: with base and data filled in.
         run: the run's folder.
-        device: "auto", or "cpu" where an accelerator shall not be used.
+        device: "auto" (or "cuda", where there is one), or "cpu" where an accelerator shall not be
+            used.
 
     Raises:
         FBridgeError: whatever is missing or does not fit.
