@@ -12,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fbridge.errors import ConfigError
 from fbridge.memory import Memory, place
 from fbridge.pipeline import FrameBridgePipeline
 from tests.pipelines import PUBLISHED, publish
@@ -110,11 +111,14 @@ def test_few_bits_are_near(
 
 
 @pytest.mark.parametrize("name", ["cogvideox", "wan"])
-def test_flash_attention_is_near(
+def test_flash_attention_is_near_and_chosen_for_one_network_alone(
     home: Path, usual: Callable[[str], torch.Tensor], name: str
 ) -> None:
     memory = Memory(attention="_native_flash")
+    with pytest.raises(ConfigError, match="half precision only"):
+        latents(home, name, "cuda", memory)
     assert gap(latents(home, name, "cuda", memory, torch.bfloat16), usual(name)) < 0.1
+    assert gap(latents(home, name, "cuda", Memory()), usual(name)) < 2e-3
 
 
 @pytest.mark.parametrize("offload", ["model", "group"])

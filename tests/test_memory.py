@@ -184,3 +184,12 @@ def test_our_own_networks_compute_in_their_precision_whatever_keeps_their_weight
             near = net(x, told, condition, x)
         gap = float((near - exact).norm() / exact.norm())
         assert 0 < gap < 0.2, type(net).__name__
+
+
+def test_other_networks_keep_their_attention(folder: Path) -> None:
+    """Diffusers' own switch is one for the whole process."""
+    from diffusers.models.attention_dispatch import _AttentionBackendRegistry
+
+    before = _AttentionBackendRegistry.get_active_backend()[0]
+    latents(folder, "wan", Memory(attention="_native_math"))
+    assert _AttentionBackendRegistry.get_active_backend()[0] == before

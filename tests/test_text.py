@@ -13,6 +13,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5Model
 
 from fbridge.errors import CheckpointError
 from fbridge.text import MINILM, TextEncoder, load_text_encoder
+from fbridge.text_encoders import working_device
 from tests.words import VOCABULARY, save_tokenizer
 
 
@@ -191,3 +192,13 @@ def test_encoders_that_do_not_load(tmp_path: Path) -> None:
     save_pipeline(tmp_path)
     shutil.rmtree(tmp_path / "tokenizer")
     refused("does not load")
+
+
+def test_words_go_where_the_network_computes(tmp_path: Path) -> None:
+    """Weights that wait elsewhere, as diffusers' offloading leaves them, do not tell."""
+    from accelerate.hooks import CpuOffload, add_hook_to_module
+
+    model = load_text_encoder(str(save_pipeline(tmp_path))).model
+    assert working_device(model) == torch.device("cpu")
+    add_hook_to_module(model, CpuOffload(execution_device="meta"))
+    assert working_device(model) == torch.device("meta")

@@ -58,6 +58,8 @@ def place(pipeline: Any, device: str, memory: Memory) -> None:
         DependencyError: a package or an accelerator is missing.
     """
     shrink(pipeline.transformer, memory)
+    if memory.attention is not None and device.startswith("cuda"):
+        _check_precision(pipeline.transformer, memory.attention)
     if memory.tiling or memory.slicing:
         _part(pipeline.latent_codec, memory)
     if memory.offload == "model":
@@ -121,7 +123,7 @@ def _in_four_bits(transformer: Any) -> None:
 
 
 def _attend(transformer: Any, name: str) -> None:
-    from diffusers.models.attention_dispatch import AttentionBackendName
+    from diffusers.models.attention_dispatch import AttentionBackendName, attention_backend
 
     known = [backend.value for backend in AttentionBackendName]
     if name not in known:
@@ -132,10 +134,19 @@ def _attend(transformer: Any, name: str) -> None:
             "need; leave it out"
         )
     try:
-        transformer.set_attention_backend(name)
+        with attention_backend("native"):  # diffusers would choose it for all other networks too
+            transformer.set_attention_backend(name)
     except (RuntimeError, ImportError, ValueError, AttributeError) as error:
         reason = str(error).strip().split("\n")[0]
         raise DependencyError(f"attention {name}: cannot be used here: {reason}") from error
+
+
+def _check_precision(transformer: Any, name: str) -> None:
+    if _knows_no_masks(name) and transformer.dtype == torch.float32:
+        raise ConfigError(
+            f"attention {name}: computes in half precision only; add --dtype bfloat16, or leave it "
+            "out"
+        )
 
 
 _knows_no_masks = re.compile(r"_?(native_)?(flash|sage)(?!.*varlen)").match

@@ -105,7 +105,7 @@ class TextEncoder:
             max_length=self.max_tokens,
             return_tensors="pt",
         )
-        device = next(self.model.parameters()).device
+        device = working_device(self.model)
         told = self._takes - {"attention_mask"} if filled else self._takes
         given = {name: ids for name, ids in tokens.to(device).items() if name in told}
         hidden = self.model(**given).last_hidden_state.float().cpu()
@@ -152,13 +152,25 @@ class PairTextEncoder(TextEncoder):
             text_encoder_2=self.second,
             tokenizer_2=self.second_tokenizer,
         )
-        device = next(self.model.parameters()).device
+        device = working_device(self.model, self.second)
         rows, pooled, mask = pipeline.encode_prompt(
             prompt=prompts, max_sequence_length=self.max_tokens, device=device
         )
         for prompt, row, whole, real in zip(prompts, rows, pooled, mask.bool(), strict=True):
             first = F.pad(whole.float(), (0, row.shape[-1] - len(whole)))
             self._seen[prompt] = torch.cat([first[None], row[real].float()]).cpu()
+
+
+def working_device(*models: Any) -> torch.device:
+    """Where networks compute, also while their weights wait elsewhere."""
+    for model in models:
+        for module in model.modules():
+            hook = getattr(module, "_hf_hook", None)
+            place = getattr(hook, "execution_device", None)
+            if place is not None:
+                return torch.device(place)
+    held = [next(model.parameters()).device for model in models]
+    return next((place for place in held if place.type != "cpu"), held[0])
 
 
 def _most_tokens(model: Any, tokenizer: Any) -> int:

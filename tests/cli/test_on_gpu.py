@@ -51,9 +51,9 @@ def generated(shop: Workshop, model: str, name: str, *more: object) -> Any:
     ("run", "more"),
     [
         ("full", ()),
-        ("half", ("--set", "train.precision=bfloat16")),
+        ("half", ("--set", "train.precision=bf16")),
         ("checked", ("--set", "train.gradient_checkpointing=true")),
-        ("lora", ("--lora", 2, "--set", "train.precision=bfloat16")),
+        ("lora", ("--lora", 2, "--set", "train.precision=bf16")),
         ("int8", ("--lora", 2, "--set", "lora.quantize=int8")),
     ],
 )
@@ -65,7 +65,8 @@ def test_it_trains_and_makes_a_video(shop: Workshop, run: str, more: tuple[objec
 
 
 def test_a_run_goes_on(shop: Workshop) -> None:
-    assert trained(shop, "short", steps=2).code == 0
+    ran = trained(shop, "short", steps=2)
+    assert ran.code == 0, ran.err
     ran = shop.run("finetune", "-o", "short", "--resume", "--steps", 4, "--device", "cuda")
     assert ran.code == 0, ran.err
 
