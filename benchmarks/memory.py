@@ -70,6 +70,7 @@ _SD = {
     "layers_per_block": 2,
     "latent_channels": 4,
     "scaling_factor": 0.18215,
+    "sample_size": 512,
 }
 _ROOTS = {"kind": "scaled-linear", "beta_start": 0.00085, "beta_end": 0.012}
 MODELS = {

@@ -15,7 +15,7 @@ from PIL import Image
 
 from fbridge.backbones.latte_class import LatteClassTransformer
 from fbridge.backbones.space_time import SpaceTimeTransformer
-from fbridge.backbones.videocrafter import VideoCrafterUNet
+from fbridge.backbones.videocrafter.network import VideoCrafterUNet
 from fbridge.errors import ConfigError, DependencyError
 from fbridge.memory import Memory, place
 from fbridge.pipeline import FrameBridgePipeline

@@ -9,7 +9,7 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
-from fbridge.backbones.videocrafter import VideoCrafterUNet
+from fbridge.backbones.videocrafter.network import VideoCrafterUNet
 from tests.words import VOCABULARY, save_tokenizer
 
 WIDTH = 64

@@ -15,7 +15,7 @@ from fbridge.adapters import adapted_components, is_adapter
 from fbridge.backbones.families import family_of
 from fbridge.backbones.latte_class import LatteClassTransformer
 from fbridge.backbones.space_time import SpaceTimeTransformer
-from fbridge.backbones.videocrafter import VideoCrafterUNet
+from fbridge.backbones.videocrafter.network import VideoCrafterUNet
 from fbridge.bases import is_stock, load_base
 from fbridge.codecs import Codec
 from fbridge.codecs.motion import MotionCodec

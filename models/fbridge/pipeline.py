@@ -113,8 +113,8 @@ class FrameBridgePipeline(BridgeModel):
             start=start,
             on_step=_reporter(callback),
         )
+        self.maybe_free_model_hooks()  # so that the decoding has the memory for itself
         frames = self.frames(latents, view)
-        self.maybe_free_model_hooks()
         return FrameBridgeOutput(frames, latents)
 
     def look(

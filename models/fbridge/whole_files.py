@@ -165,6 +165,7 @@ def autoencoder_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         "layers_per_block": _count(held, "encoder.down.0.block."),
         "latent_channels": held["post_quant_conv.weight"][0],
         "scaling_factor": _SCALE,
+        "sample_size": 512,  # the side of diffusers' tiles
         "force_upcast": False,
     }
 

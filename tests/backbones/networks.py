@@ -16,7 +16,7 @@ from diffusers import (
     WanTransformer3DModel,
 )
 
-from fbridge.backbones.videocrafter import VideoCrafterUNet
+from fbridge.backbones.videocrafter.network import VideoCrafterUNet
 from fbridge.types import Condition
 
 WORDS = 12

@@ -10,7 +10,9 @@ import torch
 from accelerate import init_empty_weights
 
 from fbridge.backbones.detect import detect
-from fbridge.backbones.videocrafter import FAMILY, VideoCrafterUNet, videocrafter_noise
+from fbridge.backbones.videocrafter import FAMILY
+from fbridge.backbones.videocrafter.models import videocrafter_noise
+from fbridge.backbones.videocrafter.network import VideoCrafterUNet
 from fbridge.errors import ConfigError
 from fbridge.scheduler import build_base
 from fbridge.types import Condition

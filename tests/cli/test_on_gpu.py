@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from fbridge.data.provenance import read_provenance
 from fbridge.data.synthetic.shapes import write_clips
@@ -14,6 +15,12 @@ from tests.pipelines import publish
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 SIZE = ("--size", "64x64", "--frames", 9)
+
+
+@pytest.fixture(autouse=True)
+def _fresh_process() -> None:
+    """A process trains in one precision; here many runs share one."""
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @pytest.fixture(scope="module")

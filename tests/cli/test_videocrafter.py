@@ -57,7 +57,7 @@ def test_a_text_to_video_file_becomes_a_bridge(workshop: Any, tmp_path: Path) ->
 
     program = """
 import sys
-from fbridge.backbones.videocrafter import VideoCrafterUNet
+from fbridge.backbones.videocrafter.network import VideoCrafterUNet
 net, told = VideoCrafterUNet.from_pretrained(sys.argv[1], output_loading_info=True)
 assert not told["missing_keys"] and not told["unexpected_keys"]
 print(net.config["in_channels"], net.config["rate"])

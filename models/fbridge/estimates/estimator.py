@@ -25,7 +25,7 @@ from fbridge.types import Condition
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TILE = 256
-"""Pixels along the sides of diffusers' tiles."""
+"""Pixels along the sides of diffusers' tiles, where an autoencoder tells no others."""
 _PROBED_FLOPS = {"cpu": 2e11, "cuda": 4e13}
 """Of the most that a block is probed with: seconds of a laptop, less of a large GPU."""
 _PROBED_LAYERS = 2
@@ -302,7 +302,11 @@ class Estimator:
         """Of a whole clip; of one tile of it, and the frames that tiles are put together to."""
         if not tiling:
             return self._coding(clip, dtype, encode=False)
-        tile = Clip(clip.frames, min(clip.width, _TILE), min(clip.height, _TILE))
+        vae = self._codec(dtype).vae
+        square = getattr(vae, "tile_sample_min_size", _TILE)
+        width = min(clip.width, getattr(vae, "tile_sample_min_width", square))
+        height = min(clip.height, getattr(vae, "tile_sample_min_height", square))
+        tile = Clip(clip.frames, width, height)
         one, whole = (self._coding(part, dtype, encode=False) for part in (tile, clip))
         frames = int(2 * 3 * clip.frames * clip.width * clip.height * BYTES[dtype])
         return Footprint(min(whole.peak, one.peak + frames), whole.flops)

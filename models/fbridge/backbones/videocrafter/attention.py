@@ -1,6 +1,6 @@
-"""The layers of VideoCrafter's U-Net (arXiv 2310.19512), under the names of its makers' tensors.
+"""Attention within frames, along time, and on words and picture.
 
-Between layers frames are (N, C, H, W) with N = B F; `Shape` tells how many videos they are.
+Between layers frames are (N, C, H, W) with N = B F; `Told` tells how many videos they are.
 """
 
 from __future__ import annotations
@@ -219,90 +219,6 @@ class TemporalTransformer(nn.Module):
         return x + hidden.permute(0, 3, 4, 1, 2).flatten(0, 1)
 
 
-class TemporalConvBlock(nn.Module):
-    """Four convolutions along time, added to what they read."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        for n in range(1, 5):
-            rest = () if n == 1 else (nn.Dropout(0.1),)
-            convolution = nn.Conv3d(channels, channels, (3, 1, 1), padding=(1, 0, 0))
-            layers = (nn.GroupNorm(GROUPS, channels), nn.SiLU(), *rest, convolution)
-            self.add_module(f"conv{n}", nn.Sequential(*layers))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, F, H, W) to the same."""
-        out = x
-        for layers in self.children():
-            out = layers(out)
-        return x + out
-
-
-class ResBlock(nn.Module):
-    """Two convolutions within frames, told of step and speed; then, if `timed`, some along time."""
-
-    def __init__(
-        self, inputs: int, outputs: int, told: int, *, timed: bool, dropout: float
-    ) -> None:
-        super().__init__()
-        self.in_layers = nn.Sequential(
-            nn.GroupNorm(GROUPS, inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1)
-        )
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(told, outputs))
-        self.out_layers = nn.Sequential(
-            nn.GroupNorm(GROUPS, outputs),
-            nn.SiLU(),
-            nn.Dropout(dropout),
-            nn.Conv2d(outputs, outputs, 3, padding=1),
-        )
-        self.skip_connection = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
-        self.temopral_conv = TemporalConvBlock(outputs) if timed else None  # their spelling
-
-    def forward(self, x: Tensor, told: Told) -> Tensor:
-        """(N, inputs, H, W) to (N, outputs, H, W)."""
-        hidden = self.in_layers(x) + self.emb_layers(told.clip)[..., None, None]
-        out: Tensor = self.skip_connection(x) + self.out_layers(hidden)
-        if self.temopral_conv is None:
-            return out
-        clips = out.unflatten(0, (told.videos, -1)).transpose(1, 2)
-        return self.temopral_conv(clips).transpose(1, 2).flatten(0, 1)
-
-
-class Downsample(nn.Module):
-    """Half the sides."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.op = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, H / 2, W / 2)."""
-        return self.op(x)
-
-
-class Upsample(nn.Module):
-    """Twice the sides."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, 2 H, 2 W)."""
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-
-
-class Stage(nn.ModuleList):
-    """Layers one after the other, each told what it takes."""
-
-    def forward(self, x: Tensor, told: Told) -> Tensor:
-        """(N, C, H, W) to what the last of them makes."""
-        for layer in self:
-            listens = isinstance(layer, ResBlock | SpatialTransformer | TemporalTransformer)
-            x = layer(x, told) if listens else layer(x)
-        return x
-
-
 def _projection(
     inputs: int, outputs: int, kind: type[nn.Conv1d | nn.Conv2d], *, linear: bool
 ) -> nn.Module:
@@ -315,76 +231,3 @@ def _project(layer: nn.Module, x: Tensor) -> Tensor:
         return layer(x)
     flat = isinstance(layer, nn.Conv2d)
     return layer(x.mT[..., None]).squeeze(-1).mT if flat else layer(x.mT).mT
-
-
-class Resampler(nn.Module):
-    """A picture's tokens for each frame, from what CLIP sees of it: DynamiCrafter's resampler.
-
-    Args:
-        features: of the picture's own tokens.
-        width: of the queries.
-        outputs: of what is answered.
-        count: queries, of all frames together.
-        depth, heads, head: of the attention.
-    """
-
-    def __init__(
-        self,
-        features: int,
-        width: int,
-        outputs: int,
-        *,
-        count: int,
-        depth: int,
-        heads: int,
-        head: int,
-    ) -> None:
-        super().__init__()
-        self.latents = nn.Parameter(torch.randn(1, count, width) / width**0.5)
-        self.proj_in = nn.Linear(features, width)
-        self.proj_out = nn.Linear(width, outputs)
-        self.norm_out = nn.LayerNorm(outputs)
-        self.layers = nn.ModuleList(
-            nn.ModuleList([PerceiverAttention(width, heads, head), _widening(width)])
-            for _ in range(depth)
-        )
-
-    def forward(self, picture: Tensor) -> Tensor:
-        """(B, L, features) to (B, count, outputs)."""
-        picture = self.proj_in(picture)
-        looks = self.latents.expand(len(picture), -1, -1)
-        for attention, perceptron in map(nn.Module.children, self.layers):
-            looks = attention(picture, looks) + looks
-            looks = perceptron(looks) + looks
-        return self.norm_out(self.proj_out(looks))
-
-
-class PerceiverAttention(nn.Module):
-    """Queries attend to the picture and to each other."""
-
-    def __init__(self, width: int, heads: int, head: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm1 = nn.LayerNorm(width)
-        self.norm2 = nn.LayerNorm(width)
-        self.to_q = nn.Linear(width, heads * head, bias=False)
-        self.to_kv = nn.Linear(width, 2 * heads * head, bias=False)
-        self.to_out = nn.Linear(heads * head, width, bias=False)
-
-    def forward(self, picture: Tensor, looks: Tensor) -> Tensor:
-        """(B, L, width) and (B, count, width) to the latter."""
-        looks = self.norm2(looks)
-        source = torch.cat([self.norm1(picture), looks], 1)
-        sides = (self.to_q(looks), *self.to_kv(source).chunk(2, -1))
-        query, key, value = (side.unflatten(-1, (self.heads, -1)).transpose(1, 2) for side in sides)
-        mixed = F.scaled_dot_product_attention(query, key, value)
-        return self.to_out(mixed.transpose(1, 2).flatten(2))
-
-
-def _widening(width: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.LayerNorm(width),
-        nn.Linear(width, 4 * width, bias=False),
-        nn.GELU(),
-        nn.Linear(4 * width, width, bias=False),
-    )

@@ -1,13 +1,8 @@
-"""VideoCrafter (arXiv 2310.19512, 2401.09047), a U-Net over frames of an image VAE.
-
-The network is our own, under the names of its makers' tensors; FrameBridge's result on WebVid-2M is
-one of it, which is shown the picture beside the latents and told what CLIP sees of it.
-"""
+"""The U-Net, under the names of its makers' tensors."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -17,42 +12,20 @@ from diffusers.loaders import PeftAdapterMixin
 from torch import Tensor, nn
 
 from fbridge.backbones import surgery
-from fbridge.backbones.family import Family, Video
-from fbridge.backbones.layout import Layout, Variant
-from fbridge.backbones.noises import Noise
-from fbridge.backbones.videocrafter_layers import (
+from fbridge.backbones.videocrafter.attention import (
     GROUPS,
     Attending,
-    Downsample,
-    Resampler,
-    ResBlock,
     SpatialTransformer,
-    Stage,
     TemporalTransformer,
     Told,
-    Upsample,
 )
+from fbridge.backbones.videocrafter.layers import Downsample, ResBlock, Stage, Upsample
+from fbridge.backbones.videocrafter.resampler import Resampler
 from fbridge.errors import ConfigError
 from fbridge.types import Condition, Latents
-from fbridge.weight_names import Weights, renamed
 
-_HEADS_AT_FIRST = 8
+HEADS_AT_FIRST = 8
 """Of the attention along time behind the first convolution."""
-_HEAD = 64
-_FRAMES = 16
-_FIRST = "input_blocks.0.0"
-_LOOKS = "image_proj_model."
-_DISTANCES = "relative_position_k.embeddings_table"
-_FPS, _STRIDE = 28, 3
-"""What VideoCrafter's networks are told of the clip's speed by their makers, and FrameBridge's."""
-_PUBLISHED = {
-    (False, False): ("VideoCrafter-1 512", None, (40, 64)),
-    (True, False): ("VideoCrafter-1 1024", (0.3, 400), (72, 128)),
-    (True, True): ("VideoCrafter-2 512 (or 1, of its shape)", (0.7, 400), (40, 64)),
-    (False, True): ("VideoCrafter-1 256", None, (32, 32)),
-    "image": ("FrameBridge-VideoCrafter, or DynamiCrafter", None, (32, 32)),
-}
-"""Name, scale of the signal and latents, by whether it is told the speed and convolves in time."""
 
 
 class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: ignore[misc]
@@ -76,8 +49,8 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
             (VideoCrafter), or frames of the original from one to the next (FrameBridge); None of a
             network that is told nothing.
         image: of a network that is told what CLIP sees of the picture, the numbers of its
-            `videocrafter_layers.Resampler`: features, width, count, depth, heads, head, and "gated"
-            as `videocrafter_layers.Attention` has it; None of others.
+            `resampler.Resampler`: features, width, count, depth, heads, head, and "gated"
+            as `attention.Attention` has it; None of others.
         frames: that the picture has tokens for; 0 where it has none.
         signal_scale: last factor on the signal of its diffusion, and after how many steps it is
             reached, in a line from 1; None of one that preserves variance.
@@ -125,7 +98,7 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
         self.time_embed = _embedding(model_channels, told)
         self.fps_embedding = None if rate is None else _embedding(model_channels, told)
         self.init_attn = (
-            Stage([TemporalTransformer(model_channels, how, count=_HEADS_AT_FIRST, linear=False)])
+            Stage([TemporalTransformer(model_channels, how, count=HEADS_AT_FIRST, linear=False)])
             if first_attention
             else None
         )
@@ -167,7 +140,7 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
             ConfigError: sides or frames are such that the network cannot take them, or it is told
                 nothing of the picture and should be.
         """
-        surgery.check_patches(latents, _patch(self))
+        surgery.check_patches(latents, patch_of(self))
         dtype: torch.dtype = self.dtype
         given = surgery.shown(self, latents, prior, condition).to(dtype)
         told = self._told(time, condition, latents, dtype)
@@ -257,148 +230,6 @@ def _waves(numbers: Tensor, width: int, dtype: torch.dtype) -> Tensor:
     return torch.cat([phase.cos(), phase.sin()], -1).to(dtype)
 
 
-def _patch(transformer: Any) -> int:
+def patch_of(transformer: Any) -> int:
+    """Side of the squares of latent pixels that are one at the lowest level."""
     return int(2 ** (len(transformer.config.channel_mult) - 1))
-
-
-def videocrafter_noise(config: Mapping[str, Any]) -> Noise:
-    """Of Stable Diffusion's betas, the signal scaled down as a network's configuration says."""
-    noise: dict[str, Any] = {"kind": "scaled-linear", "beta_start": 0.00085, "beta_end": 0.012}
-    if config.get("signal_scale"):
-        noise["signal_scale"] = list(config["signal_scale"])
-    return noise, "noise"
-
-
-def _video(config: Mapping[str, Any]) -> Video:
-    height, width = config["sample_size"]
-    fixed = config["frames"]
-    return Video([fixed, fixed, fixed, 1] if fixed else [_FRAMES, 2, 64, 1], 10.0, (width, height))
-
-
-def _measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
-    """The model whose tensors have these shapes."""
-    base, inputs = shapes[f"{_FIRST}.weight"][:2]
-    first = shapes.get("init_attn.0.proj_in.weight")
-    middle = "middle_block.1"
-    rated, timed = "fps_embedding.0.weight" in shapes, _any(shapes, ".temopral_conv.")
-    image = _image(shapes)
-    name, scale, size = _PUBLISHED["image" if image else (rated, timed)]
-    return Variant(
-        name,
-        (),
-        {
-            "in_channels": inputs,
-            "out_channels": shapes["out.2.weight"][0],
-            "model_channels": base,
-            **_levels(shapes, base),
-            "head_features": first[0] // _HEADS_AT_FIRST if first else _HEAD,
-            "transformer_depth": _count(shapes, f"{middle}.transformer_blocks."),
-            "context_dim": shapes[f"{middle}.transformer_blocks.0.attn2.to_k.weight"][1],
-            "linear": len(shapes[f"{middle}.proj_in.weight"]) == 2,
-            "temporal_conv": timed,
-            "first_attention": first is not None,
-            "reach": max(
-                (shape[0] // 2 for name, shape in shapes.items() if name.endswith(_DISTANCES)),
-                default=0,
-            ),
-            "rate": (_STRIDE if image else _FPS) if rated else None,
-            "image": image,
-            "frames": _FRAMES if image else 0,
-            "signal_scale": scale,
-            "sample_size": size,
-            "bridge": image is not None,
-        },
-    )
-
-
-def _levels(shapes: Mapping[str, tuple[int, ...]], base: int) -> dict[str, Any]:
-    """Widths, transformers and blocks of the levels, from the way down."""
-    levels: list[list[tuple[int, bool]]] = [[]]
-    for n in range(1, _count(shapes, "input_blocks.")):
-        block = f"input_blocks.{n}"
-        if f"{block}.0.op.weight" in shapes:
-            levels.append([])
-        else:
-            width = shapes[f"{block}.0.in_layers.2.weight"][0]
-            levels[-1].append((width // base, f"{block}.1.norm.weight" in shapes))
-    return {
-        "channel_mult": [level[0][0] for level in levels],
-        "attention_levels": [level[0][1] for level in levels],
-        "num_res_blocks": len(levels[0]),
-    }
-
-
-def _image(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
-    """Numbers of the picture's resampler, where there is one."""
-    if f"{_LOOKS}latents" not in shapes:
-        return None
-    width, features = shapes[f"{_LOOKS}proj_in.weight"]
-    return {
-        "features": features,
-        "width": width,
-        "count": shapes[f"{_LOOKS}latents"][1],
-        "depth": _count(shapes, f"{_LOOKS}layers."),
-        "heads": shapes[f"{_LOOKS}layers.0.0.to_q.weight"][0] // _HEAD,
-        "head": _HEAD,
-        "gated": _any(shapes, ".attn2.alpha"),
-    }
-
-
-def _count(shapes: Mapping[str, Any], before: str) -> int:
-    """How many modules of a list there are."""
-    return 1 + max(
-        int(name[len(before) :].split(".")[0]) for name in shapes if name.startswith(before)
-    )
-
-
-def _any(shapes: Mapping[str, Any], part: str) -> bool:
-    return any(part in name for name in shapes)
-
-
-def _whole(tensors: Weights) -> dict[str, Any]:
-    """What the tables in a whole model's file tell: of its diffusion's signal, and of a bridge."""
-    if "alphas_cumprod" not in tensors:
-        return {}
-    told: dict[str, Any] = {"bridge": "bridge_coef_x0" in tensors}
-    table = tensors.get("scale_arr")
-    if table is None:
-        told["signal_scale"] = None
-    elif not table.is_meta:
-        told["signal_scale"] = [float(table[-1]), 1 + int((table > table[-1]).sum())]
-    return told
-
-
-FAMILY = Family(
-    name="videocrafter",
-    transformer="VideoCrafterUNet",
-    load_class=lambda: VideoCrafterUNet,
-    adapt=lambda transformer: transformer,
-    latents=lambda transformer: int(transformer.config.out_channels),
-    words=lambda transformer: int(transformer.config.context_dim),
-    patch=_patch,
-    lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    widened=_FIRST,
-    prediction="noise",
-    noise=videocrafter_noise,
-    video=_video,
-    layouts=(
-        Layout(
-            "original",
-            (
-                f"{_FIRST}.weight",
-                "input_blocks.1.2.transformer_blocks.0.attn1.to_q.weight",
-                "out.2.weight",
-            ),
-            lambda weights: renamed(weights, {"^framestride_embed": "fps_embedding"}),
-            beside=(_LOOKS,),
-        ),
-    ),
-    measured=_measured,
-    whole=_whole,
-    needs=(
-        "vae/config.json",
-        "text_encoder/config.json",
-        "tokenizer/tokenizer_config.json",
-    ),
-    layers=(),
-)

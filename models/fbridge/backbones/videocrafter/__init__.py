@@ -1,0 +1,55 @@
+"""VideoCrafter (arXiv 2310.19512, 2401.09047), a U-Net over frames of an image VAE.
+
+The network is our own, under the names of its makers' tensors; FrameBridge's result on WebVid-2M is
+one of it, which is shown the picture beside the latents and told what CLIP sees of it.
+"""
+
+from __future__ import annotations
+
+from fbridge.backbones.family import Family
+from fbridge.backbones.layout import Layout
+from fbridge.backbones.videocrafter.models import (
+    FIRST,
+    LOOKS,
+    measured,
+    video_of,
+    videocrafter_noise,
+    whole,
+)
+from fbridge.backbones.videocrafter.network import VideoCrafterUNet, patch_of
+from fbridge.weight_names import renamed
+
+FAMILY = Family(
+    name="videocrafter",
+    transformer="VideoCrafterUNet",
+    load_class=lambda: VideoCrafterUNet,
+    adapt=lambda transformer: transformer,
+    latents=lambda transformer: int(transformer.config.out_channels),
+    words=lambda transformer: int(transformer.config.context_dim),
+    patch=patch_of,
+    lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
+    widened=FIRST,
+    prediction="noise",
+    noise=videocrafter_noise,
+    video=video_of,
+    layouts=(
+        Layout(
+            "original",
+            (
+                f"{FIRST}.weight",
+                "input_blocks.1.2.transformer_blocks.0.attn1.to_q.weight",
+                "out.2.weight",
+            ),
+            lambda weights: renamed(weights, {"^framestride_embed": "fps_embedding"}),
+            beside=(LOOKS,),
+        ),
+    ),
+    measured=measured,
+    whole=whole,
+    needs=(
+        "vae/config.json",
+        "text_encoder/config.json",
+        "tokenizer/tokenizer_config.json",
+    ),
+    layers=(),
+)

@@ -1,0 +1,136 @@
+"""Which VideoCrafter a file holds, from names and shapes, and how it was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fbridge.backbones.family import Video
+from fbridge.backbones.layout import Variant
+from fbridge.backbones.noises import Noise
+from fbridge.backbones.videocrafter.network import HEADS_AT_FIRST
+from fbridge.weight_names import Weights
+
+_HEAD = 64
+_FRAMES = 16
+FIRST = "input_blocks.0.0"
+LOOKS = "image_proj_model."
+_DISTANCES = "relative_position_k.embeddings_table"
+_FPS, _STRIDE = 28, 3
+"""What VideoCrafter's networks are told of the clip's speed by their makers, and FrameBridge's."""
+_PUBLISHED = {
+    (False, False): ("VideoCrafter-1 512", None, (40, 64)),
+    (True, False): ("VideoCrafter-1 1024", (0.3, 400), (72, 128)),
+    (True, True): ("VideoCrafter-2 512 (or 1, of its shape)", (0.7, 400), (40, 64)),
+    (False, True): ("VideoCrafter-1 256", None, (32, 32)),
+    "image": ("FrameBridge-VideoCrafter, or DynamiCrafter", None, (32, 32)),
+}
+"""Name, scale of the signal and latents, by whether it is told the speed and convolves in time."""
+
+
+def videocrafter_noise(config: Mapping[str, Any]) -> Noise:
+    """Of Stable Diffusion's betas, the signal scaled down as a network's configuration says."""
+    noise: dict[str, Any] = {"kind": "scaled-linear", "beta_start": 0.00085, "beta_end": 0.012}
+    if config.get("signal_scale"):
+        noise["signal_scale"] = list(config["signal_scale"])
+    return noise, "noise"
+
+
+def video_of(config: Mapping[str, Any]) -> Video:
+    """What a network of a configuration was trained to make."""
+    height, width = config["sample_size"]
+    fixed = config["frames"]
+    return Video([fixed, fixed, fixed, 1] if fixed else [_FRAMES, 2, 64, 1], 10.0, (width, height))
+
+
+def measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
+    """The model whose tensors have these shapes."""
+    base, inputs = shapes[f"{FIRST}.weight"][:2]
+    first = shapes.get("init_attn.0.proj_in.weight")
+    middle = "middle_block.1"
+    rated, timed = "fps_embedding.0.weight" in shapes, _any(shapes, ".temopral_conv.")
+    image = _image(shapes)
+    name, scale, size = _PUBLISHED["image" if image else (rated, timed)]
+    return Variant(
+        name,
+        (),
+        {
+            "in_channels": inputs,
+            "out_channels": shapes["out.2.weight"][0],
+            "model_channels": base,
+            **_levels(shapes, base),
+            "head_features": first[0] // HEADS_AT_FIRST if first else _HEAD,
+            "transformer_depth": _count(shapes, f"{middle}.transformer_blocks."),
+            "context_dim": shapes[f"{middle}.transformer_blocks.0.attn2.to_k.weight"][1],
+            "linear": len(shapes[f"{middle}.proj_in.weight"]) == 2,
+            "temporal_conv": timed,
+            "first_attention": first is not None,
+            "reach": max(
+                (shape[0] // 2 for name, shape in shapes.items() if name.endswith(_DISTANCES)),
+                default=0,
+            ),
+            "rate": (_STRIDE if image else _FPS) if rated else None,
+            "image": image,
+            "frames": _FRAMES if image else 0,
+            "signal_scale": scale,
+            "sample_size": size,
+            "bridge": image is not None,
+        },
+    )
+
+
+def _levels(shapes: Mapping[str, tuple[int, ...]], base: int) -> dict[str, Any]:
+    """Widths, transformers and blocks of the levels, from the way down."""
+    levels: list[list[tuple[int, bool]]] = [[]]
+    for n in range(1, _count(shapes, "input_blocks.")):
+        block = f"input_blocks.{n}"
+        if f"{block}.0.op.weight" in shapes:
+            levels.append([])
+        else:
+            width = shapes[f"{block}.0.in_layers.2.weight"][0]
+            levels[-1].append((width // base, f"{block}.1.norm.weight" in shapes))
+    return {
+        "channel_mult": [level[0][0] for level in levels],
+        "attention_levels": [level[0][1] for level in levels],
+        "num_res_blocks": len(levels[0]),
+    }
+
+
+def _image(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
+    """Numbers of the picture's resampler, where there is one."""
+    if f"{LOOKS}latents" not in shapes:
+        return None
+    width, features = shapes[f"{LOOKS}proj_in.weight"]
+    return {
+        "features": features,
+        "width": width,
+        "count": shapes[f"{LOOKS}latents"][1],
+        "depth": _count(shapes, f"{LOOKS}layers."),
+        "heads": shapes[f"{LOOKS}layers.0.0.to_q.weight"][0] // _HEAD,
+        "head": _HEAD,
+        "gated": _any(shapes, ".attn2.alpha"),
+    }
+
+
+def _count(shapes: Mapping[str, Any], before: str) -> int:
+    """How many modules of a list there are."""
+    return 1 + max(
+        int(name[len(before) :].split(".")[0]) for name in shapes if name.startswith(before)
+    )
+
+
+def _any(shapes: Mapping[str, Any], part: str) -> bool:
+    return any(part in name for name in shapes)
+
+
+def whole(tensors: Weights) -> dict[str, Any]:
+    """What the tables in a whole model's file tell: of its diffusion's signal, and of a bridge."""
+    if "alphas_cumprod" not in tensors:
+        return {}
+    told: dict[str, Any] = {"bridge": "bridge_coef_x0" in tensors}
+    table = tensors.get("scale_arr")
+    if table is None:
+        told["signal_scale"] = None
+    elif not table.is_meta:
+        told["signal_scale"] = [float(table[-1]), 1 + int((table > table[-1]).sum())]
+    return told
