@@ -33,7 +33,8 @@ class Anatomy(NamedTuple):
         family: of its network.
         network: configuration of that.
         vae: configuration of its autoencoder of diffusers.
-        vae_numbers, words_numbers: how many weights autoencoder and text encoder have.
+        vae_numbers, words_numbers: how many weights the autoencoder has, and the encoders of words
+            and, where there is one, of pictures.
         tokens: of a prompt.
     """
 

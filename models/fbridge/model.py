@@ -44,8 +44,6 @@ KNOWN_COMPONENTS = (
     FrameBridgeScheduler,
 )
 """Classes that a model folder may name: diffusers finds only those of modules already imported."""
-
-
 _UNTRAINED = (
     "is a text-to-video model that was never trained as a bridge: it starts from the still picture "
     "noised part of the way (--strength); fbridge finetune makes it one"
@@ -196,10 +194,9 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
 
     def _align(self) -> None:
         """Copy weights out of the mapped file: sums round by how memory is aligned."""
-        for component in self.components.values():
-            if isinstance(component, nn.Module):
-                for parameter in component.parameters():
-                    parameter.data = parameter.data.clone()
+        for network in (part for part in self.components.values() if isinstance(part, nn.Module)):
+            for parameter in network.parameters():
+                parameter.data = parameter.data.clone()
 
     _folder: Path | None = None
     _base_hash: str = ""
@@ -284,14 +281,10 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         if self.text_encoder is None:
             return load_text_encoder()
         own = (self.text_encoder, self.tokenizer)
+        reading = Reading(*self.config.reading) if self.config.reading else None
         if self.text_encoder_2 is None:
-            return TextEncoder(*own, reading=self._reading)
-        second = (self.text_encoder_2, self.tokenizer_2)
-        return PairTextEncoder(*own, *second, reading=self._reading)
-
-    @property
-    def _reading(self) -> Reading | None:
-        return Reading(*self.config.reading) if self.config.reading else None
+            return TextEncoder(*own, reading=reading)
+        return PairTextEncoder(*own, self.text_encoder_2, self.tokenizer_2, reading=reading)
 
     def frame_count(self, wanted: int | None) -> int:
         """The number of frames asked for, or the usual one.

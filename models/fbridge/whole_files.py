@@ -171,10 +171,10 @@ def autoencoder_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
 
 
 def count_numbers(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int]:
-    """How many weights the autoencoder and the text encoder of a whole file have."""
+    """How many weights a whole file's autoencoder has, and its encoders of words and picture."""
     vae, words = (
-        sum(prod(shape) for name, shape in shapes.items() if name.startswith(part))
-        for part in (_VAE, _WORDS)
+        sum(prod(shape) for name, shape in shapes.items() if name.startswith(parts))
+        for parts in (_VAE, (_WORDS, _SIGHT))
     )
     return vae, words
 

@@ -19,6 +19,7 @@ from fbridge.backbones.families import as_backbone
 from fbridge.codecs import View
 from fbridge.codecs.load import vae_class
 from fbridge.codecs.vae import VAECodec
+from fbridge.estimates.blocks import Blocks
 from fbridge.estimates.plans import BYTES, STATE, Clip, Generating, Needs, Training
 from fbridge.footprint import Footprint, footprint
 from fbridge.types import Condition
@@ -44,7 +45,7 @@ class Estimator:
     def __init__(self, model: Anatomy, speed: float | None = None) -> None:
         self.model = model
         self.speed = speed
-        self._layers = {key: int(model.network[key]) for key in model.family.layers}
+        self._blocks = Blocks(model)
         assert model.family.video is not None, "as `anatomy` has it"
         self._video = model.family.video(model.family.hollow(model.network).config)
         self._known: dict[tuple[Any, ...], Footprint] = {}
@@ -58,7 +59,7 @@ class Estimator:
     def generate(self, how: Generating) -> Needs:
         """What a call of the pipeline needs."""
         size = BYTES[how.dtype]
-        network = self._kept(parts=2, dtype=how.dtype, kept=how.kept)
+        network = self._blocks.kept(parts=2, dtype=how.dtype, kept=how.kept)
         batch = how.batch * (2 if how.guided else 1)
         work = self._forward(how.clip, batch, how.dtype)
         vae, words = int(self.model.vae_numbers * size), int(self.model.words_numbers * size)
@@ -67,7 +68,7 @@ class Estimator:
         peak = {
             "none": max(work.peak, frames.peak),
             "model": max(words, network + work.peak, frames.peak),
-            "group": max(int(2 * self._largest() * size) + work.peak, frames.peak),
+            "group": max(int(2 * self._blocks.largest() * size) + work.peak, frames.peak),
         }[how.offload]
         flops = how.steps * work.flops + how.batch * frames.flops
         told = {"transformer": network, "text encoder": words, "VAE": vae}
@@ -76,22 +77,22 @@ class Estimator:
 
     def train(self, how: Training) -> Needs:
         """What a training step needs."""
-        numbers = self._numbers(how.parts)
-        updates, whole = self._trained(how) if how.rank else (0, numbers)
+        numbers = self._blocks.numbers(how.parts)
+        updates, whole = self._blocks.trained(how.rank, how.parts) if how.rank else (0, numbers)
         trained = updates + whole
-        network = self._kept(parts=how.parts, dtype=how.precision, kept=how.kept)
+        network = self._blocks.kept(parts=how.parts, dtype=how.precision, kept=how.kept)
         frozen = network * (numbers - whole) // numbers
         per_number = 4.0 + 4.0 + STATE[how.optimizer] + (4.0 if how.averaged else 0.0)
         state = int(trained * per_number)
-        blocks = [self._step(how, layers) for layers in self._deeper()]
+        blocks = [self._step(how, layers) for layers in self._blocks.deeper()]
         first, more = blocks[0], blocks[1:]
-        counts = list(self._layers.values())
+        counts = list(self._blocks.layers.values())
         grown = [step.peak - first.peak for step in more]
         work = first.peak + sum((n - 1) * g for n, g in zip(counts, grown, strict=True))
         if how.checkpointing and grown:
             kept = sum(counts) * self._hidden(how)
             work = first.peak - sum(grown) + max(grown) + kept
-        flops = self._all([step.flops for step in blocks])
+        flops = self._blocks.all_of([step.flops for step in blocks])
         flops = int(flops * (4 / 3 if how.checkpointing else 1))
         told = {"frozen weights": frozen, "trained weights": state, "activations": work}
         return Needs(frozen + state + work, self._seconds(flops), told)
@@ -115,7 +116,7 @@ class Estimator:
         most = _PROBED_FLOPS.get(device.split(":")[0], _PROBED_FLOPS["cpu"])
         shape, flops = self._probed(clip, dtype, most)
         batch = int(min(8, max(1, most // flops)))
-        network = self._network(_PROBED_LAYERS, parts=0).to_empty(device=device)
+        network = self._blocks.build(_PROBED_LAYERS, parts=0).to_empty(device=device)
         network = network.to(_DTYPES[dtype]).requires_grad_(requires_grad=False).eval()
         for held in (*network.parameters(), *network.buffers()):
             if held.is_floating_point():
@@ -133,7 +134,7 @@ class Estimator:
     def _probed(self, clip: Clip, dtype: str, most: float) -> tuple[tuple[int, int, int], int]:
         """Shape of what the block is shown, and the arithmetic of it."""
         shape = self._latents(clip)
-        empty = self._network(_PROBED_LAYERS, parts=0).to(_DTYPES[dtype]).to("meta").eval()
+        empty = self._blocks.build(_PROBED_LAYERS, parts=0).to(_DTYPES[dtype]).to("meta").eval()
         empty.requires_grad_(requires_grad=False)
         backbone = as_backbone(empty)
         side = _PROBED_SIDE * self.model.family.patch(empty)
@@ -154,77 +155,20 @@ class Estimator:
         whole = work(shape)
         return (shape, whole) if whole < most else (few, work(few))
 
-    def _deeper(self) -> list[tuple[int, ...]]:
-        """Numbers of blocks of each kind: one of all, then two of each in turn."""
-        kinds = range(len(self._layers))
-        return [tuple(1 for _ in kinds)] + [tuple(1 + (k == n) for k in kinds) for n in kinds]
-
-    def _all(self, found: list[int]) -> int:
-        """What grows with the blocks, of the whole network, from what it is of `_deeper`."""
-        more = [n - 1 for n in self._layers.values()]
-        return found[0] + sum(n * (two - found[0]) for n, two in zip(more, found[1:], strict=True))
-
-    def _network(self, layers: tuple[int, ...] | int, parts: int) -> Any:
-        config = {key: value for key, value in self.model.network.items() if key[0] != "_"}
-        each = layers if isinstance(layers, tuple) else (layers,) * len(self._layers)
-        depths = dict(zip(self._layers, each, strict=True))
-        with init_empty_weights(include_buffers=False):
-            network = self.model.family.load_class().from_config({**config, **depths})
-        family = self.model.family
-        family.widen(network, max(parts, family.parts(network)))
-        return network
-
-    def _numbers(self, parts: int) -> int:
-        return self._all(
-            [
-                sum(p.numel() for p in self._network(layers, parts).parameters())
-                for layers in self._deeper()
-            ]
-        )
-
-    def _kept(self, *, parts: int, dtype: str, kept: str) -> int:
-        """Bytes of the network, of which few bits hold the large layers of its blocks alone."""
-        numbers, few = self._numbers(parts), 0
-        if kept == "float8":
-            few = numbers
-        elif kept:
-            networks = [self._network(layers, parts) for layers in self._deeper()]
-            many = [self.model.family.many(network) for network in networks]
-            few = self._all([sum(layer.weight.numel() for _, layer in each) for each in many])
-        return int(few * BYTES[kept or dtype] + (numbers - few) * BYTES[dtype])
-
-    def _largest(self) -> int:
-        """Numbers of the largest layer."""
-        layers = (m for m in self._network(1, 0).modules() if next(m.children(), None) is None)
-        return max(sum(p.numel() for p in layer.parameters()) for layer in layers)
-
-    def _trained(self, how: Training) -> tuple[int, int]:
-        """Numbers of the updates, and of the layer that is trained in full."""
-        family = self.model.family
-        networks = [self._network(layers, how.parts) for layers in self._deeper()]
-        updates = self._all(
-            [
-                sum(
-                    how.rank * (layer.in_features + layer.out_features)
-                    for name, layer in network.named_modules()
-                    if isinstance(layer, nn.Linear) and name.endswith(tuple(family.lora_targets))
-                )
-                for network in networks
-            ]
-        )
-        network = networks[0]
-        first = network.get_submodule(family.widened).parameters() if family.widened else ()
-        return updates, sum(p.numel() for p in first)
-
     def _inputs(self, shape: tuple[int, int, int], batch: int, device: str) -> tuple[Any, ...]:
-        network = self._network(1, 0)
+        network = self._blocks.build(1, 0)
         channels, words = self.model.family.latents(network), self.model.family.words(network)
         frames, height, width = shape
         latents = torch.zeros(batch, frames, channels, height, width, device=device)
         tokens = torch.zeros(batch, self.model.tokens, words, device=device)
         mask = torch.ones(batch, self.model.tokens, dtype=torch.bool, device=device)
-        condition = Condition(tokens, mask, latents[:, 0])
+        condition = Condition(tokens, mask, latents[:, 0], seen=self._seen(network, latents))
         return latents, torch.full((batch,), 500.0, device=device), condition, latents
+
+    def _seen(self, network: Any, latents: torch.Tensor) -> torch.Tensor | None:
+        """What an image encoder sees of a picture, for a network that is told it."""
+        image = network.config.get("image")
+        return None if image is None else latents.new_zeros(len(latents), 257, image["features"])
 
     def _latents(self, clip: Clip) -> tuple[int, int, int]:
         codec = self._codec("float32")
@@ -243,9 +187,11 @@ class Estimator:
     def _forward(self, clip: Clip, batch: int, dtype: str) -> Footprint:
         found = [
             self._pass(clip, batch, dtype, layers, parts=2, learn=False)
-            for layers in self._deeper()
+            for layers in self._blocks.deeper()
         ]
-        return Footprint(max(one.peak for one in found), self._all([one.flops for one in found]))
+        return Footprint(
+            max(one.peak for one in found), self._blocks.all_of([one.flops for one in found])
+        )
 
     def _step(self, how: Training, layers: tuple[int, ...]) -> Footprint:
         return self._pass(how.clip, how.batch, how.precision, layers, parts=how.parts, learn=True)
@@ -262,7 +208,7 @@ class Estimator:
     ) -> Footprint:
         key = (clip, batch, dtype, layers, parts, learn)
         if key not in self._known:
-            network = self._network(layers, parts).to(_DTYPES[dtype]).to("meta").train(learn)
+            network = self._blocks.build(layers, parts).to(_DTYPES[dtype]).to("meta").train(learn)
             network.requires_grad_(learn)
             inputs = self._inputs(self._latents(clip), batch, "meta")
 
@@ -279,7 +225,7 @@ class Estimator:
 
     def _hidden(self, how: Training) -> int:
         """Bytes that go from one block to the next."""
-        network = self._network(1, how.parts).to(_DTYPES[how.precision]).to("meta")
+        network = self._blocks.build(1, how.parts).to(_DTYPES[how.precision]).to("meta")
         blocks = next(m for m in network.children() if isinstance(m, nn.ModuleList))
         seen: list[int] = []
         blocks[0].register_forward_pre_hook(
