@@ -20,6 +20,7 @@ from fbridge.image_encoder import MEAN, STD, look_at
 from fbridge.text import load_text_encoder
 from fbridge.whole_files import unpack
 from tests.whole import Sight, Words, autoencoder, bridge_unet, save_whole, unet
+from tests.words import t5_tokenizer
 
 
 @pytest.fixture
@@ -93,6 +94,15 @@ def test_the_vocabulary_is_all_that_is_missing(bridge: Path) -> None:
     assert identify(str(bridge)).missing == ["tokenizer/tokenizer_config.json"]
     with pytest.raises(CheckpointError, match="fbridge weights fetch clip-merges"):
         load_base(str(bridge))
+
+
+def test_another_models_vocabulary_is_refused(bridge: Path) -> None:
+    shutil.rmtree(bridge.parent / "tokenizer")
+    tokenizer = t5_tokenizer(77)
+    tokenizer.add_tokens(["one", "more"])
+    tokenizer.save_pretrained(bridge.parent / "tokenizer")
+    with pytest.raises(CheckpointError, match="knows 11 words, and the text encoder 9"):
+        unpack(bridge)
 
 
 def test_clips_own_vocabulary_is_made_of_its_merges(

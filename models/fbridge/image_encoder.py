@@ -18,7 +18,7 @@ def look_at(encoder: Any, pictures: Tensor) -> Tensor:
     """Tokens (B, 1 + patches, D) of pictures: the last states, before their norm and projection.
 
     Resized as DynamiCrafter and FrameBridge do: bicubic, corner on corner, without regard to the
-    sides' ratio.
+    sides' ratio. They blur large pictures before that, which at their 256 pixels changes nothing.
 
     Args:
         encoder: a CLIPVisionModel of transformers.

@@ -30,6 +30,7 @@ _VAE, _WORDS, _SIGHT = "first_stage_model.", "cond_stage_model.model.", "embedde
 _HEAD = {1024: 64, 1280: 80}
 """Features of an attention head by width: OpenCLIP ViT-H's of words and of pictures."""
 _SCALE = 0.18215
+_INDEX = "model_index.json"
 _LAYERS = {
     r"^transformer\.resblocks\.": "encoder.layers.",
     r"\.attn\.in_proj_(weight|bias)$": r".self_attn.in_proj.\1",
@@ -60,7 +61,7 @@ def holds_parts(names: Iterable[str]) -> bool:
 
 def find_vocabulary(path: Path, given: str | None = None) -> Path | None:
     """A `tokenizer/` in a given folder or beside a file, or CLIP's merges; None without either."""
-    for place in (*([Path(given)] if given else []), path.parent, path.parent.parent):
+    for place in (*([Path(given)] if given else []), path.parent):
         if (place / "tokenizer/tokenizer_config.json").is_file():
             return place / "tokenizer"
     try:
@@ -100,17 +101,19 @@ def unpack(path: Path, given: str | None = None, *, download: bool = False) -> P
         _encoder(read_weights(path), path, folder)
 
     def tokens(folder: Path) -> None:
-        if found.is_dir():
-            shutil.copytree(found, folder)
-        else:
-            _tokenizer(read_file(CLIP_MERGES, found).decode("utf-8")).save_pretrained(folder)
+        rows = len(read_weights(path)[f"{_WORDS}token_embedding.weight"])
+        _vocabulary(found, rows).save_pretrained(folder)
 
     _once(home / "text_encoder", words)
     _once(home / "tokenizer", tokens)
     if any(name.startswith(_SIGHT) for name in read_weights(path)):
         _once(home / "image_encoder", lambda folder: _image_encoder(path, folder))
-    index = home / "model_index.json"
-    index.write_text(json.dumps({"_class_name": "VideoCrafter", "reading": [TOKENS, True, True]}))
+    if not (home / _INDEX).is_file():
+        part = home / f"{_INDEX}.{uuid.uuid4().hex[:8]}"
+        part.write_text(
+            json.dumps({"_class_name": "VideoCrafter", "reading": [TOKENS, True, True]})
+        )
+        part.replace(home / _INDEX)
     return home
 
 
@@ -253,6 +256,21 @@ def _save(model: Any, own: Weights, path: Path, folder: Path) -> None:
         )
     model.load_state_dict(own)
     model.save_pretrained(folder)
+
+
+def _vocabulary(found: Path, rows: int) -> Any:
+    """A tokenizer of so many words, from its folder or CLIP's merges."""
+    if not found.is_dir():
+        return _tokenizer(read_file(CLIP_MERGES, found).decode("utf-8"))
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(found, local_files_only=True)
+    if len(tokenizer) != rows:
+        raise CheckpointError(
+            f"{found}: knows {len(tokenizer)} words, and the text encoder {rows}; it is another "
+            "model's; give its own, or CLIP's by fbridge weights fetch clip-merges"
+        )
+    return tokenizer
 
 
 def _tokenizer(merges: str) -> Any:

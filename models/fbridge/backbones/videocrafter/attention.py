@@ -24,14 +24,14 @@ class Told(NamedTuple):
     Attributes:
         clip: (N, D) embedding of the step and of the clip's speed.
         words: (N, L, D') token embeddings, zero where there is none.
-        real: (N, 1, 1, L) bool, which of them are read; True throughout where there is none.
+        real: (N, 1, 1, L) bool, which of them are read; None where all are.
         image: (N, Q, D') tokens of the picture for each frame; None where there are none.
         videos: B, of the N = B F frames.
     """
 
     clip: Tensor
     words: Tensor
-    real: Tensor
+    real: Tensor | None
     image: Tensor | None
     videos: int
 

@@ -166,10 +166,11 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
         real = condition.text_mask
         words = torch.where(real[..., None], condition.text, 0.0).to(dtype)
         real = real | ~real.any(1, keepdim=True)  # who has no words reads zeros, which say nothing
+        every = real.is_meta or bool(real.all())
         return Told(
             clip.repeat_interleave(frames, 0),
             words.repeat_interleave(frames, 0),
-            real[:, None, None].repeat_interleave(frames, 0),
+            None if every else real[:, None, None].repeat_interleave(frames, 0),
             self._looks(condition, frames, dtype),
             len(latents),
         )
