@@ -1,7 +1,8 @@
-"""What every test stands on: one thread, fixed seeds, no network."""
+"""What every test stands on: one thread, also of programs it starts; fixed seeds, no network."""
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import settings
 settings.register_profile("fbridge", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("fbridge")
 torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # several tests run side by side
 
 
 @pytest.fixture(autouse=True)

@@ -102,10 +102,10 @@ def test_what_is_missing_is_said(workshop: Any, tmp_path: Path) -> None:
 
 def test_the_doctor_judges_it_by_its_shapes(workshop: Any, tmp_path: Path) -> None:
     save_whole(tmp_path, unet())
-    ran = workshop.run("doctor", "--model", "model.ckpt", "--json", where=tmp_path)
+    small = ("--frames", 4, "--size", "128x64")
+    ran = workshop.run("doctor", "--model", "model.ckpt", *small, where=tmp_path)
     assert ran.code == 0, ran.err
     assert not (tmp_path / "cache").exists()
-    assert (
-        "16 frames of 512x320"
-        in workshop.run("doctor", "--model", "model.ckpt", where=tmp_path).out
-    )
+    assert "model.ckpt: 4 frames of 128x64 on" in ran.out
+    told = json.loads(workshop.run("info", "model.ckpt", "--json", where=tmp_path).out)
+    assert (told["video"]["frames"], told["video"]["grid"]) == ([16, 2, 64, 1], [64, 40])

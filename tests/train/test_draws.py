@@ -48,7 +48,8 @@ def tensors(batch: TrainingBatch) -> dict[str, Tensor]:
     for field in fields(batch):
         value = getattr(batch, field.name)
         if isinstance(value, Condition):
-            found |= {f"{field.name}.{own.name}": getattr(value, own.name) for own in fields(value)}
+            told = {own.name: getattr(value, own.name) for own in fields(value)}
+            found |= {f"{field.name}.{k}": v for k, v in told.items() if v is not None}
         elif value is not None:
             found[field.name] = value
     return found
