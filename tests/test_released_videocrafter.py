@@ -112,6 +112,14 @@ def authors(file: Path, *, steps: int, seed: int) -> torch.Tensor:
     raise AssertionError
 
 
+def test_its_folder_stands_for_its_one_file(file: Path) -> None:
+    pipe = FrameBridgePipeline.from_pretrained(file.parent)
+    assert pipe.model_hash == FrameBridgePipeline.from_pretrained(file).model_hash
+    (file.parent / "other.pt").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"holds no model_index\.json"):
+        FrameBridgePipeline.from_pretrained(file.parent)
+
+
 def test_a_diffusion_that_is_told_of_the_picture_is_not_taken_for_it(tmp_path: Path) -> None:
     """DynamiCrafter's networks have the same shapes; their files have no bridge's tables."""
     place = save_whole(tmp_path / "dynamicrafter", bridge_unet())

@@ -61,15 +61,23 @@ def network_folder(pipeline: Path) -> Path:
 def weights_in(folder: Path) -> Path | None:
     """The weights, or the index of them, of a network's own folder; None of any other folder.
 
-    A folder that holds nothing of a pipeline but its network's stands for that.
+    A folder that holds nothing of a pipeline but its network's stands for that, and one without any
+    configuration for the only file of weights in it.
     """
     if (folder / "model_index.json").is_file():
         return None
     if not (folder / "config.json").is_file():
         inner = network_folder(folder)
-        return weights_in(inner) if inner.is_dir() else None
+        return weights_in(inner) if inner.is_dir() else _only_weights(folder)
     found = [*sorted(folder.glob(f"*{_INDEX}")), *sorted(folder.glob("*.safetensors"))]
     return found[0] if found else None
+
+
+def _only_weights(folder: Path) -> Path | None:
+    if not folder.is_dir() or any(folder.glob("*.json")):
+        return None
+    found = [path for path in folder.iterdir() if path.is_file() and is_weights(path)]
+    return found[0] if len(found) == 1 else None
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
