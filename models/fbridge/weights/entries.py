@@ -104,7 +104,7 @@ CLIP_VIT_B32 = WeightsFile(
 
 CLIP_MERGES = WeightsFile(
     name="clip-merges",
-    use="clipsim",
+    use="clipsim, videocrafter's words",
     file="clip-merges.txt",
     size=524_657,
     sha256="f526393189112391ce6f9795d4695f704121ce452c3aad1f5335cc41337eba85",

@@ -51,5 +51,6 @@ FAMILY = Family(
         "text_encoder/config.json",
         "tokenizer/tokenizer_config.json",
     ),
+    guidance=12.0,
     layers=(),
 )
