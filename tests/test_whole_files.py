@@ -162,3 +162,19 @@ def test_a_file_of_a_network_alone_is_no_codec(tmp_path: Path) -> None:
     torch.save(unet().state_dict(), tmp_path / "net.pt")
     with pytest.raises(CheckpointError, match="holds no autoencoder"):
         load_codec(str(tmp_path / "net.pt"), device="cpu")
+
+
+def test_what_a_cut_file_lacks_is_named_before_much_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FBRIDGE_CACHE", str(tmp_path / "cache"))
+    file = save_whole(tmp_path, unet())
+    held = torch.load(file, weights_only=True)["state_dict"]
+    for lost, told in (
+        ("first_stage_model.decoder.conv_out.weight", "of its vae 'decoder.conv_out.weight'"),
+        ("model.diffusion_model.middle_block.1.norm.weight", "middle_block.1.norm.weight is miss"),
+    ):
+        torch.save({k: v for k, v in held.items() if k != lost}, tmp_path / "cut.ckpt")
+        with pytest.raises(CheckpointError, match=told):
+            load_base(str(tmp_path / "cut.ckpt"))
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))

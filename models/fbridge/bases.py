@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from fbridge.backbones.detect import detect
+from fbridge.backbones.detect import Detected, detect
 from fbridge.backbones.families import FAMILIES, family_named
 from fbridge.backbones.family import Family
 from fbridge.backbones.scratch import find_preset
@@ -139,26 +139,33 @@ def _of_weights(path: Path, components: str | None, *, download: bool, dtype: to
         raise CheckpointError(
             f"{path}: {error}" if str(path) not in str(error) else str(error)
         ) from error
+    whole = holds_parts(shapes)
+    if whole and (network_config(path, None) or found.config) is None:
+        raise _unknown(path, found)  # before anything is unpacked
     folder = find_components(
         path,
         given=components,
         variant=found.variant,
         needed=found.family.needs,
         download=download,
-        whole=holds_parts(shapes),
+        whole=whole,
     )
     config = network_config(path, folder) or found.config
     if config is None:
-        raise CheckpointError(
-            f"{path}: is of the {found.family.name} family but no published model of it "
-            f"({'; '.join(found.differences)}); its transformer/config.json is needed, beside it "
-            f"or in {folder}"
-        )
+        raise _unknown(path, found, folder)
     weights = read_weights(path)
     if found.family.whole is not None:
         config = {**config, **found.family.whole(weights)}
     transformer = build(found.family.load_class(), config, found.take(weights), path, dtype)
     return _diffusers(folder, found.family, transformer, dtype)
+
+
+def _unknown(path: Path, found: Detected, folder: Path | None = None) -> CheckpointError:
+    where = "" if folder is None else f" or in {folder}"
+    return CheckpointError(
+        f"{path}: is of the {found.family.name} family but no published model of it "
+        f"({'; '.join(found.differences)}); its transformer/config.json is needed, beside it{where}"
+    )
 
 
 def _of_folder(folder: Path, dtype: torch.dtype) -> Base:

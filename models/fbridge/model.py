@@ -249,9 +249,11 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         """
         if requested is None and self.config.sizes:
             requested = nearest_shape(picture_size, self.config.sizes)
+        patch = family_of(self.transformer).patch(self.transformer)
+        step = patch * getattr(self.latent_codec, "spatial", 1)
+        if requested is not None:
+            requested = fitting_size(requested, step, asked=True)
         size = self.latent_codec.output_size(picture_size, requested)
-        step = family_of(self.transformer).patch(self.transformer)
-        step *= getattr(self.latent_codec, "spatial", 1)
         return fitting_size(size, step, asked=requested is not None)
 
     @property
@@ -274,8 +276,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
     def words(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token embeddings (B, L, D) and mask (B, L) of prompts."""
         text, text_mask = self._encoder()(prompts)
-        device = self._execution_device
-        return text.to(device), text_mask.to(device)
+        return text.to(self._execution_device), text_mask.to(self._execution_device)
 
     def _encoder(self) -> TextEncoder:
         if self.text_encoder is None:

@@ -104,10 +104,10 @@ def unpack(path: Path, given: str | None = None, *, download: bool = False) -> P
         rows = len(read_weights(path)[f"{_WORDS}token_embedding.weight"])
         _vocabulary(found, rows).save_pretrained(folder)
 
-    _once(home / "text_encoder", words)
-    _once(home / "tokenizer", tokens)
+    _once(path, home / "text_encoder", words)
+    _once(path, home / "tokenizer", tokens)
     if any(name.startswith(_SIGHT) for name in read_weights(path)):
-        _once(home / "image_encoder", lambda folder: _image_encoder(path, folder))
+        _once(path, home / "image_encoder", lambda folder: _image_encoder(path, folder))
     if not (home / _INDEX).is_file():
         part = home / f"{_INDEX}.{uuid.uuid4().hex[:8]}"
         part.write_text(
@@ -126,12 +126,12 @@ def unpack_codec(path: Path) -> Path:
     stat = path.stat()
     told = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
     home = cache_folder() / "unpacked" / hashlib.sha256(told.encode()).hexdigest()[:16]
-    _once(home / "vae", lambda folder: _autoencoder(read_weights(path), path, folder))
+    _once(path, home / "vae", lambda folder: _autoencoder(read_weights(path), path, folder))
     return home / "vae"
 
 
-def _once(folder: Path, write: Callable[[Path], None]) -> None:
-    """Write a folder if it is not there; what is there is whole."""
+def _once(path: Path, folder: Path, write: Callable[[Path], None]) -> None:
+    """Write a folder of a file's parts if it is not there; what is there is whole."""
     if folder.is_dir():
         return
     part = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:8]}")
@@ -141,6 +141,10 @@ def _once(folder: Path, write: Callable[[Path], None]) -> None:
         part.rename(folder)
     except FBridgeError:
         raise
+    except KeyError as error:
+        raise CheckpointError(
+            f"{path}: is incomplete: of its {folder.name} {error} is missing; get the file again"
+        ) from error
     except Exception as error:  # safetensors has its own error for a full disk
         if folder.is_dir():  # another process was faster
             return

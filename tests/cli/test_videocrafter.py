@@ -109,3 +109,13 @@ def test_the_doctor_judges_it_by_its_shapes(workshop: Any, tmp_path: Path) -> No
     assert "model.ckpt: 4 frames of 128x64 on" in ran.out
     told = json.loads(workshop.run("info", "model.ckpt", "--json", where=tmp_path).out)
     assert (told["video"]["frames"], told["video"]["grid"]) == ([16, 2, 64, 1], [64, 40])
+
+
+def test_a_size_that_cannot_be_is_told_with_one_that_can(workshop: Any, tmp_path: Path) -> None:
+    save_whole(tmp_path, unet())
+    ran = workshop.run(
+        "generate", workshop.folder / "cat.png", "-p", "a cat", "--model", "model.ckpt", "--size",
+        "72x64", where=tmp_path,
+    )  # fmt: skip
+    assert ran.code != 0
+    assert "sides must be multiples of 16; use 64x64" in ran.err.replace("\n", " ")
