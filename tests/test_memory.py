@@ -97,11 +97,16 @@ def test_slices_and_attention_change_the_rounding(
     torch.testing.assert_close(latents(folder, "wan", memory), usual("wan"), rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["ltx", "latte"])
-def test_attention_without_masks_is_refused_where_words_have_them(folder: Path, name: str) -> None:
+def test_attention_without_masks_is_refused_where_words_have_them(folder: Path) -> None:
     for attention in ("flash", "_native_flash", "sage"):
         with pytest.raises(ConfigError, match=f"attention {attention}: takes no masks"):
-            latents(folder, name, Memory(attention=attention))
+            latents(folder, "ltx", Memory(attention=attention))
+
+
+@pytest.mark.parametrize("name", ["latte", "videocrafter"])
+def test_attention_that_would_change_nothing_is_refused(folder: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="computes its own way and no other; leave it out"):
+        latents(folder, name, Memory(attention="_native_math"))
 
 
 def test_tiles_differ_a_little_at_their_seams(folder: Path) -> None:

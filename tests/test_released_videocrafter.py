@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +11,29 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import CLIPVisionConfig, CLIPVisionModel
 
+from fbridge.bases import load_base
 from fbridge.errors import CheckpointError
+from fbridge.identify import identify
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.sampling import seeded_noise
+from fbridge.whole_files import unpack
 from tests.backbones.lvdm import Lvdm, resampler
-from tests.whole import Sight, Words, autoencoder, bridge_unet, save_whole
+from tests.whole import (
+    LOOKS,
+    Sight,
+    Words,
+    autoencoder,
+    bridge_table,
+    bridge_unet,
+    save_whole,
+    unet,
+)
 
 PICTURE = Image.fromarray(np.random.default_rng(3).integers(0, 256, (64, 64, 3), np.uint8))
-TABLES = {"bridge_coef_x0": torch.ones(1000)}
+TABLES = {"bridge_coef_x0": bridge_table()}
 
 
 @pytest.fixture
@@ -123,8 +139,39 @@ def test_its_folder_stands_for_its_one_file(file: Path) -> None:
 def test_a_diffusion_that_is_told_of_the_picture_is_not_taken_for_it(tmp_path: Path) -> None:
     """DynamiCrafter's networks have the same shapes; their files have no bridge's tables."""
     place = save_whole(tmp_path / "dynamicrafter", bridge_unet())
-    with pytest.raises(CheckpointError, match="image-to-video model of unknown kind"):
+    with pytest.raises(CheckpointError, match="told of the picture by CLIP"):
         FrameBridgePipeline.from_pretrained(str(place))
+
+
+def test_a_file_may_say_that_it_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one saved without its tables, which the authors' own code loads too."""
+    monkeypatch.setenv("FBRIDGE_CACHE", str(tmp_path / "cache"))
+    place = save_whole(tmp_path / "bridge", bridge_unet())
+    said = {"_class_name": "VideoCrafterUNet", "bridge": True}
+    (place.parent / "config.json").write_text(json.dumps(said))
+    pipe = FrameBridgePipeline.from_pretrained(str(place))
+    assert (pipe.scheduler.config.start, pipe.transformer.config.frames) == ("exact", 16)
+
+
+def test_videocrafters_own_image_to_video_model_is_refused(tmp_path: Path) -> None:
+    net = unet(temporal_conv=True, reach=0, rate=28, image=LOOKS, frames=16)
+    place = save_whole(tmp_path, net)
+    assert identify(str(place)).variant == "VideoCrafter-1 I2V 512"
+    with pytest.raises(CheckpointError, match="VideoCrafter-1 I2V are, which is not supported"):
+        FrameBridgePipeline.from_pretrained(str(place))
+
+
+@pytest.mark.parametrize(
+    ("tables", "told"),
+    [
+        ({"bridge_coef_x0": bridge_table(1.0)}, r"model\.ckpt: its bridge .* has other betas"),
+        (TABLES | {"original_diffusion_rescale": torch.ones(1000)}, "signal is scaled down"),
+    ],
+)
+def test_another_bridge_is_refused(tmp_path: Path, tables: Any, told: str) -> None:
+    place = save_whole(tmp_path, bridge_unet(), tables=tables)
+    with pytest.raises(CheckpointError, match=told):
+        load_base(str(place))
 
 
 def test_it_is_saved_and_loaded_whole(file: Path, tmp_path: Path) -> None:
@@ -134,3 +181,23 @@ def test_it_is_saved_and_loaded_whole(file: Path, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path / "saved")
     again = FrameBridgePipeline.from_pretrained(tmp_path / "saved")
     assert torch.equal(again(PICTURE, "a cat", **given).latents, made.latents)
+    encoder = load_base(str(tmp_path / "saved")).image_encoder
+    assert encoder.config.hidden_size == pipe.image_encoder.config.hidden_size
+
+
+def test_the_picture_is_seen_by_its_own_encoder(file: Path, tmp_path: Path) -> None:
+    home = unpack(file)
+    shutil.copytree(home, tmp_path / "parts")
+    shutil.rmtree(tmp_path / "parts/image_encoder")
+    with pytest.raises(CheckpointError, match=r"lack image_encoder/config.json; .*leave --compo"):
+        FrameBridgePipeline.from_pretrained(str(file), components=str(tmp_path / "parts"))
+    other = CLIPVisionConfig(hidden_size=32, num_attention_heads=2, image_size=28, patch_size=14)
+    CLIPVisionModel(other).save_pretrained(tmp_path / "parts/image_encoder")
+    with pytest.raises(CheckpointError, match="sees 32 features where the network is told 64"):
+        FrameBridgePipeline.from_pretrained(str(file), components=str(tmp_path / "parts"))
+    weights = home / "image_encoder/model.safetensors"
+    held = load_file(weights)
+    held.pop(next(name for name in held if "class_embedding" in name))
+    save_file(held, weights, {"format": "pt"})
+    with pytest.raises(CheckpointError, match="class_embedding is missing"):
+        FrameBridgePipeline.from_pretrained(str(file))

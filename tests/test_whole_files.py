@@ -75,6 +75,16 @@ def test_prompts_are_read_as_its_makers_read_them(bridge: Path) -> None:
     assert torch.allclose(text, parts_of(bridge)["words"](numbers), atol=1e-5)
 
 
+@torch.no_grad()
+def test_fillers_are_number_nought_whatever_a_tokenizer_says(bridge: Path) -> None:
+    tokenizer = t5_tokenizer(77)
+    tokenizer.pad_token = "dog"
+    tokenizer.save_pretrained(bridge.parent / "tokenizer")
+    text, _ = load_text_encoder(str(unpack(bridge)))(["a cat"])
+    numbers = torch.tensor([[3, 4, 1] + [0] * 74])
+    assert torch.allclose(text, parts_of(bridge)["words"](numbers), atol=1e-5)
+
+
 def test_it_is_unpacked_once_and_survives_what_comes_between(bridge: Path) -> None:
     home = unpack(bridge)
     first = {path: path.stat().st_mtime_ns for path in home.rglob("*.safetensors")}
@@ -96,6 +106,24 @@ def test_the_vocabulary_is_all_that_is_missing(bridge: Path) -> None:
         load_base(str(bridge))
 
 
+def test_another_vocabulary_takes_the_place_of_what_was_unpacked(bridge: Path) -> None:
+    home = unpack(bridge)
+    before = (home / "tokenizer/tokenizer.json").read_text()
+    shutil.rmtree(bridge.parent / "tokenizer")
+    assert unpack(bridge) == home  # what was unpacked will do
+    tokenizer = t5_tokenizer(5)
+    tokenizer.save_pretrained(bridge.parent / "other/tokenizer")
+    assert unpack(bridge, str(bridge.parent / "other")) == home
+    assert "5" in (home / "tokenizer/tokenizer_config.json").read_text()
+    assert (home / "tokenizer/tokenizer.json").read_text() == before
+
+
+def test_components_that_are_of_no_use_are_not_passed_over(bridge: Path, tmp_path: Path) -> None:
+    for given in ("nowhere", str(tmp_path)):
+        with pytest.raises(CheckpointError, match=r"lack vae/.*leave --components out"):
+            load_base(str(bridge), components=given)
+
+
 def test_another_models_vocabulary_is_refused(bridge: Path) -> None:
     shutil.rmtree(bridge.parent / "tokenizer")
     tokenizer = t5_tokenizer(77)
@@ -114,14 +142,16 @@ def test_clips_own_vocabulary_is_made_of_its_merges(
     monkeypatch.setenv("FBRIDGE_CLIP_MERGES", str(merges))
     with pytest.raises(CheckpointError, match="merges"):  # not the genuine ones
         unpack(bridge)
-    monkeypatch.setattr("fbridge.whole_files.read_file", lambda _, path: path.read_bytes())
+    monkeypatch.setattr("fbridge.openclip.read_file", lambda _, path: path.read_bytes())
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(unpack(bridge) / "tokenizer")
     told = tokenizer("A  CAT", padding="max_length", truncation=True)["input_ids"]
     start, end = 514, 515
     assert told[:4] == [start, 64 + 256, 513, end]
-    assert told[4:] == [0] * 73
+    assert told[4:] == [end] * 73  # and read as 0, see `Reading.filler`
+    loud = tokenizer("!!")["input_ids"]
+    assert loud == [start, 0, 256, end]  # "!" is a letter like others
     long = tokenizer("cat " * 100, padding="max_length", truncation=True)["input_ids"]
     assert (len(long), long[0], long[-1]) == (77, start, end)
 
@@ -171,7 +201,10 @@ def test_what_a_cut_file_lacks_is_named_before_much_is_written(
     file = save_whole(tmp_path, unet())
     held = torch.load(file, weights_only=True)["state_dict"]
     for lost, told in (
-        ("first_stage_model.decoder.conv_out.weight", "of its vae 'decoder.conv_out.weight'"),
+        (
+            "first_stage_model.decoder.conv_out.weight",
+            r"cut\.ckpt: its autoencoder lacks 'decoder.conv_out.weight'",
+        ),
         ("model.diffusion_model.middle_block.1.norm.weight", "middle_block.1.norm.weight is miss"),
     ):
         torch.save({k: v for k, v in held.items() if k != lost}, tmp_path / "cut.ckpt")

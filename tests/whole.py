@@ -167,3 +167,9 @@ def save_whole(
         torch.save({"state_dict": held, "epoch": 3}, file)
     save_tokenizer(folder / "tokenizer", longest=77)
     return file
+
+
+def bridge_table(low: float = 0.01, high: float = 50.0) -> Tensor:
+    """FrameBridge's `bridge_coef_x0` at (i + 1) / 1001: what is left of the data."""
+    t = (torch.arange(1000) + 1) / 1001
+    return 1 - (0.5 * (high - low) * t**2 + low * t) / ((low + high) / 2)

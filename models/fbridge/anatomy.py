@@ -67,7 +67,10 @@ def anatomy(name: str, *, components: str | None = None) -> Anatomy:
         shapes = read_header(path).shapes
         network = detect(shapes).config
         assert network is not None, "identify has found one"
-        vae, numbers = autoencoder_config(shapes), count_numbers(shapes)
+        try:
+            vae, numbers = autoencoder_config(shapes), count_numbers(shapes)
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
         return Anatomy(
             family_named(str(network["_class_name"])), network, vae, *numbers, _USUAL_TOKENS
         )

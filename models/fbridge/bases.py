@@ -21,9 +21,10 @@ from fbridge.backbones.scratch import find_preset
 from fbridge.base import Base as Base
 from fbridge.codecs.load import load_codec, vae_class
 from fbridge.codecs.vae import VAECodec
-from fbridge.components import find_components, network_config
+from fbridge.components import find_components, needs, network_config
 from fbridge.data.sources.ucf101 import CLASSES
 from fbridge.errors import CheckpointError
+from fbridge.image_encoder import load_image_encoder
 from fbridge.model_files import (
     BaseFile,
     build,
@@ -140,22 +141,31 @@ def _of_weights(path: Path, components: str | None, *, download: bool, dtype: to
             f"{path}: {error}" if str(path) not in str(error) else str(error)
         ) from error
     whole = holds_parts(shapes)
-    if whole and (network_config(path, None) or found.config) is None:
+    if whole and network_config(path, None) is None and found.config is None:
         raise _unknown(path, found)  # before anything is unpacked
     folder = find_components(
         path,
         given=components,
         variant=found.variant,
-        needed=found.family.needs,
+        needed=needs(found),
         download=download,
         whole=whole,
     )
-    config = network_config(path, folder) or found.config
-    if config is None:
+    own, weights = network_config(path, folder), read_weights(path)
+    if own is None and found.config is None:
         raise _unknown(path, found, folder)
-    weights = read_weights(path)
-    if found.family.whole is not None:
-        config = {**config, **found.family.whole(weights)}
+    try:
+        told = {} if found.family.whole is None else found.family.whole(weights)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    config = {**(found.config or {}), **told, **(own or {})}
+    if config.get("image") and not config.get("bridge"):
+        raise CheckpointError(
+            f"{path}: is an image-to-video model that is told of the picture by CLIP, as "
+            "DynamiCrafter and VideoCrafter-1 I2V are, which is not supported; take a "
+            "text-to-video model (where it is a bridge of FrameBridge's, a config.json beside it "
+            'that holds "_class_name" and "bridge": true says so)'
+        )
     transformer = build(found.family.load_class(), config, found.take(weights), path, dtype)
     return _diffusers(folder, found.family, transformer, dtype)
 
@@ -217,6 +227,7 @@ def _of_folder(folder: Path, dtype: torch.dtype) -> Base:
         prior=_prior(folder / "prior", dtype) if has_prior else None,
         classes=index.get("classes"),
         start_from=index.get("start_from"),
+        image_encoder=_image_encoder(folder, transformer, dtype),
     )
 
 
@@ -267,18 +278,10 @@ def _prior(folder: Path, dtype: torch.dtype) -> Any:
 
 def _image_encoder(folder: Path, transformer: Any, dtype: torch.dtype) -> Any:
     """Of a network that is told what it sees."""
-    if not transformer.config.get("image"):
+    image = transformer.config.get("image")
+    if not image:
         return None
-    from transformers import CLIPVisionModel
-
-    place = folder / "image_encoder"
-    if not (place / "config.json").is_file():
-        raise CheckpointError(
-            f"{folder}: lacks image_encoder/, CLIP's image encoder, of which this network is told "
-            "what it sees; name a folder that has it with --components"
-        )
-    encoder: Any = CLIPVisionModel.from_pretrained(place, local_files_only=True, torch_dtype=dtype)
-    return encoder.eval().requires_grad_(False)
+    return load_image_encoder(folder / "image_encoder", features=image["features"], dtype=dtype)
 
 
 def _classes(transformer: Any) -> list[str] | None:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from fbridge.backbones.detect import Detected
 from fbridge.backbones.families import FAMILIES
 from fbridge.backbones.layout import Variant
 from fbridge.errors import CheckpointError
@@ -14,7 +15,15 @@ from fbridge.pretrained import is_hub_id
 from fbridge.weight_files import hash_weights, network_folder
 from fbridge.whole_files import unpack
 
-_PARTS = ("vae", "scheduler", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+_PARTS = (
+    "vae",
+    "scheduler",
+    "text_encoder",
+    "text_encoder_2",
+    "tokenizer",
+    "tokenizer_2",
+    "image_encoder",
+)
 _PATTERNS = [
     "model_index.json",
     "transformer/config.json",
@@ -51,14 +60,16 @@ def find_components(
     beside = [weights.parent, weights.parent.parent]
     if given is not None and (Path(given).is_dir() or not is_hub_id(given)):
         missing = lacking(Path(given), needed)
-        if missing and not whole:
-            raise CheckpointError(
-                f"components {given!r} lack {', '.join(missing)}; copy them from the base's own "
-                "pipeline folder"
-            )
         if not missing:
             return Path(given)
-    if whole:
+        rest = [name for name in needed if not name.startswith("tokenizer")]
+        if not (whole and missing == rest):  # a vocabulary alone is what a whole file lacks
+            own = " or, since the file holds its own, leave --components out" if whole else ""
+            raise CheckpointError(
+                f"components {given!r} lack {', '.join(missing)}; copy them from the base's own "
+                f"pipeline folder{own}"
+            )
+    if whole and (given is None or Path(given).is_dir()):
         return unpack(weights, given, download=download)
     for folder in beside if given is None else ():
         if not lacking(folder, needed):
@@ -70,6 +81,12 @@ def find_components(
     if download and len(hubs) == 1:
         return _fetched(hubs[0], needed)
     raise CheckpointError(_how(weights, variant, given, hubs, needed, several=len(cached) > 1))
+
+
+def needs(found: Detected) -> tuple[str, ...]:
+    """Files that the weights of a network lack."""
+    looks = bool(found.config and found.config.get("image"))
+    return (*found.family.needs, *(["image_encoder/config.json"] if looks else []))
 
 
 def network_config(weights: Path, folder: Path | None) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 from fbridge.backbones.detect import Detected, detect
 from fbridge.backbones.families import FAMILIES, family_named
 from fbridge.backbones.family import Family
-from fbridge.components import find_components, lacking, network_config
+from fbridge.components import find_components, lacking, needs, network_config
 from fbridge.errors import CheckpointError
 from fbridge.model_files import read_base_facts, read_json
 from fbridge.pretrained import ADAPTER, EMBEDDED, locate_model, packaged_file
@@ -103,14 +104,13 @@ def _of_weights(path: Path, components: str | None) -> Identified:
         found = detect(header.shapes)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    try:
-        place: Path | None = find_components(
-            path, given=components, variant=found.variant, needed=found.family.needs
-        )
-    except CheckpointError:
-        place = None
+    needed, whole = needs(found), holds_parts(header.shapes) and components is None
+    place: Path | None = None
+    with suppress(CheckpointError):
+        if not whole:
+            place = find_components(path, given=components, variant=found.variant, needed=needed)
     config = network_config(path, place) or found.config
-    missing = list(found.family.needs) if place is None else []
+    missing = list(needed) if place is None else []
     whole = place is None and holds_parts(header.shapes)
     if whole:
         missing = [] if find_vocabulary(path, components) else ["tokenizer/tokenizer_config.json"]
@@ -120,7 +120,7 @@ def _of_weights(path: Path, components: str | None) -> Identified:
     reading = _tokens(found.family)
     return Identified(
         str(path), "whole" if whole else "weights",
-        **_named(found), **_counted(header, found.prefix),
+        **_named(found), **_counted(header, (found.prefix, *found.layout.beside)),
         **_measured(found.family, config), **told, tokens=reading, missing=missing,
         components="" if place is None else str(place),
     )  # fmt: skip
@@ -197,8 +197,8 @@ def _named(found: Detected) -> dict[str, Any]:
     }
 
 
-def _counted(header: Header, prefix: str) -> dict[str, Any]:
-    own = [name for name in header.shapes if name.startswith(prefix)]
+def _counted(header: Header, beginnings: str | tuple[str, ...]) -> dict[str, Any]:
+    own = [name for name in header.shapes if name.startswith(beginnings)]
     return {
         "tensors": len(own),
         "parameters": sum(prod(header.shapes[name]) for name in own),
@@ -238,5 +238,6 @@ def _scheduled(
 
 
 def _tokens(family: Family) -> int:
-    known = [READINGS[name].tokens for name in family.pipelines if name in READINGS]
+    names = (*family.pipelines, family.transformer)
+    known = [READINGS[name].tokens for name in names if name in READINGS]
     return known[0] if known else 0

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from fbridge.errors import CheckpointError
+from fbridge.text_encoders import working_device
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -24,10 +28,49 @@ def look_at(encoder: Any, pictures: Tensor) -> Tensor:
         encoder: a CLIPVisionModel of transformers.
         pictures: (B, 3, H, W) in [0, 1].
     """
-    weight = next(encoder.parameters())
     side = encoder.config.image_size
     sized = F.interpolate(pictures.float(), (side, side), mode="bicubic", align_corners=True)
     mean, std = (sized.new_tensor(numbers).view(3, 1, 1) for numbers in (MEAN, STD))
-    given = ((sized - mean) / std).to(weight.device, weight.dtype)
+    given = ((sized - mean) / std).to(working_device(encoder), encoder.dtype)
     seen: Tensor = encoder(pixel_values=given).last_hidden_state
     return seen.to(pictures.device, torch.float32)
+
+
+def load_image_encoder(folder: Path, *, features: int, dtype: torch.dtype) -> Any:
+    """A CLIPVisionModel, frozen.
+
+    Args:
+        folder: of its configuration and weights.
+        features: of the tokens that the network is told.
+        dtype: of its weights.
+
+    Raises:
+        CheckpointError: it is not there, does not load whole, or is another one.
+    """
+    from transformers import CLIPVisionModel
+
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(
+            f"{folder}: is not there; this network is told what CLIP's image encoder sees of the "
+            "picture: name a folder that has it with --components, or none where the file of the "
+            "whole model holds it"
+        )
+    try:
+        encoder, told = CLIPVisionModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, output_loading_info=True,
+            torch_dtype=dtype,
+        )  # fmt: skip
+    except Exception as error:  # what libraries raise over broken files is of many kinds
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(f"{folder}: does not load: {reason}") from error
+    if told["missing_keys"]:
+        raise CheckpointError(
+            f"{folder}: weights are incomplete: {min(told['missing_keys'])} is missing; fetch the "
+            "folder again"
+        )
+    if encoder.config.hidden_size != features:
+        raise CheckpointError(
+            f"{folder}: sees {encoder.config.hidden_size} features where the network is told "
+            f"{features}; it is another model's image encoder"
+        )
+    return encoder.eval().requires_grad_(False)

@@ -128,6 +128,12 @@ def _attend(transformer: Any, name: str) -> None:
     known = [backend.value for backend in AttentionBackendName]
     if name not in known:
         raise ConfigError(f"attention {name!r} is unknown; known: {', '.join(known)}")
+    if not any(hasattr(getattr(part, "processor", None), "_attention_backend")
+               for part in transformer.modules()):  # fmt: skip
+        raise ConfigError(
+            f"attention {name}: a {type(transformer).__name__} computes its own way and no "
+            "other; leave it out"
+        )
     if family_of(transformer).masks and _knows_no_masks(name):
         raise ConfigError(
             f"attention {name}: takes no masks, which the words of a {type(transformer).__name__} "
@@ -163,12 +169,15 @@ def _part(codec: Any, memory: Memory) -> None:
         codec.vae.enable_slicing()
 
 
+_OFFLOADED = ("transformer", "text_encoder", "text_encoder_2", "image_encoder")
+
+
 def _by_groups(pipeline: Any, device: torch.device) -> None:
     """The large networks layer by layer, the others where they run."""
     for name, component in pipeline.components.items():
         if not isinstance(component, nn.Module):
             continue
-        if name in ("transformer", "text_encoder"):
+        if name in _OFFLOADED:
             from diffusers.hooks import apply_group_offloading
 
             apply_group_offloading(

@@ -16,12 +16,14 @@ class Reading(NamedTuple):
             told which are fillers.
         kept: the fillers' embeddings are words like all others.
         paired: a second encoder's one vector goes before the words (`PairTextEncoder`).
+        filler: number of the token that fills prompts up; None is the tokenizer's own.
     """
 
     tokens: int
     filled: bool = False
     kept: bool = False
     paired: bool = False
+    filler: int | None = None
 
 
 READINGS = {
@@ -31,9 +33,10 @@ READINGS = {
     "LattePipeline": Reading(120),
     "AnimateDiffPipeline": Reading(77, filled=True, kept=True),
     "StableDiffusionPipeline": Reading(77, filled=True, kept=True),
+    "VideoCrafterUNet": Reading(77, filled=True, kept=True, filler=0),
     "HunyuanVideoPipeline": Reading(256, paired=True),
 }
-"""By the class of diffusers' pipeline that a text encoder is part of."""
+"""By the class of diffusers' pipeline that a text encoder is part of; of none, by the network's."""
 
 
 def reading_of(folder: Path) -> Reading | None:

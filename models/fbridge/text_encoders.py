@@ -105,6 +105,8 @@ class TextEncoder:
             max_length=self.max_tokens,
             return_tensors="pt",
         )
+        if self.reading.filler is not None:
+            tokens["input_ids"][tokens["attention_mask"] == 0] = self.reading.filler
         device = working_device(self.model)
         told = self._takes - {"attention_mask"} if filled else self._takes
         given = {name: ids for name, ids in tokens.to(device).items() if name in told}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -64,3 +64,9 @@ def under(weights: Mapping[str, Tensor], beginning: str) -> Weights:
         for name, tensor in weights.items()
         if name.startswith(beginning)
     }
+
+
+def count_modules(names: Iterable[str], before: str) -> int:
+    """How many modules of a list there are, whose names begin so and go on with their number."""
+    numbers = [name[len(before) :].split(".")[0] for name in names if name.startswith(before)]
+    return 1 + max(map(int, numbers), default=-1)

@@ -168,3 +168,23 @@ def test_what_is_not_possible_is_refused() -> None:
         net(x[:, :3], torch.ones(1), seen, x[:, :3])
     with pytest.raises(ConfigError, match="sides that are multiples of 2"):
         net(x[..., :3], torch.ones(1), seen, x[..., :3])
+
+
+def test_names_that_only_look_like_it_are_told() -> None:
+    """ModelScope's U-Net has the same modules, but for its downsampling."""
+    own = {key: tuple(value.shape) for key, value in small("plain").state_dict().items()}
+    other = {key.replace(".0.op.", ".op."): shape for key, shape in own.items()}
+    found = detect(other)
+    assert (found.family, found.variant, found.config) == (FAMILY, None, None)
+    assert "like no model of it" in found.differences[0]
+    odd = {key: tuple(2 * side for side in shape[:1]) + shape[1:] for key, shape in own.items()}
+    assert (
+        detect({**own, "input_blocks.0.0.weight": odd["out.0.weight"] + (4, 3, 3)}).variant is None
+    )
+
+
+def test_its_embeddings_stay_precise() -> None:
+    """Only layers of blocks are kept in few bits."""
+    net = VideoCrafterUNet(model_channels=64, num_res_blocks=1, head_features=16, context_dim=64)
+    homes = {name.split(".")[0] for name, _ in FAMILY.many(net)}
+    assert homes == {"input_blocks", "middle_block", "output_blocks", "init_attn"}

@@ -13,7 +13,7 @@ import torch
 
 from fbridge.data.provenance import read_provenance
 from fbridge.data.synthetic.shapes import write_clips
-from tests.whole import bridge_unet, save_whole, unet
+from tests.whole import bridge_table, bridge_unet, save_whole, unet
 
 SMALL = ("--frames", 4, "--size", "64x64", "--steps", 2)
 
@@ -77,7 +77,7 @@ def test_it_makes_a_video_without_training(workshop: Any, tmp_path: Path) -> Non
 
 def test_the_authors_bridge_makes_one_and_is_no_base(workshop: Any, tmp_path: Path) -> None:
     torch.manual_seed(1)
-    save_whole(tmp_path, bridge_unet(), tables={"bridge_coef_x0": torch.ones(1000)})
+    save_whole(tmp_path, bridge_unet(), tables={"bridge_coef_x0": bridge_table()})
     record = generated(workshop, tmp_path, "model.ckpt", "--size", "64x64", "--steps", 1)
     assert (record.frames, record.model.untrained, record.start) == (16, False, "exact")
     ran = workshop.run(

@@ -89,8 +89,12 @@ def _described(shapes: Shapes, family: Family, layout: Layout, prefix: str) -> D
     empty = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     held = {name: tuple(tensor.shape) for name, tensor in found.take(empty).items()}
     nearest: tuple[str, list[str]] | None = None
-    for variant in family.variants if family.measured is None else (family.measured(held),):
-        config, differences = _compare(held, family, variant)
+    try:
+        variants = family.variants if family.measured is None else (family.measured(held),)
+        compared = [(variant, *_compare(held, family, variant)) for variant in variants]
+    except (KeyError, IndexError, ValueError) as error:  # names alone look like the family's
+        return replace(found, differences=(f"like no model of it: {str(error)[:99]}",))
+    for variant, config, differences in compared:
         if not differences:
             config |= {} if family.whole is None else family.whole(empty)
             parts = family.parts(family.hollow(config))

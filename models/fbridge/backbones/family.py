@@ -106,12 +106,12 @@ class Family:
 
         Embeddings and heads are not among them.
         """
+        lists = (name for name, part in transformer.named_children() if _is_list(part))
         return [
-            (name, layer)
-            for name, layer in transformer.named_modules()
-            if type(layer) is nn.Linear
-            and layer.weight.numel() >= FEWEST
-            and any(part.isdigit() for part in name.split(".")[:2])
+            (f"{home}.{name}", layer)
+            for home in lists
+            for name, layer in transformer.get_submodule(home).named_modules()
+            if type(layer) is nn.Linear and layer.weight.numel() >= FEWEST
         ]
 
     def widen(self, transformer: Any, wanted: int) -> None:
@@ -121,6 +121,10 @@ class Family:
             ConfigError: there is room for more already.
         """
         surgery.widen(transformer, wanted, latents=self.latents(transformer), name=self.widened)
+
+
+def _is_list(part: nn.Module) -> bool:
+    return isinstance(part, nn.ModuleList)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ is told no time.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -18,6 +17,7 @@ from diffusers.loaders import PeftAdapterMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fbridge.backbones.clock import waves
 from fbridge.backbones.family import Family, Video
 from fbridge.backbones.layout import Layout, Variant
 from fbridge.backbones.noises import linear_noise
@@ -50,11 +50,7 @@ class _Clock(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(_RATES, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, steps: Tensor, dtype: torch.dtype) -> Tensor:
-        half = _RATES // 2
-        rates = torch.exp(-math.log(1e4) * torch.arange(half, device=steps.device) / half)
-        phase = steps[:, None].float() * rates
-        waves = torch.cat([phase.cos(), phase.sin()], -1)
-        return self.mlp(waves.to(dtype))
+        return self.mlp(waves(steps, _RATES).to(dtype))
 
 
 class _Labels(nn.Module):

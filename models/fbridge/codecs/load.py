@@ -19,8 +19,8 @@ from fbridge.codecs.vae import FAMILIES, VAECodec
 from fbridge.errors import CheckpointError
 from fbridge.model_files import build, read_base_file
 from fbridge.pretrained import EMBEDDED, hash_model, is_hub_id, locate_model, packaged_file
-from fbridge.weight_files import hash_weights, is_weights
-from fbridge.whole_files import unpack_codec
+from fbridge.weight_files import hash_weights
+from fbridge.whole_files import unpack_codec, whole_file
 
 _OWN = {"MotionCodec": MotionCodec, "PixelCodec": PixelCodec}
 _PARTS = ("codec", "vae")
@@ -85,8 +85,8 @@ def load_codec(name: str, *, device: str, dtype: torch.dtype = torch.float32) ->
         if kind not in FAMILIES:
             raise CheckpointError(f"{path}: its {kind!r} is no known codec; known: {_known()}")
     else:
-        whole = path is not None and path.is_file() and is_weights(path)
-        folder = unpack_codec(Path(name)) if whole else _folder(name)
+        whole = None if path is None else whole_file(path)
+        folder = _folder(name) if whole is None else unpack_codec(whole)
         kind = _kind(folder)
         _require_weights(folder)
     try:

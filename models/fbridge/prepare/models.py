@@ -10,8 +10,8 @@ from fbridge.codecs.load import LoadedCodec, load_codec
 from fbridge.model_files import read_json
 from fbridge.prepare.options import Options
 from fbridge.text import MINILM, TextEncoder, load_text_encoder
-from fbridge.weight_files import is_weights, read_header
-from fbridge.whole_files import holds_parts, unpack
+from fbridge.weight_files import read_header
+from fbridge.whole_files import holds_parts, unpack, whole_file
 
 
 def load_models(options: Options) -> tuple[LoadedCodec, TextEncoder]:
@@ -33,8 +33,8 @@ def load_models(options: Options) -> tuple[LoadedCodec, TextEncoder]:
 
 def _own_text_encoder(codec: LoadedCodec) -> str:
     """That of the pipeline or whole file that a codec is part of, here or still on the hub."""
-    file = Path(codec.name)
-    if file.is_file() and is_weights(file) and holds_parts(read_header(file).shapes):
+    file = whole_file(Path(codec.name))
+    if file is not None and holds_parts(read_header(file).shapes):
         return str(unpack(file))
     pipeline = codec.folder.parent
     if not (pipeline / "model_index.json").is_file():

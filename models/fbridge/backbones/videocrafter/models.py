@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from fbridge.backbones.family import Video
 from fbridge.backbones.layout import Variant
 from fbridge.backbones.noises import Noise
 from fbridge.backbones.videocrafter.network import HEADS_AT_FIRST
-from fbridge.weight_names import Weights
+from fbridge.errors import CheckpointError
+from fbridge.weight_names import Weights, count_modules
 
 _HEAD = 64
 _FRAMES = 16
@@ -23,9 +26,13 @@ _PUBLISHED = {
     (True, False): ("VideoCrafter-1 1024", (0.3, 400), (72, 128)),
     (True, True): ("VideoCrafter-2 512 (or 1, of its shape)", (0.7, 400), (40, 64)),
     (False, True): ("VideoCrafter-1 256", None, (32, 32)),
-    "image": ("FrameBridge-VideoCrafter, or DynamiCrafter", None, (32, 32)),
+    ("image", True): ("FrameBridge-VideoCrafter, or DynamiCrafter", None, (32, 32)),
+    ("image", False): ("VideoCrafter-1 I2V 512", (0.7, 400), (40, 64)),
 }
-"""Name, scale of the signal and latents, by whether it is told the speed and convolves in time."""
+"""Name, scale of the signal and latents, by whether it is told the speed and convolves in time; of
+those that are told of the picture, by whether it is beside the latents too."""
+_BETAS = (0.01, 50.0)
+"""Of FrameBridge's published bridge."""
 
 
 def videocrafter_noise(config: Mapping[str, Any]) -> Noise:
@@ -49,18 +56,19 @@ def measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
     first = shapes.get("init_attn.0.proj_in.weight")
     middle = "middle_block.1"
     rated, timed = "fps_embedding.0.weight" in shapes, _any(shapes, ".temopral_conv.")
-    image = _image(shapes)
-    name, scale, size = _PUBLISHED["image" if image else (rated, timed)]
+    image, outputs = _image(shapes), shapes["out.2.weight"][0]
+    beside = inputs > outputs
+    name, scale, size = _PUBLISHED[("image", beside) if image else (rated, timed)]
     return Variant(
         name,
         (),
         {
             "in_channels": inputs,
-            "out_channels": shapes["out.2.weight"][0],
+            "out_channels": outputs,
             "model_channels": base,
             **_levels(shapes, base),
             "head_features": first[0] // HEADS_AT_FIRST if first else _HEAD,
-            "transformer_depth": _count(shapes, f"{middle}.transformer_blocks."),
+            "transformer_depth": count_modules(shapes, f"{middle}.transformer_blocks."),
             "context_dim": shapes[f"{middle}.transformer_blocks.0.attn2.to_k.weight"][1],
             "linear": len(shapes[f"{middle}.proj_in.weight"]) == 2,
             "temporal_conv": timed,
@@ -69,12 +77,12 @@ def measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
                 (shape[0] // 2 for name, shape in shapes.items() if name.endswith(_DISTANCES)),
                 default=0,
             ),
-            "rate": (_STRIDE if image else _FPS) if rated else None,
+            "rate": (_STRIDE if image and beside else _FPS) if rated else None,
             "image": image,
             "frames": _FRAMES if image else 0,
             "signal_scale": scale,
             "sample_size": size,
-            "bridge": image is not None,
+            "bridge": image is not None and beside,
         },
     )
 
@@ -82,7 +90,7 @@ def measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
 def _levels(shapes: Mapping[str, tuple[int, ...]], base: int) -> dict[str, Any]:
     """Widths, transformers and blocks of the levels, from the way down."""
     levels: list[list[tuple[int, bool]]] = [[]]
-    for n in range(1, _count(shapes, "input_blocks.")):
+    for n in range(1, count_modules(shapes, "input_blocks.")):
         block = f"input_blocks.{n}"
         if f"{block}.0.op.weight" in shapes:
             levels.append([])
@@ -105,22 +113,35 @@ def _image(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
         "features": features,
         "width": width,
         "count": shapes[f"{LOOKS}latents"][1],
-        "depth": _count(shapes, f"{LOOKS}layers."),
+        "depth": count_modules(shapes, f"{LOOKS}layers."),
         "heads": shapes[f"{LOOKS}layers.0.0.to_q.weight"][0] // _HEAD,
         "head": _HEAD,
         "gated": _any(shapes, ".attn2.alpha"),
     }
 
 
-def _count(shapes: Mapping[str, Any], before: str) -> int:
-    """How many modules of a list there are."""
-    return 1 + max(
-        int(name[len(before) :].split(".")[0]) for name in shapes if name.startswith(before)
-    )
-
-
 def _any(shapes: Mapping[str, Any], part: str) -> bool:
     return any(part in name for name in shapes)
+
+
+def _check_bridge(tensors: Weights) -> None:
+    """Raise CheckpointError where a file's bridge is another than the published one."""
+    table = tensors.get("bridge_coef_x0")
+    if "original_diffusion_rescale" in tensors:
+        raise CheckpointError(
+            "its bridge is of a diffusion whose signal is scaled down (it holds "
+            "original_diffusion_rescale), which is not supported"
+        )
+    if table is None or table.is_meta:
+        return
+    low, high = _BETAS
+    t = (torch.arange(len(table), dtype=torch.float64) + 1) / (len(table) + 1)
+    share = (low * t + (high - low) * t**2 / 2) / ((low + high) / 2)
+    if (table.double() - (1 - share)).abs().max() > 1e-3:
+        raise CheckpointError(
+            f"its bridge (bridge_coef_x0) has other betas than {low} and {high}, those of "
+            "FrameBridge's, which is not supported"
+        )
 
 
 def whole(tensors: Weights) -> dict[str, Any]:
@@ -128,6 +149,7 @@ def whole(tensors: Weights) -> dict[str, Any]:
     if "alphas_cumprod" not in tensors:
         return {}
     told: dict[str, Any] = {"bridge": "bridge_coef_x0" in tensors}
+    _check_bridge(tensors)
     table = tensors.get("scale_arr")
     if table is None:
         told["signal_scale"] = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +11,7 @@ from diffusers.loaders import PeftAdapterMixin
 from torch import Tensor, nn
 
 from fbridge.backbones import surgery
+from fbridge.backbones.clock import waves
 from fbridge.backbones.videocrafter.attention import (
     GROUPS,
     Attending,
@@ -159,10 +159,10 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
         self, time: Tensor, condition: Condition, latents: Latents, dtype: torch.dtype
     ) -> Told:
         frames = latents.shape[1]
-        clip = self.time_embed(_waves(time, self.config.model_channels, dtype))
+        clip = self.time_embed(waves(time, self.config.model_channels).to(dtype))
         if self.fps_embedding is not None:
             rate = torch.full_like(time, self.config.rate)
-            clip = clip + self.fps_embedding(_waves(rate, self.config.model_channels, dtype))
+            clip = clip + self.fps_embedding(waves(rate, self.config.model_channels).to(dtype))
         real = condition.text_mask
         words = torch.where(real[..., None], condition.text, 0.0).to(dtype)
         real = real | ~real.any(1, keepdim=True)  # who has no words reads zeros, which say nothing
@@ -221,14 +221,6 @@ class _Builder:
 
 def _embedding(width: int, told: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(width, told), nn.SiLU(), nn.Linear(told, told))
-
-
-def _waves(numbers: Tensor, width: int, dtype: torch.dtype) -> Tensor:
-    """Numbers (B,) as cosines and sines (B, width)."""
-    half = width // 2
-    rates = torch.exp(-math.log(1e4) * torch.arange(half, device=numbers.device) / half)
-    phase = numbers[:, None].float() * rates
-    return torch.cat([phase.cos(), phase.sin()], -1).to(dtype)
 
 
 def patch_of(transformer: Any) -> int:

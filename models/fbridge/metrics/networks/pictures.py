@@ -14,6 +14,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from fbridge.image_encoder import MEAN, STD
+
 _AT_ONCE = 8  # frames in a network, for memory's sake
 
 
@@ -30,7 +32,7 @@ class Colours(NamedTuple):
 
 
 IMAGENET = Colours((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-CLIP = Colours((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+CLIP = Colours(MEAN, STD)
 
 
 def in_parts(network: Callable[[Tensor], Tensor], frames: Tensor, device: torch.device) -> Tensor:

@@ -76,7 +76,7 @@ def build_generator(config: Config, shape: Shape, codec: Codec) -> Model:
     """
     assert config.base is not None, "the command line has filled it in"
     base = load_base(config.base, components=config.components, download=config.download)
-    if base.image_encoder is not None:
+    if base.transformer is not None and base.transformer.config.get("image"):
         raise ConfigError(
             f"base {base.name}: is told what an image encoder sees of the picture, which prepared "
             "latents do not hold; fine-tune the text-to-video model that it was made from"
