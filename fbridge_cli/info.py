@@ -58,7 +58,9 @@ def info(
         ui.json(asdict(found))
         return
     ui.facts([(name, value) for name, value in _facts(found) if value])
-    if not found.missing and found.kind in {"weights", "whole", "base", "pipeline"}:
+    if found.refused:
+        ui.note(f"it {found.refused}")
+    elif not found.missing and found.kind in {"weights", "whole", "base", "pipeline"}:
         ui.note(f"to use it: fbridge generate PICTURE -p PROMPT --model {found.path}")
         if not found.network.get("parts"):
             ui.note(f"to train it: fbridge finetune --base {found.path} --data DIR")

@@ -143,6 +143,12 @@ def test_a_diffusion_that_is_told_of_the_picture_is_not_taken_for_it(tmp_path: P
         FrameBridgePipeline.from_pretrained(str(place))
 
 
+def test_what_it_is_told_by_info(file: Path) -> None:
+    told = identify(str(file))
+    assert (told.kind, told.refused, told.tokens) == ("whole", "", 77)
+    assert told.parameters == sum(p.numel() for p in bridge_unet().parameters())
+
+
 def test_a_file_may_say_that_it_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one saved without its tables, which the authors' own code loads too."""
     monkeypatch.setenv("FBRIDGE_CACHE", str(tmp_path / "cache"))
@@ -156,7 +162,9 @@ def test_a_file_may_say_that_it_is_one(tmp_path: Path, monkeypatch: pytest.Monke
 def test_videocrafters_own_image_to_video_model_is_refused(tmp_path: Path) -> None:
     net = unet(temporal_conv=True, reach=0, rate=28, image=LOOKS, frames=16)
     place = save_whole(tmp_path, net)
-    assert identify(str(place)).variant == "VideoCrafter-1 I2V 512"
+    told = identify(str(place))
+    assert told.variant == "VideoCrafter-1 I2V 512"
+    assert "not supported" in told.refused
     with pytest.raises(CheckpointError, match="VideoCrafter-1 I2V are, which is not supported"):
         FrameBridgePipeline.from_pretrained(str(place))
 

@@ -12,7 +12,7 @@ from typing import Any
 from fbridge.backbones.detect import Detected, detect
 from fbridge.backbones.families import FAMILIES, family_named
 from fbridge.backbones.family import Family
-from fbridge.components import find_components, lacking, needs, network_config
+from fbridge.components import find_components, lacking, needs, network_config, refusal
 from fbridge.errors import CheckpointError
 from fbridge.model_files import read_base_facts, read_json
 from fbridge.pretrained import ADAPTER, EMBEDDED, locate_model, packaged_file
@@ -49,6 +49,7 @@ class Identified:
         others: tensors that are not the network's, by the first part of their names.
         differences: what keeps it from being the nearest published model.
         base: of an adapter.
+        refused: why it cannot be used, as `fbridge.bases.load_base` says it; "" of all others.
     """
 
     path: str
@@ -70,6 +71,7 @@ class Identified:
     others: dict[str, int] = field(default_factory=dict)
     differences: list[str] = field(default_factory=list)
     base: str = ""
+    refused: str = ""
 
 
 def identify(name: str, *, components: str | None = None) -> Identified:
@@ -122,7 +124,7 @@ def _of_weights(path: Path, components: str | None) -> Identified:
         str(path), "whole" if whole else "weights",
         **_named(found), **_counted(header, (found.prefix, *found.layout.beside)),
         **_measured(found.family, config), **told, tokens=reading, missing=missing,
-        components="" if place is None else str(place),
+        components="" if place is None else str(place), refused=refusal(config or {}),
     )  # fmt: skip
 
 

@@ -94,9 +94,16 @@ def unpack(path: Path, given: str | None = None, *, download: bool = False) -> P
         _once(path, home / name, _writing(make, under(weights, part)))
     if place != home / "tokenizer":
         rows = len(weights[f"{_WORDS}token_embedding.weight"])
-        shutil.rmtree(home / "tokenizer", ignore_errors=True)
-        words = openclip.vocabulary(place, rows)
-        _once(path, home / "tokenizer", lambda to: words.save_pretrained(to))
+        told, source = home / "tokenizer.from", _stamp(place)
+        if told.is_file() and told.read_text() != source:
+            shutil.rmtree(home / "tokenizer", ignore_errors=True)
+            told.unlink(missing_ok=True)
+        _once(
+            path,
+            home / "tokenizer",
+            lambda to: openclip.vocabulary(place, rows).save_pretrained(to),
+        )
+        _once(path, told, lambda to: to.write_text(source))
     _once(path, home / "model_index.json", lambda to: to.write_text(json.dumps(_READING)))
     return home
 
@@ -116,9 +123,13 @@ def _writing(make: Callable[[Weights], Any], held: Weights) -> Callable[[Path], 
 
 
 def _home(path: Path) -> Path:
-    stat = path.stat()
-    told = f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
-    return cache_folder() / "unpacked" / hashlib.sha256(told.encode()).hexdigest()[:16]
+    return cache_folder() / "unpacked" / hashlib.sha256(_stamp(path).encode()).hexdigest()[:16]
+
+
+def _stamp(path: Path) -> str:
+    """What another file, or the same one changed, would have another of."""
+    stat = (path / "tokenizer_config.json" if path.is_dir() else path).stat()
+    return f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def _once(path: Path, place: Path, write: Callable[[Path], object]) -> None:
