@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from fbridge import openclip
 from fbridge.errors import CheckpointError
 from fbridge.model_files import build
-from fbridge.weight_files import is_weights, read_weights, weights_in
+from fbridge.weight_files import is_weights, read_header, read_weights, weights_in
 from fbridge.weight_names import Weights, count_modules, under
 from fbridge.weights import CLIP_MERGES, cache_folder, find_weights
 from fbridge.weights.fetch import fetch
@@ -40,11 +40,13 @@ def holds_parts(names: Iterable[str]) -> bool:
 
 
 def whole_file(path: Path) -> Path | None:
-    """The file of weights that a name is, or that is alone in its folder; None of other folders."""
+    """The file of weights that a name is, or the whole model's that is alone in its folder."""
     if path.is_file():
         return path if is_weights(path) else None
-    inner = None if (path / "config.json").is_file() else weights_in(path)
-    return inner if inner is not None and inner.parent == path else None
+    inner = weights_in(path)
+    if inner is None or inner.parent != path or (path / "config.json").is_file():
+        return None
+    return inner if any(name.startswith(_VAE) for name in read_header(inner).shapes) else None
 
 
 def find_vocabulary(path: Path, given: str | None = None) -> Path | None:
