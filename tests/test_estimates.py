@@ -115,3 +115,13 @@ def _alone(folder: Path) -> Path:
 
     (folder / "far").mkdir()
     return weights_alone(folder / "far/bare.safetensors")
+
+
+def test_u_nets_need_less_where_they_compute_twice(tmp_path: Path) -> None:
+    """Their blocks are not counted: a whole step is looked at."""
+    estimator = Estimator(anatomy(str(publish("animatediff", tmp_path / "base"))))
+    told = [
+        estimator.train(Training(clip("animatediff"), checkpointing=twice)).parts["activations"]
+        for twice in (False, True)
+    ]
+    assert told[1] < 0.9 * told[0]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from fbridge.footprint import footprint
 
@@ -74,3 +77,25 @@ def test_shapes_alone_tell_what_numbers_would_need() -> None:
     told = footprint(lambda: empty(pixels.to("meta")).square().mean().backward())
     assert told.flops == real.flops
     assert told.peak == pytest.approx(real.peak, rel=0.15)
+
+
+def test_what_is_computed_twice_is_not_kept() -> None:
+    blocks = nn.ModuleList(
+        nn.Sequential(nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU()) for _ in range(9)
+    ).to("meta")
+    x = torch.empty(4096, 64, device="meta")
+
+    def step(*, twice: bool) -> Callable[[], object]:
+        def compute() -> object:
+            y = x
+            for block in blocks:
+                y = checkpoint(block, y, use_reentrant=False) if twice else block(y)
+            y.sum().backward()
+            blocks.zero_grad()
+            return y
+
+        return compute
+
+    once, again = footprint(step(twice=False)), footprint(step(twice=True))
+    assert again.peak < 0.6 * once.peak
+    assert again.flops == pytest.approx(once.flops * 4 / 3, rel=0.02)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import flop_registry
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,22 @@ def footprint(compute: Callable[[], object]) -> Footprint:
     """
     meter = _Meter()
     attention = _Attention()
-    with (
-        patch.object(F, "scaled_dot_product_attention", attention),
-        FlopCounterMode(display=False) as counter,
-        meter,
-    ):
+    with patch.object(F, "scaled_dot_product_attention", attention), meter:
         kept = compute()
     del kept
-    return Footprint(meter.peak, counter.get_total_flops() + attention.flops)
+    return Footprint(meter.peak, meter.flops + attention.flops)
 
 
 class _Meter(TorchDispatchMode):
-    """Counts the bytes of all storages that operations make, until they are let go of."""
+    """Counts the bytes of all storages that operations make, until they are let go of; and flops.
+
+    FlopCounterMode's own hooks would keep what checkpointing drops.
+    """
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.peak = 0
+        self.flops = 0
         self._live = 0
         self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
 
@@ -68,6 +68,9 @@ class _Meter(TorchDispatchMode):
             if isinstance(leaf, Tensor)
         }
         made = func(*args, **(kwargs or {}))
+        if func._overloadpacket in flop_registry:
+            counted = flop_registry[func._overloadpacket]
+            self.flops += counted(*args, **(kwargs or {}), out_val=made)
         for leaf in tree_leaves(made):
             if isinstance(leaf, Tensor):
                 storage = leaf.untyped_storage()

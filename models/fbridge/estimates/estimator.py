@@ -93,7 +93,7 @@ class Estimator:
             kept = sum(counts) * self._hidden(how)
             work = first.peak - sum(grown) + max(grown) + kept
         flops = self._blocks.all_of([step.flops for step in blocks])
-        flops = int(flops * (4 / 3 if how.checkpointing else 1))
+        flops = int(flops * (4 / 3 if how.checkpointing and grown else 1))
         told = {"frozen weights": frozen, "trained weights": state, "activations": work}
         return Needs(frozen + state + work, self._seconds(flops), told)
 
@@ -186,7 +186,7 @@ class Estimator:
 
     def _forward(self, clip: Clip, batch: int, dtype: str) -> Footprint:
         found = [
-            self._pass(clip, batch, dtype, layers, parts=2, learn=False)
+            self._pass(clip, batch, dtype, layers, parts=2, learn="")
             for layers in self._blocks.deeper()
         ]
         return Footprint(
@@ -194,7 +194,9 @@ class Estimator:
         )
 
     def _step(self, how: Training, layers: tuple[int, ...]) -> Footprint:
-        return self._pass(how.clip, how.batch, how.precision, layers, parts=how.parts, learn=True)
+        """Of a step; where no blocks are counted, it computes activations twice as it is told."""
+        learn = "twice" if how.checkpointing and not self._blocks.layers else "once"
+        return self._pass(how.clip, how.batch, how.precision, layers, parts=how.parts, learn=learn)
 
     def _pass(
         self,
@@ -204,16 +206,20 @@ class Estimator:
         layers: tuple[int, ...],
         *,
         parts: int,
-        learn: bool,
+        learn: str,
     ) -> Footprint:
         key = (clip, batch, dtype, layers, parts, learn)
         if key not in self._known:
-            network = self._blocks.build(layers, parts).to(_DTYPES[dtype]).to("meta").train(learn)
-            network.requires_grad_(learn)
+            network = (
+                self._blocks.build(layers, parts).to(_DTYPES[dtype]).to("meta").train(bool(learn))
+            )
+            network.requires_grad_(bool(learn))
+            if learn == "twice":
+                network.enable_gradient_checkpointing()
             inputs = self._inputs(self._latents(clip), batch, "meta")
 
             def compute() -> object:
-                with torch.set_grad_enabled(learn):
+                with torch.set_grad_enabled(bool(learn)):
                     made = as_backbone(network)(*inputs)
                     if learn:
                         made.sum().backward()
