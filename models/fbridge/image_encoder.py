@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fbridge.errors import CheckpointError
+from fbridge.model_files import load_folder
 from fbridge.text_encoders import working_device
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -55,22 +56,10 @@ def load_image_encoder(folder: Path, *, features: int, dtype: torch.dtype) -> An
             "picture: name a folder that has it with --components, or none where the file of the "
             "whole model holds it"
         )
-    try:
-        encoder, told = CLIPVisionModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, output_loading_info=True,
-            torch_dtype=dtype,
-        )  # fmt: skip
-    except Exception as error:  # what libraries raise over broken files is of many kinds
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(f"{folder}: does not load: {reason}") from error
-    if told["missing_keys"]:
-        raise CheckpointError(
-            f"{folder}: weights are incomplete: {min(told['missing_keys'])} is missing; fetch the "
-            "folder again"
-        )
+    encoder = load_folder(CLIPVisionModel, folder, dtype)
     if encoder.config.hidden_size != features:
         raise CheckpointError(
             f"{folder}: sees {encoder.config.hidden_size} features where the network is told "
             f"{features}; it is another model's image encoder"
         )
-    return encoder.eval().requires_grad_(False)
+    return encoder.requires_grad_(False)

@@ -82,7 +82,8 @@ def test_a_run_goes_on(shop: Workshop) -> None:
     "switch", [("--offload", "model"), ("--offload", "group"), ("--vae-tiling",)], ids=str
 )
 def test_switches(shop: Workshop, switch: tuple[str, ...]) -> None:
-    generated(shop, "base", f"{'-'.join(switch).strip('-')}.mp4", *switch)
+    record = generated(shop, "base", f"{'-'.join(switch).strip('-')}.mp4", *switch)
+    assert (record.frames, record.machine.device.split(":")[0]) == (9, "cuda")
 
 
 def test_a_doctor_tells_of_it(shop: Workshop) -> None:

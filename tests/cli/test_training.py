@@ -434,8 +434,7 @@ def test_single_files_are_codecs_and_bases(workshop: Any, place: Any) -> None:
     from fbridge_cli.checks import check_model
     from fbridge_cli.training.order import check_base
 
-    if packaged_file("t2v.safetensors") is None:
-        pytest.skip("the package has no base yet")
+    assert packaged_file("t2v.safetensors") is not None
     check_model("--codec", "t2v.safetensors")
     check_base("--base", "t2v.safetensors")
     check_base("--base", str(workshop.base))
