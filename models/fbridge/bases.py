@@ -21,7 +21,7 @@ from fbridge.backbones.scratch import find_preset
 from fbridge.base import Base as Base
 from fbridge.codecs.load import load_codec, vae_class
 from fbridge.codecs.vae import VAECodec
-from fbridge.components import find_components, needs, network_config, refusal
+from fbridge.components import find_components, needs, network_config
 from fbridge.data.sources.ucf101 import CLASSES
 from fbridge.errors import CheckpointError
 from fbridge.image_encoder import load_image_encoder
@@ -159,7 +159,7 @@ def _of_weights(path: Path, components: str | None, *, download: bool, dtype: to
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     config = {**(found.config or {}), **told, **(own or {})}
-    if why := refusal(config):
+    if why := found.family.refused(config):
         raise CheckpointError(f"{path}: {why}")
     transformer = build(found.family.load_class(), config, found.take(weights), path, dtype)
     return _diffusers(folder, found.family, transformer, dtype)

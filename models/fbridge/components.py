@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -88,18 +87,6 @@ def needs(found: Detected) -> tuple[str, ...]:
     """Files that the weights of a network lack."""
     looks = bool(found.config and found.config.get("image"))
     return (*found.family.needs, *(["image_encoder/config.json"] if looks else []))
-
-
-def refusal(config: Mapping[str, Any]) -> str:
-    """Why a network of a configuration cannot be used; "" where it can."""
-    if not config.get("image") or config.get("bridge"):
-        return ""
-    return (
-        "is an image-to-video model that is told of the picture by CLIP, as DynamiCrafter and "
-        "VideoCrafter-1 I2V are, which is not supported; take a text-to-video model (where it is a "
-        'bridge of FrameBridge\'s, a config.json beside it that holds "_class_name" and '
-        '"bridge": true says so)'
-    )
 
 
 def network_config(weights: Path, folder: Path | None) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from typing import Any
 from fbridge.backbones.detect import Detected, detect
 from fbridge.backbones.families import FAMILIES, family_named
 from fbridge.backbones.family import Family
-from fbridge.components import find_components, lacking, needs, network_config, refusal
+from fbridge.components import find_components, lacking, needs, network_config
 from fbridge.errors import CheckpointError
 from fbridge.model_files import read_base_facts, read_json
 from fbridge.pretrained import ADAPTER, EMBEDDED, locate_model, packaged_file
@@ -124,7 +124,7 @@ def _of_weights(path: Path, components: str | None) -> Identified:
         str(path), "whole" if whole else "weights",
         **_named(found), **_counted(header, (found.prefix, *found.layout.beside)),
         **_measured(found.family, config), **told, tokens=reading, missing=missing,
-        components="" if place is None else str(place), refused=refusal(config or {}),
+        components="" if place is None else str(place), refused=found.family.refused(config or {}),
     )  # fmt: skip
 
 

@@ -59,6 +59,7 @@ class Family:
         measured: of a family whose models all tell themselves by their shapes: the one of some.
         whole: what the other tensors of a whole model's file tell of the network's configuration;
             they may be without numbers.
+        refused: why a network of a configuration cannot be used; "" where it can.
         needs: files of a pipeline that weights alone lack.
         guidance: weight of the words that a base is used with; None is that of its prediction.
         layers: names of the configuration's numbers of blocks.
@@ -82,6 +83,7 @@ class Family:
     variants: tuple[Variant, ...] = ()
     measured: Callable[[Mapping[str, tuple[int, ...]]], Variant] | None = None
     whole: Callable[[Weights], Mapping[str, Any]] | None = None
+    refused: Callable[[Mapping[str, Any]], str] = lambda _: ""
     needs: tuple[str, ...] = (
         "vae/config.json",
         "scheduler/scheduler_config.json",
@@ -106,11 +108,11 @@ class Family:
 
         Embeddings and heads are not among them.
         """
-        lists = (name for name, part in transformer.named_children() if _is_list(part))
         return [
             (f"{home}.{name}", layer)
-            for home in lists
-            for name, layer in transformer.get_submodule(home).named_modules()
+            for home, blocks in transformer.named_children()
+            if isinstance(blocks, nn.ModuleList)
+            for name, layer in blocks.named_modules()
             if type(layer) is nn.Linear and layer.weight.numel() >= FEWEST
         ]
 
@@ -121,10 +123,6 @@ class Family:
             ConfigError: there is room for more already.
         """
         surgery.widen(transformer, wanted, latents=self.latents(transformer), name=self.widened)
-
-
-def _is_list(part: nn.Module) -> bool:
-    return isinstance(part, nn.ModuleList)
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from fbridge.backbones.videocrafter.models import (
     FIRST,
     LOOKS,
     measured,
+    refused,
     video_of,
     videocrafter_noise,
     whole,
@@ -46,6 +47,7 @@ FAMILY = Family(
     ),
     measured=measured,
     whole=whole,
+    refused=refused,
     needs=(
         "vae/config.json",
         "text_encoder/config.json",

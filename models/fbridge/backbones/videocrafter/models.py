@@ -12,6 +12,8 @@ from fbridge.backbones.layout import Variant
 from fbridge.backbones.noises import Noise
 from fbridge.backbones.videocrafter.network import HEADS_AT_FIRST
 from fbridge.errors import CheckpointError
+from fbridge.process import BridgeProcess
+from fbridge.schedule import GmaxSchedule
 from fbridge.weight_names import Weights, count_modules
 
 _HEAD = 64
@@ -31,8 +33,6 @@ _PUBLISHED = {
 }
 """Name, scale of the signal and latents, by whether it is told the speed and convolves in time; of
 those that are told of the picture, by whether it is beside the latents too."""
-_BETAS = (0.01, 50.0)
-"""Of FrameBridge's published bridge."""
 
 
 def videocrafter_noise(config: Mapping[str, Any]) -> Noise:
@@ -124,6 +124,18 @@ def _any(shapes: Mapping[str, Any], part: str) -> bool:
     return any(part in name for name in shapes)
 
 
+def refused(config: Mapping[str, Any]) -> str:
+    """Why a network of a configuration cannot be used; "" where it can."""
+    if not config.get("image") or config.get("bridge"):
+        return ""
+    return (
+        "is an image-to-video model that is told of the picture by CLIP, as DynamiCrafter and "
+        "VideoCrafter-1 I2V are, which is not supported; take a text-to-video model (where it is a "
+        'bridge of FrameBridge\'s, a config.json beside it that holds "_class_name" and '
+        '"bridge": true says so)'
+    )
+
+
 def _check_bridge(tensors: Weights) -> None:
     """Raise CheckpointError where a file's bridge is another than the published one."""
     table = tensors.get("bridge_coef_x0")
@@ -134,13 +146,12 @@ def _check_bridge(tensors: Weights) -> None:
         )
     if table is None or table.is_meta:
         return
-    low, high = _BETAS
-    t = (torch.arange(len(table), dtype=torch.float64) + 1) / (len(table) + 1)
-    share = (low * t + (high - low) * t**2 / 2) / ((low + high) / 2)
-    if (table.double() - (1 - share)).abs().max() > 1e-3:
+    schedule = GmaxSchedule()
+    times = (torch.arange(len(table), dtype=torch.float64) + 1) / (len(table) + 1)
+    if (table - BridgeProcess(schedule).coefficients(times).data).abs().max() > 1e-3:
         raise CheckpointError(
-            f"its bridge (bridge_coef_x0) has other betas than {low} and {high}, those of "
-            "FrameBridge's, which is not supported"
+            f"its bridge (bridge_coef_x0) has other betas than {schedule.beta_0} and "
+            f"{schedule.beta_1}, those of FrameBridge's, which is not supported"
         )
 
 
