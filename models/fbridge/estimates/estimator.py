@@ -186,7 +186,7 @@ class Estimator:
 
     def _forward(self, clip: Clip, batch: int, dtype: str) -> Footprint:
         found = [
-            self._pass(clip, batch, dtype, layers, parts=2, learn="")
+            self._pass(clip, batch, dtype, layers, parts=2, learn=False)
             for layers in self._blocks.deeper()
         ]
         return Footprint(
@@ -195,8 +195,10 @@ class Estimator:
 
     def _step(self, how: Training, layers: tuple[int, ...]) -> Footprint:
         """Of a step; where no blocks are counted, it computes activations twice as it is told."""
-        learn = "twice" if how.checkpointing and not self._blocks.layers else "once"
-        return self._pass(how.clip, how.batch, how.precision, layers, parts=how.parts, learn=learn)
+        twice = how.checkpointing and not self._blocks.layers
+        return self._pass(
+            how.clip, how.batch, how.precision, layers, parts=how.parts, learn=True, twice=twice
+        )
 
     def _pass(
         self,
@@ -206,20 +208,19 @@ class Estimator:
         layers: tuple[int, ...],
         *,
         parts: int,
-        learn: str,
+        learn: bool,
+        twice: bool = False,
     ) -> Footprint:
-        key = (clip, batch, dtype, layers, parts, learn)
+        key = (clip, batch, dtype, layers, parts, learn, twice)
         if key not in self._known:
-            network = (
-                self._blocks.build(layers, parts).to(_DTYPES[dtype]).to("meta").train(bool(learn))
-            )
-            network.requires_grad_(bool(learn))
-            if learn == "twice":
+            network = self._blocks.build(layers, parts).to(_DTYPES[dtype]).to("meta").train(learn)
+            network.requires_grad_(learn)
+            if twice:
                 network.enable_gradient_checkpointing()
             inputs = self._inputs(self._latents(clip), batch, "meta")
 
             def compute() -> object:
-                with torch.set_grad_enabled(bool(learn)):
+                with torch.set_grad_enabled(learn):
                     made = as_backbone(network)(*inputs)
                     if learn:
                         made.sum().backward()

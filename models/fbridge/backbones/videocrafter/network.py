@@ -56,7 +56,6 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
             reached, in a line from 1; None of one that preserves variance.
         sample_size: (height, width) of the latents that it was trained on.
         bridge: whether it was trained as FrameBridge's bridge, not as a diffusion.
-        dropout: of the residual blocks in training.
     """
 
     _supports_gradient_checkpointing = True
@@ -84,7 +83,6 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
         signal_scale: tuple[float, int] | None = None,
         sample_size: tuple[int, int] = (40, 64),
         bridge: bool = False,
-        dropout: float = 0.0,
     ) -> None:
         del signal_scale, sample_size, bridge, frames  # kept in the configuration
         super().__init__()
@@ -94,7 +92,7 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
         how = Attending(
             head_features, transformer_depth, context_dim, linear, reach, image is not None, gated
         )
-        build = _Builder(how, told, timed=temporal_conv, dropout=dropout)
+        build = _Builder(how, told, timed=temporal_conv)
         self.time_embed = _embedding(model_channels, told)
         self.fps_embedding = None if rate is None else _embedding(model_channels, told)
         self.init_attn = (
@@ -110,20 +108,21 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
         levels = list(zip(channel_mult, attention_levels, strict=True))
         for level, (times, attends) in enumerate(levels):
             for _ in range(num_res_blocks):
-                stage, width = build.stage(width, times * model_channels, attends=attends)
-                self.input_blocks.append(Stage(stage))
+                wide = times * model_channels
+                self.input_blocks.append(Stage(build.layers(width, wide, attends=attends)))
+                width = wide
                 kept.append(width)
             if level + 1 < len(levels):
                 self.input_blocks.append(Stage([Downsample(width)]))
                 kept.append(width)
-        around, _ = build.stage(width, width, attends=True)
+        around = build.layers(width, width, attends=True)
         self.middle_block = Stage([*around, build.residual(width, width)])
         self.output_blocks = nn.ModuleList()
         for level, (times, attends) in reversed(list(enumerate(levels))):
             for n in range(num_res_blocks + 1):
-                stage, width = build.stage(
-                    width + kept.pop(), times * model_channels, attends=attends
-                )
+                wide = times * model_channels
+                stage = build.layers(width + kept.pop(), wide, attends=attends)
+                width = wide
                 if level and n == num_res_blocks:
                     stage.append(Upsample(width))
                 self.output_blocks.append(Stage(stage))
@@ -202,21 +201,20 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
 class _Builder:
     """Of the stages that levels are made of."""
 
-    def __init__(self, how: Attending, told: int, *, timed: bool, dropout: float) -> None:
-        self.how, self.told, self.timed, self.dropout = how, told, timed, dropout
+    def __init__(self, how: Attending, told: int, *, timed: bool) -> None:
+        self.how, self.told, self.timed = how, told, timed
 
     def residual(self, inputs: int, outputs: int) -> ResBlock:
-        return ResBlock(inputs, outputs, self.told, timed=self.timed, dropout=self.dropout)
+        return ResBlock(inputs, outputs, self.told, timed=self.timed)
 
-    def stage(self, inputs: int, outputs: int, *, attends: bool) -> tuple[list[nn.Module], int]:
-        """Its layers, and the width of what they make."""
+    def layers(self, inputs: int, outputs: int, *, attends: bool) -> list[nn.Module]:
         layers: list[nn.Module] = [self.residual(inputs, outputs)]
         if attends:
             layers += [
                 SpatialTransformer(outputs, self.how),
                 TemporalTransformer(outputs, self.how),
             ]
-        return layers, outputs
+        return layers
 
 
 def _embedding(width: int, told: int) -> nn.Sequential:
