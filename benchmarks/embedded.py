@@ -19,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from examples.embedded.scenes.shards import Shard
 from fbridge.codecs import View
 from fbridge.codecs.motion import MotionScene, describe
-from fbridge.data.synthetic.shards import Shard
 from fbridge.denoiser import BridgeDenoiser
-from fbridge.metrics.frechet import frechet_distance
-from fbridge.metrics.i3d import load_i3d
+from fbridge.evaluation.distances.frechet import frechet_distance
+from fbridge.evaluation.networks.i3d.network import load_i3d
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.sampling import build_sampler, seeded_noise, time_grid
 from fbridge.types import Condition

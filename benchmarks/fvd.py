@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fbridge.metrics.i3d import I3D, prepare
+from fbridge.evaluation.networks.i3d.network import I3D, prepare
 
 MIXED = {
     "3b": (192, 64, 96, 128, 16, 32, 32), "3c": (256, 128, 128, 192, 32, 96, 64),

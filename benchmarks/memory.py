@@ -26,12 +26,13 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
-from fbridge.anatomy import Anatomy
 from fbridge.backbones.families import FAMILIES, aligned_prediction
-from fbridge.codecs.load import vae_class
-from fbridge.estimates import Clip, Estimator, Generating
-from fbridge.memory import Memory, place
-from fbridge.model_files import build
+from fbridge.files.modules import build
+from fbridge.loaders.codec import vae_class
+from fbridge.memory.apply import Memory, place
+from fbridge.memory.estimator import Estimator
+from fbridge.memory.model_sizes import Anatomy
+from fbridge.memory.plans import Clip, Generating
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.scheduler import FrameBridgeScheduler
 

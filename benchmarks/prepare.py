@@ -33,9 +33,9 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 from PIL import Image
 from safetensors.torch import save_file
 
-from fbridge.data.clips.buckets import Bucket
-from fbridge.data.clips.cutting import Cutting
-from fbridge.data.video import write_video
+from fbridge.data.video.buckets import Bucket
+from fbridge.data.video.clip_sampling import Cutting
+from fbridge.data.video_files import write_video
 from fbridge.prepare import Options, prepare
 from fbridge.prepare.run import Finished
 

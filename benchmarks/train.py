@@ -31,13 +31,13 @@ from torch.nn import functional as F
 
 from fbridge.backbones import scratch
 from fbridge.config.tree import Config
-from fbridge.data.clips.buckets import Bucket
-from fbridge.data.clips.cutting import Cutting
 from fbridge.data.synthetic.shapes import FRAMES, SIZE, write_clips
+from fbridge.data.video.buckets import Bucket
+from fbridge.data.video.clip_sampling import Cutting
 from fbridge.prepare import Options, prepare
+from fbridge.train.build.session import Session, build_session
 from fbridge.train.events import Stepped
 from fbridge.train.loop import Training, fit
-from fbridge.train.setup.session import Session, build_session
 
 CLIPS = 128
 LIMIT, WAITING = 1.05, 0.02

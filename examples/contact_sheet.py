@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from fbridge.data.provenance import read_provenance
-from fbridge.data.video import read_video
+from fbridge.data.video_files import read_video
 
 COLUMNS, WIDTH, LINE = 6, 1200, 18
 

@@ -60,7 +60,7 @@ def check_work(frames: int, size: tuple[int, int]) -> None:
 
 def check_model(option: str, name: str) -> None:
     """Raise unless `name` is a model of the package, a folder, or has the form of a hub id."""
-    from fbridge.pretrained import packaged_file
+    from fbridge.loaders.locate import packaged_file
 
     if name == EMBEDDED or home_expanded(name).exists() or packaged_file(name) is not None:
         return

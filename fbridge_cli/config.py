@@ -108,8 +108,8 @@ def _check(
 
 
 def _tell(text: str, out: Path | None, ui: Ui) -> None:
-    from fbridge.data.files import shown, write_text
     from fbridge.errors import ConfigError
+    from fbridge.files.atomic import shown, write_text
 
     if out is None:
         ui.result(text.rstrip("\n"))

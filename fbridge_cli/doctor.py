@@ -12,7 +12,8 @@ from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
     from fbridge.config import Config
-    from fbridge.estimates import Clip, Estimator, Needs
+    from fbridge.memory.estimator import Estimator
+    from fbridge.memory.plans import Clip, Needs
 
 PACKAGES = (
     "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "av", "decord",
@@ -56,7 +57,7 @@ def doctor(
         fbridge doctor --model Wan-AI/Wan2.1-T2V-1.3B-Diffusers
     """
     from fbridge_cli.checks import check_device
-    from fbridge_cli.loading import present_device, quiet
+    from fbridge_cli.runtime import present_device, quiet
 
     ui = Ui(machine=json)
     check_device(device)
@@ -83,7 +84,7 @@ def _machine(device: str) -> dict[str, Any]:
     import torch
 
     from fbridge.errors import CheckpointError
-    from fbridge.pretrained import EMBEDDED, hash_model, locate_model
+    from fbridge.loaders.locate import EMBEDDED, hash_model, locate_model
     from fbridge.weights import ENTRIES, cache_folder, find_weights
 
     gpus = [
@@ -173,12 +174,18 @@ def _judged(
     settings: Config, device: str, frames: int | None, size: str | None, ui: Ui
 ) -> dict[str, Any]:
     """What preparing, training and generating would need, and what makes it less."""
-    from fbridge import estimates as of
-    from fbridge.anatomy import anatomy
+    from fbridge.memory.estimator import Estimator
+    from fbridge.memory.model_sizes import anatomy
+    from fbridge.memory.plans import (
+        Generating,
+        Training,
+        cheaper_ways_to_generate,
+        cheaper_ways_to_train,
+    )
 
     assert settings.base is not None
     parts = anatomy(settings.base, components=settings.components)
-    estimator = of.Estimator(parts)
+    estimator = Estimator(parts)
     clip = _clip(settings, estimator, frames, size)
     train = settings.train
     dtype = {"bf16": "bfloat16", "fp16": "float16"}.get(train.precision, "float32")
@@ -186,8 +193,8 @@ def _judged(
         estimator.speed = estimator.probe(clip, device, dtype)
     room = _room(device)
     accelerated = device != "cpu"
-    make = of.Generating(clip, guided=parts.family.guidance != 1)
-    learn = of.Training(
+    make = Generating(clip, guided=parts.family.guidance != 1)
+    learn = Training(
         clip,
         batch=train.batch_size,
         steps=train.steps * train.gradient_accumulation,
@@ -200,11 +207,11 @@ def _judged(
         parts=1 if settings.prior.kind in {"auto", "repeat"} else 2,
     )
     with ui.waiting("counting"):
-        ways = of.cheaper_ways_to_generate(make, accelerated=accelerated)
+        ways = cheaper_ways_to_generate(make, accelerated=accelerated)
         generating = [("as it is", estimator.generate(make))]
         generating += [(name, estimator.generate(how)) for name, how in ways]
         training = [("as it is", estimator.train(learn))]
-        training += [(n, estimator.train(how)) for n, how in of.cheaper_ways_to_train(learn)]
+        training += [(n, estimator.train(how)) for n, how in cheaper_ways_to_train(learn)]
         preparing = estimator.prepare(clip)
     return {
         "name": settings.base,
@@ -221,7 +228,7 @@ def _judged(
 
 def _clip(settings: Config, estimator: Estimator, frames: int | None, size: str | None) -> Clip:
     from fbridge.data.latents import LatentDataset
-    from fbridge.estimates import Clip
+    from fbridge.memory.plans import Clip
     from fbridge_cli.checks import parse_size
 
     if settings.data and Path(settings.data).is_dir():

@@ -60,9 +60,9 @@ def export(
 
         fbridge export runs/lora --lora -o adapter/
     """
-    from fbridge.data.files import check_writable, shown
     from fbridge.errors import ConfigError
-    from fbridge_cli import loading
+    from fbridge.files.atomic import check_writable, shown
+    from fbridge_cli import runtime
 
     if merged and lora:
         raise ConfigError("--merged and --lora contradict; drop one of them")
@@ -71,10 +71,10 @@ def export(
     kind = "merged" if merged else "lora" if lora else None
     run = home_expanded(run)
     ui = Ui()
-    with loading.quiet(), ui.waiting("reading the run"):
+    with runtime.quiet(), ui.waiting("reading the run"):
         import torch
 
-        from fbridge.train.results.result import export_run, usual_kind
+        from fbridge.train.export.result import export_run, usual_kind
 
         kind = kind or usual_kind(run)
         folder = run.with_name(f"{run.name}-{kind}") if out is None else home_expanded(out)

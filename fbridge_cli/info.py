@@ -10,7 +10,7 @@ import typer
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
-    from fbridge.identify import Identified
+    from fbridge.loaders.inspect import Identified
 
 _KINDS = {
     "weights": "weights of a network alone",
@@ -45,11 +45,11 @@ def info(
         fbridge info wan2.1_t2v_1.3B.safetensors
     """
     from fbridge_cli.checks import home_expanded
-    from fbridge_cli.loading import quiet
+    from fbridge_cli.runtime import quiet
 
     ui = Ui(machine=json)
     with quiet():
-        from fbridge.identify import identify
+        from fbridge.loaders.inspect import identify
 
         beside = None if components is None else str(home_expanded(components))
         folder = home_expanded(model)

@@ -13,7 +13,7 @@ import typer
 
 import fbridge
 from fbridge.errors import DependencyError, FBridgeError
-from fbridge_cli import exits
+from fbridge_cli import exit_codes
 from fbridge_cli.config import config
 from fbridge_cli.doctor import doctor
 from fbridge_cli.evaluate.command import evaluate
@@ -45,7 +45,9 @@ def _options(
     ] = False,
     debug: Annotated[
         bool,
-        typer.Option("--debug", help=f"Show tracebacks and warnings, as {exits.VARIABLE}=1 does."),
+        typer.Option(
+            "--debug", help=f"Show tracebacks and warnings, as {exit_codes.VARIABLE}=1 does."
+        ),
     ] = False,
 ) -> None:
     """Turn a picture into a video with a stochastic bridge.
@@ -54,7 +56,7 @@ def _options(
         fbridge generate cat.jpg -p "cat jumping"
     """
     del version  # done with by its callback
-    exits.DEBUG.set(debug)
+    exit_codes.DEBUG.set(debug)
 
 
 def build_app() -> typer.Typer:
@@ -89,7 +91,7 @@ def run(args: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a file's name may be no text
-    with exits.ending_politely():
+    with exit_codes.ending_politely():
         return copy_context().run(_run, list(args) or ["--help"])
 
 
@@ -97,37 +99,37 @@ def _run(args: list[str]) -> int:
     ui = Ui()
     try:
         code = build_app()(args=args, prog_name="fbridge", standalone_mode=False)
-    except exits.Stopped as stop:
+    except exit_codes.Stopped as stop:
         if str(stop):
             ui.note(str(stop))
         return stop.code
     except FBridgeError as error:
-        return _told(error, str(error), exits.exit_code(error), ui)
+        return _told(error, str(error), exit_codes.exit_code(error), ui)
     except _UsageError as error:
         command = error.ctx.command_path if error.ctx else "fbridge"
         message = error.format_message().rstrip(".")
         if not message:  # a group of commands named alone: its help has been shown
             return 0
-        return _told(error, f"{message}; see {command} --help", exits.USAGE, ui)
+        return _told(error, f"{message}; see {command} --help", exit_codes.USAGE, ui)
     except (KeyboardInterrupt, typer.Abort):
-        code = exits.INTERRUPTED
+        code = exit_codes.INTERRUPTED
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             message = "no room is left where the output goes; free some space, or send it elsewhere"
-            return _told(error, message, exits.exit_code(DependencyError(message)), ui)
+            return _told(error, message, exit_codes.exit_code(DependencyError(message)), ui)
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         message = (
             f"internal error: {what}; this is a mistake in fbridge: please report it with the "
-            f"command line and what {exits.VARIABLE}=1 adds to it"
+            f"command line and what {exit_codes.VARIABLE}=1 adds to it"
         )
-        return _told(error, message, exits.INTERNAL, ui)
-    if code == exits.INTERRUPTED:
+        return _told(error, message, exit_codes.INTERNAL, ui)
+    if code == exit_codes.INTERRUPTED:
         ui.note("interrupted")
     return code if isinstance(code, int) else 0
 
 
 def _told(error: Exception, message: str, code: int, ui: Ui) -> int:
-    if exits.debugging():
+    if exit_codes.debugging():
         import traceback
 
         traceback.print_exception(error)

@@ -1,4 +1,4 @@
-"""Where text goes and how it looks, by rich; what moves is in `fbridge_cli.moving`.
+"""Where text goes and how it looks, by rich; what moves is in `fbridge_cli.progress`.
 
 Results go to stdout; progress, notes and errors to stderr. Nothing moves unless stderr is a
 terminal.
@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from fbridge_cli.moving import Bar, TrainingView
+    from fbridge_cli.progress import Bar, TrainingView
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -91,7 +91,7 @@ class Ui:
         """A live view of a training run; without a terminal it shows nothing."""
         from rich.live import Live
 
-        from fbridge_cli.moving import TrainingView
+        from fbridge_cli.progress import TrainingView
 
         moving = self._err.is_terminal
         view = TrainingView(steps, moving)
@@ -118,7 +118,7 @@ class Ui:
 
         Without a total it only counts.
         """
-        from fbridge_cli.moving import Bar, build_progress
+        from fbridge_cli.progress import Bar, build_progress
 
         moving = self._err.is_terminal
         with build_progress(self._err, shown=moving) as bar:

@@ -39,8 +39,8 @@ def list_weights(
     Example:
         fbridge weights list
     """
-    from fbridge.data.files import shown
     from fbridge.errors import CheckpointError
+    from fbridge.files.atomic import shown
     from fbridge.weights import ENTRIES, find_weights
 
     places = {}
@@ -96,8 +96,8 @@ def fetch_weights(
 
         fbridge weights fetch --all
     """
-    from fbridge.data.files import shown
     from fbridge.errors import ConfigError
+    from fbridge.files.atomic import shown
     from fbridge.weights import ENTRIES, cache_folder
     from fbridge.weights.fetch import fetch
 
@@ -121,8 +121,8 @@ def verify_weights(names: Names = None) -> None:
     Example:
         fbridge weights verify
     """
-    from fbridge.data.files import shown
     from fbridge.errors import CheckpointError, DataError
+    from fbridge.files.atomic import shown
     from fbridge.weights import ENTRIES, find_weights, verify
 
     ui = Ui()

@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderTiny, CogVideoXTransformer3DModel
 from safetensors.torch import save_file
 
-from fbridge.bases import save_base_file
+from fbridge.loaders.load import save_base_file
 
 SCHEDULER = {
     "_class_name": "CogVideoXDDIMScheduler",

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from fbridge.errors import ConfigError
-from fbridge.memory import Memory, place
+from fbridge.memory.apply import Memory, place
 from fbridge.pipeline import FrameBridgePipeline
 from tests.pipelines import PUBLISHED, publish
 from tests.whole import save_whole, unet

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from fbridge.alignment import DDPMBase
 from fbridge.data.synthetic.shapes import FPS, FRAMES, SIZE, ShapeClip, draw_clip
+from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.scheduler import build_base
-from fbridge.text import load_text_encoder
 
 FILE = Path(__file__).parents[1] / "models/fbridge/pretrained/t2v.safetensors"
 SEED, CLIPS, MIN_PSNR = 1, 24, 27.0

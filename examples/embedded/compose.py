@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
-from fbridge.data.synthetic.compose import Library
-from fbridge.data.synthetic.shards import write_shard
-from fbridge.text import load_text_encoder
+from examples.embedded.scenes.compose import Library
+from examples.embedded.scenes.shards import write_shard
+from fbridge.loaders.text_encoder import load_text_encoder
 
 HELD_OUT_SEED = 1_000_000
 

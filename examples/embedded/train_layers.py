@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from examples.embedded.scenes.shards import Shard
+from examples.training import fit_steps
 from fbridge.codecs.layers import LayerNet, masks_of
 from fbridge.config.tree import TrainConfig
-from fbridge.data.synthetic.shards import Shard
 from fbridge.train.events import Stepped
-from fbridge.train.numbered import fit_steps
 
 BATCH = 24
 

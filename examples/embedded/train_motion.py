@@ -18,16 +18,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from examples.embedded.scenes.shards import Shard
+from examples.training import fit_steps
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.codecs.motion import CHANNELS, DESCRIPTION, SLOTS, MotionCodec, describe
 from fbridge.config.tree import TrainConfig
-from fbridge.data.synthetic.shards import Shard
 from fbridge.denoiser import BridgeDenoiser
+from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.objective import bridge_loss, prior_loss
 from fbridge.scheduler import FrameBridgeScheduler
-from fbridge.text import load_text_encoder
 from fbridge.train.events import Stepped
-from fbridge.train.numbered import fit_steps
 from fbridge.types import Condition
 
 BATCH = 64

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fbridge.data.synthetic.shapes import FPS, FRAMES, SIZE
-from fbridge.text import MINILM
+from fbridge.loaders.text_encoder import MINILM
 
 
 def settings(model: Any) -> dict[str, Any]:

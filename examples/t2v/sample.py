@@ -24,8 +24,8 @@ from safetensors import safe_open
 from torch import Tensor
 
 from fbridge.data.synthetic.shapes import COLOURS, ROUND, SHAPES, VERBS, draw_clip
-from fbridge.data.video import write_video
-from fbridge.text import TextEncoder, load_text_encoder
+from fbridge.data.video_files import write_video
+from fbridge.loaders.text_encoder import TextEncoder, load_text_encoder
 
 LINE = 14
 """Height of a caption in the sheet, in pixels."""

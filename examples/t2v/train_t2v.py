@@ -15,12 +15,12 @@ import torch
 from diffusers import CogVideoXTransformer3DModel
 from torch import Tensor, nn
 
+from examples.training import fit_steps
 from fbridge.alignment import cogvideox_alphas_cumprod
 from fbridge.config.tree import TrainConfig
 from fbridge.data.latents.dataset import LatentDataset
 from fbridge.data.synthetic.shapes import FRAMES, SIZE
 from fbridge.train.events import Stepped
-from fbridge.train.numbered import fit_steps
 
 BATCH = 16
 TEXT_DROPOUT = 0.1

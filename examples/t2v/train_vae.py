@@ -17,11 +17,11 @@ import torch
 from diffusers import AutoencoderTiny
 from torch import Tensor
 
+from examples.training import fit_steps
 from fbridge.config.tree import TrainConfig
 from fbridge.data.synthetic.shapes import FRAMES
-from fbridge.data.video import read_video
+from fbridge.data.video_files import read_video
 from fbridge.train.events import Stepped
-from fbridge.train.numbered import fit_steps
 
 BATCH = 8
 WIDTH, CHANNELS = 32, 8

@@ -6,18 +6,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fbridge.data.files import shown, write_text
 from fbridge.errors import DataError
-from fbridge_cli import loading
+from fbridge.files.atomic import shown, write_text
+from fbridge_cli import runtime
 from fbridge_cli.checks import home_expanded
 from fbridge_cli.evaluate.order import Typed
-from fbridge_cli.moving import Bar
-from fbridge_cli.prepare.processes import Process, this_process
+from fbridge_cli.processes import Process, this_process
+from fbridge_cli.progress import Bar
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
-    from fbridge.metrics.evaluate import Event, Order, Share
-    from fbridge.metrics.result import Evaluation
+    from fbridge.evaluation.result import Evaluation
+    from fbridge.evaluation.run import Event, Order, Share
 
 
 PATIENCE = timedelta(days=7)
@@ -41,7 +41,7 @@ def carry_out(typed: Typed, ui: Ui) -> None:
         study.tell_results(typed, ui)
         return
     typed.check()
-    with loading.quiet():
+    with runtime.quiet():
         if typed.study is not None:
             study.write(typed, typed.study, ui)
             return
@@ -56,12 +56,12 @@ def carry_out(typed: Typed, ui: Ui) -> None:
 
 
 def _order(typed: Typed, ui: Ui, process: Process) -> Order:
-    from fbridge.metrics.evaluate import Order
-    from fbridge.metrics.features.cache import usual_cache
+    from fbridge.evaluation.features.cache import usual_cache
+    from fbridge.evaluation.run import Order
     from fbridge_cli.evaluate.found import find_subject
 
     metrics, protocol = typed.chosen(), typed.settled()
-    device = loading.present_device(typed.device, process.local if process.world > 1 else None)
+    device = runtime.present_device(typed.device, process.local if process.world > 1 else None)
     workers = typed.workers
     if workers is None:
         workers = process.workers() if device == "cpu" else 1
@@ -85,7 +85,7 @@ def _order(typed: Typed, ui: Ui, process: Process) -> Order:
 
 
 def _share(process: Process, device: str) -> Share:
-    from fbridge.metrics.evaluate import Share
+    from fbridge.evaluation.run import Share
 
     if process.world == 1:
         return Share()
@@ -96,8 +96,8 @@ def _share(process: Process, device: str) -> Share:
 
 
 def _follow(order: Order, ui: Ui, process: Process) -> Evaluation:
-    from fbridge.metrics.evaluate import evaluate
-    from fbridge.metrics.result import Evaluation
+    from fbridge.evaluation.result import Evaluation
+    from fbridge.evaluation.run import evaluate
 
     with ui.progress(None, "clips") as bar:
         for event in evaluate(order, _share(process, order.device)):
@@ -108,8 +108,8 @@ def _follow(order: Order, ui: Ui, process: Process) -> Evaluation:
 
 
 def _show(event: Event, bar: Bar, ui: Ui) -> None:
-    from fbridge.metrics.evaluate import Listed
-    from fbridge.metrics.selection import Looking
+    from fbridge.evaluation.pairing import Looking
+    from fbridge.evaluation.run import Listed
 
     if isinstance(event, Listed):
         ui.note(f"{shown(event.source)}: {event.clips} videos, {event.told}")
@@ -134,7 +134,7 @@ def _tell(evaluation: Evaluation, typed: Typed, ui: Ui) -> None:
         write_text(typed.vbench, tables.vbench(evaluation))
         ui.note(f"wrote {shown(typed.vbench)}")
     if typed.report is not None:
-        from fbridge.metrics.report import write_report
+        from fbridge.evaluation.report import write_report
 
         with ui.waiting("writing the report"):
             write_report(evaluation, typed.report)
@@ -147,7 +147,7 @@ def read_result(path: Path) -> Evaluation:
     Raises:
         DataError: it is not there, or something else.
     """
-    from fbridge.metrics.result import parse_evaluation
+    from fbridge.evaluation.result import parse_evaluation
 
     try:
         text = path.read_text(encoding="utf-8")

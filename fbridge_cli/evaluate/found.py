@@ -12,18 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fbridge.data.files import shown
 from fbridge.errors import ConfigError
-from fbridge_cli import loading
+from fbridge.files.atomic import shown
+from fbridge_cli import runtime
 from fbridge_cli.checks import home_expanded
 from fbridge_cli.evaluate.order import Typed
-from fbridge_cli.prepare.processes import Process
+from fbridge_cli.processes import Process
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
-    from fbridge.data.encoders import Frames
-    from fbridge.metrics.metric import Metric
-    from fbridge.metrics.protocol import Protocol
+    from fbridge.data.video_writers import Frames
+    from fbridge.evaluation.metric import Metric
+    from fbridge.evaluation.protocol import Protocol
 
 USUAL_FILE = "fbridge.toml"
 RUNS = Path("runs")
@@ -125,9 +125,9 @@ def _results(run: Path) -> list[Path]:
 
 
 def _of_demo(typed: Typed, protocol: Protocol, ui: Ui, device: str) -> Subject:
-    from fbridge.data.files import write_text
     from fbridge.data.synthetic.shapes import draw_clip
-    from fbridge.data.video import write_video
+    from fbridge.data.video_files import write_video
+    from fbridge.files.atomic import write_text
     from fbridge.weights import cache_folder
 
     protocol = protocol.with_(size=protocol.size and (DEMO_SIZE, DEMO_SIZE))
@@ -154,8 +154,8 @@ def _of_run(
     device: str,
 ) -> Subject:
     from fbridge.config import load_config
-    from fbridge.train.record import read_facts
-    from fbridge.train.setup.material import read_data
+    from fbridge.train.build.dataset import read_data
+    from fbridge.train.run_files import read_facts
 
     facts = read_facts(run)
     results = _results(run)
@@ -189,7 +189,7 @@ def _of_run(
 
 def _wishes(folder: Path, ids: frozenset[str], protocol: Protocol) -> Iterator[_Wish]:
     """First frame and words of held-out clips."""
-    from fbridge.metrics.clips import Clip, Cut, cut_all, list_clips, read_clip
+    from fbridge.evaluation.clips import Clip, Cut, cut_all, list_clips, read_clip
 
     listing = list_clips(folder, ids)
     cut = Cut(protocol.frames, protocol.stride)
@@ -204,10 +204,10 @@ def _make(
     model: str, wishes: Sequence[_Wish], frames: int, folder: Path, ui: Ui, device: str
 ) -> Path:
     """Make the videos that are missing; the folder they lie in."""
-    from fbridge.data.files import write_text
+    from fbridge.files.atomic import write_text
 
     with ui.waiting("loading the model"):
-        pipeline: Any = loading.load_pipeline(model, device=device, dtype="float32").pipeline
+        pipeline: Any = runtime.load_pipeline(model, device=device, dtype="float32").pipeline
     which = hashlib.sha256(
         f"{pipeline.model_hash} {frames} {[(w.key, w.prompt, w.seed) for w in wishes]}".encode()
     ).hexdigest()[:12]
@@ -228,7 +228,7 @@ def _make(
 def _make_some(pipeline: Any, wishes: Sequence[_Wish], frames: int, made: Path) -> None:
     from PIL import Image
 
-    from fbridge.data.video import write_video
+    from fbridge.data.video_files import write_video
 
     height, width = wishes[0].picture.shape[:2]
     found = pipeline(

@@ -10,8 +10,8 @@ from fbridge_cli.ui import Ui
 
 def tell(ui: Ui) -> None:
     """All metrics and protocols."""
-    from fbridge.metrics.catalogue import METRICS
-    from fbridge.metrics.protocol import PROTOCOLS
+    from fbridge.evaluation.catalogue import METRICS
+    from fbridge.evaluation.protocol import PROTOCOLS
 
     if ui.machine:
         ui.json(
@@ -36,7 +36,7 @@ def compare(first: Path, second: Path, ui: Ui) -> None:
     Raises:
         DataError: they are not of the same protocol, or no results.
     """
-    from fbridge.metrics.comparison import compare_results
+    from fbridge.evaluation.comparison import compare_results
     from fbridge_cli.evaluate.errand import read_result
 
     found = compare_results(read_result(first), read_result(second))

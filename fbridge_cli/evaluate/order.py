@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fbridge.data.files import check_writable, shown
 from fbridge.errors import ConfigError, DataError
+from fbridge.files.atomic import check_writable, shown
 from fbridge_cli.checks import check_choice, check_range, home_expanded, parse_size
 from fbridge_cli.evaluate.options import DEVICES
 
 if TYPE_CHECKING:
-    from fbridge.metrics.metric import Metric
-    from fbridge.metrics.protocol import Protocol
+    from fbridge.evaluation.metric import Metric
+    from fbridge.evaluation.protocol import Protocol
 
 TABLES = (".csv", ".md", ".tex", ".json")
 """Ends of names that --out writes."""
@@ -101,7 +101,7 @@ class Typed:
         Raises:
             ConfigError: one is unknown, or there is none.
         """
-        from fbridge.metrics.catalogue import find_metrics
+        from fbridge.evaluation.catalogue import find_metrics
 
         names = [part.strip() for text in self.metrics or () for part in text.split(",")]
         if not any(names):
@@ -116,7 +116,7 @@ class Typed:
         Raises:
             ConfigError: for values that cannot be.
         """
-        from fbridge.metrics.protocol import find_protocol
+        from fbridge.evaluation.protocol import find_protocol
 
         return find_protocol(self.protocol).with_(
             frames=self.frames,

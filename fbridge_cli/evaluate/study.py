@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fbridge.data.files import shown
 from fbridge.errors import ConfigError, DataError
+from fbridge.files.atomic import shown
 from fbridge_cli.checks import home_expanded
 from fbridge_cli.evaluate.order import Typed
 from fbridge_cli.evaluate.tables import number
@@ -17,9 +17,9 @@ from fbridge_cli.ui import Ui
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fbridge.metrics.clips import Clip
-    from fbridge.metrics.selection import Cast
-    from fbridge.metrics.study import StudyResult
+    from fbridge.evaluation.clips import Clip
+    from fbridge.evaluation.pairing import Cast
+    from fbridge.evaluation.user_study import StudyResult
 
 
 def write(typed: Typed, folder: Path, ui: Ui) -> None:
@@ -29,8 +29,8 @@ def write(typed: Typed, folder: Path, ui: Ui) -> None:
         FBridgeError: there are not two systems with clips of the same names, or it cannot be
             written.
     """
-    from fbridge.metrics.study import write_study
-    from fbridge.metrics.study.page import QUESTION, Subjects
+    from fbridge.evaluation.user_study import write_study
+    from fbridge.evaluation.user_study.page import QUESTION, Subjects
 
     systems = [Path(home_expanded(path)) for path in typed.generated or ()]
     if len(systems) < 2:
@@ -66,7 +66,7 @@ def tell_results(typed: Typed, ui: Ui) -> None:
     Raises:
         DataError: files are missing or of another study.
     """
-    from fbridge.metrics.study import analyse_study
+    from fbridge.evaluation.user_study import analyse_study
 
     paths = typed.generated or []
     keys = [path for path in paths if path.name.endswith("-key.json")]
@@ -114,8 +114,8 @@ def _show(found: StudyResult, ui: Ui) -> None:
 
 
 def _cast(path: Path, typed: Typed) -> Cast:
-    from fbridge.metrics.clips import Cut, list_clips
-    from fbridge.metrics.selection import Cast, look
+    from fbridge.evaluation.clips import Cut, list_clips
+    from fbridge.evaluation.pairing import Cast, look
 
     protocol = typed.settled()
     cut = Cut(protocol.frames, protocol.generated_stride)
@@ -130,7 +130,7 @@ def _cast(path: Path, typed: Typed) -> Cast:
 
 
 def _told(first: Cast, typed: Typed) -> tuple[dict[str, str], dict[str, Path]]:
-    from fbridge.metrics.selection import captions_of, pictures_of, record_of
+    from fbridge.evaluation.pairing import captions_of, pictures_of, record_of
 
     records = {key: told for key, clip in first.clips.items() if (told := record_of(clip))}
     folder = None if typed.pictures is None else Path(home_expanded(typed.pictures))
@@ -138,7 +138,7 @@ def _told(first: Cast, typed: Typed) -> tuple[dict[str, str], dict[str, Path]]:
 
 
 def _frames(cast: Cast) -> Callable[[str], Tensor]:
-    from fbridge.metrics.clips import read_clip
+    from fbridge.evaluation.clips import read_clip
 
     def frames(key: str) -> Tensor:
         clip: Clip = cast.clips[key]
@@ -148,7 +148,7 @@ def _frames(cast: Cast) -> Callable[[str], Tensor]:
 
 
 def _picture(first: Cast, pictures: dict[str, Path], key: str) -> Tensor | None:
-    from fbridge.metrics.clips import read_picture
+    from fbridge.evaluation.clips import read_picture
 
     if key not in pictures:
         return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
-    from fbridge.metrics.result import Evaluation, Score
+    from fbridge.evaluation.result import Evaluation, Score
 
 _ARROWS = {"lower": "\u2193", "higher": "\u2191", "neither": ""}
 HEADINGS = ("metric", "value", "95 % interval", "n", "baselines", "by motion, least to most")
@@ -99,7 +99,7 @@ def as_json(evaluation: Evaluation) -> str:
 
 def vbench(evaluation: Evaluation) -> str:
     """The VBench-I2V dimensions that were measured, as VBench writes its results."""
-    from fbridge.metrics.vbench import I2V_WEIGHTS, QUALITY_WEIGHTS, result_file
+    from fbridge.evaluation.vbench import I2V_WEIGHTS, QUALITY_WEIGHTS, result_file
 
     paths = {pair.key: pair.generated for pair in evaluation.pairs}
     measured = {score.metric.replace("-", "_"): score for score in evaluation.scores}

@@ -11,11 +11,11 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from fbridge.data.files import check_writable, shown
 from fbridge.errors import ConfigError, FBridgeError
-from fbridge_cli import loading
+from fbridge.files.atomic import check_writable, shown
+from fbridge_cli import runtime
 from fbridge_cli.checks import EMBEDDED, parse_size
-from fbridge_cli.exits import Stopped, interrupt_code
+from fbridge_cli.exit_codes import Stopped, interrupt_code
 from fbridge_cli.generate.jobs import Job, Words, gather_jobs
 from fbridge_cli.generate.naming import check_free, name_videos, parse_target
 from fbridge_cli.generate.plan import (
@@ -130,7 +130,7 @@ def carry_out(order: Order, ui: Ui) -> None:
         Stopped: when the user stops it, saying what was finished.
     """
     finished: list[Finished] = []
-    with _telling(finished, ui), loading.quiet():
+    with _telling(finished, ui), runtime.quiet():
         task = _understand(order)
         items, loaded = _plan(task, order, ui)
         if order.dry_run:
@@ -170,7 +170,7 @@ def _understand(order: Order) -> _Task:
     return _Task([replay.job], name_videos([replay.job.picture], target), replay.settings, replay)
 
 
-def _plan(task: _Task, order: Order, ui: Ui) -> tuple[list[Item], loading.Loaded]:
+def _plan(task: _Task, order: Order, ui: Ui) -> tuple[list[Item], runtime.Loaded]:
     pictures = [job.picture for job in task.jobs]
     with ui.waiting("reading pictures"):
         seen = survey(pictures)
@@ -183,7 +183,7 @@ def _plan(task: _Task, order: Order, ui: Ui) -> tuple[list[Item], loading.Loaded
     for folder in {video.parent for video in task.videos}:
         check_writable(folder)
     with ui.waiting(f"loading model {task.settings.model}"):
-        loaded = loading.load_pipeline(
+        loaded = runtime.load_pipeline(
             task.settings.model,
             device=task.settings.device,
             dtype=task.settings.dtype,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from fbridge.data.files import is_frame_folder, shown
 from fbridge.data.provenance import sidecar_path
 from fbridge.errors import ConfigError
+from fbridge.files.atomic import is_frame_folder, shown
 from fbridge_cli.checks import check_choice, home_expanded
 from fbridge_cli.generate.settings import FORMATS
 

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fbridge.data.encoders import GIF_FASTEST
-from fbridge.data.files import shown
 from fbridge.data.pictures import describe_fit, open_picture
 from fbridge.data.provenance import Machine, Model, Provenance, Source
+from fbridge.data.video_writers import GIF_FASTEST
 from fbridge.errors import ConfigError, DataError
+from fbridge.files.atomic import shown
 from fbridge_cli.checks import check_work
 from fbridge_cli.generate.jobs import Job
 from fbridge_cli.generate.settings import WITH_ETA, Settings
-from fbridge_cli.loading import FrameLimits, Loaded, Pipeline, versions
+from fbridge_cli.runtime import FrameLimits, Loaded, Pipeline, versions
 from fbridge_cli.ui import Ui
 
 MOST_SHOWN = 20

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fbridge.data.files import shown, write_text
 from fbridge.data.pictures import fit_picture, open_picture
 from fbridge.data.provenance import Provenance, sidecar_path
-from fbridge.data.video import write_video
+from fbridge.data.video_files import write_video
 from fbridge.errors import DataError, DependencyError
+from fbridge.files.atomic import shown, write_text
 from fbridge_cli.generate.plan import Item
-from fbridge_cli.loading import Pipeline, Videos
-from fbridge_cli.moving import Bar
+from fbridge_cli.progress import Bar
+from fbridge_cli.runtime import Pipeline, Videos
 from fbridge_cli.ui import Ui
 
 

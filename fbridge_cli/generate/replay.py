@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fbridge.data.files import shown
 from fbridge.data.pictures import open_picture
 from fbridge.data.provenance import Provenance, read_provenance
 from fbridge.errors import CheckpointError, ConfigError, DataError
+from fbridge.files.atomic import shown
 from fbridge_cli.checks import check_range
 from fbridge_cli.generate.jobs import Job
 from fbridge_cli.generate.naming import Target
 from fbridge_cli.generate.plan import Item
 from fbridge_cli.generate.settings import FORMATS, Settings, Switches, check_seed
-from fbridge_cli.loading import Loaded, versions
+from fbridge_cli.runtime import Loaded, versions
 from fbridge_cli.ui import Ui
 
 

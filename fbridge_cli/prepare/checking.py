@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from fbridge import prepare as core
-from fbridge.data.files import shown
 from fbridge.errors import DataError
+from fbridge.files.atomic import shown
 from fbridge.prepare.verify import Checking, Damage, Verdict, way_out
 from fbridge_cli.checks import home_expanded
-from fbridge_cli.exits import Stopped, interrupt_code
-from fbridge_cli.moving import Bar
+from fbridge_cli.exit_codes import Stopped, interrupt_code
+from fbridge_cli.progress import Bar
 from fbridge_cli.ui import Ui
 
 MOST_SHOWN = 20

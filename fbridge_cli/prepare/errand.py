@@ -7,12 +7,12 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, cast
 
-from fbridge.data.files import shown
 from fbridge.errors import DataError, FBridgeError
-from fbridge_cli import loading
-from fbridge_cli.exits import Stopped, interrupt_code
+from fbridge.files.atomic import shown
+from fbridge_cli import runtime
+from fbridge_cli.exit_codes import Stopped, interrupt_code
 from fbridge_cli.prepare.order import Order
-from fbridge_cli.prepare.processes import Process, this_process
+from fbridge_cli.processes import Process, this_process
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def carry_out(order: Order, ui: Ui) -> None:
     process = this_process()
     # Read once, when torch is loaded: threads that spin while they wait take the decoders' time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    with _named(process), loading.quiet():
+    with _named(process), runtime.quiet():
         if order.verify is not None:
             order.check_alone()
             if process.first:

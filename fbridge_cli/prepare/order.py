@@ -6,9 +6,9 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fbridge.data.files import check_writable, shown
 from fbridge.errors import ConfigError, DataError
-from fbridge_cli import loading
+from fbridge.files.atomic import check_writable, shown
+from fbridge_cli import runtime
 from fbridge_cli.checks import (
     MOST_BATCH,
     check_choice,
@@ -26,10 +26,10 @@ from fbridge_cli.prepare.parse import (
     parse_percent,
     parse_shapes,
 )
-from fbridge_cli.prepare.processes import Process
+from fbridge_cli.processes import Process
 
 if TYPE_CHECKING:
-    from fbridge.data.clips.cutting import Cutting
+    from fbridge.data.video.clip_sampling import Cutting
     from fbridge.prepare import Options
 
 MOST_STRIDE = MOST_SHARD = 100_000
@@ -94,7 +94,7 @@ class Order:
         dtype, max_bad = parse_dtype(self.dtype), parse_percent(self.max_bad)
         codec = home_expanded(self.codec)
         check_writable(out)
-        device = loading.present_device(self.device, process.local if process.world > 1 else None)
+        device = runtime.present_device(self.device, process.local if process.world > 1 else None)
         from fbridge.prepare import Options, Rank
 
         return Options(
@@ -146,7 +146,7 @@ class Order:
         check_range("--min-seconds", self.min_seconds, 0, MOST_SECONDS)
         check_choice("--decoder", self.decoder, DECODERS)
         buckets = parse_shapes(self.buckets, self.size, self.frames)
-        from fbridge.data.clips.cutting import Cutting
+        from fbridge.data.video.clip_sampling import Cutting
 
         try:
             return Cutting(

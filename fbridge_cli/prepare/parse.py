@@ -11,13 +11,13 @@ from fbridge.errors import ConfigError
 from fbridge_cli.checks import DTYPES, check_choice, check_range, check_work, parse_size
 
 if TYPE_CHECKING:
-    from fbridge.data.clips.buckets import Bucket
+    from fbridge.data.video.buckets import Bucket
 
 MODES = ("head", "middle", "uniform:4", "slide:16")
 CAPTIONLESS = ("keep", "drop")
 """The names of `fbridge.prepare.options.CAPTIONLESS`, repeated so that checking needs no torch."""
 DECODERS = ("pyav", "decord")
-"""The names of `fbridge.data.clips.cutting.DECODERS`, repeated so that help opens no library."""
+"""The names of `fbridge.data.video.clip_sampling.DECODERS`, without importing a decoder."""
 FRAMES, SIZE = "16", "256x256"
 AUTO = "auto"
 MULTIPLE = 16
@@ -82,7 +82,7 @@ def parse_shapes(buckets: str | None, size: str | None, frames: str | None) -> t
     wanted = parse_size(SIZE if size is None else size)
     assert wanted is not None
     lengths = parse_frames(FRAMES if frames is None else frames)
-    from fbridge.data.clips.buckets import Bucket, aspect_buckets, parse_buckets
+    from fbridge.data.video.buckets import Bucket, aspect_buckets, parse_buckets
 
     shapes: Sequence[Bucket]
     if buckets is None:

@@ -11,14 +11,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fbridge.data.files import shown
 from fbridge.errors import DataError
+from fbridge.files.atomic import shown
 from fbridge.prepare import Options
 from fbridge.prepare.run import Event, Finished, Found, Note, Planned, Progress
 from fbridge.prepare.shards import Shares
-from fbridge.prepare.tally import BucketTally, Tally
-from fbridge_cli.moving import Bar
-from fbridge_cli.prepare.processes import Process
+from fbridge.prepare.summary import BucketTally, Tally
+from fbridge_cli.processes import Process
+from fbridge_cli.progress import Bar
 from fbridge_cli.ui import Ui
 
 MOST_SHOWN = 10

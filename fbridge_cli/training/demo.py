@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from fbridge.errors import DependencyError
-from fbridge_cli.prepare.processes import Process
+from fbridge_cli.processes import Process
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def demo_data(ui: Ui, process: Process) -> Path:
     Raises:
         DependencyError: the cache cannot be written.
     """
-    from fbridge.data.latents.files import INDEX, hash_file
+    from fbridge.data.latents.format import INDEX, hash_file
     from fbridge.data.synthetic.shapes import DEMO_NAME
-    from fbridge.pretrained import packaged_file
+    from fbridge.loaders.locate import packaged_file
     from fbridge.weights import cache_folder
 
     base = packaged_file(BASE)
@@ -50,9 +50,9 @@ def demo_data(ui: Ui, process: Process) -> Path:
 
 def _make(folder: Path, base: Path, ui: Ui) -> None:
     from fbridge import prepare as core
-    from fbridge.data.clips.buckets import Bucket
-    from fbridge.data.clips.cutting import Cutting
     from fbridge.data.synthetic.shapes import FRAMES, SIZE, demo_videos
+    from fbridge.data.video.buckets import Bucket
+    from fbridge.data.video.clip_sampling import Cutting
     from fbridge.prepare import Options
     from fbridge.prepare.run import Progress
 

@@ -11,18 +11,18 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from fbridge.data.files import check_writable, shown
 from fbridge.errors import FBridgeError
-from fbridge_cli import loading
-from fbridge_cli.exits import INTERRUPTED, Stopped, Terminated, interrupt_code
-from fbridge_cli.prepare.processes import Process, this_process
+from fbridge.files.atomic import check_writable, shown
+from fbridge_cli import runtime
+from fbridge_cli.exit_codes import INTERRUPTED, Stopped, Terminated, interrupt_code
+from fbridge_cli.processes import Process, this_process
 from fbridge_cli.training.order import DEMO, Order, Settled
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
     from fbridge.config import Resolved
+    from fbridge.train.build.session import Session
     from fbridge.train.checkpoints.checkpoint import Checkpoint
-    from fbridge.train.setup.session import Session
 
 GRACE = 10.0
 """Seconds that other processes than the first keep an error to themselves."""
@@ -42,7 +42,7 @@ def carry_out(order: Order, ui: Ui) -> None:
     with _speaking_once(process):
         settled = order.settle(alone=process.world == 1)
         check_writable(settled.run)
-        with loading.quiet():
+        with runtime.quiet():
             _carry_out(order, settled, ui, process)
 
 
@@ -100,21 +100,21 @@ def _say_what(order: Order, settled: Settled, ui: Ui) -> None:
 def _session(order: Order, settled: Settled, ui: Ui, process: Process) -> Session:
     config = settled.resolved.config
     if order.device == "cuda":
-        loading.present_device(order.device)
+        runtime.present_device(order.device)
     if config.data == DEMO:
         from fbridge_cli.training.demo import demo_data
 
         config = config.model_copy(update={"data": str(demo_data(ui, process))})
     with ui.waiting("loading data and networks"):
-        from fbridge.train.setup.session import build_session
+        from fbridge.train.build.session import build_session
 
         return build_session(order.command, config, settled.run, device=order.device)
 
 
 def _show_needs(session: Session, resolved: Resolved, ui: Ui) -> None:
     from fbridge.config import to_toml
+    from fbridge.train.build.dry_run import probe
     from fbridge.train.run import run_facts
-    from fbridge.train.setup.probe import probe
     from fbridge_cli.training.report import needs_lines
 
     facts = run_facts(session, _command_line())

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from fbridge.data.files import shown
 from fbridge.errors import CheckpointError, ConfigError, DataError
-from fbridge.pretrained import packaged_file
+from fbridge.files.atomic import shown
+from fbridge.loaders.locate import packaged_file
 from fbridge_cli.checks import check_choice, check_model, did_you_mean, home_expanded
 from fbridge_cli.training.options import DEVICES, OBJECTIVES, PRESETS, PRIORS
 
@@ -20,7 +20,7 @@ DEMO = "demo"
 """Name of the built-in data, and of the recipe for it."""
 USUAL_FILE = "fbridge.toml"
 RUN_FILE = "config.toml"
-"""Where in its folder a run keeps its configuration: `fbridge.train.record.CONFIG`."""
+"""Where in its folder a run keeps its configuration: `fbridge.train.run_files.CONFIG`."""
 RUNS = Path("runs")
 SCRATCH = "scratch:"
 _WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".pt", ".pth", ".ckpt")

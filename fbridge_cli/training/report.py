@@ -9,15 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from fbridge.data.files import shown
 from fbridge.errors import DependencyError
+from fbridge.files.atomic import shown
 from fbridge.train.events import Begun, Ended, Event, Saved, Stepped, Validated, Warned
-from fbridge_cli.moving import TrainingView
+from fbridge_cli.progress import TrainingView
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
-    from fbridge.train.setup.probe import Needs
-    from fbridge.train.setup.session import Session
+    from fbridge.train.build.dry_run import Needs
+    from fbridge.train.build.session import Session
 
 LINE_EVERY = 10.0
 """Seconds between two lines of a log."""

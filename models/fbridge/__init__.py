@@ -2,7 +2,7 @@
 
     from fbridge import FrameBridgePipeline
     from fbridge.data.pictures import load_picture
-    from fbridge.data.video import write_video
+    from fbridge.data.video_files import write_video
 
     pipe = FrameBridgePipeline.from_pretrained("embedded")
     frames = pipe(load_picture("cat.jpg"), "cat jumping", seed=7).frames[0]

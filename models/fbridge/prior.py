@@ -14,9 +14,9 @@ from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.codecs import Codec, View
 from fbridge.codecs.motion import MotionCodec
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.model_files import load_folder
-from fbridge.pretrained import EMBEDDED, locate_model
-from fbridge.text import MINILM
+from fbridge.files.modules import load_folder
+from fbridge.loaders.locate import EMBEDDED, locate_model
+from fbridge.loaders.text_encoder import MINILM
 from fbridge.types import Condition, Latents
 
 KINDS = ("repeat", "neural", "motion", "mix")

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fbridge.weight_names import Weights
+from fbridge.files.key_mapping import Weights
 
 
 class Lvdm:

@@ -9,11 +9,11 @@ import pytest
 import torch
 from accelerate import init_empty_weights
 
-from fbridge.backbones.detect import detect
 from fbridge.backbones.videocrafter import FAMILY
 from fbridge.backbones.videocrafter.models import videocrafter_noise
 from fbridge.backbones.videocrafter.network import VideoCrafterUNet
 from fbridge.errors import ConfigError
+from fbridge.loaders.detect import detect
 from fbridge.scheduler import build_base
 from fbridge.types import Condition
 from tests.backbones.lvdm import Lvdm, resampler

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fbridge.errors import ConfigError
-from fbridge_cli import loading, main
+from fbridge_cli import main, runtime
 from fbridge_cli.checks import DTYPES
 
 
@@ -120,13 +120,13 @@ def load_fake(
     components: str | None = None,
     download: bool = False,
     memory: dict[str, object] | None = None,
-) -> loading.Loaded:
+) -> runtime.Loaded:
     assert name
     assert components is None
     assert not download
     assert memory is not None
     assert dtype in DTYPES
-    return loading.Loaded(FakePipeline(), "cpu" if device == "auto" else device, threads or 2)
+    return runtime.Loaded(FakePipeline(), "cpu" if device == "auto" else device, threads or 2)
 
 
 class Ran(NamedTuple):
@@ -141,7 +141,7 @@ Run = Callable[..., Ran]
 @pytest.fixture
 def fbridge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cat: Path) -> Run:
     """`fbridge("generate", "cat.png", ...)` where only cat.png lies, with the fake pipeline."""
-    monkeypatch.setattr(loading, "load_pipeline", load_fake)
+    monkeypatch.setattr(runtime, "load_pipeline", load_fake)
     monkeypatch.chdir(cat.parent)
     FakePipeline.batches.clear()
 

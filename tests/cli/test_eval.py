@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from fbridge_cli.main import run
-from tests.metrics.sides import FRAMES, damaged, write_side
+from tests.evaluation.sides import FRAMES, damaged, write_side
 
 NUMBERS = range(8)
 

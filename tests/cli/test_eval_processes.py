@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.metrics.sides import FRAMES, damaged, write_side
+from tests.evaluation.sides import FRAMES, damaged, write_side
 
 
 def free_port() -> int:

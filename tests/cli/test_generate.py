@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fbridge.data.comments import read_comment
+from fbridge.data.metadata import read_comment
 from fbridge.data.provenance import read_provenance
-from fbridge.data.video import read_video
+from fbridge.data.video_files import read_video
 
 GENERATE = ("generate", "-p", "cat jumping")
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from fbridge.backbones.families import FAMILIES
 from fbridge.backbones.wan import FAMILY
-from fbridge.weight_files import network_folder, weights_in
+from fbridge.files.tensors import network_folder, weights_in
 from tests.backbones.networks import network
 from tests.backbones.original import ORIGINAL
 from tests.bases import tiny_base

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from fbridge.errors import DependencyError
-from fbridge_cli import loading
+from fbridge_cli import runtime
 
 USAGE = [
     (["--frames", "7"], "--frames 7: this model makes 4 to 64 in steps of 4; use 4 or 8"),
@@ -196,7 +196,7 @@ def test_out_of_memory(fbridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_failure_halfway_tells_what_was_finished(
     fbridge: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from fbridge.data.video import write_video
+    from fbridge.data.video_files import write_video
 
     def full(frames: Any, path: Path, fps: float, *, comment: str | None) -> None:
         if path.name == "cat-2.mp4":
@@ -228,7 +228,7 @@ def test_a_mistake_of_ours(fbridge: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_absent_devices() -> None:
     with pytest.raises(DependencyError, match="--device mps: this machine has none; use --device"):
-        loading.load_pipeline("embedded", device="mps", dtype="float32")
+        runtime.load_pipeline("embedded", device="mps", dtype="float32")
 
 
 def test_names_are_those_of_the_core() -> None:

@@ -13,21 +13,21 @@ from typing import Any, NamedTuple
 import pytest
 
 from fbridge import prepare as core
-from fbridge.data.clips.buckets import Bucket
-from fbridge.data.clips.cutting import DECODERS as CORE_DECODERS
-from fbridge.data.clips.cutting import Cutting
 from fbridge.data.sources import Layout
+from fbridge.data.video.buckets import Bucket
+from fbridge.data.video.clip_sampling import DECODERS as CORE_DECODERS
+from fbridge.data.video.clip_sampling import Cutting
 from fbridge.errors import CheckpointError, DataError, DependencyError
 from fbridge.prepare.options import CAPTIONLESS as CORE_CAPTIONLESS
 from fbridge.prepare.options import Options, Rank
 from fbridge.prepare.run import Event, Finished, Found, Note, Planned, Progress
 from fbridge.prepare.shards import Shares
-from fbridge.prepare.tally import LeftOut, Tally, check_bad
+from fbridge.prepare.summary import LeftOut, Tally, check_bad
 from fbridge.prepare.verify import Checking, Damage, Verdict
 from fbridge_cli import main
 from fbridge_cli.checks import DTYPES, SIDES
 from fbridge_cli.prepare import parse
-from fbridge_cli.prepare.processes import Process, this_process
+from fbridge_cli.processes import Process, this_process
 
 ROOT = Path(__file__).parents[2]
 

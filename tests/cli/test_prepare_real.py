@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fbridge.data.latents import LatentDataset
-from fbridge.data.video import write_video
+from fbridge.data.video_files import write_video
 from fbridge_cli import main
 
 PREPARE = (

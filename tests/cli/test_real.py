@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from fbridge.data.provenance import read_provenance
-from fbridge.data.video import read_video
+from fbridge.data.video_files import read_video
 from fbridge_cli import main
 
 GENERATE = (

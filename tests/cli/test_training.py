@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from fbridge.backbones.scratch import PRESETS as CORE_PRESETS
 from fbridge.config import load_config
 from fbridge.train.checkpoints.checkpoint import newest
-from fbridge.train.record import CONFIG, read_curves
+from fbridge.train.run_files import CONFIG, read_curves
 from fbridge_cli.training.options import PRESETS
 from fbridge_cli.training.order import RUN_FILE
 
@@ -430,7 +430,7 @@ def test_one_of_several_processes(
 
 def test_single_files_are_codecs_and_bases(workshop: Any, place: Any) -> None:
     """Of the package by their bare name; of the folder like any other."""
-    from fbridge.pretrained import packaged_file
+    from fbridge.loaders.locate import packaged_file
     from fbridge_cli.checks import check_model
     from fbridge_cli.training.order import check_base
 

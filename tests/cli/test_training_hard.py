@@ -17,7 +17,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from fbridge.train.checkpoints.checkpoint import checkpoints, newest
-from fbridge.train.record import read_curves
+from fbridge.train.run_files import read_curves
 
 ROOT = Path(__file__).parents[2]
 STEPS = 20
@@ -33,7 +33,7 @@ mishap, where = sys.argv[1].split(":")
 sys.argv[1:] = sys.argv[2:]
 
 def at_step(act):
-    from fbridge.train.record import Curves
+    from fbridge.train.run_files import Curves
     add = Curves.add
     def told(self, step, values):
         add(self, step, values)
@@ -90,7 +90,7 @@ match mishap:
         at_step(full)
     case "nan":
         import torch
-        import fbridge.train.tasks as tasks
+        import fbridge.train.losses as tasks
         call = tasks.Generation.__call__
         seen = []
         def spoilt(self, network, batch):

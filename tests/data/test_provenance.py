@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fbridge.data.files import write_text
 from fbridge.data.provenance import (
     Machine,
     Model,
@@ -18,8 +17,9 @@ from fbridge.data.provenance import (
     read_provenance,
     sidecar_path,
 )
-from fbridge.data.video import write_video
+from fbridge.data.video_files import write_video
 from fbridge.errors import DataError
+from fbridge.files.atomic import write_text
 
 NAMES = ["cat.mp4", "cat.gif", "cat.webp", "cat"]
 RECORD = Provenance(

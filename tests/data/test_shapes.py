@@ -22,7 +22,7 @@ from fbridge.data.synthetic.shapes import (
     draw_clip,
     write_clips,
 )
-from fbridge.data.video import read_video
+from fbridge.data.video_files import read_video
 
 NAMES = [verb.name for verb in VERBS]
 

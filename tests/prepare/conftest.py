@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from fbridge.data.clips.cutting import Cutting
+from fbridge.data.video.clip_sampling import Cutting
 from fbridge.prepare import Options
 from tests.prepare.sets import BUCKET, Order, film
 

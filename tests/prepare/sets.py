@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from fbridge.data.clips.buckets import Bucket
-from fbridge.data.video import write_video
+from fbridge.data.video.buckets import Bucket
+from fbridge.data.video_files import write_video
 from fbridge.prepare import Options, prepare
 from fbridge.prepare.run import Event
 

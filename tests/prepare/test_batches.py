@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from fbridge.data.clips.buckets import Bucket
-from fbridge.data.clips.cutting import Cutting
 from fbridge.data.latents import BucketBatches, Draw, LatentDataset, collate
+from fbridge.data.video.buckets import Bucket
+from fbridge.data.video.clip_sampling import Cutting
 from fbridge.errors import ConfigError
 from tests.prepare.sets import BUCKET, Order, run
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
+from fbridge.loaders.text_encoder import MINILM
 from fbridge.prepare.models import load_models
-from fbridge.text import MINILM
 from tests.pipelines import publish
 
 

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from fbridge.codecs.load import load_codec
-from fbridge.data.clips.buckets import Bucket
-from fbridge.data.clips.cutting import Cutting
-from fbridge.data.clips.decode import decode_clip
 from fbridge.data.latents import Draw, LatentDataset
 from fbridge.data.sources.entry import Media
+from fbridge.data.video.buckets import Bucket
+from fbridge.data.video.clip import decode_clip
+from fbridge.data.video.clip_sampling import Cutting
 from fbridge.errors import ConfigError, DataError
+from fbridge.loaders.codec import load_codec
+from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.prepare import Options
 from fbridge.prepare.run import Finished, Found, Planned
-from fbridge.text import load_text_encoder
 from tests.prepare.sets import BUCKET, Order, film, run, tree
 
 

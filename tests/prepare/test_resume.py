@@ -10,7 +10,7 @@ import pytest
 
 from fbridge.errors import DataError
 from fbridge.prepare import Rank
-from fbridge.prepare.others import Others
+from fbridge.prepare.locks import Others
 from fbridge.prepare.run import Finished, Planned
 from tests.prepare.sets import Order, run, run_in_child, tree
 

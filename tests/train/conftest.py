@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fbridge.data.latents import LatentDataset
-from fbridge.train.setup.session import Command, Session, build_session
+from fbridge.train.build.session import Command, Session, build_session
 from tests.bases import tiny_base
 from tests.train.sets import Row, fresh_accelerate, rows, short_run, write_set
 

@@ -12,11 +12,10 @@ import torch
 from accelerate.state import AcceleratorState, GradientState
 from torch import Tensor
 
-from fbridge.codecs.load import load_codec
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.config.tree import Config
 from fbridge.data.latents import LatentDataset
-from fbridge.data.latents.files import (
+from fbridge.data.latents.format import (
     FORMAT,
     Part,
     digest,
@@ -26,6 +25,7 @@ from fbridge.data.latents.files import (
     write_index,
     write_part,
 )
+from fbridge.loaders.codec import load_codec
 
 WIDTH = 384
 """Features of a token."""

@@ -21,18 +21,18 @@ from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from diffusers import AutoencoderTiny, CogVideoXTransformer3DModel
 from torch.multiprocessing.spawn import spawn
 
-from fbridge.bases import save_base_file
 from fbridge.config.tree import Config
-from fbridge.data.clips.buckets import Bucket
-from fbridge.data.clips.cutting import Cutting
 from fbridge.data.synthetic.shapes import FRAMES, SIZE, write_clips
+from fbridge.data.video.buckets import Bucket
+from fbridge.data.video.clip_sampling import Cutting
+from fbridge.loaders.load import save_base_file
 from fbridge.prepare import Options, prepare
+from fbridge.train.build import session as sessions
+from fbridge.train.build.session import Session, build_session
 from fbridge.train.checkpoints.checkpoint import load_group, newest
 from fbridge.train.events import Begun, Stepped
-from fbridge.train.results.result import export_run
+from fbridge.train.export.result import export_run
 from fbridge.train.run import train
-from fbridge.train.setup import session as sessions
-from fbridge.train.setup.session import Session, build_session
 
 fsdp = pytest.importorskip("torch.distributed.fsdp")
 pytestmark = [

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from fbridge.train.averages.snapshots import snapshots
+from examples.training import fit_steps
 from fbridge.train.checkpoints.checkpoint import checkpoints, load_group, newest
+from fbridge.train.ema.snapshots import snapshots
 from fbridge.train.events import Begun, Ended, Saved, Stepped, Validated
 from fbridge.train.loop import fit
-from fbridge.train.numbered import fit_steps
 from tests.train.sets import fresh_accelerate
 from tests.train.toys import SHORT, Clips, changed, losses, model, training, weights
 

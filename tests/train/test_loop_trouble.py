@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.errors import CheckpointError
-from fbridge.train.averages.snapshots import snapshots
 from fbridge.train.checkpoints.checkpoint import newest
+from fbridge.train.divergence import TrainingError
+from fbridge.train.ema.snapshots import snapshots
 from fbridge.train.loop import fit
-from fbridge.train.watch import TrainingError
 from tests.train.sets import fresh_accelerate
 from tests.train.toys import SHORT, Clips, changed, losses, model, training, weights
 

@@ -13,8 +13,8 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from fbridge.config.tree import EmaConfig, TrainConfig
-from fbridge.train.averages.choice import build_average
 from fbridge.train.checkpoints.state import trained
+from fbridge.train.ema.choice import build_average
 from fbridge.train.loop import Training
 from fbridge.train.optimizer import build_optimizer
 

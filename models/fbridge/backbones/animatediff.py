@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fbridge.backbones import surgery
+from fbridge.backbones import expand
+from fbridge.backbones.checkpoint_layout import Layout
 from fbridge.backbones.family import Family, Video
-from fbridge.backbones.layout import Layout
-from fbridge.backbones.noises import stable_diffusion_noise
+from fbridge.backbones.noise_schedules import stable_diffusion_noise
 from fbridge.errors import ConfigError
 from fbridge.types import Condition, Latents
 
@@ -34,21 +34,21 @@ class AnimateDiffBackbone(nn.Module):
 
     def __init__(self, transformer: Any) -> None:
         super().__init__()
-        surgery.check_parts(transformer, _latents(transformer))
+        expand.check_parts(transformer, _latents(transformer))
         self.transformer = transformer
 
     def forward(
         self, latents: Latents, time: Tensor, condition: Condition, prior: Latents
     ) -> Tensor:
         """Noise (B, F, C, H, W) at the base's own, fractional step (B,)."""
-        surgery.check_patches(latents, _patch(self.transformer))
+        expand.check_patches(latents, _patch(self.transformer))
         most = _places(self.transformer.config)
         if latents.shape[1] > most:
             raise ConfigError(
                 f"{latents.shape[1]} frames are not possible with this network: its motion modules "
                 f"have places for {most}"
             )
-        given = surgery.shown(self.transformer, latents, prior, condition)
+        given = expand.shown(self.transformer, latents, prior, condition)
         if condition.text_mask.is_meta or bool(condition.text_mask.all()):
             return self._run(given, time, condition.text).to(latents.dtype)
         lengths = condition.text_mask.sum(1)

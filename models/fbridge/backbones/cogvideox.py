@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fbridge.backbones import surgery
+from fbridge.backbones import expand
+from fbridge.backbones.checkpoint_layout import Layout, Variant
 from fbridge.backbones.family import Family, Video
-from fbridge.backbones.layout import Layout, Variant
-from fbridge.backbones.noises import cogvideox_noise
+from fbridge.backbones.noise_schedules import cogvideox_noise
 from fbridge.errors import ConfigError
+from fbridge.files.key_mapping import Weights, renamed, split
 from fbridge.types import Condition, Latents
-from fbridge.weight_names import Weights, renamed, split
 
 _FIRST = "patch_embed.proj"
 _OFFSET = 2.0  # what diffusers tells 1.5's networks that have an offset embedding
@@ -35,7 +35,7 @@ class CogVideoXBackbone(nn.Module):
 
     def __init__(self, transformer: Any) -> None:
         super().__init__()
-        surgery.check_parts(transformer, _latents(transformer))
+        expand.check_parts(transformer, _latents(transformer))
         self.transformer = transformer
 
     def forward(
@@ -43,7 +43,7 @@ class CogVideoXBackbone(nn.Module):
     ) -> Tensor:
         """Output (B, F, C, H, W) at the base's own, fractional step (B,)."""
         config = self.transformer.config
-        surgery.check_patches(latents, config.patch_size)
+        expand.check_patches(latents, config.patch_size)
         together = config.patch_size_t or 1
         if latents.shape[1] % together:
             raise ConfigError(
@@ -51,11 +51,11 @@ class CogVideoXBackbone(nn.Module):
                 f"{together} together"
             )
         dtype = self.transformer.dtype
-        given = surgery.shown(self.transformer, latents, prior, condition)
+        given = expand.shown(self.transformer, latents, prior, condition)
         offset = None if config.ofs_embed_dim is None else time.new_full((1,), _OFFSET)
         out: Tensor = self.transformer(
             hidden_states=given.to(dtype),
-            encoder_hidden_states=surgery.filled(condition, config.max_text_seq_length).to(dtype),
+            encoder_hidden_states=expand.filled(condition, config.max_text_seq_length).to(dtype),
             timestep=time,
             ofs=offset,
             image_rotary_emb=self._rotary(latents),

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from accelerate import init_empty_weights
 from torch import nn
 
-from fbridge.backbones import surgery
-from fbridge.backbones.layout import Layout, Variant
+from fbridge.backbones import expand
+from fbridge.backbones.checkpoint_layout import Layout, Variant
 from fbridge.errors import ConfigError
-from fbridge.weight_names import Weights
+from fbridge.files.key_mapping import Weights
 
 Adapter = Callable[[Any], nn.Module]
 """From a transformer to a `fbridge.denoiser.Backbone`."""
@@ -101,7 +101,7 @@ class Family:
 
     def parts(self, transformer: Any) -> int:
         """For how many parts besides the latents a network has room: prior, and picture."""
-        return surgery.parts(transformer, self.latents(transformer))
+        return expand.parts(transformer, self.latents(transformer))
 
     def many(self, transformer: Any) -> list[tuple[str, nn.Linear]]:
         """The large linear layers of a network's blocks, which may be kept in few bits.
@@ -122,7 +122,7 @@ class Family:
         Raises:
             ConfigError: there is room for more already.
         """
-        surgery.widen(transformer, wanted, latents=self.latents(transformer), name=self.widened)
+        expand.widen(transformer, wanted, latents=self.latents(transformer), name=self.widened)
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fbridge.backbones import surgery
+from fbridge.backbones import expand
+from fbridge.backbones.checkpoint_layout import Layout, Variant
 from fbridge.backbones.family import Family, Video
-from fbridge.backbones.layout import Layout, Variant
-from fbridge.backbones.noises import flow_noise
+from fbridge.backbones.noise_schedules import flow_noise
 from fbridge.errors import CheckpointError
+from fbridge.files.key_mapping import Weights, renamed, split, swapped_halves
 from fbridge.types import Condition, Latents
-from fbridge.weight_names import Weights, renamed, split, swapped_halves
 
 GUIDANCE = 6.0
 """Weight of the words that the network is told, as diffusers' pipeline tells it."""
@@ -40,7 +40,7 @@ class HunyuanBackbone(nn.Module):
                 "this transformer is of HunyuanVideo's picture-to-video model "
                 f"({transformer.config.image_condition_type}); take the text-to-video one as base"
             )
-        surgery.check_parts(transformer, _latents(transformer))
+        expand.check_parts(transformer, _latents(transformer))
         self.transformer = transformer
 
     def forward(
@@ -48,8 +48,8 @@ class HunyuanBackbone(nn.Module):
     ) -> Tensor:
         """Flow velocity (B, F, C, H, W) at 1000 s (B,)."""
         config, dtype = self.transformer.config, self.transformer.dtype
-        surgery.check_patches(latents, config.patch_size)
-        given = surgery.shown(self.transformer, latents, prior, condition)
+        expand.check_patches(latents, config.patch_size)
+        given = expand.shown(self.transformer, latents, prior, condition)
         words = torch.where(condition.text_mask[..., None], condition.text, 0.0).to(dtype)
         weight = time.new_full((len(time),), 1000 * GUIDANCE) if config.guidance_embeds else None
         out: Tensor = self.transformer(

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fbridge.backbones import surgery
+from fbridge.backbones import expand
+from fbridge.backbones.checkpoint_layout import Layout, Variant
 from fbridge.backbones.family import Family, Video
-from fbridge.backbones.layout import Layout, Variant
-from fbridge.backbones.noises import linear_noise
+from fbridge.backbones.noise_schedules import linear_noise
 from fbridge.errors import ConfigError
 from fbridge.types import Condition, Latents
 
@@ -33,7 +33,7 @@ class LatteBackbone(nn.Module):
 
     def __init__(self, transformer: Any) -> None:
         super().__init__()
-        surgery.check_parts(transformer, _latents(transformer))
+        expand.check_parts(transformer, _latents(transformer))
         self.transformer = transformer
 
     def forward(
@@ -41,7 +41,7 @@ class LatteBackbone(nn.Module):
     ) -> Tensor:
         """Noise (B, F, C, H, W) at the base's own, fractional step (B,)."""
         config = self.transformer.config
-        surgery.check_patches(latents, config.patch_size)
+        expand.check_patches(latents, config.patch_size)
         frames = latents.shape[1]
         if frames not in (1, config.video_length):
             raise ConfigError(
@@ -49,7 +49,7 @@ class LatteBackbone(nn.Module):
                 f"{config.video_length}"
             )
         dtype = self.transformer.dtype
-        given = surgery.shown(self.transformer, latents, prior, condition)
+        given = expand.shown(self.transformer, latents, prior, condition)
         words = torch.where(condition.text_mask[..., None], condition.text, 0.0)
         out: Tensor = self.transformer(
             hidden_states=given.to(dtype).transpose(1, 2),

@@ -17,10 +17,10 @@ from diffusers.loaders import PeftAdapterMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fbridge.backbones.clock import waves
+from fbridge.backbones.checkpoint_layout import Layout, Variant
 from fbridge.backbones.family import Family, Video
-from fbridge.backbones.layout import Layout, Variant
-from fbridge.backbones.noises import linear_noise
+from fbridge.backbones.noise_schedules import linear_noise
+from fbridge.backbones.time_embedding import waves
 from fbridge.errors import ConfigError
 from fbridge.types import Condition, Latents
 

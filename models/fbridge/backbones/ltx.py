@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fbridge.backbones import surgery
+from fbridge.backbones import expand
+from fbridge.backbones.checkpoint_layout import Layout, Variant
 from fbridge.backbones.family import Family, Video
-from fbridge.backbones.layout import Layout, Variant
-from fbridge.backbones.noises import flow_noise
+from fbridge.backbones.noise_schedules import flow_noise
 from fbridge.errors import CheckpointError
+from fbridge.files.key_mapping import Weights
 from fbridge.types import Condition, Latents
-from fbridge.weight_names import Weights
 
 FPS = 25.0
 """Frames per second that places in time are told for, as diffusers does by itself."""
@@ -41,7 +41,7 @@ class LTXBackbone(nn.Module):
                 f"this transformer takes patches of {config.patch_size_t} x {config.patch_size}; "
                 "LTX-Video's are single latent pixels"
             )
-        surgery.check_parts(transformer, _latents(transformer))
+        expand.check_parts(transformer, _latents(transformer))
         self.transformer = transformer
 
     def forward(
@@ -49,7 +49,7 @@ class LTXBackbone(nn.Module):
     ) -> Tensor:
         """Flow velocity (B, F, C, H, W) at 1000 s (B,)."""
         dtype = self.transformer.dtype
-        given = surgery.shown(self.transformer, latents, prior, condition).to(dtype)
+        given = expand.shown(self.transformer, latents, prior, condition).to(dtype)
         frames, _, height, width = latents.shape[1:]
         words = torch.where(condition.text_mask[..., None], condition.text, 0.0)
         out: Tensor = self.transformer(

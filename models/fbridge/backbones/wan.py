@@ -10,13 +10,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from fbridge.backbones import surgery
+from fbridge.backbones import expand
+from fbridge.backbones.checkpoint_layout import Layout, Variant
 from fbridge.backbones.family import Family, Video
-from fbridge.backbones.layout import Layout, Variant
-from fbridge.backbones.noises import flow_noise
+from fbridge.backbones.noise_schedules import flow_noise
 from fbridge.errors import CheckpointError, ConfigError
+from fbridge.files.key_mapping import Weights
 from fbridge.types import Condition, Latents
-from fbridge.weight_names import Weights
 
 TOKENS = 512
 """Words that all of these models were trained with."""
@@ -38,7 +38,7 @@ class WanBackbone(nn.Module):
                 "this transformer is of Wan's picture-to-video model, which reads CLIP's view of "
                 "the picture; take the text-to-video one as base"
             )
-        surgery.check_parts(transformer, _latents(transformer))
+        expand.check_parts(transformer, _latents(transformer))
         self.transformer = transformer
 
     def forward(
@@ -46,18 +46,18 @@ class WanBackbone(nn.Module):
     ) -> Tensor:
         """Flow velocity (B, F, C, H, W) at 1000 s (B,)."""
         frames, patch, _ = self.transformer.config.patch_size
-        surgery.check_patches(latents, patch)
+        expand.check_patches(latents, patch)
         if latents.shape[1] % frames:
             raise ConfigError(
                 f"{latents.shape[1]} latent frames are not possible with this network: it takes "
                 f"{frames} together"
             )
         dtype = self.transformer.dtype
-        given = surgery.shown(self.transformer, latents, prior, condition)
+        given = expand.shown(self.transformer, latents, prior, condition)
         out: Tensor = self.transformer(
             hidden_states=given.to(dtype).transpose(1, 2),
             timestep=time,
-            encoder_hidden_states=surgery.filled(condition, TOKENS).to(dtype),
+            encoder_hidden_states=expand.filled(condition, TOKENS).to(dtype),
             return_dict=False,
         )[0]
         return out.transpose(1, 2).to(latents.dtype)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from fbridge.data.files import shown
 from fbridge.errors import DataError
+from fbridge.files.atomic import shown
 
 SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg"}

@@ -9,9 +9,9 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path, PurePath
 from typing import Any, get_type_hints
 
-from fbridge.data.comments import read_comment
-from fbridge.data.files import shown
+from fbridge.data.metadata import read_comment
 from fbridge.errors import DataError
+from fbridge.files.atomic import shown
 
 FORMAT = 1
 """Raised when a reader of the old form could misread the new one."""
@@ -46,7 +46,7 @@ class Machine:
     """What the last bits depend on: where it ran, and how many videos ran together.
 
     Attributes:
-        memory: switches of `fbridge.memory.Memory` that were not left as they are; None of an
+        memory: switches of `fbridge.memory.apply.Memory` that were not left as they are; None of an
             older record.
     """
 

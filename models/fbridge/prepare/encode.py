@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fbridge.codecs import Codec, Gaussian
 from fbridge.errors import DependencyError
-from fbridge.text import TextEncoder
+from fbridge.loaders.text_encoder import TextEncoder
 
 Frames = npt.NDArray[np.uint8]
 

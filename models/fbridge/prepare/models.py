@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from fbridge.codecs.load import LoadedCodec, load_codec
-from fbridge.model_files import read_json
+from fbridge.files.modules import read_json
+from fbridge.files.tensors import read_header
+from fbridge.loaders.codec import LoadedCodec, load_codec
+from fbridge.loaders.single_file import holds_parts, unpack, whole_file
+from fbridge.loaders.text_encoder import MINILM, TextEncoder, load_text_encoder
 from fbridge.prepare.options import Options
-from fbridge.text import MINILM, TextEncoder, load_text_encoder
-from fbridge.weight_files import read_header
-from fbridge.whole_files import holds_parts, unpack, whole_file
 
 
 def load_models(options: Options) -> tuple[LoadedCodec, TextEncoder]:

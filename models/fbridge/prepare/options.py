@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fbridge.data.clips.cutting import Cutting
-from fbridge.data.files import shown, write_text
-from fbridge.data.latents.files import INDEX, JOURNAL, read_index
+from fbridge.data.latents.format import INDEX, JOURNAL, read_index
+from fbridge.data.video.clip_sampling import Cutting
 from fbridge.errors import ConfigError, DataError
+from fbridge.files.atomic import shown, write_text
 
 DTYPES = ("float32", "float16", "bfloat16")
 CAPTIONLESS = ("keep", "drop")

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fbridge.data.clips.buckets import Bucket, cover
-from fbridge.data.clips.survey import Cut, Survey
-from fbridge.data.latents.files import digest
+from fbridge.data.latents.format import digest
 from fbridge.data.sources import Layout
 from fbridge.data.sources.entry import Entry, Media
+from fbridge.data.video.buckets import Bucket, cover
+from fbridge.data.video.survey import Cut, Survey
+from fbridge.prepare.journal import Lookup, Numbers
 from fbridge.prepare.options import Options
-from fbridge.prepare.records import Lookup, Numbers
-from fbridge.prepare.survey import cutting_digest
-from fbridge.prepare.tally import LeftOut, Tally
+from fbridge.prepare.scan import cutting_digest
+from fbridge.prepare.summary import LeftOut, Tally
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,17 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
-from fbridge.codecs.load import LoadedCodec
-from fbridge.data.clips.buckets import parse_buckets
-from fbridge.data.clips.decode import decode_clip
-from fbridge.data.files import replacing
+from fbridge.data.contact_sheet import stack, strips
 from fbridge.data.latents import LatentDataset
-from fbridge.data.sheets import stack, strips
 from fbridge.data.sources.entry import Media
-from fbridge.data.video import write_video
+from fbridge.data.video.buckets import parse_buckets
+from fbridge.data.video.clip import decode_clip
+from fbridge.data.video_files import write_video
+from fbridge.files.atomic import replacing
+from fbridge.loaders.codec import LoadedCodec
+from fbridge.loaders.text_encoder import TextEncoder
 from fbridge.prepare.models import load_models
 from fbridge.prepare.options import Options
-from fbridge.text import TextEncoder
 
 ROWS = 3
 Frames = npt.NDArray[np.uint8]

@@ -11,22 +11,24 @@ from typing import Any
 
 import torch
 
-from fbridge.codecs.load import LoadedCodec
-from fbridge.data.clips.workers import Workers
-from fbridge.data.latents.files import digest, shard_path
+from fbridge.data.latents.format import digest, shard_path
 from fbridge.data.sources import Layout, find_layout
+from fbridge.data.video.pool import Workers
+from fbridge.loaders.codec import LoadedCodec
+from fbridge.loaders.text_encoder import TextEncoder
 from fbridge.prepare.encode import Encoder
-from fbridge.prepare.merge import Made, Merger, finished_parts, remove_journal
+from fbridge.prepare.finalize import Made, Merger, finished_parts, remove_journal
+from fbridge.prepare.journal import Lookup
+from fbridge.prepare.locks import Others
 from fbridge.prepare.models import load_models
 from fbridge.prepare.options import Options, Rank
-from fbridge.prepare.others import Others
 from fbridge.prepare.plan import (
     MissingFindings,
     Planner,
     Unit,
     caption_hash,
 )
-from fbridge.prepare.records import Lookup
+from fbridge.prepare.scan import open_surveys, refresh_surveys, survey
 from fbridge.prepare.shards import (
     CaptionWriter,
     ShardWriter,
@@ -37,9 +39,7 @@ from fbridge.prepare.shards import (
     refresh_captions,
     refresh_rows,
 )
-from fbridge.prepare.survey import open_surveys, refresh_surveys, survey
-from fbridge.prepare.tally import Tally, check_bad
-from fbridge.text import TextEncoder
+from fbridge.prepare.summary import Tally, check_bad
 
 POLL = 0.5
 """Seconds between two looks at what the other processes have done."""

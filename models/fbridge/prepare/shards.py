@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fbridge.data.clips.decode import Decoded, decode_clip
-from fbridge.data.clips.workers import Failure, Workers
-from fbridge.data.latents.files import JOURNAL, hash_file, hash_row, save_tensors, shard_path
+from fbridge.data.latents.format import JOURNAL, hash_file, hash_row, save_tensors, shard_path
+from fbridge.data.video.clip import Decoded, decode_clip
+from fbridge.data.video.pool import Failure, Workers
+from fbridge.loaders.text_encoder import TextEncoder
 from fbridge.prepare.encode import Encoder, Moments, finite_rows
+from fbridge.prepare.journal import Journal, Lookup
 from fbridge.prepare.options import Options
 from fbridge.prepare.plan import Clip, Unit, caption_hash
-from fbridge.prepare.records import Journal, Lookup
-from fbridge.text import TextEncoder
 
 MEMORY_AHEAD = 2**30
 """Bytes of decoded frames that may wait for the codec."""

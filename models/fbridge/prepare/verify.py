@@ -12,11 +12,11 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from fbridge.data.files import shown
-from fbridge.data.latents.files import hash_file, hash_row, read_index
+from fbridge.data.latents.format import hash_file, hash_row, read_index
 from fbridge.data.sources import find_layout
 from fbridge.errors import FBridgeError
-from fbridge.prepare.records import Lookup, Rows
+from fbridge.files.atomic import shown
+from fbridge.prepare.journal import Lookup, Rows
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """One training loop for prior, bridge and twin; it yields events and prints nothing.
 
-What is random is decided by the number of the micro-step (`fbridge.train.draws`) and the learning
+What is random is decided by the number of the micro-step (`fbridge.train.batches`) and the learning
 rate by that of the step, so weights, optimiser, average and a few numbers are all the state there
 is: a run that is cut anywhere and resumed equals one that was not.
 """
@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from typing_extensions import Self
 
 from fbridge.config.tree import TrainConfig
-from fbridge.data.files import shown
-from fbridge.train.averages.ema import Ema
+from fbridge.files.atomic import shown
 from fbridge.train.checkpoints.checkpoint import Checkpoint
 from fbridge.train.checkpoints.state import State
+from fbridge.train.divergence import LossWatch, TrainingError
+from fbridge.train.ema.averages import Ema
 from fbridge.train.events import Begun, Ended, Event, Saved, Stepped, Validated
 from fbridge.train.optimizer import learning_rate
-from fbridge.train.watch import LossWatch, TrainingError
 
 
 class Batch(Protocol):

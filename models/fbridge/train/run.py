@@ -7,15 +7,15 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, cast
 
-from fbridge.data.files import shown
 from fbridge.errors import CheckpointError, ConfigError, DependencyError
+from fbridge.files.atomic import shown
+from fbridge.train.build.session import Session, flatten
 from fbridge.train.checkpoints.checkpoint import Checkpoint, newest
 from fbridge.train.checkpoints.state import check_identity
 from fbridge.train.events import Begun, Ended, Event, Stepped, Validated, Warned
+from fbridge.train.export.result import finished_kind, write_result
 from fbridge.train.loop import fit
-from fbridge.train.record import CURVES, Curves, environment_facts, write_run
-from fbridge.train.results.result import finished_kind, write_result
-from fbridge.train.setup.session import Session, flatten
+from fbridge.train.run_files import CURVES, Curves, environment_facts, write_run
 from fbridge.train.trackers import Trackers
 
 

@@ -17,8 +17,6 @@ from torch.distributed.tensor import DTensor
 from torch.multiprocessing.spawn import spawn
 
 from fbridge.errors import CheckpointError, DependencyError
-from fbridge.train.averages.ema import PlainEma, PostHocEma, applied
-from fbridge.train.averages.snapshots import reconstruct
 from fbridge.train.checkpoints.checkpoint import (
     checkpoints,
     load_group,
@@ -28,6 +26,8 @@ from fbridge.train.checkpoints.checkpoint import (
 )
 from fbridge.train.checkpoints.optimizer_state import load_optimizer_state, optimizer_state
 from fbridge.train.checkpoints.pieces import Pieces, Processes, local, local_part
+from fbridge.train.ema.averages import PlainEma, PostHocEma, applied
+from fbridge.train.ema.snapshots import reconstruct
 
 fsdp = pytest.importorskip("torch.distributed.fsdp")
 pytestmark = [

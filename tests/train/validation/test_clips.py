@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fbridge.codecs.load import load_codec
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.data.latents import LatentDataset
-from fbridge.data.video import read_video
-from fbridge.train.setup.session import Session
+from fbridge.data.video_files import read_video
+from fbridge.loaders.codec import load_codec
+from fbridge.train.build.session import Session
 from fbridge.train.validation.clips import Gallery, Strip
 from fbridge.train.validation.scores import HeldOut
 from tests.train.sets import pixel_codec, rows, write_set

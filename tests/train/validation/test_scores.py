@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.backbones.families import as_backbone, family_of
-from fbridge.bases import load_base
 from fbridge.config.tree import RegressionConfig, TimesConfig, WeightConfig
 from fbridge.data.latents import LatentDataset
+from fbridge.loaders.load import load_base
 from fbridge.prior import ReplicatePrior
 from fbridge.scheduler import FrameBridgeScheduler
-from fbridge.train.tasks import Generation, Regression, Start
-from fbridge.train.times import FIRST, LAST
+from fbridge.train.losses import Generation, Regression, Start
+from fbridge.train.timesteps import FIRST, LAST
 from fbridge.train.validation.scores import HeldOut, score_generation, score_regression
 from fbridge.types import Condition
 from tests.train.sets import Row, pixel_codec, rows, write_set

@@ -6,8 +6,8 @@ one of it, which is shown the picture beside the latents and told what CLIP sees
 
 from __future__ import annotations
 
+from fbridge.backbones.checkpoint_layout import Layout
 from fbridge.backbones.family import Family
-from fbridge.backbones.layout import Layout
 from fbridge.backbones.videocrafter.models import (
     FIRST,
     LOOKS,
@@ -18,7 +18,7 @@ from fbridge.backbones.videocrafter.models import (
     whole,
 )
 from fbridge.backbones.videocrafter.network import VideoCrafterUNet, patch_of
-from fbridge.weight_names import renamed
+from fbridge.files.key_mapping import renamed
 
 FAMILY = Family(
     name="videocrafter",

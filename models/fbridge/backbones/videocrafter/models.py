@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
+from fbridge.backbones.checkpoint_layout import Variant
 from fbridge.backbones.family import Video
-from fbridge.backbones.layout import Variant
-from fbridge.backbones.noises import Noise
+from fbridge.backbones.noise_schedules import Noise
 from fbridge.backbones.videocrafter.network import HEADS_AT_FIRST
 from fbridge.errors import CheckpointError
+from fbridge.files.key_mapping import Weights, count_modules
 from fbridge.process import BridgeProcess
 from fbridge.schedule import GmaxSchedule
-from fbridge.weight_names import Weights, count_modules
 
 _HEAD = 64
 _FRAMES = 16

@@ -10,8 +10,8 @@ from diffusers.configuration_utils import register_to_config
 from diffusers.loaders import PeftAdapterMixin
 from torch import Tensor, nn
 
-from fbridge.backbones import surgery
-from fbridge.backbones.clock import waves
+from fbridge.backbones import expand
+from fbridge.backbones.time_embedding import waves
 from fbridge.backbones.videocrafter.attention import (
     GROUPS,
     Attending,
@@ -139,9 +139,9 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
             ConfigError: sides or frames are such that the network cannot take them, or it is told
                 nothing of the picture and should be.
         """
-        surgery.check_patches(latents, patch_of(self))
+        expand.check_patches(latents, patch_of(self))
         dtype: torch.dtype = self.dtype
-        given = surgery.shown(self, latents, prior, condition).to(dtype)
+        given = expand.shown(self, latents, prior, condition).to(dtype)
         told = self._told(time, condition, latents, dtype)
         x, kept = given.flatten(0, 1), []
         for n, stage in enumerate(self.input_blocks):

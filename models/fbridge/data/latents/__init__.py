@@ -1,8 +1,8 @@
 """Data sets of latents on disk: what `fbridge prepare` writes and training reads."""
 
-from fbridge.data.latents.batches import BucketBatches
 from fbridge.data.latents.dataset import Draw, LatentBatch, LatentDataset, LatentSample, collate
-from fbridge.data.latents.held_out import Parts, hold_out
+from fbridge.data.latents.sampler import BucketBatches
+from fbridge.data.latents.split import Parts, hold_out
 
 __all__ = [
     "BucketBatches",

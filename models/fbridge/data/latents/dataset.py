@@ -16,10 +16,10 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fbridge.data.files import shown
-from fbridge.data.latents.files import FORMAT as FORMAT
-from fbridge.data.latents.files import read_index
+from fbridge.data.latents.format import FORMAT as FORMAT
+from fbridge.data.latents.format import read_index
 from fbridge.errors import DataError
+from fbridge.files.atomic import shown
 
 OPEN_SHARDS = 32
 """Shards that a worker keeps mapped."""

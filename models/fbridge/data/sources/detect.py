@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from fbridge.data.files import shown
 from fbridge.data.sources import (
     folder,
     lists,
@@ -21,6 +20,7 @@ from fbridge.data.sources import (
 from fbridge.data.sources.layout import Layout, Sought
 from fbridge.data.sources.paths import is_video
 from fbridge.errors import ConfigError, DataError
+from fbridge.files.atomic import shown
 
 ORDER: dict[str, Callable[[Sought], Layout | None]] = {
     "webvid": webvid.find,

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from fbridge.data.files import shown
 from fbridge.data.sources.columns import BadRow, clean_caption
 from fbridge.data.sources.entry import Entry, Media
 from fbridge.data.sources.layout import Layout, Sought
 from fbridge.data.sources.paths import LARGEST_TEXT, locate, videos_below
+from fbridge.files.atomic import shown
 
 
 def find(sought: Sought) -> Layout | None:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from fbridge.data.files import shown
 from fbridge.data.sources.entry import Entry
 from fbridge.data.sources.paths import is_video, relative
 from fbridge.errors import DataError
+from fbridge.files.atomic import shown
 
 MANY_JSON = 8
 """With more .json files than this in a folder, they are notes beside videos, not an index."""

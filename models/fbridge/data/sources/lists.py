@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from fbridge.data.files import shown
 from fbridge.data.sources.columns import BadRow, clean_caption
 from fbridge.data.sources.entry import Entry
 from fbridge.data.sources.layout import Layout, Sought
 from fbridge.data.sources.paths import locate
 from fbridge.errors import ConfigError, DataError
+from fbridge.files.atomic import shown
 
 VIDEOS = "videos.txt"
 PROMPTS = ("prompts.txt", "captions.txt")

@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fbridge.data.files import shown
 from fbridge.data.sources.columns import BadRow, clean_caption
 from fbridge.data.sources.entry import Entry
 from fbridge.data.sources.layout import MANY_JSON, Layout, Sought, listed
 from fbridge.data.sources.paths import Place, locate, videos_below
 from fbridge.errors import ConfigError, DataError
+from fbridge.files.atomic import shown
 
 _KEYS = (b'"videos"', b'"sentences"')
 _CHUNK = 2**20

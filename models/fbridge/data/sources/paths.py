@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from fbridge.data.files import shown
 from fbridge.data.sources.entry import Entry, Media
+from fbridge.files.atomic import shown
 
 VIDEO_SUFFIXES = frozenset(
     {"mp4", "m4v", "mov", "mkv", "webm", "avi", "gif"}

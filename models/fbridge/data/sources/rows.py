@@ -13,10 +13,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fbridge.data.files import shown
 from fbridge.data.sources.columns import CAPTION, LABEL, SPLIT, VIDEO, Cells
 from fbridge.data.sources.paths import LARGEST_TEXT
 from fbridge.errors import ConfigError, DataError, DependencyError
+from fbridge.files.atomic import shown
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile

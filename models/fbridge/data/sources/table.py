@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from fbridge.data.files import shown
 from fbridge.data.sources.columns import (
     CAPTION,
     LABEL,
@@ -30,6 +29,7 @@ from fbridge.data.sources.layout import Layout, Sought, listed
 from fbridge.data.sources.paths import locate
 from fbridge.data.sources.rows import SAMPLE, SUFFIXES, Row, columns, rows
 from fbridge.errors import ConfigError, DataError
+from fbridge.files.atomic import shown
 
 
 @dataclass(frozen=True)

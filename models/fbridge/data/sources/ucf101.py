@@ -16,11 +16,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from fbridge.data.files import shown
 from fbridge.data.sources.entry import Entry
 from fbridge.data.sources.layout import Layout, Names, Sought, listed, look
 from fbridge.data.sources.paths import locate, videos_below
 from fbridge.errors import DataError
+from fbridge.files.atomic import shown
 
 LISTS = "ucfTrainTestlist"
 VIDEOS = "UCF-101"

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from fbridge.data.files import shown
 from fbridge.data.sources.entry import Entry
 from fbridge.data.sources.layout import Layout, Sought, listed, look
 from fbridge.data.sources.rows import SUFFIXES, columns
 from fbridge.data.sources.table import Index, has_video
 from fbridge.errors import ConfigError
+from fbridge.files.atomic import shown
 
 COLUMN = ("file_name",)
 SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval")

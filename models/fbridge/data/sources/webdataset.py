@@ -16,7 +16,6 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from fbridge.data.files import shown
 from fbridge.data.sources.columns import BadRow, captions_of, clean_caption
 from fbridge.data.sources.entry import Entry, Media
 from fbridge.data.sources.folder import read_text
@@ -24,6 +23,7 @@ from fbridge.data.sources.layout import Layout, Sought, listed
 from fbridge.data.sources.members import UNPACK, Member, members
 from fbridge.data.sources.paths import is_video, locate
 from fbridge.errors import ConfigError, DataError
+from fbridge.files.atomic import shown
 
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 TEXTS = ("txt", "json")

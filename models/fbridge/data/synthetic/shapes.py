@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fbridge.data.files import write_text
 from fbridge.data.synthetic.motions import (
     ANGLE,
     FADE,
@@ -27,7 +26,8 @@ from fbridge.data.synthetic.motions import (
     Body,
 )
 from fbridge.data.synthetic.verbs import OBJECT_VERBS, Verb
-from fbridge.data.video import write_video
+from fbridge.data.video_files import write_video
+from fbridge.files.atomic import write_text
 from fbridge.weights import cache_folder
 
 FRAMES, SIZE, FPS = 8, 64, 8.0

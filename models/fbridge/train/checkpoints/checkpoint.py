@@ -22,9 +22,9 @@ from typing import Any
 
 from torch import Tensor
 
-from fbridge.data.files import shown, write_failure
-from fbridge.data.latents.files import hash_file
+from fbridge.data.latents.format import hash_file
 from fbridge.errors import CheckpointError, DependencyError
+from fbridge.files.atomic import shown, write_failure
 from fbridge.train.checkpoints.pieces import ALONE, Pieces, Processes, own_part
 from fbridge.train.checkpoints.tensor_file import Written, sync_folder, write_json, write_tensors
 

@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor._utils import compute_local_shape_and_global_offset
 
-from fbridge.data.files import shown
 from fbridge.errors import CheckpointError, DependencyError
+from fbridge.files.atomic import shown
 from fbridge.train.checkpoints.tensor_file import KEY
 
 T = TypeVar("T")

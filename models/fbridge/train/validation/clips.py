@@ -12,12 +12,12 @@ from PIL import Image
 from torch import Tensor
 
 from fbridge.codecs import Codec, View
-from fbridge.data.encoders import Frames
-from fbridge.data.files import replacing
+from fbridge.data.contact_sheet import stack, strips
 from fbridge.data.latents import LatentDataset
-from fbridge.data.sheets import stack, strips
-from fbridge.data.video import write_video
-from fbridge.train.draws import TrainingBatch
+from fbridge.data.video_files import write_video
+from fbridge.data.video_writers import Frames
+from fbridge.files.atomic import replacing
+from fbridge.train.batches import TrainingBatch
 from fbridge.train.validation.scores import HeldOut
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.data.latents import LatentDataset
-from fbridge.train.draws import Chances, Place, TrainingBatch, TrainingClips, collate_training
-from fbridge.train.tasks import Generation, Regression
-from fbridge.train.times import FIRST, LAST
+from fbridge.train.batches import Chances, Place, TrainingBatch, TrainingClips, collate_training
+from fbridge.train.losses import Generation, Regression
+from fbridge.train.timesteps import FIRST, LAST
 
 _SEED = 20_241_015
 """Of everything drawn for validation, in every run."""

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from fbridge.config.tree import ValidationConfig
 from fbridge.denoiser import BridgeDenoiser
 from fbridge.sampling import build_sampler, seeded_noise, time_grid
-from fbridge.train.averages.ema import applied
+from fbridge.train.batches import TrainingBatch
+from fbridge.train.build.networks import Model
 from fbridge.train.checkpoints.state import trained
-from fbridge.train.draws import TrainingBatch
+from fbridge.train.ema.averages import applied
 from fbridge.train.events import Validated
 from fbridge.train.loop import Training
-from fbridge.train.setup.networks import Model
-from fbridge.train.tasks import Generation, Regression
+from fbridge.train.losses import Generation, Regression
 from fbridge.train.validation.clips import Gallery, Strip
 from fbridge.train.validation.scores import score_generation, score_regression
 

@@ -1,0 +1,77 @@
+"""Training by step numbers, for networks that are no bridges: the same loop, any loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from fbridge.config.tree import TrainConfig
+from fbridge.train.checkpoints.checkpoint import newest
+from fbridge.train.checkpoints.state import trained
+from fbridge.train.ema.averages import PlainEma
+from fbridge.train.events import Event
+from fbridge.train.loop import Training, fit
+from fbridge.train.optimizer import build_optimizer
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """A batch that is but the number of its micro-step; the loss draws the rest from that."""
+
+    number: int
+    rows: Tensor
+
+    def to(self, device: torch.device) -> Numbered:  # noqa: ARG002 (there is nothing to move)
+        """Itself."""
+        return self
+
+
+def fit_steps(
+    network: nn.Module,
+    loss: Callable[[nn.Module, int], Tensor],
+    config: TrainConfig,
+    run: Path,
+    *,
+    decay: float = 0.999,
+    report_every: int = 25,
+    device: str = "auto",
+) -> Iterator[Event]:
+    """Train a network and leave its averaged weights in it; a cut run goes on where it was.
+
+    Args:
+        network: all of whose parameters are trained.
+        loss: of the network at a step, which alone decides the batch; a scalar or (B,).
+        config: how long and how fast.
+        run: folder of the checkpoints.
+        decay: of the average.
+        report_every: in steps.
+        device: "auto" is an accelerator where there is one, "cpu" never.
+    """
+    precision = {"fp32": "no"}.get(config.precision, config.precision)
+    accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu")
+    optimizer: Any = build_optimizer(network.parameters(), config)
+    wrapped, optimizer = accelerator.prepare(network, optimizer)
+    average = PlainEma(trained(wrapped), decay)
+    training = Training(
+        network=wrapped,
+        optimizer=optimizer,
+        average=average,
+        task=lambda net, batch: loss(net, batch.number).reshape(-1),
+        loader=lambda first: (Numbered(n, torch.tensor([n])) for n in count(first)),
+        config=config,
+        run=run,
+        accelerator=accelerator,
+        keys=lambda rows: [f"step {row + 1}" for row in rows.tolist()],
+        report_every=report_every,
+    )
+    yield from fit(training, resume=newest(run))
+    with torch.no_grad():
+        for name, parameter in trained(wrapped).items():
+            parameter.copy_(average.weights()[name])

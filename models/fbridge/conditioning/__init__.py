@@ -1,0 +1,1 @@
+"""Prompts and pictures as embeddings: text encoders, tokenizers, image encoders."""

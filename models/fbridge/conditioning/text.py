@@ -1,0 +1,194 @@
+"""Prompt to token embeddings, once per distinct prompt: by one encoder, or by two together."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fbridge.conditioning.prompt_specs import Reading
+
+MAX_TOKENS = 512
+"""The most tokens of a prompt for any encoder that is not told otherwise."""
+REMEMBERED_BYTES = 2**28
+SUFFIXES = {".json", ".safetensors", ".txt", ".model"}
+"""Of files that decide what an encoder makes of a prompt."""
+
+
+class Origin(NamedTuple):
+    """Where a text encoder is from.
+
+    Attributes:
+        name: as it was asked for.
+        folder: that it was loaded from.
+        parts: sub-folders of model and tokenizer, and of a second pair; "" is the folder itself.
+    """
+
+    name: str
+    folder: Path
+    parts: tuple[str, ...] = ("",)
+
+
+class TextEncoder:
+    """A transformers encoder with its tokenizer behind one call; frozen, remembers what it saw.
+
+    Args:
+        model: whose last hidden states are the embeddings.
+        tokenizer: its own.
+        max_tokens: of a prompt; what is beyond is cut. None is what tokenizer and model can take,
+            at most 512.
+        reading: how the model's own family reads prompts; its number of tokens holds.
+        origin: None for one made in memory.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        max_tokens: int | None = None,
+        reading: Reading | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        usual = _most_tokens(model, tokenizer) if reading is None else reading.tokens
+        self.max_tokens = usual if max_tokens is None else max_tokens
+        self.reading = reading or Reading(self.max_tokens)
+        self.origin = origin
+        self._seen: dict[str, Tensor] = {}
+        self._takes = set(inspect.signature(model.forward).parameters)
+
+    @property
+    def name(self) -> str:
+        """As it was asked for; "" for one made in memory."""
+        return "" if self.origin is None else self.origin.name
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 over its weights, configuration and vocabulary; "" for one made in memory."""
+        return "" if self.origin is None else hash_encoder(self.origin)
+
+    def __call__(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token embeddings (B, L, D) float32 and mask (B, L); L is the longest prompt's."""
+        if sum(row.nbytes for row in self._seen.values()) > REMEMBERED_BYTES:
+            self._seen.clear()
+        new = [p for p in dict.fromkeys(prompts) if p not in self._seen]
+        for start in range(0, len(new), 64):
+            self._embed(new[start : start + 64])
+        rows = [self._seen[p] for p in prompts]
+        text = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        lengths = torch.tensor([len(row) for row in rows])
+        return text, torch.arange(text.shape[1])[None] < lengths[:, None]
+
+    def truncated(self, prompts: Sequence[str]) -> list[bool]:
+        """Which prompts have more than `max_tokens` tokens, so that their ends are not read."""
+        if not prompts:
+            return []
+        tokens = self.tokenizer(list(prompts), truncation=False, verbose=False)
+        return [len(row) > self.max_tokens for row in tokens["input_ids"]]
+
+    @torch.no_grad()
+    def _embed(self, prompts: list[str]) -> None:
+        filled = self.reading.filled
+        tokens = self.tokenizer(
+            prompts,
+            padding="max_length" if filled else True,
+            truncation=True,
+            max_length=self.max_tokens,
+            return_tensors="pt",
+        )
+        if self.reading.filler is not None:
+            tokens["input_ids"][tokens["attention_mask"] == 0] = self.reading.filler
+        device = working_device(self.model)
+        told = self._takes - {"attention_mask"} if filled else self._takes
+        given = {name: ids for name, ids in tokens.to(device).items() if name in told}
+        hidden = self.model(**given).last_hidden_state.float().cpu()
+        for prompt, row, mask in zip(prompts, hidden, tokens["attention_mask"].bool(), strict=True):
+            self._seen[prompt] = row if self.reading.kept else row[mask.cpu()]
+
+
+class PairTextEncoder(TextEncoder):
+    """HunyuanVideo's two encoders: CLIP's vector is the first row, LLaMA's tokens follow.
+
+    Prompts are read by diffusers' own pipeline: in its template, LLaMA's last layers skipped.
+
+    Args:
+        model, tokenizer: LLaMA's.
+        second, second_tokenizer: CLIP's.
+        max_tokens, reading, origin: as `TextEncoder` takes them.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        second: Any,
+        second_tokenizer: Any,
+        *,
+        max_tokens: int | None = None,
+        reading: Reading | None = None,
+        origin: Origin | None = None,
+    ) -> None:
+        super().__init__(model, tokenizer, max_tokens=max_tokens, reading=reading, origin=origin)
+        self.second = second.eval().requires_grad_(False)
+        self.second_tokenizer = second_tokenizer
+
+    @torch.no_grad()
+    def _embed(self, prompts: list[str]) -> None:
+        from diffusers import HunyuanVideoPipeline
+
+        pipeline = HunyuanVideoPipeline(
+            text_encoder=self.model,
+            tokenizer=self.tokenizer,
+            transformer=None,
+            vae=None,
+            scheduler=None,
+            text_encoder_2=self.second,
+            tokenizer_2=self.second_tokenizer,
+        )
+        device = working_device(self.model, self.second)
+        rows, pooled, mask = pipeline.encode_prompt(
+            prompt=prompts, max_sequence_length=self.max_tokens, device=device
+        )
+        for prompt, row, whole, real in zip(prompts, rows, pooled, mask.bool(), strict=True):
+            first = F.pad(whole.float(), (0, row.shape[-1] - len(whole)))
+            self._seen[prompt] = torch.cat([first[None], row[real].float()]).cpu()
+
+
+def working_device(*models: Any) -> torch.device:
+    """Where networks compute, also while their weights wait elsewhere."""
+    for model in models:
+        for module in model.modules():
+            hook = getattr(module, "_hf_hook", None)
+            place = getattr(hook, "execution_device", None)
+            if place is not None:
+                return torch.device(place)
+    held = [next(model.parameters()).device for model in models]
+    return next((place for place in held if place.type != "cpu"), held[0])
+
+
+def _most_tokens(model: Any, tokenizer: Any) -> int:
+    places = getattr(model.config, "max_position_embeddings", None) or MAX_TOKENS
+    return int(min(tokenizer.model_max_length, places, MAX_TOKENS))
+
+
+def hash_encoder(origin: Origin) -> str:
+    """sha256 over weights, configuration and vocabulary."""
+    digest = hashlib.sha256()
+    for part in origin.parts:
+        for path in sorted((origin.folder / part).iterdir()):
+            if path.suffix in SUFFIXES:
+                named = path.relative_to(origin.folder).as_posix()
+                digest.update(f"{named} {path.stat().st_size}\n".encode())
+                with path.open("rb") as file:
+                    while block := file.read(2**20):
+                        digest.update(block)
+    return digest.hexdigest()

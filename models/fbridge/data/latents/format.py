@@ -1,0 +1,159 @@
+"""Where a data set's files lie and how they are written.
+
+    DIR/index.json                  format, options, codec, counts, moments, and the names below
+    DIR/manifest-<digest>.jsonl     a row for every clip, in the order of the source
+    DIR/captions-<digest>.jsonl     every caption once, the empty one first
+    DIR/rejected-<digest>.jsonl     every file and clip left out, with its reason
+    DIR/survey-<digest>.jsonl       what was found in every file of the source
+    DIR/shards-<digest>.jsonl       every shard with its size, sha256 and sums
+    DIR/columns-<digest>.safetensors    the manifest's numbers, for random access
+    DIR/shards/ab/<name>.safetensors    `clip`, `still` (N, F, C, H, W), `condition` (N, C, H, W),
+                                    their log-variances, `picture` (N, 3, height, width)
+    DIR/text/ab/<name>.safetensors  `tokens` (T, D) of several captions, `start` (N + 1,)
+    DIR/journal/                    only while unfinished: append-only, one file a process
+
+A digest is the beginning of the file's own sha256 and a shard's name that of the clips it was
+planned for, so no file ever changes once it is there; `index.json`, replaced in one step, alone
+says which belong together.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fbridge.errors import DataError
+from fbridge.files.atomic import replacing, shown, write_text
+
+FORMAT = 1
+INDEX = "index.json"
+JOURNAL = "journal"
+DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file that the index names."""
+
+    path: str
+    sha256: str
+    bytes: int
+    rows: int
+
+
+def shard_path(kind: str, name: str) -> str:
+    """Where a shard lies below the data set: `kind` is "shards" or "text"."""
+    return f"{kind}/{name[:2]}/{name}.safetensors"
+
+
+def dump(value: Any) -> str:
+    """JSON in one line whose bytes depend on the value alone."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def digest(value: Any) -> str:
+    """sha256 of a value by its JSON."""
+    return hashlib.sha256(dump(value).encode()).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of a file."""
+    whole = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            whole.update(block)
+    return whole.hexdigest()
+
+
+def hash_row(tensors: dict[str, Tensor], row: int) -> str:
+    """sha256 over one row of all tensors, in the order of their names."""
+    whole = hashlib.sha256()
+    for name in sorted(tensors):
+        whole.update(
+            tensors[name][row].contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        )
+    return whole.hexdigest()
+
+
+def read_lines(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Offset and record of every whole line from where `file` stands; a torn one is passed over."""
+    while line := file.readline():
+        if not line.endswith(b"\n"):
+            return
+        try:
+            record = json.loads(line)
+        except ValueError:  # cut by a power failure and continued behind it
+            continue
+        yield file.tell() - len(line), record
+
+
+def read_index(folder: Path) -> dict[str, Any]:
+    """The index of a finished data set.
+
+    Raises:
+        DataError: the folder holds none, an unfinished or damaged one, or one of a newer fbridge.
+    """
+    path = folder / INDEX
+    if not path.is_file():
+        if (folder / JOURNAL).is_dir():
+            raise DataError(
+                f"{shown(folder)}: is not finished; run the same fbridge prepare line again"
+            )
+        raise DataError(f"{shown(folder)}: is no prepared data set; fbridge prepare makes one")
+    try:
+        index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = index["format"]
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{shown(path)}: is damaged; restore it or prepare again") from None
+    if version != FORMAT:
+        raise DataError(
+            f"{shown(path)}: has format {version}, this fbridge reads {FORMAT}; "
+            "use the fbridge that wrote it, or a newer one"
+        )
+    return index
+
+
+def write_index(folder: Path, index: dict[str, Any]) -> None:
+    """Write the index, whole or not at all: the moment at which a data set changes."""
+    write_text(folder / INDEX, json.dumps(index, indent=1, sort_keys=True) + "\n")
+
+
+def write_part(folder: Path, kind: str, lines: Iterator[str]) -> Part:
+    """Write `<kind>-<digest>.jsonl` from lines without their ends, streaming."""
+    scratch = folder / f"{kind}.jsonl"
+    rows, whole = 0, hashlib.sha256()
+    with replacing(scratch) as hidden, hidden.open("wb") as file:
+        for line in lines:
+            data = line.encode() + b"\n"
+            file.write(data)
+            whole.update(data)
+            rows += 1
+    return _named(folder, scratch, kind, whole.hexdigest(), rows)
+
+
+def write_columns(folder: Path, columns: dict[str, Tensor], rows: int) -> Part:
+    """Write `columns-<digest>.safetensors`."""
+    scratch = folder / "columns.safetensors"
+    save_tensors(scratch, columns)
+    return _named(folder, scratch, "columns", hash_file(scratch), rows)
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file, whole or not at all; equal tensors give equal bytes."""
+    with replacing(path) as hidden:
+        save_file({name: tensors[name].contiguous() for name in sorted(tensors)}, hidden)
+
+
+def _named(folder: Path, scratch: Path, kind: str, sha256: str, rows: int) -> Part:
+    path = folder / f"{kind}-{sha256[:DIGITS]}{scratch.suffix}"
+    size = scratch.stat().st_size
+    scratch.replace(path)
+    return Part(path.name, sha256, size, rows)

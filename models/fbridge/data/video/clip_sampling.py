@@ -1,0 +1,131 @@
+"""Which frames of a file make clips: arithmetic on their times, no pixels."""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+from fbridge.data.video.buckets import Bucket
+from fbridge.errors import ConfigError
+
+DECODERS = ("pyav", "decord")
+
+_MODE = re.compile(r"(head|middle)|(uniform|slide):([1-9]\d{0,8})")
+
+_LATE = 0.2
+"""Share of a frame's time by which a clock may be late: webm counts ms, gif hundredths."""
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How files are cut into clips: all that decides which frames are chosen.
+
+    Attributes:
+        buckets: the shapes a clip may have.
+        stride: every stride-th frame is taken; not together with `fps`.
+        fps: so many frames a second are taken, by their times, whatever rate the file has.
+        mode: which clips: "head" (one from the start), "middle" (one), "uniform:K" (K, evenly
+            spread), "slide:STEP" (as many as fit, each STEP taken frames after the one before).
+        min_seconds: shorter files are dropped.
+        drop_still: drop clips in which nothing moves.
+        drop_cuts: drop clips across a scene cut.
+        drop_duplicates: fingerprint clips, so that equal ones can be found.
+        decoder: "pyav" or "decord".
+
+    Raises:
+        ConfigError: for values that cannot be.
+    """
+
+    buckets: tuple[Bucket, ...]
+    stride: int = 1
+    fps: float | None = None
+    mode: str = "head"
+    min_seconds: float = 0.0
+    drop_still: bool = False
+    drop_cuts: bool = False
+    drop_duplicates: bool = False
+    decoder: str = "pyav"
+
+    def __post_init__(self) -> None:
+        if not self.buckets:
+            raise ConfigError("no bucket is given; name at least one, such as 256x256x16")
+        for bucket in self.buckets:
+            if min(bucket) < 1:
+                raise ConfigError(f"bucket {bucket}: width, height and frames are 1 or more")
+        if self.stride < 1:
+            raise ConfigError(
+                f"stride {self.stride}: every how many frames one is taken, 1 or more"
+            )
+        if self.fps is not None and not (math.isfinite(self.fps) and self.fps > 0):
+            raise ConfigError(f"fps {self.fps}: frames a second, more than 0")
+        if self.fps is not None and self.stride != 1:
+            raise ConfigError(f"fps {self.fps:g} and stride {self.stride}: give one of them")
+        if not (math.isfinite(self.min_seconds) and self.min_seconds >= 0):
+            raise ConfigError(f"min_seconds {self.min_seconds}: 0 or more")
+        if not _MODE.fullmatch(self.mode):
+            raise ConfigError(
+                f"clips {self.mode!r}: use head, middle, uniform:K or slide:STEP (1 or more)"
+            )
+        if self.decoder not in DECODERS:
+            raise ConfigError(f"decoder {self.decoder!r}: use {' or '.join(DECODERS)}")
+
+    @property
+    def pace(self) -> str:
+        """In words how densely frames are taken."""
+        return f"at stride {self.stride}" if self.fps is None else f"at {self.fps:g} a second"
+
+
+def choose_frames(
+    times: Sequence[float], seconds: float, cutting: Cutting, frames: int
+) -> list[list[int]]:
+    """The clips: for each, the positions of its frames among `times`.
+
+    Args:
+        times: when each frame appears, from 0 on, ascending.
+        seconds: when the last one ends.
+        cutting: how to choose.
+        frames: how many a clip has.
+
+    Returns:
+        No clip if the file is too short for one; fewer than K if it has no room for K that differ.
+    """
+    taken = take(times, seconds, cutting)
+    return [taken[start : start + frames] for start in _starts(len(taken) - frames, cutting.mode)]
+
+
+def take(times: Sequence[float], seconds: float, cutting: Cutting) -> list[int]:
+    """The frames of the whole file that clips are made of: every stride-th, or by the clock.
+
+    By the clock, it is the frame that is on screen at k / fps; a slow film repeats frames.
+    """
+    if not times:
+        return []
+    if cutting.fps is None:
+        return list(range(0, len(times), cutting.stride))
+    steps = [after - before for before, after in pairwise(times)]
+    late = _LATE * median(steps) if steps else 0.0
+    number = max(1, math.ceil((seconds - late) * cutting.fps))
+    clock = (k / cutting.fps for k in range(number))
+    return [max(0, bisect_right(times, moment + late) - 1) for moment in clock]
+
+
+def _starts(room: int, mode: str) -> list[int]:
+    """Where clips begin when the last place to begin is `room`."""
+    if room < 0:
+        return []
+    kind, _, amount = mode.partition(":")
+    if kind == "head":
+        return [0]
+    if kind == "middle":
+        return [room // 2]
+    if kind == "slide":
+        return list(range(0, room + 1, int(amount)))
+    number = min(int(amount), room + 1)
+    if number == 1:
+        return [room // 2]
+    return [position * room // (number - 1) for position in range(number)]

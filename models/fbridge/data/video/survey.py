@@ -1,0 +1,197 @@
+"""What a video file holds, and which clips are cut from it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import av
+
+from fbridge.data.video.buckets import Bucket, choose_bucket, cover_size
+from fbridge.data.video.clip import decode_clip
+from fbridge.data.video.clip_sampling import Cutting, choose_frames, take
+from fbridge.data.video.container import MAX_PIXELS, Readable, display_size, opened
+from fbridge.data.video.decode import read_frames
+from fbridge.data.video.filters import fingerprint, has_scene_cut, is_still, luma, small
+from fbridge.data.video.integrity import is_cut
+from fbridge.data.video.timestamps import Timeline, read_timeline
+from fbridge.data.video.with_decord import load_decord
+from fbridge.errors import DataError
+
+_CHUNK = 1 << 20
+
+_MOST_FRAMES = 10_000_000  # a file whose clock is broken claims to last for years
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One clip.
+
+    Attributes:
+        pts: the stamps of its frames: what `decode_clip` asks for.
+        times: seconds of each frame after the file's first, to the microsecond.
+        dropped: why a filter refuses it: "still", "scene cut"; empty if none does.
+        look: fingerprint in hex, if asked for: near duplicates differ in few bits.
+    """
+
+    pts: tuple[int, ...]
+    times: tuple[float, ...]
+    dropped: str = ""
+    look: str = ""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A file.
+
+    Attributes:
+        sha256: of its bytes.
+        size: in bytes.
+        codec: of its pictures.
+        width: as shown: after rotation, with square pixels.
+        height: likewise.
+        frames: how many are shown.
+        seconds: when the last one ends.
+        fps: frames a second on average.
+        variable: whether they come at unequal intervals.
+        bucket: the shape of its clips, or none that fits.
+        cuts: its clips.
+        dropped: why there are none.
+        decoder: what will decode the clips, with version.
+    """
+
+    sha256: str
+    size: int
+    codec: str
+    width: int
+    height: int
+    frames: int
+    seconds: float
+    fps: float
+    variable: bool
+    bucket: Bucket | None
+    cuts: tuple[Cut, ...]
+    dropped: str = ""
+    decoder: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        bucket = None if self.bucket is None else list(self.bucket)
+        return {**asdict(self), "bucket": bucket, "cuts": [_plain(cut) for cut in self.cuts]}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Survey:
+        """From what `to_json` gave."""
+        bucket = values["bucket"]
+        cuts = (
+            Cut(**{**cut, "pts": tuple(cut["pts"]), "times": tuple(cut["times"])})
+            for cut in values["cuts"]
+        )
+        known = Bucket(*bucket) if bucket is not None else None
+        return cls(**{**values, "bucket": known, "cuts": tuple(cuts)})
+
+
+def survey_file(media: Readable, cutting: Cutting) -> Survey:
+    """Read all packets and one frame of a video, and choose its clips.
+
+    Frames of clips are decoded, at a small size, only if a filter asks for it.
+
+    Raises:
+        DataError: with the reason, when the file cannot be used: damaged, cut short, no video, ...
+        DependencyError: when the decoder is not installed.
+    """
+    sha256, size, cut = _read_bytes(media)
+    with opened(media) as source:
+        timeline = read_timeline(source, cut=cut)
+        codec = source.stream.codec_context.name
+    if len(timeline.stamps) == 1:
+        raise DataError("holds a single picture; leave it out")
+    first = next(read_frames(media, timeline.stamps[:1], straight=True))
+    frame = first.frame
+    width, height = display_size(frame.width, frame.height, first.aspect, frame.rotation)
+    survey = Survey(
+        sha256=sha256,
+        size=size,
+        codec=codec,
+        width=width,
+        height=height,
+        frames=len(timeline.stamps),
+        seconds=timeline.seconds,
+        fps=timeline.fps,
+        variable=timeline.variable,
+        bucket=None,
+        cuts=(),
+        decoder=_version(cutting.decoder),
+    )
+    return _with_cuts(survey, timeline, cutting, media)
+
+
+def _with_cuts(survey: Survey, timeline: Timeline, cutting: Cutting, media: Readable) -> Survey:
+    if cutting.fps is not None and timeline.seconds * cutting.fps > _MOST_FRAMES:
+        return replace(survey, dropped=f"too long: {timeline.seconds:.0f} s {cutting.pace}")
+    available = len(take(timeline.times, timeline.seconds, cutting))
+    bucket = choose_bucket(cutting.buckets, survey.width, survey.height, available)
+    if bucket is None:
+        needed = min(bucket.frames for bucket in cutting.buckets)
+        reason = f"too short: {available} frames {cutting.pace}, {needed} needed"
+        return replace(survey, dropped=reason)
+    if timeline.seconds < cutting.min_seconds:
+        reason = f"too short: {timeline.seconds:.2f} s, {cutting.min_seconds:g} s needed"
+        return replace(survey, dropped=reason)
+    wide, high = cover_size(survey.width, survey.height, bucket)
+    if wide * high > MAX_PIXELS:
+        reason = f"too narrow: {survey.width}x{survey.height} cannot be enlarged to {bucket}"
+        return replace(survey, dropped=reason)
+    clips = choose_frames(timeline.times, timeline.seconds, cutting, bucket.frames)
+    cuts = tuple(
+        _seen(
+            Cut(
+                tuple(timeline.stamps[position] for position in clip),
+                tuple(timeline.times[position] for position in clip),
+            ),
+            media,
+            bucket,
+            cutting,
+        )
+        for clip in clips
+    )
+    return replace(survey, bucket=bucket, cuts=cuts)
+
+
+def _seen(cut: Cut, media: Readable, bucket: Bucket, cutting: Cutting) -> Cut:
+    """The clip with what the filters say of it."""
+    if not (cutting.drop_still or cutting.drop_cuts or cutting.drop_duplicates):
+        return cut
+    levels = luma(decode_clip(media, cut.pts, small(bucket), cutting.decoder).frames)
+    if cutting.drop_still and is_still(levels):
+        cut = replace(cut, dropped="still")
+    elif cutting.drop_cuts and has_scene_cut(levels):
+        cut = replace(cut, dropped="scene cut")
+    return replace(cut, look=fingerprint(levels)) if cutting.drop_duplicates else cut
+
+
+def _read_bytes(media: Readable) -> tuple[str, int, bool]:
+    """The sha256 and size, and whether the file ends too early."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with media.open() as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+            file.seek(0)
+            return digest.hexdigest(), size, is_cut(file, size)
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror or error}); check the file") from None
+
+
+def _version(decoder: str) -> str:
+    if decoder == "decord":
+        return f"decord {load_decord().__version__}"
+    codecs = ".".join(map(str, av.library_versions["libavcodec"]))
+    return f"pyav {av.__version__}, libavcodec {codecs}"
+
+
+def _plain(cut: Cut) -> dict[str, Any]:
+    return {**asdict(cut), "pts": list(cut.pts), "times": list(cut.times)}

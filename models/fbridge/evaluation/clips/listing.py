@@ -1,0 +1,142 @@
+"""What one side of an evaluation holds: videos in any layout, folders of frames, prepared data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fbridge.data.latents import LatentDataset
+from fbridge.data.latents.format import INDEX
+from fbridge.data.pictures import SUFFIXES
+from fbridge.data.sources import Entry, Media, find_layout
+from fbridge.data.sources.paths import is_video
+from fbridge.errors import DataError
+from fbridge.files.atomic import shown
+
+
+@dataclass(frozen=True)
+class Found:
+    """One video of a side, not yet looked into.
+
+    Attributes:
+        key: joins the sides: the path below the source without its suffix.
+        path: the file, or the folder of frames, to be named in messages.
+        media: its bytes; None of a folder of frames.
+        frames: the pictures of a folder of frames, in their order.
+        captions: as the source has them.
+        pts: the stamps of its frames where a prepared data set has chosen them, else empty.
+        refused: why it cannot be used; empty when it can.
+    """
+
+    key: str
+    path: Path
+    media: Media | None = None
+    frames: tuple[Path, ...] = ()
+    captions: tuple[str, ...] = ()
+    pts: tuple[int, ...] = ()
+    refused: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A side.
+
+    Attributes:
+        source: as given.
+        told: what was understood of its order, in a line.
+        found: its videos by key.
+    """
+
+    source: Path
+    told: str
+    found: tuple[Found, ...]
+
+
+def list_clips(source: Path, rows: frozenset[str] | None = None) -> Listing:
+    """List a side; no video is opened.
+
+    Args:
+        source: a folder that `fbridge prepare` wrote; a folder of frames or of such folders; or
+            whatever `fbridge prepare` would take: videos, a table or list of them, tars.
+        rows: of a prepared data set, only rows with these ids.
+
+    Raises:
+        ConfigError, DataError, DependencyError: as of `fbridge.data.sources.find_layout`, or when
+            a key comes twice.
+    """
+    if (source / INDEX).is_file():
+        told, found = "prepared data set", list(_rows(source, rows))
+    elif folders := _frame_folders(source):
+        told = f"{len(folders)} folders of frames" if folders[0] != source else "a folder of frames"
+        found = [_framed(source, folder) for folder in folders]
+    else:
+        layout = find_layout(source)
+        told, found = layout.told, [_entered(entry, source) for entry in layout.entries()]
+    seen: dict[str, Path] = {}
+    for one in found:
+        if one.key in seen:
+            raise DataError(
+                f"{shown(source)}: {shown(one.path)} and {shown(seen[one.key])} have one key, "
+                f"{one.key!r}; rename one of them"
+            )
+        seen[one.key] = one.path
+    return Listing(source, told, tuple(sorted(found, key=lambda one: one.key)))
+
+
+def pictures_in(folder: Path) -> tuple[Path, ...]:
+    """The pictures of a folder by name; none where it also holds a video."""
+    files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    if any(is_video(path.name) and path.suffix.lower() not in SUFFIXES for path in files):
+        return ()
+    return tuple(path for path in files if path.suffix.lower() in SUFFIXES - {".gif"})
+
+
+def _frame_folders(source: Path) -> list[Path]:
+    """The folders below `source` that are videos as single frames, or `source` itself."""
+    if not source.is_dir():
+        return []
+    below = sorted(path for path in source.iterdir() if path.is_dir() and path.name[0] != ".")
+    framed = [folder for folder in below if len(pictures_in(folder)) > 1]
+    if framed and len(framed) == len(below):
+        return framed
+    return [source] if not below and len(pictures_in(source)) > 1 else []
+
+
+def _framed(source: Path, folder: Path) -> Found:
+    key = folder.name if folder == source else folder.relative_to(source).as_posix()
+    return Found(key, folder, frames=pictures_in(folder))
+
+
+def _entered(entry: Entry, source: Path) -> Found:
+    path = entry.media.path if entry.media is not None else source / entry.key
+    return Found(
+        _stem(entry.key), path, entry.media, captions=entry.captions, refused=entry.refused
+    )
+
+
+def _rows(source: Path, rows: frozenset[str] | None) -> Iterator[Found]:
+    """The rows of a prepared data set, cut from its source videos as they were prepared."""
+    data = LatentDataset(source)
+    root = Path(data.index["source"]["media_root"] or data.index["source"]["path"])
+    root = root if root.is_dir() else root.parent
+    for number in range(len(data)):
+        record = data.record(number)
+        if rows is not None and record["id"] not in rows:
+            continue
+        path, offset, size = record["media"]
+        media = Media(root / path, offset, size)
+        start = f"@{record['times'][0]:g}" if record["times"][0] else ""
+        missing = "" if media.path.is_file() else "its source video is gone; restore it"
+        yield Found(
+            f"{_stem(record['key'])}{start}",
+            media.path,
+            media,
+            captions=tuple(data.captions(number)),
+            pts=tuple(record["pts"]),
+            refused=missing,
+        )
+
+
+def _stem(key: str) -> str:
+    return key.rpartition(".")[0] if is_video(key) else key

@@ -1,0 +1,123 @@
+"""Two systems on the same clips: is the difference more than the choice of clips?"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fbridge.errors import DataError
+from fbridge.evaluation.intervals import mean_interval
+from fbridge.evaluation.result import Evaluation, Interval, Score
+
+_EXACT = 14  # pairs up to which all assignments of signs are tried
+_DRAWS = 10_000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One metric of two systems.
+
+    Attributes:
+        metric, label: which.
+        first, second: its values.
+        difference: the second less the first, over the clips that both have.
+        interval: of the difference; None for a distance between sets, and of few clips.
+        p_value: of a paired test by changing signs; None where the metric has no value of a clip.
+        pairs: clips that both have.
+    """
+
+    metric: str
+    label: str
+    first: float
+    second: float
+    difference: float
+    interval: Interval | None
+    p_value: float | None
+    pairs: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def compare_results(first: Evaluation, second: Evaluation) -> list[Comparison]:
+    """All metrics that both have.
+
+    Raises:
+        DataError: a metric was measured by different protocols, against other real clips, over
+            other numbers of clips, or there is none that both have.
+    """
+    others = {score.metric: score for score in second.scores}
+    both = [(score, others[score.metric]) for score in first.scores if score.metric in others]
+    if not both:
+        raise DataError(f"{first.title} and {second.title} have no metric in common")
+    for one, other in both:
+        _check(one, other)
+    if first.reference and second.reference and first.reference.hash != second.reference.hash:
+        raise DataError(
+            f"the real clips differ: {first.reference.name} ({first.reference.clips}) and "
+            f"{second.reference.name} ({second.reference.clips}); evaluate against the same"
+        )
+    return [_compare(one, other) for one, other in both]
+
+
+def sign_flip_p(differences: Tensor) -> float:
+    """Probability of a mean as far from zero, had each difference either sign by chance.
+
+    All assignments of signs are tried for up to 14 pairs, else 10,000 are drawn with a fixed seed.
+
+    Args:
+        differences: (N,) of pairs.
+    """
+    rows = differences.double()
+    observed = abs(float(rows.mean()))
+    if len(rows) <= _EXACT:
+        signs = torch.tensor(list(itertools.product((1.0, -1.0), repeat=len(rows)))).double()
+        means = (signs @ rows).abs() / len(rows)
+        return float((means >= observed * (1 - 1e-12)).double().mean())
+    generator = torch.Generator().manual_seed(0)
+    signs = torch.randint(0, 2, (_DRAWS, len(rows)), generator=generator).double() * 2 - 1
+    means = (signs @ rows).abs() / len(rows)
+    beyond = int((means >= observed * (1 - 1e-12)).sum())
+    return (beyond + 1) / (_DRAWS + 1)
+
+
+def _check(one: Score, other: Score) -> None:
+    if one.protocol != other.protocol:
+        raise DataError(
+            f"{one.label} was measured by different protocols and cannot be compared: "
+            f"{one.protocol} and {other.protocol}"
+        )
+    if not one.clips and (one.generated, one.reference) != (other.generated, other.reference):
+        raise DataError(
+            f"{one.label} is over {one.generated} and {other.generated} clips; a distance between "
+            "sets depends on their number, so take equally many: --clips"
+        )
+
+
+def _compare(one: Score, other: Score) -> Comparison:
+    keys = [
+        key
+        for key in one.clips
+        if key in other.clips and math.isfinite(one.clips[key] - other.clips[key])
+    ]
+    difference = other.value - one.value
+    interval = p_value = None
+    if keys:
+        rows = torch.tensor([other.clips[key] - one.clips[key] for key in keys]).double()
+        difference, interval, p_value = float(rows.mean()), mean_interval(rows), sign_flip_p(rows)
+    return Comparison(
+        metric=one.metric,
+        label=one.label,
+        first=one.value,
+        second=other.value,
+        difference=difference,
+        interval=interval,
+        p_value=p_value,
+        pairs=len(keys),
+    )

@@ -1,0 +1,130 @@
+"""Features on disk, by what they are of and what made them.
+
+One SQLite file: a row is there whole or not at all, several processes may write at once, and a
+killed evaluation goes on where it was. Nothing in it is trusted by name alone: a key is the sha256
+over the clip's content, the frames taken, their size, the network's weights and its preprocessing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fbridge.errors import DataError, DependencyError
+from fbridge.files.atomic import shown, write_failure
+from fbridge.weights import cache_folder
+
+_TABLE = "CREATE TABLE IF NOT EXISTS features (key BLOB PRIMARY KEY, shape TEXT, data BLOB)"
+_PATIENCE = 120.0  # seconds that another process may hold the file
+_AT_ONCE = 500  # keys in a question; SQLite allows 999
+
+
+def usual_cache() -> Path:
+    """Where features are kept when the user does not say."""
+    return cache_folder() / "features-1.sqlite"
+
+
+def key_of(*parts: str) -> bytes:
+    """The key of a feature of the things with these identities."""
+    return hashlib.sha256("\n".join(parts).encode()).digest()
+
+
+class FeatureCache:
+    """Tensors by key, float32; use it in a `with` block, or close it.
+
+    Args:
+        path: the file, made when missing; None keeps everything in memory.
+
+    Raises:
+        DependencyError: when it cannot be written.
+        DataError: when it is another file.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._name = "memory" if path is None else shown(path)
+        try:
+            if path is not None:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._base = sqlite3.connect(":memory:" if path is None else path, timeout=_PATIENCE)
+            self._base.execute("PRAGMA journal_mode=WAL")
+            self._base.execute("PRAGMA synchronous=NORMAL")
+            self._base.execute(_TABLE)
+            self._base.commit()
+        except OSError as error:
+            assert path is not None
+            raise write_failure(path, error) from None
+        except sqlite3.DatabaseError as error:
+            raise self._failure(error) from None
+
+    def __enter__(self) -> FeatureCache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._base.close()
+
+    def known(self, keys: Iterable[bytes]) -> set[bytes]:
+        """Which of the keys are there."""
+        every = list(dict.fromkeys(keys))
+        return {key for part in _parts(every) for (key,) in self._rows("key", part)}
+
+    def get(self, key: bytes) -> Tensor:
+        """A tensor that is there.
+
+        Raises:
+            KeyError: it is not.
+        """
+        rows = self._rows("shape, data", [key])
+        if not rows:
+            raise KeyError(key.hex())
+        shape, data = rows[0]
+        return torch.from_numpy(np.frombuffer(data, np.float32).copy()).reshape(json.loads(shape))
+
+    def put(self, tensors: Iterable[tuple[bytes, Tensor]]) -> None:
+        """Keep some tensors, all of them or none.
+
+        Raises:
+            DependencyError: when there is no room, or the file is held by others for too long.
+        """
+        rows = [
+            (key, json.dumps(list(tensor.shape)), tensor.contiguous().float().numpy().tobytes())
+            for key, tensor in tensors
+        ]
+        try:
+            with self._base:
+                self._base.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
+        except sqlite3.Error as error:
+            raise self._failure(error) from None
+
+    def _rows(self, columns: str, keys: list[bytes]) -> list[tuple[bytes, ...]]:
+        marks = ",".join("?" * len(keys))
+        question = f"SELECT {columns} FROM features WHERE key IN ({marks})"
+        try:
+            with closing(self._base.execute(question, keys)) as cursor:
+                return cursor.fetchall()
+        except sqlite3.Error as error:
+            raise self._failure(error) from None
+
+    def _failure(self, error: sqlite3.Error) -> DataError | DependencyError:
+        if isinstance(error, sqlite3.OperationalError):
+            return DependencyError(
+                f"{self._name}: features cannot be kept there ({error}); name another file with "
+                "--cache"
+            )
+        return DataError(f"{self._name}: is no cache of features ({error}); delete it")
+
+
+def _parts(keys: list[bytes]) -> Iterator[list[bytes]]:
+    for start in range(0, len(keys), _AT_ONCE):
+        yield keys[start : start + _AT_ONCE]

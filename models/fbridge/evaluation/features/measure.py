@@ -1,0 +1,214 @@
+"""One decoding pass that feeds every metric: clips in, rows of features out, by several processes.
+
+Each process computes with one thread and one clip at a time, so a feature has the same bits
+however many processes there are, in whatever order clips come, and after any interruption.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fbridge.data.video import Failure, Workers
+from fbridge.errors import DataError
+from fbridge.evaluation.clips import Clip, read_clip, read_picture, vary
+from fbridge.evaluation.features.cache import FeatureCache, key_of
+from fbridge.evaluation.features.networks import Feature, Setup, build, round_trip
+
+PATIENCE = 1800.0
+"""Seconds that the features of one clip may take: flow networks are slow on a processor."""
+ROUND_TRIP = "codec"
+"""The variant that the codec makes of a clip."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Something to look at: a clip, as it is or as a variant, or a single picture."""
+
+    clip: Clip | None = None
+    picture: Path | None = None
+    variant: str = ""
+
+    def identity(self, setup: Setup) -> str:
+        """By content: equal identities are equal frames."""
+        size = f"{setup.size[0]}x{setup.size[1]}"
+        if self.clip is None:
+            assert self.picture is not None
+            return f"{_picture_hash(self.picture)} {size}"
+        variant = f"{self.variant}:{setup.codec}" if self.variant == ROUND_TRIP else self.variant
+        return f"{self.clip.hash} {size} {variant}"
+
+    def frames(self, setup: Setup) -> Tensor:
+        """(T, H, W, 3) uint8."""
+        if self.clip is None:
+            assert self.picture is not None
+            return read_picture(self.picture, setup.size)
+        frames = _decoded(self.clip, setup.size)
+        if self.variant == ROUND_TRIP:
+            return round_trip(setup)(frames)
+        return vary(frames, self.variant, self.clip.hash)
+
+
+@dataclass(frozen=True)
+class Want:
+    """A feature of one sight, or of two that are compared."""
+
+    feature: str
+    sights: tuple[Sight, ...]
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that is wanted of the clips with one key; decoded together."""
+
+    key: str
+    wants: tuple[Want, ...]
+
+
+@dataclass
+class Outcome:
+    """How far the pass is.
+
+    Attributes:
+        done, total: tasks.
+        fresh: tasks that had to be computed.
+        failed: keys whose clips could not be read, and why.
+    """
+
+    total: int
+    done: int = 0
+    fresh: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+def measure(
+    tasks: Sequence[Task],
+    setup: Setup,
+    identities: Mapping[str, str],
+    cache: FeatureCache,
+    *,
+    workers: int,
+) -> Iterator[Outcome]:
+    """Compute and keep whatever is not kept yet; yields after every task.
+
+    Args:
+        tasks: what is wanted.
+        setup: how features are computed.
+        identities: of each feature by its name.
+        cache: where they are kept.
+        workers: processes; 0 computes in this one.
+    """
+    outcome = Outcome(len(tasks))
+    left = []
+    known = cache.known(key for task in tasks for key in _keys(task, setup, identities))
+    for task in tasks:
+        missing = tuple(
+            want
+            for want, key in zip(task.wants, _keys(task, setup, identities), strict=True)
+            if key not in known
+        )
+        if missing:
+            left.append(Task(task.key, missing))
+    outcome.done = len(tasks) - len(left)
+    yield outcome
+    for task, rows in zip(left, _computed(left, setup, workers), strict=True):
+        outcome.done += 1
+        outcome.fresh += 1
+        if isinstance(rows, Failure):
+            outcome.failed[task.key] = rows.reason
+        else:
+            cache.put(zip(_keys(task, setup, identities), rows, strict=True))
+        yield outcome
+
+
+def missing(
+    tasks: Sequence[Task], setup: Setup, identities: Mapping[str, str], cache: FeatureCache
+) -> list[str]:
+    """Keys of tasks of which a feature is not kept: whoever was to compute it could not."""
+    wanted = {task.key: _keys(task, setup, identities) for task in tasks}
+    known = cache.known(key for keys in wanted.values() for key in keys)
+    return [name for name, keys in wanted.items() if not known.issuperset(keys)]
+
+
+def recall(want: Want, setup: Setup, identities: Mapping[str, str], cache: FeatureCache) -> Tensor:
+    """A feature that `measure` has kept."""
+    return cache.get(_key(want, setup, identities))
+
+
+def compute(task: Task, setup: Setup) -> list[Tensor]:
+    """The features of a task, in its order.
+
+    Raises:
+        DataError: when a clip cannot be read.
+    """
+    frames: dict[Sight, Tensor] = {}
+    rows = []
+    with _OneThread(), torch.inference_mode():
+        for want in task.wants:
+            for sight in want.sights:
+                if sight not in frames:
+                    frames[sight] = sight.frames(setup)
+            feature: Feature = build(want.feature, setup)
+            rows.append(feature(*(frames[sight] for sight in want.sights)).float().cpu())
+    return rows
+
+
+def _computed(
+    tasks: Sequence[Task], setup: Setup, workers: int
+) -> Iterator[list[Tensor] | Failure]:
+    if not tasks:
+        return
+    if workers == 0:
+        for task in tasks:
+            try:
+                yield compute(task, setup)
+            except DataError as error:
+                yield Failure(str(error), transient=False)
+        return
+    with Workers(min(workers, len(tasks)), time_limit=PATIENCE) as pool:
+        made = pool.map(partial(_as_arrays, setup=setup), ((task,) for task in tasks), 3 * workers)
+        for rows in made:
+            yield rows if isinstance(rows, Failure) else [torch.from_numpy(row) for row in rows]
+
+
+def _as_arrays(task: Task, setup: Setup) -> list[object]:
+    """Arrays travel between processes by value; tensors would by shared memory, which runs out."""
+    return [row.numpy() for row in compute(task, setup)]
+
+
+class _OneThread:
+    """Arithmetic with one thread, so that sums have one order."""
+
+    def __enter__(self) -> None:
+        self._before = torch.get_num_threads()
+        torch.set_num_threads(1)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self._before)
+
+
+def _keys(task: Task, setup: Setup, identities: Mapping[str, str]) -> list[bytes]:
+    return [_key(want, setup, identities) for want in task.wants]
+
+
+def _key(want: Want, setup: Setup, identities: Mapping[str, str]) -> bytes:
+    return key_of(identities[want.feature], *(sight.identity(setup) for sight in want.sights))
+
+
+@lru_cache(maxsize=4)
+def _decoded(clip: Clip, size: tuple[int, int]) -> Tensor:
+    return read_clip(clip, size)
+
+
+@lru_cache(maxsize=4096)
+def _picture_hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"{path.name} cannot be read ({error.strerror or error})") from None

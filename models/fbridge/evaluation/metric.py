@@ -1,0 +1,120 @@
+"""What a metric is: the features it is made of, and how they become a number.
+
+Metrics are of two sorts. A `SetMetric` is a distance between the features of two sets of clips, or
+a score of one; a `ClipMetric` gives every clip a number, and their mean is the metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from fbridge.evaluation.protocol import Protocol
+from fbridge.evaluation.result import Better, Interval
+
+Needs = Literal["reference", "pair", "picture", "caption"]
+"""What a metric needs beside the generated clips: real ones, the real one with the same key, the
+picture it was made from (the pair's first frame, where none is known), its words."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a set metric gives.
+
+    Attributes:
+        value: the number.
+        interval: None where there are too few clips.
+        details: further numbers by name.
+    """
+
+    value: float
+    interval: Interval | None = None
+    details: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Material:
+    """The features of one clip, for a metric of clips.
+
+    Attributes:
+        own: of the clip, by feature.
+        pair: of the clip and its real counterpart together, by feature.
+        picture: of the picture, by feature.
+        beside: of the clip and the picture together, by feature.
+        caption: the clip's words.
+    """
+
+    own: Mapping[str, Tensor]
+    pair: Mapping[str, Tensor]
+    picture: Mapping[str, Tensor]
+    beside: Mapping[str, Tensor]
+    caption: str
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What both sorts share.
+
+    Attributes:
+        name: on the command line.
+        label: in print.
+        about: what it tells, in a line for --list.
+        better: which way.
+        needs: what it is asked of beside the generated clips.
+        network: the registry's names of the networks it needs, for --list.
+        least: frames a clip must have.
+        exactly: whether it must have no more.
+        side: pixels that a frame must have at least, in width and height.
+        part: what decides it beside the protocol, for its id: layer, eps, kernel.
+    """
+
+    name: str
+    label: str
+    about: str
+    better: Better
+    needs: frozenset[Needs] = frozenset()
+    networks: tuple[str, ...] = ()
+    least: int = 2
+    exactly: bool = False
+    side: int = 1
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class SetMetric(Metric):
+    """A number of a set, or of two.
+
+    Attributes:
+        feature: what is computed of every clip, which may depend on the protocol.
+        measure: features of all generated clips and of all real ones (empty without) to a number.
+        quick: likewise, the number alone: for baselines and quarters.
+    """
+
+    feature: Callable[[Protocol], str] = field(kw_only=True)
+    measure: Callable[[Tensor, Tensor, Protocol], Measured] = field(kw_only=True)
+    quick: Callable[[Tensor, Tensor, Protocol], float] = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class ClipMetric(Metric):
+    """A number of each clip.
+
+    Attributes:
+        own: features of the clip.
+        pair: features of the clip and its real counterpart.
+        picture: features of its picture.
+        beside: features of the clip and its picture.
+        score: all of them to the number.
+        pool: the numbers of all clips to the metric; the mean unless told.
+    """
+
+    own: tuple[str, ...] = ()
+    pair: tuple[str, ...] = ()
+    picture: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
+    score: Callable[[Material], float] = field(kw_only=True)
+    pool: Callable[[Tensor], float] = lambda scores: float(torch.nanmean(scores))

@@ -1,0 +1,137 @@
+"""DreamSim's ensemble (Fu et al. 2023, arXiv 2306.09344): what pictures look alike to people.
+
+Three Vision Transformers B/16 side by side, fine-tuned by low-rank changes to how they attend:
+DINO's class token as its last block gives it (before the last norm), then the projected embeddings
+of OpenAI's CLIP and of OpenCLIP. The distance of two pictures is 1 minus the cosine of their rows,
+and PIC (DynamiCrafter, arXiv 2310.12190) is the mean cosine of frames and the picture.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fbridge.errors import CheckpointError
+from fbridge.evaluation.networks.dino import EPS
+from fbridge.evaluation.networks.pictures import CLIP, IMAGENET, by_pillow, in_parts
+from fbridge.evaluation.networks.vit import VisionTransformer
+from fbridge.weights import DREAMSIM, load_weights
+
+PREPROCESSING = "pil-bicubic224x224"
+"""What is done to frames first."""
+
+SCALE = 0.5 / 16
+"""Of the changes: lora_alpha / r in the published adapter's configuration."""
+
+_SIDE = 224
+_CLIP_EPS = 1e-5
+_CHANGE = re.compile(r"extractor_list\.([012])\..*?(blocks\.\d+\.attn\.qkv)\.lora_([AB])\b")
+
+
+class DreamSim(nn.Module):
+    """Rows (N, 768 + 512 + 512) of pictures, of mean 0 and length 1."""
+
+    clip_projection: Tensor
+    open_clip_projection: Tensor
+
+    def __init__(
+        self,
+        dino: VisionTransformer,
+        clip: tuple[VisionTransformer, Tensor],
+        open_clip: tuple[VisionTransformer, Tensor],
+    ) -> None:
+        super().__init__()
+        self.dino = dino
+        self.clip, clip_projection = clip
+        self.open_clip, open_clip_projection = open_clip
+        self.register_buffer("clip_projection", clip_projection)
+        self.register_buffer("open_clip_projection", open_clip_projection)
+
+    @classmethod
+    def from_states(
+        cls,
+        dino: Mapping[str, Tensor],
+        clip: Mapping[str, Tensor],
+        open_clip: Mapping[str, Tensor],
+        changes: Mapping[str, Tensor],
+        *,
+        scale: float,
+    ) -> DreamSim:
+        """The ensemble with its fine-tuning merged in, ready to measure.
+
+        Args:
+            dino: as of `dino_vitbase16_pretrain.pth` of DINO's authors.
+            clip: "state_dict" of `clip_vitb16_pretrain.pth.tar`, DINO's names and "proj".
+            open_clip: likewise of `open_clip_vitb16_pretrain.pth.tar`.
+            changes: `ensemble_lora/adapter_model`, peft's names: two factors for each block.
+            scale: of the changes: `lora_alpha` / `r` of `ensemble_lora/adapter_config.json`.
+
+        Raises:
+            CheckpointError: They are of other networks.
+        """
+        merged = _merged([dino, clip, open_clip], changes, scale)
+        own = VisionTransformer.from_state(merged[0], eps=EPS)
+        network = cls(own, _tower(merged[1], quick=True), _tower(merged[2], quick=False))
+        return network.eval().requires_grad_(requires_grad=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, D) of pictures (N, 3, 224, 224) in [0, 1]."""
+        ours, theirs = IMAGENET.standardised(images), CLIP.standardised(images)
+        parts = [
+            self.dino.tokens(ours)[:, 0],
+            self.clip(theirs) @ self.clip_projection,
+            self.open_clip(theirs) @ self.open_clip_projection,
+        ]
+        rows = torch.cat(parts, dim=-1)
+        rows = rows - rows.mean(dim=-1, keepdim=True)
+        return rows / rows.norm(dim=-1, keepdim=True)
+
+    @torch.inference_mode()
+    def features(self, frames: Tensor) -> Tensor:
+        """(T, D) of frames (T, H, W, 3) uint8, brought to 224 x 224 whatever their shape."""
+        return in_parts(
+            lambda part: self(by_pillow(part, (_SIDE, _SIDE))), frames, self.clip_projection.device
+        )
+
+
+def _tower(state: dict[str, Tensor], *, quick: bool) -> tuple[VisionTransformer, Tensor]:
+    projection = state.pop("proj", None)
+    if projection is None:
+        raise CheckpointError("DreamSim's CLIP weights lack 'proj'; are they CLIP's own?")
+    return VisionTransformer.from_state(state, eps=_CLIP_EPS, quick=quick), projection
+
+
+def _merged(
+    states: Sequence[Mapping[str, Tensor]], changes: Mapping[str, Tensor], scale: float
+) -> list[dict[str, Tensor]]:
+    """The states with `scale` B A added to every block's queries, keys and values."""
+    factors: dict[tuple[int, str], dict[str, Tensor]] = {}
+    for name, factor in changes.items():
+        told = _CHANGE.search(name)
+        if told is None:
+            raise CheckpointError(f"DreamSim's adapter has {name!r}, which changes no attention")
+        number, weight, letter = told.groups()
+        factors.setdefault((int(number), f"{weight}.weight"), {})[letter] = factor
+    merged = [dict(state) for state in states]
+    wanted = {(n, k) for n, state in enumerate(merged) for k in state if k.endswith("qkv.weight")}
+    if factors.keys() != wanted or any(pair.keys() != {"A", "B"} for pair in factors.values()):
+        found = f"it is for {len(factors)} of {len(wanted)} blocks"
+        raise CheckpointError(f"DreamSim's adapter is incomplete or another network's: {found}")
+    for (number, weight), pair in factors.items():
+        change = pair["B"] @ pair["A"]
+        if change.shape != merged[number][weight].shape:
+            raise CheckpointError("DreamSim's adapter is of networks of another width")
+        merged[number][weight] = merged[number][weight] + scale * change
+    return merged
+
+
+def load_dreamsim() -> DreamSim:
+    """The ensemble from the files the user names; no hash of them is published.
+
+    Raises:
+        CheckpointError: They are not named, or are of other networks.
+    """
+    return DreamSim.from_states(*(load_weights(entry) for entry in DREAMSIM), scale=SCALE)

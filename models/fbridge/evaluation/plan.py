@@ -1,0 +1,110 @@
+"""Which features an evaluation needs of which clips: the plan of the one decoding pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from fbridge.evaluation.features.measure import ROUND_TRIP, Sight, Task, Want
+from fbridge.evaluation.metric import ClipMetric, Metric, SetMetric
+from fbridge.evaluation.pairing import Selection
+from fbridge.evaluation.protocol import Protocol
+
+MOTION = "flow"
+"""The feature by which clips are put in order of motion."""
+
+BASELINES = {
+    "still": "picture repeated",
+    "shuffled": "frames shuffled",
+    ROUND_TRIP: "codec round trip",
+}
+"""Variants of the real clips whose scores give a number its meaning, and their names in print."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is looked at, and by which metrics.
+
+    Attributes:
+        selection: the clips.
+        metrics: in order.
+        protocol: of all of them.
+        variants: baselines that are computed: keys of `BASELINES`.
+    """
+
+    selection: Selection
+    metrics: tuple[Metric, ...]
+    protocol: Protocol
+    variants: tuple[str, ...]
+
+    @property
+    def features(self) -> list[str]:
+        """Every feature that is needed, once."""
+        return list(dict.fromkeys(want.feature for task in self.tasks() for want in task.wants))
+
+    def tasks(self) -> list[Task]:
+        """One for each key of either side."""
+        keys = dict.fromkeys(self.selection.generated.clips)
+        if self.selection.reference is not None:
+            keys |= dict.fromkeys(self.selection.reference.clips)
+        return [Task(key, tuple(dict.fromkeys(self._wants(key)))) for key in keys]
+
+    def own(self, key: str) -> Sight:
+        """The generated clip."""
+        return Sight(self.selection.generated.clips[key])
+
+    def real(self, key: str, variant: str = "") -> Sight:
+        """The real clip, as it is or as a baseline."""
+        assert self.selection.reference is not None
+        return Sight(self.selection.reference.clips[key], variant=variant)
+
+    def picture(self, key: str, *, real: bool = False) -> Sight | None:
+        """What a clip was made from: the picture if known, else its real clip's first frame."""
+        known = self.selection.pictures.get(key)
+        if known is not None and not real:
+            return Sight(picture=known)
+        paired = self.selection.paired or real
+        return self.real(key, "first") if paired and self.selection.reference is not None else None
+
+    def _wants(self, key: str) -> Iterator[Want]:
+        real = self.selection.reference
+        if key in self.selection.generated.clips:
+            for metric in self.metrics:
+                yield from self._of(
+                    metric, key, self.own(key), self.picture(key), compared=self.selection.paired
+                )
+        if real is None or key not in real.clips:
+            return
+        if self.selection.paired:
+            yield Want(MOTION, (self.real(key),))
+        for metric in self.metrics:
+            if not self.variants and "reference" not in metric.needs:
+                continue
+            for variant in ("", *self.variants):
+                sight = self.real(key, variant)
+                picture = self.picture(key, real=True)
+                yield from self._of(metric, key, sight, picture, compared=bool(variant))
+
+    def _of(
+        self, metric: Metric, key: str, sight: Sight, picture: Sight | None, *, compared: bool
+    ) -> Iterator[Want]:
+        if isinstance(metric, SetMetric):
+            yield Want(metric.feature(self.protocol), (sight,))
+            return
+        assert isinstance(metric, ClipMetric)
+        for name in metric.own:
+            yield Want(name, (sight,))
+        if metric.pair and compared:
+            yield from (Want(name, (sight, self.real(key))) for name in metric.pair)
+        if picture is not None:
+            yield from (Want(name, (picture,)) for name in metric.picture)
+            yield from (Want(name, (sight, picture)) for name in metric.beside)
+
+
+def usable_variants(
+    metrics: Sequence[Metric], *, baselines: bool, reference: bool, codec: bool
+) -> tuple[str, ...]:
+    """The baselines that this evaluation has the means for."""
+    if not (baselines and reference and metrics):
+        return ()
+    return tuple(name for name in BASELINES if codec or name != ROUND_TRIP)

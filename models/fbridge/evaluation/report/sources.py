@@ -1,0 +1,50 @@
+"""The frames of a pair again, from the files that an evaluation names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from fbridge.data.sources import Media
+from fbridge.errors import DataError
+from fbridge.evaluation.clips import Clip, Cut, Found, read_clip, read_picture
+from fbridge.evaluation.clips.listing import pictures_in
+from fbridge.evaluation.clips.sampling import cut_one
+from fbridge.evaluation.result import ClipPair, Evaluation
+
+
+def frames_of(evaluation: Evaluation, pair: ClipPair, side: str) -> Tensor | None:
+    """(T, H, W, 3) uint8 of the "generated", "reference" or "picture" side.
+
+    None where the file is gone or no longer what was measured: a page shows what was measured or
+    nothing.
+    """
+    size = evaluation.size
+    assert size is not None, "an evaluation knows its size"
+    try:
+        if side == "picture":
+            if pair.picture:
+                return read_picture(Path(pair.picture), size)
+            real = frames_of(evaluation, pair, "reference")
+            return None if real is None else real[:1]
+        path, wanted = (
+            (pair.generated, pair.generated_hash)
+            if side == "generated"
+            else (pair.reference, pair.reference_hash)
+        )
+        clip = _again(Path(path), wanted, evaluation) if path else None
+        return None if clip is None else read_clip(clip, size)
+    except DataError:
+        return None
+
+
+def _again(path: Path, wanted: str, evaluation: Evaluation) -> Clip | None:
+    """The clip that has this hash."""
+    pictures = pictures_in(path) if path.is_dir() else ()
+    found = Found(path.stem, path, None if pictures else Media(path), pictures)
+    for stride in dict.fromkeys((evaluation.stride, 1)):
+        clip = cut_one(found, Cut(evaluation.frames, stride))
+        if isinstance(clip, Clip) and clip.hash == wanted:
+            return clip
+    return None

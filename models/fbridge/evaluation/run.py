@@ -1,0 +1,289 @@
+"""An evaluation from two sources to its result, as a course of events.
+
+The way of the data: listing -> clips (which frames) -> selection (joined, drawn) -> one pass of
+features, kept on disk -> scores with intervals, baselines and quarters -> `Evaluation`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from fbridge.errors import ConfigError, DataError
+from fbridge.evaluation import vbench
+from fbridge.evaluation.clips import Cut, list_clips
+from fbridge.evaluation.features.cache import FeatureCache
+from fbridge.evaluation.features.measure import Outcome, Task, measure, missing
+from fbridge.evaluation.features.networks import Setup, identity_of
+from fbridge.evaluation.metric import ClipMetric, Metric
+from fbridge.evaluation.pairing import Cast, Looking, Selection, look, select
+from fbridge.evaluation.plan import Plan, usable_variants
+from fbridge.evaluation.protocol import Protocol
+from fbridge.evaluation.result import ClipPair, Evaluation, Score
+from fbridge.evaluation.scoring import Scorer
+from fbridge.weights import ENTRIES, find_weights
+
+_NAMED = 3
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be evaluated, and how.
+
+    Attributes:
+        generated: where the generated videos are.
+        reference: where the real ones are; None for metrics that need none.
+        metrics: in the order in which they are told.
+        protocol: of all of them.
+        title: heading of the result; the name of the generated side where it is empty.
+        rows: of a prepared data set as reference, only rows with these ids; None is all.
+        pictures: folder of the pictures that clips were made from, by key.
+        baselines: also score what gives numbers their meaning.
+        skip_bad: leave out clips that cannot be used, instead of stopping.
+        workers: processes that decode and compute; 0 is none beside this one.
+        cache: file in which features are kept; None keeps nothing.
+        device: of the networks.
+        codec: whose round trip is a baseline; empty for none.
+        notes: lines to go into the result.
+    """
+
+    generated: Path
+    reference: Path | None
+    metrics: tuple[Metric, ...]
+    protocol: Protocol
+    title: str = ""
+    rows: frozenset[str] | None = None
+    pictures: Path | None = None
+    baselines: bool = True
+    skip_bad: bool = False
+    workers: int = 0
+    cache: Path | None = None
+    device: str = "cpu"
+    codec: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A side was understood."""
+
+    source: Path
+    told: str
+    clips: int
+
+
+@dataclass(frozen=True)
+class Share:
+    """This process among several that evaluate together.
+
+    Attributes:
+        number, world: which one of how many.
+        wait: returns when all have come so far.
+    """
+
+    number: int = 0
+    world: int = 1
+    wait: Callable[[], None] = lambda: None
+
+    def of(self, tasks: Sequence[Task]) -> list[Task]:
+        """Its tasks."""
+        return list(tasks[self.number :: self.world])
+
+
+Event = Listed | Looking | Outcome | Evaluation
+
+
+def evaluate(order: Order, share: Share | None = None) -> Iterator[Event]:
+    """Carry an order out; the last event is the `Evaluation`.
+
+    Of several processes, each computes its share of the features into the cache they share, and
+    each ends with the same result.
+
+    Raises:
+        FBridgeError: clips cannot be used (`DataError`), weights are missing (`WeightsMissing`),
+            what is asked for cannot be (`ConfigError`).
+    """
+    begun, share = time.monotonic(), share or Share()
+    _check(order)
+    selection = yield from _select(order)
+    setup = Setup(selection.size, order.device, order.codec)
+    variants = usable_variants(
+        order.metrics,
+        baselines=order.baselines,
+        reference=selection.reference is not None,
+        codec=bool(order.codec),
+    )
+    plan = Plan(selection, order.metrics, order.protocol, variants)
+    _check_material(plan)
+    identities = {name: identity_of(name) for name in plan.features}
+    with FeatureCache(order.cache) as cache:
+        failed: dict[str, str] = {}
+        tasks = plan.tasks()
+        for outcome in measure(share.of(tasks), setup, identities, cache, workers=order.workers):
+            failed = outcome.failed
+            yield outcome
+        share.wait()
+        for key in missing(tasks, setup, identities, cache):
+            failed.setdefault(key, "could not be read by another process")
+        if failed:
+            plan = _without(plan, failed, skip_bad=order.skip_bad)
+        scorer = Scorer(plan, setup, identities, cache)
+        motion = scorer.motion()
+        scores = tuple(scorer.score(metric) for metric in order.metrics)
+    yield Evaluation(
+        title=order.title or plan.selection.generated.name,
+        protocol=order.protocol.name,
+        frames=order.protocol.frames,
+        stride=order.protocol.stride,
+        size=selection.size,
+        scores=scores,
+        generated=plan.selection.generated.side(),
+        reference=plan.selection.reference.side() if plan.selection.reference else None,
+        pairs=tuple(_pairs(plan.selection, motion)),
+        notes=(*order.notes, *selection.notes, *_vbench_totals(scores)),
+        versions=_versions(),
+        seconds=round(time.monotonic() - begun, 1),
+    )
+
+
+def _check(order: Order) -> None:
+    for metric in order.metrics:
+        if order.reference is None and metric.needs & {"reference", "pair"}:
+            raise ConfigError(
+                f"--metric {metric.name}: compares with real videos; name them with --reference"
+            )
+        if order.protocol.frames < metric.least:
+            raise ConfigError(
+                f"--metric {metric.name}: needs clips of {metric.least} frames or more, not "
+                f"{order.protocol.frames}; say --frames"
+            )
+        if metric.exactly and order.protocol.frames != metric.least:
+            raise ConfigError(
+                f"--metric {metric.name}: needs clips of {metric.least} frames, not "
+                f"{order.protocol.frames}; say --frames {metric.least}"
+            )
+        for network in metric.networks:
+            find_weights(ENTRIES[network])  # before any video is looked into
+
+
+def _select(order: Order) -> Generator[Listed | Looking, None, Selection]:
+    """Both sides, joined; returned at the end."""
+    protocol = order.protocol
+    sides: list[Cast] = []
+    listings = [list_clips(order.generated)]
+    if order.reference is not None:
+        listings.append(list_clips(order.reference, order.rows))
+    keys = {one.key for one in listings[0].found}
+    paired = len(listings) > 1 and keys <= {one.key for one in listings[1].found}
+    for number, listing in enumerate(listings):
+        yield Listed(listing.source, listing.told, len(listing.found))
+        if number and paired:
+            found = tuple(one for one in listing.found if one.key in keys)
+            listing = replace(listing, found=found)
+        random = number == 1 and protocol.starts == "random" and not paired
+        cut = Cut(
+            protocol.frames,
+            protocol.stride if number else protocol.generated_stride,
+            protocol.seed if random else None,
+        )
+        what = "real videos" if number else "generated videos"
+        for event in look(listing, cut, what=what, workers=order.workers):
+            if isinstance(event, Cast):
+                sides.append(event)
+            else:
+                yield event
+    pairing = next((f"--metric {m.name}" for m in order.metrics if "pair" in m.needs), "")
+    return select(
+        sides[0],
+        sides[1] if len(sides) > 1 else None,
+        protocol,
+        needs_pairs=pairing,
+        skip_bad=order.skip_bad,
+        pictures=order.pictures,
+    )
+
+
+def _check_material(plan: Plan) -> None:
+    """What metrics need of the clips, once these are known."""
+    selection = plan.selection
+    width, height = selection.size
+    for metric in plan.metrics:
+        if min(width, height) < metric.side:
+            raise DataError(
+                f"--metric {metric.name}: needs frames of {metric.side} x {metric.side} pixels or "
+                f"more, these have {width} x {height}; leave it out, or have them made larger by "
+                f"--size {metric.side}"
+            )
+        if not isinstance(metric, ClipMetric):
+            continue
+        for need, without in (
+            (
+                "caption",
+                [key for key in selection.generated.clips if key not in selection.captions],
+            ),
+            ("picture", [key for key in selection.generated.clips if plan.picture(key) is None]),
+        ):
+            if need in metric.needs and without:
+                raise DataError(
+                    f"--metric {metric.name}: {len(without)} of {len(selection.generated.clips)} "
+                    f"videos have no {need}, such as {without[0]!r}; {_WAYS[need]}"
+                )
+
+
+_WAYS = {
+    "caption": "put a .txt of the same name beside each, or give a table with captions",
+    "picture": "name the folder of the pictures with --pictures, or give a --reference whose "
+    "videos have the same names",
+}
+
+
+def _without(plan: Plan, failed: Mapping[str, str], *, skip_bad: bool) -> Plan:
+    """The plan without clips that turned out to be damaged where they were decoded."""
+    if not skip_bad:
+        named = "; ".join(f"{key}: {reason}" for key, reason in list(failed.items())[:_NAMED])
+        raise DataError(
+            f"{len(failed)} clips cannot be decoded: {named}; --skip-bad leaves them out"
+        )
+    selection = plan.selection
+    for cast in (selection.generated, selection.reference):
+        if cast is not None:
+            cast.dropped["unreadable"] += len(set(cast.clips) & set(failed))
+            cast.keep([key for key in cast.clips if key not in failed])
+            if not cast.clips:
+                raise DataError(f"{cast.name}: holds no clip that can be used")
+    return plan
+
+
+def _pairs(selection: Selection, motion: Mapping[str, float]) -> Iterator[ClipPair]:
+    for key, clip in selection.generated.clips.items():
+        paired = selection.paired and selection.reference is not None
+        real = selection.reference.clips[key] if paired and selection.reference else None
+        yield ClipPair(
+            key=key,
+            generated=str(clip.path),
+            reference=str(real.path) if real is not None else "",
+            picture=str(selection.pictures.get(key, "")),
+            caption=selection.captions.get(key, ""),
+            generated_hash=clip.hash,
+            reference_hash=real.hash if real is not None else "",
+            motion=motion.get(key, float("nan")),
+        )
+
+
+def _vbench_totals(scores: Sequence[Score]) -> Iterator[str]:
+    """VBench-I2V's weighted sums, of the dimensions that were asked for in full."""
+    values = {score.metric.replace("-", "_"): score.value for score in scores}
+    for name, total in vbench.totals(values).items():
+        yield f"VBench-I2V {name.replace('_', ' ')}: {total:.4f} of 1"
+
+
+def _versions() -> dict[str, str]:
+    import platform
+    from importlib import metadata
+
+    import fbridge
+
+    found = {"fbridge": fbridge.__version__, "python": platform.python_version()}
+    return found | {name: metadata.version(name) for name in ("torch", "av")}

@@ -1,0 +1,140 @@
+"""Metrics of sets of clips: how far what was generated is from what is real, as distributions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fbridge.evaluation.distances.frechet import extrapolated_distance, frechet_distance
+from fbridge.evaluation.distances.inception_score import InceptionScore, inception_score
+from fbridge.evaluation.distances.kernel import kernel_distance, subset_kernel_distance
+from fbridge.evaluation.intervals import jackknife_interval
+from fbridge.evaluation.metric import Measured, SetMetric
+from fbridge.evaluation.networks.i3d.network import SHORTEST_CLIP
+from fbridge.evaluation.protocol import Protocol
+
+_C3D_FRAMES = 16
+_LEAST_FOR_LIMIT = 32  # clips a side below which a line through subsets tells nothing
+
+
+def i3d_feature(protocol: Protocol) -> str:
+    """I3D's logits, brought to size as the protocol says."""
+    return f"i3d-{protocol.resize}"
+
+
+def _rows(features: Tensor) -> Tensor:
+    """(N, D) of one feature a clip, (N T, D) of one a frame."""
+    return features.reshape(-1, features.shape[-1])
+
+
+def _frechet(own: Tensor, real: Tensor, protocol: Protocol) -> float:
+    return frechet_distance(_rows(own), _rows(real), ddof=protocol.ddof)
+
+
+def _frechet_measured(own: Tensor, real: Tensor, protocol: Protocol) -> Measured:
+    """With the interval, both divisors, and the limit of infinitely many clips."""
+
+    def distance(a: Tensor, b: Tensor) -> float:
+        return _frechet(a, b, protocol)
+
+    value = distance(own, real)
+    details = {
+        f"ddof{ddof}": frechet_distance(_rows(own), _rows(real), ddof=ddof) for ddof in (0, 1)
+    }
+    if own.ndim == 2 and min(len(own), len(real)) >= _LEAST_FOR_LIMIT:
+        generator = torch.Generator().manual_seed(protocol.seed)
+        limit = extrapolated_distance(own, real, generator=generator, ddof=protocol.ddof)
+        details |= {"limit": limit.limit, "limit_stderr": limit.stderr}
+    interval = jackknife_interval(distance, own, real) if own.ndim == 2 else None
+    return Measured(value, interval, details)
+
+
+def _kernel(own: Tensor, real: Tensor, protocol: Protocol) -> float:
+    generator = torch.Generator().manual_seed(protocol.seed)
+    return subset_kernel_distance(_rows(own), _rows(real), generator=generator).value
+
+
+def _kernel_measured(own: Tensor, real: Tensor, protocol: Protocol) -> Measured:
+    generator = torch.Generator().manual_seed(protocol.seed)
+    found = subset_kernel_distance(_rows(own), _rows(real), generator=generator)
+    interval = jackknife_interval(kernel_distance, own, real) if own.ndim == 2 else None
+    details = {"subsets": float(found.subsets), "rows": float(found.rows), "std": found.std}
+    return Measured(found.value, interval, details)
+
+
+def _inception(own: Tensor, protocol: Protocol) -> InceptionScore:
+    return inception_score(own, generator=torch.Generator().manual_seed(protocol.seed))
+
+
+def _inception_measured(own: Tensor, _: Tensor, protocol: Protocol) -> Measured:
+    found = _inception(own, protocol)
+    return Measured(found.value, None, {"std": found.std, "splits": float(found.splits)})
+
+
+FVD = SetMetric(
+    name="fvd",
+    label="FVD",
+    about="Fréchet Video Distance (Unterthiner et al. 2018): I3D's 400 logits",
+    better="lower",
+    needs=frozenset({"reference"}),
+    networks=("i3d",),
+    least=SHORTEST_CLIP,
+    part="logits,eps1e-3",
+    feature=i3d_feature,
+    measure=_frechet_measured,
+    quick=_frechet,
+)
+KVD = SetMetric(
+    name="kvd",
+    label="KVD",
+    about="Kernel Video Distance: the same logits, cubic kernel, unbiased with few clips",
+    better="lower",
+    needs=frozenset({"reference"}),
+    networks=("i3d",),
+    least=SHORTEST_CLIP,
+    part="logits,eps1e-3,cubic",
+    feature=i3d_feature,
+    measure=_kernel_measured,
+    quick=_kernel,
+)
+FID = SetMetric(
+    name="fid",
+    label="FID",
+    about="Fréchet Inception Distance over all frames of all clips, TensorFlow's resize",
+    better="lower",
+    needs=frozenset({"reference"}),
+    networks=("inception",),
+    part="pool3,all frames",
+    feature=lambda _: "inception",
+    measure=_frechet_measured,
+    quick=_frechet,
+)
+KID = SetMetric(
+    name="kid",
+    label="KID",
+    about="Kernel Inception Distance over all frames of all clips",
+    better="lower",
+    needs=frozenset({"reference"}),
+    networks=("inception",),
+    part="pool3,all frames,cubic",
+    feature=lambda _: "inception",
+    measure=_kernel_measured,
+    quick=_kernel,
+)
+
+INCEPTION = SetMetric(
+    name="is",
+    label="IS",
+    about="video Inception Score of clips of 16 frames under C3D for UCF-101 (TGAN)",
+    better="higher",
+    networks=("c3d", "c3d-mean"),
+    least=_C3D_FRAMES,
+    exactly=True,
+    part="10 splits",
+    feature=lambda _: "c3d",
+    measure=_inception_measured,
+    quick=lambda own, _, protocol: _inception(own, protocol).value,
+)
+
+SETS = (FVD, KVD, FID, KID, INCEPTION)
+"""In the order in which they are listed."""

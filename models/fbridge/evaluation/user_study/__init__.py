@@ -1,0 +1,6 @@
+"""A user study: which of two videos people prefer, asked blind, and what their answers say."""
+
+from fbridge.evaluation.user_study.answers import StudyResult, analyse_study
+from fbridge.evaluation.user_study.page import write_study
+
+__all__ = ["StudyResult", "analyse_study", "write_study"]

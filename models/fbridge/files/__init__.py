@@ -1,0 +1,1 @@
+"""Files of weights, configurations and data: written whole, read, hashed, renamed."""

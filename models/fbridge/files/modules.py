@@ -1,0 +1,224 @@
+"""Files of models: a base in one file, and networks from their configurations and weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from fbridge.errors import CheckpointError
+from fbridge.files.tensors import broken
+
+FORMAT = 1
+_KEY = "fbridge"
+
+
+@dataclass(frozen=True)
+class BaseFile:
+    """What a base's one file holds.
+
+    Attributes:
+        facts: of its header.
+        tensors: by name, "transformer.<key>" and "vae.<key>".
+    """
+
+    facts: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The tensors whose names begin so, without that."""
+        return {k[len(prefix) :]: v for k, v in self.tensors.items() if k.startswith(prefix)}
+
+
+def save_base_file(  # noqa: PLR0913 - a base's parts and facts
+    path: Path,
+    transformer: Any,
+    vae: Any,
+    *,
+    noise: Mapping[str, Any],
+    prediction: str,
+    text_encoder: str,
+    frames: list[int],
+    fps: float,
+    sizes: list[list[int]],
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write a text-to-video base as one file: weights, and in its header all there is to know.
+
+    The header's metadata has one key, "fbridge", whose JSON holds "format" and "kind", the
+    configurations of transformer and vae with their `_class_name`, "noise" and "prediction" as
+    `fbridge.loaders.load.Base` has them, "text_encoder", "frames", "fps" and "sizes".
+    """
+    facts = {
+        "format": FORMAT,
+        "kind": "text-to-video",
+        "transformer": _described(transformer),
+        "vae": _described(vae),
+        "noise": dict(noise),
+        "prediction": prediction,
+        "text_encoder": text_encoder,
+        "frames": frames,
+        "fps": fps,
+        "sizes": sizes,
+    }
+    tensors = {
+        f"{part}.{key}": _stored(value, dtype)
+        for part, model in (("transformer", transformer), ("vae", vae))
+        for key, value in model.state_dict().items()
+    }
+    save_file(tensors, path, {_KEY: json.dumps(facts, sort_keys=True)})
+
+
+def read_base_file(path: Path) -> BaseFile | None:
+    """A base's one file, or None of a file that is not one.
+
+    Raises:
+        CheckpointError: the file is broken, or of a newer format.
+    """
+    facts = read_base_facts(path)
+    try:
+        return None if facts is None else BaseFile(facts, load_file(path))
+    except (SafetensorError, OSError) as error:
+        raise broken(path, error) from error
+
+
+def read_base_facts(path: Path) -> dict[str, Any] | None:
+    """What the header of a base's one file tells, or None of a file that is not one.
+
+    Raises:
+        CheckpointError: the file is broken, or of a newer format.
+    """
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, "np") as file:
+            told = (file.metadata() or {}).get(_KEY)
+        facts: dict[str, Any] | None = None if told is None else json.loads(told)
+        wanted = (FORMAT, "text-to-video")
+        if facts is not None and (facts.get("format"), facts.get("kind")) != wanted:
+            raise CheckpointError(
+                f"{path}: is a {facts.get('kind')} base of format {facts.get('format')}, and this "
+                f"version reads text-to-video bases of format {FORMAT}; update fbridge"
+            )
+        return facts
+    except (SafetensorError, OSError, ValueError, AttributeError) as error:
+        raise broken(path, error) from error
+
+
+def build(
+    kind: Any,
+    config: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    path: Path,
+    dtype: torch.dtype = torch.float32,
+) -> Any:
+    """A network of a class, from its configuration and all its weights.
+
+    Args:
+        kind: of diffusers' models, or ours.
+        config: as its `from_config` takes it.
+        weights: by name.
+        path: that they are from, for messages.
+        dtype: of the network, but what the class says must stay float32.
+
+    Raises:
+        CheckpointError: the two do not fit; names a tensor.
+    """
+    with init_empty_weights():
+        model: nn.Module = kind.from_config({k: v for k, v in config.items() if k[0] != "_"})
+    known = model.state_dict()
+    strange, missing = sorted(weights.keys() - known.keys()), sorted(known.keys() - weights.keys())
+    wrong = [k for k in known.keys() & weights.keys() if known[k].shape != weights[k].shape]
+    if wrong:
+        key = min(wrong)
+        raise CheckpointError(
+            f"{path}: {key} is {tuple(weights[key].shape)} where its configuration says "
+            f"{tuple(known[key].shape)}; the two are not of one model"
+        )
+    if strange or missing:
+        raise CheckpointError(
+            f"{path}: does not fit {kind.__name__}: {len(missing)} tensors are missing"
+            f"{_such_as(missing)}, {len(strange)} unknown{_such_as(strange)}; it needs the weights "
+            "of this model under diffusers' names"
+        )
+    exact = set(getattr(kind, "_keep_in_fp32_modules", None) or ())
+    own = {
+        name: value.to(
+            dtype=_kept(value, torch.float32 if exact & set(name.split(".")) else dtype), copy=True
+        )
+        for name, value in weights.items()
+    }
+    model.load_state_dict(own, assign=True)
+    return model.eval()
+
+
+def load_folder(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+    """A network of a class from a folder written by save_pretrained.
+
+    Args:
+        kind: of diffusers' models, or ours.
+        folder: of its configuration and weights.
+        dtype: of the network, but what the class says must stay float32.
+
+    Raises:
+        CheckpointError: it does not load, or not all of its weights are there.
+    """
+    try:
+        model, told = kind.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            output_loading_info=True,
+            torch_dtype=dtype,
+        )
+    except Exception as error:  # what libraries raise over broken files is of many kinds
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(f"{folder}: does not load: {reason}") from error
+    if told["missing_keys"]:
+        raise CheckpointError(
+            f"{folder}: weights are incomplete: {len(told['missing_keys'])} missing, such as "
+            f"{sorted(told['missing_keys'])[0]}; fetch the folder again"
+        )
+    for held in (*model.parameters(), *model.buffers()):
+        held.data = held.data.clone()  # sums round by a mapped file's alignment
+    return model.eval()
+
+
+def _kept(value: Tensor, dtype: torch.dtype) -> torch.dtype:
+    return dtype if value.is_floating_point() else value.dtype
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A configuration.
+
+    Raises:
+        CheckpointError: it is missing or broken.
+    """
+    try:
+        held = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from error
+    if not isinstance(held, dict):
+        raise CheckpointError(f"{path}: is no configuration; fetch the folder again")
+    return held
+
+
+def _stored(value: Tensor, dtype: torch.dtype) -> Tensor:
+    return value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
+
+
+def _described(model: Any) -> dict[str, Any]:
+    numbers = {key: value for key, value in model.config.items() if key[0] != "_"}
+    return {"_class_name": type(model).__name__, **numbers}
+
+
+def _such_as(names: list[str]) -> str:
+    return f" (such as {names[0]})" if names else ""

@@ -1,0 +1,1 @@
+"""Models by name: what each is, where its parts lie, and loading them."""

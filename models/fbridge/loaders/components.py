@@ -1,0 +1,173 @@
+"""What a transformer's weights alone lack (autoencoder, noise, words), and where it is had."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from fbridge.backbones.checkpoint_layout import Variant
+from fbridge.backbones.families import FAMILIES
+from fbridge.errors import CheckpointError
+from fbridge.files.modules import read_json
+from fbridge.files.tensors import hash_weights, network_folder
+from fbridge.loaders.detect import Detected
+from fbridge.loaders.locate import is_hub_id
+from fbridge.loaders.single_file import unpack
+
+_PARTS = (
+    "vae",
+    "scheduler",
+    "text_encoder",
+    "text_encoder_2",
+    "tokenizer",
+    "tokenizer_2",
+    "image_encoder",
+)
+_PATTERNS = [
+    "model_index.json",
+    "transformer/config.json",
+    "unet/config.json",
+    *(f"{part}/*" for part in _PARTS),
+]
+_VARIANTS = ["*.fp16*", "*.bf16*", "*.bin", "*.py", "*.msgpack", "*.onnx"]
+_IS_SHA256 = re.compile("[0-9a-f]{64}").fullmatch
+
+
+def find_components(
+    weights: Path,
+    *,
+    given: str | None,
+    variant: Variant | None,
+    needed: tuple[str, ...],
+    download: bool = False,
+    whole: bool = False,
+) -> Path:
+    """The folder with what a transformer's weights lack.
+
+    Args:
+        weights: the file.
+        given: the folder, or the hub id of a pipeline; None looks beside the file and, where the
+            model is known, in the local cache of the hub.
+        variant: the model that the weights are of.
+        needed: files that the folder must hold.
+        download: fetch it from the hub where it is not here.
+        whole: the file holds its other parts itself; they are unpacked where none are given.
+
+    Raises:
+        CheckpointError: it is nowhere or incomplete; tells what, and how to get it.
+    """
+    beside = [weights.parent, weights.parent.parent]
+    if given is not None and (Path(given).is_dir() or not is_hub_id(given)):
+        missing = lacking(Path(given), needed)
+        if not missing:
+            return Path(given)
+        rest = [name for name in needed if not name.startswith("tokenizer")]
+        if not (whole and missing == rest):  # a vocabulary alone is what a whole file lacks
+            own = " or, since the file holds its own, leave --components out" if whole else ""
+            raise CheckpointError(
+                f"components {given!r} lack {', '.join(missing)}; copy them from the base's own "
+                f"pipeline folder{own}"
+            )
+    if whole and (given is None or Path(given).is_dir()):
+        return unpack(weights, given, download=download)
+    for folder in beside if given is None else ():
+        if not lacking(folder, needed):
+            return folder
+    hubs = (given,) if given is not None else variant.hubs if variant is not None else ()
+    cached = [place for hub in hubs if (place := _cached(hub, needed)) is not None]
+    if len(cached) == 1:
+        return cached[0]
+    if download and len(hubs) == 1:
+        return _fetched(hubs[0], needed)
+    raise CheckpointError(_how(weights, variant, given, hubs, needed, several=len(cached) > 1))
+
+
+def needs(found: Detected) -> tuple[str, ...]:
+    """Files that the weights of a network lack."""
+    looks = bool(found.config and found.config.get("image"))
+    return (*found.family.needs, *(["image_encoder/config.json"] if looks else []))
+
+
+def network_config(weights: Path, folder: Path | None) -> dict[str, Any] | None:
+    """The configuration of a network, from beside its weights or from its pipeline's folder."""
+    places = [weights.parent / "config.json"]
+    places += [] if folder is None else [network_folder(folder) / "config.json"]
+    for place in places:
+        if place.is_file():
+            config = read_json(place)
+            if config.get("_class_name") in FAMILIES:
+                return config
+    return None
+
+
+def lacking(folder: Path, needed: tuple[str, ...]) -> list[str]:
+    """Which of the needed files are not in a folder."""
+    return [name for name in needed if not (folder / name).is_file()]
+
+
+def _how(
+    weights: Path,
+    variant: Variant | None,
+    given: str | None,
+    hubs: tuple[str, ...],
+    needed: tuple[str, ...],
+    *,
+    several: bool,
+) -> str:
+    what = "a transformer" if variant is None else variant.name
+    need = _list([f"{name.split('/')[0]}/" for name in needed])
+    if given is not None:
+        return (
+            f"components {given!r} are not in the hub's cache; fetch them with --download, or name "
+            f"a folder that has {need}"
+        )
+    if len(hubs) > 1:
+        why = "more than one is in the cache" if several else "their autoencoders differ"
+        return (
+            f"{weights}: holds weights only, of {what}, which {' and '.join(hubs)} have ({why}); "
+            f"name the right one with --components (and --download), or a folder that has {need}"
+        )
+    way = f", or fetch them from {hubs[0]} with --download" if hubs else ""
+    return (
+        f"{weights}: holds weights only, of {what}; name a folder that has {need} with "
+        f"--components{way} (they are neither beside the file nor in the hub's cache)"
+    )
+
+
+def _list(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _cached(hub: str, needed: tuple[str, ...]) -> Path | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(hub, allow_patterns=_PATTERNS, local_files_only=True))
+    except (LocalEntryNotFoundError, OSError):
+        return None
+    return None if lacking(folder, needed) else folder
+
+
+def _fetched(hub: str, needed: tuple[str, ...]) -> Path:
+    """Downloaded, going on where an earlier try stopped, and with the hashes that the hub tells."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(hub, allow_patterns=_PATTERNS, ignore_patterns=_VARIANTS))
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(f"{hub}: cannot be had from the hub: {reason}") from error
+    for path in sorted(folder.rglob("*")):
+        blob = path.resolve()
+        if path.is_file() and _IS_SHA256(blob.name) and hash_weights(blob) != blob.name:
+            blob.unlink()
+            raise CheckpointError(
+                f"{path}: was damaged on its way (its sha256 is not {blob.name}) and is deleted; "
+                "run the command again"
+            )
+    missing = lacking(folder, needed)
+    if missing:
+        raise CheckpointError(f"{hub}: lacks {', '.join(missing)}; name another with --components")
+    return folder

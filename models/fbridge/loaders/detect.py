@@ -1,0 +1,197 @@
+"""Which model some weights are, from the names and shapes of the tensors alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fbridge.backbones.checkpoint_layout import Layout, Variant
+from fbridge.backbones.families import FAMILIES
+from fbridge.backbones.family import Family
+from fbridge.errors import CheckpointError
+from fbridge.files.key_mapping import Weights
+
+PREFIXES = (
+    "",
+    "model.diffusion_model.",
+    "diffusion_model.",
+    "transformer.",
+    "model.",
+    "module.",
+    "_orig_mod.",
+    "module.transformer.",
+    "nwarp_model.",
+)
+"""What trainers and other programs put before a network's names."""
+_STRANGERS = {"vae", "text_encoder", "text_encoders", "first_stage_model"}
+"""What else a whole model's one file holds, by the first part of its names."""
+_SHOWN = 3
+_LOW_RANK = ("lora_A", "lora_down", "lora_up", "lora_B")
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What some weights are.
+
+    Attributes:
+        family: of the network.
+        layout: how its tensors are named.
+        prefix: before their names.
+        variant: the published model of exactly these names and shapes; None where none is.
+        config: of diffusers' class, where the variant is known.
+        parts: besides the latents, that there is room for; None where the variant is not known.
+        others: how many tensors do not belong to the network, by the first part of their names.
+        differences: what keeps it from being the nearest variant, one a line.
+    """
+
+    family: Family
+    layout: Layout
+    prefix: str
+    variant: Variant | None
+    config: dict[str, Any] | None
+    parts: int | None
+    others: dict[str, int]
+    differences: tuple[str, ...] = ()
+
+    def take(self, weights: Mapping[str, Tensor]) -> Weights:
+        """The network's tensors under diffusers' names."""
+        own = {name: weights[name] for name in _owned(weights, self.layout, self.prefix)}
+        held = {name.removeprefix(self.prefix): tensor for name, tensor in own.items()}
+        return held if self.layout.convert is None else self.layout.convert(held)
+
+
+def detect(shapes: Shapes) -> Detected:
+    """What a file's tensors are.
+
+    Raises:
+        CheckpointError: they are of no known family; names the nearest one, and what it would need.
+    """
+    for family in FAMILIES.values():
+        for layout in family.layouts:
+            for prefix in PREFIXES:
+                if all(prefix + key in shapes for key in layout.keys):
+                    return _described(shapes, family, layout, prefix)
+    raise CheckpointError(_nearest(shapes))
+
+
+def _described(shapes: Shapes, family: Family, layout: Layout, prefix: str) -> Detected:
+    strangers = [name.split(".")[0] for name in shapes.keys() - _owned(shapes, layout, prefix)]
+    others = dict(sorted(Counter(strangers).items()))
+    found = Detected(family, layout, prefix, None, None, None, others)
+    empty = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    held = {name: tuple(tensor.shape) for name, tensor in found.take(empty).items()}
+    nearest: tuple[str, list[str]] | None = None
+    try:
+        variants = family.variants if family.measured is None else (family.measured(held),)
+        compared = [(variant, *_compare(held, family, variant)) for variant in variants]
+    except (KeyError, IndexError, ValueError) as error:  # names alone look like the family's
+        return replace(found, differences=(f"like no model of it: {str(error)[:99]}",))
+    for variant, config, differences in compared:
+        if not differences:
+            config |= {} if family.whole is None else family.whole(empty)
+            parts = family.parts(family.hollow(config))
+            return replace(found, variant=variant, config=config, parts=parts)
+        if nearest is None or len(differences) < len(nearest[1]):
+            nearest = (variant.name, differences)
+    told = () if nearest is None else (f"nearest: {nearest[0]}", *_few(nearest[1]))
+    return replace(found, differences=told)
+
+
+def _compare(held: Shapes, family: Family, variant: Variant) -> tuple[dict[str, Any], list[str]]:
+    """A variant's configuration, its input as wide as a file's, and how the file differs."""
+    if family.measured is not None:  # made of the shapes themselves, width and all
+        known, config = _built(family, variant)
+        return config, _differing(known, held)
+    published, config = _published(family.transformer, variant.name)
+    first = f"{family.widened}.weight"
+    wide, narrow = held.get(first, (0, 0)), published[first]
+    whole = len(wide) == len(narrow) and wide[1] % narrow[1] == 0
+    times = max(wide[1] // narrow[1], 1) if whole else 1
+    widened = (narrow[0], narrow[1] * times, *narrow[2:])
+    config = {**config, "in_channels": config["in_channels"] * times}
+    return config, _differing({**published, first: widened}, held)
+
+
+def _differing(known: Shapes, held: Shapes) -> list[str]:
+    differences = [f"{name} is missing" for name in sorted(known.keys() - held.keys())]
+    differences += [f"{name} is unknown" for name in sorted(held.keys() - known.keys())]
+    differences += [
+        f"{name} is {_sides(held[name])}, not {_sides(known[name])}"
+        for name in sorted(known.keys() & held.keys())
+        if known[name] != held[name]
+    ]
+    return differences
+
+
+@cache
+def _published(transformer: str, variant: str) -> tuple[Shapes, dict[str, Any]]:
+    """Shapes of a published model's tensors, and its whole configuration."""
+    family = FAMILIES[transformer]
+    (one,) = (known for known in family.variants if known.name == variant)
+    return _built(family, one)
+
+
+def _built(family: Family, variant: Variant) -> tuple[Shapes, dict[str, Any]]:
+    network = family.hollow(variant.config)
+    whole = {key: value for key, value in network.config.items() if key[0] != "_"}
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    return shapes, {"_class_name": family.transformer, **whole}
+
+
+def _owned(names: Mapping[str, Any], layout: Layout, prefix: str) -> set[str]:
+    """Names of the network's own tensors."""
+    return {
+        name
+        for name in names
+        if (name.startswith(prefix) and (prefix or name.split(".")[0] not in _STRANGERS))
+        or name.startswith(layout.beside)
+    }
+
+
+def _nearest(shapes: Shapes) -> str:
+    """Which family comes nearest, and what of it is not there."""
+    if not shapes:
+        return "holds no tensors"
+    if any(part in name for name in shapes for part in _LOW_RANK):
+        return (
+            "holds low-rank updates (LoRA) of some model, not a model; merge it into its base "
+            "where it was made, and give the result"
+        )
+    best: tuple[int, float, Family, list[str]] | None = None
+    for family in FAMILIES.values():
+        for layout in family.layouts:
+            for prefix in PREFIXES:
+                missing = [key for key in layout.keys if prefix + key not in shapes]
+                score = (len(layout.keys) - len(missing), -len(missing) / len(layout.keys))
+                if best is None or score > best[:2]:
+                    best = (*score, family, missing)
+    assert best is not None
+    known = _list([family.name for family in FAMILIES.values() if family.layouts])
+    nearest = (
+        f"nearest is {best[2].name}, which would need {_list(best[3])}"
+        if best[0]
+        else "not one tensor has a name that one of them would have"
+    )
+    has = _list(_few(sorted(shapes)))
+    return f"is of none of the known families ({known}): {nearest}; the file has {has}"
+
+
+def _few(names: list[str]) -> list[str]:
+    more = len(names) - _SHOWN
+    return names[:_SHOWN] + ([f"and {more} more"] if more > 0 else [])
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names)
+
+
+def _sides(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape)) or "a number"

@@ -1,0 +1,145 @@
+"""Adapters (LoRA and DoRA): what was trained beside a base that stays as it is.
+
+A folder of three files and what else the model needs:
+
+- `pytorch_lora_weights.safetensors`: as diffusers writes and reads it;
+- `fbridge_extra.safetensors`: layers trained in full, such as the widened input; absent if none;
+- `adapter.json`: the base by name and hash, the bridge and the facts of the pipeline;
+- `prior/`: the network that the bridge starts from, if it has one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from fbridge.backbones.space_time import SpaceTimeTransformer
+from fbridge.errors import CheckpointError
+from fbridge.files.modules import load_folder
+from fbridge.loaders.load import Base, load_base
+from fbridge.loaders.locate import ADAPTER
+from fbridge.scheduler import FrameBridgeScheduler
+
+FORMAT = 1
+WEIGHTS = "pytorch_lora_weights.safetensors"
+EXTRA = "fbridge_extra.safetensors"
+PRIOR = "prior"
+
+
+@dataclass(frozen=True)
+class AdapterCard:
+    """What `adapter.json` tells.
+
+    Attributes:
+        base: name of the base, as it was asked for.
+        base_sha256: its hash.
+        parts: that the base's input was widened to hold.
+        scheduler: configuration of the bridge.
+        pipeline: `frames`, `fps`, `sizes`, `classes`, `start_from` of the pipeline.
+        components: see `fbridge.loaders.load.load_base`.
+        format: of the folder.
+    """
+
+    base: str
+    base_sha256: str
+    parts: int
+    scheduler: dict[str, Any]
+    pipeline: dict[str, Any] = field(default_factory=dict)
+    components: str | None = None
+    format: int = FORMAT
+
+    def text(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+
+
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter."""
+    return (folder / ADAPTER).is_file()
+
+
+def read_card(folder: Path) -> AdapterCard:
+    """The card of an adapter.
+
+    Raises:
+        CheckpointError: it is broken or of a newer format.
+    """
+    path = folder / ADAPTER
+    try:
+        held = json.loads(path.read_text("utf-8"))
+        if held["format"] != FORMAT:
+            raise CheckpointError(
+                f"{path}: has format {held['format']}, and this version reads {FORMAT}; update "
+                "fbridge"
+            )
+        return AdapterCard(**held)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: is no adapter's card: {error}") from error
+
+
+def load_adapter(folder: Path, *, base: str | None = None) -> tuple[AdapterCard, Base]:
+    """An adapter's card, and its base with the adapter merged into the network.
+
+    Args:
+        folder: of the adapter.
+        base: where the base lies, if not where the card says.
+
+    Raises:
+        CheckpointError: the base is missing or another one, or the adapter does not fit it.
+    """
+    card = read_card(folder)
+    try:
+        found = load_base(base or card.base, components=card.components)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{folder}: its base cannot be had: {error} (or name its place with base=)"
+        ) from error
+    if found.hash != card.base_sha256:
+        raise CheckpointError(
+            f"{folder}: was trained on a base of sha256 {card.base_sha256[:12]}..., but "
+            f"{found.name!r} has {found.hash[:12]}...; name the right one with base="
+        )
+    found.family.widen(found.transformer, card.parts)
+    _put(folder, found.transformer)
+    merge_lora(found.transformer)
+    return card, found
+
+
+def adapted_components(folder: Path, *, base: str | None = None) -> dict[str, Any]:
+    """Arguments of `FrameBridgePipeline` for an adapter's folder."""
+    card, found = load_adapter(folder, base=base)
+    prior = load_folder(SpaceTimeTransformer, folder / PRIOR) if _has_prior(folder) else None
+    return {
+        **found.parts(),
+        "transformer": found.transformer,
+        "scheduler": FrameBridgeScheduler(**card.scheduler),
+        "prior": prior,
+        **card.pipeline,
+    }
+
+
+def merge_lora(transformer: Any) -> None:
+    """Add what was adapted to the layers' own weights, in place, and drop the adapter."""
+    transformer.fuse_lora()
+    transformer.unload_lora()
+
+
+def _put(folder: Path, transformer: Any) -> None:
+    try:
+        transformer.load_lora_adapter(str(folder), weight_name=WEIGHTS, local_files_only=True)
+        extra = load_file(folder / EXTRA) if (folder / EXTRA).is_file() else {}
+        strange = transformer.load_state_dict(extra, strict=False).unexpected_keys
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(f"{folder}: does not fit its base: {reason}") from error
+    if strange:
+        raise CheckpointError(f"{folder}/{EXTRA}: does not fit its base: {strange[0]} is unknown")
+
+
+def _has_prior(folder: Path) -> bool:
+    return (folder / PRIOR / "config.json").is_file()

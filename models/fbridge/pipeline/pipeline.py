@@ -1,0 +1,176 @@
+"""Picture and prompt to video, as a diffusers pipeline."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from diffusers.utils import BaseOutput
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from fbridge.backbones.families import as_backbone
+from fbridge.codecs import View
+from fbridge.conditioning.image import look_at
+from fbridge.data.pictures import fit_picture, upright_rgb
+from fbridge.data.sources.ucf101 import class_words
+from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
+from fbridge.errors import ConfigError
+from fbridge.pipeline.inputs import picture_tensor, request_table
+from fbridge.pipeline.model import BridgeModel
+from fbridge.sampling import GridKind, Start, Step, build_sampler, seeded_noise, time_grid
+from fbridge.types import Condition
+
+
+@dataclass
+class FrameBridgeOutput(BaseOutput):  # type: ignore[misc]
+    """One video a picture: uint8 (F, H, W, 3), and the latents (B, F, C, H, W) it was made from."""
+
+    frames: list[NDArray[np.uint8]]
+    latents: Tensor
+
+
+class FrameBridgePipeline(BridgeModel):
+    """A bridge from a picture to a video.
+
+    pipe = FrameBridgePipeline.from_pretrained("embedded")
+    frames = pipe(load_picture("cat.jpg"), "cat jumping", seed=7).frames[0]
+    """
+
+    @torch.no_grad()
+    def __call__(  # noqa: PLR0913 - the options of the command line
+        self,
+        image: Image.Image | Sequence[Image.Image],
+        prompt: str | Sequence[str],
+        *,
+        negative_prompt: str | Sequence[str] = "",
+        seed: int | Sequence[int] = 0,
+        num_frames: int | None = None,
+        size: tuple[int, int] | None = None,
+        num_inference_steps: int | None = None,
+        sampler: str | None = None,
+        eta: float | None = None,
+        grid: GridKind | None = None,
+        start: Start | None = None,
+        strength: float | None = None,
+        guidance_scale: float | None = None,
+        image_guidance_scale: float = 1.0,
+        callback: Callable[[int, int], None] | None = None,
+    ) -> FrameBridgeOutput:
+        """Make one video for each picture, prompt and seed; single ones serve all the others.
+
+        Args:
+            image: pictures of any size and mode; they are turned upright and fitted.
+            prompt: what shall happen; of a class-conditional model, the name of a class.
+            negative_prompt: what guidance steers away from.
+            seed: video i depends on its own picture, prompt and seed, never on the batch, but for
+                the rounding of sums.
+            num_frames: see `frame_limits`.
+            size: (width, height) of all videos; else `output_size` of each picture.
+            num_inference_steps: steps of the sampler.
+            sampler: a key of `fbridge.sampling.SAMPLERS`.
+            eta: randomness of sampler "dbim", from 0 to 1.
+            grid: kind of `fbridge.sampling.time_grid`.
+            start: "noised", "exact" or "booted".
+            strength: share of the way at which the bridge starts, from the prior noised as a state
+                is there; 1 is all of it, less stays nearer the prior.
+            guidance_scale: weight of the words; 1 is none.
+            image_guidance_scale: weight of the picture's description; 1 is none.
+            callback: told (step, total) after each step.
+        """
+        images, prompts, negatives, seeds = request_table(image, prompt, negative_prompt, seed)
+        if self.config.classes and any(negatives):
+            raise ConfigError("negative_prompt: a model of classes has none; leave it out")
+        defaults = self.defaults
+        count = self.frame_count(num_frames)
+        scale = defaults["guidance_scale"] if guidance_scale is None else guidance_scale
+        if not (math.isfinite(scale) and math.isfinite(image_guidance_scale)):
+            raise ConfigError(f"guidance {scale}, {image_guidance_scale}: both must be finite")
+        own = {} if eta is None else {"eta": eta}
+        chosen = build_sampler(sampler or defaults["sampler"], **own)
+        steps = defaults["num_inference_steps"]
+        share = defaults["strength"] if strength is None else strength
+        start = start or defaults["start"]
+        _check_strength(share, start)
+        times = share * time_grid(
+            steps if num_inference_steps is None else num_inference_steps,
+            kind=grid or defaults["grid"],
+            process=self.scheduler.process,
+        )
+        view, condition = self.look(images, prompts, size)
+        start_at = self.start(self.latent_codec.still(view, count).mean, condition, view)
+        latents = chosen.sample(
+            self._denoiser(condition, negatives, scale, image_guidance_scale),
+            self.scheduler.process,
+            start_at,
+            times,
+            condition,
+            noise=seeded_noise(seeds, device=start_at.device, dtype=start_at.dtype),
+            start=start,
+            on_step=_reporter(callback),
+        )
+        self.maybe_free_model_hooks()  # so that the decoding has the memory for itself
+        frames = self.frames(latents, view)
+        return FrameBridgeOutput(frames, latents)
+
+    def look(
+        self,
+        images: Sequence[Image.Image],
+        prompts: Sequence[str],
+        size: tuple[int, int] | None = None,
+    ) -> tuple[View, Condition]:
+        """What codec and text encoder make of pictures and words."""
+        upright = [upright_rgb(image) for image in images]
+        fitted = [fit_picture(p, self.output_size(p.size, size)).pixels for p in upright]
+        pictures = [picture_tensor(picture).to(self._execution_device) for picture in fitted]
+        labels = self.labels(prompts)
+        classes = self.config.classes
+        text, text_mask = self.words(
+            [class_words(classes[label]) for label in labels] if labels else prompts
+        )
+        view = self.latent_codec.look(pictures, text, text_mask)
+        label = torch.tensor(labels, device=text.device) if labels else None
+        seen = (
+            None
+            if self.image_encoder is None
+            else look_at(self.image_encoder, torch.stack(pictures))
+        )
+        return view, Condition(text, text_mask, view.condition, label, seen)
+
+    def frames(self, latents: Tensor, view: View) -> list[NDArray[np.uint8]]:
+        """Latents (B, F, C, H, W) as videos of bytes (F, H, W, 3)."""
+        videos = self.latent_codec.decode(latents, view)
+        return [
+            video.mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+            for video in videos
+        ]
+
+    def _denoiser(
+        self, condition: Condition, negatives: Sequence[str], text: float, picture: float
+    ) -> Denoiser:
+        denoiser = BridgeDenoiser(as_backbone(self.transformer), self.scheduler.parameterization)
+        if text == 1 and picture == 1:
+            return denoiser
+        unconditional = condition.with_text(*self.words(negatives))
+        return GuidedDenoiser(denoiser, unconditional, text, picture)
+
+
+def _check_strength(strength: float, start: Start) -> None:
+    if not 0 < strength <= 1:
+        raise ConfigError(f"strength {strength:g}: must be above 0 and at most 1")
+    if strength < 1 and start != "noised":
+        raise ConfigError(
+            f'strength {strength:g}: a bridge that starts part of the way starts "noised", '
+            f"not {start!r}"
+        )
+
+
+def _reporter(callback: Callable[[int, int], None] | None) -> Callable[[Step], None] | None:
+    if callback is None:
+        return None
+    report = callback
+    return lambda step: report(step.number, step.total)

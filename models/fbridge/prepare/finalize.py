@@ -1,0 +1,234 @@
+"""The last step: what was found and made becomes one data set, in the order of the source."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from array import array
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fbridge.data.latents.format import (
+    DIGITS,
+    FORMAT,
+    INDEX,
+    JOURNAL,
+    Part,
+    dump,
+    read_index,
+    write_columns,
+    write_index,
+    write_part,
+)  # fmt: skip
+from fbridge.files.atomic import HIDDEN_NAME
+from fbridge.prepare.encode import Moments
+from fbridge.prepare.journal import Lookup, Numbers
+from fbridge.prepare.options import Options
+from fbridge.prepare.plan import Clip, Planner, caption_hash
+from fbridge.prepare.summary import LeftOut
+
+KINDS = ("manifest", "captions", "rejected", "survey", "shards")
+
+
+@dataclass(frozen=True)
+class Made:
+    """Everything there is: rows by clip, captions by hash, shards by unit; older than journals."""
+
+    rows: Callable[[str], dict[str, Any] | None]
+    captions: Callable[[str], dict[str, Any] | None]
+    surveys: Lookup
+
+
+class Merger:
+    """Writes the data set's tables from the plan and from what was made."""
+
+    def __init__(self, options: Options, planner: Planner, made: Made) -> None:
+        self._options = options
+        self._planner = planner
+        self._made = made
+        self._shards = Numbers()
+        self._paths: list[str] = []
+        self._captions = Numbers()
+        self._columns = {
+            name: array("q")
+            for name in (
+                "offset", "shard", "row", "bucket", "label", "split", "caption_start", "caption",
+                "caption_shard", "caption_row", "caption_offset",
+            )
+        }  # fmt: skip
+        self._buckets: dict[str, dict[str, Any]] = {}
+        self._tags: list[str] = []
+        self._left_out: dict[str, int] = {"rejected": 0, "dropped": 0}
+        self._captionless = 0
+
+    def write(self, about: dict[str, Any]) -> dict[str, Any]:
+        """Write all tables and, last, the index; returns it."""
+        out = self._options.out
+        parts = {"captions": write_part(out, "captions", self._caption_lines())}
+        parts["manifest"] = write_part(out, "manifest", self._manifest_lines())
+        parts["rejected"] = write_part(out, "rejected", self._left_out_lines())
+        parts["survey"] = write_part(out, "survey", self._survey_lines())
+        moments = Moments()
+        parts["shards"] = write_part(out, "shards", self._shard_lines(moments))
+        rows = len(self._columns["row"])
+        parts["columns"] = write_columns(out, self._tensors(), rows)
+        index = {
+            "format": FORMAT,
+            "fbridge": metadata.version("fbridge"),
+            **about,
+            "counts": {
+                "clips": rows,
+                "captions": len(self._captions),
+                "without_caption": self._captionless,
+                "shards": len(self._shards),
+                **self._left_out,
+            },
+            "buckets": list(self._buckets.values()),
+            "splits": self._tags,
+            "moments": moments.summary(),
+            "files": {name: asdict(part) for name, part in sorted(parts.items())},
+        }
+        write_index(out, index)
+        self._clean(parts)
+        return index
+
+    def _caption_lines(self) -> Iterator[str]:
+        offset = 0
+        for caption in self._planner.all_captions():
+            key = caption_hash(caption)
+            if not self._captions.add(key):
+                continue
+            record = self._made.captions(key)
+            assert record is not None, caption
+            line = dump(record)
+            for name, value in (
+                ("caption_shard", self._shard(record["shard"])),
+                ("caption_row", record["row"]),
+                ("caption_offset", offset),
+            ):
+                self._columns[name].append(value)
+            offset += len(line.encode()) + 1
+            yield line
+
+    def _manifest_lines(self) -> Iterator[str]:
+        offset = 0
+        for item in self._planner.walk():
+            for clip in item.clips:
+                record = self._row(clip)
+                if "reason" in record:
+                    continue
+                place = {name: record[name] for name in ("shard", "row", "sha256")}
+                line = dump({**clip.facts, **place})
+                self._add(clip, place, offset)
+                offset += len(line.encode()) + 1
+                yield line
+        self._columns["caption_start"].append(len(self._columns["caption"]))
+
+    def _add(self, clip: Clip, place: dict[str, Any], offset: int) -> None:
+        bucket = str(clip.bucket)
+        known = self._buckets.setdefault(
+            bucket, {"bucket": bucket, "clips": 0, "number": len(self._buckets)}
+        )
+        known["clips"] += 1
+        self._captionless += not clip.captions
+        self._columns["caption_start"].append(len(self._columns["caption"]))
+        for caption in clip.facts["captions"]:
+            self._columns["caption"].append(self._captions[caption])
+        label = clip.facts["label"]
+        for name, value in (
+            ("offset", offset),
+            ("shard", self._shard(place["shard"])),
+            ("row", place["row"]),
+            ("bucket", known["number"]),
+            ("label", -1 if label is None else label),
+            ("split", self._split(clip.facts["split"])),
+        ):
+            self._columns[name].append(value)
+
+    def _left_out_lines(self) -> Iterator[str]:
+        for item in self._planner.walk():
+            late = [(clip, self._row(clip)) for clip in item.clips]
+            failed = [
+                LeftOut(clip.facts["key"], record["reason"], True, clip.facts["times"][0])
+                for clip, record in late
+                if "reason" in record
+            ]
+            for out in (*item.left_out, *failed):
+                self._left_out["rejected" if out.rejected else "dropped"] += 1
+                yield dump(out.to_json())
+
+    def _survey_lines(self) -> Iterator[str]:
+        for item in self._planner.walk():
+            if item.found is not None:
+                yield dump(item.found)
+
+    def _shard_lines(self, moments: Moments) -> Iterator[str]:
+        for path in self._paths:
+            record = self._made.rows(Path(path).stem) or self._made.captions(Path(path).stem)
+            assert record is not None, path
+            if "moments" in record:
+                moments.add(record["moments"])
+                bucket = self._buckets.get(record["bucket"])
+                if bucket is not None:
+                    bucket["latent"] = record["latent"]
+            yield dump(record)
+
+    def _row(self, clip: Clip) -> dict[str, Any]:
+        record = self._made.rows(clip.id)
+        assert record is not None, clip.id
+        return record
+
+    def _shard(self, path: str) -> int:
+        if self._shards.add(path):
+            self._paths.append(path)
+        return self._shards[path]
+
+    def _split(self, tags: list[str]) -> int:
+        for tag in tags:
+            if tag not in self._tags:
+                self._tags.append(tag)
+        return sum(1 << self._tags.index(tag) for tag in tags)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {
+            name: torch.frombuffer(values, dtype=torch.int64).clone()
+            if values
+            else torch.zeros(0, dtype=torch.int64)
+            for name, values in self._columns.items()
+        }
+
+    def _clean(self, parts: dict[str, Part]) -> None:
+        """Take away what no table names: older tables, shards of a plan given up, torn files."""
+        out = self._options.out
+        kept = {part.path for part in parts.values()}
+        table = re.compile(
+            rf"({'|'.join(KINDS)}|columns)-[0-9a-f]{{{DIGITS}}}\.(jsonl|safetensors)"
+        )
+        for path in out.iterdir():
+            if table.fullmatch(path.name) and path.name not in kept:
+                path.unlink()
+        for path in out.rglob(".fbridge-*"):
+            if HIDDEN_NAME.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+        for kind in ("shards", "text"):
+            for path in (out / kind).glob("??/*.safetensors"):
+                if path.relative_to(out).as_posix() not in self._shards:
+                    path.unlink()
+
+
+def finished_parts(out: Path) -> dict[str, Path]:
+    """The tables of the finished data set that is there, if any."""
+    if not (out / INDEX).is_file():
+        return {}
+    return {name: out / part["path"] for name, part in read_index(out)["files"].items()}
+
+
+def remove_journal(out: Path) -> None:
+    """Take the journal away: the data set is finished."""
+    shutil.rmtree(out / JOURNAL, ignore_errors=True)

@@ -1,0 +1,69 @@
+"""The other processes of a run: told apart from dead ones by the locks they hold, nothing else.
+
+No process ever waits for another while there is work of its own, and what a dead one left undone is
+done by those who live.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+from filelock import FileLock, Timeout
+
+from fbridge.data.latents.format import JOURNAL
+from fbridge.errors import DataError
+from fbridge.files.atomic import shown, write_failure
+from fbridge.prepare.options import Rank
+
+
+class Others:
+    """Holds this process's lock; knows whether another one's is held.
+
+    Raises:
+        DataError: a process with this number is already at work in the folder.
+    """
+
+    def __init__(self, out: Path, rank: Rank) -> None:
+        self._folder = out / JOURNAL
+        self._rank = rank
+        self._own = FileLock(self._path(rank.number))
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._own.acquire(timeout=0)
+        except Timeout:
+            raise DataError(
+                f"{shown(out)}: another fbridge prepare is at work there; wait for it or stop it"
+            ) from None
+        except OSError as error:
+            raise write_failure(out, error) from None
+
+    def __enter__(self) -> Others:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._own.release()
+
+    def alive(self) -> bool:
+        """Whether any other process of the run is at work."""
+        return any(
+            self._holds(number) for number in range(self._rank.world) if number != self._rank.number
+        )
+
+    def _holds(self, number: int) -> bool:
+        path = self._path(number)
+        if not path.is_file():
+            return False
+        try:
+            with FileLock(path).acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"rank-{number:05d}.lock"

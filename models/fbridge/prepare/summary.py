@@ -1,0 +1,99 @@
+"""What a plan comes to: the table that is shown before the work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fbridge.data.video.buckets import Bucket, crop_loss, upscaled
+from fbridge.errors import DataError
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file or a clip that is not in the data set; rejected for a fault, or dropped by choice."""
+
+    key: str
+    reason: str
+    rejected: bool
+    time: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Its line in the list of what was left out."""
+        line = {"key": self.key, "reason": self.reason}
+        line["kind"] = "rejected" if self.rejected else "dropped"
+        return line if self.time is None else {**line, "time": self.time}
+
+
+@dataclass
+class Tally:
+    """What the plan comes to, for the table shown before the work starts."""
+
+    files: int = 0
+    rejected: int = 0
+    examples: list[LeftOut] = field(default_factory=list)
+    dropped: dict[str, int] = field(default_factory=dict)
+    captionless: int = 0
+    buckets: dict[Bucket, BucketTally] = field(default_factory=dict)
+
+    @property
+    def clips(self) -> int:
+        """Clips that the data set will hold."""
+        return sum(bucket.clips for bucket in self.buckets.values())
+
+    @property
+    def new(self) -> int:
+        """Clips that are not in the finished data set yet."""
+        return sum(bucket.new for bucket in self.buckets.values())
+
+    def add(self, left_out: Sequence[LeftOut]) -> None:
+        """Count one file, and what is left out of it."""
+        self.files += 1
+        self.rejected += any(out.rejected for out in left_out)
+        for out in left_out:
+            if out.rejected:
+                self.examples += [out] if len(self.examples) < 10 else []
+            else:
+                kind = out.reason.partition(":")[0]
+                self.dropped[kind] = self.dropped.get(kind, 0) + 1
+
+    def keep(self, bucket: Bucket, clips: int, size: tuple[int, int], *, captionless: bool) -> None:
+        """Count what is kept of it: clips of one bucket, from pictures (width, height)."""
+        self.captionless += captionless
+        self.buckets.setdefault(bucket, BucketTally()).add(bucket, clips, size)
+
+
+@dataclass
+class BucketTally:
+    """One row of that table."""
+
+    files: int = 0
+    clips: int = 0
+    new: int = 0
+    crop_lost: float = 0.0
+    upscaled: int = 0
+
+    def add(self, bucket: Bucket, clips: int, size: tuple[int, int]) -> None:
+        """Count a file's clips; the picture's share that is cut off is summed over clips."""
+        self.files += 1
+        self.clips += clips
+        self.crop_lost += clips * crop_loss(*size, bucket)
+        self.upscaled += clips * upscaled(*size, bucket)
+
+
+def check_bad(tally: Tally, max_bad: float) -> None:
+    """Stop when too many files cannot be used.
+
+    Raises:
+        DataError: names how many, and the first ones.
+    """
+    if tally.rejected <= max_bad * tally.files:
+        return
+    share = 100 * tally.rejected / tally.files
+    first = tally.examples[0]
+    raise DataError(
+        f"{tally.rejected} of {tally.files} files ({share:.3g} %) are rejected, more than "
+        f"--max-bad {100 * max_bad:g}% allows; the first: {first.key} {first.reason}; "
+        "mend them, or go on with --max-bad 100%"
+    )

@@ -1,0 +1,274 @@
+"""From a configuration to what is trained: base, network, scheduler, prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fbridge.backbones.families import aligned_prediction, as_backbone, family_of
+from fbridge.backbones.scratch import build_scratch
+from fbridge.backbones.space_time import SpaceTimeTransformer
+from fbridge.loaders.load import Base, load_base
+from fbridge.codecs import Codec
+from fbridge.loaders.codec import fingerprint
+from fbridge.config.tree import BridgeConfig, Config, LoraConfig
+from fbridge.errors import CheckpointError, ConfigError, DataError
+from fbridge.memory.apply import Memory, shrink
+from fbridge.prior import build_prior
+from fbridge.scheduler import FrameBridgeScheduler
+from fbridge.train.export.lora import add_lora
+from fbridge.train.build.dataset import Shape, frame_limits
+from fbridge.train.losses import Generation, Regression, Start
+
+SCRATCH = "scratch:"
+SHOWN = ("prior", "picture")
+"""What a network is shown beside the latents: the prior; the picture too where they differ."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is trained and all that stays fixed beside it.
+
+    Attributes:
+        base: what was gone on from; None of a prior.
+        transformer: the network as its family saves it.
+        backbone: the same behind `fbridge.denoiser.Backbone`; its parameters are the transformer's.
+        scheduler: the bridge; None of a prior.
+        prior: the frozen network of a neural prior.
+        task: the loss.
+        about: what a pipeline of it needs to know: frames, fps, sizes, classes, start_from.
+    """
+
+    base: Base | None
+    transformer: Any
+    backbone: nn.Module
+    scheduler: FrameBridgeScheduler | None
+    prior: nn.Module | None
+    task: Generation | Regression
+    about: dict[str, Any]
+
+
+def build_prior_network(config: Config, shape: Shape) -> Model:
+    """A network that regresses the video in one pass: the backbone with time removed."""
+    torch.manual_seed(config.train.seed)
+    network = _scratch(config.model.preset, shape, timed=False, classes=_classes(config, shape))
+    if config.train.gradient_checkpointing:
+        network.enable_gradient_checkpointing()
+    task = Regression(config.regression)
+    return Model(None, network, network, None, None, task, {})
+
+
+def build_generator(config: Config, shape: Shape, codec: Codec) -> Model:
+    """A network that ends a bridge, or its diffusion twin, on a base or from scratch.
+
+    Args:
+        config: of the run.
+        shape: what it must fit.
+        codec: of the data set.
+
+    Raises:
+        CheckpointError: base or prior are missing, or do not fit the data.
+        ConfigError: the configuration asks for what the base cannot do.
+    """
+    assert config.base is not None, "the command line has filled it in"
+    base = load_base(config.base, components=config.components, download=config.download)
+    if base.transformer is not None and base.transformer.config.get("image"):
+        raise ConfigError(
+            f"base {base.name}: is told what an image encoder sees of the picture, which prepared "
+            "latents do not hold; fine-tune the text-to-video model that it was made from"
+        )
+    _check_codec(base, codec)
+    kind, mix, network = _start(config, base, shape)
+    transformer = base.transformer
+    if transformer is None:
+        base = replace(base, text_encoder=shape.text_encoder)
+        torch.manual_seed(config.train.seed)
+        preset = config.base.removeprefix(SCRATCH)
+        transformer = _scratch(preset, shape, timed=True, classes=_classes(config, shape))
+    else:
+        _check_fit(base, shape)
+        if config.model.condition == "class" and base.classes is None:
+            raise ConfigError(
+                f'model.condition is "class", but base {base.name} is told captions; use "text"'
+            )
+        family = family_of(transformer)
+        apart = kind != "repeat" or config.condition.picture_dropout > 0
+        family.widen(transformer, max(family.parts(transformer), 2 if apart else 1))
+    scheduler = build_scheduler(config.bridge, base)
+    if config.train.gradient_checkpointing:
+        transformer.enable_gradient_checkpointing()
+    shrink(transformer, Memory(quantize=config.lora.quantize, attention=config.train.attention))
+    if config.lora.rank:
+        _adapt(transformer, config.lora, config.train.precision)
+    prior = build_prior(kind, network, mix, codec)
+    start = Start(prior, codec if kind == "motion" or (kind == "mix" and network is None) else None)
+    task = Generation(
+        scheduler.process, scheduler.parameterization, start, config.times, config.weight
+    )
+    about = {
+        "frames": frame_limits(shape) if base.transformer is None else base.frames,
+        "fps": shape.fps if base.transformer is None else base.fps,
+        "sizes": [list(size) for size in shape.sizes],
+        "classes": list(shape.classes) if _classes(config, shape) else base.classes,
+        "start_from": {"kind": kind, "mix": mix},
+    }
+    return Model(base, transformer, as_backbone(transformer), scheduler, network, task, about)
+
+
+def build_scheduler(config: BridgeConfig, base: Base) -> FrameBridgeScheduler:
+    """The bridge of a configuration over a base.
+
+    A base that is a bridge already keeps its own but for what the configuration says. Another one
+    is aligned: the network sees each state as one of its own diffusion (`fbridge.alignment`).
+    Without alignment, and from scratch, it sees the state as it is.
+    """
+    known: dict[str, Any] = {}
+    if base.scheduler is not None:
+        if not config.align and str(base.prediction).startswith("aligned"):
+            raise ConfigError(
+                f"bridge.align false: base {base.name} is an aligned bridge already; take the "
+                "text-to-video model that it was made from"
+            )
+        known = {
+            name: value for name, value in base.scheduler.config.items() if not name.startswith("_")
+        }
+        if known.get("objective", "bridge") != config.objective:
+            known.pop("schedule", None)
+    elif config.align and base.noise is not None:
+        assert base.prediction is not None
+        known = {"prediction": aligned_prediction(base.prediction), "base": base.noise}
+    else:
+        known = {"prediction": "psi-noise"}
+    known["objective"] = config.objective
+    if config.schedule is not None:
+        known["schedule"] = dict(config.schedule)
+    if config.prediction != "auto":
+        known["prediction"] = config.prediction
+    if str(known["prediction"]).startswith("aligned") and known.get("base") is None:
+        raise ConfigError(
+            f"bridge.prediction {known['prediction']!r} needs a pretrained base with noise levels; "
+            "use psi-noise, clean or preconditioned"
+        )
+    return FrameBridgeScheduler(**known)
+
+
+def _scratch(preset: str, shape: Shape, *, timed: bool, classes: int) -> SpaceTimeTransformer:
+    if (shape.condition_height, shape.condition_width) != (shape.height, shape.width):
+        raise DataError(
+            f"the codec's pictures are {shape.condition_width}x{shape.condition_height} and its "
+            f"latents {shape.width}x{shape.height}; a network from scratch needs one grid"
+        )
+    return build_scratch(
+        preset,
+        channels=shape.channels,
+        height=shape.height,
+        width=shape.width,
+        condition_channels=shape.condition_channels,
+        text_width=0 if classes else shape.text_width,
+        timed=timed,
+        classes=classes,
+    )
+
+
+def _classes(config: Config, shape: Shape) -> int:
+    if config.model.condition == "text":
+        return 0
+    if not shape.classes:
+        raise DataError(
+            'model.condition is "class", but the data set has no labels; prepare one of a layout '
+            'that has them (UCF-101), or use "text"'
+        )
+    return len(shape.classes)
+
+
+def _check_fit(base: Base, shape: Shape) -> None:
+    """Raise CheckpointError unless latents and words of the data are those of the base."""
+    channels = base.family.latents(base.transformer)
+    if channels != shape.channels:
+        raise CheckpointError(
+            f"base {base.name}: its latents have {channels} channels, the data set's "
+            f"{shape.channels}; prepare the videos with this base's codec: "
+            f"fbridge prepare VIDEOS -o DIR --codec {base.name}"
+        )
+    width = base.family.words(base.transformer)
+    if width and width != shape.text_width:
+        raise CheckpointError(
+            f"base {base.name}: its words have {width} features, the data set's "
+            f"{shape.text_width}; prepare the videos with its text encoder: --text-encoder "
+            f"{base.text_encoder}"
+        )
+
+
+def prior_folder(config: Config) -> Path | None:
+    """Where the network of a neural prior lies: the folder named, or the result of that run."""
+    if config.prior.path is None or config.prior.kind not in ("auto", "neural", "mix"):
+        return None
+    folder = Path(config.prior.path)
+    inner = folder / "prior"
+    return inner if (inner / "config.json").is_file() else folder
+
+
+def _check_codec(base: Base, codec: Codec) -> None:
+    """Raise CheckpointError where the latents of the data are not those of the base."""
+    if base.codec is not None and fingerprint(base.codec) != fingerprint(codec):
+        raise CheckpointError(
+            f"base {base.name}: its codec is another one than the data set's; prepare the videos "
+            f"with this base's: fbridge prepare VIDEOS -o DIR --codec {base.name}"
+        )
+
+
+def _start(config: Config, base: Base, shape: Shape) -> tuple[str, float, nn.Module | None]:
+    """Kind, mix and network of the prior: as configured, else the base's own, else the picture."""
+    kind, mix = config.prior.kind, config.prior.mix
+    if kind != "auto":
+        return kind, mix, _load_prior(config, shape)
+    if config.prior.path is not None:
+        return "neural", mix, _load_prior(config, shape)
+    own = base.start_from or {"kind": "repeat" if base.prior is None else "neural"}
+    if base.prior is not None:
+        base.prior.float().eval().requires_grad_(False)
+    return own["kind"], own.get("mix", mix), base.prior
+
+
+def _load_prior(config: Config, shape: Shape) -> nn.Module | None:
+    folder = prior_folder(config)
+    if folder is None:
+        return None
+    if not (folder / "config.json").is_file():
+        unfinished = any(folder.glob("checkpoint-*"))
+        raise CheckpointError(
+            f"prior.path {config.prior.path}: holds no trained prior; "
+            + ("let that run end first: fbridge train-prior --resume" if unfinished
+               else "fbridge train-prior makes one")
+        )  # fmt: skip
+    try:
+        network = SpaceTimeTransformer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # what libraries raise over broken files is of many kinds
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(f"prior.path {folder}: does not load: {reason}") from error
+    if network.config["timed"] or network.config["channels"] != shape.channels:
+        raise CheckpointError(
+            f"prior.path {folder}: is no prior for latents of {shape.channels} channels; train "
+            "one on this data set"
+        )
+    return network.float().eval().requires_grad_(False)
+
+
+def _adapt(transformer: Any, config: LoraConfig, precision: str) -> None:
+    """Add updates; what stays frozen is kept in the precision of the arithmetic, to save memory."""
+    add_lora(
+        transformer,
+        rank=config.rank,
+        alpha=config.alpha,
+        dora=config.dora,
+        dropout=config.dropout,
+        targets=tuple(config.targets),
+    )
+    kept = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    for parameter in transformer.parameters():
+        if not parameter.requires_grad and parameter.is_floating_point():
+            parameter.data = parameter.data.to(kept)

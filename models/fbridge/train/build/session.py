@@ -1,0 +1,231 @@
+"""A run, set up: from a configuration to all that the loop needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from accelerate import Accelerator
+from torch import nn
+
+from fbridge.loaders.load import Base
+from fbridge.loaders.codec import LoadedCodec, load_codec
+from fbridge.config.tree import Config
+from fbridge.errors import CheckpointError, ConfigError
+from fbridge.loaders.locate import hash_model
+from fbridge.train.ema.choice import build_average
+from fbridge.train.checkpoints.state import trained
+from fbridge.train.batches import Chances, TrainingClips, training_loader
+from fbridge.train.loop import Training, Validate
+from fbridge.train.optimizer import build_optimizer
+from fbridge.train.build.accelerate import adapt_launch
+from fbridge.train.build.dataset import Material, check_words, measure, read_data
+from fbridge.train.build.networks import (
+    Model,
+    build_generator,
+    build_prior_network,
+    prior_folder,
+)
+from fbridge.train.trackers import check_trackers
+from fbridge.train.validation.clips import Gallery
+from fbridge.train.validation.scores import HeldOut
+from fbridge.train.validation.validate import validate
+
+Command: TypeAlias = Literal["train-prior", "finetune"]
+_FREE = {
+    "recipe", "output", "train.checkpoint_every", "train.keep", "train.workers", "train.spike",
+    "train.compile", "train.attention", "train.gradient_checkpointing", "validation.every",
+    "validation.rows", "validation.clips", "validation.steps", "validation.bands", "log",
+    "ema.length", "data", "train.steps", "base", "components", "download", "prior.path",
+}  # fmt: skip
+"""Keys that may change when a run resumes; of data, base and prior the content counts."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """A run that can begin.
+
+    Attributes:
+        command: which of the two.
+        config: resolved.
+        run: its folder.
+        material: the data.
+        model: the network and what stays fixed.
+        training: what the loop works on.
+    """
+
+    command: Command
+    config: Config
+    run: Path
+    material: Material
+    model: Model
+    training: Training
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes and speaks."""
+        return bool(self.training.accelerator.is_main_process)
+
+
+def build_session(command: Command, config: Config, run: Path, *, device: str) -> Session:
+    """Set up a run; nothing is written.
+
+    Args:
+        command: "train-prior" or "finetune".
+        config: with base and data filled in.
+        run: the run's folder.
+        device: "auto" (or "cuda", where there is one), or "cpu" where an accelerator shall not be
+            used.
+
+    Raises:
+        FBridgeError: whatever is missing or does not fit.
+    """
+    accelerator = _accelerator(config, run, device)
+    assert config.data is not None, "the command line has filled it in"
+    dataset, parts = read_data(Path(config.data), split=config.split, share=config.validation.share)
+    codec = load_codec(dataset.index["codec"]["name"], device="cpu")
+    _check_codec(dataset.index["codec"], codec)
+    material = Material(dataset, parts, codec, measure(dataset, codec))
+    if command == "train-prior":
+        model = build_prior_network(config, material.shape)
+    else:
+        model = build_generator(config, material.shape, codec.codec)
+        if model.base is not None and config.model.condition == "text":
+            check_words(model.base, dataset)
+    training = _training(command, config, run, material, model, accelerator)
+    return Session(command, config, run, material, model, training)
+
+
+def identity(
+    command: Command, config: Config, material: Material, base: Base | None, *, processes: int = 1
+) -> dict[str, Any]:
+    """What two parts of one run must have in common; batches count all processes' clips."""
+    flat = flatten(config)
+    kept = {
+        name: value
+        for name, value in flat.items()
+        if name not in _FREE and name.split(".")[0] not in _FREE
+    }
+    kept["train.batch_size"] = config.train.batch_size * processes
+    if config.train.lr_schedule == "cosine":
+        kept["train.steps"] = config.train.steps
+    prior = prior_folder(config) if command == "finetune" else None
+    return {
+        "command": command,
+        "data": material.dataset.hash,
+        "base": "" if base is None else base.hash,
+        "prior": "" if prior is None else hash_model(prior),
+        **kept,
+    }
+
+
+def _workers(config: Config, accelerator: Accelerator) -> int:
+    """Reading processes, where the configuration does not say."""
+    if config.train.workers is not None:
+        return config.train.workers
+    return 0 if accelerator.device.type == "cpu" else 2
+
+
+def flatten(config: Config) -> dict[str, Any]:
+    """Dotted keys and JSON values of a configuration."""
+    found: dict[str, Any] = {}
+    for name, value in config.model_dump(mode="json").items():
+        if isinstance(value, dict):
+            found |= {f"{name}.{key}": inner for key, inner in value.items()}
+        else:
+            found[name] = value
+    return found
+
+
+def _accelerator(config: Config, run: Path, device: str) -> Accelerator:
+    precision = {"fp32": "no"}.get(config.train.precision, config.train.precision)
+    try:
+        accelerator = Accelerator(
+            mixed_precision=precision,
+            cpu=device == "cpu",
+            log_with=check_trackers(config.log.trackers) or None,
+            project_dir=run / "tracker",
+            step_scheduler_with_optimizer=False,
+        )
+    except ValueError as error:
+        raise ConfigError(f"train.precision {config.train.precision}: {error}") from error
+    adapt_launch(accelerator, config.train)
+    return accelerator
+
+
+def _training(
+    command: Command,
+    config: Config,
+    run: Path,
+    material: Material,
+    model: Model,
+    accelerator: Accelerator,
+) -> Training:
+    _place(model, material.codec, accelerator)
+    network = model.backbone.train()
+    if config.train.compile:
+        network.compile()
+    optimizer = build_optimizer((p for p in network.parameters() if p.requires_grad), config.train)
+    network, optimizer = accelerator.prepare(network, optimizer)
+    chances = Chances.of(config.condition, config.prior)
+    clips = TrainingClips(material.parts.training, chances, seed=config.train.seed)
+    average = build_average(config.ema, trained(network), optimizer)
+    training = Training(
+        network=network,
+        optimizer=optimizer,
+        average=average,
+        task=model.task,
+        loader=lambda first: training_loader(
+            clips,
+            config.train.batch_size,
+            first=first,
+            rank=accelerator.process_index,
+            world=accelerator.num_processes,
+            workers=_workers(config, accelerator),
+        ),
+        config=config.train,
+        run=run,
+        accelerator=accelerator,
+        keys=material.keys,
+        report_every=config.log.every,
+        validate_every=config.validation.every,
+        identity=identity(
+            command, config, material, model.base, processes=accelerator.num_processes
+        ),
+    )
+    training.validate = _validation(config, run, material, model, training)
+    return training
+
+
+def _validation(
+    config: Config, run: Path, material: Material, model: Model, training: Training
+) -> Validate | None:
+    if not len(material.parts.held_out) or not config.validation.rows:
+        return None
+    held_out = HeldOut.choose(
+        material.parts.held_out, config.validation.rows, config.train.batch_size
+    )
+    fps = model.about.get("fps", material.shape.fps)
+    gallery = Gallery(held_out, config.validation.clips, material.codec.codec, fps)
+    folder = run / "validation" if training.accelerator.is_main_process else None
+    return lambda step, pause: validate(
+        step, training, model, gallery, config.validation, folder, pause
+    )
+
+
+def _place(model: Model, codec: LoadedCodec, accelerator: Accelerator) -> None:
+    """All that is not trained goes where the network goes."""
+    network = getattr(codec.codec, "vae", codec.codec)
+    for part in (model.prior, network):
+        if isinstance(part, nn.Module):
+            part.to(accelerator.device)
+
+
+def _check_codec(told: dict[str, str], codec: LoadedCodec) -> None:
+    """Raise CheckpointError where a data set's codec is no longer what it was."""
+    if told["hash"] != codec.hash and told.get("fingerprint") != codec.fingerprint:
+        raise CheckpointError(
+            f"codec {codec.name}: is not the one that the data set was prepared with; put the "
+            "right one in its place, or prepare the data set again"
+        )

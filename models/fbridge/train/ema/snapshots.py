@@ -1,0 +1,124 @@
+"""Snapshots of power-function averages, and an average of any length made from them afterwards.
+
+    RUN/ema/<step>.safetensors    "<length>/<parameter>", float16; sharded: see `pieces`
+
+The header's metadata has one key, "fbridge": JSON with format, step and lengths.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fbridge.errors import CheckpointError, ConfigError
+from fbridge.files.atomic import HIDDEN_NAME, replacing, shown
+from fbridge.train.checkpoints.pieces import ALONE, Pieces, Processes, own_part
+from fbridge.train.checkpoints.tensor_file import write_tensors
+from fbridge.train.ema.profiles import LONGEST, coefficients
+
+FORMAT = 1
+FOLDER = "ema"
+_NAME = re.compile(r"(\d+)(?:-(\d{5})-of-(\d{5}))?\.safetensors")
+
+
+def write_snapshot(
+    run: Path,
+    step: int,
+    averages: Mapping[float, Mapping[str, Tensor]],
+    *,
+    processes: Processes = ALONE,
+) -> None:
+    """Write averages by relative length as of step `step`, called by all processes.
+
+    Raises:
+        DependencyError: the system refuses to write, on every process.
+    """
+    folder = run / FOLDER
+    part = own_part(str(step), flat(averages), processes)
+    facts = {"format": FORMAT, "step": step, "lengths": list(averages)}
+
+    def write() -> None:
+        if part is not None:
+            with replacing(folder / part.file) as hidden:
+                write_tensors(hidden, part.tensors, part.header | facts, dtype=torch.float16)
+
+    processes.agree(lambda: _clean(folder, step) if processes.rank == 0 else None)
+    processes.agree(write)
+
+
+def flat(averages: Mapping[float, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """All averages: "<length>/<parameter>"."""
+    return {
+        f"{length}/{name}": tensor
+        for length, average in averages.items()
+        for name, tensor in average.items()
+    }
+
+
+def snapshots(run: Path) -> dict[int, list[Path]]:
+    """The files of every whole snapshot by step, oldest first."""
+    found: dict[int, dict[int, list[Path]]] = {}
+    for path in sorted((run / FOLDER).glob("*.safetensors")):
+        if match := _NAME.fullmatch(path.name):
+            found.setdefault(int(match[1]), {}).setdefault(int(match[3] or 1), []).append(path)
+    whole = {}
+    for step in sorted(found):
+        for world, paths in found[step].items():
+            if len(paths) == world:
+                whole[step] = paths
+    return whole
+
+
+def reconstruct(run: Path, length: float, step: int | None = None) -> dict[str, Tensor]:
+    """The average of a relative length as of the newest snapshot up to `step`: float32, by name.
+
+    It is a sum of all snapshots up to there, read one after another.
+
+    Raises:
+        ConfigError: no average has this length.
+        CheckpointError: there are no snapshots, or one cannot be read.
+    """
+    if not 0 < length < LONGEST:
+        raise ConfigError(f"[ema] length: above 0 and below {LONGEST:.4f}, not {length}")
+    files = {s: paths for s, paths in snapshots(run).items() if step is None or s <= step}
+    if not files:
+        until = "" if step is None else f" up to step {step}"
+        raise CheckpointError(
+            f"{shown(run / FOLDER)}: holds no snapshots{until}; train with [ema] kind 'post-hoc'"
+        )
+    known = [(own, s) for s, paths in files.items() for own in _lengths(paths)]
+    factors = dict(zip(known, coefficients(known, (length, max(files))).tolist(), strict=True))
+    total: dict[str, Tensor] = {}
+    for at, paths in files.items():
+        own = {of: f for (of, s), f in factors.items() if s == at and f != 0}
+        pieces = Pieces(paths) if own else {}
+        for name in pieces:
+            of, parameter = name.split("/", 1)
+            if float(of) in own:
+                added = pieces[name].float().mul_(own[float(of)])
+                total[parameter] = total[parameter].add_(added) if parameter in total else added
+    return total
+
+
+def _clean(folder: Path, step: int) -> None:
+    """Take away what killed runs left, and later snapshots: of a run given up for an older step."""
+    for left in folder.glob(".fbridge-*"):
+        if HIDDEN_NAME.fullmatch(left.name):
+            left.unlink(missing_ok=True)
+    for path in folder.glob("*.safetensors"):
+        if (match := _NAME.fullmatch(path.name)) and int(match[1]) > step:
+            path.unlink(missing_ok=True)
+
+
+def _lengths(paths: list[Path]) -> list[float]:
+    facts = Pieces(paths).header
+    if facts.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{shown(paths[0])}: has format {facts.get('format')}, this fbridge reads {FORMAT}; "
+            "use the fbridge that wrote it, or a newer one"
+        )
+    return [float(length) for length in facts["lengths"]]

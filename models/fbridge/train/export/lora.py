@@ -1,0 +1,123 @@
+"""Low-rank adaptation: what is trained beside a frozen base, and how it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers.loaders.lora_base import LoraBaseMixin
+from peft import LoraConfig, get_peft_model_state_dict
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fbridge.backbones.families import family_of
+from fbridge.errors import ConfigError
+from fbridge.loaders.locate import ADAPTER
+from fbridge.loaders.lora import EXTRA, PRIOR, WEIGHTS, AdapterCard
+from fbridge.loaders.lora import merge_lora as merge_lora
+from fbridge.train.export.folders import replacing_model
+
+_NAME = "default"
+_PART = "transformer"
+"""How diffusers' pipelines call the adapted network."""
+
+
+def add_lora(
+    transformer: Any,
+    *,
+    rank: int,
+    alpha: float | None = None,
+    dora: bool = False,
+    dropout: float = 0.0,
+    targets: Sequence[str] = (),
+) -> None:
+    """Freeze a network and adapt it, in place; its widened input stays trained in full.
+
+    Args:
+        transformer: of a family in `fbridge.backbones.families`; widened already.
+        rank: of the update of each adapted layer.
+        alpha: the update counts alpha / rank fold; None is the rank.
+        dora: train lengths apart from directions (DoRA, arXiv 2402.09353).
+        dropout: of what enters an update, while training.
+        targets: layers by the ends of their names; none are the family's.
+
+    Raises:
+        ConfigError: no layer has such a name.
+    """
+    family = family_of(transformer)
+    ends = list(targets or family.lora_targets)
+    whole = [family.widened] if any(f".{family.widened}".endswith(f".{e}") for e in ends) else None
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=rank if alpha is None else alpha,  # a float does
+        use_dora=dora,
+        lora_dropout=dropout,
+        target_modules=ends,
+        exclude_modules=whole,
+        init_lora_weights=True,
+    )
+    transformer.requires_grad_(requires_grad=False)
+    try:
+        transformer.add_adapter(config, _NAME)
+    except ValueError as error:
+        raise ConfigError(
+            f"lora.targets {', '.join(ends)}: {str(error).strip().splitlines()[0]}; "
+            f"this network's usual ones are {', '.join(family.lora_targets)}"
+        ) from error
+    if family.widened:
+        transformer.get_submodule(family.widened).requires_grad_(requires_grad=True)
+
+
+def save_lora(
+    folder: Path,
+    transformer: Any,
+    card: AdapterCard,
+    *,
+    prior: Any = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write an adapter's folder, as `fbridge.loaders.lora` has it.
+
+    Args:
+        folder: to write.
+        transformer: an adapted network.
+        card: what the adapter belongs to.
+        prior: the network that the bridge starts from.
+        dtype: of the weights; None is their own.
+    """
+    lora = get_peft_model_state_dict(transformer, adapter_name=_NAME)
+    extra = {
+        name: value
+        for name, value in transformer.named_parameters()
+        if value.requires_grad and "lora_" not in name
+    }
+    with replacing_model(folder) as part:
+        LoraBaseMixin.write_lora_layers(
+            state_dict={f"{_PART}.{k}": _still(v, dtype) for k, v in lora.items()},
+            save_directory=str(part),
+            is_main_process=True,
+            weight_name=WEIGHTS,
+            save_function=None,
+            safe_serialization=True,
+            lora_adapter_metadata=_described(transformer.peft_config[_NAME]),
+        )
+        if extra:
+            save_file({k: _still(v, dtype) for k, v in extra.items()}, part / EXTRA)
+        if prior is not None:
+            prior.save_pretrained(part / PRIOR)
+        (part / ADAPTER).write_text(card.text(), encoding="utf-8")
+
+
+def _described(config: LoraConfig) -> dict[str, Any]:
+    """A configuration as diffusers stores it: plain values under prefixed names."""
+    plain = {
+        key: sorted(value) if isinstance(value, set) else value
+        for key, value in config.to_dict().items()
+    }
+    return {f"{_PART}.{key}": value for key, value in plain.items()}
+
+
+def _still(value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    return value.detach().to("cpu", dtype, copy=True).contiguous()

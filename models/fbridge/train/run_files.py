@@ -1,0 +1,132 @@
+"""What a run's folder says of it: the resolved configuration, the facts, the curves."""
+
+from __future__ import annotations
+
+import csv
+import json
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fbridge.config.tree import Config
+from fbridge.config.write import to_toml
+from fbridge.errors import CheckpointError
+from fbridge.files.atomic import replacing, shown, write_failure, write_text
+
+FORMAT = 1
+CONFIG, FACTS, CURVES = "config.toml", "run.json", "metrics.csv"
+PACKAGES = ("fbridge", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors")
+
+Row = Mapping[str, float]
+
+
+def write_run(run: Path, config: Config, facts: Mapping[str, Any]) -> None:
+    """Write config.toml and run.json, each whole or not at all."""
+    write_text(run / CONFIG, to_toml(config, comments=False))
+    write_text(run / FACTS, json.dumps({"format": FORMAT, **facts}, indent=1) + "\n")
+
+
+def read_facts(run: Path) -> dict[str, Any]:
+    """The facts of a run.
+
+    Raises:
+        CheckpointError: the folder holds no run, or one of a newer fbridge.
+    """
+    path = run / FACTS
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = facts["format"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise CheckpointError(
+            f"{shown(run)}: is no run of fbridge train-prior or finetune; {FACTS} is missing or "
+            "damaged"
+        ) from None
+    if version != FORMAT:
+        raise CheckpointError(
+            f"{shown(path)}: has format {version}, this fbridge reads {FORMAT}; use the fbridge "
+            "that wrote it, or a newer one"
+        )
+    return facts
+
+
+def environment_facts() -> dict[str, Any]:
+    """Versions of all that decides the numbers, and the commit where the code is a checkout."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "none"
+    return {"versions": found, "git": _git()}
+
+
+class Curves:
+    """metrics.csv: a row a report, a column a number; columns that a row lacks are empty.
+
+    A run that resumes drops the rows behind the step it goes on from.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.path = run / CURVES
+        self._columns: list[str] = ["step"]
+
+    def begin(self, step: int) -> None:
+        """Keep what was told up to a step."""
+        kept = [row for row in read_curves(self.path) if row["step"] <= step] if step else []
+        self._columns = list(dict.fromkeys(["step", *(name for row in kept for name in row)]))
+        self._write(kept)
+
+    def add(self, step: int, values: Row) -> None:
+        """Append a row."""
+        new = [name for name in values if name not in self._columns]
+        if new:
+            self._columns += new
+            self._write(read_curves(self.path))
+        row = {"step": step, **values}
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerow([row.get(name, "") for name in self._columns])
+        except OSError as error:
+            raise write_failure(self.path, error) from None
+
+    def _write(self, rows: Iterable[Row]) -> None:
+        with replacing(self.path) as hidden, hidden.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self._columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def read_curves(path: Path) -> list[dict[str, float]]:
+    """The rows of a metrics.csv with the numbers that each has; a torn last line is passed over."""
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):  # cut by a power failure
+        del lines[-1]
+    found = []
+    for row in csv.DictReader(lines):
+        known = {name: float(text) for name, text in row.items() if text}
+        found.append({**known, "step": int(known["step"])})
+    return found
+
+
+def _git() -> str:
+    """Commit of the checkout that fbridge runs from, "+" where it has changes; "" elsewhere."""
+    folder = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10
+        )
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    try:
+        if not git("ls-files", "--error-unmatch", Path(__file__).name):
+            return ""
+        commit = git("rev-parse", "HEAD")
+        return commit + ("+" if commit and git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return ""

@@ -1,0 +1,75 @@
+"""Every family's prompts are read as diffusers' own pipeline of it reads them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+
+from fbridge.backbones import expand
+from fbridge.conditioning.prompt_specs import READINGS, Reading, reading_of
+from fbridge.loaders.text_encoder import load_text_encoder
+from fbridge.pipeline import FrameBridgePipeline
+from fbridge.types import Condition
+from tests.pipelines import PUBLISHED, publish
+
+PROMPTS = ["a cat jumps over the dog", "the dog"]
+
+
+def read_by(pipe: Any, prompt: str) -> torch.Tensor:
+    """Rows (L, D) that diffusers' pipeline has a network look at."""
+    kind = type(pipe).__name__
+    with torch.no_grad():
+        if kind == "CogVideoXPipeline":
+            return pipe.encode_prompt(prompt, do_classifier_free_guidance=False)[0][0]
+        if kind == "AnimateDiffPipeline":
+            return pipe.encode_prompt(prompt, "cpu", 1, False)[0][0]
+        if kind == "LTXPipeline":
+            rows, mask = pipe.encode_prompt(prompt, do_classifier_free_guidance=False)[:2]
+            return rows[0][mask[0].bool()]
+        if kind == "LattePipeline":
+            return pipe.encode_prompt(
+                prompt, do_classifier_free_guidance=False, negative_prompt="", mask_feature=True
+            )[0][0]
+        if kind == "HunyuanVideoPipeline":
+            rows, pooled, mask = pipe.encode_prompt(prompt)
+            first = torch.nn.functional.pad(pooled[0], (0, rows.shape[-1] - pooled.shape[-1]))
+            return torch.cat([first[None], rows[0][mask[0].bool()]])
+        rows = pipe.encode_prompt(
+            prompt, do_classifier_free_guidance=False, max_sequence_length=512
+        )[0]
+        assert rows.shape[1] == 512, "Wan fills up with zeros"
+        condition = Condition(rows, torch.ones(rows.shape[:2], dtype=torch.bool), rows)
+        assert torch.equal(expand.filled(condition, 512), rows)
+        return rows[0][: int(rows[0].any(-1).sum())]
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_words_are_read_as_the_familys_own_pipeline_reads_them(name: str, tmp_path: Path) -> None:
+    folder = publish(name, tmp_path)
+    pipe = diffusers.DiffusionPipeline.from_pretrained(folder)
+    assert load_text_encoder(str(folder)).reading == READINGS[type(pipe).__name__]
+    text, mask = load_text_encoder(str(folder))(PROMPTS)
+    ours = FrameBridgePipeline.from_pretrained(folder)
+    again, again_mask = ours.words(PROMPTS)
+    assert torch.equal(text, again)
+    assert torch.equal(mask, again_mask)
+    for row, real, prompt in zip(text, mask, PROMPTS, strict=True):
+        theirs = read_by(pipe, prompt)
+        assert int(real.sum()) == len(theirs)
+        torch.testing.assert_close(row[real], theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_a_bridge_keeps_how_its_base_read(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text(json.dumps({"reading": [226, True, True]}))
+    assert reading_of(tmp_path) == Reading(226, filled=True, kept=True)
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
+    assert reading_of(tmp_path) == Reading(512)
+    for text in ("{", "[]", '{"reading": 3}', '{"_class_name": "FluxPipeline"}'):
+        (tmp_path / "model_index.json").write_text(text)
+        assert reading_of(tmp_path) is None
+    assert reading_of(tmp_path / "nowhere") is None

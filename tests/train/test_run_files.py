@@ -1,0 +1,109 @@
+"""What a run's folder says of it: curves that survive, facts that are read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fbridge.config.read import load_config
+from fbridge.config.tree import Config
+from fbridge.errors import CheckpointError
+from fbridge.train.run_files import (
+    CONFIG,
+    CURVES,
+    FACTS,
+    Curves,
+    environment_facts,
+    read_curves,
+    read_facts,
+    write_run,
+)
+
+
+def begun(run: Path, step: int = 0) -> Curves:
+    curves = Curves(run)
+    curves.begin(step)
+    return curves
+
+
+def test_rows_come_back_and_new_columns_are_added(tmp_path: Path) -> None:
+    curves = begun(tmp_path)
+    curves.add(1, {"loss": 0.5, "lr": 1e-4})
+    curves.add(1, {"held_out": 0.25})
+    curves.add(2, {"lr": 1e-5, "loss": 0.375})
+    assert read_curves(tmp_path / CURVES) == [
+        {"step": 1, "loss": 0.5, "lr": 1e-4},
+        {"step": 1, "held_out": 0.25},
+        {"step": 2, "loss": 0.375, "lr": 1e-5},
+    ]
+    assert (tmp_path / CURVES).read_text().splitlines()[0] == "step,loss,lr,held_out"
+    assert all(isinstance(row["step"], int) for row in read_curves(tmp_path / CURVES))
+
+
+def test_a_resume_drops_what_lies_behind_it(tmp_path: Path) -> None:
+    curves = begun(tmp_path)
+    for step in (1, 2, 3):
+        curves.add(step, {"loss": step / 2})
+    curves.add(3, {"held_out": 1.0})
+    again = begun(tmp_path, 2)
+    again.add(3, {"loss": 9.0})
+    told = read_curves(tmp_path / CURVES)
+    assert told == [{"step": s, "loss": loss} for s, loss in ((1, 0.5), (2, 1.0), (3, 9.0))]
+
+
+def test_a_new_run_begins_anew(tmp_path: Path) -> None:
+    curves = begun(tmp_path)
+    curves.add(0, {"held_out": 2.0})
+    curves.add(1, {"loss": 1.0})
+    begun(tmp_path)
+    assert read_curves(tmp_path / CURVES) == []
+
+
+@pytest.mark.parametrize("torn", ["3", "3,", "3,0.", "3,0.5,1e", "3,0.5,1e-", "3,0.5,0.25"])
+def test_a_torn_line_is_passed_over(tmp_path: Path, torn: str) -> None:
+    curves = begun(tmp_path)
+    for step in (1, 2):
+        curves.add(step, {"loss": 0.5, "lr": 0.25})
+    with (tmp_path / CURVES).open("a") as file:
+        file.write(torn)
+    assert [row["step"] for row in read_curves(tmp_path / CURVES)] == [1, 2]
+    begun(tmp_path, 2).add(3, {"loss": 1.0, "lr": 0.5})
+    assert read_curves(tmp_path / CURVES)[-1] == {"step": 3, "loss": 1.0, "lr": 0.5}
+
+
+def test_there_may_be_no_curves_yet(tmp_path: Path) -> None:
+    assert read_curves(tmp_path / CURVES) == []
+
+
+def test_configuration_and_facts_are_read_back(tmp_path: Path) -> None:
+    config = Config.model_validate({"data": "d", "train": {"lr": 3e-4}, "lora": {"rank": 4}})
+    write_run(tmp_path, config, {"command": "finetune", "shape": {"frames": 3}})
+    assert load_config(file=tmp_path / CONFIG).config == config
+    assert read_facts(tmp_path) == {
+        "format": 1, "command": "finetune", "shape": {"frames": 3}
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("held", [None, "{", "[]", "{}"])
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, held: str | None) -> None:
+    if held is not None:
+        (tmp_path / FACTS).write_text(held)
+    with pytest.raises(CheckpointError, match="is no run of fbridge"):
+        read_facts(tmp_path)
+
+
+def test_a_newer_run_is_refused(tmp_path: Path) -> None:
+    (tmp_path / FACTS).write_text('{"format": 2}')
+    with pytest.raises(CheckpointError, match="has format 2, this fbridge reads 1"):
+        read_facts(tmp_path)
+
+
+def test_versions_of_what_decides_the_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fbridge.train.run_files.PACKAGES", ("torch", "no-such-package"))
+    told = environment_facts()
+    assert told["versions"]["torch"][0].isdigit()
+    assert told["versions"]["no-such-package"] == "none"
+    assert told["versions"]["python"].count(".") == 2
+    monkeypatch.setenv("PATH", "")
+    assert environment_facts()["git"] == ""
