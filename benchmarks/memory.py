@@ -29,10 +29,10 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 from fbridge.backbones.families import FAMILIES, aligned_prediction
 from fbridge.files.modules import build
 from fbridge.loaders.codec import vae_class
-from fbridge.memory.apply import Memory, place
+from fbridge.memory.apply import MemoryOptions, apply_memory_options
 from fbridge.memory.estimator import Estimator
-from fbridge.memory.model_sizes import Anatomy
-from fbridge.memory.plans import Clip, Generating
+from fbridge.memory.model_sizes import ModelSizes
+from fbridge.memory.plans import ClipShape, GenerationPlan
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.scheduler import FrameBridgeScheduler
 
@@ -55,7 +55,7 @@ class Published(NamedTuple):
     network: dict[str, Any]
     vae: dict[str, Any]
     noise: dict[str, Any]
-    clip: Clip
+    clip: ClipShape
 
 
 def _variant(transformer: str, name: str) -> dict[str, Any]:
@@ -80,14 +80,14 @@ MODELS = {
         {"rate": 28, "temporal_conv": True, "reach": 0},
         _SD,
         {**_ROOTS, "signal_scale": [0.7, 400]},
-        Clip(16, 512, 320),
+        ClipShape(16, 512, 320),
     ),
     "wan-1.3b": Published(
         "WanTransformer3DModel",
         _variant("WanTransformer3DModel", "Wan 2.1 1.3B"),
         {"_class_name": "AutoencoderKLWan"},
         {"kind": "flow"},
-        Clip(81, 832, 480),
+        ClipShape(81, 832, 480),
     ),
     "cogvideox-2b": Published(
         "CogVideoXTransformer3DModel",
@@ -98,16 +98,16 @@ MODELS = {
             "layers_per_block": 3,
         },
         {"kind": "cogvideox", "snr_shift": 3.0},
-        Clip(49, 720, 480),
+        ClipShape(49, 720, 480),
     ),
 }
 SWITCHES = {
-    "plain": Memory(),
-    "tiling": Memory(tiling=True),
-    "float8": Memory(cast="float8", tiling=True),
-    "int8": Memory(quantize="int8", tiling=True),
-    "model": Memory(offload="model", tiling=True),
-    "group": Memory(offload="group", tiling=True),
+    "plain": MemoryOptions(),
+    "tiling": MemoryOptions(tiling=True),
+    "float8": MemoryOptions(cast="float8", tiling=True),
+    "int8": MemoryOptions(quantize="int8", tiling=True),
+    "model": MemoryOptions(offload="model", tiling=True),
+    "group": MemoryOptions(offload="group", tiling=True),
 }
 
 
@@ -131,7 +131,7 @@ def main() -> None:
                 print(f"{name:16} {switch:8} does not fit", flush=True)
                 continue
             needs = estimator.generate(
-                Generating(
+                GenerationPlan(
                     model.clip,
                     steps=_STEPS,
                     dtype="bfloat16",
@@ -149,16 +149,16 @@ def main() -> None:
             )
 
 
-def _kept(memory: Memory) -> str:
+def _kept(memory: MemoryOptions) -> str:
     if memory.cast != "none":
         return memory.cast
     return "" if memory.quantize == "none" else memory.quantize
 
 
-def measure(model: Published, memory: Memory) -> tuple[int, float]:
+def measure(model: Published, memory: MemoryOptions) -> tuple[int, float]:
     """Peak of allocated bytes, and seconds of one video, the first of which is not counted."""
     pipe = _pipeline(model)
-    place(pipe, "cuda", memory)
+    apply_memory_options(pipe, "cuda", memory)
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (480, 720, 3), np.uint8))
     clip = model.clip
     taken = 0.0
@@ -219,7 +219,7 @@ def _words(width: int) -> tuple[T5EncoderModel, PreTrainedTokenizerFast]:
     return T5EncoderModel(config).eval(), tokenizer
 
 
-def _anatomy(model: Published) -> Anatomy:
+def _anatomy(model: Published) -> ModelSizes:
     family = FAMILIES[model.transformer]
     network = family.hollow(model.network)
     whole = {key: value for key, value in network.config.items() if key[0] != "_"}
@@ -228,7 +228,7 @@ def _anatomy(model: Published) -> Anatomy:
         vae = vae_class(model.vae).from_config(config)
     numbers = sum(parameter.numel() for parameter in vae.parameters())
     told = {"_class_name": model.transformer, **whole}
-    return Anatomy(family, told, {**vae.config, **model.vae}, numbers, 0, _TOKENS)
+    return ModelSizes(family, told, {**vae.config, **model.vae}, numbers, 0, _TOKENS)
 
 
 if __name__ == "__main__":

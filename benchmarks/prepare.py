@@ -34,7 +34,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from fbridge.data.video.buckets import Bucket
-from fbridge.data.video.clip_sampling import Cutting
+from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.data.video_files import write_video
 from fbridge.prepare import Options, prepare
 from fbridge.prepare.run import Finished
@@ -117,7 +117,7 @@ def measure(name: str, folder: Path, codec: Path, options: argparse.Namespace) -
 
 def ours(folder: Path, codec: Path, size: int, frames: int) -> dict[str, Any]:
     """`fbridge prepare` on all of a folder, with its own text embeddings, hashes and checks."""
-    cutting = Cutting((Bucket(size, size, frames),), stride=4)
+    cutting = ClipSampling((Bucket(size, size, frames),), stride=4)
     with tempfile.TemporaryDirectory() as out:
         options = Options(folder, Path(out) / "set", cutting, codec=str(codec))
         started = time.perf_counter()

@@ -33,7 +33,7 @@ from fbridge.backbones import scratch
 from fbridge.config.tree import Config
 from fbridge.data.synthetic.shapes import FRAMES, SIZE, write_clips
 from fbridge.data.video.buckets import Bucket
-from fbridge.data.video.clip_sampling import Cutting
+from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.prepare import Options, prepare
 from fbridge.train.build.session import Session, build_session
 from fbridge.train.events import Stepped
@@ -65,7 +65,7 @@ def make_data(folder: Path) -> Path:
     )
     vae.save_pretrained(folder / "codec")
     write_clips(folder / "clips", CLIPS, seed=0)
-    cutting = Cutting((Bucket(SIZE, SIZE, FRAMES),))
+    cutting = ClipSampling((Bucket(SIZE, SIZE, FRAMES),))
     options = Options(
         folder / "clips", folder / "latents", cutting, codec=str(folder / "codec"), batch_size=16
     )

@@ -13,7 +13,7 @@ from fbridge_cli.ui import Ui
 if TYPE_CHECKING:
     from fbridge.config import Config
     from fbridge.memory.estimator import Estimator
-    from fbridge.memory.plans import Clip, Needs
+    from fbridge.memory.plans import ClipShape, Requirements
 
 PACKAGES = (
     "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "av", "decord",
@@ -175,16 +175,16 @@ def _judged(
 ) -> dict[str, Any]:
     """What preparing, training and generating would need, and what makes it less."""
     from fbridge.memory.estimator import Estimator
-    from fbridge.memory.model_sizes import anatomy
+    from fbridge.memory.model_sizes import model_sizes
     from fbridge.memory.plans import (
-        Generating,
-        Training,
+        GenerationPlan,
+        TrainingPlan,
         cheaper_ways_to_generate,
         cheaper_ways_to_train,
     )
 
     assert settings.base is not None
-    parts = anatomy(settings.base, components=settings.components)
+    parts = model_sizes(settings.base, components=settings.components)
     estimator = Estimator(parts)
     clip = _clip(settings, estimator, frames, size)
     train = settings.train
@@ -193,8 +193,8 @@ def _judged(
         estimator.speed = estimator.probe(clip, device, dtype)
     room = _room(device)
     accelerated = device != "cpu"
-    make = Generating(clip, guided=parts.family.guidance != 1)
-    learn = Training(
+    make = GenerationPlan(clip, guided=parts.family.guidance != 1)
+    learn = TrainingPlan(
         clip,
         batch=train.batch_size,
         steps=train.steps * train.gradient_accumulation,
@@ -226,20 +226,22 @@ def _judged(
     }
 
 
-def _clip(settings: Config, estimator: Estimator, frames: int | None, size: str | None) -> Clip:
+def _clip(
+    settings: Config, estimator: Estimator, frames: int | None, size: str | None
+) -> ClipShape:
     from fbridge.data.latents import LatentDataset
-    from fbridge.memory.plans import Clip
+    from fbridge.memory.plans import ClipShape
     from fbridge_cli.checks import parse_size
 
     if settings.data and Path(settings.data).is_dir():
         data = LatentDataset(settings.data)
         most = int(data.bucket.mode().values)
         width, height, count = map(int, str(data.index["buckets"][most]["bucket"]).split("x"))
-        usual = Clip(count, width, height)
+        usual = ClipShape(count, width, height)
     else:
         usual = estimator.usual_clip()
     asked = parse_size(size) or (usual.width, usual.height)
-    return Clip(frames or usual.frames, *asked)
+    return ClipShape(frames or usual.frames, *asked)
 
 
 def _room(device: str) -> int:
@@ -251,7 +253,7 @@ def _room(device: str) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def _entry(name: str, needs: Needs, room: int) -> dict[str, Any]:
+def _entry(name: str, needs: Requirements, room: int) -> dict[str, Any]:
     return {"how": name, **needs._asdict(), "fits": needs.memory <= room}
 
 

@@ -10,7 +10,7 @@ import typer
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
-    from fbridge.loaders.inspect import Identified
+    from fbridge.loaders.inspect import InspectedModel
 
 _KINDS = {
     "weights": "weights of a network alone",
@@ -49,11 +49,11 @@ def info(
 
     ui = Ui(machine=json)
     with quiet():
-        from fbridge.loaders.inspect import identify
+        from fbridge.loaders.inspect import inspect_model
 
         beside = None if components is None else str(home_expanded(components))
         folder = home_expanded(model)
-        found = identify(str(folder) if folder.exists() else model, components=beside)
+        found = inspect_model(str(folder) if folder.exists() else model, components=beside)
     if json:
         ui.json(asdict(found))
         return
@@ -66,7 +66,7 @@ def info(
             ui.note(f"to train it: fbridge finetune --base {found.path} --data DIR")
 
 
-def _facts(found: Identified) -> list[tuple[str, str]]:
+def _facts(found: InspectedModel) -> list[tuple[str, str]]:
     model = found.variant or (f"of the {found.family} family" if found.family else "")
     return [
         ("what", _KINDS[found.kind]),
@@ -88,7 +88,7 @@ def _facts(found: Identified) -> list[tuple[str, str]]:
     ]
 
 
-def _tensors(found: Identified) -> str:
+def _tensors(found: InspectedModel) -> str:
     kinds = ", ".join(found.dtypes)
     return f"{found.tensors} of {_rounded(found.parameters)} numbers ({kinds})"
 
@@ -100,21 +100,21 @@ def _rounded(count: int) -> str:
     return f"{count:,}"
 
 
-def _names(found: Identified) -> str:
+def _names(found: InspectedModel) -> str:
     if not found.style:
         return ""
     whose = "diffusers'" if found.style == "diffusers" else "the makers' own"
     return whose + (f", below {found.prefix!r}" if found.prefix else "")
 
 
-def _prediction(found: Identified) -> str:
+def _prediction(found: InspectedModel) -> str:
     noise = " ".join(str(value) for key, value in found.noise.items() if key == "kind")
     numbers = ", ".join(f"{key} {value:g}" for key, value in found.noise.items() if key != "kind")
     told = f"{found.prediction}, on {noise} noise" if noise else found.prediction
     return f"{told} ({numbers})" if numbers else told
 
 
-def _latents(found: Identified) -> str:
+def _latents(found: InspectedModel) -> str:
     if not found.network:
         return ""
     side, parts = found.network["patch"], found.network["parts"]
@@ -123,7 +123,7 @@ def _latents(found: Identified) -> str:
     return f"{found.network['latents']} channels, sides in multiples of {side}; {told}"
 
 
-def _video(found: Identified) -> str:
+def _video(found: InspectedModel) -> str:
     if not found.video:
         return ""
     usual, least, most, step = found.video["frames"]
@@ -133,7 +133,7 @@ def _video(found: Identified) -> str:
     return told + (f", {grid[0]}x{grid[1]} latent pixels" if grid else "")
 
 
-def _words(found: Identified) -> str:
+def _words(found: InspectedModel) -> str:
     if not found.network or not found.network["words"]:
         return ""
     told = f"{found.network['words']} features"

@@ -129,7 +129,7 @@ def load_pipeline(
     """The model `name` on `device`; `threads` repeats the rounding of an earlier run on the CPU.
 
     `components` is the folder of what a base's transformer alone lacks; `download` fetches that.
-    `memory` has the arguments of `fbridge.memory.apply.Memory`.
+    `memory` has the arguments of `fbridge.memory.apply.MemoryOptions`.
 
     Raises:
         CheckpointError: when there is no such model.
@@ -137,7 +137,7 @@ def load_pipeline(
     """
     import torch
 
-    from fbridge.memory.apply import Memory, place
+    from fbridge.memory.apply import MemoryOptions, apply_memory_options
     from fbridge.pipeline import FrameBridgePipeline
 
     device = present_device(device)
@@ -152,7 +152,7 @@ def load_pipeline(
         components=None if components is None else str(home_expanded(components)),
         download=download,
     )
-    place(pipeline, device, Memory(**(memory or {})))
+    apply_memory_options(pipeline, device, MemoryOptions(**(memory or {})))
     return Loaded(pipeline, device, torch.get_num_threads())
 
 

@@ -10,7 +10,7 @@ import torch
 from diffusers import AutoencoderTiny, CogVideoXTransformer3DModel
 from safetensors.torch import save_file
 
-from fbridge.loaders.load import save_base_file
+from fbridge.loaders.load import save_single_file
 
 SCHEDULER = {
     "_class_name": "CogVideoXDDIMScheduler",
@@ -61,7 +61,7 @@ def tiny_vae() -> AutoencoderTiny:
 
 def tiny_base(path: Path) -> Path:
     """The stand-in of `t2v.safetensors`: 8 frames of 64x64."""
-    save_base_file(
+    save_single_file(
         path,
         tiny_transformer(),
         tiny_vae(),

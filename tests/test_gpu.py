@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from fbridge.errors import ConfigError
-from fbridge.memory.apply import Memory, place
+from fbridge.memory.apply import MemoryOptions, apply_memory_options
 from fbridge.pipeline import FrameBridgePipeline
 from tests.pipelines import PUBLISHED, publish
 from tests.whole import save_whole, unet
@@ -53,17 +53,17 @@ def made(pipe: Any, name: str) -> torch.Tensor:
 
 
 def latents(
-    home: Path, name: str, device: str, memory: Memory, dtype: torch.dtype = torch.float32
+    home: Path, name: str, device: str, memory: MemoryOptions, dtype: torch.dtype = torch.float32
 ) -> torch.Tensor:
     pipe = loaded(home, name, dtype)
-    place(pipe, device, memory)
+    apply_memory_options(pipe, device, memory)
     return made(pipe, name)
 
 
 @pytest.fixture(scope="module")
 def usual(home: Path) -> Callable[[str], torch.Tensor]:
     """What each makes on the processor."""
-    return cache(lambda name: latents(home, name, "cpu", Memory()))
+    return cache(lambda name: latents(home, name, "cpu", MemoryOptions()))
 
 
 def gap(found: torch.Tensor, wanted: torch.Tensor) -> float:
@@ -74,16 +74,20 @@ def gap(found: torch.Tensor, wanted: torch.Tensor) -> float:
 @pytest.mark.parametrize(
     ("memory", "allowed"),
     [
-        (Memory(), 2e-3),
-        (Memory(offload="model"), 2e-3),
-        (Memory(offload="group"), 2e-3),
-        (Memory(cast="float8"), 0.1),
-        (Memory(slicing=True), 2e-3),
+        (MemoryOptions(), 2e-3),
+        (MemoryOptions(offload="model"), 2e-3),
+        (MemoryOptions(offload="group"), 2e-3),
+        (MemoryOptions(cast="float8"), 0.1),
+        (MemoryOptions(slicing=True), 2e-3),
     ],
     ids=["plain", "model", "group", "float8", "slicing"],
 )
 def test_it_makes_what_the_processor_makes(
-    home: Path, usual: Callable[[str], torch.Tensor], name: str, memory: Memory, allowed: float
+    home: Path,
+    usual: Callable[[str], torch.Tensor],
+    name: str,
+    memory: MemoryOptions,
+    allowed: float,
 ) -> None:
     assert gap(latents(home, name, "cuda", memory), usual(name)) < allowed
 
@@ -92,7 +96,7 @@ def test_it_makes_what_the_processor_makes(
 def test_half_precision_is_near(
     home: Path, usual: Callable[[str], torch.Tensor], name: str
 ) -> None:
-    assert gap(latents(home, name, "cuda", Memory(), torch.bfloat16), usual(name)) < 0.1
+    assert gap(latents(home, name, "cuda", MemoryOptions(), torch.bfloat16), usual(name)) < 0.1
 
 
 @every
@@ -106,7 +110,7 @@ def test_few_bits_are_near(
 ) -> None:
     pytest.importorskip({"int8": "torchao", "nf4": "bitsandbytes"}[kind])
     monkeypatch.setattr("fbridge.backbones.family.FEWEST", 100)
-    found = latents(home, name, "cuda", Memory(quantize=kind))
+    found = latents(home, name, "cuda", MemoryOptions(quantize=kind))
     assert gap(found, usual(name)) < {"int8": 0.05, "nf4": 0.4}[kind]
 
 
@@ -114,17 +118,17 @@ def test_few_bits_are_near(
 def test_flash_attention_is_near_and_chosen_for_one_network_alone(
     home: Path, usual: Callable[[str], torch.Tensor], name: str
 ) -> None:
-    memory = Memory(attention="_native_flash")
+    memory = MemoryOptions(attention="_native_flash")
     with pytest.raises(ConfigError, match="half precision only"):
         latents(home, name, "cuda", memory)
     assert gap(latents(home, name, "cuda", memory, torch.bfloat16), usual(name)) < 0.1
-    assert gap(latents(home, name, "cuda", Memory()), usual(name)) < 2e-3
+    assert gap(latents(home, name, "cuda", MemoryOptions()), usual(name)) < 2e-3
 
 
 @pytest.mark.parametrize("offload", ["model", "group"])
 def test_a_second_video_is_made_as_the_first(home: Path, offload: Any) -> None:
     pipe = loaded(home, "wan")
-    place(pipe, "cuda", Memory(offload=offload))
+    apply_memory_options(pipe, "cuda", MemoryOptions(offload=offload))
     assert torch.equal(made(pipe, "wan"), made(pipe, "wan"))
     held = {parameter.device.type for parameter in pipe.transformer.parameters()}
     assert held == {"cpu"}

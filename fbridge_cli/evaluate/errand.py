@@ -17,7 +17,7 @@ from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
     from fbridge.evaluation.result import Evaluation
-    from fbridge.evaluation.run import Event, Order, Share
+    from fbridge.evaluation.run import EvalRequest, Event, Share
 
 
 PATIENCE = timedelta(days=7)
@@ -55,9 +55,9 @@ def carry_out(typed: Typed, ui: Ui) -> None:
         _tell(evaluation, typed, ui)
 
 
-def _order(typed: Typed, ui: Ui, process: Process) -> Order:
+def _order(typed: Typed, ui: Ui, process: Process) -> EvalRequest:
     from fbridge.evaluation.features.cache import usual_cache
-    from fbridge.evaluation.run import Order
+    from fbridge.evaluation.run import EvalRequest
     from fbridge_cli.evaluate.found import find_subject
 
     metrics, protocol = typed.chosen(), typed.settled()
@@ -66,7 +66,7 @@ def _order(typed: Typed, ui: Ui, process: Process) -> Order:
     if workers is None:
         workers = process.workers() if device == "cpu" else 1
     subject = find_subject(typed, metrics, protocol, ui, process, device=device)
-    return Order(
+    return EvalRequest(
         generated=subject.generated,
         reference=subject.reference,
         metrics=metrics,
@@ -95,7 +95,7 @@ def _share(process: Process, device: str) -> Share:
     return Share(process.number, process.world, together.wait_for_everyone)
 
 
-def _follow(order: Order, ui: Ui, process: Process) -> Evaluation:
+def _follow(order: EvalRequest, ui: Ui, process: Process) -> Evaluation:
     from fbridge.evaluation.result import Evaluation
     from fbridge.evaluation.run import evaluate
 

@@ -189,12 +189,18 @@ def _of_run(
 
 def _wishes(folder: Path, ids: frozenset[str], protocol: Protocol) -> Iterator[_Wish]:
     """First frame and words of held-out clips."""
-    from fbridge.evaluation.clips import Clip, Cut, cut_all, list_clips, read_clip
+    from fbridge.evaluation.clips import (
+        EvalClip,
+        FrameSampling,
+        list_clips,
+        read_clip,
+        sample_clips,
+    )
 
     listing = list_clips(folder, ids)
-    cut = Cut(protocol.frames, protocol.stride)
-    for number, clip in enumerate(cut_all(listing.found, cut, workers=0)):
-        if isinstance(clip, Clip):
+    cut = FrameSampling(protocol.frames, protocol.stride)
+    for number, clip in enumerate(sample_clips(listing.found, cut, workers=0)):
+        if isinstance(clip, EvalClip):
             size = protocol.size or (clip.width, clip.height)
             words = clip.captions[0] if clip.captions else ""
             yield _Wish(clip.key, read_clip(clip, size)[0].numpy(), words, protocol.seed + number)

@@ -17,7 +17,7 @@ from fbridge_cli.ui import Ui
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fbridge.evaluation.clips import Clip
+    from fbridge.evaluation.clips import EvalClip
     from fbridge.evaluation.pairing import Cast
     from fbridge.evaluation.user_study import StudyResult
 
@@ -114,11 +114,11 @@ def _show(found: StudyResult, ui: Ui) -> None:
 
 
 def _cast(path: Path, typed: Typed) -> Cast:
-    from fbridge.evaluation.clips import Cut, list_clips
+    from fbridge.evaluation.clips import FrameSampling, list_clips
     from fbridge.evaluation.pairing import Cast, look
 
     protocol = typed.settled()
-    cut = Cut(protocol.frames, protocol.generated_stride)
+    cut = FrameSampling(protocol.frames, protocol.generated_stride)
     workers = 0 if typed.workers is None else typed.workers
     for event in look(list_clips(path), cut, what=_name(path), workers=workers):
         if isinstance(event, Cast):
@@ -141,7 +141,7 @@ def _frames(cast: Cast) -> Callable[[str], Tensor]:
     from fbridge.evaluation.clips import read_clip
 
     def frames(key: str) -> Tensor:
-        clip: Clip = cast.clips[key]
+        clip: EvalClip = cast.clips[key]
         return read_clip(clip, (clip.width, clip.height))
 
     return frames

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fbridge.data.pictures import describe_fit, open_picture
-from fbridge.data.provenance import Machine, Model, Provenance, Source
+from fbridge.data.provenance import Machine, ModelRecord, Provenance, Source
 from fbridge.data.video_writers import GIF_FASTEST
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
@@ -119,7 +119,7 @@ def make_plan(
             fps=settings.fps or float(pipeline.default_fps),
             size=size,
             picture=Source(name, picture.sha256, _relative(job.picture, video.parent)),
-            model=Model(
+            model=ModelRecord(
                 settings.model, pipeline.model_hash, pipeline.untrained, settings.components
             ),
             machine=Machine(

@@ -30,7 +30,7 @@ STARTS = ("noised", "exact", "booted")
 OFFLOADS = ("none", "model", "group")
 QUANTIZES = ("none", "int8", "nf4")
 CASTS = ("none", "float8")
-"""The kinds of `fbridge.memory.apply.Memory`, likewise."""
+"""The kinds of `fbridge.memory.apply.MemoryOptions`, likewise."""
 WITH_ETA = ("dbim",)
 FORMATS = ("mp4", "gif", "webp", "png")
 MOST_STEPS = 1000
@@ -39,7 +39,7 @@ SEEDS = (0, 2**63 - 1)
 
 @dataclass(frozen=True)
 class Switches:
-    """How a large model is made to fit; see `fbridge.memory.apply.Memory`."""
+    """How a large model is made to fit; see `fbridge.memory.apply.MemoryOptions`."""
 
     offload: str = "none"
     quantize: str = "none"

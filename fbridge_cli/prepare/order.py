@@ -29,7 +29,7 @@ from fbridge_cli.prepare.parse import (
 from fbridge_cli.processes import Process
 
 if TYPE_CHECKING:
-    from fbridge.data.video.clip_sampling import Cutting
+    from fbridge.data.video.clip_sampling import ClipSampling
     from fbridge.prepare import Options
 
 MOST_STRIDE = MOST_SHARD = 100_000
@@ -136,7 +136,7 @@ class Order:
             )
         return source, out
 
-    def _cutting(self) -> Cutting:
+    def _cutting(self) -> ClipSampling:
         if self.fps is not None and self.stride is not None:
             raise ConfigError(
                 f"--fps {self.fps:g} and --stride {self.stride} contradict; drop one of them"
@@ -146,10 +146,10 @@ class Order:
         check_range("--min-seconds", self.min_seconds, 0, MOST_SECONDS)
         check_choice("--decoder", self.decoder, DECODERS)
         buckets = parse_shapes(self.buckets, self.size, self.frames)
-        from fbridge.data.video.clip_sampling import Cutting
+        from fbridge.data.video.clip_sampling import ClipSampling
 
         try:
-            return Cutting(
+            return ClipSampling(
                 buckets,
                 stride=1 if self.stride is None else self.stride,
                 fps=self.fps,

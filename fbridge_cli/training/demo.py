@@ -52,14 +52,14 @@ def _make(folder: Path, base: Path, ui: Ui) -> None:
     from fbridge import prepare as core
     from fbridge.data.synthetic.shapes import FRAMES, SIZE, demo_videos
     from fbridge.data.video.buckets import Bucket
-    from fbridge.data.video.clip_sampling import Cutting
+    from fbridge.data.video.clip_sampling import ClipSampling
     from fbridge.prepare import Options
     from fbridge.prepare.run import Progress
 
     with ui.waiting("drawing the demo clips"):
         videos = demo_videos()
     ui.note(f"demo clips: {videos}, to be looked at")
-    cutting = Cutting((Bucket(SIZE, SIZE, FRAMES),))
+    cutting = ClipSampling((Bucket(SIZE, SIZE, FRAMES),))
     options = Options(videos, folder, cutting, codec=str(base), batch_size=16)
     work = cast("Generator[Event]", core.prepare(options))
     with ui.progress(None, "clips") as bar, closing(work) as events:

@@ -113,13 +113,13 @@ def _session(order: Order, settled: Settled, ui: Ui, process: Process) -> Sessio
 
 def _show_needs(session: Session, resolved: Resolved, ui: Ui) -> None:
     from fbridge.config import to_toml
-    from fbridge.train.build.dry_run import probe
+    from fbridge.train.build.dry_run import measure_step
     from fbridge.train.run import run_facts
     from fbridge_cli.training.report import needs_lines
 
     facts = run_facts(session, _command_line())
     with ui.waiting("probing one step"):
-        needs = probe(session)
+        needs = measure_step(session)
     if ui.machine:
         tree = {"config": session.config.model_dump(mode="json"), "facts": facts}
         ui.json({**tree, "origin": dict(resolved.origin), "needs": needs.to_json()})

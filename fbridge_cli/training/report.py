@@ -16,7 +16,7 @@ from fbridge_cli.progress import TrainingView
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
-    from fbridge.train.build.dry_run import Needs
+    from fbridge.train.build.dry_run import StepCost
     from fbridge.train.build.session import Session
 
 LINE_EVERY = 10.0
@@ -202,7 +202,7 @@ def verdict(event: Validated) -> str:
     return f"{told}: not worth using; train longer, or start from the repeated picture"
 
 
-def needs_lines(needs: Needs, facts: dict[str, Any]) -> list[str]:
+def needs_lines(needs: StepCost, facts: dict[str, Any]) -> list[str]:
     """A dry run's answer, as comments behind the TOML."""
     latents = "x".join(map(str, needs.latents))
     data, versions = facts["data"], facts["versions"]

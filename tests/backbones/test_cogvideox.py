@@ -122,7 +122,7 @@ def test_the_prior_comes_before_the_picture() -> None:
 def test_words_are_cut_or_filled_up_and_masked_ones_are_not_read(tokens: int) -> None:
     backbone = CogVideoXBackbone(network())
     x, time, condition, prior = inputs(tokens=tokens)
-    words = expand.filled(condition, 6)
+    words = expand.pad_prompt(condition, 6)
     assert words.shape == (2, 6, 12)
     assert torch.equal(words[1, :tokens], condition.text[1, :6])
     assert words[1, tokens:].abs().sum() == 0

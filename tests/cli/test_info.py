@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from fbridge.backbones.families import FAMILIES
 from fbridge.backbones.wan import FAMILY
-from fbridge.files.tensors import network_folder, weights_in
+from fbridge.files.tensors import find_weight_file, network_folder
 from tests.backbones.networks import network
 from tests.backbones.original import ORIGINAL
 from tests.bases import tiny_base
@@ -77,7 +77,7 @@ def test_pipelines_and_their_bare_weights(workshop: Any, tmp_path: Path, name: s
     base = publish(name, tmp_path / "base")
     whole, bare = (
         json.loads(workshop.run("info", model, "--json").out)
-        for model in (base, weights_in(network_folder(base)))
+        for model in (base, find_weight_file(network_folder(base)))
     )
     assert (whole["kind"], bare["kind"]) == ("pipeline", "weights")
     for key in ("family", "prediction", "noise", "network", "video", "tokens", "parameters"):

@@ -16,7 +16,7 @@ from fbridge import prepare as core
 from fbridge.data.sources import Layout
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import DECODERS as CORE_DECODERS
-from fbridge.data.video.clip_sampling import Cutting
+from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.errors import CheckpointError, DataError, DependencyError
 from fbridge.prepare.options import CAPTIONLESS as CORE_CAPTIONLESS
 from fbridge.prepare.options import Options, Rank
@@ -141,7 +141,7 @@ def square(*frames: int) -> tuple[Bucket, ...]:
 def test_silence_is_the_usual(prepare: Run, fake: Core) -> None:
     assert prepare("--device", "cpu", "--workers", "2").code == 0
     assert fake.orders == [
-        Options(Path("videos"), Path("latents"), Cutting(square(16)), device="cpu", workers=2)
+        Options(Path("videos"), Path("latents"), ClipSampling(square(16)), device="cpu", workers=2)
     ]
     assert fake.dry == [False]
 
@@ -165,19 +165,23 @@ OPTIONS: list[tuple[list[str], str, object]] = [
     (["--max-bad", "0.5%"], "max_bad", 0.005),
     (["--max-bad", "100 %"], "max_bad", 1.0),
     (["--device", "cpu"], "device", "cpu"),
-    (["--frames", "4"], "cutting", Cutting(square(4))),
-    (["--frames", "16, 32"], "cutting", Cutting(square(16, 32))),
-    (["--size", "64x32"], "cutting", Cutting((Bucket(64, 32, 16),))),
-    (["--buckets", "64x32x8,32x64X8"], "cutting", Cutting((Bucket(64, 32, 8), Bucket(32, 64, 8)))),
-    (["--stride", "3"], "cutting", Cutting(square(16), stride=3)),
-    (["--fps", "7.5"], "cutting", Cutting(square(16), fps=7.5)),
-    (["--clips", "uniform:4"], "cutting", Cutting(square(16), mode="uniform:4")),
-    (["--clips", "Middle"], "cutting", Cutting(square(16), mode="middle")),
-    (["--min-seconds", "2"], "cutting", Cutting(square(16), min_seconds=2.0)),
-    (["--drop-still"], "cutting", Cutting(square(16), drop_still=True)),
-    (["--drop-cuts"], "cutting", Cutting(square(16), drop_cuts=True)),
-    (["--drop-duplicates"], "cutting", Cutting(square(16), drop_duplicates=True)),
-    (["--decoder", "decord"], "cutting", Cutting(square(16), decoder="decord")),
+    (["--frames", "4"], "cutting", ClipSampling(square(4))),
+    (["--frames", "16, 32"], "cutting", ClipSampling(square(16, 32))),
+    (["--size", "64x32"], "cutting", ClipSampling((Bucket(64, 32, 16),))),
+    (
+        ["--buckets", "64x32x8,32x64X8"],
+        "cutting",
+        ClipSampling((Bucket(64, 32, 8), Bucket(32, 64, 8))),
+    ),
+    (["--stride", "3"], "cutting", ClipSampling(square(16), stride=3)),
+    (["--fps", "7.5"], "cutting", ClipSampling(square(16), fps=7.5)),
+    (["--clips", "uniform:4"], "cutting", ClipSampling(square(16), mode="uniform:4")),
+    (["--clips", "Middle"], "cutting", ClipSampling(square(16), mode="middle")),
+    (["--min-seconds", "2"], "cutting", ClipSampling(square(16), min_seconds=2.0)),
+    (["--drop-still"], "cutting", ClipSampling(square(16), drop_still=True)),
+    (["--drop-cuts"], "cutting", ClipSampling(square(16), drop_cuts=True)),
+    (["--drop-duplicates"], "cutting", ClipSampling(square(16), drop_duplicates=True)),
+    (["--decoder", "decord"], "cutting", ClipSampling(square(16), decoder="decord")),
 ]
 
 
@@ -581,5 +585,5 @@ def test_names_are_those_of_the_core() -> None:
     assert parse.CAPTIONLESS == CORE_CAPTIONLESS
     assert DTYPES == CORE_DTYPES
     for mode in parse.MODES:
-        Cutting(square(16), mode=mode)
+        ClipSampling(square(16), mode=mode)
     assert SIDES[0] <= parse.MULTIPLE

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fbridge.backbones import expand
-from fbridge.conditioning.prompt_specs import READINGS, Reading, reading_of
+from fbridge.conditioning.prompt_specs import PROMPT_SPECS, PromptSpec, prompt_spec_of
 from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.types import Condition
@@ -44,7 +44,7 @@ def read_by(pipe: Any, prompt: str) -> torch.Tensor:
         )[0]
         assert rows.shape[1] == 512, "Wan fills up with zeros"
         condition = Condition(rows, torch.ones(rows.shape[:2], dtype=torch.bool), rows)
-        assert torch.equal(expand.filled(condition, 512), rows)
+        assert torch.equal(expand.pad_prompt(condition, 512), rows)
         return rows[0][: int(rows[0].any(-1).sum())]
 
 
@@ -52,7 +52,7 @@ def read_by(pipe: Any, prompt: str) -> torch.Tensor:
 def test_words_are_read_as_the_familys_own_pipeline_reads_them(name: str, tmp_path: Path) -> None:
     folder = publish(name, tmp_path)
     pipe = diffusers.DiffusionPipeline.from_pretrained(folder)
-    assert load_text_encoder(str(folder)).reading == READINGS[type(pipe).__name__]
+    assert load_text_encoder(str(folder)).reading == PROMPT_SPECS[type(pipe).__name__]
     text, mask = load_text_encoder(str(folder))(PROMPTS)
     ours = FrameBridgePipeline.from_pretrained(folder)
     again, again_mask = ours.words(PROMPTS)
@@ -66,10 +66,10 @@ def test_words_are_read_as_the_familys_own_pipeline_reads_them(name: str, tmp_pa
 
 def test_a_bridge_keeps_how_its_base_read(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text(json.dumps({"reading": [226, True, True]}))
-    assert reading_of(tmp_path) == Reading(226, filled=True, kept=True)
+    assert prompt_spec_of(tmp_path) == PromptSpec(226, filled=True, kept=True)
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
-    assert reading_of(tmp_path) == Reading(512)
+    assert prompt_spec_of(tmp_path) == PromptSpec(512)
     for text in ("{", "[]", '{"reading": 3}', '{"_class_name": "FluxPipeline"}'):
         (tmp_path / "model_index.json").write_text(text)
-        assert reading_of(tmp_path) is None
-    assert reading_of(tmp_path / "nowhere") is None
+        assert prompt_spec_of(tmp_path) is None
+    assert prompt_spec_of(tmp_path / "nowhere") is None

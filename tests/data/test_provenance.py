@@ -10,7 +10,7 @@ import pytest
 
 from fbridge.data.provenance import (
     Machine,
-    Model,
+    ModelRecord,
     Provenance,
     Source,
     parse_provenance,
@@ -36,7 +36,7 @@ RECORD = Provenance(
     fps=12.5,
     size=(32, 16),
     picture=Source("cat.jpg", "a" * 64, "../pictures/cat.jpg"),
-    model=Model("embedded", "b" * 64),
+    model=ModelRecord("embedded", "b" * 64),
     machine=Machine("cpu", "float32", 2, 1),
     versions={"fbridge": "0.1.0", "torch": "2.13.0"},
 )
@@ -53,7 +53,7 @@ def test_sidecar_says_all() -> None:
 
 
 def test_comment_is_one_line_of_ascii_and_names_no_folder() -> None:
-    private = replace(RECORD, model=Model("/home/jane/models/mine", "b" * 64))
+    private = replace(RECORD, model=ModelRecord("/home/jane/models/mine", "b" * 64))
     comment = private.comment()
     assert comment.isascii()
     assert "\n" not in comment
@@ -62,7 +62,7 @@ def test_comment_is_one_line_of_ascii_and_names_no_folder() -> None:
     back = parse_provenance(comment, "cat.mp4")
     assert back.model.name == "mine"
     assert back == replace(
-        private, model=Model("mine", "b" * 64), picture=Source("cat.jpg", "a" * 64)
+        private, model=ModelRecord("mine", "b" * 64), picture=Source("cat.jpg", "a" * 64)
     )
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from fbridge.data.synthetic.shapes import draw_clip
 from fbridge.data.video_files import write_video
-from fbridge.evaluation.clips import Clip, Cut, cut_all, list_clips
+from fbridge.evaluation.clips import EvalClip, FrameSampling, list_clips, sample_clips
 
 FRAMES, SIDE = 6, 40
 
@@ -43,7 +43,7 @@ def damaged(folder: Path, numbers: range, how: str) -> Path:
     return folder
 
 
-def clips_of(folder: Path, cut: Cut | None = None) -> list[Clip]:
-    found = list(cut_all(list_clips(folder).found, cut or Cut(FRAMES, 1), workers=0))
-    assert all(isinstance(clip, Clip) for clip in found)
+def clips_of(folder: Path, cut: FrameSampling | None = None) -> list[EvalClip]:
+    found = list(sample_clips(list_clips(folder).found, cut or FrameSampling(FRAMES, 1), workers=0))
+    assert all(isinstance(clip, EvalClip) for clip in found)
     return found  # type: ignore[return-value]

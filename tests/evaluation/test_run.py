@@ -22,7 +22,7 @@ from fbridge.evaluation.features.networks import MAKERS, Maker
 from fbridge.evaluation.metric import ClipMetric
 from fbridge.evaluation.protocol import PROTOCOLS, find_protocol
 from fbridge.evaluation.result import Evaluation, parse_evaluation
-from fbridge.evaluation.run import Order, evaluate
+from fbridge.evaluation.run import EvalRequest, evaluate
 from fbridge_cli.evaluate import tables
 from tests.evaluation.sides import FRAMES, damaged, write_side
 
@@ -61,7 +61,7 @@ def run(sides: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., 
     def made(generated: str, names: str = "fvd,psnr", **other: Any) -> Evaluation:
         reference = other.pop("reference", sides / "real")
         protocol = other.pop("protocol", PROTOCOL)
-        order = Order(
+        order = EvalRequest(
             sides / generated, reference, find_metrics(names.split(",")), protocol, **other
         )
         found = list(evaluate(order))[-1]

@@ -19,8 +19,8 @@ from fbridge.backbones.checkpoint_layout import Variant
 from fbridge.backbones.wan import FAMILY as WAN
 from fbridge.errors import CheckpointError
 from fbridge.loaders.components import find_components as find
-from fbridge.loaders.inspect import identify
-from fbridge.loaders.load import load_base
+from fbridge.loaders.inspect import inspect_model
+from fbridge.loaders.load import load_pretrained
 from fbridge.pipeline import FrameBridgePipeline
 from tests.backbones.original import ORIGINAL
 from tests.bases import diffusers_folder
@@ -118,12 +118,12 @@ def test_a_damaged_download_is_found_by_its_hash_and_dropped(tmp_path: Path, hub
 @pytest.mark.parametrize("name", ORIGINAL)
 def test_a_makers_own_file_is_the_same_base(name: str, tmp_path: Path) -> None:
     folder = publish(name, tmp_path / "pipeline")
-    whole = load_base(str(folder))
+    whole = load_pretrained(str(folder))
     prefix, rename = ORIGINAL[name]
     weights = load_file(folder / "transformer/diffusion_pytorch_model.safetensors")
     path = tmp_path / "theirs.safetensors"
     save_file({prefix + k: v.contiguous() for k, v in rename(weights).items()}, path)
-    base = load_base(str(path), components=str(folder))
+    base = load_pretrained(str(path), components=str(folder))
     assert (base.family, base.noise, base.frames) == (whole.family, whole.noise, whole.frames)
     held, wanted = base.transformer.state_dict(), whole.transformer.state_dict()
     assert held.keys() == wanted.keys()
@@ -131,7 +131,7 @@ def test_a_makers_own_file_is_the_same_base(name: str, tmp_path: Path) -> None:
 
     shutil.rmtree(folder / "transformer")
     with pytest.raises(CheckpointError, match=r"no published model.*transformer/config\.json"):
-        load_base(str(path), components=str(folder))
+        load_pretrained(str(path), components=str(folder))
 
 
 def test_a_quantised_gguf_file_is_a_base_too(tmp_path: Path) -> None:
@@ -153,17 +153,17 @@ def test_a_quantised_gguf_file_is_a_base_too(tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    told = identify(str(path), components=str(folder))
+    told = inspect_model(str(path), components=str(folder))
     assert (told.family, told.style, set(told.dtypes)) == ("ltx", "original", {"f32", "q8_0"})
-    base = load_base(str(path), components=str(folder))
+    base = load_pretrained(str(path), components=str(folder))
     near = base.transformer.state_dict()
-    exact = load_base(str(folder)).transformer.state_dict()
+    exact = load_pretrained(str(folder)).transformer.state_dict()
     assert near.keys() == exact.keys()
     gaps = [float((near[k] - exact[k]).abs().max() / exact[k].abs().max()) for k in exact]
     assert 0 < max(gaps) < 0.01
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(CheckpointError, match="is broken or cut off"):
-        load_base(str(path), components=str(folder))
+        load_pretrained(str(path), components=str(folder))
 
 
 @pytest.mark.parametrize("name", ["wan", "cogvideox"])

@@ -15,7 +15,7 @@ from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.modules import build
 from fbridge.files.tensors import read_weights
 from fbridge.loaders import locate
-from fbridge.loaders.load import Base, load_base
+from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.text_encoder import MINILM
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.scheduler import build_base
@@ -29,7 +29,7 @@ def same(a: torch.nn.Module, b: torch.nn.Module) -> bool:
 
 def test_one_file_holds_a_whole_base(tmp_path: Path) -> None:
     path = tiny_base(tmp_path / "base.safetensors")
-    base = load_base(str(path))
+    base = load_pretrained(str(path))
     assert same(base.transformer, tiny_transformer())
     assert same(base.vae, tiny_vae())
     assert base.transformer.dtype == torch.float32
@@ -57,11 +57,11 @@ def test_a_packaged_file_is_found_by_its_bare_name(
     tiny_base(tmp_path / "t2v.safetensors")
     monkeypatch.setattr(locate, "_WEIGHTS", tmp_path)
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert load_base("t2v.safetensors").name == "t2v.safetensors"
+    assert load_pretrained("t2v.safetensors").name == "t2v.safetensors"
     with pytest.raises(CheckpointError, match="no such file"):
-        load_base("sub/t2v.safetensors")
+        load_pretrained("sub/t2v.safetensors")
     with pytest.raises(CheckpointError, match="no such file"):
-        load_base("other.safetensors")
+        load_pretrained("other.safetensors")
 
 
 def test_a_file_cut_anywhere_is_one_clear_line(tmp_path: Path) -> None:
@@ -70,10 +70,10 @@ def test_a_file_cut_anywhere_is_one_clear_line(tmp_path: Path) -> None:
     for length in (0, 4, 100, 3000, len(whole) // 2, len(whole) - 1):
         broken.write_bytes(whole[:length])
         with pytest.raises(CheckpointError, match=r"broken\.safetensors: is broken or cut off"):
-            load_base(str(broken))
+            load_pretrained(str(broken))
     broken.write_bytes(b"\xff" * 4096)
     with pytest.raises(CheckpointError, match=r"broken\.safetensors"):
-        load_base(str(broken))
+        load_pretrained(str(broken))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_header_that_cannot_be_used(
     facts = {key: value for key, value in facts.items() if value is not None}
     save_file(load_file(path), path, {"fbridge": json.dumps(facts)})
     with pytest.raises(CheckpointError, match=complaint):
-        load_base(str(path))
+        load_pretrained(str(path))
 
 
 def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
 
 
 def test_a_pipeline_folder_of_diffusers(tmp_path: Path) -> None:
-    base = load_base(str(diffusers_folder(tmp_path / "cog")))
+    base = load_pretrained(str(diffusers_folder(tmp_path / "cog")))
     assert same(base.transformer, tiny_transformer())
     assert base.noise == {"kind": "cogvideox", "snr_shift": 3.0}
     assert base.prediction == "v"
@@ -128,7 +128,7 @@ def test_a_pair_of_networks_is_refused(tmp_path: Path) -> None:
     index = {"_class_name": "WanPipeline", "transformer_2": ["diffusers", "WanTransformer3DModel"]}
     (folder / "model_index.json").write_text(json.dumps(index))
     with pytest.raises(CheckpointError, match=r"two networks.*A14B.*not supported"):
-        load_base(str(folder))
+        load_pretrained(str(folder))
 
 
 def test_a_hub_id_is_fetched_and_names_its_words_too(
@@ -136,18 +136,18 @@ def test_a_hub_id_is_fetched_and_names_its_words_too(
 ) -> None:
     folder = diffusers_folder(tmp_path / "cache")
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(folder))
-    base = load_base("owner/cog")
+    base = load_pretrained("owner/cog")
     assert (base.name, base.text_encoder) == ("owner/cog", "owner/cog")
-    assert base.hash == load_base(str(folder)).hash
+    assert base.hash == load_pretrained(str(folder)).hash
     (folder / "vae/config.json").write_text((folder / "vae/config.json").read_text() + " ")
-    assert load_base("owner/cog").hash != base.hash
+    assert load_pretrained("owner/cog").hash != base.hash
 
 
 def test_another_pipeline_is_refused(tmp_path: Path) -> None:
     folder = diffusers_folder(tmp_path / "cog")
     (folder / "model_index.json").write_text('{"_class_name": "MochiPipeline"}')
     with pytest.raises(CheckpointError, match=r"MochiPipeline is not supported.*CogVideoXPipeline"):
-        load_base(str(folder))
+        load_pretrained(str(folder))
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".ckpt"])
@@ -157,7 +157,7 @@ def test_weights_alone_with_components(tmp_path: Path, suffix: str, prefix: str)
     for file in (folder / "transformer").glob("*.safetensors"):
         file.unlink()
     path = weights_alone(tmp_path / f"tuned{suffix}", prefix)
-    base = load_base(str(path), components=str(folder))
+    base = load_pretrained(str(path), components=str(folder))
     assert same(base.transformer, tiny_transformer())
     assert base.noise == {"kind": "cogvideox", "snr_shift": 3.0}
 
@@ -178,25 +178,25 @@ def test_shards_by_their_index(tmp_path: Path) -> None:
 def test_a_transformers_own_folder_with_components(tmp_path: Path, shard: str) -> None:
     folder = diffusers_folder(tmp_path / "cog", num_layers=3)
     tiny_transformer(num_layers=3).save_pretrained(tmp_path / "tuned", max_shard_size=shard)
-    base = load_base(str(tmp_path / "tuned"), components=str(folder))
+    base = load_pretrained(str(tmp_path / "tuned"), components=str(folder))
     assert same(base.transformer, tiny_transformer(num_layers=3))
     with pytest.raises(CheckpointError, match="weights only"):
-        load_base(str(tmp_path / "tuned"))
+        load_pretrained(str(tmp_path / "tuned"))
     last = max((tmp_path / "tuned").glob("*.safetensors"))
     data = bytearray(last.read_bytes())
     data[-1] ^= 1
     last.write_bytes(data)
-    assert load_base(str(tmp_path / "tuned"), components=str(folder)).hash != base.hash
+    assert load_pretrained(str(tmp_path / "tuned"), components=str(folder)).hash != base.hash
 
 
 def test_weights_alone_say_what_is_missing(tmp_path: Path) -> None:
     path = weights_alone(tmp_path / "tuned.safetensors")
     with pytest.raises(CheckpointError, match=r"weights only.*vae/.*--components"):
-        load_base(str(path))
+        load_pretrained(str(path))
     (tmp_path / "parts/transformer").mkdir(parents=True)
     (tmp_path / "parts/transformer/config.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"lack vae/config\.json, scheduler/"):
-        load_base(str(path), components=str(tmp_path / "parts"))
+        load_pretrained(str(path), components=str(tmp_path / "parts"))
 
 
 class Bomb:
@@ -210,17 +210,17 @@ def test_pickled_code_is_never_run(tmp_path: Path) -> None:
         path = tmp_path / "evil.ckpt"
         torch.save({"state_dict": Bomb()}, path, _use_new_zipfile_serialization=not legacy)
         with pytest.raises(CheckpointError, match=r"evil\.ckpt: holds more than tensors"):
-            load_base(str(path), components=str(folder))
+            load_pretrained(str(path), components=str(folder))
     path.write_bytes(b"garbage")
     with pytest.raises(CheckpointError, match=r"evil\.ckpt"):
-        load_base(str(path), components=str(folder))
+        load_pretrained(str(path), components=str(folder))
     torch.save({"step": 3}, path)
     with pytest.raises(CheckpointError, match="holds no weights"):
-        load_base(str(path), components=str(folder))
+        load_pretrained(str(path), components=str(folder))
 
 
 def test_the_embedded_model_is_a_base_that_is_a_bridge() -> None:
-    base = load_base("embedded")
+    base = load_pretrained("embedded")
     assert base.family.name == "space-time"
     assert base.scheduler is not None
     assert base.scheduler.config.prediction == "clean"
@@ -232,39 +232,39 @@ def test_the_embedded_model_is_a_base_that_is_a_bridge() -> None:
 
 
 def test_from_scratch_there_is_a_preset_and_no_weights() -> None:
-    base = load_base("scratch:tiny")
+    base = load_pretrained("scratch:tiny")
     assert base.preset == "tiny"
     assert base.transformer is None
     assert base.codec is None
     assert base.hash == ""
     with pytest.raises(ConfigError, match=r"'latte-s'.*did you mean 'latte-s2'\?"):
-        load_base("scratch:latte-s")
+        load_pretrained("scratch:latte-s")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "./missing", "no/such/thing/at/all"])
 def test_a_base_that_is_not_there(name: str) -> None:
     with pytest.raises(CheckpointError, match=name):
-        load_base(name)
+        load_pretrained(name)
 
 
 def test_a_base_tells_its_pipeline_parts(tmp_path: Path) -> None:
-    base = load_base(str(tiny_base(tmp_path / "base.safetensors")))
-    assert isinstance(base, Base)
+    base = load_pretrained(str(tiny_base(tmp_path / "base.safetensors")))
+    assert isinstance(base, PretrainedModel)
     parts = base.parts()
     assert parts["vae"] is base.vae
     assert "codec" not in parts
     assert parts["sizes"] == [[64, 64]]
-    assert load_base("embedded").parts()["codec"] is not None
+    assert load_pretrained("embedded").parts()["codec"] is not None
 
 
 def test_a_saved_pipeline_is_a_base(tmp_path: Path) -> None:
-    held = load_base(str(tiny_base(tmp_path / "base.safetensors")))
+    held = load_pretrained(str(tiny_base(tmp_path / "base.safetensors")))
     embedded = FrameBridgePipeline.from_pretrained("embedded")
     pipe = FrameBridgePipeline(
         **held.parts(), transformer=held.transformer, scheduler=embedded.scheduler
     )
     pipe.save_pretrained(tmp_path / "run/model")
-    again = load_base(str(tmp_path / "run"))
+    again = load_pretrained(str(tmp_path / "run"))
     assert same(again.transformer, held.transformer)
     assert same(again.vae, held.vae)
     assert again.sizes == [[64, 64]]

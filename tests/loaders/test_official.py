@@ -12,7 +12,7 @@ from diffusers import CogVideoXTransformer3DModel
 from PIL import Image
 
 from fbridge.errors import CheckpointError
-from fbridge.loaders.load import load_base
+from fbridge.loaders.load import load_pretrained
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.sampling import seeded_noise
 from tests.pipelines import publish
@@ -24,7 +24,7 @@ PICTURE = Image.fromarray(np.random.default_rng(3).integers(0, 256, (64, 64, 3),
 def released(tmp_path: Path) -> Path:
     """CogVideoX with 32 input channels for 16, here 8 for 4, alone in its folder; and the rest."""
     folder = publish("cogvideox", tmp_path / "base")
-    base = load_base(str(folder))
+    base = load_pretrained(str(folder))
     base.family.widen(base.transformer, 1)
     torch.nn.init.normal_(
         base.transformer.patch_embed.proj.weight,
@@ -68,7 +68,7 @@ def authors(pipe: Any, home: Path, *, steps: int, seed: int) -> torch.Tensor:
     whole = (50 + 0.01) / 2
     a, b = (whole - variance) / whole, variance / whole
     c = np.sqrt((whole - variance) * variance / whole)
-    signal = load_base(str(home / "base"))
+    signal = load_pretrained(str(home / "base"))
     scheduler = diffusers_scheduler(home)
     alphas = scheduler.alphas_cumprod.double().numpy()
     levels = np.sqrt(alphas / (1 - alphas))
@@ -114,7 +114,7 @@ def diffusers_scheduler(home: Path) -> Any:
 
 
 def test_other_widened_networks_are_not_guessed_at(tmp_path: Path) -> None:
-    base = load_base(str(publish("wan", tmp_path / "base")))
+    base = load_pretrained(str(publish("wan", tmp_path / "base")))
     base.family.widen(base.transformer, 1)
     base.transformer.save_pretrained(tmp_path / "i2v")
     with pytest.raises(CheckpointError, match="image-to-video model of unknown kind"):

@@ -15,7 +15,7 @@ from fbridge.backbones.latte_class import FAMILY as LATTE_CLASS
 from fbridge.backbones.latte_class import LatteClassTransformer
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.loaders.detect import detect
-from fbridge.loaders.inspect import identify
+from fbridge.loaders.inspect import inspect_model
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.sampling import seeded_noise
 from fbridge.types import Condition
@@ -210,7 +210,7 @@ def test_a_class_conditional_diffusion_is_a_base_like_others(latte: Path) -> Non
     (latte / "prior.pt").unlink()
     weights = latte_weights(3, num_frames=8, out_channels=8)
     torch.save({"model": {}, "ema": weights, "step": 7}, latte / "diffusion.pt")
-    told = identify(str(latte / "diffusion.pt"))
+    told = inspect_model(str(latte / "diffusion.pt"))
     assert (told.variant, told.missing) == ("class-conditional Latte-24/2, diffusion", [])
     pipe = FrameBridgePipeline.from_pretrained(latte / "diffusion.pt")
     assert pipe.untrained

@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from fbridge.errors import CheckpointError
-from fbridge.loaders.inspect import identify
-from fbridge.loaders.load import load_base
+from fbridge.loaders.inspect import inspect_model
+from fbridge.loaders.load import load_pretrained
 from fbridge.loaders.single_file import unpack
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.sampling import seeded_noise
@@ -144,7 +144,7 @@ def test_a_diffusion_that_is_told_of_the_picture_is_not_taken_for_it(tmp_path: P
 
 
 def test_what_it_is_told_by_info(file: Path) -> None:
-    told = identify(str(file))
+    told = inspect_model(str(file))
     assert (told.kind, told.refused, told.tokens) == ("whole", "", 77)
     assert told.parameters == sum(p.numel() for p in bridge_unet().parameters())
 
@@ -162,7 +162,7 @@ def test_a_file_may_say_that_it_is_one(tmp_path: Path, monkeypatch: pytest.Monke
 def test_videocrafters_own_image_to_video_model_is_refused(tmp_path: Path) -> None:
     net = unet(temporal_conv=True, reach=0, rate=28, image=LOOKS, frames=16)
     place = save_whole(tmp_path, net)
-    told = identify(str(place))
+    told = inspect_model(str(place))
     assert told.variant == "VideoCrafter-1 I2V 512"
     assert "not supported" in told.refused
     with pytest.raises(CheckpointError, match="VideoCrafter-1 I2V are, which is not supported"):
@@ -179,7 +179,7 @@ def test_videocrafters_own_image_to_video_model_is_refused(tmp_path: Path) -> No
 def test_another_bridge_is_refused(tmp_path: Path, tables: Any, told: str) -> None:
     place = save_whole(tmp_path, bridge_unet(), tables=tables)
     with pytest.raises(CheckpointError, match=told):
-        load_base(str(place))
+        load_pretrained(str(place))
 
 
 def test_it_is_saved_and_loaded_whole(file: Path, tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_it_is_saved_and_loaded_whole(file: Path, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path / "saved")
     again = FrameBridgePipeline.from_pretrained(tmp_path / "saved")
     assert torch.equal(again(PICTURE, "a cat", **given).latents, made.latents)
-    encoder = load_base(str(tmp_path / "saved")).image_encoder
+    encoder = load_pretrained(str(tmp_path / "saved")).image_encoder
     assert encoder.config.hidden_size == pipe.image_encoder.config.hidden_size
 
 

@@ -12,11 +12,11 @@ from diffusers import AutoencoderKL
 from transformers import CLIPTextModel, CLIPVisionModel
 
 from fbridge.conditioning.clip_tokenizer import TOKENS
-from fbridge.conditioning.image import MEAN, STD, look_at
+from fbridge.conditioning.image import MEAN, STD, encode_images
 from fbridge.errors import CheckpointError
 from fbridge.loaders.codec import load_codec
-from fbridge.loaders.inspect import identify
-from fbridge.loaders.load import load_base
+from fbridge.loaders.inspect import inspect_model
+from fbridge.loaders.load import load_pretrained
 from fbridge.loaders.single_file import unpack
 from fbridge.loaders.text_encoder import load_text_encoder
 from tests.whole import Sight, Words, autoencoder, bridge_unet, save_whole, unet
@@ -52,7 +52,9 @@ def test_every_part_is_what_it_was(bridge: Path) -> None:
     picture = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(2))
     sized = torch.nn.functional.interpolate(picture, (56, 56), mode="bicubic", align_corners=True)
     mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (MEAN, STD))
-    assert torch.allclose(look_at(sight, picture), theirs["sight"]((sized - mean) / std), atol=1e-4)
+    assert torch.allclose(
+        encode_images(sight, picture), theirs["sight"]((sized - mean) / std), atol=1e-4
+    )
 
     torch.manual_seed(5)
     vae, again = autoencoder(), AutoencoderKL.from_pretrained(home / "vae").eval()
@@ -99,11 +101,11 @@ def test_it_is_unpacked_once_and_survives_what_comes_between(bridge: Path) -> No
 
 
 def test_the_vocabulary_is_all_that_is_missing(bridge: Path) -> None:
-    assert identify(str(bridge)).missing == []
+    assert inspect_model(str(bridge)).missing == []
     shutil.rmtree(bridge.parent / "tokenizer")
-    assert identify(str(bridge)).missing == ["tokenizer/tokenizer_config.json"]
+    assert inspect_model(str(bridge)).missing == ["tokenizer/tokenizer_config.json"]
     with pytest.raises(CheckpointError, match="fbridge weights fetch clip-merges"):
-        load_base(str(bridge))
+        load_pretrained(str(bridge))
 
 
 def test_another_vocabulary_takes_the_place_of_what_was_unpacked(bridge: Path) -> None:
@@ -121,7 +123,7 @@ def test_another_vocabulary_takes_the_place_of_what_was_unpacked(bridge: Path) -
 def test_components_that_are_of_no_use_are_not_passed_over(bridge: Path, tmp_path: Path) -> None:
     for given in ("nowhere", str(tmp_path)):
         with pytest.raises(CheckpointError, match=r"lack vae/.*leave --components out"):
-            load_base(str(bridge), components=given)
+            load_pretrained(str(bridge), components=given)
 
 
 def test_another_models_vocabulary_is_refused(bridge: Path) -> None:
@@ -178,7 +180,7 @@ def test_it_is_a_base_and_a_codec(
     file = save_whole(
         tmp_path / "t2v", unet(rate=28), deepspeed=deepspeed, tables={"scale_arr": line}
     )
-    base = load_base(str(file))
+    base = load_pretrained(str(file))
     assert base.noise is not None
     assert base.noise["signal_scale"] == pytest.approx([0.6, 400])
     assert (base.prediction, base.fps, base.image_encoder) == ("noise", 10.0, None)
@@ -209,5 +211,5 @@ def test_what_a_cut_file_lacks_is_named_before_much_is_written(
     ):
         torch.save({k: v for k, v in held.items() if k != lost}, tmp_path / "cut.ckpt")
         with pytest.raises(CheckpointError, match=told):
-            load_base(str(tmp_path / "cut.ckpt"))
+            load_pretrained(str(tmp_path / "cut.ckpt"))
     assert not list((tmp_path / "cache").rglob("*.safetensors"))

@@ -17,7 +17,7 @@ from fbridge.backbones.latte_class import LatteClassTransformer
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.backbones.videocrafter.network import VideoCrafterUNet
 from fbridge.errors import ConfigError, DependencyError
-from fbridge.memory.apply import Memory, place
+from fbridge.memory.apply import MemoryOptions, apply_memory_options
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.types import Condition
 from tests.pipelines import PUBLISHED, publish
@@ -40,10 +40,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
-def latents(folder: Path, name: str, memory: Memory) -> torch.Tensor:
+def latents(folder: Path, name: str, memory: MemoryOptions) -> torch.Tensor:
     file = folder / f"{name}.ckpt"
     pipe = FrameBridgePipeline.from_pretrained(file if file.is_file() else folder / name)
-    place(pipe, "cpu", memory)
+    apply_memory_options(pipe, "cpu", memory)
     frames = PUBLISHED[name].frames if name in PUBLISHED else 4
     made: torch.Tensor = pipe(
         PICTURE, "a cat jumps", num_frames=frames, size=(64, 64),
@@ -55,23 +55,23 @@ def latents(folder: Path, name: str, memory: Memory) -> torch.Tensor:
 @pytest.fixture(scope="module")
 def usual(folder: Path) -> Callable[[str], torch.Tensor]:
     """What each makes without any switch."""
-    return cache(lambda name: latents(folder, name, Memory()))
+    return cache(lambda name: latents(folder, name, MemoryOptions()))
 
 
 @every
 def test_layers_on_the_device_while_they_work_change_nothing(
     folder: Path, usual: Usual, name: str
 ) -> None:
-    assert torch.equal(latents(folder, name, Memory(offload="group")), usual(name))
+    assert torch.equal(latents(folder, name, MemoryOptions(offload="group")), usual(name))
 
 
 @every
 @pytest.mark.parametrize(
     ("memory", "package", "allowed"),
     [
-        (Memory(cast="float8"), "torch", 0.05),
-        (Memory(quantize="int8"), "torchao", 0.02),
-        (Memory(quantize="nf4"), "bitsandbytes", 0.2),
+        (MemoryOptions(cast="float8"), "torch", 0.05),
+        (MemoryOptions(quantize="int8"), "torchao", 0.02),
+        (MemoryOptions(quantize="nf4"), "bitsandbytes", 0.2),
     ],
     ids=["float8", "int8", "nf4"],
 )
@@ -79,7 +79,7 @@ def test_fewer_bits_change_little(
     folder: Path,
     usual: Usual,
     name: str,
-    memory: Memory,
+    memory: MemoryOptions,
     package: str,
     allowed: float,
     monkeypatch: pytest.MonkeyPatch,
@@ -90,9 +90,11 @@ def test_fewer_bits_change_little(
     assert 0 < float((changed - before).norm() / before.norm()) < allowed
 
 
-@pytest.mark.parametrize("memory", [Memory(slicing=True), Memory(attention="_native_math")])
+@pytest.mark.parametrize(
+    "memory", [MemoryOptions(slicing=True), MemoryOptions(attention="_native_math")]
+)
 def test_slices_and_attention_change_the_rounding(
-    folder: Path, usual: Usual, memory: Memory
+    folder: Path, usual: Usual, memory: MemoryOptions
 ) -> None:
     torch.testing.assert_close(latents(folder, "wan", memory), usual("wan"), rtol=0, atol=1e-4)
 
@@ -100,13 +102,13 @@ def test_slices_and_attention_change_the_rounding(
 def test_attention_without_masks_is_refused_where_words_have_them(folder: Path) -> None:
     for attention in ("flash", "_native_flash", "sage"):
         with pytest.raises(ConfigError, match=f"attention {attention}: takes no masks"):
-            latents(folder, "ltx", Memory(attention=attention))
+            latents(folder, "ltx", MemoryOptions(attention=attention))
 
 
 @pytest.mark.parametrize("name", ["latte", "videocrafter"])
 def test_attention_that_would_change_nothing_is_refused(folder: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="computes its own way and no other; leave it out"):
-        latents(folder, name, Memory(attention="_native_math"))
+        latents(folder, name, MemoryOptions(attention="_native_math"))
 
 
 def test_tiles_differ_a_little_at_their_seams(folder: Path) -> None:
@@ -115,7 +117,7 @@ def test_tiles_differ_a_little_at_their_seams(folder: Path) -> None:
     wide = (384, 320)
     picture = PICTURE.resize(wide)
     usual = pipe(picture, "a cat", size=wide, **ask).frames[0].astype(int)
-    place(pipe, "cpu", Memory(tiling=True))
+    apply_memory_options(pipe, "cpu", MemoryOptions(tiling=True))
     tiled = pipe(picture, "a cat", size=wide, **ask).frames[0].astype(int)
     assert tiled.shape == usual.shape
     gap = np.abs(tiled - usual)
@@ -125,16 +127,16 @@ def test_tiles_differ_a_little_at_their_seams(folder: Path) -> None:
 def test_offloading_whole_networks(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no accelerator here: what diffusers would be told is looked at instead."""
     with pytest.raises(DependencyError, match=r"offload model.*accelerator"):
-        latents(folder, "wan", Memory(offload="model"))
+        latents(folder, "wan", MemoryOptions(offload="model"))
     told = []
     monkeypatch.setattr(
         FrameBridgePipeline, "enable_model_cpu_offload", lambda _, device: told.append(device)
     )
     pipe = FrameBridgePipeline.from_pretrained(folder / "wan")
-    place(pipe, "cuda:0", Memory(offload="model"))
+    apply_memory_options(pipe, "cuda:0", MemoryOptions(offload="model"))
     assert told == ["cuda:0"]
     monkeypatch.undo()
-    usual = latents(folder, "wan", Memory())
+    usual = latents(folder, "wan", MemoryOptions())
     pipe.enable_model_cpu_offload(device="cpu")
     moved = pipe(
         PICTURE, "a cat jumps", num_frames=9, size=(64, 64), num_inference_steps=2,
@@ -145,14 +147,14 @@ def test_offloading_whole_networks(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_what_cannot_be_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="int8 and cast float8: weights are kept in one way"):
-        latents(folder, "wan", Memory(quantize="int8", cast="float8"))
+        latents(folder, "wan", MemoryOptions(quantize="int8", cast="float8"))
     with pytest.raises(ConfigError, match="attention 'fast' is unknown; known: flash, "):
-        latents(folder, "wan", Memory(attention="fast"))
+        latents(folder, "wan", MemoryOptions(attention="fast"))
     with pytest.raises(DependencyError, match="attention flash: cannot be used here"):
-        latents(folder, "wan", Memory(attention="flash"))
+        latents(folder, "wan", MemoryOptions(attention="flash"))
     embedded = FrameBridgePipeline.from_pretrained("embedded")
     with pytest.raises(ConfigError, match="this model has a MotionCodec"):
-        place(embedded, "cpu", Memory(tiling=True))
+        apply_memory_options(embedded, "cpu", MemoryOptions(tiling=True))
     actual = builtins.__import__
 
     def without(name: str, *args: Any, **kwargs: Any) -> Any:
@@ -162,9 +164,9 @@ def test_what_cannot_be_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(DependencyError, match="pip install torchao"):
-        place(embedded, "cpu", Memory(quantize="int8"))
+        apply_memory_options(embedded, "cpu", MemoryOptions(quantize="int8"))
     with pytest.raises(DependencyError, match="pip install bitsandbytes"):
-        place(embedded, "cpu", Memory(quantize="nf4"))
+        apply_memory_options(embedded, "cpu", MemoryOptions(quantize="nf4"))
 
 
 def test_our_own_networks_compute_in_their_precision_whatever_keeps_their_weights() -> None:
@@ -196,5 +198,5 @@ def test_other_networks_keep_their_attention(folder: Path) -> None:
     from diffusers.models.attention_dispatch import _AttentionBackendRegistry
 
     before = _AttentionBackendRegistry.get_active_backend()[0]
-    latents(folder, "wan", Memory(attention="_native_math"))
+    latents(folder, "wan", MemoryOptions(attention="_native_math"))
     assert _AttentionBackendRegistry.get_active_backend()[0] == before

@@ -10,14 +10,14 @@ import torch
 
 from fbridge.backbones.families import as_backbone
 from fbridge.errors import CheckpointError
-from fbridge.loaders.load import load_base
+from fbridge.loaders.load import load_pretrained
 from fbridge.memory.estimator import Estimator
-from fbridge.memory.meter import footprint
-from fbridge.memory.model_sizes import anatomy
+from fbridge.memory.meter import measure_memory
+from fbridge.memory.model_sizes import model_sizes
 from fbridge.memory.plans import (
-    Clip,
-    Generating,
-    Training,
+    ClipShape,
+    GenerationPlan,
+    TrainingPlan,
     cheaper_ways_to_generate,
     cheaper_ways_to_train,
 )
@@ -29,19 +29,19 @@ from tests.pipelines import PUBLISHED, publish
 every = pytest.mark.parametrize("name", PUBLISHED)
 
 
-def clip(name: str) -> Clip:
+def clip(name: str) -> ClipShape:
     width, height = map(int, PUBLISHED[name].size.split("x"))
-    return Clip(PUBLISHED[name].frames, width, height)
+    return ClipShape(PUBLISHED[name].frames, width, height)
 
 
 @every
 def test_weights_and_updates_are_counted_right(name: str, tmp_path: Path) -> None:
     folder = publish(name, tmp_path / "base")
-    estimator, base = Estimator(anatomy(str(folder))), load_base(str(folder))
+    estimator, base = Estimator(model_sizes(str(folder))), load_pretrained(str(folder))
     parts = base.parts()
     encoders = [parts[name] for name in ("text_encoder", "text_encoder_2") if name in parts]
     words = sum(p.numel() for encoder in encoders for p in encoder.parameters())
-    made = estimator.generate(Generating(clip(name)))
+    made = estimator.generate(GenerationPlan(clip(name)))
     assert made.seconds is None
     assert made.parts["VAE"] == 4 * sum(p.numel() for p in base.vae.state_dict().values())
     assert made.parts["text encoder"] == 4 * words
@@ -50,7 +50,7 @@ def test_weights_and_updates_are_counted_right(name: str, tmp_path: Path) -> Non
     assert made.parts["transformer"] == 4 * numbers
     add_lora(base.transformer, rank=3)
     trained = sum(p.numel() for p in base.transformer.parameters() if p.requires_grad)
-    told = estimator.train(Training(clip(name), rank=3, parts=2)).parts
+    told = estimator.train(TrainingPlan(clip(name), rank=3, parts=2)).parts
     assert told["trained weights"] == 20 * trained
     assert told["frozen weights"] == 4 * (numbers - trained + _updates(base.transformer))
 
@@ -63,14 +63,16 @@ def _updates(transformer: torch.nn.Module) -> int:
 def test_a_steps_memory_is_that_of_all_its_blocks(name: str, tmp_path: Path) -> None:
     """Two blocks tell what many need: here the model has two, and is counted whole."""
     folder = publish(name, tmp_path / "base")
-    base = load_base(str(folder))
+    base = load_pretrained(str(folder))
     codec: Any = base.codec
-    told = Estimator(anatomy(str(folder))).train(Training(clip(name), batch=2, parts=0))
+    told = Estimator(model_sizes(str(folder))).train(TrainingPlan(clip(name), batch=2, parts=0))
     network = base.transformer.to("meta").train()
     frames = (clip(name).frames - 1) // codec.temporal + 1
     side = 64 // codec.spatial
     x = torch.zeros(2, frames, base.family.latents(network), side, side, device="meta")
-    words = torch.zeros(2, anatomy(str(folder)).tokens, base.family.words(network), device="meta")
+    words = torch.zeros(
+        2, model_sizes(str(folder)).tokens, base.family.words(network), device="meta"
+    )
     condition = Condition(
         words, torch.ones(words.shape[:2], dtype=torch.bool, device="meta"), x[:, 0]
     )
@@ -79,23 +81,23 @@ def test_a_steps_memory_is_that_of_all_its_blocks(name: str, tmp_path: Path) -> 
         as_backbone(network)(x, torch.zeros(2, device="meta"), condition, x).sum().backward()
         network.zero_grad()
 
-    assert told.parts["activations"] == pytest.approx(footprint(step).peak, rel=0.03)
+    assert told.parts["activations"] == pytest.approx(measure_memory(step).peak, rel=0.03)
 
 
 def test_switches_need_less_and_less(tmp_path: Path) -> None:
-    estimator = Estimator(anatomy(str(publish("wan", tmp_path / "base"))), speed=1e9)
-    wide = Clip(9, 512, 512)
-    ways = [Generating(wide, batch=4)]
+    estimator = Estimator(model_sizes(str(publish("wan", tmp_path / "base"))), speed=1e9)
+    wide = ClipShape(9, 512, 512)
+    ways = [GenerationPlan(wide, batch=4)]
     ways += [how for _, how in cheaper_ways_to_generate(ways[0], accelerated=True)]
     needs = [estimator.generate(how).memory for how in ways]
     assert needs == sorted(needs, reverse=True)
     assert needs[-1] < needs[0] / 3
-    learn = [Training(wide, batch=4)]
+    learn = [TrainingPlan(wide, batch=4)]
     learn += [how for _, how in cheaper_ways_to_train(learn[0])]
     needs = [estimator.train(how).memory for how in learn]
     assert needs[:4] == sorted(needs[:4], reverse=True)
     assert needs[-1] < needs[0] / 4
-    plain, kept = (estimator.train(Training(wide, checkpointing=c)) for c in (False, True))
+    plain, kept = (estimator.train(TrainingPlan(wide, checkpointing=c)) for c in (False, True))
     assert plain.seconds is not None
     assert kept.seconds == pytest.approx(plain.seconds * 4 / 3)
     names = [name for name, _ in cheaper_ways_to_generate(ways[0], accelerated=False)]
@@ -103,11 +105,11 @@ def test_switches_need_less_and_less(tmp_path: Path) -> None:
 
 
 def test_a_block_is_tried(tmp_path: Path) -> None:
-    estimator = Estimator(anatomy(str(tiny_base(tmp_path / "base.safetensors"))))
-    assert estimator.usual_clip() == Clip(8, 64, 64)
-    assert estimator.probe(Clip(8, 64, 64), "cpu") > 1e6
+    estimator = Estimator(model_sizes(str(tiny_base(tmp_path / "base.safetensors"))))
+    assert estimator.usual_clip() == ClipShape(8, 64, 64)
+    assert estimator.probe(ClipShape(8, 64, 64), "cpu") > 1e6
     with pytest.raises(CheckpointError, match="lacks transformer/config"):
-        anatomy(str(_alone(tmp_path)))
+        model_sizes(str(_alone(tmp_path)))
 
 
 def _alone(folder: Path) -> Path:
@@ -119,9 +121,9 @@ def _alone(folder: Path) -> Path:
 
 def test_u_nets_need_less_where_they_compute_twice(tmp_path: Path) -> None:
     """Their blocks are not counted: a whole step is looked at."""
-    estimator = Estimator(anatomy(str(publish("animatediff", tmp_path / "base"))))
+    estimator = Estimator(model_sizes(str(publish("animatediff", tmp_path / "base"))))
     told = [
-        estimator.train(Training(clip("animatediff"), checkpointing=twice)).parts["activations"]
+        estimator.train(TrainingPlan(clip("animatediff"), checkpointing=twice)).parts["activations"]
         for twice in (False, True)
     ]
     assert told[1] < 0.9 * told[0]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from fbridge.data.video.clip_sampling import Cutting
+from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.prepare import Options
 from tests.prepare.sets import BUCKET, Order, film
 
@@ -53,7 +53,7 @@ def order(source: Path, codec: Path, tmp_path: Path) -> Order:
         usual = Options(
             source,
             tmp_path / "set",
-            Cutting((BUCKET,)),
+            ClipSampling((BUCKET,)),
             codec=str(codec),
             shard_rows=3,
             batch_size=2,

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from fbridge.data.latents import BucketBatches, Draw, LatentDataset, collate
 from fbridge.data.video.buckets import Bucket
-from fbridge.data.video.clip_sampling import Cutting
+from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.errors import ConfigError
 from tests.prepare.sets import BUCKET, Order, run
 
@@ -86,7 +86,7 @@ def test_a_batch_that_cannot_be_shared_is_refused() -> None:
 
 
 def test_workers_read_what_the_main_process_reads(order: Order) -> None:
-    cutting = Cutting((BUCKET, Bucket(32, 32, 8)), mode="uniform:2")
+    cutting = ClipSampling((BUCKET, Bucket(32, 32, 8)), mode="uniform:2")
     options = order(cutting=cutting)
     run(options)
     data = LatentDataset(options.out, seed=2)

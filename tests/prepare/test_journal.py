@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fbridge.errors import DependencyError
-from fbridge.prepare.journal import Journal, Lookup, Numbers, Rows
+from fbridge.prepare.journal import ClipCounts, Journal, Lookup, Rows
 
 
 def open_lookup(*paths: Path) -> Lookup:
@@ -53,7 +53,7 @@ def test_a_torn_line_is_as_if_never_written_and_harms_no_later_one(
 
 @given(st.lists(st.text(), max_size=30))
 def test_numbers_count_in_the_order_of_first_mention(keys: list[str]) -> None:
-    numbers = Numbers()
+    numbers = ClipCounts()
     new = [numbers.add(key) for key in keys]
     order = list(dict.fromkeys(keys))
     assert [key for key, fresh in zip(keys, new, strict=True) if fresh] == order

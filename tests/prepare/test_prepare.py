@@ -12,7 +12,7 @@ from fbridge.data.latents import Draw, LatentDataset
 from fbridge.data.sources.entry import Media
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip import decode_clip
-from fbridge.data.video.clip_sampling import Cutting
+from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.errors import ConfigError, DataError
 from fbridge.loaders.codec import load_codec
 from fbridge.loaders.text_encoder import load_text_encoder
@@ -139,7 +139,7 @@ def test_other_options_need_another_folder(order: Order) -> None:
     with pytest.raises(ConfigError, match=r"dtype was float16 and is float32.*name another folder"):
         run(replace(options, dtype="float32"))
     with pytest.raises(ConfigError, match="stride was 1 and is 2"):
-        run(replace(options, cutting=Cutting((BUCKET,), stride=2)))
+        run(replace(options, cutting=ClipSampling((BUCKET,), stride=2)))
     assert tree(options.out) == before
     options.out.joinpath("index.json").unlink()
     with pytest.raises(DataError, match="holds other things than a data set"):
@@ -155,7 +155,7 @@ def test_a_dry_run_plans_and_binds_to_nothing(order: Order) -> None:
     bucket = tally.buckets[BUCKET]
     assert bucket.crop_lost / bucket.clips == pytest.approx(1 - 40 / 48, abs=0.01)
     assert bucket.upscaled == 0
-    other = replace(options, cutting=Cutting((Bucket(64, 64, 4),)))
+    other = replace(options, cutting=ClipSampling((Bucket(64, 64, 4),)))
     again = run(other, dry_run=True)[-1]
     assert isinstance(again, Planned)
     assert again.tally.buckets[Bucket(64, 64, 4)].upscaled == 10
@@ -240,7 +240,7 @@ def test_equal_files_are_stored_once_unless_dropped(order: Order, tmp_path: Path
     assert places[0] == places[1]
     assert data.captions(1) == ["a copy"]
     once = order(
-        source=mine, out=tmp_path / "once", cutting=Cutting((BUCKET,), drop_duplicates=True)
+        source=mine, out=tmp_path / "once", cutting=ClipSampling((BUCKET,), drop_duplicates=True)
     )
     run(once)
     assert len(LatentDataset(once.out)) == 1

@@ -24,8 +24,8 @@ from torch.multiprocessing.spawn import spawn
 from fbridge.config.tree import Config
 from fbridge.data.synthetic.shapes import FRAMES, SIZE, write_clips
 from fbridge.data.video.buckets import Bucket
-from fbridge.data.video.clip_sampling import Cutting
-from fbridge.loaders.load import save_base_file
+from fbridge.data.video.clip_sampling import ClipSampling
+from fbridge.loaders.load import save_single_file
 from fbridge.prepare import Options, prepare
 from fbridge.train.build import session as sessions
 from fbridge.train.build.session import Session, build_session
@@ -86,7 +86,7 @@ def write_base(path: Path) -> None:
         temporal_compression_ratio=1,
         max_text_seq_length=8,
     )
-    save_base_file(
+    save_single_file(
         path,
         transformer,
         vae,
@@ -160,7 +160,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("fsdp2")
     write_base(folder / "base.safetensors")
     write_clips(folder / "clips", 20, seed=0)
-    cutting = Cutting((Bucket(SIZE, SIZE, FRAMES),))
+    cutting = ClipSampling((Bucket(SIZE, SIZE, FRAMES),))
     codec = str(folder / "base.safetensors")
     list(prepare(Options(folder / "clips", folder / "latents", cutting, codec=codec)))
     spawn(process, (folder,), nprocs=2)

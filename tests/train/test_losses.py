@@ -13,7 +13,7 @@ from fbridge.config.tree import RegressionConfig, TimesConfig, WeightConfig
 from fbridge.prior import ReplicatePrior
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.batches import TrainingBatch
-from fbridge.train.losses import Generation, Regression, Start
+from fbridge.train.losses import BridgeTraining, PriorStart, PriorTraining
 from fbridge.train.timesteps import draw_times
 from fbridge.types import Condition, Latents
 
@@ -51,12 +51,12 @@ def batch() -> TrainingBatch:
     )
 
 
-def generation(objective: str, prediction: str = "clean", **weight: Any) -> Generation:
+def generation(objective: str, prediction: str = "clean", **weight: Any) -> BridgeTraining:
     made = FrameBridgeScheduler(objective=objective, prediction=prediction)
-    return Generation(
+    return BridgeTraining(
         made.process,
         made.parameterization,
-        Start(ReplicatePrior()),
+        PriorStart(ReplicatePrior()),
         TimesConfig(density="snr"),
         WeightConfig(**weight),
     )
@@ -159,7 +159,7 @@ class _Decoder:
 
 def test_a_prior_is_told_everything() -> None:
     given, prior = batch(), _Recorder([])
-    start = Start(prior, _Decoder())(given)  # type: ignore[arg-type]
+    start = PriorStart(prior, _Decoder())(given)  # type: ignore[arg-type]
     still, condition, view = prior.asked[0]
     assert still is given.still
     assert condition is given.whole
@@ -168,7 +168,7 @@ def test_a_prior_is_told_everything() -> None:
     assert start.dtype == given.clean.dtype
     assert torch.equal(start, given.still + given.prior_noise)
     quiet = replace(given, prior_noise=None)
-    assert torch.equal(Start(prior)(quiet), given.still)
+    assert torch.equal(PriorStart(prior)(quiet), given.still)
     assert prior.asked[1][2] is None
 
 
@@ -182,14 +182,14 @@ def test_pixels_are_moved_in_float32() -> None:
             return still
 
         with torch.autocast("cpu", torch.bfloat16):
-            Start(prior, decoder)(given)  # type: ignore[arg-type]
+            PriorStart(prior, decoder)(given)  # type: ignore[arg-type]
         assert kinds == [kind]
 
 
 def test_no_gradient_reaches_a_prior() -> None:
     given = batch()
     network = nn.Conv3d(3, 3, 1)
-    start = Start(lambda still, *_: network(still))
+    start = PriorStart(lambda still, *_: network(still))
     assert network(given.still).requires_grad
     assert not start(given).requires_grad
 
@@ -198,7 +198,7 @@ def test_no_gradient_reaches_a_prior() -> None:
 @pytest.mark.parametrize("temporal", [0.0, 0.5])
 def test_the_priors_loss_by_hand(loss: str, power: int, temporal: float) -> None:
     given, toy = batch(), Toy()
-    task = Regression(RegressionConfig.model_validate({"loss": loss, "temporal": temporal}))
+    task = PriorTraining(RegressionConfig.model_validate({"loss": loss, "temporal": temporal}))
     error = given.still / 2 - given.clean
     expected = error.abs().pow(power).flatten(1).mean(1)
     if temporal:
@@ -215,6 +215,6 @@ def test_the_priors_loss_by_hand(loss: str, power: int, temporal: float) -> None
 def test_a_single_frame_has_no_steps() -> None:
     given = batch()
     short = replace(given, clean=given.clean[:, :1], still=given.still[:, :1])
-    task = Regression(RegressionConfig(temporal=0.5))
-    plain = Regression(RegressionConfig(temporal=0.0))
+    task = PriorTraining(RegressionConfig(temporal=0.5))
+    plain = PriorTraining(RegressionConfig(temporal=0.0))
     torch.testing.assert_close(task(Toy(), short), plain(Toy(), short))

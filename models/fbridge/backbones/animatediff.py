@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.backbones import expand
-from fbridge.backbones.checkpoint_layout import Layout
+from fbridge.backbones.checkpoint_layout import CheckpointLayout
 from fbridge.backbones.family import Family, Video
 from fbridge.backbones.noise_schedules import stable_diffusion_noise
 from fbridge.errors import ConfigError
@@ -34,7 +34,7 @@ class AnimateDiffBackbone(nn.Module):
 
     def __init__(self, transformer: Any) -> None:
         super().__init__()
-        expand.check_parts(transformer, _latents(transformer))
+        expand.check_input_channels(transformer, _latents(transformer))
         self.transformer = transformer
 
     def forward(
@@ -48,7 +48,7 @@ class AnimateDiffBackbone(nn.Module):
                 f"{latents.shape[1]} frames are not possible with this network: its motion modules "
                 f"have places for {most}"
             )
-        given = expand.shown(self.transformer, latents, prior, condition)
+        given = expand.concat_inputs(self.transformer, latents, prior, condition)
         if condition.text_mask.is_meta or bool(condition.text_mask.all()):
             return self._run(given, time, condition.text).to(latents.dtype)
         lengths = condition.text_mask.sum(1)
@@ -110,7 +110,7 @@ FAMILY = Family(
     noise=stable_diffusion_noise,
     video=_video,
     layouts=(
-        Layout(
+        CheckpointLayout(
             "diffusers",
             (
                 "conv_in.weight",

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from fbridge.files.key_mapping import Weights
 
 
-class Layout(NamedTuple):
+class CheckpointLayout(NamedTuple):
     """One way in which the tensors of a family are named.
 
     Attributes:

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.backbones import expand
-from fbridge.backbones.checkpoint_layout import Layout, Variant
+from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.backbones.family import Family, Video
 from fbridge.backbones.noise_schedules import cogvideox_noise
 from fbridge.errors import ConfigError
-from fbridge.files.key_mapping import Weights, renamed, split
+from fbridge.files.key_mapping import Weights, rename_keys, split_layers
 from fbridge.types import Condition, Latents
 
 _FIRST = "patch_embed.proj"
@@ -35,7 +35,7 @@ class CogVideoXBackbone(nn.Module):
 
     def __init__(self, transformer: Any) -> None:
         super().__init__()
-        expand.check_parts(transformer, _latents(transformer))
+        expand.check_input_channels(transformer, _latents(transformer))
         self.transformer = transformer
 
     def forward(
@@ -51,11 +51,13 @@ class CogVideoXBackbone(nn.Module):
                 f"{together} together"
             )
         dtype = self.transformer.dtype
-        given = expand.shown(self.transformer, latents, prior, condition)
+        given = expand.concat_inputs(self.transformer, latents, prior, condition)
         offset = None if config.ofs_embed_dim is None else time.new_full((1,), _OFFSET)
         out: Tensor = self.transformer(
             hidden_states=given.to(dtype),
-            encoder_hidden_states=expand.filled(condition, config.max_text_seq_length).to(dtype),
+            encoder_hidden_states=expand.pad_prompt(condition, config.max_text_seq_length).to(
+                dtype
+            ),
             timestep=time,
             ofs=offset,
             image_rotary_emb=self._rotary(latents),
@@ -136,7 +138,9 @@ _CONSTANTS = r"embed_tokens|freqs_(sin|cos)|position_embedding"
 
 def _from_original(weights: Weights) -> Weights:
     """From the names of the makers' own trainer (SAT)."""
-    named = split(renamed(weights, _NAMES, _CONSTANTS), "to_qkv", ("to_q", "to_k", "to_v"))
+    named = split_layers(
+        rename_keys(weights, _NAMES, _CONSTANTS), "to_qkv", ("to_q", "to_k", "to_v")
+    )
     done: Weights = {}
     for name, tensor in named.items():
         home, is_tuning, kind = name.partition(".tuned.")
@@ -168,7 +172,7 @@ FAMILY = Family(
     noise=cogvideox_noise,
     video=_video,
     layouts=(
-        Layout(
+        CheckpointLayout(
             "diffusers",
             (
                 "patch_embed.proj.weight",
@@ -176,7 +180,7 @@ FAMILY = Family(
                 "transformer_blocks.0.attn1.norm_q.weight",
             ),
         ),
-        Layout(
+        CheckpointLayout(
             "original",
             (
                 "mixins.patch_embed.proj.weight",

@@ -14,7 +14,7 @@ from fbridge.types import Condition, Latents
 Layer = nn.Linear | nn.Conv2d | nn.Conv3d
 
 
-def parts(transformer: Any, latents: int) -> int:
+def extra_inputs(transformer: Any, latents: int) -> int:
     """How many parts of the latents' size a network is shown besides them.
 
     Args:
@@ -24,7 +24,7 @@ def parts(transformer: Any, latents: int) -> int:
     return int(transformer.config.in_channels) // latents - 1
 
 
-def check_parts(transformer: Any, latents: int) -> None:
+def check_input_channels(transformer: Any, latents: int) -> None:
     """Raise CheckpointError where a network's input is not the latents and parts of their size."""
     channels = transformer.config.in_channels
     if channels % latents:
@@ -34,7 +34,7 @@ def check_parts(transformer: Any, latents: int) -> None:
         )
 
 
-def widen(transformer: Any, wanted: int, *, latents: int, name: str) -> None:
+def expand_inputs(transformer: Any, wanted: int, *, latents: int, name: str) -> None:
     """Make room in the input for so many parts, in place.
 
     The new weights are zero, so that the network answers as before until it is trained; the new
@@ -49,7 +49,7 @@ def widen(transformer: Any, wanted: int, *, latents: int, name: str) -> None:
     Raises:
         ConfigError: there is room for more already.
     """
-    known = parts(transformer, latents)
+    known = extra_inputs(transformer, latents)
     if wanted < known:
         raise ConfigError(
             f"this network is shown {known} parts besides the latents already and cannot be "
@@ -82,9 +82,11 @@ def _widened(old: Layer, times: float) -> Layer:
     return new
 
 
-def shown(transformer: Any, latents: Latents, prior: Latents, condition: Condition) -> Tensor:
+def concat_inputs(
+    transformer: Any, latents: Latents, prior: Latents, condition: Condition
+) -> Tensor:
     """(B, F, in_channels, H, W): the latents, and the prior, and the picture for every frame."""
-    count = parts(transformer, latents.shape[2])
+    count = extra_inputs(transformer, latents.shape[2])
     picture = condition.picture[:, None].expand_as(latents)
     return torch.cat([latents, prior, picture][: 1 + count], 2)
 
@@ -99,7 +101,7 @@ def check_patches(latents: Latents, patch: int) -> None:
         )
 
 
-def filled(condition: Condition, length: int) -> Tensor:
+def pad_prompt(condition: Condition, length: int) -> Tensor:
     """(B, length, D) words, zero where there is none."""
     real = torch.where(condition.text_mask[..., None], condition.text, 0.0)[:, :length]
     return F.pad(real, (0, 0, 0, length - real.shape[1]))

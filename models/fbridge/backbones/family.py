@@ -10,7 +10,7 @@ from accelerate import init_empty_weights
 from torch import nn
 
 from fbridge.backbones import expand
-from fbridge.backbones.checkpoint_layout import Layout, Variant
+from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.errors import ConfigError
 from fbridge.files.key_mapping import Weights
 
@@ -79,7 +79,7 @@ class Family:
     pipelines: tuple[str, ...] = ()
     noise: Callable[[Mapping[str, Any]], tuple[dict[str, Any], str]] | None = None
     video: Callable[[Mapping[str, Any]], Video] | None = None
-    layouts: tuple[Layout, ...] = ()
+    layouts: tuple[CheckpointLayout, ...] = ()
     variants: tuple[Variant, ...] = ()
     measured: Callable[[Mapping[str, tuple[int, ...]]], Variant] | None = None
     whole: Callable[[Weights], Mapping[str, Any]] | None = None
@@ -101,7 +101,7 @@ class Family:
 
     def parts(self, transformer: Any) -> int:
         """For how many parts besides the latents a network has room: prior, and picture."""
-        return expand.parts(transformer, self.latents(transformer))
+        return expand.extra_inputs(transformer, self.latents(transformer))
 
     def many(self, transformer: Any) -> list[tuple[str, nn.Linear]]:
         """The large linear layers of a network's blocks, which may be kept in few bits.
@@ -122,7 +122,9 @@ class Family:
         Raises:
             ConfigError: there is room for more already.
         """
-        expand.widen(transformer, wanted, latents=self.latents(transformer), name=self.widened)
+        expand.expand_inputs(
+            transformer, wanted, latents=self.latents(transformer), name=self.widened
+        )
 
 
 @dataclass(frozen=True)

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.backbones import expand
-from fbridge.backbones.checkpoint_layout import Layout, Variant
+from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.backbones.family import Family, Video
 from fbridge.backbones.noise_schedules import flow_noise
 from fbridge.errors import CheckpointError
-from fbridge.files.key_mapping import Weights, renamed, split, swapped_halves
+from fbridge.files.key_mapping import Weights, rename_keys, split_layers, swap_halves
 from fbridge.types import Condition, Latents
 
 GUIDANCE = 6.0
@@ -40,7 +40,7 @@ class HunyuanBackbone(nn.Module):
                 "this transformer is of HunyuanVideo's picture-to-video model "
                 f"({transformer.config.image_condition_type}); take the text-to-video one as base"
             )
-        expand.check_parts(transformer, _latents(transformer))
+        expand.check_input_channels(transformer, _latents(transformer))
         self.transformer = transformer
 
     def forward(
@@ -49,7 +49,7 @@ class HunyuanBackbone(nn.Module):
         """Flow velocity (B, F, C, H, W) at 1000 s (B,)."""
         config, dtype = self.transformer.config, self.transformer.dtype
         expand.check_patches(latents, config.patch_size)
-        given = expand.shown(self.transformer, latents, prior, condition)
+        given = expand.concat_inputs(self.transformer, latents, prior, condition)
         words = torch.where(condition.text_mask[..., None], condition.text, 0.0).to(dtype)
         weight = time.new_full((len(time),), 1000 * GUIDANCE) if config.guidance_embeds else None
         out: Tensor = self.transformer(
@@ -120,8 +120,8 @@ _NAMES = {
 
 def _from_original(weights: Weights) -> Weights:
     """From the names of the makers' own code."""
-    named = split(renamed(weights, _NAMES), "to_qkv", ("to_q", "to_k", "to_v"))
-    named = split(named, "add_qkv", ("add_q_proj", "add_k_proj", "add_v_proj"))
+    named = split_layers(rename_keys(weights, _NAMES), "to_qkv", ("to_q", "to_k", "to_v"))
+    named = split_layers(named, "add_qkv", ("add_q_proj", "add_k_proj", "add_v_proj"))
     done: Weights = {}
     for name, tensor in named.items():
         home, is_joint, kind = name.partition(".linear1.")
@@ -134,7 +134,7 @@ def _from_original(weights: Weights) -> Weights:
             ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"), parts, strict=True
         ):
             done[f"{home}.{part}.{kind}"] = piece.contiguous()
-    return swapped_halves(done, "norm_out.linear")
+    return swap_halves(done, "norm_out.linear")
 
 
 FAMILY = Family(
@@ -155,7 +155,7 @@ FAMILY = Family(
     masks=True,
     video=_video,
     layouts=(
-        Layout(
+        CheckpointLayout(
             "diffusers",
             (
                 "x_embedder.proj.weight",
@@ -163,7 +163,7 @@ FAMILY = Family(
                 "single_transformer_blocks.0.proj_mlp.weight",
             ),
         ),
-        Layout(
+        CheckpointLayout(
             "original",
             (
                 "img_in.proj.weight",

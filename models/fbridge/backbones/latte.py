@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.backbones import expand
-from fbridge.backbones.checkpoint_layout import Layout, Variant
+from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.backbones.family import Family, Video
 from fbridge.backbones.noise_schedules import linear_noise
 from fbridge.errors import ConfigError
@@ -33,7 +33,7 @@ class LatteBackbone(nn.Module):
 
     def __init__(self, transformer: Any) -> None:
         super().__init__()
-        expand.check_parts(transformer, _latents(transformer))
+        expand.check_input_channels(transformer, _latents(transformer))
         self.transformer = transformer
 
     def forward(
@@ -49,7 +49,7 @@ class LatteBackbone(nn.Module):
                 f"{config.video_length}"
             )
         dtype = self.transformer.dtype
-        given = expand.shown(self.transformer, latents, prior, condition)
+        given = expand.concat_inputs(self.transformer, latents, prior, condition)
         words = torch.where(condition.text_mask[..., None], condition.text, 0.0)
         out: Tensor = self.transformer(
             hidden_states=given.to(dtype).transpose(1, 2),
@@ -125,7 +125,7 @@ FAMILY = Family(
     masks=True,
     video=_video,
     layouts=(
-        Layout(
+        CheckpointLayout(
             "diffusers",
             (
                 "pos_embed.proj.weight",

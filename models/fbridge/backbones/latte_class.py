@@ -17,7 +17,7 @@ from diffusers.loaders import PeftAdapterMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from fbridge.backbones.checkpoint_layout import Layout, Variant
+from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.backbones.family import Family, Video
 from fbridge.backbones.noise_schedules import linear_noise
 from fbridge.backbones.time_embedding import waves
@@ -277,7 +277,7 @@ FAMILY = Family(
     noise=linear_noise,
     video=_video,
     layouts=(
-        Layout(
+        CheckpointLayout(
             "original",
             (
                 "x_embedder.proj.weight",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.backbones import expand
-from fbridge.backbones.checkpoint_layout import Layout, Variant
+from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.backbones.family import Family, Video
 from fbridge.backbones.noise_schedules import flow_noise
 from fbridge.errors import CheckpointError
@@ -41,7 +41,7 @@ class LTXBackbone(nn.Module):
                 f"this transformer takes patches of {config.patch_size_t} x {config.patch_size}; "
                 "LTX-Video's are single latent pixels"
             )
-        expand.check_parts(transformer, _latents(transformer))
+        expand.check_input_channels(transformer, _latents(transformer))
         self.transformer = transformer
 
     def forward(
@@ -49,7 +49,7 @@ class LTXBackbone(nn.Module):
     ) -> Tensor:
         """Flow velocity (B, F, C, H, W) at 1000 s (B,)."""
         dtype = self.transformer.dtype
-        given = expand.shown(self.transformer, latents, prior, condition).to(dtype)
+        given = expand.concat_inputs(self.transformer, latents, prior, condition).to(dtype)
         frames, _, height, width = latents.shape[1:]
         words = torch.where(condition.text_mask[..., None], condition.text, 0.0)
         out: Tensor = self.transformer(
@@ -107,7 +107,7 @@ FAMILY = Family(
     masks=True,
     video=_video,
     layouts=(
-        Layout(
+        CheckpointLayout(
             "diffusers",
             (
                 "proj_in.weight",
@@ -115,7 +115,7 @@ FAMILY = Family(
                 "transformer_blocks.0.attn1.norm_q.weight",
             ),
         ),
-        Layout(
+        CheckpointLayout(
             "original",
             (
                 "patchify_proj.weight",

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from fbridge.backbones import expand
-from fbridge.backbones.checkpoint_layout import Layout, Variant
+from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.backbones.family import Family, Video
 from fbridge.backbones.noise_schedules import flow_noise
 from fbridge.errors import CheckpointError, ConfigError
@@ -38,7 +38,7 @@ class WanBackbone(nn.Module):
                 "this transformer is of Wan's picture-to-video model, which reads CLIP's view of "
                 "the picture; take the text-to-video one as base"
             )
-        expand.check_parts(transformer, _latents(transformer))
+        expand.check_input_channels(transformer, _latents(transformer))
         self.transformer = transformer
 
     def forward(
@@ -53,11 +53,11 @@ class WanBackbone(nn.Module):
                 f"{frames} together"
             )
         dtype = self.transformer.dtype
-        given = expand.shown(self.transformer, latents, prior, condition)
+        given = expand.concat_inputs(self.transformer, latents, prior, condition)
         out: Tensor = self.transformer(
             hidden_states=given.to(dtype).transpose(1, 2),
             timestep=time,
-            encoder_hidden_states=expand.filled(condition, TOKENS).to(dtype),
+            encoder_hidden_states=expand.pad_prompt(condition, TOKENS).to(dtype),
             return_dict=False,
         )[0]
         return out.transpose(1, 2).to(latents.dtype)
@@ -109,7 +109,7 @@ FAMILY = Family(
     noise=flow_noise,
     video=_video,
     layouts=(
-        Layout(
+        CheckpointLayout(
             "diffusers",
             (
                 "patch_embedding.weight",
@@ -117,7 +117,7 @@ FAMILY = Family(
                 "blocks.0.attn1.to_q.weight",
             ),
         ),
-        Layout(
+        CheckpointLayout(
             "original",
             ("patch_embedding.weight", "blocks.0.self_attn.q.weight", "head.modulation"),
             _from_original,

@@ -26,7 +26,7 @@ USUAL_SIDE = 512
 """Longer side of a video whose size nobody asked for."""
 
 
-class Family(NamedTuple):
+class VAEKind(NamedTuple):
     """What differs between classes of autoencoders.
 
     Attributes:
@@ -50,15 +50,17 @@ def _setting(name: str) -> Callable[[Any], int]:
     return lambda vae: int(vae.config[name])
 
 
-_OWN = Family(_fact("spatial_compression_ratio"), _fact("temporal_compression_ratio"))
+_OWN = VAEKind(_fact("spatial_compression_ratio"), _fact("temporal_compression_ratio"))
 
 FAMILIES = {
-    "AutoencoderKL": Family(_halvings("block_out_channels")),
-    "AutoencoderTiny": Family(_halvings("encoder_block_out_channels")),
-    "AutoencoderKLCogVideoX": Family(
+    "AutoencoderKL": VAEKind(_halvings("block_out_channels")),
+    "AutoencoderTiny": VAEKind(_halvings("encoder_block_out_channels")),
+    "AutoencoderKLCogVideoX": VAEKind(
         _halvings("block_out_channels"), _setting("temporal_compression_ratio")
     ),
-    "AutoencoderKLWan": Family(_setting("scale_factor_spatial"), _setting("scale_factor_temporal")),
+    "AutoencoderKLWan": VAEKind(
+        _setting("scale_factor_spatial"), _setting("scale_factor_temporal")
+    ),
     "AutoencoderKLLTXVideo": _OWN,
     "AutoencoderKLHunyuanVideo": _OWN,
 }

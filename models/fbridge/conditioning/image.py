@@ -19,7 +19,7 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 @torch.no_grad()
-def look_at(encoder: Any, pictures: Tensor) -> Tensor:
+def encode_images(encoder: Any, pictures: Tensor) -> Tensor:
     """Tokens (B, 1 + patches, D) of pictures: the last states, before their norm and projection.
 
     Resized as DynamiCrafter and FrameBridge do: bicubic, corner on corner, without regard to the

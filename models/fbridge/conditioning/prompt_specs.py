@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Reading(NamedTuple):
+class PromptSpec(NamedTuple):
     """How a family of models had its prompts read.
 
     Attributes:
@@ -26,24 +26,24 @@ class Reading(NamedTuple):
     filler: int | None = None
 
 
-READINGS = {
-    "CogVideoXPipeline": Reading(226, filled=True, kept=True),
-    "LTXPipeline": Reading(128, filled=True),
-    "WanPipeline": Reading(512),
-    "LattePipeline": Reading(120),
-    "AnimateDiffPipeline": Reading(77, filled=True, kept=True),
-    "StableDiffusionPipeline": Reading(77, filled=True, kept=True),
-    "VideoCrafterUNet": Reading(77, filled=True, kept=True, filler=0),
-    "HunyuanVideoPipeline": Reading(256, paired=True),
+PROMPT_SPECS = {
+    "CogVideoXPipeline": PromptSpec(226, filled=True, kept=True),
+    "LTXPipeline": PromptSpec(128, filled=True),
+    "WanPipeline": PromptSpec(512),
+    "LattePipeline": PromptSpec(120),
+    "AnimateDiffPipeline": PromptSpec(77, filled=True, kept=True),
+    "StableDiffusionPipeline": PromptSpec(77, filled=True, kept=True),
+    "VideoCrafterUNet": PromptSpec(77, filled=True, kept=True, filler=0),
+    "HunyuanVideoPipeline": PromptSpec(256, paired=True),
 }
 """By the class of diffusers' pipeline that a text encoder is part of; of none, by the network's."""
 
 
-def reading_of(folder: Path) -> Reading | None:
+def prompt_spec_of(folder: Path) -> PromptSpec | None:
     """How the pipeline in a folder reads prompts, as far as its class or its index tells."""
     try:
         index = json.loads((folder / "model_index.json").read_text("utf-8"))
         told = index.get("reading")
-        return READINGS.get(index.get("_class_name")) if told is None else Reading(*told)
+        return PROMPT_SPECS.get(index.get("_class_name")) if told is None else PromptSpec(*told)
     except (OSError, ValueError, AttributeError, TypeError):
         return None

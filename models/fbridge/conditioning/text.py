@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from fbridge.conditioning.prompt_specs import Reading
+from fbridge.conditioning.prompt_specs import PromptSpec
 
 MAX_TOKENS = 512
 """The most tokens of a prompt for any encoder that is not told otherwise."""
@@ -54,14 +54,14 @@ class TextEncoder:
         tokenizer: Any,
         *,
         max_tokens: int | None = None,
-        reading: Reading | None = None,
+        reading: PromptSpec | None = None,
         origin: Origin | None = None,
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         usual = _most_tokens(model, tokenizer) if reading is None else reading.tokens
         self.max_tokens = usual if max_tokens is None else max_tokens
-        self.reading = reading or Reading(self.max_tokens)
+        self.reading = reading or PromptSpec(self.max_tokens)
         self.origin = origin
         self._seen: dict[str, Tensor] = {}
         self._takes = set(inspect.signature(model.forward).parameters)
@@ -134,7 +134,7 @@ class PairTextEncoder(TextEncoder):
         second_tokenizer: Any,
         *,
         max_tokens: int | None = None,
-        reading: Reading | None = None,
+        reading: PromptSpec | None = None,
         origin: Origin | None = None,
     ) -> None:
         super().__init__(model, tokenizer, max_tokens=max_tokens, reading=reading, origin=origin)

@@ -27,7 +27,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelRecord:
     """The model as the user named it, and the sha256 over its weights and config.
 
     Attributes:
@@ -46,8 +46,7 @@ class Machine:
     """What the last bits depend on: where it ran, and how many videos ran together.
 
     Attributes:
-        memory: switches of `fbridge.memory.apply.Memory` that were not left as they are; None of an
-            older record.
+        memory: the memory options that differ from the defaults; None of an older record.
     """
 
     device: str
@@ -88,7 +87,7 @@ class Provenance:
     fps: float
     size: tuple[int, int]
     picture: Source
-    model: Model
+    model: ModelRecord
     machine: Machine
     versions: Mapping[str, str]
 
@@ -197,7 +196,7 @@ def _build(kind: type[Any], tree: Mapping[str, Any], source: str) -> Any:
 
 
 def _checked(value: Any, hint: Any, place: str) -> Any:
-    if hint in (Source, Model, Machine) and isinstance(value, dict):
+    if hint in (Source, ModelRecord, Machine) and isinstance(value, dict):
         return _build(hint, value, place)
     accepts, wanted = _KINDS.get(hint, (lambda _: False, "an object"))
     if not accepts(value):

@@ -6,14 +6,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fbridge.evaluation import vbench
-from fbridge.evaluation.metric import ClipMetric, Material, Needs
+from fbridge.evaluation.metric import ClipMetric, MetricInputs, Needs
 from fbridge.evaluation.networks import flow_parts
 
 _PICTURE: frozenset[Needs] = frozenset({"picture"})
 _PAIR: frozenset[Needs] = frozenset({"pair"})
 
 
-def _psnr(material: Material) -> float:
+def _psnr(material: MetricInputs) -> float:
     """Over frames that differ; a clip without one is infinitely faithful."""
     values = material.pair["psnr"]
     finite = values[values.isfinite()]
@@ -30,7 +30,7 @@ def _cosines(rows: Tensor, other: Tensor) -> Tensor:
     return F.normalize(rows.double(), dim=-1) @ F.normalize(other.double().reshape(-1), dim=0)
 
 
-def _clipsim(material: Material) -> float:
+def _clipsim(material: MetricInputs) -> float:
     from fbridge.evaluation.networks.clip import text_features
 
     return float(_cosines(material.own["clip"], text_features(material.caption)).mean())

@@ -37,7 +37,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Material:
+class MetricInputs:
     """The features of one clip, for a metric of clips.
 
     Attributes:
@@ -116,5 +116,5 @@ class ClipMetric(Metric):
     pair: tuple[str, ...] = ()
     picture: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
-    score: Callable[[Material], float] = field(kw_only=True)
+    score: Callable[[MetricInputs], float] = field(kw_only=True)
     pool: Callable[[Tensor], float] = lambda scores: float(torch.nanmean(scores))

@@ -11,7 +11,7 @@ from pathlib import Path
 from fbridge.data.pictures import SUFFIXES
 from fbridge.data.provenance import Provenance, read_provenance
 from fbridge.errors import ConfigError, DataError
-from fbridge.evaluation.clips import Clip, Cut, Failed, Listing, cut_all
+from fbridge.evaluation.clips import EvalClip, FailedClip, FrameSampling, Listing, sample_clips
 from fbridge.evaluation.protocol import Protocol
 from fbridge.evaluation.result import Side
 from fbridge.files.atomic import shown
@@ -39,8 +39,8 @@ class Cast:
     """
 
     name: str
-    clips: dict[str, Clip] = field(default_factory=dict)
-    failed: list[Failed] = field(default_factory=list)
+    clips: dict[str, EvalClip] = field(default_factory=dict)
+    failed: list[FailedClip] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
 
     def keep(self, keys: Sequence[str]) -> None:
@@ -83,11 +83,13 @@ class Selection:
     notes: tuple[str, ...]
 
 
-def look(listing: Listing, cut: Cut, *, what: str, workers: int) -> Iterator[Looking | Cast]:
+def look(
+    listing: Listing, cut: FrameSampling, *, what: str, workers: int
+) -> Iterator[Looking | Cast]:
     """Cut every clip of a side; ends with the `Cast`."""
     cast = Cast(shown(listing.source))
-    for number, clip in enumerate(cut_all(listing.found, cut, workers=workers), start=1):
-        if isinstance(clip, Failed):
+    for number, clip in enumerate(sample_clips(listing.found, cut, workers=workers), start=1):
+        if isinstance(clip, FailedClip):
             cast.failed.append(clip)
         else:
             cast.clips[clip.key] = clip
@@ -225,7 +227,7 @@ def _common_size(cast: Cast) -> tuple[int, int]:
     return next(iter(sizes))
 
 
-def record_of(clip: Clip) -> Provenance | None:
+def record_of(clip: EvalClip) -> Provenance | None:
     """What a clip's file says it was made from; None where it says nothing."""
     try:
         return read_provenance(clip.path)

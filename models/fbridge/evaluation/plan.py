@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fbridge.evaluation.features.measure import ROUND_TRIP, Sight, Task, Want
+from fbridge.evaluation.features.measure import ROUND_TRIP, FeatureRequest, FeatureTask, Sight
 from fbridge.evaluation.metric import ClipMetric, Metric, SetMetric
 from fbridge.evaluation.pairing import Selection
 from fbridge.evaluation.protocol import Protocol
@@ -42,12 +42,12 @@ class Plan:
         """Every feature that is needed, once."""
         return list(dict.fromkeys(want.feature for task in self.tasks() for want in task.wants))
 
-    def tasks(self) -> list[Task]:
+    def tasks(self) -> list[FeatureTask]:
         """One for each key of either side."""
         keys = dict.fromkeys(self.selection.generated.clips)
         if self.selection.reference is not None:
             keys |= dict.fromkeys(self.selection.reference.clips)
-        return [Task(key, tuple(dict.fromkeys(self._wants(key)))) for key in keys]
+        return [FeatureTask(key, tuple(dict.fromkeys(self._wants(key)))) for key in keys]
 
     def own(self, key: str) -> Sight:
         """The generated clip."""
@@ -66,7 +66,7 @@ class Plan:
         paired = self.selection.paired or real
         return self.real(key, "first") if paired and self.selection.reference is not None else None
 
-    def _wants(self, key: str) -> Iterator[Want]:
+    def _wants(self, key: str) -> Iterator[FeatureRequest]:
         real = self.selection.reference
         if key in self.selection.generated.clips:
             for metric in self.metrics:
@@ -76,7 +76,7 @@ class Plan:
         if real is None or key not in real.clips:
             return
         if self.selection.paired:
-            yield Want(MOTION, (self.real(key),))
+            yield FeatureRequest(MOTION, (self.real(key),))
         for metric in self.metrics:
             if not self.variants and "reference" not in metric.needs:
                 continue
@@ -87,18 +87,18 @@ class Plan:
 
     def _of(
         self, metric: Metric, key: str, sight: Sight, picture: Sight | None, *, compared: bool
-    ) -> Iterator[Want]:
+    ) -> Iterator[FeatureRequest]:
         if isinstance(metric, SetMetric):
-            yield Want(metric.feature(self.protocol), (sight,))
+            yield FeatureRequest(metric.feature(self.protocol), (sight,))
             return
         assert isinstance(metric, ClipMetric)
         for name in metric.own:
-            yield Want(name, (sight,))
+            yield FeatureRequest(name, (sight,))
         if metric.pair and compared:
-            yield from (Want(name, (sight, self.real(key))) for name in metric.pair)
+            yield from (FeatureRequest(name, (sight, self.real(key))) for name in metric.pair)
         if picture is not None:
-            yield from (Want(name, (picture,)) for name in metric.picture)
-            yield from (Want(name, (sight, picture)) for name in metric.beside)
+            yield from (FeatureRequest(name, (picture,)) for name in metric.picture)
+            yield from (FeatureRequest(name, (sight, picture)) for name in metric.beside)
 
 
 def usable_variants(

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from fbridge.errors import ConfigError, DataError
 from fbridge.evaluation import vbench
-from fbridge.evaluation.clips import Cut, list_clips
+from fbridge.evaluation.clips import FrameSampling, list_clips
 from fbridge.evaluation.features.cache import FeatureCache
-from fbridge.evaluation.features.measure import Outcome, Task, measure, missing
+from fbridge.evaluation.features.measure import FeatureTask, Outcome, measure, missing
 from fbridge.evaluation.features.networks import Setup, identity_of
 from fbridge.evaluation.metric import ClipMetric, Metric
 from fbridge.evaluation.pairing import Cast, Looking, Selection, look, select
@@ -29,7 +29,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True)
-class Order:
+class EvalRequest:
     """What is to be evaluated, and how.
 
     Attributes:
@@ -87,7 +87,7 @@ class Share:
     world: int = 1
     wait: Callable[[], None] = lambda: None
 
-    def of(self, tasks: Sequence[Task]) -> list[Task]:
+    def of(self, tasks: Sequence[FeatureTask]) -> list[FeatureTask]:
         """Its tasks."""
         return list(tasks[self.number :: self.world])
 
@@ -95,7 +95,7 @@ class Share:
 Event = Listed | Looking | Outcome | Evaluation
 
 
-def evaluate(order: Order, share: Share | None = None) -> Iterator[Event]:
+def evaluate(order: EvalRequest, share: Share | None = None) -> Iterator[Event]:
     """Carry an order out; the last event is the `Evaluation`.
 
     Of several processes, each computes its share of the features into the cache they share, and
@@ -148,7 +148,7 @@ def evaluate(order: Order, share: Share | None = None) -> Iterator[Event]:
     )
 
 
-def _check(order: Order) -> None:
+def _check(order: EvalRequest) -> None:
     for metric in order.metrics:
         if order.reference is None and metric.needs & {"reference", "pair"}:
             raise ConfigError(
@@ -168,7 +168,7 @@ def _check(order: Order) -> None:
             find_weights(ENTRIES[network])  # before any video is looked into
 
 
-def _select(order: Order) -> Generator[Listed | Looking, None, Selection]:
+def _select(order: EvalRequest) -> Generator[Listed | Looking, None, Selection]:
     """Both sides, joined; returned at the end."""
     protocol = order.protocol
     sides: list[Cast] = []
@@ -183,7 +183,7 @@ def _select(order: Order) -> Generator[Listed | Looking, None, Selection]:
             found = tuple(one for one in listing.found if one.key in keys)
             listing = replace(listing, found=found)
         random = number == 1 and protocol.starts == "random" and not paired
-        cut = Cut(
+        cut = FrameSampling(
             protocol.frames,
             protocol.stride if number else protocol.generated_stride,
             protocol.seed if random else None,

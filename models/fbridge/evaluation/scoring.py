@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from fbridge.evaluation.features.cache import FeatureCache
-from fbridge.evaluation.features.measure import Sight, Want, recall
+from fbridge.evaluation.features.measure import FeatureRequest, Sight, recall
 from fbridge.evaluation.features.networks import Setup
 from fbridge.evaluation.intervals import mean_interval
-from fbridge.evaluation.metric import ClipMetric, Material, Metric, SetMetric
+from fbridge.evaluation.metric import ClipMetric, Metric, MetricInputs, SetMetric
 from fbridge.evaluation.plan import BASELINES, MOTION, Plan
 from fbridge.evaluation.result import Score
 from fbridge.weights.files import UNVERIFIED
@@ -150,9 +150,9 @@ class Scorer:
             )
         return found
 
-    def _material(self, metric: ClipMetric, key: str, sight: Sight, *, real: bool) -> Material:
+    def _material(self, metric: ClipMetric, key: str, sight: Sight, *, real: bool) -> MetricInputs:
         picture = self.plan.picture(key, real=real)
-        return Material(
+        return MetricInputs(
             own={name: self._row(name, sight) for name in metric.own},
             pair={name: self._together(name, sight, self.plan.real(key)) for name in metric.pair},
             picture={
@@ -188,10 +188,12 @@ class Scorer:
         return torch.stack([self._row(feature, sight) for sight in sights])
 
     def _row(self, feature: str, sight: Sight) -> Tensor:
-        return recall(Want(feature, (sight,)), self.setup, self.identities, self.cache)
+        return recall(FeatureRequest(feature, (sight,)), self.setup, self.identities, self.cache)
 
     def _together(self, feature: str, sight: Sight, other: Sight) -> Tensor:
-        return recall(Want(feature, (sight, other)), self.setup, self.identities, self.cache)
+        return recall(
+            FeatureRequest(feature, (sight, other)), self.setup, self.identities, self.cache
+        )
 
     def _unverified(self, features: Sequence[str]) -> str:
         """A warning where weights could not be held against a published hash."""

@@ -12,7 +12,7 @@ Weights = dict[str, Tensor]
 """By name, without what trainers put before the names."""
 
 
-def renamed(weights: Weights, rules: Mapping[str, str], drop: str = "(?!)") -> Weights:
+def rename_keys(weights: Weights, rules: Mapping[str, str], drop: str = "(?!)") -> Weights:
     """Weights under other names.
 
     Args:
@@ -30,7 +30,7 @@ def renamed(weights: Weights, rules: Mapping[str, str], drop: str = "(?!)") -> W
     return done
 
 
-def split(weights: Weights, ending: str, parts: tuple[str, ...]) -> Weights:
+def split_layers(weights: Weights, ending: str, parts: tuple[str, ...]) -> Weights:
     """Layers of several in one, cut along their outputs.
 
     Args:
@@ -49,7 +49,7 @@ def split(weights: Weights, ending: str, parts: tuple[str, ...]) -> Weights:
     return done
 
 
-def swapped_halves(weights: Weights, name: str) -> Weights:
+def swap_halves(weights: Weights, name: str) -> Weights:
     """The halves of a layer's outputs in the other order."""
     return {
         key: torch.cat(tensor.chunk(2)[::-1]) if key.rpartition(".")[0] == name else tensor
@@ -57,7 +57,7 @@ def swapped_halves(weights: Weights, name: str) -> Weights:
     }
 
 
-def under(weights: Mapping[str, Tensor], beginning: str) -> Weights:
+def with_prefix(weights: Mapping[str, Tensor], beginning: str) -> Weights:
     """Those whose names begin so, without that."""
     return {
         name[len(beginning) :]: tensor

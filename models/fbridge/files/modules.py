@@ -22,7 +22,7 @@ _KEY = "fbridge"
 
 
 @dataclass(frozen=True)
-class BaseFile:
+class SingleFile:
     """What a base's one file holds.
 
     Attributes:
@@ -38,7 +38,7 @@ class BaseFile:
         return {k[len(prefix) :]: v for k, v in self.tensors.items() if k.startswith(prefix)}
 
 
-def save_base_file(  # noqa: PLR0913 - a base's parts and facts
+def save_single_file(  # noqa: PLR0913 - a base's parts and facts
     path: Path,
     transformer: Any,
     vae: Any,
@@ -77,20 +77,20 @@ def save_base_file(  # noqa: PLR0913 - a base's parts and facts
     save_file(tensors, path, {_KEY: json.dumps(facts, sort_keys=True)})
 
 
-def read_base_file(path: Path) -> BaseFile | None:
+def read_single_file(path: Path) -> SingleFile | None:
     """A base's one file, or None of a file that is not one.
 
     Raises:
         CheckpointError: the file is broken, or of a newer format.
     """
-    facts = read_base_facts(path)
+    facts = read_single_file_facts(path)
     try:
-        return None if facts is None else BaseFile(facts, load_file(path))
+        return None if facts is None else SingleFile(facts, load_file(path))
     except (SafetensorError, OSError) as error:
         raise broken(path, error) from error
 
 
-def read_base_facts(path: Path) -> dict[str, Any] | None:
+def read_single_file_facts(path: Path) -> dict[str, Any] | None:
     """What the header of a base's one file tells, or None of a file that is not one.
 
     Raises:

@@ -41,15 +41,15 @@ class Header(NamedTuple):
     dtypes: dict[str, str]
 
 
-def is_weights(path: Path) -> bool:
+def is_weight_file(path: Path) -> bool:
     """Whether a name looks like that of a file of weights."""
     return path.name.endswith((".safetensors", _INDEX, _GGUF, *_PICKLES))
 
 
-def names_weights(name: str) -> bool:
+def names_weight_file(name: str) -> bool:
     """Whether a name is that of a file of weights, or of a network's own folder."""
     path = Path(name)
-    return is_weights(path) or (path.is_dir() and weights_in(path) is not None)
+    return is_weight_file(path) or (path.is_dir() and find_weight_file(path) is not None)
 
 
 def network_folder(pipeline: Path) -> Path:
@@ -58,7 +58,7 @@ def network_folder(pipeline: Path) -> Path:
     return unet if (unet / "config.json").is_file() else pipeline / "transformer"
 
 
-def weights_in(folder: Path) -> Path | None:
+def find_weight_file(folder: Path) -> Path | None:
     """The weights, or the index of them, of a network's own folder; None of any other folder.
 
     A folder that holds nothing of a pipeline but its network's stands for that, and one without any
@@ -68,7 +68,7 @@ def weights_in(folder: Path) -> Path | None:
         return None
     if not (folder / "config.json").is_file():
         inner = network_folder(folder)
-        return weights_in(inner) if inner.is_dir() else _only_weights(folder)
+        return find_weight_file(inner) if inner.is_dir() else _only_weights(folder)
     found = [*sorted(folder.glob(f"*{_INDEX}")), *sorted(folder.glob("*.safetensors"))]
     return found[0] if found else None
 
@@ -76,7 +76,7 @@ def weights_in(folder: Path) -> Path | None:
 def _only_weights(folder: Path) -> Path | None:
     if not folder.is_dir() or any(folder.glob("*.json")):
         return None
-    found = [path for path in folder.iterdir() if path.is_file() and is_weights(path)]
+    found = [path for path in folder.iterdir() if path.is_file() and is_weight_file(path)]
     return found[0] if len(found) == 1 else None
 
 
@@ -134,7 +134,7 @@ def read_header(path: Path) -> Header:
     return Header(shapes, dtypes)
 
 
-def hash_weights(path: Path) -> str:
+def hash_weight_file(path: Path) -> str:
     """sha256 of a file or, of an index, over all its shards."""
     digest = hashlib.sha256()
     for part in _shard_paths(path) if path.name.endswith(_INDEX) else [path]:

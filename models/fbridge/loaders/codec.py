@@ -17,10 +17,10 @@ from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import FAMILIES, VAECodec
 from fbridge.errors import CheckpointError
-from fbridge.files.modules import build, read_base_file
-from fbridge.files.tensors import hash_weights
+from fbridge.files.modules import build, read_single_file
+from fbridge.files.tensors import hash_weight_file
 from fbridge.loaders.locate import EMBEDDED, hash_model, is_hub_id, locate_model, packaged_file
-from fbridge.loaders.single_file import unpack_codec, whole_file
+from fbridge.loaders.single_file import find_single_file, unpack_codec
 
 _OWN = {"MotionCodec": MotionCodec, "PixelCodec": PixelCodec}
 _PARTS = ("codec", "vae")
@@ -57,7 +57,7 @@ class LoadedCodec:
     @cached_property
     def hash(self) -> str:
         """sha256 over its weights and configuration files; of one in a base's file, of that."""
-        return hash_weights(self.folder) if self.folder.is_file() else hash_model(self.folder)
+        return hash_weight_file(self.folder) if self.folder.is_file() else hash_model(self.folder)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -78,14 +78,14 @@ def load_codec(name: str, *, device: str, dtype: torch.dtype = torch.float32) ->
         CheckpointError: there is none, it is of an unknown class, or its weights do not load.
     """
     path = Path(name) if Path(name).exists() else packaged_file(name)
-    held = None if path is None or not path.is_file() else read_base_file(path)
+    held = None if path is None or not path.is_file() else read_single_file(path)
     if held is not None:
         assert path is not None
         folder, kind = path, str(held.facts["vae"]["_class_name"])
         if kind not in FAMILIES:
             raise CheckpointError(f"{path}: its {kind!r} is no known codec; known: {_known()}")
     else:
-        whole = None if path is None else whole_file(path)
+        whole = None if path is None else find_single_file(path)
         folder = _folder(name) if whole is None else unpack_codec(whole)
         kind = _kind(folder)
         _require_weights(folder)

@@ -10,7 +10,7 @@ from fbridge.backbones.checkpoint_layout import Variant
 from fbridge.backbones.families import FAMILIES
 from fbridge.errors import CheckpointError
 from fbridge.files.modules import read_json
-from fbridge.files.tensors import hash_weights, network_folder
+from fbridge.files.tensors import hash_weight_file, network_folder
 from fbridge.loaders.detect import Detected
 from fbridge.loaders.locate import is_hub_id
 from fbridge.loaders.single_file import unpack
@@ -59,7 +59,7 @@ def find_components(
     """
     beside = [weights.parent, weights.parent.parent]
     if given is not None and (Path(given).is_dir() or not is_hub_id(given)):
-        missing = lacking(Path(given), needed)
+        missing = missing_files(Path(given), needed)
         if not missing:
             return Path(given)
         rest = [name for name in needed if not name.startswith("tokenizer")]
@@ -72,7 +72,7 @@ def find_components(
     if whole and (given is None or Path(given).is_dir()):
         return unpack(weights, given, download=download)
     for folder in beside if given is None else ():
-        if not lacking(folder, needed):
+        if not missing_files(folder, needed):
             return folder
     hubs = (given,) if given is not None else variant.hubs if variant is not None else ()
     cached = [place for hub in hubs if (place := _cached(hub, needed)) is not None]
@@ -83,7 +83,7 @@ def find_components(
     raise CheckpointError(_how(weights, variant, given, hubs, needed, several=len(cached) > 1))
 
 
-def needs(found: Detected) -> tuple[str, ...]:
+def required_files(found: Detected) -> tuple[str, ...]:
     """Files that the weights of a network lack."""
     looks = bool(found.config and found.config.get("image"))
     return (*found.family.needs, *(["image_encoder/config.json"] if looks else []))
@@ -101,7 +101,7 @@ def network_config(weights: Path, folder: Path | None) -> dict[str, Any] | None:
     return None
 
 
-def lacking(folder: Path, needed: tuple[str, ...]) -> list[str]:
+def missing_files(folder: Path, needed: tuple[str, ...]) -> list[str]:
     """Which of the needed files are not in a folder."""
     return [name for name in needed if not (folder / name).is_file()]
 
@@ -147,7 +147,7 @@ def _cached(hub: str, needed: tuple[str, ...]) -> Path | None:
         folder = Path(snapshot_download(hub, allow_patterns=_PATTERNS, local_files_only=True))
     except (LocalEntryNotFoundError, OSError):
         return None
-    return None if lacking(folder, needed) else folder
+    return None if missing_files(folder, needed) else folder
 
 
 def _fetched(hub: str, needed: tuple[str, ...]) -> Path:
@@ -161,13 +161,13 @@ def _fetched(hub: str, needed: tuple[str, ...]) -> Path:
         raise CheckpointError(f"{hub}: cannot be had from the hub: {reason}") from error
     for path in sorted(folder.rglob("*")):
         blob = path.resolve()
-        if path.is_file() and _IS_SHA256(blob.name) and hash_weights(blob) != blob.name:
+        if path.is_file() and _IS_SHA256(blob.name) and hash_weight_file(blob) != blob.name:
             blob.unlink()
             raise CheckpointError(
                 f"{path}: was damaged on its way (its sha256 is not {blob.name}) and is deleted; "
                 "run the command again"
             )
-    missing = lacking(folder, needed)
+    missing = missing_files(folder, needed)
     if missing:
         raise CheckpointError(f"{hub}: lacks {', '.join(missing)}; name another with --components")
     return folder

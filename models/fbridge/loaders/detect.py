@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fbridge.backbones.checkpoint_layout import Layout, Variant
+from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.backbones.families import FAMILIES
 from fbridge.backbones.family import Family
 from fbridge.errors import CheckpointError
@@ -53,7 +53,7 @@ class Detected:
     """
 
     family: Family
-    layout: Layout
+    layout: CheckpointLayout
     prefix: str
     variant: Variant | None
     config: dict[str, Any] | None
@@ -82,7 +82,7 @@ def detect(shapes: Shapes) -> Detected:
     raise CheckpointError(_nearest(shapes))
 
 
-def _described(shapes: Shapes, family: Family, layout: Layout, prefix: str) -> Detected:
+def _described(shapes: Shapes, family: Family, layout: CheckpointLayout, prefix: str) -> Detected:
     strangers = [name.split(".")[0] for name in shapes.keys() - _owned(shapes, layout, prefix)]
     others = dict(sorted(Counter(strangers).items()))
     found = Detected(family, layout, prefix, None, None, None, others)
@@ -146,7 +146,7 @@ def _built(family: Family, variant: Variant) -> tuple[Shapes, dict[str, Any]]:
     return shapes, {"_class_name": family.transformer, **whole}
 
 
-def _owned(names: Mapping[str, Any], layout: Layout, prefix: str) -> set[str]:
+def _owned(names: Mapping[str, Any], layout: CheckpointLayout, prefix: str) -> set[str]:
     """Names of the network's own tensors."""
     return {
         name

@@ -11,20 +11,31 @@ from typing import Any
 
 from fbridge.backbones.families import FAMILIES, family_named
 from fbridge.backbones.family import Family
-from fbridge.conditioning.prompt_specs import READINGS
+from fbridge.conditioning.prompt_specs import PROMPT_SPECS
 from fbridge.errors import CheckpointError
-from fbridge.files.modules import read_base_facts, read_json
-from fbridge.files.tensors import Header, is_weights, network_folder, read_header, weights_in
-from fbridge.loaders.components import find_components, lacking, needs, network_config
+from fbridge.files.modules import read_json, read_single_file_facts
+from fbridge.files.tensors import (
+    Header,
+    find_weight_file,
+    is_weight_file,
+    network_folder,
+    read_header,
+)
+from fbridge.loaders.components import (
+    find_components,
+    missing_files,
+    network_config,
+    required_files,
+)
 from fbridge.loaders.detect import Detected, detect
 from fbridge.loaders.locate import ADAPTER, EMBEDDED, locate_model, packaged_file
-from fbridge.loaders.single_file import find_vocabulary, holds_parts
+from fbridge.loaders.single_file import find_tokenizer, holds_other_parts
 
 _SCHEDULER = "scheduler/scheduler_config.json"
 
 
 @dataclass(frozen=True)
-class Identified:
+class InspectedModel:
     """What a model is.
 
     Attributes:
@@ -74,12 +85,12 @@ class Identified:
     refused: str = ""
 
 
-def identify(name: str, *, components: str | None = None) -> Identified:
+def inspect_model(name: str, *, components: str | None = None) -> InspectedModel:
     """What a file of weights, a pipeline, a bridge or an adapter is.
 
     Args:
         name: as `load_base` and `FrameBridgePipeline` take it.
-        components: as `fbridge.loaders.load.load_base` takes it.
+        components: as `fbridge.loaders.load.load_pretrained` takes it.
 
     Raises:
         CheckpointError: there is none, it is broken, or of no known family; names the nearest.
@@ -87,11 +98,11 @@ def identify(name: str, *, components: str | None = None) -> Identified:
     path = Path(name)
     if not path.exists():
         path = packaged_file(name) or path
-    path = weights_in(path) or path
+    path = find_weight_file(path) or path
     if path.is_file():
-        facts = read_base_facts(path)
+        facts = read_single_file_facts(path)
         return _of_weights(path, components) if facts is None else _of_base(path, facts)
-    if is_weights(path):
+    if is_weight_file(path):
         raise CheckpointError(f"{name!r}: there is no such file; check the path")
     remote = name != EMBEDDED and not path.is_dir()
     folder = locate_model(name, {}, configs_only=remote)
@@ -100,27 +111,27 @@ def identify(name: str, *, components: str | None = None) -> Identified:
     return _of_pipeline(folder, name if remote else "")
 
 
-def _of_weights(path: Path, components: str | None) -> Identified:
+def _of_weights(path: Path, components: str | None) -> InspectedModel:
     header = read_header(path)
     try:
         found = detect(header.shapes)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    needed, whole = needs(found), holds_parts(header.shapes) and components is None
+    needed, whole = required_files(found), holds_other_parts(header.shapes) and components is None
     place: Path | None = None
     with suppress(CheckpointError):
         if not whole:
             place = find_components(path, given=components, variant=found.variant, needed=needed)
     config = network_config(path, place) or found.config
     missing = list(needed) if place is None else []
-    whole = place is None and holds_parts(header.shapes)
+    whole = place is None and holds_other_parts(header.shapes)
     if whole:
-        missing = [] if find_vocabulary(path, components) else ["tokenizer/tokenizer_config.json"]
+        missing = [] if find_tokenizer(path, components) else ["tokenizer/tokenizer_config.json"]
     if config is None:
         missing = ["transformer/config.json", *missing]
     told = _scheduled(found.family, place, config)
     reading = _tokens(found.family)
-    return Identified(
+    return InspectedModel(
         str(path), "whole" if whole else "weights",
         **_named(found), **_counted(header, (found.prefix, *found.layout.beside)),
         **_measured(found.family, config), **told, tokens=reading, missing=missing,
@@ -128,18 +139,18 @@ def _of_weights(path: Path, components: str | None) -> Identified:
     )  # fmt: skip
 
 
-def _of_base(path: Path, facts: dict[str, Any]) -> Identified:
+def _of_base(path: Path, facts: dict[str, Any]) -> InspectedModel:
     family = family_named(str(facts["transformer"]["_class_name"]))
     measured = _measured(family, facts["transformer"])
     measured["video"].update(frames=facts["frames"], fps=facts["fps"])
-    return Identified(
+    return InspectedModel(
         str(path), "base", family.name, style="diffusers", prefix="transformer.",
         **_counted(read_header(path), "transformer."), **measured,
         prediction=facts["prediction"], noise=facts["noise"],
     )  # fmt: skip
 
 
-def _of_pipeline(folder: Path, hub: str = "") -> Identified:
+def _of_pipeline(folder: Path, hub: str = "") -> InspectedModel:
     """Of a folder; of a hub id, whose weights stay where they are, from configurations alone."""
     index = read_json(folder / "model_index.json")
     config = read_json(network_folder(folder) / "config.json")
@@ -150,7 +161,7 @@ def _of_pipeline(folder: Path, hub: str = "") -> Identified:
         raise CheckpointError(
             f"{folder}: a {index.get('_class_name')} is not supported; known: {', '.join(stock)}"
         )
-    weights = weights_in(network_folder(folder))
+    weights = find_weight_file(network_folder(folder))
     missing = ["transformer/*.safetensors"] if weights is None and not hub else []
     header = _imagined(family, config) if weights is None else read_header(weights)
     named: dict[str, Any] = {"family": family.name}
@@ -163,10 +174,10 @@ def _of_pipeline(folder: Path, hub: str = "") -> Identified:
         measured["video"].update(frames=index["frames"], fps=index["fps"])
         reading = (index.get("reading") or [0])[0]
     else:
-        missing += lacking(folder, family.needs)
+        missing += missing_files(folder, family.needs)
         told = _scheduled(family, folder, config)
         reading = _tokens(family)
-    return Identified(
+    return InspectedModel(
         hub or str(folder), "bridge" if bridge else "pipeline", **named, **_counted(header, ""),
         **measured, **told, tokens=reading, missing=missing,
     )  # fmt: skip
@@ -179,10 +190,10 @@ def _imagined(family: Family, config: dict[str, Any]) -> Header:
     return Header(shapes, dict.fromkeys(shapes, "not here"))
 
 
-def _of_adapter(folder: Path) -> Identified:
+def _of_adapter(folder: Path) -> InspectedModel:
     card = read_json(folder / ADAPTER)
     header = read_header(folder / "pytorch_lora_weights.safetensors")
-    return Identified(
+    return InspectedModel(
         str(folder), "adapter", **_counted(header, ""), base=str(card.get("base")),
         prediction=str(card.get("scheduler", {}).get("prediction", "")),
     )  # fmt: skip
@@ -241,5 +252,5 @@ def _scheduled(
 
 def _tokens(family: Family) -> int:
     names = (*family.pipelines, family.transformer)
-    known = [READINGS[name].tokens for name in names if name in READINGS]
+    known = [PROMPT_SPECS[name].tokens for name in names if name in PROMPT_SPECS]
     return known[0] if known else 0

@@ -1,6 +1,6 @@
 """Bases: the pretrained models that fine-tuning begins with, whatever they are stored as.
 
-A base is named by a single file (`t2v.safetensors`, see `save_base_file`), a pipeline's folder or
+A base is named by a single file (`t2v.safetensors`, see `save_single_file`), a pipeline's folder or
 hub id (FrameBridge's own, or diffusers' text-to-video ones), the weights of a transformer alone
 with a folder for the rest, or "scratch:<preset>" for a fresh network.
 """
@@ -22,27 +22,27 @@ from fbridge.conditioning.image import load_image_encoder
 from fbridge.data.sources.ucf101 import CLASSES
 from fbridge.errors import CheckpointError
 from fbridge.files.modules import (
-    BaseFile,
+    SingleFile,
     build,
     load_folder,
-    read_base_file,
     read_json,
+    read_single_file,
 )
-from fbridge.files.modules import save_base_file as save_base_file
+from fbridge.files.modules import save_single_file as save_single_file
 from fbridge.files.tensors import (
-    hash_weights,
-    is_weights,
+    find_weight_file,
+    hash_weight_file,
+    is_weight_file,
     network_folder,
     read_header,
     read_weights,
-    weights_in,
 )
 from fbridge.loaders.codec import load_codec, vae_class
-from fbridge.loaders.components import find_components, needs, network_config
+from fbridge.loaders.components import find_components, network_config, required_files
 from fbridge.loaders.detect import Detected, detect
 from fbridge.loaders.locate import ADAPTER, hash_model, locate_model, packaged_file
-from fbridge.loaders.pretrained import Base as Base
-from fbridge.loaders.single_file import holds_parts
+from fbridge.loaders.pretrained import PretrainedModel as PretrainedModel
+from fbridge.loaders.single_file import holds_other_parts
 from fbridge.loaders.text_encoder import MINILM
 from fbridge.scheduler import FrameBridgeScheduler
 
@@ -57,13 +57,13 @@ def is_stock(folder: Path) -> bool:
     return index.is_file() and read_json(index).get("_class_name") in known
 
 
-def load_base(
+def load_pretrained(
     name: str,
     *,
     components: str | None = None,
     download: bool = False,
     dtype: torch.dtype = torch.float32,
-) -> Base:
+) -> PretrainedModel:
     """Find and read a base.
 
     Args:
@@ -80,20 +80,20 @@ def load_base(
         preset = name[len(SCRATCH) :]
         find_preset(preset)
         family = FAMILIES["SpaceTimeTransformer"]
-        return Base(name, "", family, preset=preset, prediction=family.prediction)
+        return PretrainedModel(name, "", family, preset=preset, prediction=family.prediction)
     path = Path(name)
     if not path.exists():
         path = packaged_file(name) or path
-    path = weights_in(path) or path
+    path = find_weight_file(path) or path
     if path.is_file():
-        held = read_base_file(path)
+        held = read_single_file(path)
         base = (
             _of_weights(path, components, download=download, dtype=dtype)
             if held is None
             else _of_file(path, held, dtype)
         )
-        return replace(base, name=name, hash=hash_weights(path), dtype=dtype)
-    if is_weights(path):
+        return replace(base, name=name, hash=hash_weight_file(path), dtype=dtype)
+    if is_weight_file(path):
         raise CheckpointError(f"base {name!r}: there is no such file; check the path")
     folder = locate_model(name, {})
     base = _of_folder(folder, dtype)
@@ -104,7 +104,7 @@ def load_base(
     )
 
 
-def _of_file(path: Path, held: BaseFile, dtype: torch.dtype) -> Base:
+def _of_file(path: Path, held: SingleFile, dtype: torch.dtype) -> PretrainedModel:
     facts = held.facts
     try:
         family = family_named(facts["transformer"]["_class_name"])
@@ -112,7 +112,7 @@ def _of_file(path: Path, held: BaseFile, dtype: torch.dtype) -> Base:
             family.load_class(), facts["transformer"], held.part("transformer."), path, dtype
         )
         vae = build(vae_class(facts["vae"]), facts["vae"], held.part("vae."), path, dtype)
-        return Base(
+        return PretrainedModel(
             "",
             "",
             family,
@@ -132,7 +132,9 @@ def _of_file(path: Path, held: BaseFile, dtype: torch.dtype) -> Base:
         ) from error
 
 
-def _of_weights(path: Path, components: str | None, *, download: bool, dtype: torch.dtype) -> Base:
+def _of_weights(
+    path: Path, components: str | None, *, download: bool, dtype: torch.dtype
+) -> PretrainedModel:
     shapes = read_header(path).shapes
     try:
         found = detect(shapes)
@@ -140,14 +142,14 @@ def _of_weights(path: Path, components: str | None, *, download: bool, dtype: to
         raise CheckpointError(
             f"{path}: {error}" if str(path) not in str(error) else str(error)
         ) from error
-    whole = holds_parts(shapes)
+    whole = holds_other_parts(shapes)
     if whole and network_config(path, None) is None and found.config is None:
         raise _unknown(path, found)  # before anything is unpacked
     folder = find_components(
         path,
         given=components,
         variant=found.variant,
-        needed=needs(found),
+        needed=required_files(found),
         download=download,
         whole=whole,
     )
@@ -173,7 +175,7 @@ def _unknown(path: Path, found: Detected, folder: Path | None = None) -> Checkpo
     )
 
 
-def _of_folder(folder: Path, dtype: torch.dtype) -> Base:
+def _of_folder(folder: Path, dtype: torch.dtype) -> PretrainedModel:
     if (folder / ADAPTER).is_file():
         raise CheckpointError(
             f"{folder}: is an adapter, not a whole model; make it one with fbridge export and take "
@@ -205,7 +207,7 @@ def _of_folder(folder: Path, dtype: torch.dtype) -> Base:
     has_words = (index.get("text_encoder") or [None])[0] is not None
     has_prior = (index.get("prior") or [None])[0] is not None
     scheduler = FrameBridgeScheduler.from_pretrained(folder / "scheduler")
-    return Base(
+    return PretrainedModel(
         "",
         "",
         family,
@@ -226,7 +228,9 @@ def _of_folder(folder: Path, dtype: torch.dtype) -> Base:
     )
 
 
-def _diffusers(folder: Path, family: Family, transformer: Any, dtype: torch.dtype) -> Base:
+def _diffusers(
+    folder: Path, family: Family, transformer: Any, dtype: torch.dtype
+) -> PretrainedModel:
     """A base whose parts but the transformer lie in a folder as diffusers' pipelines have them."""
     if family.noise is None or family.video is None:
         raise CheckpointError(
@@ -243,7 +247,7 @@ def _diffusers(folder: Path, family: Family, transformer: Any, dtype: torch.dtyp
     video = family.video(transformer.config)
     codec, vae = _codec(folder, dtype)
     width, height = (side * codec.spatial for side in video.grid)
-    return Base(
+    return PretrainedModel(
         "",
         "",
         family,

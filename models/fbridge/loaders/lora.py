@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.errors import CheckpointError
 from fbridge.files.modules import load_folder
-from fbridge.loaders.load import Base, load_base
+from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.locate import ADAPTER
 from fbridge.scheduler import FrameBridgeScheduler
 
@@ -41,7 +41,7 @@ class AdapterCard:
         parts: that the base's input was widened to hold.
         scheduler: configuration of the bridge.
         pipeline: `frames`, `fps`, `sizes`, `classes`, `start_from` of the pipeline.
-        components: see `fbridge.loaders.load.load_base`.
+        components: see `fbridge.loaders.load.load_pretrained`.
         format: of the folder.
     """
 
@@ -82,7 +82,7 @@ def read_card(folder: Path) -> AdapterCard:
         raise CheckpointError(f"{path}: is no adapter's card: {error}") from error
 
 
-def load_adapter(folder: Path, *, base: str | None = None) -> tuple[AdapterCard, Base]:
+def load_adapter(folder: Path, *, base: str | None = None) -> tuple[AdapterCard, PretrainedModel]:
     """An adapter's card, and its base with the adapter merged into the network.
 
     Args:
@@ -94,7 +94,7 @@ def load_adapter(folder: Path, *, base: str | None = None) -> tuple[AdapterCard,
     """
     card = read_card(folder)
     try:
-        found = load_base(base or card.base, components=card.components)
+        found = load_pretrained(base or card.base, components=card.components)
     except CheckpointError as error:
         raise CheckpointError(
             f"{folder}: its base cannot be had: {error} (or name its place with base=)"

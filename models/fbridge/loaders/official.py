@@ -10,9 +10,9 @@ from typing import Any
 
 from fbridge.errors import CheckpointError
 from fbridge.files.modules import build
-from fbridge.files.tensors import is_weights, read_header, read_weights
+from fbridge.files.tensors import is_weight_file, read_header, read_weights
 from fbridge.loaders.detect import detect
-from fbridge.loaders.load import Base
+from fbridge.loaders.load import PretrainedModel
 from fbridge.scheduler import FrameBridgeScheduler
 
 _COGVIDEOX = {"frames": 17, "sizes": [[256, 256]], "steps": 50, "words": 6.0}
@@ -20,14 +20,14 @@ _LATTE = {"steps": 1000, "class": 7.0}
 _VIDEOCRAFTER = {"steps": 50, "words": 7.5}
 
 
-def shows_picture(base: Base) -> bool:
+def is_official_bridge(base: PretrainedModel) -> bool:
     """Whether a base's network is shown the picture: beside the latents, or before them."""
     if base.transformer is None:
         return False
     return base.family.parts(base.transformer) > 0 or bool(base.transformer.config.get("leads"))
 
 
-def released_components(base: Base) -> dict[str, Any]:
+def official_components(base: PretrainedModel) -> dict[str, Any]:
     """Arguments of `FrameBridgePipeline` for a network that is shown the picture already.
 
     All are sampled by the bridge's SDE at the training times (i + 1) / 1001, from the prior itself.
@@ -63,7 +63,7 @@ def released_components(base: Base) -> dict[str, Any]:
     return {**base.parts(), **own, "transformer": base.transformer, "scheduler": scheduler}
 
 
-def _latte(base: Base) -> dict[str, Any]:
+def _latte(base: PretrainedModel) -> dict[str, Any]:
     scheduler = _scheduler(
         prediction="psi-noise", steps=_LATTE["steps"], guidance_scale=_LATTE["class"]
     )
@@ -75,7 +75,7 @@ def _latte(base: Base) -> dict[str, Any]:
     }
 
 
-def _videocrafter(base: Base) -> dict[str, Any]:
+def _videocrafter(base: PretrainedModel) -> dict[str, Any]:
     scheduler = _scheduler(
         prediction="aligned-psi-noise",
         base=base.noise,
@@ -92,7 +92,7 @@ def _scheduler(**numbers: Any) -> FrameBridgeScheduler:
 def _prior_beside(bridge: Path) -> Any:
     """The neural prior of a bridge, from the one file beside it that holds such a network."""
     for path in sorted(bridge.parent.iterdir()):
-        if not is_weights(path) or path == bridge:
+        if not is_weight_file(path) or path == bridge:
             continue
         try:
             found = detect(read_header(path).shapes)

@@ -7,7 +7,7 @@ from typing import Any
 
 from fbridge.conditioning.clip_tokenizer import END, START, TOKENS, tokenizer
 from fbridge.errors import CheckpointError
-from fbridge.files.key_mapping import Weights, count_modules, renamed, split
+from fbridge.files.key_mapping import Weights, count_modules, rename_keys, split_layers
 from fbridge.weights import CLIP_MERGES, read_file
 
 _HEAD = {1024: 64, 1280: 80}
@@ -45,7 +45,7 @@ def text_encoder(held: Weights) -> Any:
 
     rows, width = held["token_embedding.weight"].shape
     last = count_modules(held, "transformer.resblocks.") - 1
-    own = renamed(
+    own = rename_keys(
         held,
         {**_LAYERS, **_TEXT},
         drop=rf"^transformer\.resblocks\.{last}\.|^(text_projection|logit_scale|attn_mask)$",
@@ -71,7 +71,7 @@ def image_encoder(held: Weights) -> Any:
     """
     from transformers import CLIPVisionConfig, CLIPVisionModel
 
-    own = renamed(held, {**_LAYERS, **_IMAGE}, drop="^proj$")
+    own = rename_keys(held, {**_LAYERS, **_IMAGE}, drop="^proj$")
     width, _, patch, _ = held["conv1.weight"].shape
     config = CLIPVisionConfig(
         hidden_size=width,
@@ -92,7 +92,7 @@ def _sizes(own: Weights, width: int) -> dict[str, Any]:
 
 
 def _filled(model: Any, own: Weights) -> Any:
-    own = split(own, "in_proj", ("q_proj", "k_proj", "v_proj"))
+    own = split_layers(own, "in_proj", ("q_proj", "k_proj", "v_proj"))
     known = model.state_dict()
     nest = "" if any(name in known for name in own) else next(iter(known)).split(".")[0] + "."
     own = {nest + name: tensor.contiguous() for name, tensor in own.items()}
@@ -104,7 +104,7 @@ def _filled(model: Any, own: Weights) -> Any:
     return model
 
 
-def vocabulary(place: Path, rows: int) -> Any:
+def load_tokenizer(place: Path, rows: int) -> Any:
     """A tokenizer of so many words.
 
     Args:

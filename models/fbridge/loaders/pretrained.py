@@ -15,7 +15,7 @@ from fbridge.scheduler import FrameBridgeScheduler
 
 
 @dataclass(frozen=True)
-class Base:
+class PretrainedModel:
     """A pretrained model, taken apart.
 
     Attributes:

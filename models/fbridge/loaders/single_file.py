@@ -19,9 +19,9 @@ from typing import Any
 from safetensors import SafetensorError
 
 from fbridge.errors import CheckpointError
-from fbridge.files.key_mapping import Weights, count_modules, under
+from fbridge.files.key_mapping import Weights, count_modules, with_prefix
 from fbridge.files.modules import build
-from fbridge.files.tensors import is_weights, read_header, read_weights, weights_in
+from fbridge.files.tensors import find_weight_file, is_weight_file, read_header, read_weights
 from fbridge.loaders import open_clip
 from fbridge.weights import CLIP_MERGES, cache_folder, find_weights
 from fbridge.weights.fetch import fetch
@@ -33,23 +33,23 @@ _READING = {"_class_name": "VideoCrafterUNet"}
 _TOKENIZER = "tokenizer/tokenizer_config.json"
 
 
-def holds_parts(names: Iterable[str]) -> bool:
+def holds_other_parts(names: Iterable[str]) -> bool:
     """Whether a file's tensors are those of an autoencoder and a text encoder too."""
     held = list(names)
     return all(any(name.startswith(part) for name in held) for part in (_VAE, _WORDS))
 
 
-def whole_file(path: Path) -> Path | None:
+def find_single_file(path: Path) -> Path | None:
     """The file of weights that a name is, or the whole model's that is alone in its folder."""
     if path.is_file():
-        return path if is_weights(path) else None
-    inner = weights_in(path)
+        return path if is_weight_file(path) else None
+    inner = find_weight_file(path)
     if inner is None or inner.parent != path or (path / "config.json").is_file():
         return None
     return inner if any(name.startswith(_VAE) for name in read_header(inner).shapes) else None
 
 
-def find_vocabulary(path: Path, given: str | None = None) -> Path | None:
+def find_tokenizer(path: Path, given: str | None = None) -> Path | None:
     """Where a whole file's vocabulary is; None where it is nowhere.
 
     Args:
@@ -71,14 +71,14 @@ def unpack(path: Path, given: str | None = None, *, download: bool = False) -> P
 
     Args:
         path: of the whole model's file.
-        given: see `find_vocabulary`.
+        given: see `find_tokenizer`.
         download: fetch CLIP's merges where no vocabulary is here.
 
     Raises:
         CheckpointError: the vocabulary is nowhere, a part is not what it should be, or the cache
             has no room.
     """
-    place = find_vocabulary(path, given)
+    place = find_tokenizer(path, given)
     if place is None and download:
         for _ in fetch(CLIP_MERGES):
             pass
@@ -93,7 +93,7 @@ def unpack(path: Path, given: str | None = None, *, download: bool = False) -> P
     if any(name.startswith(_SIGHT) for name in weights):
         encoders["image_encoder"] = (_SIGHT, open_clip.image_encoder)
     for name, (part, make) in encoders.items():
-        _once(path, home / name, _writing(make, under(weights, part)))
+        _once(path, home / name, _writing(make, with_prefix(weights, part)))
     if place != home / "tokenizer":
         rows = len(weights[f"{_WORDS}token_embedding.weight"])
         told, source = home / "tokenizer.from", _stamp(place)
@@ -103,7 +103,7 @@ def unpack(path: Path, given: str | None = None, *, download: bool = False) -> P
         _once(
             path,
             home / "tokenizer",
-            lambda to: open_clip.vocabulary(place, rows).save_pretrained(to),
+            lambda to: open_clip.load_tokenizer(place, rows).save_pretrained(to),
         )
         _once(path, told, lambda to: to.write_text(source))
     _once(path, home / "model_index.json", lambda to: to.write_text(json.dumps(_READING)))
@@ -209,7 +209,7 @@ def _autoencoder(weights: Weights, path: Path, folder: Path) -> None:
     from diffusers import AutoencoderKL
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
-    held = under(weights, _VAE)
+    held = with_prefix(weights, _VAE)
     if not held:
         raise CheckpointError(f"holds no autoencoder (no {_VAE}*)")
     config = autoencoder_config({name: tuple(each.shape) for name, each in weights.items()})

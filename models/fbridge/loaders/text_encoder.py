@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from fbridge.conditioning.prompt_specs import reading_of
+from fbridge.conditioning.prompt_specs import prompt_spec_of
 from fbridge.conditioning.text import SUFFIXES, Origin, PairTextEncoder, hash_encoder
 from fbridge.conditioning.text import TextEncoder as TextEncoder
 from fbridge.errors import CheckpointError
@@ -60,7 +60,7 @@ def load_text_encoder(
     return encoder
 
 
-def text_encoder_hash(name: str) -> str:
+def hash_text_encoder(name: str) -> str:
     """`TextEncoder.hash` of an encoder by its name, without loading it.
 
     Raises:
@@ -106,7 +106,7 @@ def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:
         AutoTokenizer.from_pretrained(origin.folder / part, local_files_only=True)
         for part in (origin.parts[1::2] or origin.parts)
     ]
-    reading = reading_of(origin.folder) if origin.parts != ("",) else None
+    reading = prompt_spec_of(origin.folder) if origin.parts != ("",) else None
     options: dict[str, Any] = {"max_tokens": max_tokens, "reading": reading, "origin": origin}
     if origin.parts == _PAIR:
         second = origin.folder / origin.parts[2]
@@ -147,7 +147,7 @@ def _find(name: str, subfolder: str | None) -> Origin:
     if not folder.is_dir():
         folder = _from_hub(name, _PAIR if subfolder is None else parts)
     if (folder / part / "config.json").is_file():
-        reading = reading_of(folder) if subfolder is None else None
+        reading = prompt_spec_of(folder) if subfolder is None else None
         return Origin(name, folder, _PAIR if reading and reading.paired else parts)
     if subfolder is None and (folder / "config.json").is_file():
         return Origin(name, folder)

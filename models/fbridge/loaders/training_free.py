@@ -12,7 +12,7 @@ from typing import Any
 
 from fbridge.backbones.families import aligned_prediction
 from fbridge.errors import CheckpointError
-from fbridge.loaders.load import Base
+from fbridge.loaders.load import PretrainedModel
 from fbridge.scheduler import FrameBridgeScheduler
 
 STRENGTH = 0.7
@@ -22,7 +22,7 @@ _GUIDANCE = {"v": 6.0, "flow": 5.0, "noise": 7.5}
 """Weight of the words that each sort of base is used with."""
 
 
-def untrained_components(base: Base) -> dict[str, Any]:
+def training_free_components(base: PretrainedModel) -> dict[str, Any]:
     """Arguments of `FrameBridgePipeline` for a base as it is.
 
     Raises:

@@ -23,7 +23,7 @@ Cast = Literal["none", "float8"]
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemoryOptions:
     """How a model is made to fit.
 
     Attributes:
@@ -45,7 +45,7 @@ class Memory:
     slicing: bool = False
 
 
-def place(pipeline: Any, device: str, memory: Memory) -> None:
+def apply_memory_options(pipeline: Any, device: str, memory: MemoryOptions) -> None:
     """Make a pipeline small as told, and put it where it runs.
 
     Args:
@@ -71,7 +71,7 @@ def place(pipeline: Any, device: str, memory: Memory) -> None:
         pipeline.to(device)
 
 
-def shrink(transformer: Any, memory: Memory) -> None:
+def shrink(transformer: Any, memory: MemoryOptions) -> None:
     """Quantise, cast and choose the attention of a network, in place.
 
     Raises:
@@ -158,7 +158,7 @@ def _check_precision(transformer: Any, name: str) -> None:
 _knows_no_masks = re.compile(r"_?(native_)?(flash|sage)(?!.*varlen)").match
 
 
-def _part(codec: Any, memory: Memory) -> None:
+def _part(codec: Any, memory: MemoryOptions) -> None:
     if not isinstance(codec, VAECodec):
         raise ConfigError(
             f"tiling and slicing are of autoencoders; this model has a {type(codec).__name__}"

@@ -7,7 +7,7 @@ from typing import Any
 from accelerate import init_empty_weights
 from torch import nn
 
-from fbridge.memory.model_sizes import Anatomy
+from fbridge.memory.model_sizes import ModelSizes
 from fbridge.memory.plans import BYTES
 
 
@@ -21,7 +21,7 @@ class Blocks:
         layers: numbers of blocks, by the names of the configuration.
     """
 
-    def __init__(self, model: Anatomy) -> None:
+    def __init__(self, model: ModelSizes) -> None:
         self.model = model
         self.layers = {key: int(model.network[key]) for key in model.family.layers}
 

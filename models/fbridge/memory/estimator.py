@@ -19,9 +19,9 @@ from fbridge.codecs import View
 from fbridge.codecs.vae import VAECodec
 from fbridge.loaders.codec import vae_class
 from fbridge.memory.blocks import Blocks
-from fbridge.memory.meter import Footprint, footprint
-from fbridge.memory.model_sizes import Anatomy
-from fbridge.memory.plans import BYTES, STATE, Clip, Generating, Needs, Training
+from fbridge.memory.meter import Footprint, measure_memory
+from fbridge.memory.model_sizes import ModelSizes
+from fbridge.memory.plans import BYTES, STATE, ClipShape, GenerationPlan, Requirements, TrainingPlan
 from fbridge.types import Condition
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -42,7 +42,7 @@ class Estimator:
         speed: additions and multiplications a second; None leaves time out.
     """
 
-    def __init__(self, model: Anatomy, speed: float | None = None) -> None:
+    def __init__(self, model: ModelSizes, speed: float | None = None) -> None:
         self.model = model
         self.speed = speed
         self._blocks = Blocks(model)
@@ -50,13 +50,13 @@ class Estimator:
         self._video = model.family.video(model.family.hollow(model.network).config)
         self._known: dict[tuple[Any, ...], Footprint] = {}
 
-    def usual_clip(self) -> Clip:
+    def usual_clip(self) -> ClipShape:
         """The clip that the model was made for."""
         spatial = self._codec("float32").spatial
         width, height = (side * spatial for side in self._video.grid)
-        return Clip(self._video.frames[0], width, height)
+        return ClipShape(self._video.frames[0], width, height)
 
-    def generate(self, how: Generating) -> Needs:
+    def generate(self, how: GenerationPlan) -> Requirements:
         """What a call of the pipeline needs."""
         size = BYTES[how.dtype]
         network = self._blocks.kept(parts=2, dtype=how.dtype, kept=how.kept)
@@ -73,9 +73,9 @@ class Estimator:
         flops = how.steps * work.flops + how.batch * frames.flops
         told = {"transformer": network, "text encoder": words, "VAE": vae}
         told |= {"a step": work.peak, "decoding": frames.peak}
-        return Needs(kept + peak, self._seconds(flops), told)
+        return Requirements(kept + peak, self._seconds(flops), told)
 
-    def train(self, how: Training) -> Needs:
+    def train(self, how: TrainingPlan) -> Requirements:
         """What a training step needs."""
         numbers = self._blocks.numbers(how.parts)
         updates, whole = self._blocks.trained(how.rank, how.parts) if how.rank else (0, numbers)
@@ -95,17 +95,17 @@ class Estimator:
         flops = self._blocks.all_of([step.flops for step in blocks])
         flops = int(flops * (4 / 3 if how.checkpointing and grown else 1))
         told = {"frozen weights": frozen, "trained weights": state, "activations": work}
-        return Needs(frozen + state + work, self._seconds(flops), told)
+        return Requirements(frozen + state + work, self._seconds(flops), told)
 
-    def prepare(self, clip: Clip, dtype: str = "float32") -> Needs:
+    def prepare(self, clip: ClipShape, dtype: str = "float32") -> Requirements:
         """What encoding a clip needs."""
         vae = int(self.model.vae_numbers * BYTES[dtype])
         work = self._coding(clip, dtype, encode=True)
-        return Needs(
+        return Requirements(
             vae + work.peak, self._seconds(work.flops), {"VAE": vae, "encoding": work.peak}
         )
 
-    def probe(self, clip: Clip, device: str, dtype: str = "float32") -> float:
+    def probe(self, clip: ClipShape, device: str, dtype: str = "float32") -> float:
         """Additions and multiplications a second that a block of the network does on a device.
 
         Args:
@@ -131,7 +131,7 @@ class Estimator:
             taken.append(time.perf_counter() - began)
         return batch * flops / min(taken[1:])  # the first call chooses kernels
 
-    def _probed(self, clip: Clip, dtype: str, most: float) -> tuple[tuple[int, int, int], int]:
+    def _probed(self, clip: ClipShape, dtype: str, most: float) -> tuple[tuple[int, int, int], int]:
         """Shape of what the block is shown, and the arithmetic of it."""
         shape = self._latents(clip)
         empty = self._blocks.build(_PROBED_LAYERS, parts=0).to(_DTYPES[dtype]).to("meta").eval()
@@ -150,7 +150,7 @@ class Estimator:
             def compute() -> object:
                 return backbone(*inputs)
 
-            return footprint(compute).flops
+            return measure_memory(compute).flops
 
         whole = work(shape)
         return (shape, whole) if whole < most else (few, work(few))
@@ -170,7 +170,7 @@ class Estimator:
         image = network.config.get("image")
         return None if image is None else latents.new_zeros(len(latents), 257, image["features"])
 
-    def _latents(self, clip: Clip) -> tuple[int, int, int]:
+    def _latents(self, clip: ClipShape) -> tuple[int, int, int]:
         codec = self._codec("float32")
         return (
             self._latent_frames(codec, clip.frames),
@@ -184,7 +184,7 @@ class Estimator:
             return most if least == most else frames
         return (frames - 1) // codec.temporal + 1
 
-    def _forward(self, clip: Clip, batch: int, dtype: str) -> Footprint:
+    def _forward(self, clip: ClipShape, batch: int, dtype: str) -> Footprint:
         found = [
             self._pass(clip, batch, dtype, layers, parts=2, learn=False)
             for layers in self._blocks.deeper()
@@ -193,7 +193,7 @@ class Estimator:
             max(one.peak for one in found), self._blocks.all_of([one.flops for one in found])
         )
 
-    def _step(self, how: Training, layers: tuple[int, ...]) -> Footprint:
+    def _step(self, how: TrainingPlan, layers: tuple[int, ...]) -> Footprint:
         """Of a step; where no blocks are counted, it computes activations twice as it is told."""
         twice = how.checkpointing and not self._blocks.layers
         return self._pass(
@@ -202,7 +202,7 @@ class Estimator:
 
     def _pass(
         self,
-        clip: Clip,
+        clip: ClipShape,
         batch: int,
         dtype: str,
         layers: tuple[int, ...],
@@ -227,10 +227,10 @@ class Estimator:
                 network.zero_grad()
                 return made
 
-            self._known[key] = footprint(compute)
+            self._known[key] = measure_memory(compute)
         return self._known[key]
 
-    def _hidden(self, how: Training) -> int:
+    def _hidden(self, how: TrainingPlan) -> int:
         """Bytes that go from one block to the next."""
         network = self._blocks.build(1, how.parts).to(_DTYPES[how.precision]).to("meta")
         blocks = next(m for m in network.children() if isinstance(m, nn.ModuleList))
@@ -251,7 +251,7 @@ class Estimator:
             vae = vae_class(self.model.vae).from_config(config)
         return VAECodec(vae.to(_DTYPES[dtype]).to("meta"))
 
-    def _decoding(self, clip: Clip, dtype: str, *, tiling: bool) -> Footprint:
+    def _decoding(self, clip: ClipShape, dtype: str, *, tiling: bool) -> Footprint:
         """Of a whole clip; of one tile of it, and the frames that tiles are put together to."""
         if not tiling:
             return self._coding(clip, dtype, encode=False)
@@ -259,16 +259,18 @@ class Estimator:
         square = getattr(vae, "tile_sample_min_size", _TILE)
         width = min(clip.width, getattr(vae, "tile_sample_min_width", square))
         height = min(clip.height, getattr(vae, "tile_sample_min_height", square))
-        tile = Clip(clip.frames, width, height)
+        tile = ClipShape(clip.frames, width, height)
         one, whole = (self._coding(part, dtype, encode=False) for part in (tile, clip))
         frames = int(2 * 3 * clip.frames * clip.width * clip.height * BYTES[dtype])
         return Footprint(min(whole.peak, one.peak + frames), whole.flops)
 
-    def _coding(self, clip: Clip, dtype: str, *, encode: bool) -> Footprint:
+    def _coding(self, clip: ClipShape, dtype: str, *, encode: bool) -> Footprint:
         key = (clip, dtype, encode)
         if key not in self._known:
             codec = self._codec(dtype)
-            self._known[key] = footprint(_coded(codec, clip, self._latents(clip), encode=encode))
+            self._known[key] = measure_memory(
+                _coded(codec, clip, self._latents(clip), encode=encode)
+            )
         return self._known[key]
 
     def _seconds(self, flops: float) -> float | None:
@@ -276,7 +278,7 @@ class Estimator:
 
 
 def _coded(
-    codec: VAECodec, clip: Clip, shape: tuple[int, int, int], *, encode: bool
+    codec: VAECodec, clip: ClipShape, shape: tuple[int, int, int], *, encode: bool
 ) -> Callable[[], object]:
     frames, height, width = shape
     pixels = torch.empty(clip.frames, 3, clip.height, clip.width, device="meta")

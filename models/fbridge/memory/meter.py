@@ -32,7 +32,7 @@ class Footprint:
     flops: int
 
 
-def footprint(compute: Callable[[], object]) -> Footprint:
+def measure_memory(compute: Callable[[], object]) -> Footprint:
     """The footprint of a computation on meta tensors.
 
     Args:

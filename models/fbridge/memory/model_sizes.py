@@ -12,12 +12,12 @@ from transformers import AutoConfig
 from fbridge.backbones.families import family_named
 from fbridge.backbones.family import Family
 from fbridge.errors import CheckpointError
-from fbridge.files.modules import read_base_facts, read_json
-from fbridge.files.tensors import network_folder, read_header, weights_in
+from fbridge.files.modules import read_json, read_single_file_facts
+from fbridge.files.tensors import find_weight_file, network_folder, read_header
 from fbridge.loaders.codec import vae_class
 from fbridge.loaders.components import network_config
 from fbridge.loaders.detect import detect
-from fbridge.loaders.inspect import identify
+from fbridge.loaders.inspect import inspect_model
 from fbridge.loaders.locate import locate_model
 from fbridge.loaders.single_file import autoencoder_config, count_numbers
 from fbridge.loaders.text_encoder import text_encoder_class
@@ -26,7 +26,7 @@ _USUAL_TOKENS = 77
 """Of a prompt, where nothing tells."""
 
 
-class Anatomy(NamedTuple):
+class ModelSizes(NamedTuple):
     """The parts of a model as their configurations tell them.
 
     Attributes:
@@ -46,20 +46,20 @@ class Anatomy(NamedTuple):
     tokens: int
 
 
-def anatomy(name: str, *, components: str | None = None) -> Anatomy:
-    """The parts of a model that `identify` knows, of which no weights are read.
+def model_sizes(name: str, *, components: str | None = None) -> ModelSizes:
+    """The parts of a model that `inspect_model` knows, of which no weights are read.
 
     Raises:
-        CheckpointError: as `identify`; or a part is missing, or of a kind that only we have.
+        CheckpointError: as `inspect_model`; or a part is missing, or of a kind that only we have.
     """
-    found = identify(name, components=components)
+    found = inspect_model(name, components=components)
     path = Path(found.path)
     if found.kind == "base":
-        facts, header = read_base_facts(path), read_header(path)
+        facts, header = read_single_file_facts(path), read_header(path)
         assert facts is not None
         vae_numbers = sum(prod(s) for key, s in header.shapes.items() if key.startswith("vae."))
         family = family_named(str(facts["transformer"]["_class_name"]))
-        return Anatomy(family, facts["transformer"], facts["vae"], vae_numbers, 0, _USUAL_TOKENS)
+        return ModelSizes(family, facts["transformer"], facts["vae"], vae_numbers, 0, _USUAL_TOKENS)
     if found.missing or found.kind == "adapter":
         lack = ", ".join(found.missing) or f"all but its updates of {found.base}"
         raise CheckpointError(f"{found.path}: lacks {lack}; see fbridge info")
@@ -71,7 +71,7 @@ def anatomy(name: str, *, components: str | None = None) -> Anatomy:
             vae, numbers = autoencoder_config(shapes), count_numbers(shapes)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
-        return Anatomy(
+        return ModelSizes(
             family_named(str(network["_class_name"])), network, vae, *numbers, _USUAL_TOKENS
         )
     remote = not path.exists()
@@ -89,7 +89,7 @@ def anatomy(name: str, *, components: str | None = None) -> Anatomy:
             f"are judged, and this is a {family.name} network; fbridge finetune --dry-run probes "
             "any training"
         )
-    return Anatomy(
+    return ModelSizes(
         family,
         network,
         read_json(folder / "vae/config.json"),
@@ -101,7 +101,7 @@ def anatomy(name: str, *, components: str | None = None) -> Anatomy:
 
 def _numbers(folder: Path) -> int:
     """Of the weights in a part's folder or, where those are on the hub, of its configuration."""
-    weights = weights_in(folder)
+    weights = find_weight_file(folder)
     if weights is not None:
         return sum(map(prod, read_header(weights).shapes.values()))
     if not (folder / "config.json").is_file():

@@ -11,7 +11,7 @@ STATE = {"adamw": 8.0, "schedule-free": 8.0, "adamw-8bit": 2.0}
 """Bytes that an optimiser keeps of a trained number."""
 
 
-class Clip(NamedTuple):
+class ClipShape(NamedTuple):
     """A video's numbers in pixels."""
 
     frames: int
@@ -20,7 +20,7 @@ class Clip(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Generating:
+class GenerationPlan:
     """How videos are to be made.
 
     Attributes:
@@ -29,11 +29,11 @@ class Generating:
         steps: of the sampler.
         guided: whether words have another weight than one, which takes two passes a step.
         dtype: of the networks.
-        offload, tiling: as `fbridge.memory.apply.Memory` has them.
+        offload, tiling: as `fbridge.memory.apply.MemoryOptions` has them.
         kept: how the transformer's weights are: "float8", "int8", "nf4", or "" as the others.
     """
 
-    clip: Clip
+    clip: ClipShape
     batch: int = 1
     steps: int = 30
     guided: bool = True
@@ -44,7 +44,7 @@ class Generating:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingPlan:
     """How a network is to be trained.
 
     Attributes:
@@ -60,7 +60,7 @@ class Training:
         parts: besides the latents, that the network is shown.
     """
 
-    clip: Clip
+    clip: ClipShape
     batch: int = 1
     steps: int = 1000
     precision: str = "float32"
@@ -72,7 +72,7 @@ class Training:
     parts: int = 1
 
 
-class Needs(NamedTuple):
+class Requirements(NamedTuple):
     """What something needs.
 
     Attributes:
@@ -86,7 +86,9 @@ class Needs(NamedTuple):
     parts: dict[str, int]
 
 
-def cheaper_ways_to_generate(how: Generating, *, accelerated: bool) -> list[tuple[str, Generating]]:
+def cheaper_ways_to_generate(
+    how: GenerationPlan, *, accelerated: bool
+) -> list[tuple[str, GenerationPlan]]:
     """Switches that need less and less memory, each on top of those before it."""
     steps: list[tuple[str, dict[str, Any]]] = []
     if how.dtype == "float32" and accelerated:
@@ -105,7 +107,7 @@ def cheaper_ways_to_generate(how: Generating, *, accelerated: bool) -> list[tupl
     return _cumulated(how, steps)
 
 
-def cheaper_ways_to_train(how: Training) -> list[tuple[str, Training]]:
+def cheaper_ways_to_train(how: TrainingPlan) -> list[tuple[str, TrainingPlan]]:
     """Keys that need less and less memory, each on top of those before it."""
     steps: list[tuple[str, dict[str, Any]]] = []
     if how.precision == "float32":

@@ -19,16 +19,16 @@ from fbridge.codecs import Codec
 from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import VAECodec
-from fbridge.conditioning.prompt_specs import Reading
+from fbridge.conditioning.prompt_specs import PromptSpec
 from fbridge.conditioning.text import PairTextEncoder, TextEncoder
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.files.tensors import names_weights
-from fbridge.loaders.load import is_stock, load_base
+from fbridge.files.tensors import names_weight_file
+from fbridge.loaders.load import is_stock, load_pretrained
 from fbridge.loaders.locate import hash_model, locate_model
 from fbridge.loaders.lora import adapted_components, is_adapter
-from fbridge.loaders.official import released_components, shows_picture
+from fbridge.loaders.official import is_official_bridge, official_components
 from fbridge.loaders.text_encoder import load_text_encoder
-from fbridge.loaders.training_free import untrained_components
+from fbridge.loaders.training_free import training_free_components
 from fbridge.pipeline.inputs import class_of, fitting_size, nearest_shape
 from fbridge.prior import Prior, build_prior
 from fbridge.scheduler import FrameBridgeScheduler
@@ -144,8 +144,8 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         """Load "embedded", a folder, a training run's or an adapter's folder, or a hub id.
 
         An adapter (LoRA) is put into its base, which it names; `base=` names another place of it. A
-        text-to-video base in any form that `fbridge.loaders.load.load_base` reads becomes a bridge
-        without training (`fbridge.loaders.training_free`); `components=` is the folder of what a
+        text-to-video base in any form that `load_pretrained` reads becomes a bridge without
+        training (`fbridge.loaders.training_free`); `components=` is the folder of what a
         transformer's weights alone lack, and `download=True` fetches it from the hub.
 
         Raises:
@@ -153,7 +153,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         """
         name = str(pretrained_model_name_or_path)
         pipe: _Model
-        if names_weights(name):
+        if names_weight_file(name):
             return cls._from_base(name, **kwargs)
         folder = locate_model(name, kwargs)
         if is_stock(folder):
@@ -174,14 +174,14 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
 
     @classmethod
     def _from_base(cls: type[_Model], name: str, **kwargs: Any) -> _Model:
-        base = load_base(
+        base = load_pretrained(
             name,
             components=kwargs.get("components"),
             download=kwargs.get("download", False),
             dtype=kwargs.get("dtype", kwargs.get("torch_dtype")) or torch.float32,
         )
-        released = shows_picture(base)
-        pipe = cls(**(released_components(base) if released else untrained_components(base)))
+        released = is_official_bridge(base)
+        pipe = cls(**(official_components(base) if released else training_free_components(base)))
         pipe._align()
         pipe._base_hash, pipe._untrained = base.hash, not released
         pipe.notice = _RELEASED if released else _UNTRAINED
@@ -282,7 +282,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         if self.text_encoder is None:
             return load_text_encoder()
         own = (self.text_encoder, self.tokenizer)
-        reading = Reading(*self.config.reading) if self.config.reading else None
+        reading = PromptSpec(*self.config.reading) if self.config.reading else None
         if self.text_encoder_2 is None:
             return TextEncoder(*own, reading=reading)
         return PairTextEncoder(*own, self.text_encoder_2, self.tokenizer_2, reading=reading)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fbridge.backbones.families import as_backbone
 from fbridge.codecs import View
-from fbridge.conditioning.image import look_at
+from fbridge.conditioning.image import encode_images
 from fbridge.data.pictures import fit_picture, upright_rgb
 from fbridge.data.sources.ucf101 import class_words
 from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
@@ -137,7 +137,7 @@ class FrameBridgePipeline(BridgeModel):
         seen = (
             None
             if self.image_encoder is None
-            else look_at(self.image_encoder, torch.stack(pictures))
+            else encode_images(self.image_encoder, torch.stack(pictures))
         )
         return view, Condition(text, text_mask, view.condition, label, seen)
 

@@ -28,9 +28,9 @@ from fbridge.data.latents.format import (
 )  # fmt: skip
 from fbridge.files.atomic import HIDDEN_NAME
 from fbridge.prepare.encode import Moments
-from fbridge.prepare.journal import Lookup, Numbers
+from fbridge.prepare.journal import ClipCounts, Lookup
 from fbridge.prepare.options import Options
-from fbridge.prepare.plan import Clip, Planner, caption_hash
+from fbridge.prepare.plan import PlannedClip, Planner, caption_hash
 from fbridge.prepare.summary import LeftOut
 
 KINDS = ("manifest", "captions", "rejected", "survey", "shards")
@@ -52,9 +52,9 @@ class Merger:
         self._options = options
         self._planner = planner
         self._made = made
-        self._shards = Numbers()
+        self._shards = ClipCounts()
         self._paths: list[str] = []
-        self._captions = Numbers()
+        self._captions = ClipCounts()
         self._columns = {
             name: array("q")
             for name in (
@@ -130,7 +130,7 @@ class Merger:
                 yield line
         self._columns["caption_start"].append(len(self._columns["caption"]))
 
-    def _add(self, clip: Clip, place: dict[str, Any], offset: int) -> None:
+    def _add(self, clip: PlannedClip, place: dict[str, Any], offset: int) -> None:
         bucket = str(clip.bucket)
         known = self._buckets.setdefault(
             bucket, {"bucket": bucket, "clips": 0, "number": len(self._buckets)}
@@ -179,7 +179,7 @@ class Merger:
                     bucket["latent"] = record["latent"]
             yield dump(record)
 
-    def _row(self, clip: Clip) -> dict[str, Any]:
+    def _row(self, clip: PlannedClip) -> dict[str, Any]:
         record = self._made.rows(clip.id)
         assert record is not None, clip.id
         return record

@@ -93,7 +93,7 @@ class Lookup:
         return number
 
 
-class Numbers:
+class ClipCounts:
     """Strings numbered from 0 in the order of their first mention, on disk."""
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ import torch
 from fbridge.files.modules import read_json
 from fbridge.files.tensors import read_header
 from fbridge.loaders.codec import LoadedCodec, load_codec
-from fbridge.loaders.single_file import holds_parts, unpack, whole_file
+from fbridge.loaders.single_file import find_single_file, holds_other_parts, unpack
 from fbridge.loaders.text_encoder import MINILM, TextEncoder, load_text_encoder
 from fbridge.prepare.options import Options
 
@@ -33,8 +33,8 @@ def load_models(options: Options) -> tuple[LoadedCodec, TextEncoder]:
 
 def _own_text_encoder(codec: LoadedCodec) -> str:
     """That of the pipeline or whole file that a codec is part of, here or still on the hub."""
-    file = whole_file(Path(codec.name))
-    if file is not None and holds_parts(read_header(file).shapes):
+    file = find_single_file(Path(codec.name))
+    if file is not None and holds_other_parts(read_header(file).shapes):
         return str(unpack(file))
     pipeline = codec.folder.parent
     if not (pipeline / "model_index.json").is_file():

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fbridge.data.latents.format import INDEX, JOURNAL, read_index
-from fbridge.data.video.clip_sampling import Cutting
+from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown, write_text
 
@@ -49,7 +49,7 @@ class Options:
 
     source: Path
     out: Path
-    cutting: Cutting
+    cutting: ClipSampling
     layout: str | None = None
     media_root: Path | None = None
     codec: str = "embedded"

@@ -15,15 +15,15 @@ from fbridge.data.latents.format import digest
 from fbridge.data.sources import Layout
 from fbridge.data.sources.entry import Entry, Media
 from fbridge.data.video.buckets import Bucket, cover
-from fbridge.data.video.survey import Cut, Survey
-from fbridge.prepare.journal import Lookup, Numbers
+from fbridge.data.video.survey import ClipSpan, Survey
+from fbridge.prepare.journal import ClipCounts, Lookup
 from fbridge.prepare.options import Options
 from fbridge.prepare.scan import cutting_digest
 from fbridge.prepare.summary import LeftOut, Tally
 
 
 @dataclass(frozen=True)
-class Clip:
+class PlannedClip:
     """A clip to be encoded.
 
     Attributes:
@@ -42,12 +42,12 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Item:
+class PlannedVideo:
     """One file of the source as planned."""
 
     entry: Entry
     found: dict[str, Any] | None
-    clips: tuple[Clip, ...] = ()
+    clips: tuple[PlannedClip, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
 
 
@@ -57,7 +57,7 @@ class Unit:
 
     name: str
     bucket: Bucket
-    clips: tuple[Clip, ...]
+    clips: tuple[PlannedClip, ...]
 
 
 class MissingFindings(Exception):
@@ -85,13 +85,13 @@ class Planner:
         self._cutting = cutting_digest(options)
         self._reads_text = reads_text
 
-    def walk(self) -> Iterator[Item]:
+    def walk(self) -> Iterator[PlannedVideo]:
         """Every file of the source, in its order.
 
         Raises:
             MissingFindings: the survey is not complete.
         """
-        keys, looks = Numbers(), Numbers()
+        keys, looks = ClipCounts(), ClipCounts()
         for entry in self._layout.entries():
             if not keys.add(entry.key):
                 yield _whole(entry, None, "is named twice by the source; name it once")
@@ -102,8 +102,8 @@ class Planner:
 
     def units(self, finished: Container[str], tally: Tally | None = None) -> Iterator[Unit]:
         """Shards to be made of the clips that are not `finished`; counts all into `tally`."""
-        seen = Numbers()
-        open_units: dict[Bucket, list[Clip]] = {}
+        seen = ClipCounts()
+        open_units: dict[Bucket, list[PlannedClip]] = {}
         for item in self.walk():
             if tally is not None:
                 tally.add(item.left_out)
@@ -123,7 +123,7 @@ class Planner:
 
     def captions(self, finished: Container[str]) -> Iterator[list[str]]:
         """Captions not yet embedded, each once, in groups; the empty one is the very first."""
-        seen = Numbers()
+        seen = ClipCounts()
         group: list[str] = []
         for caption in self.all_captions():
             if caption_hash(caption) in finished or not seen.add(caption):
@@ -142,7 +142,7 @@ class Planner:
             for clip in item.clips:
                 yield from clip.captions
 
-    def _item(self, entry: Entry, media: Media, looks: Numbers) -> Item:
+    def _item(self, entry: Entry, media: Media, looks: ClipCounts) -> PlannedVideo:
         record = self._surveys.get(entry.key)
         if record is None or record["cutting"] != self._cutting:
             raise MissingFindings(entry.key)
@@ -164,11 +164,11 @@ class Planner:
                 left_out.append(LeftOut(entry.key, reason, False, cut.times[0]))
             else:
                 clips.append(self._clip(entry, media, found, cut, captions))
-        return Item(entry, record, tuple(clips), tuple(left_out))
+        return PlannedVideo(entry, record, tuple(clips), tuple(left_out))
 
     def _clip(
-        self, entry: Entry, media: Media, found: Survey, cut: Cut, captions: tuple[str, ...]
-    ) -> Clip:
+        self, entry: Entry, media: Media, found: Survey, cut: ClipSpan, captions: tuple[str, ...]
+    ) -> PlannedClip:
         bucket = found.bucket
         assert bucket is not None
         words = captions[:1] if self._reads_text else ()
@@ -189,7 +189,7 @@ class Planner:
             "split": list(entry.split),
             "label": entry.label,
         }
-        return Clip(identity, media, cut.pts, bucket, captions, facts)
+        return PlannedClip(identity, media, cut.pts, bucket, captions, facts)
 
 
 def place_of(media: Media, root: Path) -> list[Any]:
@@ -202,7 +202,7 @@ def caption_hash(caption: str) -> str:
     return digest(caption)
 
 
-def _keep(tally: Tally, clips: tuple[Clip, ...]) -> None:
+def _keep(tally: Tally, clips: tuple[PlannedClip, ...]) -> None:
     width, height = clips[0].facts["size"]
     captionless = not clips[0].captions
     tally.keep(clips[0].bucket, len(clips), (width, height), captionless=captionless)
@@ -210,9 +210,9 @@ def _keep(tally: Tally, clips: tuple[Clip, ...]) -> None:
 
 def _whole(
     entry: Entry, found: dict[str, Any] | None, reason: str, *, rejected: bool = True
-) -> Item:
-    return Item(entry, found, (), (LeftOut(entry.key, reason, rejected),))
+) -> PlannedVideo:
+    return PlannedVideo(entry, found, (), (LeftOut(entry.key, reason, rejected),))
 
 
-def _unit(bucket: Bucket, clips: list[Clip]) -> Unit:
+def _unit(bucket: Bucket, clips: list[PlannedClip]) -> Unit:
     return Unit(digest([clip.id for clip in clips])[:20], bucket, tuple(clips))

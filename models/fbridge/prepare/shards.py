@@ -18,7 +18,7 @@ from fbridge.loaders.text_encoder import TextEncoder
 from fbridge.prepare.encode import Encoder, Moments, finite_rows
 from fbridge.prepare.journal import Journal, Lookup
 from fbridge.prepare.options import Options
-from fbridge.prepare.plan import Clip, Unit, caption_hash
+from fbridge.prepare.plan import PlannedClip, Unit, caption_hash
 
 MEMORY_AHEAD = 2**30
 """Bytes of decoded frames that may wait for the codec."""
@@ -91,10 +91,10 @@ class ShardWriter:
 
     def _encode(
         self, unit: Unit, decoded: Iterator[Decoded | Failure]
-    ) -> Generator[int, None, tuple[list[Clip], dict[str, Tensor]]]:
+    ) -> Generator[int, None, tuple[list[PlannedClip], dict[str, Tensor]]]:
         """The clips that could be encoded, with their tensors; yields as `write` does."""
         self._failures: list[dict[str, Any]] = []
-        rows: list[Clip] = []
+        rows: list[PlannedClip] = []
         parts: list[dict[str, Tensor]] = []
         clips = iter(unit.clips)
         while batch := self._decode(clips, decoded):
@@ -114,10 +114,10 @@ class ShardWriter:
         return rows, {name: torch.cat([part[name] for part in parts]) for name in names}
 
     def _decode(
-        self, clips: Iterator[Clip], decoded: Iterator[Decoded | Failure]
-    ) -> list[tuple[Clip, Decoded]]:
+        self, clips: Iterator[PlannedClip], decoded: Iterator[Decoded | Failure]
+    ) -> list[tuple[PlannedClip, Decoded]]:
         """The next clips that can be decoded, as many as are encoded at a time."""
-        batch: list[tuple[Clip, Decoded]] = []
+        batch: list[tuple[PlannedClip, Decoded]] = []
         for clip in clips:
             started = time.perf_counter()
             frames = next(decoded)
@@ -132,7 +132,7 @@ class ShardWriter:
                 break
         return batch
 
-    def _fail(self, clip: Clip, reason: str) -> None:
+    def _fail(self, clip: PlannedClip, reason: str) -> None:
         self._failures.append({"id": clip.id, "reason": reason})
 
 

@@ -22,7 +22,7 @@ from fbridge.train.timesteps import draw_times, loss_weight
 from fbridge.types import Condition
 
 
-class Task(Protocol):
+class TrainingLoss(Protocol):
     """One objective over one kind of batch."""
 
     def __call__(self, network: nn.Module, batch: TrainingBatch) -> Tensor:
@@ -31,7 +31,7 @@ class Task(Protocol):
 
 
 @dataclass(frozen=True)
-class Start:
+class PriorStart:
     """Where the bridges of a batch start.
 
     Attributes:
@@ -62,7 +62,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Generation:
+class BridgeTraining:
     """A bridge from the prior, or its diffusion twin from noise: one loss for both.
 
     The twin has the same network, is shown the same prior and picture, and differs in the process
@@ -77,7 +77,7 @@ class Generation:
 
     process: Process
     parameterization: Parameterization
-    start: Start
+    start: PriorStart
     times: TimesConfig
     weight: WeightConfig
 
@@ -128,7 +128,7 @@ class _Shown:
 
 
 @dataclass(frozen=True)
-class Regression:
+class PriorTraining:
     """The neural prior: the clean latents from picture and words in one pass (arXiv 2410.15371).
 
     Attributes:

@@ -10,8 +10,8 @@ from PIL import Image
 
 from fbridge.data.video.buckets import Bucket, parse_buckets
 from fbridge.data.video.clip import decode_clip
-from fbridge.data.video.clip_sampling import Cutting
-from fbridge.data.video.decode import Shot, read_frames
+from fbridge.data.video.clip_sampling import ClipSampling
+from fbridge.data.video.decode import DecodedFrame, read_frames
 from fbridge.data.video.resize import Scaler
 from fbridge.data.video.survey import survey_file
 from fbridge.data.video_files import read_video, write_video
@@ -30,7 +30,7 @@ from tests.data.video.films import (
 )
 
 FULL = Bucket(176, 144, 40)
-EVERY = Cutting(parse_buckets("64x64x1"), mode="slide:1")
+EVERY = ClipSampling(parse_buckets("64x64x1"), mode="slide:1")
 
 
 def stamps_of(source: Film) -> list[int]:
@@ -105,7 +105,7 @@ def test_fine_stripes_turn_grey() -> None:
     stripes = np.zeros((144, 176, 3), np.uint8)
     stripes[:, ::2] = 255
     frame = av.VideoFrame.from_ndarray(stripes, format="rgb24")
-    image = Scaler(Bucket(40, 30, 1))(Shot(0, frame, Fraction(1)))
+    image = Scaler(Bucket(40, 30, 1))(DecodedFrame(0, frame, Fraction(1)))
     assert np.abs(image[:, 4:-4].astype(int) - 127).max() <= 6
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fbridge.data.video.buckets import Bucket
-from fbridge.data.video.clip_sampling import Cutting, choose_frames
+from fbridge.data.video.clip_sampling import ClipSampling, choose_frames
 from fbridge.errors import ConfigError
 
 ONE = (Bucket(64, 64, 8),)
@@ -30,7 +30,7 @@ def times_of(gaps: list[float]) -> tuple[list[float], float]:
 @given(steps, modes, st.integers(1, 5), st.integers(1, 20))
 def test_clips_by_stride(gaps: list[float], mode: str, stride: int, frames: int) -> None:
     times, seconds = times_of(gaps)
-    clips = choose_frames(times, seconds, Cutting(ONE, stride=stride, mode=mode), frames)
+    clips = choose_frames(times, seconds, ClipSampling(ONE, stride=stride, mode=mode), frames)
     available = (len(times) + stride - 1) // stride
     assert bool(clips) == (available >= frames)
     assert len({tuple(clip) for clip in clips}) == len(clips)
@@ -47,7 +47,7 @@ def test_clips_by_the_clock_show_what_was_on_screen(
     gaps: list[float], mode: str, fps: float, frames: int
 ) -> None:
     times, seconds = times_of(gaps)
-    clips = choose_frames(times, seconds, Cutting(ONE, fps=fps, mode=mode), frames)
+    clips = choose_frames(times, seconds, ClipSampling(ONE, fps=fps, mode=mode), frames)
     late = 0.2 * max(gaps, default=0.0) + 1e-9
     for clip in clips:
         assert len(clip) == frames
@@ -62,21 +62,21 @@ def test_clips_by_the_clock_show_what_was_on_screen(
 
 def test_a_film_of_24_at_8_a_second() -> None:
     times = [n / 24 for n in range(48)]
-    assert choose_frames(times, 2.0, Cutting(ONE, fps=8), 16) == [list(range(0, 48, 3))]
-    assert choose_frames(times, 2.0, Cutting(ONE, fps=8), 17) == []
+    assert choose_frames(times, 2.0, ClipSampling(ONE, fps=8), 16) == [list(range(0, 48, 3))]
+    assert choose_frames(times, 2.0, ClipSampling(ONE, fps=8), 17) == []
 
 
 @pytest.mark.parametrize("ticks", [1000, 100], ids=["webm", "gif"])
 @pytest.mark.parametrize("fps", [12, 24, 30])
 def test_clocks_that_round_repeat_and_skip_nothing(ticks: int, fps: int) -> None:
     times = [round(n * ticks / fps) / ticks for n in range(90)]
-    assert choose_frames(times, 90 / fps, Cutting(ONE, fps=fps), 90) == [list(range(90))]
+    assert choose_frames(times, 90 / fps, ClipSampling(ONE, fps=fps), 90) == [list(range(90))]
 
 
 def test_a_variable_rate_by_the_clock() -> None:
     times = [0.0, 0.1, 0.2, 1.0, 1.1, 2.0]
-    assert choose_frames(times, 3.0, Cutting(ONE, fps=2), 6) == [[0, 2, 3, 4, 5, 5]]
-    assert choose_frames(times, 3.0, Cutting(ONE, fps=2, mode="slide:2"), 2) == [
+    assert choose_frames(times, 3.0, ClipSampling(ONE, fps=2), 6) == [[0, 2, 3, 4, 5, 5]]
+    assert choose_frames(times, 3.0, ClipSampling(ONE, fps=2, mode="slide:2"), 2) == [
         [0, 2],
         [3, 4],
         [5, 5],
@@ -96,7 +96,7 @@ def test_a_variable_rate_by_the_clock() -> None:
     ],
 )
 def test_where_clips_begin(mode: str, starts: list[int]) -> None:
-    clips = choose_frames([n / 10 for n in range(20)], 2.0, Cutting(ONE, mode=mode), 8)
+    clips = choose_frames([n / 10 for n in range(20)], 2.0, ClipSampling(ONE, mode=mode), 8)
     assert [clip[0] for clip in clips] == starts
 
 
@@ -119,4 +119,4 @@ def test_where_clips_begin(mode: str, starts: list[int]) -> None:
 )
 def test_values_that_cannot_be(values: dict[str, object], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        Cutting(**{"buckets": ONE, **values})  # type: ignore[arg-type]
+        ClipSampling(**{"buckets": ONE, **values})  # type: ignore[arg-type]

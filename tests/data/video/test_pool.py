@@ -15,7 +15,7 @@ import pytest
 from fbridge.data.video import decode_clip, survey_file
 from fbridge.data.video.buckets import Bucket, parse_buckets
 from fbridge.data.video.clip import Decoded
-from fbridge.data.video.clip_sampling import Cutting
+from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.data.video.pool import MEMORY_LIMIT, Failure, Workers
 from fbridge.data.video.survey import Survey
 from fbridge.errors import DependencyError
@@ -147,7 +147,7 @@ def test_numbers_that_cannot_be() -> None:
 
 def test_films_through_workers(shelf: Shelf) -> None:
     films = [shelf(name) for name in KINDS if name.startswith(("film", "plain", "front", "mpeg4"))]
-    cutting = Cutting(parse_buckets("64x64x4"), stride=5)
+    cutting = ClipSampling(parse_buckets("64x64x4"), stride=5)
     with Workers(2, time_limit=30) as pool:
         surveys = list(pool.map(survey_file, ((film, cutting) for film in films), ahead=3))
         assert all(isinstance(survey, Survey) for survey in surveys)

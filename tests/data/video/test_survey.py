@@ -13,7 +13,7 @@ from PIL import Image
 
 from fbridge.data.video import decode_clip
 from fbridge.data.video.buckets import Bucket, parse_buckets
-from fbridge.data.video.clip_sampling import Cutting
+from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.data.video.integrity import is_cut
 from fbridge.data.video.survey import Survey, survey_file
 from fbridge.errors import DataError
@@ -32,8 +32,8 @@ from tests.data.video.films import (
     window,
 )
 
-EIGHT = Cutting(parse_buckets("64x64x8"), stride=3)
-EVERY = Cutting(parse_buckets("64x64x1"), mode="slide:1")
+EIGHT = ClipSampling(parse_buckets("64x64x8"), stride=3)
+EVERY = ClipSampling(parse_buckets("64x64x1"), mode="slide:1")
 
 CODECS = {"libx265": "hevc", "libvpx-vp9": "vp9", "libvpx": "vp8", "libx264": "h264"}
 
@@ -83,7 +83,7 @@ def test_rotation(tmp_path: Path, degrees: int) -> None:
     source = rotate(encode(tmp_path / "turned.mp4", stored), degrees)
     survey = survey_file(source, EIGHT)
     assert (survey.width, survey.height) == (176, 144)
-    survey = survey_file(source, Cutting(parse_buckets("96x48x8,48x96x8")))
+    survey = survey_file(source, ClipSampling(parse_buckets("96x48x8,48x96x8")))
     assert survey.bucket == Bucket(96, 48, 8)
     frames = decode_clip(source, survey.cuts[0].pts, Bucket(112, 88, 8), "pyav").frames
     assert read_numbers(frames, 176, 144) == list(range(8))
@@ -97,25 +97,28 @@ def test_a_window_into_an_archive_is_the_file(shelf: Shelf) -> None:
 
 @pytest.mark.parametrize("name", ["plain.mp4", "uneven.mp4", "film.gif"])
 def test_a_survey_survives_json(shelf: Shelf, name: str) -> None:
-    cutting = Cutting(parse_buckets("64x64x8"), mode="uniform:3", drop_duplicates=True)
+    cutting = ClipSampling(parse_buckets("64x64x8"), mode="uniform:3", drop_duplicates=True)
     survey = survey_file(shelf(name), cutting)
     assert len(survey.cuts) == 3
     assert Survey.from_json(json.loads(json.dumps(survey.to_json()))) == survey
-    short = survey_file(shelf(name), Cutting(parse_buckets("64x64x99")))
+    short = survey_file(shelf(name), ClipSampling(parse_buckets("64x64x99")))
     assert Survey.from_json(json.loads(json.dumps(short.to_json()))) == short
 
 
 @pytest.mark.parametrize(
     ("cutting", "reason"),
     [
-        (Cutting(parse_buckets("64x64x16,64x64x21"), stride=3), "14 frames at stride 3, 16 needed"),
-        (Cutting(parse_buckets("64x64x16"), fps=8), "too short: 14 frames at 8 a second, 16"),
-        (Cutting(parse_buckets("64x64x8"), min_seconds=2), "too short: 1.67 s, 2 s needed"),
-        (Cutting(parse_buckets("64x64x8"), fps=1e9), "too long: 2 s"),
-        (Cutting(parse_buckets("9000x9000x8")), "cannot be enlarged"),
+        (
+            ClipSampling(parse_buckets("64x64x16,64x64x21"), stride=3),
+            "14 frames at stride 3, 16 needed",
+        ),
+        (ClipSampling(parse_buckets("64x64x16"), fps=8), "too short: 14 frames at 8 a second, 16"),
+        (ClipSampling(parse_buckets("64x64x8"), min_seconds=2), "too short: 1.67 s, 2 s needed"),
+        (ClipSampling(parse_buckets("64x64x8"), fps=1e9), "too long: 2 s"),
+        (ClipSampling(parse_buckets("9000x9000x8")), "cannot be enlarged"),
     ],
 )
-def test_why_a_whole_file_is_dropped(shelf: Shelf, cutting: Cutting, reason: str) -> None:
+def test_why_a_whole_file_is_dropped(shelf: Shelf, cutting: ClipSampling, reason: str) -> None:
     survey = survey_file(shelf("plain.mp4"), cutting)
     assert reason in survey.dropped
     assert survey.cuts == ()
@@ -237,7 +240,7 @@ def test_filters(tmp_path: Path) -> None:
     moving = encode(tmp_path / "moving.mp4", film(20))
     dark = np.where(np.arange(20)[:, None, None, None] < 12, film(20), 255 - film(20))
     scenes = encode(tmp_path / "scenes.mp4", dark.astype(np.uint8))
-    cutting = Cutting(
+    cutting = ClipSampling(
         parse_buckets("64x64x16"), drop_still=True, drop_cuts=True, drop_duplicates=True
     )
     looks = []
@@ -246,7 +249,7 @@ def test_filters(tmp_path: Path) -> None:
         assert cut.dropped == reason
         assert len(bytes.fromhex(cut.look)) == 24
         looks.append(int(cut.look, 16))
-        [plain] = survey_file(source, Cutting(parse_buckets("64x64x16"))).cuts
+        [plain] = survey_file(source, ClipSampling(parse_buckets("64x64x16"))).cuts
         assert (plain.dropped, plain.look) == ("", "")
     again = encode(tmp_path / "again.mkv", film(20), options={"crf": "28"})
     [cut] = survey_file(again, cutting).cuts

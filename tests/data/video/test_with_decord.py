@@ -10,7 +10,7 @@ import pytest
 
 from fbridge.data.video.buckets import Bucket, parse_buckets
 from fbridge.data.video.clip import decode_clip
-from fbridge.data.video.clip_sampling import Cutting
+from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.data.video.survey import survey_file
 from fbridge.errors import DataError, DependencyError
 from tests.data.video.conftest import Shelf
@@ -26,7 +26,7 @@ from tests.data.video.films import (
     window,
 )
 
-CUTTING = Cutting(parse_buckets("96x96x5"), stride=3, mode="uniform:3", decoder="decord")
+CUTTING = ClipSampling(parse_buckets("96x96x5"), stride=3, mode="uniform:3", decoder="decord")
 REFUSED = {
     "film.ts": "format that decord misreads",
     "film.gif": "format that decord misreads",
@@ -39,7 +39,7 @@ def _decord() -> None:
     pytest.importorskip("decord")
 
 
-def both(source: Film, cutting: Cutting = CUTTING) -> tuple[list[list[int]], float]:
+def both(source: Film, cutting: ClipSampling = CUTTING) -> tuple[list[list[int]], float]:
     """The numbers on the frames that decord gives, and the mean difference to PyAV's pixels."""
     survey = survey_file(source, cutting)
     assert survey.bucket is not None
@@ -93,7 +93,7 @@ def test_what_decord_would_number_wrongly_is_refused(shelf: Shelf, name: str) ->
 def test_an_untagged_720p_film_is_off_by_its_colours(tmp_path: Path) -> None:
     """Players take it for BT.709; decord takes everything untagged for BT.601."""
     source = encode(tmp_path / "large.mp4", film(16, 176, 720))
-    cutting = Cutting(parse_buckets("88x360x5"), decoder="decord")
+    cutting = ClipSampling(parse_buckets("88x360x5"), decoder="decord")
     numbers, difference = both(source, cutting)
     assert numbers == [list(range(5))]
     assert 2.5 < difference < 12
@@ -112,7 +112,7 @@ def test_damage_is_concealed_by_decord_and_found_by_pyav(shelf: Shelf) -> None:
     source = flip(shelf("film.mkv"))
     pts = tuple(
         cut.pts[0]
-        for cut in survey_file(source, Cutting(parse_buckets("96x96x1"), mode="slide:1")).cuts
+        for cut in survey_file(source, ClipSampling(parse_buckets("96x96x1"), mode="slide:1")).cuts
     )
     with pytest.raises(DataError, match="is damaged"):
         decode_clip(source, pts, Bucket(96, 96, 40), "pyav")

@@ -10,7 +10,15 @@ import torch
 from PIL import Image
 
 from fbridge.errors import DataError
-from fbridge.evaluation.clips import Clip, Cut, Failed, cut_all, list_clips, read_clip, vary
+from fbridge.evaluation.clips import (
+    EvalClip,
+    FailedClip,
+    FrameSampling,
+    list_clips,
+    read_clip,
+    sample_clips,
+    vary,
+)
 from fbridge.evaluation.clips.read import read_picture
 from tests.evaluation.sides import FRAMES, SIDE, clips_of, scene, write_side
 
@@ -52,22 +60,25 @@ def test_stride_and_start(tmp_path: Path) -> None:
     write_side(tmp_path, range(1), as_frames=True, frames=10)
     whole = scene(0, 10)
 
-    def taken(cut: Cut) -> torch.Tensor:
+    def taken(cut: FrameSampling) -> torch.Tensor:
         return read_clip(clips_of(tmp_path, cut)[0], (SIDE, SIDE))
 
-    assert torch.equal(taken(Cut(3, 3)), torch.from_numpy(whole[:9:3].copy()))
+    assert torch.equal(taken(FrameSampling(3, 3)), torch.from_numpy(whole[:9:3].copy()))
     starts = set()
     for seed in range(20):
-        first = taken(Cut(4, 1, seed))[0]
+        first = taken(FrameSampling(4, 1, seed))[0]
         starts |= {n for n in range(10) if torch.equal(first, torch.from_numpy(whole[n]))}
-        assert torch.equal(first, taken(Cut(4, 1, seed))[0])
+        assert torch.equal(first, taken(FrameSampling(4, 1, seed))[0])
     assert len(starts) > 3
     assert max(starts) <= 6
 
 
 def test_a_video_starts_anywhere_by_its_content(tmp_path: Path) -> None:
     write_side(tmp_path, range(4), frames=12)
-    head, drawn = clips_of(tmp_path, Cut(4, 1)), clips_of(tmp_path, Cut(4, 1, seed=1))
+    head, drawn = (
+        clips_of(tmp_path, FrameSampling(4, 1)),
+        clips_of(tmp_path, FrameSampling(4, 1, seed=1)),
+    )
     assert [one.pts for one in head] != [one.pts for one in drawn]
     assert all(one.hash != other.hash for one, other in zip(head, drawn, strict=True)
                if one.pts != other.pts)  # fmt: skip
@@ -79,13 +90,13 @@ def test_what_cannot_be_used_is_named(tmp_path: Path) -> None:
     write_side(tmp_path / "short", range(1))
     (tmp_path / "short/00.mp4").rename(tmp_path / "03.mp4")
     (tmp_path / "short").rmdir()
-    found = list(cut_all(list_clips(tmp_path).found, Cut(FRAMES + 1, 1), workers=0))
-    assert [isinstance(one, Failed) for one in found] == [True] * 4
-    reasons = [(one.key, one.short, one.reason) for one in found if isinstance(one, Failed)]
+    found = list(sample_clips(list_clips(tmp_path).found, FrameSampling(FRAMES + 1, 1), workers=0))
+    assert [isinstance(one, FailedClip) for one in found] == [True] * 4
+    reasons = [(one.key, one.short, one.reason) for one in found if isinstance(one, FailedClip)]
     assert reasons[0] == ("00", True, "too short: 6 frames, 7 needed for 7")
     assert reasons[2][:2] == ("02", False)
-    found = list(cut_all(list_clips(tmp_path).found, Cut(FRAMES, 1), workers=0))
-    assert [type(one) for one in found] == [Clip, Clip, Failed, Clip]
+    found = list(sample_clips(list_clips(tmp_path).found, FrameSampling(FRAMES, 1), workers=0))
+    assert [type(one) for one in found] == [EvalClip, EvalClip, FailedClip, EvalClip]
 
 
 def test_a_key_that_comes_twice_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fbridge.evaluation.features.cache import FeatureCache
-from fbridge.evaluation.features.measure import Sight, Task, Want, measure, recall
+from fbridge.evaluation.features.measure import FeatureRequest, FeatureTask, Sight, measure, recall
 from fbridge.evaluation.features.networks import MAKERS, Maker, Setup, build
 from tests.evaluation.sides import clips_of, write_side
 
@@ -19,21 +19,25 @@ NAMES = {"psnr": "psnr 1", "flow": "flow 1", "flicker": "flicker 1"}
 
 
 @pytest.fixture
-def tasks(tmp_path: Path) -> list[Task]:
+def tasks(tmp_path: Path) -> list[FeatureTask]:
     clips = clips_of(write_side(tmp_path / "videos", range(4)))
     made = []
     for clip in clips:
         sight, still = Sight(clip), Sight(clip, variant="still")
-        wants = (Want("flow", (sight,)), Want("flicker", (sight,)), Want("psnr", (still, sight)))
-        made.append(Task(clip.key, wants))
+        wants = (
+            FeatureRequest("flow", (sight,)),
+            FeatureRequest("flicker", (sight,)),
+            FeatureRequest("psnr", (still, sight)),
+        )
+        made.append(FeatureTask(clip.key, wants))
     return made
 
 
-def rows(tasks: list[Task], cache: FeatureCache) -> list[Tensor]:
+def rows(tasks: list[FeatureTask], cache: FeatureCache) -> list[Tensor]:
     return [recall(want, SETUP, NAMES, cache) for task in tasks for want in task.wants]
 
 
-def test_processes_change_no_bit(tasks: list[Task]) -> None:
+def test_processes_change_no_bit(tasks: list[FeatureTask]) -> None:
     found = []
     for workers in (0, 2):
         with FeatureCache(None) as cache:
@@ -45,7 +49,7 @@ def test_processes_change_no_bit(tasks: list[Task]) -> None:
 
 
 def test_what_is_kept_is_not_computed_again(
-    tasks: list[Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tasks: list[FeatureTask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: Counter[str] = Counter()
 
@@ -70,7 +74,7 @@ def test_what_is_kept_is_not_computed_again(
     build.cache_clear()
 
 
-def test_a_clip_that_cannot_be_read_is_told(tasks: list[Task], tmp_path: Path) -> None:
+def test_a_clip_that_cannot_be_read_is_told(tasks: list[FeatureTask], tmp_path: Path) -> None:
     (tmp_path / "videos/01.mp4").write_bytes(b"gone")
     with FeatureCache(None) as cache:
         last = list(measure(tasks, SETUP, NAMES, cache, workers=0))[-1]

@@ -16,7 +16,7 @@ from transformers import CLIPConfig, CLIPModel
 from fbridge.errors import CheckpointError
 from fbridge.evaluation.networks import clip as module
 from fbridge.evaluation.networks.clip import (
-    Clip,
+    CLIPNetwork,
     cropped_by_pillow,
     cropped_by_torch,
     text_features,
@@ -47,8 +47,8 @@ def theirs() -> Any:
 
 
 @pytest.fixture(scope="module")
-def ours(theirs: Any) -> Clip:
-    return Clip.from_state(theirs.state_dict())
+def ours(theirs: Any) -> CLIPNetwork:
+    return CLIPNetwork.from_state(theirs.state_dict())
 
 
 def noise(*shape: int) -> Tensor:
@@ -57,7 +57,7 @@ def noise(*shape: int) -> Tensor:
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_frames_as_transformers_sees_them(theirs: Any, ours: Clip, exact: bool) -> None:
+def test_frames_as_transformers_sees_them(theirs: Any, ours: CLIPNetwork, exact: bool) -> None:
     frames = noise(3, 40, 50)
     prepared = (cropped_by_pillow if exact else cropped_by_torch)(frames)
     with torch.inference_mode():
@@ -68,7 +68,7 @@ def test_frames_as_transformers_sees_them(theirs: Any, ours: Clip, exact: bool) 
     torch.testing.assert_close(F.normalize(found, dim=1), expected.image_embeds)
 
 
-def test_words_as_transformers_reads_them(theirs: Any, ours: Clip) -> None:
+def test_words_as_transformers_reads_them(theirs: Any, ours: CLIPNetwork) -> None:
     numbers = [WORDS - 2, 5, 17, 3, WORDS - 1]
     with torch.inference_mode():
         expected = theirs(
@@ -80,7 +80,7 @@ def test_words_as_transformers_reads_them(theirs: Any, ours: Clip) -> None:
     assert not torch.allclose(found, ours.text(padded([*numbers[:3], 4, WORDS - 1])), atol=1e-3)
 
 
-def test_rows_do_not_depend_on_their_neighbours(ours: Clip) -> None:
+def test_rows_do_not_depend_on_their_neighbours(ours: CLIPNetwork) -> None:
     frames = noise(9, 20, 30)
     together = ours.features(frames, exact=True)
     torch.testing.assert_close(together[8:], ours.features(frames[8:], exact=True))
@@ -88,7 +88,7 @@ def test_rows_do_not_depend_on_their_neighbours(ours: Clip) -> None:
 
 def test_old_files_carry_positions_that_are_no_weights(theirs: Any) -> None:
     extra = {f"{m}_model.embeddings.position_ids": torch.arange(9) for m in ("text", "vision")}
-    Clip.from_state(theirs.state_dict() | extra)
+    CLIPNetwork.from_state(theirs.state_dict() | extra)
 
 
 def test_another_state_is_refused(theirs: Any) -> None:
@@ -98,7 +98,7 @@ def test_another_state_is_refused(theirs: Any) -> None:
         ("logit_scale", "do not fit: Missing key.*logit_scale"),
     ):
         with pytest.raises(CheckpointError, match=told):
-            Clip.from_state({k: v for k, v in state.items() if k != name})
+            CLIPNetwork.from_state({k: v for k, v in state.items() if k != name})
 
 
 PUBLISHED = {

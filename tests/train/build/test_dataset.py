@@ -13,7 +13,7 @@ from fbridge.loaders.codec import load_codec
 from fbridge.data.latents import LatentDataset
 from fbridge.errors import DataError
 from fbridge.train.build.dataset import (
-    Material,
+    TrainingData,
     Shape,
     class_names,
     frame_limits,
@@ -67,7 +67,7 @@ def test_limits_of_a_pipelines_frames(
 def test_clips_are_named_by_video_and_second(clips: LatentDataset, base: Path) -> None:
     dataset, parts = read_data(clips.folder, split=None, share=0.4)
     codec = load_codec(str(base), device="cpu")
-    material = Material(dataset, parts, codec, measure(dataset, codec))
+    material = TrainingData(dataset, parts, codec, measure(dataset, codec))
     named = material.keys(torch.tensor([1, 0]))
     own = [str(parts.training.record(row)["key"]) for row in (1, 0)]
     assert named == [f"{key} at 0.00 s" for key in own]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fbridge.train.build.dry_run import probe
+from fbridge.train.build.dry_run import measure_step
 from fbridge.train.build.session import Session
 
 
@@ -21,7 +21,7 @@ def test_a_probe_tells_and_writes_nothing(
         log={"trackers": ["tensorboard"]},
         ema={"kind": "post-hoc"},
     )
-    needs = probe(made)
+    needs = measure_step(made)
     count = sum(p.numel() for p in made.model.backbone.parameters())
     assert (needs.parameters, needs.trained) == (count, count)
     assert needs.latents == (3, 4, 8, 8)
@@ -33,5 +33,5 @@ def test_a_probe_tells_and_writes_nothing(
 
 
 def test_of_lora_a_part_is_trained(session: Callable[..., Session]) -> None:
-    needs = probe(session(lora={"rank": 2}))
+    needs = measure_step(session(lora={"rank": 2}))
     assert 0 < needs.trained < needs.parameters / 2

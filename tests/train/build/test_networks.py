@@ -12,7 +12,7 @@ from diffusers import AutoencoderTiny
 
 from fbridge.backbones.families import FAMILIES, family_of
 from fbridge.backbones.scratch import build_scratch
-from fbridge.loaders.load import Base, load_base
+from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.codecs import Codec
 from fbridge.loaders.codec import load_codec
 from fbridge.codecs.vae import VAECodec
@@ -25,19 +25,19 @@ from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.export import assemble, save_model
 from fbridge.train.build.dataset import Shape, measure
 from fbridge.train.build.networks import (
-    Model,
+    BuiltNetwork,
     build_generator,
     build_prior_network,
     build_scheduler,
     prior_folder,
 )
-from fbridge.train.losses import Generation, Regression
+from fbridge.train.losses import BridgeTraining, PriorTraining
 from fbridge.train.validation.scores import HeldOut
 from tests.train.sets import short_run
 
 NOISE = {"kind": "cogvideox", "snr_shift": 1.0}
-PRETRAINED = Base("b", "", FAMILIES["CogVideoXTransformer3DModel"], noise=NOISE, prediction="v")
-SCRATCH = Base("s", "", FAMILIES["SpaceTimeTransformer"], preset="tiny", prediction="clean")
+PRETRAINED = PretrainedModel("b", "", FAMILIES["CogVideoXTransformer3DModel"], noise=NOISE, prediction="v")
+SCRATCH = PretrainedModel("s", "", FAMILIES["SpaceTimeTransformer"], preset="tiny", prediction="clean")
 BRIDGE = replace(
     PRETRAINED,
     prediction="aligned-v",
@@ -89,7 +89,7 @@ def prior(tmp_path_factory: pytest.TempPathFactory, shape: Shape) -> Path:
     ],
 )  # fmt: skip
 def test_the_scheduler_of_every_case(
-    base: Base, config: dict[str, Any], expected: dict[str, Any]
+    base: PretrainedModel, config: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     made = build_scheduler(BridgeConfig.model_validate(config), base)
     assert {name: made.config[name] for name in expected} == expected
@@ -106,20 +106,20 @@ def test_the_scheduler_of_every_case(
         (PRETRAINED, {"align": False, "prediction": "aligned-flow"}),
     ],
 )
-def test_alignment_needs_noise_levels(base: Base, config: dict[str, Any]) -> None:
+def test_alignment_needs_noise_levels(base: PretrainedModel, config: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=r"bridge.prediction 'aligned-\w+' needs a pretrained"):
         build_scheduler(BridgeConfig.model_validate(config), base)
 
 
 def generator(
     clips: LatentDataset, name: str | Path, codec: Codec, shape: Shape, **sections: Any
-) -> Model:
+) -> BuiltNetwork:
     return build_generator(short_run(clips.folder, name, **sections), shape, codec)
 
 
-def answer(model: Model, clips: LatentDataset) -> tuple[torch.Tensor, torch.Tensor]:
+def answer(model: BuiltNetwork, clips: LatentDataset) -> tuple[torch.Tensor, torch.Tensor]:
     """The start and the loss of a batch."""
-    assert isinstance(model.task, Generation)
+    assert isinstance(model.task, BridgeTraining)
     batch = HeldOut.choose(clips, 3, 3).batch((0, 4, 8), 0, torch.device("cpu"))
     return model.task.start(batch), model.task(model.backbone, batch)
 
@@ -132,7 +132,7 @@ def test_every_prior(
     if kind in ("neural", "mix"):
         wanted["path"] = str(prior)
     model = generator(clips, base, codec, shape, prior=wanted)
-    assert isinstance(model.task, Generation)
+    assert isinstance(model.task, BridgeTraining)
     own = model.task.start.prior
     classes = {"repeat": ReplicatePrior, "neural": NeuralPrior, "motion": MotionPrior}
     assert isinstance(own, classes.get(kind, MixPrior))
@@ -195,8 +195,8 @@ def test_a_base_begins_as_it_is(
     base: Path, clips: LatentDataset, codec: Codec, shape: Shape
 ) -> None:
     model = generator(clips, base, codec, shape)
-    bare = load_base(str(base)).transformer
-    assert isinstance(model.task, Generation)
+    bare = load_pretrained(str(base)).transformer
+    assert isinstance(model.task, BridgeTraining)
     batch = HeldOut.choose(clips, 3, 3).batch((0, 4, 8), 0, torch.device("cpu"))
     latents, time = batch.noise, torch.full((3,), 500.0)
     with torch.no_grad():
@@ -228,14 +228,14 @@ def test_from_scratch(classed: LatentDataset, base: Path, codec: Codec, conditio
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
     batch = HeldOut.choose(classed, 3, 3).batch((0, 1, 2), 0, torch.device("cpu"))
-    assert isinstance(model.task, Generation)
+    assert isinstance(model.task, BridgeTraining)
     assert torch.isfinite(model.task(model.backbone, batch)).all()
 
 
 def test_the_priors_network_has_no_time(shape: Shape, clips: LatentDataset) -> None:
     config = short_run(clips.folder, None, regression={"loss": "l1"}, train={"seed": 3})
     model = build_prior_network(config, shape)
-    assert isinstance(model.task, Regression)
+    assert isinstance(model.task, PriorTraining)
     assert model.task.config.loss == "l1"
     assert (model.scheduler, model.prior, model.base) == (None, None, None)
     batch = HeldOut.choose(clips, 3, 3).batch((0, 4, 8), 0, torch.device("cpu"))

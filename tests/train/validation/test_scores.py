@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from fbridge.backbones.families import as_backbone, family_of
 from fbridge.config.tree import RegressionConfig, TimesConfig, WeightConfig
 from fbridge.data.latents import LatentDataset
-from fbridge.loaders.load import load_base
+from fbridge.loaders.load import load_pretrained
 from fbridge.prior import ReplicatePrior
 from fbridge.scheduler import FrameBridgeScheduler
-from fbridge.train.losses import Generation, Regression, Start
+from fbridge.train.losses import BridgeTraining, PriorStart, PriorTraining
 from fbridge.train.timesteps import FIRST, LAST
 from fbridge.train.validation.scores import HeldOut, score_generation, score_regression
 from fbridge.types import Condition
@@ -30,12 +30,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> LatentDataset:
     return write_set(folder / "set", rows(11), pixel_codec(folder / "codec"), spreads=True)
 
 
-def generation(prediction: str = "clean", **about: Any) -> Generation:
+def generation(prediction: str = "clean", **about: Any) -> BridgeTraining:
     made = FrameBridgeScheduler(prediction=prediction, **about)
-    return Generation(
+    return BridgeTraining(
         made.process,
         made.parameterization,
-        Start(ReplicatePrior()),
+        PriorStart(ReplicatePrior()),
         TimesConfig(),
         WeightConfig(kind="min-snr"),
     )
@@ -114,7 +114,7 @@ def test_nothing_is_dropped_and_no_weight_of_the_training_enters(data: LatentDat
 def test_an_untrained_widened_base_does_not_look_at_the_picture(
     base: Path, clips: LatentDataset, objective: str, parts: int
 ) -> None:
-    network = load_base(str(base)).transformer
+    network = load_pretrained(str(base)).transformer
     family_of(network).widen(network, parts)
     levels = {"kind": "cogvideox", "snr_shift": 1.0}
     task = generation("aligned-v", base=levels, objective=objective)
@@ -142,7 +142,7 @@ def test_a_clip_alone_in_its_bucket_is_not_compared_with_itself(tmp_path: Path) 
     alone = HeldOut(whole.clips, tuple(rows for rows in whole.batches if len(rows) == 1))
     scores = [score_generation(generation(), toy, held, 2, CPU) for held in (whole, without, alone)]
     priors = [
-        score_regression(Regression(RegressionConfig()), toy, held, CPU)
+        score_regression(PriorTraining(RegressionConfig()), toy, held, CPU)
         for held in (whole, without, alone)
     ]
     for every, several, one in (scores, priors):
@@ -152,7 +152,7 @@ def test_a_clip_alone_in_its_bucket_is_not_compared_with_itself(tmp_path: Path) 
 
 
 def test_the_gain_over_the_repeated_picture(data: LatentDataset) -> None:
-    held, task = HeldOut.choose(data, 4, 4), Regression(RegressionConfig(loss="l1"))
+    held, task = HeldOut.choose(data, 4, 4), PriorTraining(RegressionConfig(loss="l1"))
     batch = next(held.read(0, CPU))
     scores = score_regression(task, Toy(prior=0.5), held, CPU)
     mse, still = (
@@ -168,7 +168,7 @@ def test_the_gain_over_the_repeated_picture(data: LatentDataset) -> None:
 
 @pytest.mark.parametrize("toy", [Toy(prior=1.0), Toy(picture=1.0)], ids=["still", "picture"])
 def test_a_prior_that_looks_does_worse_with_another_picture(data: LatentDataset, toy: Toy) -> None:
-    task, held = Regression(RegressionConfig()), HeldOut.choose(data, 4, 4)
+    task, held = PriorTraining(RegressionConfig()), HeldOut.choose(data, 4, 4)
     scores = score_regression(task, toy, held, CPU)
     assert scores["another_picture"] > 1.05 * scores["held_out"]
     blind = score_regression(task, Toy(), held, CPU)

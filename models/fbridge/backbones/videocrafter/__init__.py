@@ -6,7 +6,7 @@ one of it, which is shown the picture beside the latents and told what CLIP sees
 
 from __future__ import annotations
 
-from fbridge.backbones.checkpoint_layout import Layout
+from fbridge.backbones.checkpoint_layout import CheckpointLayout
 from fbridge.backbones.family import Family
 from fbridge.backbones.videocrafter.models import (
     FIRST,
@@ -18,7 +18,7 @@ from fbridge.backbones.videocrafter.models import (
     whole,
 )
 from fbridge.backbones.videocrafter.network import VideoCrafterUNet, patch_of
-from fbridge.files.key_mapping import renamed
+from fbridge.files.key_mapping import rename_keys
 
 FAMILY = Family(
     name="videocrafter",
@@ -34,14 +34,14 @@ FAMILY = Family(
     noise=videocrafter_noise,
     video=video_of,
     layouts=(
-        Layout(
+        CheckpointLayout(
             "original",
             (
                 f"{FIRST}.weight",
                 "input_blocks.1.2.transformer_blocks.0.attn1.to_q.weight",
                 "out.2.weight",
             ),
-            lambda weights: renamed(weights, {"^framestride_embed": "fps_embedding"}),
+            lambda weights: rename_keys(weights, {"^framestride_embed": "fps_embedding"}),
             beside=(LOOKS,),
         ),
     ),

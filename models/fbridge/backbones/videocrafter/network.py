@@ -141,7 +141,7 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
         """
         expand.check_patches(latents, patch_of(self))
         dtype: torch.dtype = self.dtype
-        given = expand.shown(self, latents, prior, condition).to(dtype)
+        given = expand.concat_inputs(self, latents, prior, condition).to(dtype)
         told = self._told(time, condition, latents, dtype)
         x, kept = given.flatten(0, 1), []
         for n, stage in enumerate(self.input_blocks):

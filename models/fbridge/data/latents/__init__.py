@@ -2,7 +2,7 @@
 
 from fbridge.data.latents.dataset import Draw, LatentBatch, LatentDataset, LatentSample, collate
 from fbridge.data.latents.sampler import BucketBatches
-from fbridge.data.latents.split import Parts, hold_out
+from fbridge.data.latents.split import Split, hold_out
 
 __all__ = [
     "BucketBatches",
@@ -10,7 +10,7 @@ __all__ = [
     "LatentBatch",
     "LatentDataset",
     "LatentSample",
-    "Parts",
+    "Split",
     "collate",
     "hold_out",
 ]

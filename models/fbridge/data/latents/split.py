@@ -14,7 +14,7 @@ VALIDATION_TAGS = ("validation", "valid", "val", "dev", "test")
 """Tags of a data set's own held-out clips, the first that there is."""
 
 
-class Parts(NamedTuple):
+class Split(NamedTuple):
     """Clips to train on, clips held out (perhaps none), and how they were told apart."""
 
     training: LatentDataset
@@ -22,7 +22,7 @@ class Parts(NamedTuple):
     told: str
 
 
-def hold_out(dataset: LatentDataset, share: float, *, split: str | None = None) -> Parts:
+def hold_out(dataset: LatentDataset, share: float, *, split: str | None = None) -> Split:
     """Take clips out of a data set for validation.
 
     Those that the data set itself calls validation or test, or by UCF-101's numbers "test01" for
@@ -39,7 +39,7 @@ def hold_out(dataset: LatentDataset, share: float, *, split: str | None = None) 
         held = dataset.tagged(tag)
         if bool(held.any()):
             training = ~held if split is None else dataset.tagged(split) & ~held
-            return Parts(
+            return Split(
                 dataset.only(training.nonzero()[:, 0]),
                 dataset.only(held.nonzero()[:, 0]),
                 f"the data set's own {tag!r} clips are held out",
@@ -47,7 +47,7 @@ def hold_out(dataset: LatentDataset, share: float, *, split: str | None = None) 
     held = _by_source(chosen, share) if share > 0 else torch.zeros(len(chosen), dtype=torch.bool)
     count = int(held.sum())
     told = f"{count} clips are held out, by their source" if count else "no clip is held out"
-    return Parts(chosen.only((~held).nonzero()[:, 0]), chosen.only(held.nonzero()[:, 0]), told)
+    return Split(chosen.only((~held).nonzero()[:, 0]), chosen.only(held.nonzero()[:, 0]), told)
 
 
 def _counterparts(split: str | None) -> tuple[str, ...]:

@@ -11,16 +11,16 @@ from fbridge.data.video.buckets import (
     upscaled,
 )
 from fbridge.data.video.clip import Decoded, decode_clip
-from fbridge.data.video.clip_sampling import Cutting, choose_frames
+from fbridge.data.video.clip_sampling import ClipSampling, choose_frames
 from fbridge.data.video.container import Readable
 from fbridge.data.video.pool import Failure, Workers
-from fbridge.data.video.survey import Cut, Survey, survey_file
+from fbridge.data.video.survey import ClipSpan, Survey, survey_file
 
 __all__ = [
     "Bucket",
+    "ClipSampling",
+    "ClipSpan",
     "Crop",
-    "Cut",
-    "Cutting",
     "Decoded",
     "Failure",
     "Readable",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.container import Readable
-from fbridge.data.video.decode import Shot, read_frames
+from fbridge.data.video.decode import DecodedFrame, read_frames
 from fbridge.data.video.resize import Scaler
 from fbridge.data.video.with_decord import read_with_decord
 from fbridge.errors import DataError
@@ -48,7 +48,7 @@ def decode_clip(media: Readable, pts: tuple[int, ...], bucket: Bucket, decoder: 
         return _collect(read_frames(media, pts, straight=True), pts, bucket)
 
 
-def _collect(shots: Iterator[Shot], pts: tuple[int, ...], bucket: Bucket) -> Decoded:
+def _collect(shots: Iterator[DecodedFrame], pts: tuple[int, ...], bucket: Bucket) -> Decoded:
     scaler = Scaler(bucket)
     frames = np.empty((len(pts), bucket.height, bucket.width, 3), np.uint8)
     places: dict[int, list[int]] = {}

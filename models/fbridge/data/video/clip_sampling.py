@@ -22,7 +22,7 @@ _LATE = 0.2
 
 
 @dataclass(frozen=True)
-class Cutting:
+class ClipSampling:
     """How files are cut into clips: all that decides which frames are chosen.
 
     Attributes:
@@ -81,7 +81,7 @@ class Cutting:
 
 
 def choose_frames(
-    times: Sequence[float], seconds: float, cutting: Cutting, frames: int
+    times: Sequence[float], seconds: float, cutting: ClipSampling, frames: int
 ) -> list[list[int]]:
     """The clips: for each, the positions of its frames among `times`.
 
@@ -98,7 +98,7 @@ def choose_frames(
     return [taken[start : start + frames] for start in _starts(len(taken) - frames, cutting.mode)]
 
 
-def take(times: Sequence[float], seconds: float, cutting: Cutting) -> list[int]:
+def take(times: Sequence[float], seconds: float, cutting: ClipSampling) -> list[int]:
     """The frames of the whole file that clips are made of: every stride-th, or by the clock.
 
     By the clock, it is the frame that is on screen at k / fps; a slow film repeats frames.

@@ -21,7 +21,7 @@ _SKIPPING = {"h264", "hevc"}
 """Decoders that can leave out, packet by packet, the frames that no other one refers to."""
 
 
-class Shot(NamedTuple):
+class DecodedFrame(NamedTuple):
     """One decoded frame.
 
     Attributes:
@@ -35,7 +35,9 @@ class Shot(NamedTuple):
     aspect: Fraction
 
 
-def read_frames(media: Readable, stamps: Sequence[int], *, straight: bool) -> Iterator[Shot]:
+def read_frames(
+    media: Readable, stamps: Sequence[int], *, straight: bool
+) -> Iterator[DecodedFrame]:
     """The frames with these stamps, once each, in the order in which they are shown.
 
     Args:
@@ -56,7 +58,7 @@ def read_frames(media: Readable, stamps: Sequence[int], *, straight: bool) -> It
             if frame.is_corrupt:
                 raise _damaged(source, stamp)
             missing.remove(stamp)
-            yield Shot(stamp, frame, source.aspect)
+            yield DecodedFrame(stamp, frame, source.aspect)
             if not missing:
                 return
         raise DataError(f"has no frame at {_seconds(source, min(missing))}; {AGAIN}")

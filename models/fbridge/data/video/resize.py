@@ -11,7 +11,7 @@ from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 
 from fbridge.data.video.buckets import Bucket, cover_size
 from fbridge.data.video.container import display_size, quarter_turns
-from fbridge.data.video.decode import Shot
+from fbridge.data.video.decode import DecodedFrame
 from fbridge.data.video_writers import EXACT
 
 _UNSPECIFIED = 2  # what ffmpeg says of a frame without a colour tag
@@ -28,7 +28,7 @@ class Scaler:
         self._bucket = bucket
         self._scaler = VideoReformatter()
 
-    def __call__(self, shot: Shot) -> npt.NDArray[np.uint8]:
+    def __call__(self, shot: DecodedFrame) -> npt.NDArray[np.uint8]:
         """(H, W, 3) of the bucket."""
         frame = shot.frame
         turns = quarter_turns(frame.rotation)

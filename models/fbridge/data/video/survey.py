@@ -11,7 +11,7 @@ import av
 
 from fbridge.data.video.buckets import Bucket, choose_bucket, cover_size
 from fbridge.data.video.clip import decode_clip
-from fbridge.data.video.clip_sampling import Cutting, choose_frames, take
+from fbridge.data.video.clip_sampling import ClipSampling, choose_frames, take
 from fbridge.data.video.container import MAX_PIXELS, Readable, display_size, opened
 from fbridge.data.video.decode import read_frames
 from fbridge.data.video.filters import fingerprint, has_scene_cut, is_still, luma, small
@@ -26,7 +26,7 @@ _MOST_FRAMES = 10_000_000  # a file whose clock is broken claims to last for yea
 
 
 @dataclass(frozen=True)
-class Cut:
+class ClipSpan:
     """One clip.
 
     Attributes:
@@ -72,7 +72,7 @@ class Survey:
     fps: float
     variable: bool
     bucket: Bucket | None
-    cuts: tuple[Cut, ...]
+    cuts: tuple[ClipSpan, ...]
     dropped: str = ""
     decoder: str = ""
 
@@ -86,14 +86,14 @@ class Survey:
         """From what `to_json` gave."""
         bucket = values["bucket"]
         cuts = (
-            Cut(**{**cut, "pts": tuple(cut["pts"]), "times": tuple(cut["times"])})
+            ClipSpan(**{**cut, "pts": tuple(cut["pts"]), "times": tuple(cut["times"])})
             for cut in values["cuts"]
         )
         known = Bucket(*bucket) if bucket is not None else None
         return cls(**{**values, "bucket": known, "cuts": tuple(cuts)})
 
 
-def survey_file(media: Readable, cutting: Cutting) -> Survey:
+def survey_file(media: Readable, cutting: ClipSampling) -> Survey:
     """Read all packets and one frame of a video, and choose its clips.
 
     Frames of clips are decoded, at a small size, only if a filter asks for it.
@@ -128,7 +128,9 @@ def survey_file(media: Readable, cutting: Cutting) -> Survey:
     return _with_cuts(survey, timeline, cutting, media)
 
 
-def _with_cuts(survey: Survey, timeline: Timeline, cutting: Cutting, media: Readable) -> Survey:
+def _with_cuts(
+    survey: Survey, timeline: Timeline, cutting: ClipSampling, media: Readable
+) -> Survey:
     if cutting.fps is not None and timeline.seconds * cutting.fps > _MOST_FRAMES:
         return replace(survey, dropped=f"too long: {timeline.seconds:.0f} s {cutting.pace}")
     available = len(take(timeline.times, timeline.seconds, cutting))
@@ -147,7 +149,7 @@ def _with_cuts(survey: Survey, timeline: Timeline, cutting: Cutting, media: Read
     clips = choose_frames(timeline.times, timeline.seconds, cutting, bucket.frames)
     cuts = tuple(
         _seen(
-            Cut(
+            ClipSpan(
                 tuple(timeline.stamps[position] for position in clip),
                 tuple(timeline.times[position] for position in clip),
             ),
@@ -160,7 +162,7 @@ def _with_cuts(survey: Survey, timeline: Timeline, cutting: Cutting, media: Read
     return replace(survey, bucket=bucket, cuts=cuts)
 
 
-def _seen(cut: Cut, media: Readable, bucket: Bucket, cutting: Cutting) -> Cut:
+def _seen(cut: ClipSpan, media: Readable, bucket: Bucket, cutting: ClipSampling) -> ClipSpan:
     """The clip with what the filters say of it."""
     if not (cutting.drop_still or cutting.drop_cuts or cutting.drop_duplicates):
         return cut
@@ -193,5 +195,5 @@ def _version(decoder: str) -> str:
     return f"pyav {av.__version__}, libavcodec {codecs}"
 
 
-def _plain(cut: Cut) -> dict[str, Any]:
+def _plain(cut: ClipSpan) -> dict[str, Any]:
     return {**asdict(cut), "pts": list(cut.pts), "times": list(cut.times)}

@@ -16,7 +16,7 @@ import av
 import numpy as np
 
 from fbridge.data.video.container import AGAIN, Readable, opened
-from fbridge.data.video.decode import Shot
+from fbridge.data.video.decode import DecodedFrame
 from fbridge.data.video.timestamps import Timeline, read_timeline
 from fbridge.errors import DataError, DependencyError
 
@@ -41,7 +41,7 @@ def load_decord() -> Any:
     return decord
 
 
-def read_with_decord(media: Readable, stamps: Sequence[int]) -> Iterator[Shot]:
+def read_with_decord(media: Readable, stamps: Sequence[int]) -> Iterator[DecodedFrame]:
     """The frames with these stamps, once each, in the order in which they are shown.
 
     Raises:
@@ -67,7 +67,7 @@ def read_with_decord(media: Readable, stamps: Sequence[int]) -> Iterator[Shot]:
             if stamp in wanted:
                 turned = image.shape[1::-1] != stored  # by decord, as the file demands
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-                yield Shot(stamp, frame, 1 / aspect if turned else aspect)
+                yield DecodedFrame(stamp, frame, 1 / aspect if turned else aspect)
     except (decord.DECORDError, decord.DECORDLimitReachedError, StopIteration):
         raise DataError("cannot be decoded by decord; use the decoder pyav") from None
 

@@ -16,7 +16,7 @@ from fbridge.files.atomic import shown
 
 
 @dataclass(frozen=True)
-class Found:
+class ListedVideo:
     """One video of a side, not yet looked into.
 
     Attributes:
@@ -50,7 +50,7 @@ class Listing:
 
     source: Path
     told: str
-    found: tuple[Found, ...]
+    found: tuple[ListedVideo, ...]
 
 
 def list_clips(source: Path, rows: frozenset[str] | None = None) -> Listing:
@@ -103,19 +103,19 @@ def _frame_folders(source: Path) -> list[Path]:
     return [source] if not below and len(pictures_in(source)) > 1 else []
 
 
-def _framed(source: Path, folder: Path) -> Found:
+def _framed(source: Path, folder: Path) -> ListedVideo:
     key = folder.name if folder == source else folder.relative_to(source).as_posix()
-    return Found(key, folder, frames=pictures_in(folder))
+    return ListedVideo(key, folder, frames=pictures_in(folder))
 
 
-def _entered(entry: Entry, source: Path) -> Found:
+def _entered(entry: Entry, source: Path) -> ListedVideo:
     path = entry.media.path if entry.media is not None else source / entry.key
-    return Found(
+    return ListedVideo(
         _stem(entry.key), path, entry.media, captions=entry.captions, refused=entry.refused
     )
 
 
-def _rows(source: Path, rows: frozenset[str] | None) -> Iterator[Found]:
+def _rows(source: Path, rows: frozenset[str] | None) -> Iterator[ListedVideo]:
     """The rows of a prepared data set, cut from its source videos as they were prepared."""
     data = LatentDataset(source)
     root = Path(data.index["source"]["media_root"] or data.index["source"]["path"])
@@ -128,7 +128,7 @@ def _rows(source: Path, rows: frozenset[str] | None) -> Iterator[Found]:
         media = Media(root / path, offset, size)
         start = f"@{record['times'][0]:g}" if record["times"][0] else ""
         missing = "" if media.path.is_file() else "its source video is gone; restore it"
-        yield Found(
+        yield ListedVideo(
             f"{_stem(record['key'])}{start}",
             media.path,
             media,

@@ -19,13 +19,13 @@ from torch import Tensor
 
 from fbridge.data.pictures import open_picture
 from fbridge.data.video import Bucket, decode_clip
-from fbridge.data.video.decode import Shot
+from fbridge.data.video.decode import DecodedFrame
 from fbridge.data.video.resize import Scaler
 from fbridge.errors import DataError
-from fbridge.evaluation.clips.sampling import Clip
+from fbridge.evaluation.clips.sampling import EvalClip
 
 
-def read_clip(clip: Clip, size: tuple[int, int]) -> Tensor:
+def read_clip(clip: EvalClip, size: tuple[int, int]) -> Tensor:
     """(T, H, W, 3) uint8 sRGB at `size`, which is (width, height).
 
     Raises:
@@ -54,7 +54,7 @@ def vary(frames: Tensor, variant: str, identity: str) -> Tensor:
     return VARIANTS[variant](frames, identity)
 
 
-def _shot(path: Path) -> Shot:
+def _shot(path: Path) -> DecodedFrame:
     try:
         with Image.open(path) as picture:
             return _as_shot(np.asarray(picture.convert("RGB")))
@@ -62,9 +62,9 @@ def _shot(path: Path) -> Shot:
         raise DataError(f"{path.name} is damaged or no picture ({error})") from None
 
 
-def _as_shot(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Shot:
+def _as_shot(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> DecodedFrame:
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-    return Shot(0, frame, Fraction(1))
+    return DecodedFrame(0, frame, Fraction(1))
 
 
 def _same(frames: Tensor, _: str) -> Tensor:

@@ -12,16 +12,16 @@ from PIL import Image
 
 from fbridge.data.latents.format import hash_file
 from fbridge.data.sources import Media
-from fbridge.data.video import Bucket, Cutting, Failure, Workers, survey_file
+from fbridge.data.video import Bucket, ClipSampling, Failure, Workers, survey_file
 from fbridge.errors import DataError
-from fbridge.evaluation.clips.listing import Found
+from fbridge.evaluation.clips.listing import ListedVideo
 
 PATIENCE = 120.0
 """Seconds that looking into one file may take."""
 
 
 @dataclass(frozen=True)
-class Cut:
+class FrameSampling:
     """How a side's clips are cut.
 
     Attributes:
@@ -43,7 +43,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Clip:
+class EvalClip:
     """The frames of one video that are looked at.
 
     Attributes:
@@ -71,7 +71,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Failed:
+class FailedClip:
     """A video without a clip.
 
     Attributes:
@@ -86,19 +86,21 @@ class Failed:
     short: bool = False
 
 
-def cut_all(found: Sequence[Found], cut: Cut, *, workers: int) -> Iterator[Clip | Failed]:
+def sample_clips(
+    found: Sequence[ListedVideo], cut: FrameSampling, *, workers: int
+) -> Iterator[EvalClip | FailedClip]:
     """The clip of each video, in their order; `workers` of 0 looks into files in this process."""
     usable = [one for one in found if not one.refused]
-    look = partial(cut_one, cut=cut)
+    look = partial(sample_clip, cut=cut)
     if workers == 0:
-        outcomes: Iterator[Clip | Failed | Failure] = (_tried(one, cut) for one in usable)
+        outcomes: Iterator[EvalClip | FailedClip | Failure] = (_tried(one, cut) for one in usable)
         yield from _in_order(found, outcomes)
         return
     with Workers(workers, time_limit=PATIENCE) as pool:
         yield from _in_order(found, pool.map(look, ((one,) for one in usable), 4 * workers))
 
 
-def cut_one(found: Found, cut: Cut) -> Clip | Failed:
+def sample_clip(found: ListedVideo, cut: FrameSampling) -> EvalClip | FailedClip:
     """The clip of one video.
 
     Raises:
@@ -107,40 +109,40 @@ def cut_one(found: Found, cut: Cut) -> Clip | Failed:
     return _of_pictures(found, cut) if found.media is None else _of_video(found, found.media, cut)
 
 
-def _tried(found: Found, cut: Cut) -> Clip | Failed | Failure:
+def _tried(found: ListedVideo, cut: FrameSampling) -> EvalClip | FailedClip | Failure:
     try:
-        return cut_one(found, cut)
+        return sample_clip(found, cut)
     except DataError as error:
         return Failure(str(error), transient=False)
 
 
 def _in_order(
-    found: Sequence[Found], outcomes: Iterator[Clip | Failed | Failure]
-) -> Iterator[Clip | Failed]:
+    found: Sequence[ListedVideo], outcomes: Iterator[EvalClip | FailedClip | Failure]
+) -> Iterator[EvalClip | FailedClip]:
     for one in found:
         if one.refused:
-            yield Failed(one.key, one.path, one.refused)
+            yield FailedClip(one.key, one.path, one.refused)
             continue
         outcome = next(outcomes)
         if isinstance(outcome, Failure):
-            yield Failed(one.key, one.path, outcome.reason)
+            yield FailedClip(one.key, one.path, outcome.reason)
         else:
             yield outcome
 
 
-def _of_video(found: Found, media: Media, cut: Cut) -> Clip | Failed:
+def _of_video(found: ListedVideo, media: Media, cut: FrameSampling) -> EvalClip | FailedClip:
     everywhere = "head" if cut.seed is None else "slide:1"
-    cutting = Cutting((Bucket(1, 1, cut.frames),), stride=cut.stride, mode=everywhere)
+    cutting = ClipSampling((Bucket(1, 1, cut.frames),), stride=cut.stride, mode=everywhere)
     survey = survey_file(media, cutting)
     pts = found.pts
     if not pts:
         if not survey.cuts:
-            return Failed(found.key, found.path, _short(survey.frames, cut), short=True)
+            return FailedClip(found.key, found.path, _short(survey.frames, cut), short=True)
         pts = survey.cuts[cut.start(len(survey.cuts) - 1, survey.sha256)].pts
     elif len(pts) < cut.frames:
-        return Failed(found.key, found.path, _short(len(pts), cut), short=True)
+        return FailedClip(found.key, found.path, _short(len(pts), cut), short=True)
     pts = pts[: cut.frames]
-    return Clip(
+    return EvalClip(
         found.key,
         found.path,
         found.captions,
@@ -155,11 +157,11 @@ def _of_video(found: Found, media: Media, cut: Cut) -> Clip | Failed:
     )
 
 
-def _of_pictures(found: Found, cut: Cut) -> Clip | Failed:
+def _of_pictures(found: ListedVideo, cut: FrameSampling) -> EvalClip | FailedClip:
     every = found.frames[:: cut.stride]
     room = len(every) - cut.frames
     if room < 0:
-        return Failed(found.key, found.path, _short(len(found.frames), cut), short=True)
+        return FailedClip(found.key, found.path, _short(len(found.frames), cut), short=True)
     identity = _hash(*(path.name for path in found.frames))
     start = cut.start(room, identity)
     chosen = every[start : start + cut.frames]
@@ -169,7 +171,7 @@ def _of_pictures(found: Found, cut: Cut) -> Clip | Failed:
             (width, height), kind = picture.size, (picture.format or "").lower()
     except OSError as error:
         raise DataError(f"{chosen[0].name} cannot be read ({error})") from None
-    return Clip(
+    return EvalClip(
         found.key,
         found.path,
         found.captions,
@@ -184,7 +186,7 @@ def _of_pictures(found: Found, cut: Cut) -> Clip | Failed:
     )
 
 
-def _short(frames: int, cut: Cut) -> str:
+def _short(frames: int, cut: FrameSampling) -> str:
     needed = (cut.frames - 1) * cut.stride + 1
     pace = f" at stride {cut.stride}" if cut.stride > 1 else ""
     return f"too short: {frames} frames, {needed} needed for {cut.frames}{pace}"

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from fbridge.data.video import Failure, Workers
 from fbridge.errors import DataError
-from fbridge.evaluation.clips import Clip, read_clip, read_picture, vary
+from fbridge.evaluation.clips import EvalClip, read_clip, read_picture, vary
 from fbridge.evaluation.features.cache import FeatureCache, key_of
 from fbridge.evaluation.features.networks import Feature, Setup, build, round_trip
 
@@ -31,7 +31,7 @@ ROUND_TRIP = "codec"
 class Sight:
     """Something to look at: a clip, as it is or as a variant, or a single picture."""
 
-    clip: Clip | None = None
+    clip: EvalClip | None = None
     picture: Path | None = None
     variant: str = ""
 
@@ -56,7 +56,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Want:
+class FeatureRequest:
     """A feature of one sight, or of two that are compared."""
 
     feature: str
@@ -64,11 +64,11 @@ class Want:
 
 
 @dataclass(frozen=True)
-class Task:
+class FeatureTask:
     """All that is wanted of the clips with one key; decoded together."""
 
     key: str
-    wants: tuple[Want, ...]
+    wants: tuple[FeatureRequest, ...]
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Outcome:
 
 
 def measure(
-    tasks: Sequence[Task],
+    tasks: Sequence[FeatureTask],
     setup: Setup,
     identities: Mapping[str, str],
     cache: FeatureCache,
@@ -114,7 +114,7 @@ def measure(
             if key not in known
         )
         if missing:
-            left.append(Task(task.key, missing))
+            left.append(FeatureTask(task.key, missing))
     outcome.done = len(tasks) - len(left)
     yield outcome
     for task, rows in zip(left, _computed(left, setup, workers), strict=True):
@@ -128,7 +128,7 @@ def measure(
 
 
 def missing(
-    tasks: Sequence[Task], setup: Setup, identities: Mapping[str, str], cache: FeatureCache
+    tasks: Sequence[FeatureTask], setup: Setup, identities: Mapping[str, str], cache: FeatureCache
 ) -> list[str]:
     """Keys of tasks of which a feature is not kept: whoever was to compute it could not."""
     wanted = {task.key: _keys(task, setup, identities) for task in tasks}
@@ -136,12 +136,14 @@ def missing(
     return [name for name, keys in wanted.items() if not known.issuperset(keys)]
 
 
-def recall(want: Want, setup: Setup, identities: Mapping[str, str], cache: FeatureCache) -> Tensor:
+def recall(
+    want: FeatureRequest, setup: Setup, identities: Mapping[str, str], cache: FeatureCache
+) -> Tensor:
     """A feature that `measure` has kept."""
     return cache.get(_key(want, setup, identities))
 
 
-def compute(task: Task, setup: Setup) -> list[Tensor]:
+def compute(task: FeatureTask, setup: Setup) -> list[Tensor]:
     """The features of a task, in its order.
 
     Raises:
@@ -160,7 +162,7 @@ def compute(task: Task, setup: Setup) -> list[Tensor]:
 
 
 def _computed(
-    tasks: Sequence[Task], setup: Setup, workers: int
+    tasks: Sequence[FeatureTask], setup: Setup, workers: int
 ) -> Iterator[list[Tensor] | Failure]:
     if not tasks:
         return
@@ -177,7 +179,7 @@ def _computed(
             yield rows if isinstance(rows, Failure) else [torch.from_numpy(row) for row in rows]
 
 
-def _as_arrays(task: Task, setup: Setup) -> list[object]:
+def _as_arrays(task: FeatureTask, setup: Setup) -> list[object]:
     """Arrays travel between processes by value; tensors would by shared memory, which runs out."""
     return [row.numpy() for row in compute(task, setup)]
 
@@ -193,16 +195,16 @@ class _OneThread:
         torch.set_num_threads(self._before)
 
 
-def _keys(task: Task, setup: Setup, identities: Mapping[str, str]) -> list[bytes]:
+def _keys(task: FeatureTask, setup: Setup, identities: Mapping[str, str]) -> list[bytes]:
     return [_key(want, setup, identities) for want in task.wants]
 
 
-def _key(want: Want, setup: Setup, identities: Mapping[str, str]) -> bytes:
+def _key(want: FeatureRequest, setup: Setup, identities: Mapping[str, str]) -> bytes:
     return key_of(identities[want.feature], *(sight.identity(setup) for sight in want.sights))
 
 
 @lru_cache(maxsize=4)
-def _decoded(clip: Clip, size: tuple[int, int]) -> Tensor:
+def _decoded(clip: EvalClip, size: tuple[int, int]) -> Tensor:
     return read_clip(clip, size)
 
 

@@ -20,7 +20,7 @@ SIDE = 224
 _HEAD = 64  # channels of an attention head in all published sizes
 
 
-class Clip(nn.Module):
+class CLIPNetwork(nn.Module):
     """Frames and words in one space, not normalised.
 
     Args:
@@ -32,7 +32,7 @@ class Clip(nn.Module):
         self.model = model.eval().requires_grad_(requires_grad=False)
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> Clip:
+    def from_state(cls, state: Mapping[str, Tensor]) -> CLIPNetwork:
         """The network with weights in transformers' names, of the size they have.
 
         Raises:
@@ -78,22 +78,22 @@ class Clip(nn.Module):
 
 
 @lru_cache(maxsize=1)
-def load_clip(path: Path | None = None) -> Clip:
+def load_clip(path: Path | None = None) -> CLIPNetwork:
     """The genuine ViT-B/32.
 
     Raises:
         CheckpointError: The weights are missing or not the genuine ones.
     """
-    return Clip.from_state(load_weights(CLIP_VIT_B32, path))
+    return CLIPNetwork.from_state(load_weights(CLIP_VIT_B32, path))
 
 
-def load_clip_l14() -> Clip:
+def load_clip_l14() -> CLIPNetwork:
     """The genuine ViT-L/14.
 
     Raises:
         CheckpointError: The weights are missing or not the genuine ones.
     """
-    return Clip.from_state(load_weights(CLIP_VIT_L14))
+    return CLIPNetwork.from_state(load_weights(CLIP_VIT_L14))
 
 
 @lru_cache(maxsize=1024)

@@ -8,9 +8,9 @@ from torch import Tensor
 
 from fbridge.data.sources import Media
 from fbridge.errors import DataError
-from fbridge.evaluation.clips import Clip, Cut, Found, read_clip, read_picture
+from fbridge.evaluation.clips import EvalClip, FrameSampling, ListedVideo, read_clip, read_picture
 from fbridge.evaluation.clips.listing import pictures_in
-from fbridge.evaluation.clips.sampling import cut_one
+from fbridge.evaluation.clips.sampling import sample_clip
 from fbridge.evaluation.result import ClipPair, Evaluation
 
 
@@ -39,12 +39,12 @@ def frames_of(evaluation: Evaluation, pair: ClipPair, side: str) -> Tensor | Non
         return None
 
 
-def _again(path: Path, wanted: str, evaluation: Evaluation) -> Clip | None:
+def _again(path: Path, wanted: str, evaluation: Evaluation) -> EvalClip | None:
     """The clip that has this hash."""
     pictures = pictures_in(path) if path.is_dir() else ()
-    found = Found(path.stem, path, None if pictures else Media(path), pictures)
+    found = ListedVideo(path.stem, path, None if pictures else Media(path), pictures)
     for stride in dict.fromkeys((evaluation.stride, 1)):
-        clip = cut_one(found, Cut(evaluation.frames, stride))
-        if isinstance(clip, Clip) and clip.hash == wanted:
+        clip = sample_clip(found, FrameSampling(evaluation.frames, stride))
+        if isinstance(clip, EvalClip) and clip.hash == wanted:
             return clip
     return None

@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fbridge.loaders.load import Base
+from fbridge.loaders.load import PretrainedModel
 from fbridge.loaders.codec import LoadedCodec
 from fbridge.data.video.buckets import parse_buckets
 from fbridge.files.atomic import shown
-from fbridge.data.latents import LatentDataset, Parts, hold_out
+from fbridge.data.latents import LatentDataset, Split, hold_out
 from fbridge.errors import CheckpointError, DataError
-from fbridge.loaders.text_encoder import MINILM, load_text_encoder, text_encoder_hash
+from fbridge.loaders.text_encoder import MINILM, load_text_encoder, hash_text_encoder
 
 _SAME = 1e-2  # embeddings may be stored in half precision
 
@@ -62,7 +62,7 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """A data set, split, with its codec.
 
     Attributes:
@@ -73,7 +73,7 @@ class Material:
     """
 
     dataset: LatentDataset
-    parts: Parts
+    parts: Split
     codec: LoadedCodec
     shape: Shape
 
@@ -86,7 +86,7 @@ class Material:
         return named
 
 
-def read_data(folder: Path, *, split: str | None, share: float) -> tuple[LatentDataset, Parts]:
+def read_data(folder: Path, *, split: str | None, share: float) -> tuple[LatentDataset, Split]:
     """A data set and its division.
 
     Raises:
@@ -154,7 +154,7 @@ def frame_limits(shape: Shape) -> list[int]:
     return [shape.frames, least, most, shape.step]
 
 
-def check_words(base: Base, dataset: LatentDataset) -> None:
+def check_words(base: PretrainedModel, dataset: LatentDataset) -> None:
     """Raise CheckpointError unless a base reads words as the captions of a data set were read.
 
     By the encoder's name or its files; where both differ, by what it makes of the empty caption.
@@ -162,7 +162,7 @@ def check_words(base: Base, dataset: LatentDataset) -> None:
     told = dataset.index["text_encoder"]
     if base.transformer is None or base.text_encoder == told["name"]:
         return
-    if text_encoder_hash(base.text_encoder) == told["hash"]:
+    if hash_text_encoder(base.text_encoder) == told["hash"]:
         return
     stored = dataset.empty_text().float()
     own = load_text_encoder(base.text_encoder)([""])[0][0]

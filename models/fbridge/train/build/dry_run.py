@@ -14,7 +14,7 @@ from fbridge.train.build.session import Session
 
 
 @dataclass(frozen=True)
-class Needs:
+class StepCost:
     """A run's needs.
 
     Attributes:
@@ -38,7 +38,7 @@ class Needs:
         return asdict(self)
 
 
-def probe(session: Session) -> Needs:
+def measure_step(session: Session) -> StepCost:
     """Do two steps of a session, the second one timed, and forget them: the session is spent."""
     training = session.training
     device = training.accelerator.device
@@ -64,7 +64,7 @@ def probe(session: Session) -> Needs:
                 torch.cuda.synchronize(device)
             seconds = time.perf_counter() - began
     parameters = list(training.network.parameters())
-    return Needs(
+    return StepCost(
         sum(p.numel() for p in parameters),
         sum(p.numel() for p in parameters if p.requires_grad),
         peak.bytes,

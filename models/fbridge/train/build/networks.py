@@ -12,17 +12,17 @@ from torch import nn
 from fbridge.backbones.families import aligned_prediction, as_backbone, family_of
 from fbridge.backbones.scratch import build_scratch
 from fbridge.backbones.space_time import SpaceTimeTransformer
-from fbridge.loaders.load import Base, load_base
+from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.codecs import Codec
 from fbridge.loaders.codec import fingerprint
 from fbridge.config.tree import BridgeConfig, Config, LoraConfig
 from fbridge.errors import CheckpointError, ConfigError, DataError
-from fbridge.memory.apply import Memory, shrink
+from fbridge.memory.apply import MemoryOptions, shrink
 from fbridge.prior import build_prior
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.lora import add_lora
 from fbridge.train.build.dataset import Shape, frame_limits
-from fbridge.train.losses import Generation, Regression, Start
+from fbridge.train.losses import BridgeTraining, PriorTraining, PriorStart
 
 SCRATCH = "scratch:"
 SHOWN = ("prior", "picture")
@@ -30,7 +30,7 @@ SHOWN = ("prior", "picture")
 
 
 @dataclass(frozen=True)
-class Model:
+class BuiltNetwork:
     """What is trained and all that stays fixed beside it.
 
     Attributes:
@@ -43,26 +43,26 @@ class Model:
         about: what a pipeline of it needs to know: frames, fps, sizes, classes, start_from.
     """
 
-    base: Base | None
+    base: PretrainedModel | None
     transformer: Any
     backbone: nn.Module
     scheduler: FrameBridgeScheduler | None
     prior: nn.Module | None
-    task: Generation | Regression
+    task: BridgeTraining | PriorTraining
     about: dict[str, Any]
 
 
-def build_prior_network(config: Config, shape: Shape) -> Model:
+def build_prior_network(config: Config, shape: Shape) -> BuiltNetwork:
     """A network that regresses the video in one pass: the backbone with time removed."""
     torch.manual_seed(config.train.seed)
     network = _scratch(config.model.preset, shape, timed=False, classes=_classes(config, shape))
     if config.train.gradient_checkpointing:
         network.enable_gradient_checkpointing()
-    task = Regression(config.regression)
-    return Model(None, network, network, None, None, task, {})
+    task = PriorTraining(config.regression)
+    return BuiltNetwork(None, network, network, None, None, task, {})
 
 
-def build_generator(config: Config, shape: Shape, codec: Codec) -> Model:
+def build_generator(config: Config, shape: Shape, codec: Codec) -> BuiltNetwork:
     """A network that ends a bridge, or its diffusion twin, on a base or from scratch.
 
     Args:
@@ -75,7 +75,7 @@ def build_generator(config: Config, shape: Shape, codec: Codec) -> Model:
         ConfigError: the configuration asks for what the base cannot do.
     """
     assert config.base is not None, "the command line has filled it in"
-    base = load_base(config.base, components=config.components, download=config.download)
+    base = load_pretrained(config.base, components=config.components, download=config.download)
     if base.transformer is not None and base.transformer.config.get("image"):
         raise ConfigError(
             f"base {base.name}: is told what an image encoder sees of the picture, which prepared "
@@ -101,12 +101,12 @@ def build_generator(config: Config, shape: Shape, codec: Codec) -> Model:
     scheduler = build_scheduler(config.bridge, base)
     if config.train.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
-    shrink(transformer, Memory(quantize=config.lora.quantize, attention=config.train.attention))
+    shrink(transformer, MemoryOptions(quantize=config.lora.quantize, attention=config.train.attention))
     if config.lora.rank:
         _adapt(transformer, config.lora, config.train.precision)
     prior = build_prior(kind, network, mix, codec)
-    start = Start(prior, codec if kind == "motion" or (kind == "mix" and network is None) else None)
-    task = Generation(
+    start = PriorStart(prior, codec if kind == "motion" or (kind == "mix" and network is None) else None)
+    task = BridgeTraining(
         scheduler.process, scheduler.parameterization, start, config.times, config.weight
     )
     about = {
@@ -116,10 +116,10 @@ def build_generator(config: Config, shape: Shape, codec: Codec) -> Model:
         "classes": list(shape.classes) if _classes(config, shape) else base.classes,
         "start_from": {"kind": kind, "mix": mix},
     }
-    return Model(base, transformer, as_backbone(transformer), scheduler, network, task, about)
+    return BuiltNetwork(base, transformer, as_backbone(transformer), scheduler, network, task, about)
 
 
-def build_scheduler(config: BridgeConfig, base: Base) -> FrameBridgeScheduler:
+def build_scheduler(config: BridgeConfig, base: PretrainedModel) -> FrameBridgeScheduler:
     """The bridge of a configuration over a base.
 
     A base that is a bridge already keeps its own but for what the configuration says. Another one
@@ -185,7 +185,7 @@ def _classes(config: Config, shape: Shape) -> int:
     return len(shape.classes)
 
 
-def _check_fit(base: Base, shape: Shape) -> None:
+def _check_fit(base: PretrainedModel, shape: Shape) -> None:
     """Raise CheckpointError unless latents and words of the data are those of the base."""
     channels = base.family.latents(base.transformer)
     if channels != shape.channels:
@@ -212,7 +212,7 @@ def prior_folder(config: Config) -> Path | None:
     return inner if (inner / "config.json").is_file() else folder
 
 
-def _check_codec(base: Base, codec: Codec) -> None:
+def _check_codec(base: PretrainedModel, codec: Codec) -> None:
     """Raise CheckpointError where the latents of the data are not those of the base."""
     if base.codec is not None and fingerprint(base.codec) != fingerprint(codec):
         raise CheckpointError(
@@ -221,7 +221,7 @@ def _check_codec(base: Base, codec: Codec) -> None:
         )
 
 
-def _start(config: Config, base: Base, shape: Shape) -> tuple[str, float, nn.Module | None]:
+def _start(config: Config, base: PretrainedModel, shape: Shape) -> tuple[str, float, nn.Module | None]:
     """Kind, mix and network of the prior: as configured, else the base's own, else the picture."""
     kind, mix = config.prior.kind, config.prior.mix
     if kind != "auto":

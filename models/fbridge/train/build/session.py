@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from accelerate import Accelerator
 from torch import nn
 
-from fbridge.loaders.load import Base
+from fbridge.loaders.load import PretrainedModel
 from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.config.tree import Config
 from fbridge.errors import CheckpointError, ConfigError
@@ -20,9 +20,9 @@ from fbridge.train.batches import Chances, TrainingClips, training_loader
 from fbridge.train.loop import Training, Validate
 from fbridge.train.optimizer import build_optimizer
 from fbridge.train.build.accelerate import adapt_launch
-from fbridge.train.build.dataset import Material, check_words, measure, read_data
+from fbridge.train.build.dataset import TrainingData, check_words, measure, read_data
 from fbridge.train.build.networks import (
-    Model,
+    BuiltNetwork,
     build_generator,
     build_prior_network,
     prior_folder,
@@ -58,8 +58,8 @@ class Session:
     command: Command
     config: Config
     run: Path
-    material: Material
-    model: Model
+    material: TrainingData
+    model: BuiltNetwork
     training: Training
 
     @property
@@ -86,7 +86,7 @@ def build_session(command: Command, config: Config, run: Path, *, device: str) -
     dataset, parts = read_data(Path(config.data), split=config.split, share=config.validation.share)
     codec = load_codec(dataset.index["codec"]["name"], device="cpu")
     _check_codec(dataset.index["codec"], codec)
-    material = Material(dataset, parts, codec, measure(dataset, codec))
+    material = TrainingData(dataset, parts, codec, measure(dataset, codec))
     if command == "train-prior":
         model = build_prior_network(config, material.shape)
     else:
@@ -98,7 +98,7 @@ def build_session(command: Command, config: Config, run: Path, *, device: str) -
 
 
 def identity(
-    command: Command, config: Config, material: Material, base: Base | None, *, processes: int = 1
+    command: Command, config: Config, material: TrainingData, base: PretrainedModel | None, *, processes: int = 1
 ) -> dict[str, Any]:
     """What two parts of one run must have in common; batches count all processes' clips."""
     flat = flatten(config)
@@ -158,8 +158,8 @@ def _training(
     command: Command,
     config: Config,
     run: Path,
-    material: Material,
-    model: Model,
+    material: TrainingData,
+    model: BuiltNetwork,
     accelerator: Accelerator,
 ) -> Training:
     _place(model, material.codec, accelerator)
@@ -199,7 +199,7 @@ def _training(
 
 
 def _validation(
-    config: Config, run: Path, material: Material, model: Model, training: Training
+    config: Config, run: Path, material: TrainingData, model: BuiltNetwork, training: Training
 ) -> Validate | None:
     if not len(material.parts.held_out) or not config.validation.rows:
         return None
@@ -214,7 +214,7 @@ def _validation(
     )
 
 
-def _place(model: Model, codec: LoadedCodec, accelerator: Accelerator) -> None:
+def _place(model: BuiltNetwork, codec: LoadedCodec, accelerator: Accelerator) -> None:
     """All that is not trained goes where the network goes."""
     network = getattr(codec.codec, "vae", codec.codec)
     for part in (model.prior, network):

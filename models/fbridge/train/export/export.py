@@ -10,7 +10,7 @@ import torch
 from fbridge.backbones.families import family_of
 from fbridge.codecs import Codec
 from fbridge.codecs.vae import VAECodec
-from fbridge.loaders.load import Base
+from fbridge.loaders.load import PretrainedModel
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.folders import cast_weights, replacing_model
@@ -20,7 +20,7 @@ NETWORKS = ("transformer", "prior", "codec", "vae")
 
 
 def assemble(
-    base: Base,
+    base: PretrainedModel,
     transformer: Any,
     *,
     scheduler: FrameBridgeScheduler,

@@ -16,7 +16,7 @@ from fbridge.files.atomic import shown
 from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.loaders.lora import AdapterCard, merge_lora
 from fbridge.train.build.dataset import Shape
-from fbridge.train.build.networks import Model, build_generator, build_prior_network
+from fbridge.train.build.networks import BuiltNetwork, build_generator, build_prior_network
 from fbridge.train.checkpoints.checkpoint import Checkpoint, checkpoints, newest, open_group
 from fbridge.train.checkpoints.state import copy_weights, trained
 from fbridge.train.ema.snapshots import reconstruct
@@ -128,7 +128,7 @@ def write_model(
     checkpoint: Checkpoint,
     folder: Path,
     config: Config,
-    model: Model,
+    model: BuiltNetwork,
     codec: LoadedCodec,
     *,
     kind: str,
@@ -172,7 +172,7 @@ def _exact(config: Config) -> Config:
     return config.model_copy(update={"train": train, "lora": lora})
 
 
-def _card(config: Config, model: Model) -> AdapterCard:
+def _card(config: Config, model: BuiltNetwork) -> AdapterCard:
     base, scheduler = model.base, model.scheduler
     assert base is not None
     assert scheduler is not None
@@ -193,7 +193,7 @@ def _codec_of(facts: dict[str, Any]) -> LoadedCodec:
     return load_codec(facts["data"]["codec"]["name"], device="cpu")
 
 
-def _check_base(run: Path, model: Model, facts: dict[str, Any]) -> None:
+def _check_base(run: Path, model: BuiltNetwork, facts: dict[str, Any]) -> None:
     was = facts["base"]["sha256"]
     assert model.base is not None
     if model.base.hash != was:

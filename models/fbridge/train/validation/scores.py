@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fbridge.data.latents import LatentDataset
 from fbridge.train.batches import Chances, Place, TrainingBatch, TrainingClips, collate_training
-from fbridge.train.losses import Generation, Regression
+from fbridge.train.losses import BridgeTraining, PriorTraining
 from fbridge.train.timesteps import FIRST, LAST
 
 _SEED = 20_241_015
@@ -62,7 +62,7 @@ class HeldOut:
 
 @torch.no_grad()
 def score_generation(
-    task: Generation, network: nn.Module, held_out: HeldOut, bands: int, device: torch.device
+    task: BridgeTraining, network: nn.Module, held_out: HeldOut, bands: int, device: torch.device
 ) -> dict[str, float]:
     """Mean loss over held-out clips, of all times and of each of `bands` equal parts of them.
 
@@ -93,7 +93,7 @@ def score_generation(
 
 @torch.no_grad()
 def score_regression(
-    task: Regression, network: nn.Module, held_out: HeldOut, device: torch.device
+    task: PriorTraining, network: nn.Module, held_out: HeldOut, device: torch.device
 ) -> dict[str, float]:
     """Distance to held-out clips of the prediction and of the repeated picture.
 

@@ -16,12 +16,12 @@ from fbridge.config.tree import ValidationConfig
 from fbridge.denoiser import BridgeDenoiser
 from fbridge.sampling import build_sampler, seeded_noise, time_grid
 from fbridge.train.batches import TrainingBatch
-from fbridge.train.build.networks import Model
+from fbridge.train.build.networks import BuiltNetwork
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.ema.averages import applied
 from fbridge.train.events import Validated
 from fbridge.train.loop import Training
-from fbridge.train.losses import Generation, Regression
+from fbridge.train.losses import BridgeTraining, PriorTraining
 from fbridge.train.validation.clips import Gallery, Strip
 from fbridge.train.validation.scores import score_generation, score_regression
 
@@ -29,7 +29,7 @@ from fbridge.train.validation.scores import score_generation, score_regression
 def validate(
     step: int,
     training: Training,
-    model: Model,
+    model: BuiltNetwork,
     gallery: Gallery,
     config: ValidationConfig,
     folder: Path | None,
@@ -53,7 +53,7 @@ def validate(
 
 
 def _score(
-    model: Model,
+    model: BuiltNetwork,
     network: nn.Module,
     gallery: Gallery,
     config: ValidationConfig,
@@ -61,7 +61,7 @@ def _score(
     pause: Callable[[], None],
 ) -> tuple[dict[str, float], list[Strip]]:
     held_out = replace(gallery.held_out, pause=pause)
-    if isinstance(model.task, Regression):
+    if isinstance(model.task, PriorTraining):
         scores = score_regression(model.task, network, held_out, device)
         guess = Strip("prior", lambda batch: network(batch.still, None, batch.condition))
         return scores, [guess]
@@ -70,9 +70,11 @@ def _score(
     return scores, [Strip("prior", model.task.start), Strip("generated", generate)]
 
 
-def _sample(model: Model, network: nn.Module, steps: int | None, batch: TrainingBatch) -> Tensor:
+def _sample(
+    model: BuiltNetwork, network: nn.Module, steps: int | None, batch: TrainingBatch
+) -> Tensor:
     """Latents of the model's own sampler, from noise that each row decides."""
-    assert isinstance(model.task, Generation)
+    assert isinstance(model.task, BridgeTraining)
     assert model.scheduler is not None
     task = model.task
     config: Any = model.scheduler.config
