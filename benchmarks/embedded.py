@@ -109,7 +109,7 @@ def measure(
     if net is None:
         return
     scenes = tuple(map(MotionScene, picture, masks))
-    view = View(condition.picture, None, scenes)
+    view = View(condition.image_latents, None, scenes)
     kinds = {"truth": truth, "ideal": other, "bridge": drawn[0], "prior": prior,
              "still picture": torch.zeros_like(truth)}  # fmt: skip
     for name, latents in kinds.items():

@@ -44,7 +44,7 @@ class Timed:
 
 def outside_share(pipe: FrameBridgePipeline, sampler: str, steps: int) -> tuple[float, float]:
     """Share of the sampling time outside the network, and milliseconds of one network call."""
-    view, condition = pipe.look([Image.open(PICTURE).convert("RGB")], ["cat jumping"])
+    view, condition = pipe.encode_inputs([Image.open(PICTURE).convert("RGB")], ["cat jumping"])
     prior = pipe.start(pipe.codec.still(view, pipe.frame_limits.default).mean, condition, view)
     network = Timed(pipe.transformer)
     denoiser = BridgeDenoiser(network, pipe.scheduler.parameterization)

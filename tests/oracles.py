@@ -29,9 +29,9 @@ BRIDGES = {
 def blank_condition(videos: int = 1) -> Condition:
     """No words, no picture."""
     return Condition(
-        text=torch.zeros(videos, 1, 2),
-        text_mask=torch.zeros(videos, 1, dtype=torch.bool),
-        picture=torch.zeros(videos, 1, 1, 1),
+        prompt_embeds=torch.zeros(videos, 1, 2),
+        prompt_mask=torch.zeros(videos, 1, dtype=torch.bool),
+        image_latents=torch.zeros(videos, 1, 1, 1),
     )
 
 

@@ -17,9 +17,9 @@ T = torch.tensor([0.2, 0.7], dtype=torch.float64)
 
 def condition(words: float, picture: float, *, tokens: int = 3, count: int = 2) -> Condition:
     return Condition(
-        text=torch.full((count, tokens, 4), words, dtype=torch.float64),
-        text_mask=torch.ones(count, tokens, dtype=torch.bool),
-        picture=torch.full((count, 1, 2, 2), picture, dtype=torch.float64),
+        prompt_embeds=torch.full((count, tokens, 4), words, dtype=torch.float64),
+        prompt_mask=torch.ones(count, tokens, dtype=torch.bool),
+        image_latents=torch.full((count, 1, 2, 2), picture, dtype=torch.float64),
     )
 
 
@@ -31,12 +31,18 @@ class Recorder:
         self.conditions: list[Condition] = []
 
     def __call__(self, x: Tensor, t: Tensor, prior: Tensor, condition: Condition, /) -> Tensor:
-        assert len(x) == len(t) == len(prior) == len(condition.text) == len(condition.picture)
+        assert (
+            len(x)
+            == len(t)
+            == len(prior)
+            == len(condition.prompt_embeds)
+            == len(condition.image_latents)
+        )
         self.batches.append(len(x))
         self.conditions.append(condition)
-        real = condition.text_mask[..., None]
-        words = (condition.text * real).sum((1, 2)) / real.sum((1, 2)) / 4
-        picture = condition.picture.mean((1, 2, 3))
+        real = condition.prompt_mask[..., None]
+        words = (condition.prompt_embeds * real).sum((1, 2)) / real.sum((1, 2)) / 4
+        picture = condition.image_latents.mean((1, 2, 3))
         # products make it matter which words met which picture
         told = words + 10 * picture + 100 * words * picture + 1000 * t
         return x + 2 * prior + told[:, None, None, None, None]
@@ -80,28 +86,28 @@ def test_negative_prompts_of_another_length_are_padded_and_masked(tokens: int) -
     other = condition(-0.25, 9.0, tokens=tokens, count=1)
     found = GuidedDenoiser(denoiser, other, 6.0)(videos(2, 0), T, videos(2, 1), FULL)
     torch.testing.assert_close(found, by_hand(6.0, 1.0), rtol=1e-12, atol=1e-9)
-    mask = denoiser.conditions[0].text_mask
+    mask = denoiser.conditions[0].prompt_mask
     assert mask.shape == (4, max(tokens, 3))
     assert mask.sum(1).tolist() == [3, 3, tokens, tokens]
 
 
 def test_guidance_asks_for_no_class_where_it_asks_for_no_words() -> None:
     denoiser = Recorder()
-    told = replace(FULL, label=torch.tensor([3, 5]))
-    GuidedDenoiser(denoiser, replace(EMPTY, label=torch.tensor([7])), 6.0, 2.0)(
+    told = replace(FULL, class_labels=torch.tensor([3, 5]))
+    GuidedDenoiser(denoiser, replace(EMPTY, class_labels=torch.tensor([7])), 6.0, 2.0)(
         videos(2, 0), T, videos(2, 1), told
     )
-    label = denoiser.conditions[0].label
+    label = denoiser.conditions[0].class_labels
     assert label is not None
     assert label.tolist() == [3, 5, -1, -1, -1, -1]
     GuidedDenoiser(denoiser, EMPTY, 6.0)(videos(2, 0), T, videos(2, 1), FULL)
-    assert denoiser.conditions[1].label is None
+    assert denoiser.conditions[1].class_labels is None
 
 
 def test_a_class_stays_with_other_words_and_without_picture() -> None:
-    told = replace(FULL, label=torch.tensor([3, 5]))
-    assert told.with_text(FULL.text, FULL.text_mask).label is told.label
-    assert told.without_picture().label is told.label
+    told = replace(FULL, class_labels=torch.tensor([3, 5]))
+    assert told.with_prompt(FULL.prompt_embeds, FULL.prompt_mask).class_labels is told.class_labels
+    assert told.without_image().class_labels is told.class_labels
 
 
 def test_guidance_leaves_its_inputs_alone() -> None:
@@ -109,7 +115,7 @@ def test_guidance_leaves_its_inputs_alone() -> None:
     GuidedDenoiser(Recorder(), EMPTY, 3.0, 2.0)(x, T, prior, FULL)
     assert torch.equal(x, videos(2, 0))
     assert torch.equal(prior, videos(2, 1))
-    assert torch.equal(FULL.picture, condition(1.5, 0.5).picture)
+    assert torch.equal(FULL.image_latents, condition(1.5, 0.5).image_latents)
 
 
 class Net:

@@ -27,8 +27,8 @@ def scene() -> torch.Tensor:
 
 def looked(codec: Codec, prompts: list[str]) -> tuple[torch.Tensor, Condition, View]:
     text, mask = load_text_encoder()(prompts)
-    view = codec.look([scene()] * len(prompts), text, mask)
-    return codec.still(view, 5).mean, Condition(text, mask, view.condition), view
+    view = codec.view([scene()] * len(prompts), text, mask)
+    return codec.still(view, 5).mean, Condition(text, mask, view.image_latents), view
 
 
 @pytest.mark.parametrize("codec", [PixelCodec(64, 64), VAECodec(tiny_vae())])
@@ -65,7 +65,7 @@ def test_a_motion_prior_needs_the_words_it_knows_and_the_pictures() -> None:
     prior = build_prior("motion", None, 0.5, codec)
     with pytest.raises(ValueError, match="view"):
         prior(still, condition, None)
-    foreign = condition.with_text(torch.zeros(1, 3, 4096), torch.ones(1, 3, dtype=torch.bool))
+    foreign = condition.with_prompt(torch.zeros(1, 3, 4096), torch.ones(1, 3, dtype=torch.bool))
     with pytest.raises(CheckpointError, match=r"384 features.*4096"):
         prior(still, foreign, view)
     with pytest.raises(ConfigError, match="motions already"):

@@ -100,7 +100,7 @@ class GuidedDenoiser:
         branches = [
             (self.text_scale, condition),
             (self.picture_scale - self.text_scale, wordless),
-            (1.0 - self.picture_scale, wordless.without_picture()),
+            (1.0 - self.picture_scale, wordless.without_image()),
         ]
         live = [(weight, branch) for weight, branch in branches if weight != 0]
         if len(live) == 1:
@@ -116,25 +116,25 @@ class GuidedDenoiser:
 
 
 def _under_words_of(condition: Condition, words: Condition) -> Condition:
-    videos = len(condition.text)
-    text = words.text.to(condition.text).expand(videos, -1, -1)
-    mask = words.text_mask.to(condition.text_mask).expand(videos, -1)
-    label = None if condition.label is None else torch.full_like(condition.label, -1)
-    return replace(condition.with_text(text, mask), label=label)
+    videos = len(condition.prompt_embeds)
+    text = words.prompt_embeds.to(condition.prompt_embeds).expand(videos, -1, -1)
+    mask = words.prompt_mask.to(condition.prompt_mask).expand(videos, -1)
+    label = None if condition.class_labels is None else torch.full_like(condition.class_labels, -1)
+    return replace(condition.with_prompt(text, mask), class_labels=label)
 
 
 def _joined(conditions: Sequence[Condition]) -> Condition:
     """Conditions one below the other; shorter texts get tokens that the mask rules out."""
-    longest = max(c.text.shape[1] for c in conditions)
-    padded = [_padded(c, longest - c.text.shape[1]) for c in conditions]
-    labels = [c.label for c in padded if c.label is not None]
-    seen = [c.seen for c in padded if c.seen is not None]
+    longest = max(c.prompt_embeds.shape[1] for c in conditions)
+    padded = [_padded(c, longest - c.prompt_embeds.shape[1]) for c in conditions]
+    labels = [c.class_labels for c in padded if c.class_labels is not None]
+    seen = [c.image_embeds for c in padded if c.image_embeds is not None]
     return Condition(
-        text=torch.cat([c.text for c in padded]),
-        text_mask=torch.cat([c.text_mask for c in padded]),
-        picture=torch.cat([c.picture for c in padded]),
-        label=torch.cat(labels) if labels else None,
-        seen=torch.cat(seen) if seen else None,
+        prompt_embeds=torch.cat([c.prompt_embeds for c in padded]),
+        prompt_mask=torch.cat([c.prompt_mask for c in padded]),
+        image_latents=torch.cat([c.image_latents for c in padded]),
+        class_labels=torch.cat(labels) if labels else None,
+        image_embeds=torch.cat(seen) if seen else None,
     )
 
 
@@ -143,8 +143,8 @@ def _padded(condition: Condition, tokens: int) -> Condition:
         return condition
     return replace(
         condition,
-        text=functional.pad(condition.text, (0, 0, 0, tokens)),
-        text_mask=functional.pad(condition.text_mask, (0, tokens)),
+        prompt_embeds=functional.pad(condition.prompt_embeds, (0, 0, 0, tokens)),
+        prompt_mask=functional.pad(condition.prompt_mask, (0, tokens)),
     )
 
 

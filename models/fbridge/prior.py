@@ -107,21 +107,21 @@ class MotionPrior:
             CheckpointError: the words were not read by the encoder that the embedded model knows.
         """
         width = self.network.config["text_width"]
-        if condition.text.shape[-1] != width:
+        if condition.prompt_embeds.shape[-1] != width:
             raise CheckpointError(
                 f"the motion prior reads {MINILM}'s words ({width} features), not these "
-                f"({condition.text.shape[-1]}); use that text encoder or another prior"
+                f"({condition.prompt_embeds.shape[-1]}); use that text encoder or another prior"
             )
-        device = condition.text.device
+        device = condition.prompt_embeds.device
         self.motion.to(device)
         self.network.to(device)
         moving = [picture.to(device, torch.float32) for picture in pictures]
-        view = self.motion.look(moving, condition.text, condition.text_mask)
-        told = Condition(condition.text, condition.text_mask, view.condition)
+        view = self.motion.view(moving, condition.prompt_embeds, condition.prompt_mask)
+        told = Condition(condition.prompt_embeds, condition.prompt_mask, view.image_latents)
         frames = (latent_frames - 1) * (getattr(self.codec, "temporal", None) or 1) + 1
         rest = self.motion.still(view, frames).mean
         videos = self.motion.decode(self.network(rest, None, told), view)
-        seen = self.codec.look(moving, condition.text, condition.text_mask)
+        seen = self.codec.view(moving, condition.prompt_embeds, condition.prompt_mask)
         return self.codec.encode(videos, seen).mean
 
 

@@ -1,4 +1,4 @@
-"""The words all rooms share.
+"""Types and axes that all modules share.
 
 Axis legend: B videos of a batch, F frames, C channels, H height, W width, L text tokens, D features
 of a token. Latents are (B, F, C, H, W); times are float64 of shape (B,), **0 = data, 1 = prior**.
@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 Latents: TypeAlias = Tensor
-"""(B, F, C, H, W): a video as the denoiser sees it; for an embedded model these are motions."""
+"""(B, F, C, H, W): a video as the denoiser sees it, in the codec's latent space."""
 
 Times: TypeAlias = Tensor
 """(B,) float64 in [0, 1]; 0 = data, 1 = prior."""
@@ -20,27 +21,31 @@ Times: TypeAlias = Tensor
 
 @dataclass(frozen=True)
 class Condition:
-    """What a network is told besides the bridge state: the words and the picture.
+    """What a network is given besides the bridge state: prompt, picture, class.
 
     Attributes:
-        text: (B, L, D) token embeddings of the prompt.
-        text_mask: (B, L) bool, True where a token is real; a row may be False throughout.
-        picture: (B, C', H, W) the codec's description of the picture, on the latent's grid.
-        label: (B,) int64 classes of a class-conditional model, -1 = none; None of any other model.
-        seen: (B, S, D') what an image encoder sees of the picture; None where the model has none.
+        prompt_embeds: (B, L, D) token embeddings of the prompt.
+        prompt_mask: (B, L) bool, True where a token is real; a row may be False throughout.
+        image_latents: (B, C', H, W) the codec's encoding of the picture, on the latent's grid.
+        class_labels: (B,) int64 of a class-conditional model, -1 = none; None of any other model.
+        image_embeds: (B, S, D') tokens of an image encoder; None where the model has none.
     """
 
-    text: Tensor
-    text_mask: Tensor
-    picture: Tensor
-    label: Tensor | None = None
-    seen: Tensor | None = None
+    prompt_embeds: Tensor
+    prompt_mask: Tensor
+    image_latents: Tensor
+    class_labels: Tensor | None = None
+    image_embeds: Tensor | None = None
 
-    def with_text(self, text: Tensor, text_mask: Tensor) -> Condition:
-        """The same picture and class under other words."""
-        return replace(self, text=text, text_mask=text_mask)
+    def with_prompt(self, prompt_embeds: Tensor, prompt_mask: Tensor) -> Condition:
+        """The same picture and class with another prompt."""
+        return replace(self, prompt_embeds=prompt_embeds, prompt_mask=prompt_mask)
 
-    def without_picture(self) -> Condition:
-        """The same words and class with all that describes the picture blanked (zeros)."""
-        seen = None if self.seen is None else self.seen.new_zeros(self.seen.shape)
-        return replace(self, picture=self.picture.new_zeros(self.picture.shape), seen=seen)
+    def without_image(self) -> Condition:
+        """The same prompt and class, all that describes the picture set to zero."""
+        embeds = self.image_embeds
+        return replace(
+            self,
+            image_latents=torch.zeros_like(self.image_latents),
+            image_embeds=None if embeds is None else torch.zeros_like(embeds),
+        )

@@ -15,7 +15,7 @@ from fbridge.backbones.families import aligned_prediction, as_backbone, family_n
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.types import Condition
 
-parts, widen = FAMILY.parts, FAMILY.widen
+parts, widen = FAMILY.extra_inputs, FAMILY.expand_inputs
 
 
 def network(**options: Any) -> CogVideoXTransformer3DModel:
@@ -96,12 +96,12 @@ def test_everything_it_is_given_matters(what: str, rotary: bool) -> None:
     backbone = CogVideoXBackbone(net)
     x, time, condition, prior = inputs()
     before = backbone(x, time, condition, prior)
-    other = condition.with_text(condition.text + 1, condition.text_mask)
+    other = condition.with_prompt(condition.prompt_embeds + 1, condition.prompt_mask)
     changed = {
         "state": (x + 1, time, condition, prior),
         "time": (x, time + 0.5, condition, prior),
         "prior": (x, time, condition, prior + 1),
-        "picture": (x, time, condition.without_picture(), prior),
+        "picture": (x, time, condition.without_image(), prior),
         "words": (x, time, other, prior),
     }[what]
     assert (backbone(*changed) - before).abs().flatten(1).amax(1).min() > 1e-6
@@ -114,7 +114,7 @@ def test_the_prior_comes_before_the_picture() -> None:
     x, time, condition, prior = inputs()
     backbone = CogVideoXBackbone(net)
     assert torch.equal(
-        backbone(x, time, condition, prior), backbone(x, time, condition.without_picture(), prior)
+        backbone(x, time, condition, prior), backbone(x, time, condition.without_image(), prior)
     )
 
 
@@ -124,11 +124,11 @@ def test_words_are_cut_or_filled_up_and_masked_ones_are_not_read(tokens: int) ->
     x, time, condition, prior = inputs(tokens=tokens)
     words = expand.pad_prompt(condition, 6)
     assert words.shape == (2, 6, 12)
-    assert torch.equal(words[1, :tokens], condition.text[1, :6])
+    assert torch.equal(words[1, :tokens], condition.prompt_embeds[1, :6])
     assert words[1, tokens:].abs().sum() == 0
-    other = condition.text.clone()
+    other = condition.prompt_embeds.clone()
     other[0, -1] = float("nan")  # masked
-    told = condition.with_text(other, condition.text_mask)
+    told = condition.with_prompt(other, condition.prompt_mask)
     assert torch.equal(backbone(x, time, condition, prior), backbone(x, time, told, prior))
 
 
@@ -138,7 +138,7 @@ def test_videos_of_a_batch_do_not_see_each_other() -> None:
     backbone = CogVideoXBackbone(net)
     x, time, c, prior = inputs()
     whole = backbone(x, time, c, prior)
-    alone = Condition(c.text[1:], c.text_mask[1:], c.picture[1:])
+    alone = Condition(c.prompt_embeds[1:], c.prompt_mask[1:], c.image_latents[1:])
     assert torch.allclose(whole[1:], backbone(x[1:], time[1:], alone, prior[1:]), atol=1e-5)
 
 
@@ -177,12 +177,12 @@ def test_what_is_not_supported_is_refused() -> None:
 def test_the_family_reads_diffusers_configurations() -> None:
     assert family_of(network()) is FAMILY
     assert aligned_prediction(FAMILY.prediction) == "aligned-v"
-    assert FAMILY.noise is not None
+    assert FAMILY.noise_schedule is not None
     assert FAMILY.video is not None
-    assert FAMILY.noise({"snr_shift_scale": 1.0, "beta_start": 0.00085}) == (
+    assert FAMILY.noise_schedule({"snr_shift_scale": 1.0, "beta_start": 0.00085}) == (
         {"kind": "cogvideox", "snr_shift": 1.0},
         "v",
     )
     with pytest.raises(CheckpointError, match="epsilon"):
-        FAMILY.noise({"prediction_type": "epsilon"})
+        FAMILY.noise_schedule({"prediction_type": "epsilon"})
     assert FAMILY.video(network().config).frames == [9, 1, 9, 4]

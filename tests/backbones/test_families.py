@@ -32,9 +32,9 @@ def test_a_widened_network_answers_as_the_base_whatever_it_is_shown(name: str, e
     base = network(name)
     family, given = family_of(base), inputs(name)
     before = as_backbone(base)(*given)
-    family.widen(base, extra)
+    family.expand_inputs(base, extra)
     after = as_backbone(base)(*given)
-    assert family.parts(base) == extra
+    assert family.extra_inputs(base) == extra
     assert base.config.in_channels == 4 * (1 + extra)
     assert (after - before).abs().max() < 1e-6
     assert before.abs().max() > 1e-2
@@ -44,7 +44,7 @@ def test_a_widened_network_answers_as_the_base_whatever_it_is_shown(name: str, e
 @every
 def test_a_widened_network_is_diffusers_own(name: str, tmp_path: Path) -> None:
     net = network(name)
-    family_of(net).widen(net, 2)
+    family_of(net).expand_inputs(net, 2)
     _stir(net)
     net.save_pretrained(tmp_path)
     again = type(net).from_pretrained(tmp_path).eval()
@@ -57,17 +57,17 @@ def test_a_widened_network_is_diffusers_own(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["state", "time", "prior", "picture", "words"])
 def test_everything_it_is_given_matters(name: str, what: str) -> None:
     net = network(name)
-    family_of(net).widen(net, 2)
+    family_of(net).expand_inputs(net, 2)
     _stir(net)
     backbone = as_backbone(net)
     x, time, condition, prior = inputs(name)
     before = backbone(x, time, condition, prior)
-    other = condition.with_text(condition.text + 1, condition.text_mask)
+    other = condition.with_prompt(condition.prompt_embeds + 1, condition.prompt_mask)
     changed = {
         "state": (x + 1, time, condition, prior),
         "time": (x, time + 0.5, condition, prior),
         "prior": (x, time, condition, prior + 1),
-        "picture": (x, time, condition.without_picture(), prior),
+        "picture": (x, time, condition.without_image(), prior),
         "words": (x, time, other, prior),
     }[what]
     assert (backbone(*changed) - before).abs().flatten(1).amax(1).min() > 1e-6
@@ -78,10 +78,10 @@ def test_masked_words_are_not_read_and_videos_do_not_see_each_other(name: str) -
     backbone = as_backbone(network(name))
     x, time, c, prior = inputs(name)
     whole = backbone(x, time, c, prior)
-    text = c.text.clone()
+    text = c.prompt_embeds.clone()
     text[0, -1] = float("nan")
-    assert torch.equal(whole, backbone(x, time, c.with_text(text, c.text_mask), prior))
-    alone = Condition(c.text[1:], c.text_mask[1:], c.picture[1:])
+    assert torch.equal(whole, backbone(x, time, c.with_prompt(text, c.prompt_mask), prior))
+    alone = Condition(c.prompt_embeds[1:], c.prompt_mask[1:], c.image_latents[1:])
     assert torch.allclose(whole[1:], backbone(x[1:], time[1:], alone, prior[1:]), atol=1e-5)
 
 
@@ -90,7 +90,7 @@ def test_a_shorter_prompt_reads_the_same_in_a_batch_and_alone(name: str) -> None
     backbone = as_backbone(network(name))
     x, time, c, prior = inputs(name)
     whole = backbone(x, time, c, prior)
-    alone = Condition(c.text[:1, :-1], c.text_mask[:1, :-1], c.picture[:1])
+    alone = Condition(c.prompt_embeds[:1, :-1], c.prompt_mask[:1, :-1], c.image_latents[:1])
     assert torch.allclose(whole[:1], backbone(x[:1], time[:1], alone, prior[:1]), atol=1e-5)
 
 
@@ -98,7 +98,7 @@ def test_a_shorter_prompt_reads_the_same_in_a_batch_and_alone(name: str) -> None
 def test_checkpointed_gradients_are_the_same(name: str) -> None:
     net = network(name)
     backbone, given = as_backbone(net), inputs(name)
-    first = net.get_submodule(family_of(net).widened)
+    first = net.get_submodule(family_of(net).input_layer)
     grads = []
     for checkpointing in (False, True):
         if checkpointing:
@@ -149,7 +149,7 @@ def test_the_first_prediction_of_an_aligned_bridge_is_the_bases_denoiser(
         "noise": (own - sigma * answer) / signal,
     }[family.prediction]
 
-    family.widen(base, 2)
+    family.expand_inputs(base, 2)
     base.requires_grad_(requires_grad=False)
     denoiser = BridgeDenoiser(as_backbone(base), scheduler.parameterization)
     state = process.sample(x_0, prior, times, noise)
@@ -177,12 +177,12 @@ def test_latte_alone_and_in_company() -> None:
     """Without a masked word there is no mask at all, which is how diffusers calls it."""
     x, time, condition, prior = inputs("latte")
     net = network("latte")
-    full = replace(condition, text_mask=torch.ones_like(condition.text_mask))
-    direct = net(x.transpose(1, 2), time, full.text, return_dict=False)[0].transpose(1, 2)
+    full = replace(condition, prompt_mask=torch.ones_like(condition.prompt_mask))
+    direct = net(x.transpose(1, 2), time, full.prompt_embeds, return_dict=False)[0].transpose(1, 2)
     assert torch.equal(as_backbone(net)(x, time, full, prior), direct[:, :, :4])
 
 
 def _stir(net: Any) -> None:
     """Random weights in what was widened, with less for what is far from zero."""
-    weight = net.get_submodule(family_of(net).widened).weight
+    weight = net.get_submodule(family_of(net).input_layer).weight
     torch.nn.init.normal_(weight, std=0.02, generator=torch.Generator().manual_seed(5))

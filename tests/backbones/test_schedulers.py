@@ -31,9 +31,9 @@ def published(name: str, folder: Path) -> tuple[Any, Any]:
     pipe = PUBLISHED[name].make()
     pipe.scheduler.save_pretrained(folder)
     family = FAMILIES[type(network_of(pipe)).__name__]
-    assert family.noise is not None
+    assert family.noise_schedule is not None
     config = json.loads((folder / "scheduler_config.json").read_text())
-    noise, prediction = family.noise(config)
+    noise, prediction = family.noise_schedule(config)
     assert prediction == family.prediction
     return pipe.scheduler, build_base(noise)
 

@@ -38,15 +38,17 @@ def network(
 
 
 def inputs(batch: int = 3, frames: int = 5) -> tuple[torch.Tensor, torch.Tensor, Condition]:
-    text_mask = torch.ones(batch, 6, dtype=torch.bool)
-    text_mask[0, 4:] = False
-    condition = Condition(torch.randn(batch, 6, 16), text_mask, torch.randn(batch, 3, 4, 2))
+    prompt_mask = torch.ones(batch, 6, dtype=torch.bool)
+    prompt_mask[0, 4:] = False
+    condition = Condition(torch.randn(batch, 6, 16), prompt_mask, torch.randn(batch, 3, 4, 2))
     return torch.randn(batch, frames, 4, 4, 2), torch.rand(batch) * 1000, condition
 
 
 def one(condition: Condition, row: int) -> Condition:
     part = slice(row, row + 1)
-    return Condition(condition.text[part], condition.text_mask[part], condition.picture[part])
+    return Condition(
+        condition.prompt_embeds[part], condition.prompt_mask[part], condition.image_latents[part]
+    )
 
 
 @pytest.mark.parametrize("patch", [1, 2])
@@ -72,8 +74,13 @@ def test_everything_it_is_given_matters(what: str) -> None:
         "state": (x + 1, time, condition, x),
         "time": (x, time / 2, condition, x),
         "prior": (x, time, condition, x + 1),
-        "picture": (x, time, condition.without_picture(), x),
-        "words": (x, time, condition.with_text(condition.text + 1, condition.text_mask), x),
+        "picture": (x, time, condition.without_image(), x),
+        "words": (
+            x,
+            time,
+            condition.with_prompt(condition.prompt_embeds + 1, condition.prompt_mask),
+            x,
+        ),
     }[what]
     assert (net(*changed) - before).abs().flatten(1).amax(1).min() > 1e-4
 
@@ -89,9 +96,9 @@ def test_videos_of_a_batch_do_not_see_each_other() -> None:
 def test_masked_words_are_not_read() -> None:
     net = network()
     x, time, condition = inputs()
-    other = condition.text.clone()
+    other = condition.prompt_embeds.clone()
     other[0, 4:] = 99
-    after = net(x, time, condition.with_text(other, condition.text_mask), x)
+    after = net(x, time, condition.with_prompt(other, condition.prompt_mask), x)
     assert torch.equal(net(x, time, condition, x)[0], after[0])
 
 
@@ -114,12 +121,12 @@ def test_a_class_is_told_and_none_is_one_too() -> None:
     x, time, condition = inputs()
     answers = {}
     for label in (0, 2, -1):
-        told = replace(condition, label=torch.full((3,), label))
+        told = replace(condition, class_labels=torch.full((3,), label))
         answers[label] = net(x, time, told, x)
     for a, b in ((0, 2), (2, -1), (0, -1)):
         assert (answers[a] - answers[b]).abs().amax((1, 2, 3, 4)).min() > 1e-4
     assert torch.equal(net(x, time, condition, x), answers[-1])
-    mixed = net(x, time, replace(condition, label=torch.tensor([0, -1, 2])), x)
+    mixed = net(x, time, replace(condition, class_labels=torch.tensor([0, -1, 2])), x)
     for row, label in enumerate((0, -1, 2)):
         assert torch.allclose(mixed[row], answers[label][row], atol=1e-6)
 
@@ -128,7 +135,7 @@ def test_without_words_a_network_reads_none() -> None:
     net = network(text_width=0, classes=2)
     x, time, condition = inputs()
     before = net(x, time, condition, x)
-    other = condition.with_text(torch.randn(3, 2, 99), torch.ones(3, 2, dtype=torch.bool))
+    other = condition.with_prompt(torch.randn(3, 2, 99), torch.ones(3, 2, dtype=torch.bool))
     assert torch.equal(net(x, time, other, x), before)
 
 
@@ -192,7 +199,7 @@ def test_it_is_its_own_backbone_and_is_shown_all_already() -> None:
     net = network()
     family = family_of(net)
     assert as_backbone(net) is net
-    assert family.parts(net) == 2
-    family.widen(net, 2)
+    assert family.extra_inputs(net) == 2
+    family.expand_inputs(net, 2)
     with pytest.raises(ConfigError, match="changed to 1"):
-        family.widen(net, 1)
+        family.expand_inputs(net, 1)

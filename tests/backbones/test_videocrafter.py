@@ -60,7 +60,10 @@ def test_it_computes_what_its_makers_network_does(kind: str) -> None:
     words, seen = torch.randn(2, 7, 12), torch.randn(2, 5, 10)
     step = torch.tensor([3.7, 811.25])
     condition = Condition(
-        words, torch.ones(2, 7, dtype=torch.bool), picture, seen=seen if kind == "bridge" else None
+        words,
+        torch.ones(2, 7, dtype=torch.bool),
+        picture,
+        image_embeds=seen if kind == "bridge" else None,
     )
     given, looks = x, None
     if kind == "bridge":
@@ -134,11 +137,11 @@ def test_a_whole_file_tells_its_noise_and_whether_it_is_a_bridge() -> None:
         assert found.config["image"] == LOOKS
         assert (found.config["rate"], found.config["frames"]) == (3, 16)
     line = torch.cat([torch.linspace(1, 0.55, 400), torch.full((1000,), 0.55)])
-    assert FAMILY.whole is not None
-    told = FAMILY.whole({**tables, "scale_arr": line})
+    assert FAMILY.single_file_config is not None
+    told = FAMILY.single_file_config({**tables, "scale_arr": line})
     assert told["signal_scale"] == pytest.approx([0.55, 400])
-    assert FAMILY.whole(tables)["signal_scale"] is None
-    assert FAMILY.whole({}) == {}
+    assert FAMILY.single_file_config(tables)["signal_scale"] is None
+    assert FAMILY.single_file_config({}) == {}
 
 
 def test_its_signal_is_scaled_down() -> None:
@@ -163,7 +166,7 @@ def test_what_is_not_possible_is_refused() -> None:
     blind = Condition(*words, x[:, 0])
     with pytest.raises(ConfigError, match="what an image encoder sees"):
         net(x, torch.ones(1), blind, x)
-    seen = Condition(*words, x[:, 0], seen=torch.zeros(1, 5, 10))
+    seen = Condition(*words, x[:, 0], image_embeds=torch.zeros(1, 5, 10))
     with pytest.raises(ConfigError, match=r"3 frames are not possible.*picture for 4"):
         net(x[:, :3], torch.ones(1), seen, x[:, :3])
     with pytest.raises(ConfigError, match="sides that are multiples of 2"):
@@ -186,5 +189,5 @@ def test_names_that_only_look_like_it_are_told() -> None:
 def test_its_embeddings_stay_precise() -> None:
     """Only layers of blocks are kept in few bits."""
     net = VideoCrafterUNet(model_channels=64, num_res_blocks=1, head_features=16, context_dim=64)
-    homes = {name.split(".")[0] for name, _ in FAMILY.many(net)}
+    homes = {name.split(".")[0] for name, _ in FAMILY.quantizable_layers(net)}
     assert homes == {"input_blocks", "middle_block", "output_blocks", "init_attn"}

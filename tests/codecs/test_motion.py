@@ -28,8 +28,8 @@ def words(batch: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_still_latents_give_the_picture_back(codec: MotionCodec) -> None:
     pictures = [torch.rand(3, 50, 70), torch.rand(3, 90, 64)]
-    view = codec.look(pictures, *words(2))
-    assert view.condition.shape == (2, DESCRIPTION, 3, 1)
+    view = codec.view(pictures, *words(2))
+    assert view.image_latents.shape == (2, DESCRIPTION, 3, 1)
     for video, picture in zip(codec.decode(codec.still(view, 3).mean, view), pictures, strict=True):
         assert torch.allclose(video, picture.expand_as(video), atol=1e-4)
 
@@ -47,8 +47,8 @@ def test_latents_and_motions_are_inverse(codec: MotionCodec) -> None:
 def test_a_picture_is_seen_alike_in_any_batch(codec: MotionCodec) -> None:
     pictures, (text, mask) = [torch.rand(3, 64, 64) for _ in range(3)], words(3)
     mask[1, 3:] = False
-    whole = codec.look(pictures, text, mask).condition
-    alone = codec.look(pictures[1:2], text[1:2, :3], mask[1:2, :3]).condition
+    whole = codec.view(pictures, text, mask).image_latents
+    alone = codec.view(pictures[1:2], text[1:2, :3], mask[1:2, :3]).image_latents
     assert torch.equal(whole[1:2], alone)
 
 
@@ -76,7 +76,7 @@ def test_tracking_finds_a_known_motion(slot: int, channel: int, size: float) -> 
 
 def test_encoding_what_was_decoded_gives_the_clip_again(codec: MotionCodec) -> None:
     fill = torch.nn.functional.interpolate(torch.rand(1, 3, 5, 5), (64, 64), mode="bicubic")
-    view = codec.look([fill.clamp(0, 1)[0]], *words(1))
+    view = codec.view([fill.clamp(0, 1)[0]], *words(1))
     motions = torch.zeros(1, 6, 3, CHANNELS)
     motions[:, :, 2, TX] = torch.linspace(0, 0.4, 6)
     video = codec.decode(codec.latents(motions), view)
@@ -117,7 +117,7 @@ def test_working_sizes_fit_the_network(height: int, width: int) -> None:
 def test_pixels_round_trip() -> None:
     codec = PixelCodec(8, 12)
     videos = [torch.rand(3, 3, 8, 12) for _ in range(2)]
-    view = codec.look([video[0] for video in videos], *words(2))
+    view = codec.view([video[0] for video in videos], *words(2))
     for a, b in zip(codec.decode(codec.encode(videos, view).mean, view), videos, strict=True):
         assert torch.allclose(a, b, atol=1e-6)
     assert torch.equal(codec.still(view, 2).mean[1, 1], videos[1][0] * 2 - 1)
@@ -126,7 +126,7 @@ def test_pixels_round_trip() -> None:
 def test_pixels_of_another_size_are_refused() -> None:
     codec = PixelCodec(8, 12)
     with pytest.raises(DataError, match="12x9"):
-        codec.look([torch.rand(3, 9, 12)], *words(1))
+        codec.view([torch.rand(3, 9, 12)], *words(1))
     with pytest.raises(ConfigError, match="16x16"):
         codec.output_size((5, 5), (16, 16))
     with pytest.raises(ConfigError, match="12x8"):

@@ -43,7 +43,7 @@ def videos(batch: int = 2, frames: int = 9) -> Tensor:
 
 def look(codec: VAECodec, pictures: Sequence[Tensor] | Tensor) -> View:
     nothing = torch.zeros(len(pictures), 0, 8)
-    return codec.look(list(pictures), nothing, nothing[..., 0].bool())
+    return codec.view(list(pictures), nothing, nothing[..., 0].bool())
 
 
 def normalised(kind: str, raw: Tensor) -> Tensor:
@@ -109,12 +109,12 @@ def test_the_condition_is_the_picture_alone(codec: VAECodec) -> None:
         look(codec, clips[:, 0]),
         codec.encode(list(clips[:, :1]), look(codec, clips[:, 0])),
     )
-    assert torch.equal(view.condition, alone.mean[:, 0])
+    assert torch.equal(view.image_latents, alone.mean[:, 0])
     if alone.log_variance is None:
-        assert view.spread is None
+        assert view.image_log_variance is None
     else:
-        assert view.spread is not None
-        assert torch.equal(view.spread, alone.log_variance[:, 0])
+        assert view.image_log_variance is not None
+        assert torch.equal(view.image_log_variance, alone.log_variance[:, 0])
 
 
 def test_a_picture_standing_still(codec: VAECodec) -> None:
@@ -127,7 +127,7 @@ def test_a_picture_standing_still(codec: VAECodec) -> None:
         if a is not None and b is not None:
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
     assert codec.repeats == (kind_of(codec) in IMAGE)
-    differs = (found.mean - view.condition[:, None]).abs().max()
+    differs = (found.mean - view.image_latents[:, None]).abs().max()
     if kind_of(codec) == "AutoencoderKLWan":  # pads time with zeros: stillness has a beginning
         assert differs > 0.1
     else:
@@ -141,7 +141,7 @@ def test_the_first_latent_knows_the_first_picture_only(kind: str) -> None:
     view = look(codec, clips[:, 0])
     a, b = (codec.encode(list(each), view).mean for each in (clips, other))
     torch.testing.assert_close(a[:, 0], b[:, 0], rtol=0, atol=2e-6)
-    torch.testing.assert_close(a[:, 0], view.condition, rtol=0, atol=2e-6)
+    torch.testing.assert_close(a[:, 0], view.image_latents, rtol=0, atol=2e-6)
     assert (a[:, 1] - b[:, 1]).abs().max() > 1e-3
 
 
@@ -158,10 +158,10 @@ def test_cogvideox_1_5_tells_its_pictures_on_another_scale() -> None:
     newer = VAECodec(tiny_vae("AutoencoderKLCogVideoX", invert_scale_latents=True))
     clips = videos()
     a, b = (look(codec, clips[:, 0]) for codec in (usual, newer))
-    torch.testing.assert_close(b.condition, a.condition / 0.7**2)
-    assert a.spread is not None
-    assert b.spread is not None
-    torch.testing.assert_close(b.spread, a.spread - 4 * math.log(0.7))
+    torch.testing.assert_close(b.image_latents, a.image_latents / 0.7**2)
+    assert a.image_log_variance is not None
+    assert b.image_log_variance is not None
+    torch.testing.assert_close(b.image_log_variance, a.image_log_variance - 4 * math.log(0.7))
     assert torch.equal(usual.encode(list(clips), a).mean, newer.encode(list(clips), b).mean)
     assert torch.equal(usual.still(a, 5).mean, newer.still(b, 5).mean)
 

@@ -55,7 +55,7 @@ def test_words_are_read_as_the_familys_own_pipeline_reads_them(name: str, tmp_pa
     assert load_text_encoder(str(folder)).reading == PROMPT_SPECS[type(pipe).__name__]
     text, mask = load_text_encoder(str(folder))(PROMPTS)
     ours = FrameBridgePipeline.from_pretrained(folder)
-    again, again_mask = ours.words(PROMPTS)
+    again, again_mask = ours.encode_prompts(PROMPTS)
     assert torch.equal(text, again)
     assert torch.equal(mask, again_mask)
     for row, real, prompt in zip(text, mask, PROMPTS, strict=True):
@@ -66,7 +66,7 @@ def test_words_are_read_as_the_familys_own_pipeline_reads_them(name: str, tmp_pa
 
 def test_a_bridge_keeps_how_its_base_read(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text(json.dumps({"reading": [226, True, True]}))
-    assert prompt_spec_of(tmp_path) == PromptSpec(226, filled=True, kept=True)
+    assert prompt_spec_of(tmp_path) == PromptSpec(226, padded=True, keep_padding=True)
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "WanPipeline"}))
     assert prompt_spec_of(tmp_path) == PromptSpec(512)
     for text in ("{", "[]", '{"reading": 3}', '{"_class_name": "FluxPipeline"}'):

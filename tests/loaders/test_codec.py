@@ -29,7 +29,7 @@ def saved(folder: Path, kind: str = "AutoencoderKLWan", **options: Any) -> Path:
 def latents(codec: Any) -> torch.Tensor:
     nothing = torch.zeros(1, 0, 8)
     clip = torch.rand(9, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    view = codec.look([clip[0]], nothing, nothing[..., 0].bool())
+    view = codec.view([clip[0]], nothing, nothing[..., 0].bool())
     mean: torch.Tensor = codec.encode([clip], view).mean
     return mean
 
@@ -172,7 +172,7 @@ def test_the_codec_of_a_base_in_one_file(tmp_path: Path) -> None:
     assert (loaded.kind, loaded.folder) == ("AutoencoderTiny", path)
     assert not any(p.requires_grad for p in loaded.codec.vae.parameters())  # type: ignore[attr-defined]
     video = torch.rand(2, 3, 16, 16)
-    view = loaded.codec.look([video[0]], torch.zeros(1, 1, 384), torch.ones(1, 1).bool())
+    view = loaded.codec.view([video[0]], torch.zeros(1, 1, 384), torch.ones(1, 1).bool())
     own = VAECodec(bases.tiny_vae())
     assert torch.equal(loaded.codec.encode([video], view).mean, own.encode([video], view).mean)
 

@@ -26,7 +26,7 @@ from tests.backbones.original import ORIGINAL
 from tests.bases import diffusers_folder
 from tests.pipelines import publish
 
-find_components = partial(find, needed=WAN.needs)
+find_components = partial(find, needed=WAN.required_files)
 ONE = Variant("Small 1B", ("owner/small",), {})
 TWO = Variant("Small 2B", ("owner/old", "owner/new"), {})
 
@@ -124,7 +124,11 @@ def test_a_makers_own_file_is_the_same_base(name: str, tmp_path: Path) -> None:
     path = tmp_path / "theirs.safetensors"
     save_file({prefix + k: v.contiguous() for k, v in rename(weights).items()}, path)
     base = load_pretrained(str(path), components=str(folder))
-    assert (base.family, base.noise, base.frames) == (whole.family, whole.noise, whole.frames)
+    assert (base.family, base.noise_schedule, base.frames) == (
+        whole.family,
+        whole.noise_schedule,
+        whole.frames,
+    )
     held, wanted = base.transformer.state_dict(), whole.transformer.state_dict()
     assert held.keys() == wanted.keys()
     assert all(torch.equal(held[key], wanted[key]) for key in wanted)

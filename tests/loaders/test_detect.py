@@ -52,7 +52,7 @@ def test_every_published_model_is_known_by_its_shapes(family: Family, variant: V
     shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}
     trained = sum(prod(shape) for shape in (tuple(p.shape) for p in net.parameters()))
     assert round(trained / 1e6) == MILLIONS[variant.name]
-    assert shapes[f"{family.widened}.weight"] == FIRST[variant.name]
+    assert shapes[f"{family.input_layer}.weight"] == FIRST[variant.name]
     found = detect(shapes)
     assert (found.family, found.variant, found.parts) == (family, variant, 0)
     assert (found.others, found.differences) == ({}, ())
@@ -60,14 +60,14 @@ def test_every_published_model_is_known_by_its_shapes(family: Family, variant: V
     assert found.config["_class_name"] == type(net).__name__
     assert len(found.config) > 5
 
-    first = list(shapes[f"{family.widened}.weight"])
+    first = list(shapes[f"{family.input_layer}.weight"])
     first[1] *= 3
-    wider = detect({**shapes, f"{family.widened}.weight": tuple(first)})
+    wider = detect({**shapes, f"{family.input_layer}.weight": tuple(first)})
     assert (wider.variant, wider.parts) == (variant, 2)
     assert wider.config is not None
     assert wider.config["in_channels"] == 3 * found.config["in_channels"]
 
-    shapes.pop(f"{family.widened}.bias", None)
+    shapes.pop(f"{family.input_layer}.bias", None)
     last = max(name for name in shapes if name not in family.layouts[0].keys)
     odd = detect({**{k: v for k, v in shapes.items() if k != last}, "head.extra": (3, 4)})
     assert (odd.family, odd.variant, odd.config) == (family, None, None)

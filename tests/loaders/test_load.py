@@ -35,7 +35,7 @@ def test_one_file_holds_a_whole_base(tmp_path: Path) -> None:
     assert base.transformer.dtype == torch.float32
     assert (base.family.name, base.prediction, base.text_encoder) == ("cogvideox", "v", MINILM)
     assert (base.frames, base.fps, base.sizes) == ([8, 2, 16, 1], 8.0, [[64, 64]])
-    build_base(base.noise)
+    build_base(base.noise_schedule)
     assert len(base.hash) == 64
     assert base.name == str(path)
 
@@ -116,7 +116,7 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
 def test_a_pipeline_folder_of_diffusers(tmp_path: Path) -> None:
     base = load_pretrained(str(diffusers_folder(tmp_path / "cog")))
     assert same(base.transformer, tiny_transformer())
-    assert base.noise == {"kind": "cogvideox", "snr_shift": 3.0}
+    assert base.noise_schedule == {"kind": "cogvideox", "snr_shift": 3.0}
     assert base.prediction == "v"
     assert base.sizes == [[64, 64]]
     assert base.frames == [8, 1, 8, 1]
@@ -159,7 +159,7 @@ def test_weights_alone_with_components(tmp_path: Path, suffix: str, prefix: str)
     path = weights_alone(tmp_path / f"tuned{suffix}", prefix)
     base = load_pretrained(str(path), components=str(folder))
     assert same(base.transformer, tiny_transformer())
-    assert base.noise == {"kind": "cogvideox", "snr_shift": 3.0}
+    assert base.noise_schedule == {"kind": "cogvideox", "snr_shift": 3.0}
 
 
 def test_shards_by_their_index(tmp_path: Path) -> None:
@@ -250,18 +250,18 @@ def test_a_base_that_is_not_there(name: str) -> None:
 def test_a_base_tells_its_pipeline_parts(tmp_path: Path) -> None:
     base = load_pretrained(str(tiny_base(tmp_path / "base.safetensors")))
     assert isinstance(base, PretrainedModel)
-    parts = base.parts()
+    parts = base.components()
     assert parts["vae"] is base.vae
     assert "codec" not in parts
     assert parts["sizes"] == [[64, 64]]
-    assert load_pretrained("embedded").parts()["codec"] is not None
+    assert load_pretrained("embedded").components()["codec"] is not None
 
 
 def test_a_saved_pipeline_is_a_base(tmp_path: Path) -> None:
     held = load_pretrained(str(tiny_base(tmp_path / "base.safetensors")))
     embedded = FrameBridgePipeline.from_pretrained("embedded")
     pipe = FrameBridgePipeline(
-        **held.parts(), transformer=held.transformer, scheduler=embedded.scheduler
+        **held.components(), transformer=held.transformer, scheduler=embedded.scheduler
     )
     pipe.save_pretrained(tmp_path / "run/model")
     again = load_pretrained(str(tmp_path / "run"))

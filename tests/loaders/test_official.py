@@ -25,7 +25,7 @@ def released(tmp_path: Path) -> Path:
     """CogVideoX with 32 input channels for 16, here 8 for 4, alone in its folder; and the rest."""
     folder = publish("cogvideox", tmp_path / "base")
     base = load_pretrained(str(folder))
-    base.family.widen(base.transformer, 1)
+    base.family.expand_inputs(base.transformer, 1)
     torch.nn.init.normal_(
         base.transformer.patch_embed.proj.weight,
         std=0.1,
@@ -115,7 +115,7 @@ def diffusers_scheduler(home: Path) -> Any:
 
 def test_other_widened_networks_are_not_guessed_at(tmp_path: Path) -> None:
     base = load_pretrained(str(publish("wan", tmp_path / "base")))
-    base.family.widen(base.transformer, 1)
+    base.family.expand_inputs(base.transformer, 1)
     base.transformer.save_pretrained(tmp_path / "i2v")
     with pytest.raises(CheckpointError, match="image-to-video model of unknown kind"):
         FrameBridgePipeline.from_pretrained(tmp_path / "i2v", components=str(tmp_path / "base"))

@@ -197,12 +197,12 @@ def test_a_widened_latte_answers_as_before(extra: int) -> None:
     told = Condition(*words, 50 * x[:, 0], torch.tensor([2, -1]))
     time = torch.tensor([3.5, 811.0])
     before = net(x, time, told, prior)
-    LATTE_CLASS.widen(net, extra)
-    assert (LATTE_CLASS.parts(net), net.config.in_channels) == (extra, 4 * (1 + extra))
+    LATTE_CLASS.expand_inputs(net, extra)
+    assert (LATTE_CLASS.extra_inputs(net), net.config.in_channels) == (extra, 4 * (1 + extra))
     assert (net(x, time, told, 50 * prior) - before).abs().max() < 1e-5
     torch.nn.init.normal_(net.x_embedder.proj.weight, std=0.1)
     assert (net(x, time, told, 50 * prior) - net(x, time, told, prior)).abs().max() > 0.01
-    other = Condition(*words, told.picture, torch.tensor([1, 1]))
+    other = Condition(*words, told.image_latents, torch.tensor([1, 1]))
     assert (net(x, time, other, prior) - net(x, time, told, prior)).abs().max() > 0.01
 
 

@@ -65,7 +65,7 @@ def test_it_is_sampled_as_its_authors_do(file: Path) -> None:
     other = pipe(PICTURE, "the dog", size=(64, 64), num_inference_steps=5, seed=4)
     assert (made.latents - other.latents).abs().max() > 2e-2 * theirs.abs().max()
     mirrored = PICTURE.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    seen = pipe.look([PICTURE, mirrored], ["a", "a"], (64, 64))[1].seen
+    seen = pipe.encode_inputs([PICTURE, mirrored], ["a", "a"], (64, 64))[1].image_embeds
     assert seen is not None
     assert (seen[0] - seen[1]).abs().max() > 0.1
 

@@ -181,8 +181,8 @@ def test_it_is_a_base_and_a_codec(
         tmp_path / "t2v", unet(rate=28), deepspeed=deepspeed, tables={"scale_arr": line}
     )
     base = load_pretrained(str(file))
-    assert base.noise is not None
-    assert base.noise["signal_scale"] == pytest.approx([0.6, 400])
+    assert base.noise_schedule is not None
+    assert base.noise_schedule["signal_scale"] == pytest.approx([0.6, 400])
     assert (base.prediction, base.fps, base.image_encoder) == ("noise", 10.0, None)
     assert (
         load_codec(str(file), device="cpu").fingerprint

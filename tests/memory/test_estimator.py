@@ -38,14 +38,14 @@ def clip(name: str) -> ClipShape:
 def test_weights_and_updates_are_counted_right(name: str, tmp_path: Path) -> None:
     folder = publish(name, tmp_path / "base")
     estimator, base = Estimator(model_sizes(str(folder))), load_pretrained(str(folder))
-    parts = base.parts()
+    parts = base.components()
     encoders = [parts[name] for name in ("text_encoder", "text_encoder_2") if name in parts]
     words = sum(p.numel() for encoder in encoders for p in encoder.parameters())
     made = estimator.generate(GenerationPlan(clip(name)))
     assert made.seconds is None
     assert made.parts["VAE"] == 4 * sum(p.numel() for p in base.vae.state_dict().values())
     assert made.parts["text encoder"] == 4 * words
-    base.family.widen(base.transformer, 2)
+    base.family.expand_inputs(base.transformer, 2)
     numbers = sum(p.numel() for p in base.transformer.parameters())
     assert made.parts["transformer"] == 4 * numbers
     add_lora(base.transformer, rank=3)
@@ -71,7 +71,7 @@ def test_a_steps_memory_is_that_of_all_its_blocks(name: str, tmp_path: Path) -> 
     side = 64 // codec.spatial
     x = torch.zeros(2, frames, base.family.latents(network), side, side, device="meta")
     words = torch.zeros(
-        2, model_sizes(str(folder)).tokens, base.family.words(network), device="meta"
+        2, model_sizes(str(folder)).tokens, base.family.prompt_width(network), device="meta"
     )
     condition = Condition(
         words, torch.ones(words.shape[:2], dtype=torch.bool, device="meta"), x[:, 0]

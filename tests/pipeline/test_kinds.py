@@ -25,7 +25,7 @@ BRIDGE = {"schedule": {"kind": "gmax", "beta_0": 0.01, "beta_1": 2.0}, "steps": 
 
 def of_vae(**facts: Any) -> FrameBridgePipeline:
     net = tiny_transformer()
-    FAMILY.widen(net, 2)
+    FAMILY.expand_inputs(net, 2)
     base = {"kind": "cogvideox", "snr_shift": 1.0}
     return FrameBridgePipeline(
         transformer=net,
@@ -96,11 +96,13 @@ def test_a_size_that_the_patches_do_not_fit_is_named() -> None:
 
 def test_a_class_is_named_by_the_prompt() -> None:
     pipe = of_classes()
-    _, condition = pipe.look([picture()] * 2, ["baby crawling", "ARCHERY"])
-    assert condition.label is not None
-    assert condition.label.tolist() == [2, 1]
-    text, mask = pipe.words(["baby crawling"])  # as data sets of classes have their captions
-    assert torch.equal(condition.text[0][condition.text_mask[0]], text[0][mask[0]])
+    _, condition = pipe.encode_inputs([picture()] * 2, ["baby crawling", "ARCHERY"])
+    assert condition.class_labels is not None
+    assert condition.class_labels.tolist() == [2, 1]
+    text, mask = pipe.encode_prompts(
+        ["baby crawling"]
+    )  # as data sets of classes have their captions
+    assert torch.equal(condition.prompt_embeds[0][condition.prompt_mask[0]], text[0][mask[0]])
     a, b = (pipe(picture(), prompt, seed=4).latents for prompt in ("archery", "apply lipstick"))
     assert (a - b).abs().max() > 1e-4
     assert torch.equal(pipe(picture(), "Arch_ery", seed=4).latents, a)
@@ -118,8 +120,8 @@ def test_guidance_of_a_class_leads_away_from_none() -> None:
 
 
 def test_a_model_without_classes_has_no_labels() -> None:
-    _, condition = of_vae().look([picture(64, 64)], ["jump"])
-    assert condition.label is None
+    _, condition = of_vae().encode_inputs([picture(64, 64)], ["jump"])
+    assert condition.class_labels is None
 
 
 @pytest.mark.parametrize(

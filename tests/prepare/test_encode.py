@@ -23,18 +23,18 @@ class Narrow:
     def __init__(self, room: int, room_in_tiles: int, error: Exception) -> None:
         self.room, self.room_in_tiles, self.error = room, room_in_tiles, error
 
-    def look(self, pictures: Sequence[Tensor], text: Tensor, mask: Tensor) -> View:
+    def view(self, pictures: Sequence[Tensor], text: Tensor, mask: Tensor) -> View:
         del text, mask
         return View(torch.stack(list(pictures)), None, ())
 
     def encode(self, videos: Sequence[Tensor], view: View) -> Gaussian:
-        assert len(view.condition) == len(videos)
+        assert len(view.image_latents) == len(videos)
         if len(videos) > self.room:
             raise self.error
         return Gaussian(torch.stack(list(videos)))
 
     def still(self, view: View, num_frames: int) -> Gaussian:
-        return Gaussian(view.condition[:, None].expand(-1, num_frames, -1, -1, -1))
+        return Gaussian(view.image_latents[:, None].expand(-1, num_frames, -1, -1, -1))
 
     def tile(self) -> bool:
         more = self.room < self.room_in_tiles

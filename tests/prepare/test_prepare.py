@@ -44,12 +44,12 @@ def test_what_is_read_is_what_codec_and_encoder_say_of_the_source(order: Order) 
         frames = decode_clip(media, tuple(record["pts"]), BUCKET, "pyav").frames
         video = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
         words = data.captions(row)
-        view = codec.look([video[0]], *text([""]))
+        view = codec.view([video[0]], *text([""]))
         clip, still = codec.encode([video], view), codec.still(view, 4)
         torch.testing.assert_close(sample.clip, clip.mean[0])
         assert clip.log_variance is not None
         torch.testing.assert_close(sample.spreads["clip"], clip.log_variance[0])
-        torch.testing.assert_close(sample.condition, view.condition[0])
+        torch.testing.assert_close(sample.condition, view.image_latents[0])
         torch.testing.assert_close(sample.still.expand(4, -1, -1, -1), still.mean[0])
         sidecar = (options.source / path).with_suffix(".txt")
         expected = [sidecar.read_text()] if sidecar.exists() else []

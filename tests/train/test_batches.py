@@ -137,14 +137,14 @@ def test_dropout_has_its_shares(data: LatentDataset) -> None:
 def test_nothing_is_hidden_from_the_prior(data: LatentDataset) -> None:
     batch = read(data, 1, 4, Chances(text=1.0, picture=1.0, noise=0.5))[0]
     plain = read(data, 1, 4, Chances())[0]
-    assert not batch.condition.picture.any()
-    assert batch.condition.label is not None
-    assert batch.condition.label.tolist() == [-1] * 4
-    assert torch.equal(batch.whole.text, plain.condition.text)
-    assert torch.equal(batch.whole.text_mask, plain.condition.text_mask)
-    assert torch.equal(batch.whole.picture, plain.condition.picture)
-    assert batch.whole.label is not None
-    assert batch.whole.label.tolist() == [2] * 4
+    assert not batch.condition.image_latents.any()
+    assert batch.condition.class_labels is not None
+    assert batch.condition.class_labels.tolist() == [-1] * 4
+    assert torch.equal(batch.whole.prompt_embeds, plain.condition.prompt_embeds)
+    assert torch.equal(batch.whole.prompt_mask, plain.condition.prompt_mask)
+    assert torch.equal(batch.whole.image_latents, plain.condition.image_latents)
+    assert batch.whole.class_labels is not None
+    assert batch.whole.class_labels.tolist() == [2] * 4
     assert torch.equal(batch.clean, plain.clean)
 
 

@@ -44,7 +44,7 @@ def batch() -> TrainingBatch:
         clean=normal(3, 2, 4, 4),
         still=normal(3, 2, 4, 4),
         condition=told,
-        whole=replace(told, text=normal(4, 7), picture=normal(2, 4, 4)),
+        whole=replace(told, prompt_embeds=normal(4, 7), image_latents=normal(2, 4, 4)),
         noise=normal(3, 2, 4, 4),
         uniform=torch.tensor([0.1, 0.5, 0.8], dtype=torch.float64),
         prior_noise=normal(3, 2, 4, 4) / 10,
@@ -105,7 +105,7 @@ def test_the_twin_is_shown_the_prior_but_does_not_start_at_it() -> None:
     torch.testing.assert_close(error, mean_square(state / 2 - given.clean).float())
     assert given.prior_noise is not None
     assert torch.equal(shown, given.still + given.prior_noise)
-    assert condition.picture is given.condition.picture
+    assert condition.image_latents is given.condition.image_latents
     moved = replace(given, still=given.still + 1)
     assert torch.equal(task.error(Toy(), moved, T), error)
     bridge = generation("bridge")
@@ -134,8 +134,8 @@ def test_showing_something_else_changes_nothing_but_what_is_shown(objective: str
     assert torch.equal(own.calls[0][1], other.calls[0][1])
     assert torch.equal(own.calls[0][3].roll(1, 0), other.calls[0][3])
     seen, told = own.calls[0][2], other.calls[0][2]
-    assert torch.equal(seen.picture.roll(1, 0), told.picture)
-    assert torch.equal(seen.text, told.text)
+    assert torch.equal(seen.image_latents.roll(1, 0), told.image_latents)
+    assert torch.equal(seen.prompt_embeds, told.prompt_embeds)
 
 
 @dataclass
@@ -163,7 +163,7 @@ def test_a_prior_is_told_everything() -> None:
     still, condition, view = prior.asked[0]
     assert still is given.still
     assert condition is given.whole
-    assert torch.equal(torch.stack(view.scenes), given.whole.picture * 3)
+    assert torch.equal(torch.stack(view.scenes), given.whole.image_latents * 3)
     assert given.prior_noise is not None
     assert start.dtype == given.clean.dtype
     assert torch.equal(start, given.still + given.prior_noise)

@@ -40,13 +40,13 @@ def write_shard(
     rng = np.random.default_rng(seed)
     size = SIZES[seed % len(SIZES)] if seed % 2 else SIZES[0]
     drawn = [compose(library, rng, size=size, close_ups=close_ups) for _ in range(scenes)]
-    text, text_mask = encode([scene.script.caption for scene in drawn])
+    text, prompt_mask = encode([scene.script.caption for scene in drawn])
     tensors = {
         "picture": _bytes([scene.picture.transpose(2, 0, 1) for scene in drawn]),
         "background": _bytes([scene.background.transpose(2, 0, 1) for scene in drawn]),
         "masks": _bytes([scene.masks for scene in drawn]),
         "text": text.half(),
-        "text_mask": text_mask,
+        "text_mask": prompt_mask,
         "supervise": torch.tensor([scene.script.names_objects for scene in drawn]),
     }
     partial = path.with_suffix(".partial")

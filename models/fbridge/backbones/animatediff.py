@@ -49,13 +49,15 @@ class AnimateDiffBackbone(nn.Module):
                 f"have places for {most}"
             )
         given = expand.concat_inputs(self.transformer, latents, prior, condition)
-        if condition.text_mask.is_meta or bool(condition.text_mask.all()):
-            return self._run(given, time, condition.text).to(latents.dtype)
-        lengths = condition.text_mask.sum(1)
+        if condition.prompt_mask.is_meta or bool(condition.prompt_mask.all()):
+            return self._run(given, time, condition.prompt_embeds).to(latents.dtype)
+        lengths = condition.prompt_mask.sum(1)
         out = torch.empty_like(latents)
         for length in lengths.unique().tolist():
             rows = lengths == length
-            words = condition.text[rows][condition.text_mask[rows]].unflatten(0, (-1, length))
+            words = condition.prompt_embeds[rows][condition.prompt_mask[rows]].unflatten(
+                0, (-1, length)
+            )
             out[rows] = self._run(given[rows], time[rows], words).to(out)
         return out
 
@@ -100,14 +102,14 @@ FAMILY = Family(
     load_class=_load_class,
     adapt=AnimateDiffBackbone,
     latents=_latents,
-    words=lambda transformer: int(transformer.config.cross_attention_dim),
+    prompt_width=lambda transformer: int(transformer.config.cross_attention_dim),
     patch=_patch,
     lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    widened=_FIRST,
+    input_layer=_FIRST,
     prediction="noise",
     pipelines=("AnimateDiffPipeline",),
-    layers=(),
-    noise=stable_diffusion_noise,
+    depth_keys=(),
+    noise_schedule=stable_diffusion_noise,
     video=_video,
     layouts=(
         CheckpointLayout(

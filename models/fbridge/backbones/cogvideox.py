@@ -163,13 +163,13 @@ FAMILY = Family(
     load_class=_load_class,
     adapt=CogVideoXBackbone,
     latents=_latents,
-    words=lambda transformer: int(transformer.config.text_embed_dim),
+    prompt_width=lambda transformer: int(transformer.config.text_embed_dim),
     patch=lambda transformer: int(transformer.config.patch_size),
     lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    widened=_FIRST,
+    input_layer=_FIRST,
     prediction="v",
     pipelines=("CogVideoXPipeline",),
-    noise=cogvideox_noise,
+    noise_schedule=cogvideox_noise,
     video=_video,
     layouts=(
         CheckpointLayout(

@@ -87,7 +87,7 @@ def concat_inputs(
 ) -> Tensor:
     """(B, F, in_channels, H, W): the latents, and the prior, and the picture for every frame."""
     count = extra_inputs(transformer, latents.shape[2])
-    picture = condition.picture[:, None].expand_as(latents)
+    picture = condition.image_latents[:, None].expand_as(latents)
     return torch.cat([latents, prior, picture][: 1 + count], 2)
 
 
@@ -103,5 +103,5 @@ def check_patches(latents: Latents, patch: int) -> None:
 
 def pad_prompt(condition: Condition, length: int) -> Tensor:
     """(B, length, D) words, zero where there is none."""
-    real = torch.where(condition.text_mask[..., None], condition.text, 0.0)[:, :length]
+    real = torch.where(condition.prompt_mask[..., None], condition.prompt_embeds, 0.0)[:, :length]
     return F.pad(real, (0, 0, 0, length - real.shape[1]))

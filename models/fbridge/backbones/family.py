@@ -40,30 +40,30 @@ class Family:
 
     Attributes:
         name: short, for messages and records.
-        transformer: name of the class, as a configuration's `_class_name` has it.
+        transformer: name of the class, as `_class_name` in a configuration.
         load_class: imports it.
-        adapt: a network of it as a backbone; the backbone's parameters are the network's own.
-        latents: channels of the latents that a network is for.
-        words: features of the tokens that it reads; 0 where it reads none.
-        patch: side of the squares of latent pixels that a network takes together.
-        lora_targets: linear layers, by the ends of their names, that LoRA adapts.
-        widened: the layer, by its full name, that `widen` changes and LoRA leaves to full training;
-            "" where there is none.
-        prediction: what a base of the family answers: "v", "flow", "noise" or "clean".
-        pipelines: diffusers' text-to-video pipelines whose transformers these are.
-        noise: the argument of `fbridge.scheduler.build_base` and the prediction, from the
-            configuration of such a pipeline's scheduler or, where it needs none, the network's own.
-        video: what it was trained to make, from the configuration of a transformer.
+        adapt: wraps a network as a backbone that shares its parameters.
+        latents: channels of the latents that a network denoises.
+        prompt_width: features of the token embeddings it reads; 0 if it reads none.
+        patch: side of its square patches, in latent pixels.
+        lora_targets: endings of the names of linear layers that LoRA adapts.
+        input_layer: full name of the layer that `expand_inputs` widens and that LoRA leaves to full
+            training; "" if there is none.
+        prediction: "v", "flow", "noise" or "clean".
+        pipelines: diffusers' text-to-video pipelines that use this class.
+        noise_schedule: from the configuration of the pipeline's scheduler (or of the network, if
+            it needs no scheduler) to the argument of `build_noise_schedule` and the prediction.
+        video: default frames, rate and size, from the configuration of a transformer.
         layouts: how its tensors are named in files.
         variants: the published models.
-        measured: of a family whose models all tell themselves by their shapes: the one of some.
-        whole: what the other tensors of a whole model's file tell of the network's configuration;
-            they may be without numbers.
-        refused: why a network of a configuration cannot be used; "" where it can.
-        needs: files of a pipeline that weights alone lack.
-        guidance: weight of the words that a base is used with; None is that of its prediction.
-        layers: names of the configuration's numbers of blocks.
-        masks: whether its attention is given masks, which some ways to compute it know not of.
+        variant_from_shapes: builds the variant from tensor shapes, if they determine it.
+        single_file_config: configuration read from the other tensors of a single file; meta
+            tensors are enough.
+        refused: why a network with this configuration cannot be used; "" if it can.
+        required_files: files of a pipeline that a transformer's weights alone lack.
+        guidance: default guidance scale; None is the default of the prediction.
+        depth_keys: keys of the configuration that count blocks.
+        attention_mask: whether its attention is masked, which some attention kernels cannot do.
     """
 
     name: str
@@ -71,39 +71,39 @@ class Family:
     load_class: Callable[[], Any]
     adapt: Adapter
     latents: Callable[[Any], int]
-    words: Callable[[Any], int]
+    prompt_width: Callable[[Any], int]
     patch: Callable[[Any], int]
     lora_targets: tuple[str, ...]
-    widened: str = ""
+    input_layer: str = ""
     prediction: str = "v"
     pipelines: tuple[str, ...] = ()
-    noise: Callable[[Mapping[str, Any]], tuple[dict[str, Any], str]] | None = None
+    noise_schedule: Callable[[Mapping[str, Any]], tuple[dict[str, Any], str]] | None = None
     video: Callable[[Mapping[str, Any]], Video] | None = None
     layouts: tuple[CheckpointLayout, ...] = ()
     variants: tuple[Variant, ...] = ()
-    measured: Callable[[Mapping[str, tuple[int, ...]]], Variant] | None = None
-    whole: Callable[[Weights], Mapping[str, Any]] | None = None
+    variant_from_shapes: Callable[[Mapping[str, tuple[int, ...]]], Variant] | None = None
+    single_file_config: Callable[[Weights], Mapping[str, Any]] | None = None
     refused: Callable[[Mapping[str, Any]], str] = lambda _: ""
-    needs: tuple[str, ...] = (
+    required_files: tuple[str, ...] = (
         "vae/config.json",
         "scheduler/scheduler_config.json",
         "text_encoder/config.json",
         "tokenizer/tokenizer_config.json",
     )
     guidance: float | None = None
-    layers: tuple[str, ...] = ("num_layers",)
-    masks: bool = False
+    depth_keys: tuple[str, ...] = ("num_layers",)
+    attention_mask: bool = False
 
-    def hollow(self, config: Mapping[str, Any]) -> Any:
+    def empty_network(self, config: Mapping[str, Any]) -> Any:
         """A network of a configuration, without weights: names, shapes and numbers alone."""
         with init_empty_weights():
             return self.load_class().from_config({k: v for k, v in config.items() if k[0] != "_"})
 
-    def parts(self, transformer: Any) -> int:
+    def extra_inputs(self, transformer: Any) -> int:
         """For how many parts besides the latents a network has room: prior, and picture."""
         return expand.extra_inputs(transformer, self.latents(transformer))
 
-    def many(self, transformer: Any) -> list[tuple[str, nn.Linear]]:
+    def quantizable_layers(self, transformer: Any) -> list[tuple[str, nn.Linear]]:
         """The large linear layers of a network's blocks, which may be kept in few bits.
 
         Embeddings and heads are not among them.
@@ -116,14 +116,14 @@ class Family:
             if type(layer) is nn.Linear and layer.weight.numel() >= FEWEST
         ]
 
-    def widen(self, transformer: Any, wanted: int) -> None:
+    def expand_inputs(self, transformer: Any, wanted: int) -> None:
         """Make room in a network's input for so many parts besides the latents, in place.
 
         Raises:
             ConfigError: there is room for more already.
         """
         expand.expand_inputs(
-            transformer, wanted, latents=self.latents(transformer), name=self.widened
+            transformer, wanted, latents=self.latents(transformer), name=self.input_layer
         )
 
 
@@ -132,19 +132,19 @@ class FixedFamily(Family):
     """Networks whose inputs are what they were made with.
 
     Attributes:
-        room: parts besides the latents that a network is shown.
+        fixed_inputs: parts besides the latents that a network is shown.
     """
 
-    room: Callable[[Any], int] = lambda _: 0
+    fixed_inputs: Callable[[Any], int] = lambda _: 0
 
-    def parts(self, transformer: Any) -> int:
+    def extra_inputs(self, transformer: Any) -> int:
         """As it was made."""
-        return self.room(transformer)
+        return self.fixed_inputs(transformer)
 
-    def widen(self, transformer: Any, wanted: int) -> None:
+    def expand_inputs(self, transformer: Any, wanted: int) -> None:
         """Raise ConfigError where something else is wanted."""
-        if wanted != self.room(transformer):
+        if wanted != self.fixed_inputs(transformer):
             raise ConfigError(
-                f"this network is shown {self.room(transformer)} parts besides the latents, which "
-                f"cannot be changed to {wanted}"
+                f"this network takes {self.fixed_inputs(transformer)} inputs besides the latents, "
+                f"which cannot be changed to {wanted}"
             )

@@ -50,13 +50,15 @@ class HunyuanBackbone(nn.Module):
         config, dtype = self.transformer.config, self.transformer.dtype
         expand.check_patches(latents, config.patch_size)
         given = expand.concat_inputs(self.transformer, latents, prior, condition)
-        words = torch.where(condition.text_mask[..., None], condition.text, 0.0).to(dtype)
+        words = torch.where(condition.prompt_mask[..., None], condition.prompt_embeds, 0.0).to(
+            dtype
+        )
         weight = time.new_full((len(time),), 1000 * GUIDANCE) if config.guidance_embeds else None
         out: Tensor = self.transformer(
             hidden_states=given.to(dtype).transpose(1, 2),
             timestep=time,
             encoder_hidden_states=words[:, 1:],
-            encoder_attention_mask=condition.text_mask[:, 1:],
+            encoder_attention_mask=condition.prompt_mask[:, 1:],
             pooled_projections=words[:, 0, : config.pooled_projection_dim],
             guidance=weight,
             return_dict=False,
@@ -143,16 +145,16 @@ FAMILY = Family(
     load_class=_load_class,
     adapt=HunyuanBackbone,
     latents=_latents,
-    words=lambda transformer: int(transformer.config.text_embed_dim),
+    prompt_width=lambda transformer: int(transformer.config.text_embed_dim),
     patch=lambda transformer: int(transformer.config.patch_size),
     lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    widened=_FIRST,
+    input_layer=_FIRST,
     prediction="flow",
     guidance=1.0,
-    layers=("num_layers", "num_single_layers"),
+    depth_keys=("num_layers", "num_single_layers"),
     pipelines=("HunyuanVideoPipeline",),
-    noise=flow_noise,
-    masks=True,
+    noise_schedule=flow_noise,
+    attention_mask=True,
     video=_video,
     layouts=(
         CheckpointLayout(
@@ -174,7 +176,7 @@ FAMILY = Family(
         ),
     ),
     variants=(Variant("HunyuanVideo 13B", ("hunyuanvideo-community/HunyuanVideo",), {}),),
-    needs=(
+    required_files=(
         "vae/config.json",
         "scheduler/scheduler_config.json",
         "text_encoder/config.json",

@@ -50,12 +50,12 @@ class LatteBackbone(nn.Module):
             )
         dtype = self.transformer.dtype
         given = expand.concat_inputs(self.transformer, latents, prior, condition)
-        words = torch.where(condition.text_mask[..., None], condition.text, 0.0)
+        words = torch.where(condition.prompt_mask[..., None], condition.prompt_embeds, 0.0)
         out: Tensor = self.transformer(
             hidden_states=given.to(dtype).transpose(1, 2),
             timestep=time,
             encoder_hidden_states=words.to(dtype),
-            encoder_attention_mask=_bias(condition.text_mask, frames, dtype),
+            encoder_attention_mask=_bias(condition.prompt_mask, frames, dtype),
             return_dict=False,
         )[0]
         return out.transpose(1, 2)[:, :, : latents.shape[2]].to(latents.dtype)
@@ -115,14 +115,14 @@ FAMILY = Family(
     load_class=_load_class,
     adapt=LatteBackbone,
     latents=_latents,
-    words=lambda transformer: int(transformer.config.caption_channels),
+    prompt_width=lambda transformer: int(transformer.config.caption_channels),
     patch=lambda transformer: int(transformer.config.patch_size),
     lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    widened=_FIRST,
+    input_layer=_FIRST,
     prediction="noise",
     pipelines=("LattePipeline",),
-    noise=linear_noise,
-    masks=True,
+    noise_schedule=linear_noise,
+    attention_mask=True,
     video=_video,
     layouts=(
         CheckpointLayout(

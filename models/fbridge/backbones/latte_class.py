@@ -183,7 +183,7 @@ class LatteClassTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type:
         """
         config, dtype = self.config, self.dtype
         channels = latents.shape[2]
-        first = condition.picture[:, None]
+        first = condition.image_latents[:, None]
         given = [latents, latents if prior is None else prior, first.expand_as(latents)]
         given = given[: config.in_channels // config.latent_channels]
         x = torch.cat([torch.cat([first, part], 1) if config.leads else part for part in given], 2)
@@ -211,9 +211,9 @@ class LatteClassTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type:
         return out[:, :, :channels].to(latents.dtype)
 
     def _told(self, time: Tensor | None, condition: Condition, batch: int) -> Tensor:
-        label = condition.label
+        label = condition.class_labels
         if label is None:
-            label = torch.full((batch,), -1, device=condition.picture.device)
+            label = torch.full((batch,), -1, device=condition.image_latents.device)
         told: Tensor = self.y_embedder(label)
         if self.t_embedder is None or time is None:
             return told
@@ -269,12 +269,12 @@ FAMILY = Family(
     load_class=lambda: LatteClassTransformer,
     adapt=lambda transformer: transformer,
     latents=lambda transformer: int(transformer.config.latent_channels),
-    words=lambda _: 0,
+    prompt_width=lambda _: 0,
     patch=lambda transformer: int(transformer.config.patch_size),
     lora_targets=("qkv", "attn.proj", "fc1", "fc2"),
-    widened="x_embedder.proj",
+    input_layer="x_embedder.proj",
     prediction="noise",
-    noise=linear_noise,
+    noise_schedule=linear_noise,
     video=_video,
     layouts=(
         CheckpointLayout(
@@ -287,7 +287,7 @@ FAMILY = Family(
             ),
         ),
     ),
-    measured=_measured,
-    needs=("vae/config.json",),
-    layers=("depth",),
+    variant_from_shapes=_measured,
+    required_files=("vae/config.json",),
+    depth_keys=("depth",),
 )

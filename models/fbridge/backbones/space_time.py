@@ -60,7 +60,7 @@ class _Block(nn.Module):
         )
         self.table = nn.Parameter(torch.randn(12, width) / width**0.5)
 
-    def forward(self, x: Tensor, tuning: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, tuning: Tensor, text: Tensor, prompt_mask: Tensor) -> Tensor:
         """Tokens (B, F, S, D), tuning (B, 12, D) shared by all blocks (adaLN-single)."""
         b, f, s, _ = x.shape
         parts = (self.table + tuning)[:, :, None, None].unbind(1)
@@ -75,7 +75,7 @@ class _Block(nn.Module):
         along = self.time(tuned(1).transpose(1, 2).flatten(0, 1)).unflatten(0, (b, s))
         x = x + gate[1] * along.transpose(1, 2)
         if self.words is not None:
-            words = self.words(tuned(2).flatten(1, 2), text, text_mask)
+            words = self.words(tuned(2).flatten(1, 2), text, prompt_mask)
             x = x + gate[2] * words.unflatten(1, (f, s))
         return x + gate[3] * self.perceptron(tuned(3))
 
@@ -145,7 +145,7 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         prior: Latents | None = None,
     ) -> Tensor:
         """Predict from a state, its network time (B,) and its prior; untimed, from the still."""
-        picture = condition.picture[:, None].expand(-1, latents.shape[1], -1, -1, -1)
+        picture = condition.image_latents[:, None].expand(-1, latents.shape[1], -1, -1, -1)
         given = [latents, picture] if prior is None else [latents, prior, picture]
         dtype = self.dtype
         x = torch.cat([part.to(dtype) for part in given], 2)
@@ -158,9 +158,9 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         clock = x.new_zeros(b) if time is None else time
         told = self.clock(sinusoid(clock, 128, 1e4).to(x.dtype))
         if self.label is not None:
-            told = told + self.label(self._rows(condition.label, told))
+            told = told + self.class_labels(self._rows(condition.class_labels, told))
         tuning = self.tune(F.silu(told)).unflatten(-1, (12, -1))
-        given_words = condition.text.to(dtype), condition.text_mask[:, None, None]
+        given_words = condition.prompt_embeds.to(dtype), condition.prompt_mask[:, None, None]
         for block in self.blocks:
             if torch.is_grad_enabled() and self.gradient_checkpointing:
                 x = self._gradient_checkpointing_func(block, x, tuning, *given_words)
@@ -193,9 +193,9 @@ FAMILY = FixedFamily(
     load_class=lambda: SpaceTimeTransformer,
     adapt=lambda transformer: transformer,
     latents=lambda transformer: int(transformer.config["channels"]),
-    words=lambda transformer: int(transformer.config["text_width"]),
+    prompt_width=lambda transformer: int(transformer.config["text_width"]),
     patch=lambda transformer: int(transformer.config["patch"]),
     lora_targets=("query", "keys", "out", "perceptron.0", "perceptron.2"),
-    room=lambda transformer: 2 if transformer.config["timed"] else 1,
+    fixed_inputs=lambda transformer: 2 if transformer.config["timed"] else 1,
     prediction="clean",
 )

@@ -100,13 +100,13 @@ FAMILY = Family(
     load_class=_load_class,
     adapt=WanBackbone,
     latents=_latents,
-    words=lambda transformer: int(transformer.config.text_dim),
+    prompt_width=lambda transformer: int(transformer.config.text_dim),
     patch=lambda transformer: int(transformer.config.patch_size[1]),
     lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    widened=_FIRST,
+    input_layer=_FIRST,
     prediction="flow",
     pipelines=("WanPipeline",),
-    noise=flow_noise,
+    noise_schedule=flow_noise,
     video=_video,
     layouts=(
         CheckpointLayout(

@@ -33,16 +33,16 @@ class Gaussian(NamedTuple):
 
 
 class View(NamedTuple):
-    """What a codec has seen of B pictures.
+    """B pictures as a codec has encoded them.
 
     Attributes:
-        condition: (B, C', H, W) what the networks are told of the pictures.
-        spread: (B, C', H, W) log-variance of the condition, where the codec has one.
+        image_latents: (B, C', H, W) what the networks are given of the pictures.
+        image_log_variance: of the same shape, where the codec is stochastic; else None.
         scenes: one entry a picture, private to the codec.
     """
 
-    condition: Tensor
-    spread: Tensor | None
+    image_latents: Tensor
+    image_log_variance: Tensor | None
     scenes: tuple[Any, ...]
 
 
@@ -64,8 +64,8 @@ class Codec(Protocol):
         """Whether decoding needs the picture's own pixels."""
         ...
 
-    def look(self, pictures: Sequence[Tensor], text: Tensor, text_mask: Tensor) -> View:
-        """See pictures, each (3, H, W) in [0, 1], with their prompts' token embeddings."""
+    def view(self, pictures: Sequence[Tensor], prompt_embeds: Tensor, prompt_mask: Tensor) -> View:
+        """Encode pictures, each (3, H, W) in [0, 1], with their prompts' token embeddings."""
         ...
 
     def output_size(

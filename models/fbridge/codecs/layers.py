@@ -52,13 +52,13 @@ class _Attention(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, text: Tensor, prompt_mask: Tensor) -> Tensor:
         b, c, h, w = x.shape
         places = self.norm(x).flatten(2).mT
         pairs = torch.cat([self.keys(places), self.words(text)], 1)
         key, value = pairs.unflatten(-1, (2 * self.heads, -1)).transpose(1, 2).chunk(2, 1)
         query = self.query(places).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        seen = torch.cat([text_mask.new_ones(b, h * w), text_mask], 1)[:, None, None]
+        seen = torch.cat([prompt_mask.new_ones(b, h * w), prompt_mask], 1)[:, None, None]
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
         return x + self.out(mixed.transpose(1, 2).flatten(2)).mT.reshape(b, c, h, w)
 
@@ -98,12 +98,12 @@ class LayerNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
             nn.Conv2d(widths[0], (OBJECT_SLOTS + 1) * 4, 3, padding=1),
         )
 
-    def forward(self, picture: Tensor, text: Tensor, text_mask: Tensor) -> Tensor:
+    def forward(self, picture: Tensor, text: Tensor, prompt_mask: Tensor) -> Tensor:
         """Logits (B, 3, H, W): first object named, second, neither; at every pixel.
 
         Pictures are (B, 3, H, W) in [0, 1], the words token embeddings (B, L, D).
         """
-        weight = text_mask[..., None].to(text.dtype)
+        weight = prompt_mask[..., None].to(text.dtype)
         pooled = self.pooled_text((text * weight).sum(1) / weight.sum(1).clamp_min(1))
         x = self.stem(F.pixel_unshuffle(picture * 2 - 1, 2))
         kept: list[Tensor] = []
@@ -111,16 +111,16 @@ class LayerNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
             if level:
                 kept.append(x)
                 x = F.avg_pool2d(x, 2)
-            x = self._run(blocks, x, pooled, text, text_mask)
+            x = self._run(blocks, x, pooled, text, prompt_mask)
         for blocks in self.up:
             x = torch.cat([F.interpolate(x, scale_factor=2.0), kept.pop()], 1)
-            x = self._run(blocks, x, pooled, text, text_mask)
+            x = self._run(blocks, x, pooled, text, prompt_mask)
         return F.pixel_shuffle(self.head(x), 2).float()
 
     @staticmethod
     def _run(
-        blocks: nn.Module, x: Tensor, pooled: Tensor, text: Tensor, text_mask: Tensor
+        blocks: nn.Module, x: Tensor, pooled: Tensor, text: Tensor, prompt_mask: Tensor
     ) -> Tensor:
         for block in blocks.children():
-            x = block(x, text, text_mask) if isinstance(block, _Attention) else block(x, pooled)
+            x = block(x, text, prompt_mask) if isinstance(block, _Attention) else block(x, pooled)
         return x

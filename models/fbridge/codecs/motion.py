@@ -121,13 +121,13 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.output_size((width, height), (width, height))
 
     @torch.no_grad()
-    def look(self, pictures: Sequence[Tensor], text: Tensor, text_mask: Tensor) -> View:
+    def view(self, pictures: Sequence[Tensor], text: Tensor, prompt_mask: Tensor) -> View:
         """Take each picture apart; pictures may be of different sizes."""
         conditions, scenes = [], []
         for row, picture in enumerate(pictures):
             size = working_size(picture.shape[1], picture.shape[2], self.config.side)
-            length = int(text_mask[row].sum())
-            words = text[row : row + 1, :length].to(self.dtype), text_mask[row : row + 1, :length]
+            length = int(prompt_mask[row].sum())
+            words = text[row : row + 1, :length].to(self.dtype), prompt_mask[row : row + 1, :length]
             small = resize(picture[None], size)
             masks = masks_of(self.layers(small.to(self.dtype), *words))
             conditions.append(describe(masks, small))
@@ -136,7 +136,7 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def still(self, view: View, num_frames: int) -> Gaussian:
         """Nothing moves: zeros."""
-        frame = view.condition.new_zeros(len(view.scenes), 1, CHANNELS, SLOTS, 1)
+        frame = view.image_latents.new_zeros(len(view.scenes), 1, CHANNELS, SLOTS, 1)
         return Gaussian(frame.expand(-1, num_frames, -1, -1, -1))
 
     @torch.no_grad()

@@ -27,7 +27,7 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         super().__init__()
         self.register_buffer("span", torch.tensor(2.0))  # of [-1, 1]; diffusers wants a tensor
 
-    def look(self, pictures: Sequence[Tensor], text: Tensor, text_mask: Tensor) -> View:
+    def view(self, pictures: Sequence[Tensor], text: Tensor, prompt_mask: Tensor) -> View:
         """The pictures themselves are the condition."""
         size = (self.config.height, self.config.width)
         for picture in pictures:
@@ -62,7 +62,7 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     def still(self, view: View, num_frames: int) -> Gaussian:
         """The pictures repeated."""
-        return Gaussian(view.condition[:, None].expand(-1, num_frames, -1, -1, -1))
+        return Gaussian(view.image_latents[:, None].expand(-1, num_frames, -1, -1, -1))
 
     def decode(self, latents: Latents, view: View) -> list[Tensor]:
         """[-1, 1] to [0, 1], clipped."""

@@ -126,7 +126,7 @@ class VAECodec:
             )
 
     @torch.no_grad()
-    def look(self, pictures: Sequence[Tensor], text: Tensor, text_mask: Tensor) -> View:
+    def view(self, pictures: Sequence[Tensor], text: Tensor, prompt_mask: Tensor) -> View:
         """Encode the pictures alone; all of a batch are of one size."""
         seen = self._encode(_stack(pictures)[:, None])
         told = 1.0
@@ -149,7 +149,7 @@ class VAECodec:
             return self._encode(pixels)
         mean, log_variance = (
             None if part is None else part[:, None].expand(-1, num_frames, -1, -1, -1)
-            for part in (view.condition, view.spread)
+            for part in (view.image_latents, view.image_log_variance)
         )
         assert mean is not None
         return Gaussian(mean, log_variance)

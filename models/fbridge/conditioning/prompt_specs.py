@@ -11,30 +11,30 @@ class PromptSpec(NamedTuple):
     """How a family of models had its prompts read.
 
     Attributes:
-        tokens: of a prompt; what is beyond is cut.
-        filled: prompts are filled up to so many tokens before they are read, and the encoder is not
+        max_tokens: of a prompt; what is beyond is cut.
+        padded: prompts are filled up to so many tokens before they are read, and the encoder is not
             told which are fillers.
-        kept: the fillers' embeddings are words like all others.
-        paired: a second encoder's one vector goes before the words (`PairTextEncoder`).
-        filler: number of the token that fills prompts up; None is the tokenizer's own.
+        keep_padding: the fillers' embeddings are words like all others.
+        pooled_first: a second encoder's one vector goes before the words (`PairTextEncoder`).
+        pad_token: number of the token that fills prompts up; None is the tokenizer's own.
     """
 
-    tokens: int
-    filled: bool = False
-    kept: bool = False
-    paired: bool = False
-    filler: int | None = None
+    max_tokens: int
+    padded: bool = False
+    keep_padding: bool = False
+    pooled_first: bool = False
+    pad_token: int | None = None
 
 
 PROMPT_SPECS = {
-    "CogVideoXPipeline": PromptSpec(226, filled=True, kept=True),
-    "LTXPipeline": PromptSpec(128, filled=True),
+    "CogVideoXPipeline": PromptSpec(226, padded=True, keep_padding=True),
+    "LTXPipeline": PromptSpec(128, padded=True),
     "WanPipeline": PromptSpec(512),
     "LattePipeline": PromptSpec(120),
-    "AnimateDiffPipeline": PromptSpec(77, filled=True, kept=True),
-    "StableDiffusionPipeline": PromptSpec(77, filled=True, kept=True),
-    "VideoCrafterUNet": PromptSpec(77, filled=True, kept=True, filler=0),
-    "HunyuanVideoPipeline": PromptSpec(256, paired=True),
+    "AnimateDiffPipeline": PromptSpec(77, padded=True, keep_padding=True),
+    "StableDiffusionPipeline": PromptSpec(77, padded=True, keep_padding=True),
+    "VideoCrafterUNet": PromptSpec(77, padded=True, keep_padding=True, pad_token=0),
+    "HunyuanVideoPipeline": PromptSpec(256, pooled_first=True),
 }
 """By the class of diffusers' pipeline that a text encoder is part of; of none, by the network's."""
 

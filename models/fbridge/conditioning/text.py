@@ -59,7 +59,7 @@ class TextEncoder:
     ) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        usual = _most_tokens(model, tokenizer) if reading is None else reading.tokens
+        usual = _most_tokens(model, tokenizer) if reading is None else reading.max_tokens
         self.max_tokens = usual if max_tokens is None else max_tokens
         self.reading = reading or PromptSpec(self.max_tokens)
         self.origin = origin
@@ -97,7 +97,7 @@ class TextEncoder:
 
     @torch.no_grad()
     def _embed(self, prompts: list[str]) -> None:
-        filled = self.reading.filled
+        filled = self.reading.padded
         tokens = self.tokenizer(
             prompts,
             padding="max_length" if filled else True,
@@ -105,14 +105,14 @@ class TextEncoder:
             max_length=self.max_tokens,
             return_tensors="pt",
         )
-        if self.reading.filler is not None:
-            tokens["input_ids"][tokens["attention_mask"] == 0] = self.reading.filler
+        if self.reading.pad_token is not None:
+            tokens["input_ids"][tokens["attention_mask"] == 0] = self.reading.pad_token
         device = working_device(self.model)
         told = self._takes - {"attention_mask"} if filled else self._takes
         given = {name: ids for name, ids in tokens.to(device).items() if name in told}
         hidden = self.model(**given).last_hidden_state.float().cpu()
         for prompt, row, mask in zip(prompts, hidden, tokens["attention_mask"].bool(), strict=True):
-            self._seen[prompt] = row if self.reading.kept else row[mask.cpu()]
+            self._seen[prompt] = row if self.reading.keep_padding else row[mask.cpu()]
 
 
 class PairTextEncoder(TextEncoder):

@@ -86,7 +86,7 @@ def find_components(
 def required_files(found: Detected) -> tuple[str, ...]:
     """Files that the weights of a network lack."""
     looks = bool(found.config and found.config.get("image"))
-    return (*found.family.needs, *(["image_encoder/config.json"] if looks else []))
+    return (*found.family.required_files, *(["image_encoder/config.json"] if looks else []))
 
 
 def network_config(weights: Path, folder: Path | None) -> dict[str, Any] | None:

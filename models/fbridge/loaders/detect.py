@@ -90,14 +90,18 @@ def _described(shapes: Shapes, family: Family, layout: CheckpointLayout, prefix:
     held = {name: tuple(tensor.shape) for name, tensor in found.take(empty).items()}
     nearest: tuple[str, list[str]] | None = None
     try:
-        variants = family.variants if family.measured is None else (family.measured(held),)
+        variants = (
+            family.variants
+            if family.variant_from_shapes is None
+            else (family.variant_from_shapes(held),)
+        )
         compared = [(variant, *_compare(held, family, variant)) for variant in variants]
     except (KeyError, IndexError, ValueError) as error:  # names alone look like the family's
         return replace(found, differences=(f"like no model of it: {str(error)[:99]}",))
     for variant, config, differences in compared:
         if not differences:
-            config |= {} if family.whole is None else family.whole(empty)
-            parts = family.parts(family.hollow(config))
+            config |= {} if family.single_file_config is None else family.single_file_config(empty)
+            parts = family.extra_inputs(family.empty_network(config))
             return replace(found, variant=variant, config=config, parts=parts)
         if nearest is None or len(differences) < len(nearest[1]):
             nearest = (variant.name, differences)
@@ -107,11 +111,11 @@ def _described(shapes: Shapes, family: Family, layout: CheckpointLayout, prefix:
 
 def _compare(held: Shapes, family: Family, variant: Variant) -> tuple[dict[str, Any], list[str]]:
     """A variant's configuration, its input as wide as a file's, and how the file differs."""
-    if family.measured is not None:  # made of the shapes themselves, width and all
+    if family.variant_from_shapes is not None:  # made of the shapes themselves, width and all
         known, config = _built(family, variant)
         return config, _differing(known, held)
     published, config = _published(family.transformer, variant.name)
-    first = f"{family.widened}.weight"
+    first = f"{family.input_layer}.weight"
     wide, narrow = held.get(first, (0, 0)), published[first]
     whole = len(wide) == len(narrow) and wide[1] % narrow[1] == 0
     times = max(wide[1] // narrow[1], 1) if whole else 1
@@ -140,7 +144,7 @@ def _published(transformer: str, variant: str) -> tuple[Shapes, dict[str, Any]]:
 
 
 def _built(family: Family, variant: Variant) -> tuple[Shapes, dict[str, Any]]:
-    network = family.hollow(variant.config)
+    network = family.empty_network(variant.config)
     whole = {key: value for key, value in network.config.items() if key[0] != "_"}
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     return shapes, {"_class_name": family.transformer, **whole}

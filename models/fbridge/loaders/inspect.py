@@ -174,7 +174,7 @@ def _of_pipeline(folder: Path, hub: str = "") -> InspectedModel:
         measured["video"].update(frames=index["frames"], fps=index["fps"])
         reading = (index.get("reading") or [0])[0]
     else:
-        missing += missing_files(folder, family.needs)
+        missing += missing_files(folder, family.required_files)
         told = _scheduled(family, folder, config)
         reading = _tokens(family)
     return InspectedModel(
@@ -185,7 +185,7 @@ def _of_pipeline(folder: Path, hub: str = "") -> InspectedModel:
 
 def _imagined(family: Family, config: dict[str, Any]) -> Header:
     """Names and shapes that a configuration's network has."""
-    network = family.hollow(config)
+    network = family.empty_network(config)
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     return Header(shapes, dict.fromkeys(shapes, "not here"))
 
@@ -222,12 +222,12 @@ def _counted(header: Header, beginnings: str | tuple[str, ...]) -> dict[str, Any
 def _measured(family: Family, config: dict[str, Any] | None) -> dict[str, Any]:
     if config is None:
         return {"network": {}, "video": {}}
-    network = family.hollow(config)
+    network = family.empty_network(config)
     sides = {
         "latents": family.latents(network),
-        "words": family.words(network),
+        "words": family.prompt_width(network),
         "patch": family.patch(network),
-        "parts": family.parts(network),
+        "parts": family.extra_inputs(network),
     }
     if family.video is None:
         return {"network": sides, "video": {}}
@@ -241,16 +241,20 @@ def _scheduled(
 ) -> dict[str, Any]:
     """What scheduler or network of a pipeline tell, or else what the family is known for."""
     path = None if folder is None else folder / _SCHEDULER
-    if family.noise is not None and _SCHEDULER not in family.needs and config is not None:
-        noise, prediction = family.noise(config)
-    elif path is None or not path.is_file() or family.noise is None:
+    if (
+        family.noise_schedule is not None
+        and _SCHEDULER not in family.required_files
+        and config is not None
+    ):
+        noise, prediction = family.noise_schedule(config)
+    elif path is None or not path.is_file() or family.noise_schedule is None:
         return {"prediction": family.prediction}
     else:
-        noise, prediction = family.noise(read_json(path))
+        noise, prediction = family.noise_schedule(read_json(path))
     return {"prediction": prediction, "noise": noise}
 
 
 def _tokens(family: Family) -> int:
     names = (*family.pipelines, family.transformer)
-    known = [PROMPT_SPECS[name].tokens for name in names if name in PROMPT_SPECS]
+    known = [PROMPT_SPECS[name].max_tokens for name in names if name in PROMPT_SPECS]
     return known[0] if known else 0

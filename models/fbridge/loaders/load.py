@@ -117,7 +117,7 @@ def _of_file(path: Path, held: SingleFile, dtype: torch.dtype) -> PretrainedMode
             "",
             family,
             transformer,
-            noise=facts["noise"],
+            noise_schedule=facts["noise"],
             prediction=facts["prediction"],
             codec=VAECodec(vae),
             vae=vae,
@@ -157,7 +157,11 @@ def _of_weights(
     if own is None and found.config is None:
         raise _unknown(path, found, folder)
     try:
-        told = {} if found.family.whole is None else found.family.whole(weights)
+        told = (
+            {}
+            if found.family.single_file_config is None
+            else found.family.single_file_config(weights)
+        )
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
     config = {**(found.config or {}), **told, **(own or {})}
@@ -212,7 +216,7 @@ def _of_folder(folder: Path, dtype: torch.dtype) -> PretrainedModel:
         "",
         family,
         transformer,
-        noise=scheduler.config.base,
+        noise_schedule=scheduler.config.base,
         prediction=scheduler.config.prediction,
         codec=codec,
         vae=vae,
@@ -232,16 +236,16 @@ def _diffusers(
     folder: Path, family: Family, transformer: Any, dtype: torch.dtype
 ) -> PretrainedModel:
     """A base whose parts but the transformer lie in a folder as diffusers' pipelines have them."""
-    if family.noise is None or family.video is None:
+    if family.noise_schedule is None or family.video is None:
         raise CheckpointError(
             f"{folder}: a {family.transformer} is part of a FrameBridge model; name that model's "
             "folder as base"
         )
     place = "scheduler/scheduler_config.json"
-    has_words = family.words(transformer) > 0
-    told = read_json(folder / place) if place in family.needs else transformer.config
+    has_words = family.prompt_width(transformer) > 0
+    told = read_json(folder / place) if place in family.required_files else transformer.config
     try:
-        noise, prediction = family.noise(told)
+        noise, prediction = family.noise_schedule(told)
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
     video = family.video(transformer.config)
@@ -252,7 +256,7 @@ def _diffusers(
         "",
         family,
         transformer,
-        noise=noise,
+        noise_schedule=noise,
         prediction=prediction,
         codec=codec,
         vae=vae,

@@ -104,7 +104,7 @@ def load_adapter(folder: Path, *, base: str | None = None) -> tuple[AdapterCard,
             f"{folder}: was trained on a base of sha256 {card.base_sha256[:12]}..., but "
             f"{found.name!r} has {found.hash[:12]}...; name the right one with base="
         )
-    found.family.widen(found.transformer, card.parts)
+    found.family.expand_inputs(found.transformer, card.parts)
     _put(folder, found.transformer)
     merge_lora(found.transformer)
     return card, found
@@ -115,7 +115,7 @@ def adapted_components(folder: Path, *, base: str | None = None) -> dict[str, An
     card, found = load_adapter(folder, base=base)
     prior = load_folder(SpaceTimeTransformer, folder / PRIOR) if _has_prior(folder) else None
     return {
-        **found.parts(),
+        **found.components(),
         "transformer": found.transformer,
         "scheduler": FrameBridgeScheduler(**card.scheduler),
         "prior": prior,

@@ -24,7 +24,9 @@ def is_official_bridge(base: PretrainedModel) -> bool:
     """Whether a base's network is shown the picture: beside the latents, or before them."""
     if base.transformer is None:
         return False
-    return base.family.parts(base.transformer) > 0 or bool(base.transformer.config.get("leads"))
+    return base.family.extra_inputs(base.transformer) > 0 or bool(
+        base.transformer.config.get("leads")
+    )
 
 
 def official_components(base: PretrainedModel) -> dict[str, Any]:
@@ -46,8 +48,8 @@ def official_components(base: PretrainedModel) -> dict[str, Any]:
         return _latte(base)
     if base.family.name == "videocrafter" and base.transformer.config.bridge:
         return _videocrafter(base)
-    shown = base.family.parts(base.transformer)
-    if base.family.name != "cogvideox" or shown != 1 or base.noise is None:
+    shown = base.family.extra_inputs(base.transformer)
+    if base.family.name != "cogvideox" or shown != 1 or base.noise_schedule is None:
         raise CheckpointError(
             f"{base.name}: a {base.family.name} network that is shown {shown} parts besides the "
             "latents is an image-to-video model of unknown kind; name a bridge's folder, or a "
@@ -55,12 +57,12 @@ def official_components(base: PretrainedModel) -> dict[str, Any]:
         )
     scheduler = _scheduler(
         prediction="aligned-v",
-        base=base.noise,
+        base=base.noise_schedule,
         steps=_COGVIDEOX["steps"],
         guidance_scale=_COGVIDEOX["words"],
     )
     own = {"frames": [_COGVIDEOX["frames"], *base.frames[1:]], "sizes": _COGVIDEOX["sizes"]}
-    return {**base.parts(), **own, "transformer": base.transformer, "scheduler": scheduler}
+    return {**base.components(), **own, "transformer": base.transformer, "scheduler": scheduler}
 
 
 def _latte(base: PretrainedModel) -> dict[str, Any]:
@@ -68,21 +70,23 @@ def _latte(base: PretrainedModel) -> dict[str, Any]:
         prediction="psi-noise", steps=_LATTE["steps"], guidance_scale=_LATTE["class"]
     )
     return {
-        **base.parts(),
+        **base.components(),
         "transformer": base.transformer,
         "scheduler": scheduler,
-        "prior": _prior_beside(Path(base.name)) if base.family.parts(base.transformer) else None,
+        "prior": _prior_beside(Path(base.name))
+        if base.family.extra_inputs(base.transformer)
+        else None,
     }
 
 
 def _videocrafter(base: PretrainedModel) -> dict[str, Any]:
     scheduler = _scheduler(
         prediction="aligned-psi-noise",
-        base=base.noise,
+        base=base.noise_schedule,
         steps=_VIDEOCRAFTER["steps"],
         guidance_scale=_VIDEOCRAFTER["words"],
     )
-    return {**base.parts(), "transformer": base.transformer, "scheduler": scheduler}
+    return {**base.components(), "transformer": base.transformer, "scheduler": scheduler}
 
 
 def _scheduler(**numbers: Any) -> FrameBridgeScheduler:

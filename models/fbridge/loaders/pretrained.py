@@ -24,7 +24,7 @@ class PretrainedModel:
         family: of its network.
         transformer: the network; None from scratch, where the data decide its shapes.
         preset: of a network from scratch.
-        noise: the argument of `fbridge.scheduler.build_base`; None of a base that knows no noise.
+        noise_schedule: the argument of `build_noise_schedule`; None if it has none.
         prediction: what it answers: "v", "flow", "noise", "clean"; of a bridge its scheduler's.
         codec: of its latents; None where the data tell it.
         vae: diffusers' autoencoder behind the codec, where it is one.
@@ -45,7 +45,7 @@ class PretrainedModel:
     family: Family
     transformer: Any = None
     preset: str | None = None
-    noise: dict[str, Any] | None = None
+    noise_schedule: dict[str, Any] | None = None
     prediction: str | None = None
     codec: Codec | None = None
     vae: Any = None
@@ -60,7 +60,7 @@ class PretrainedModel:
     image_encoder: Any = None
     dtype: torch.dtype = torch.float32
 
-    def parts(self) -> dict[str, Any]:
+    def components(self) -> dict[str, Any]:
         """Arguments of `FrameBridgePipeline` that are the base's own, but its network."""
         held: dict[str, Any] = {"vae": self.vae} if self.vae is not None else {"codec": self.codec}
         if self.text_encoder != MINILM:

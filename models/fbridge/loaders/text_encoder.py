@@ -148,7 +148,7 @@ def _find(name: str, subfolder: str | None) -> Origin:
         folder = _from_hub(name, _PAIR if subfolder is None else parts)
     if (folder / part / "config.json").is_file():
         reading = prompt_spec_of(folder) if subfolder is None else None
-        return Origin(name, folder, _PAIR if reading and reading.paired else parts)
+        return Origin(name, folder, _PAIR if reading and reading.pooled_first else parts)
     if subfolder is None and (folder / "config.json").is_file():
         return Origin(name, folder)
     raise CheckpointError(

@@ -28,16 +28,16 @@ def training_free_components(base: PretrainedModel) -> dict[str, Any]:
     Raises:
         CheckpointError: the base has no network, or none that knows noise.
     """
-    if base.transformer is None or base.noise is None or base.prediction is None:
+    if base.transformer is None or base.noise_schedule is None or base.prediction is None:
         raise CheckpointError(
             f"{base.name}: is no text-to-video model that could be used untrained"
         )
     scheduler = FrameBridgeScheduler(
         prediction=aligned_prediction(base.prediction),
-        base=base.noise,
+        base=base.noise_schedule,
         sampler="ode",
         steps=STEPS,
         guidance_scale=base.family.guidance or _GUIDANCE[base.prediction],
         strength=STRENGTH,
     )
-    return {**base.parts(), "transformer": base.transformer, "scheduler": scheduler}
+    return {**base.components(), "transformer": base.transformer, "scheduler": scheduler}

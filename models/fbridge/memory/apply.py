@@ -99,7 +99,7 @@ def _in_eight_bits(transformer: Any) -> None:
         from torchao.quantization import Int8WeightOnlyConfig, quantize_
     except ImportError as error:
         raise DependencyError("quantize int8 needs torchao: pip install torchao") from error
-    chosen = {name for name, _ in family_of(transformer).many(transformer)}
+    chosen = {name for name, _ in family_of(transformer).quantizable_layers(transformer)}
     quantize_(transformer, Int8WeightOnlyConfig(), filter_fn=lambda _, name: name in chosen)
 
 
@@ -110,7 +110,7 @@ def _in_four_bits(transformer: Any) -> None:
         raise DependencyError(
             "quantize nf4 needs bitsandbytes: pip install bitsandbytes"
         ) from error
-    for name, layer in family_of(transformer).many(transformer):
+    for name, layer in family_of(transformer).quantizable_layers(transformer):
         dtype = layer.weight.dtype
         small = Linear4bit(
             layer.in_features, layer.out_features, bias=layer.bias is not None,
@@ -134,7 +134,7 @@ def _attend(transformer: Any, name: str) -> None:
             f"attention {name}: a {type(transformer).__name__} computes its own way and no "
             "other; leave it out"
         )
-    if family_of(transformer).masks and _knows_no_masks(name):
+    if family_of(transformer).attention_mask and _knows_no_masks(name):
         raise ConfigError(
             f"attention {name}: takes no masks, which the words of a {type(transformer).__name__} "
             "need; leave it out"

@@ -23,7 +23,7 @@ class Blocks:
 
     def __init__(self, model: ModelSizes) -> None:
         self.model = model
-        self.layers = {key: int(model.network[key]) for key in model.family.layers}
+        self.layers = {key: int(model.network[key]) for key in model.family.depth_keys}
 
     def deeper(self) -> list[tuple[int, ...]]:
         """Numbers of blocks of each kind: one of all, then two of each in turn."""
@@ -43,7 +43,7 @@ class Blocks:
         with init_empty_weights(include_buffers=False):
             network = self.model.family.load_class().from_config({**config, **depths})
         family = self.model.family
-        family.widen(network, max(parts, family.parts(network)))
+        family.expand_inputs(network, max(parts, family.extra_inputs(network)))
         return network
 
     def numbers(self, parts: int) -> int:
@@ -62,7 +62,7 @@ class Blocks:
             few = numbers
         elif kept:
             networks = [self.build(layers, parts) for layers in self.deeper()]
-            many = [self.model.family.many(network) for network in networks]
+            many = [self.model.family.quantizable_layers(network) for network in networks]
             few = self.all_of([sum(layer.weight.numel() for _, layer in each) for each in many])
         return int(few * BYTES[kept or dtype] + (numbers - few) * BYTES[dtype])
 
@@ -86,5 +86,5 @@ class Blocks:
             ]
         )
         network = networks[0]
-        first = network.get_submodule(family.widened).parameters() if family.widened else ()
+        first = network.get_submodule(family.input_layer).parameters() if family.input_layer else ()
         return updates, sum(p.numel() for p in first)

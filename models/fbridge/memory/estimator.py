@@ -47,7 +47,7 @@ class Estimator:
         self.speed = speed
         self._blocks = Blocks(model)
         assert model.family.video is not None, "as `anatomy` has it"
-        self._video = model.family.video(model.family.hollow(model.network).config)
+        self._video = model.family.video(model.family.empty_network(model.network).config)
         self._known: dict[tuple[Any, ...], Footprint] = {}
 
     def usual_clip(self) -> ClipShape:
@@ -157,12 +157,17 @@ class Estimator:
 
     def _inputs(self, shape: tuple[int, int, int], batch: int, device: str) -> tuple[Any, ...]:
         network = self._blocks.build(1, 0)
-        channels, words = self.model.family.latents(network), self.model.family.words(network)
+        channels, words = (
+            self.model.family.latents(network),
+            self.model.family.prompt_width(network),
+        )
         frames, height, width = shape
         latents = torch.zeros(batch, frames, channels, height, width, device=device)
         tokens = torch.zeros(batch, self.model.tokens, words, device=device)
         mask = torch.ones(batch, self.model.tokens, dtype=torch.bool, device=device)
-        condition = Condition(tokens, mask, latents[:, 0], seen=self._seen(network, latents))
+        condition = Condition(
+            tokens, mask, latents[:, 0], image_embeds=self._seen(network, latents)
+        )
         return latents, torch.full((batch,), 500.0, device=device), condition, latents
 
     def _seen(self, network: Any, latents: torch.Tensor) -> torch.Tensor | None:

@@ -273,10 +273,10 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         """Numbers of the classes that the prompts name; none of a model without classes."""
         return [class_of(prompt, self.config.classes) for prompt in prompts if self.config.classes]
 
-    def words(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    def encode_prompts(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token embeddings (B, L, D) and mask (B, L) of prompts."""
-        text, text_mask = self._encoder()(prompts)
-        return text.to(self._execution_device), text_mask.to(self._execution_device)
+        text, prompt_mask = self._encoder()(prompts)
+        return text.to(self._execution_device), prompt_mask.to(self._execution_device)
 
     def _encoder(self) -> TextEncoder:
         if self.text_encoder is None:

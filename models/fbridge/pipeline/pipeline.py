@@ -101,7 +101,7 @@ class FrameBridgePipeline(BridgeModel):
             kind=grid or defaults["grid"],
             process=self.scheduler.process,
         )
-        view, condition = self.look(images, prompts, size)
+        view, condition = self.encode_inputs(images, prompts, size)
         start_at = self.start(self.latent_codec.still(view, count).mean, condition, view)
         latents = chosen.sample(
             self._denoiser(condition, negatives, scale, image_guidance_scale),
@@ -117,7 +117,7 @@ class FrameBridgePipeline(BridgeModel):
         frames = self.frames(latents, view)
         return FrameBridgeOutput(frames, latents)
 
-    def look(
+    def encode_inputs(
         self,
         images: Sequence[Image.Image],
         prompts: Sequence[str],
@@ -129,17 +129,17 @@ class FrameBridgePipeline(BridgeModel):
         pictures = [picture_tensor(picture).to(self._execution_device) for picture in fitted]
         labels = self.labels(prompts)
         classes = self.config.classes
-        text, text_mask = self.words(
+        text, prompt_mask = self.encode_prompts(
             [class_words(classes[label]) for label in labels] if labels else prompts
         )
-        view = self.latent_codec.look(pictures, text, text_mask)
+        view = self.latent_codec.view(pictures, text, prompt_mask)
         label = torch.tensor(labels, device=text.device) if labels else None
         seen = (
             None
             if self.image_encoder is None
             else encode_images(self.image_encoder, torch.stack(pictures))
         )
-        return view, Condition(text, text_mask, view.condition, label, seen)
+        return view, Condition(text, prompt_mask, view.image_latents, label, seen)
 
     def frames(self, latents: Tensor, view: View) -> list[NDArray[np.uint8]]:
         """Latents (B, F, C, H, W) as videos of bytes (F, H, W, 3)."""
@@ -155,7 +155,7 @@ class FrameBridgePipeline(BridgeModel):
         denoiser = BridgeDenoiser(as_backbone(self.transformer), self.scheduler.parameterization)
         if text == 1 and picture == 1:
             return denoiser
-        unconditional = condition.with_text(*self.words(negatives))
+        unconditional = condition.with_prompt(*self.encode_prompts(negatives))
         return GuidedDenoiser(denoiser, unconditional, text, picture)
 
 

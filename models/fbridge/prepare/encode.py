@@ -145,15 +145,15 @@ class Encoder:
         ]
         text, mask = self._text(words if self._codec.reads_text else [""] * len(clips))
         text, mask = text.to(self._device), mask.to(self._device)
-        view = self._codec.look([video[0] for video in videos], text, mask)
+        view = self._codec.view([video[0] for video in videos], text, mask)
         clip = self._codec.encode(videos, view)
         still = self._codec.still(view, len(clips[0]))
         if self._codec.repeats:
             spread = still.log_variance
             still = Gaussian(still.mean[:, :1], None if spread is None else spread[:, :1])
-        tensors = {"condition": view.condition, "clip": clip.mean, "still": still.mean}
+        tensors = {"condition": view.image_latents, "clip": clip.mean, "still": still.mean}
         for name, spread in (
-            ("condition", view.spread),
+            ("condition", view.image_log_variance),
             ("clip", clip.log_variance),
             ("still", still.log_variance),
         ):

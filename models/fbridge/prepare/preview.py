@@ -80,7 +80,7 @@ def _decoded(
     device = next(codec.codec.parameters()).device if hasattr(codec.codec, "parameters") else "cpu"
     tokens, mask = text([caption])
     picture = torch.from_numpy(true[0].copy()).permute(2, 0, 1).float().to(device) / 255
-    view = codec.codec.look([picture], tokens.to(device), mask.to(device))
+    view = codec.codec.view([picture], tokens.to(device), mask.to(device))
     with torch.no_grad():
         video = codec.codec.decode(dataset[row].clip[None].float().to(device), view)[0]
     frames: Frames = (video * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()

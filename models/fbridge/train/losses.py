@@ -56,9 +56,9 @@ class PriorStart:
     def _view(self, condition: Condition) -> View | None:
         if self.codec is None:
             return None
-        seen = View(condition.picture, None, ())
-        pictures = self.codec.decode(condition.picture[:, None], seen)
-        return View(condition.picture, None, tuple(picture[0] for picture in pictures))
+        seen = View(condition.image_latents, None, ())
+        pictures = self.codec.decode(condition.image_latents[:, None], seen)
+        return View(condition.image_latents, None, tuple(picture[0] for picture in pictures))
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class BridgeTraining:
         t = t.to(batch.clean.device)
         backbone, condition = network, batch.condition
         if shown is not None:
-            condition = replace(condition, picture=shown(condition.picture))
+            condition = replace(condition, image_latents=shown(condition.image_latents))
             backbone = _Shown(network, shown)
         denoiser = BridgeDenoiser(backbone, self.parameterization)
         given = (batch.clean, prior, t, batch.noise, condition)

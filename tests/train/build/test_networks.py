@@ -36,7 +36,7 @@ from fbridge.train.validation.scores import HeldOut
 from tests.train.sets import short_run
 
 NOISE = {"kind": "cogvideox", "snr_shift": 1.0}
-PRETRAINED = PretrainedModel("b", "", FAMILIES["CogVideoXTransformer3DModel"], noise=NOISE, prediction="v")
+PRETRAINED = PretrainedModel("b", "", FAMILIES["CogVideoXTransformer3DModel"], noise_schedule=NOISE, prediction="v")
 SCRATCH = PretrainedModel("s", "", FAMILIES["SpaceTimeTransformer"], preset="tiny", prediction="clean")
 BRIDGE = replace(
     PRETRAINED,
@@ -71,7 +71,7 @@ def prior(tmp_path_factory: pytest.TempPathFactory, shape: Shape) -> Path:
     ("base", "config", "expected"),
     [
         (PRETRAINED, {}, {"prediction": "aligned-v", "base": NOISE, "schedule": None}),
-        (replace(PRETRAINED, noise={"kind": "flow"}, prediction="flow"), {},
+        (replace(PRETRAINED, noise_schedule={"kind": "flow"}, prediction="flow"), {},
          {"prediction": "aligned-flow", "base": {"kind": "flow"}}),
         (replace(PRETRAINED, prediction="noise"), {}, {"prediction": "aligned-noise"}),
         (PRETRAINED, {"align": False}, {"prediction": "psi-noise", "base": None}),
@@ -142,7 +142,7 @@ def test_every_prior(
     assert (model.task.start.codec is codec) == (kind in ("motion", "mix of motion"))
     assert (model.prior is not None) == (kind in ("neural", "mix"))
     assert model.about["start_from"] == {"kind": kind.split()[0], "mix": 0.25}
-    assert family_of(model.transformer).parts(model.transformer) == (1 if kind == "repeat" else 2)
+    assert family_of(model.transformer).extra_inputs(model.transformer) == (1 if kind == "repeat" else 2)
     if model.prior is not None:
         assert not model.prior.training
         assert not any(p.requires_grad for p in model.prior.parameters())

@@ -33,7 +33,7 @@ def scheduler() -> FrameBridgeScheduler:
 
 def tuned(folder: Path) -> FrameBridgePipeline:
     base = load_pretrained(str(tiny_base(folder / "base.safetensors")))
-    FAMILY.widen(base.transformer, 2)
+    FAMILY.expand_inputs(base.transformer, 2)
     return assemble(base, base.transformer, scheduler=scheduler(), facts={"fps": 12.0})
 
 

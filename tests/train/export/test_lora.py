@@ -46,7 +46,7 @@ def answer(transformer: Any) -> torch.Tensor:
 def trained(*, dora: bool = False, parts: int = 2, **options: Any) -> Any:
     """A widened, adapted network in which everything trainable has moved."""
     net = tiny_transformer()
-    FAMILY.widen(net, parts)
+    FAMILY.expand_inputs(net, parts)
     add_lora(net, rank=2, dora=dora, **options)
     torch.manual_seed(6)
     with torch.no_grad():
@@ -63,7 +63,7 @@ def card(base: Path, parts: int = 2, **facts: Any) -> AdapterCard:
 
 def test_the_base_is_frozen_and_the_widened_input_is_not() -> None:
     net = tiny_transformer()
-    FAMILY.widen(net, 2)
+    FAMILY.expand_inputs(net, 2)
     before = answer(net)
     add_lora(net, rank=2)
     assert torch.allclose(answer(net), before, atol=1e-6)  # an update begins at zero
@@ -99,7 +99,7 @@ def test_diffusers_loads_the_file(tmp_path: Path, *, dora: bool) -> None:
     assert described["transformer.r"] == 2
     assert described["transformer.use_dora"] is dora
     stock = tiny_transformer()
-    FAMILY.widen(stock, 2)
+    FAMILY.expand_inputs(stock, 2)
     stock.load_lora_adapter(str(tmp_path / "lora"), weight_name=WEIGHTS)
     stock.load_state_dict(load_file(tmp_path / "lora" / EXTRA), strict=False)
     assert isinstance(stock, CogVideoXTransformer3DModel)
@@ -122,7 +122,7 @@ def test_merging_changes_no_answer_and_leaves_a_plain_network(*, dora: bool) -> 
     merge_lora(net)
     assert torch.allclose(answer(net), before, atol=1e-5)
     plain = tiny_transformer()
-    FAMILY.widen(plain, 2)
+    FAMILY.expand_inputs(plain, 2)
     assert net.state_dict().keys() == plain.state_dict().keys()
 
 

@@ -55,7 +55,7 @@ class Toy(nn.Module):
         if time is not None:
             self.times.append(time)
         given = latents if prior is None else prior
-        return self.prior * given + self.picture * condition.picture[:, None]
+        return self.prior * given + self.picture * condition.image_latents[:, None]
 
 
 def test_clips_are_spread_over_the_set_and_none_is_alone(data: LatentDataset) -> None:
@@ -103,8 +103,8 @@ def test_nothing_is_dropped_and_no_weight_of_the_training_enters(data: LatentDat
     held = HeldOut.choose(data, 4, 4)
     batch = next(held.read(0, CPU))
     assert batch.prior_noise is None
-    assert torch.equal(batch.condition.text, batch.whole.text)
-    assert batch.condition.picture.flatten(1).any(1).all()
+    assert torch.equal(batch.condition.prompt_embeds, batch.whole.prompt_embeds)
+    assert batch.condition.image_latents.flatten(1).any(1).all()
     scores = score_generation(generation(), Toy(), held, 1, CPU)  # the toy answers nothing
     assert scores["held_out"] == pytest.approx(float(batch.clean.square().mean()), rel=1e-5)
 
@@ -115,7 +115,7 @@ def test_an_untrained_widened_base_does_not_look_at_the_picture(
     base: Path, clips: LatentDataset, objective: str, parts: int
 ) -> None:
     network = load_pretrained(str(base)).transformer
-    family_of(network).widen(network, parts)
+    family_of(network).expand_inputs(network, parts)
     levels = {"kind": "cogvideox", "snr_shift": 1.0}
     task = generation("aligned-v", base=levels, objective=objective)
     held = HeldOut.choose(clips, 4, 4)

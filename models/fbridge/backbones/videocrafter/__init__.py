@@ -26,12 +26,12 @@ FAMILY = Family(
     load_class=lambda: VideoCrafterUNet,
     adapt=lambda transformer: transformer,
     latents=lambda transformer: int(transformer.config.out_channels),
-    words=lambda transformer: int(transformer.config.context_dim),
+    prompt_width=lambda transformer: int(transformer.config.context_dim),
     patch=patch_of,
     lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    widened=FIRST,
+    input_layer=FIRST,
     prediction="noise",
-    noise=videocrafter_noise,
+    noise_schedule=videocrafter_noise,
     video=video_of,
     layouts=(
         CheckpointLayout(
@@ -45,14 +45,14 @@ FAMILY = Family(
             beside=(LOOKS,),
         ),
     ),
-    measured=measured,
-    whole=whole,
+    variant_from_shapes=measured,
+    single_file_config=whole,
     refused=refused,
-    needs=(
+    required_files=(
         "vae/config.json",
         "text_encoder/config.json",
         "tokenizer/tokenizer_config.json",
     ),
     guidance=12.0,
-    layers=(),
+    depth_keys=(),
 )

@@ -162,8 +162,8 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
         if self.fps_embedding is not None:
             rate = torch.full_like(time, self.config.rate)
             clip = clip + self.fps_embedding(waves(rate, self.config.model_channels).to(dtype))
-        real = condition.text_mask
-        words = torch.where(real[..., None], condition.text, 0.0).to(dtype)
+        real = condition.prompt_mask
+        words = torch.where(real[..., None], condition.prompt_embeds, 0.0).to(dtype)
         real = real | ~real.any(1, keepdim=True)  # who has no words reads zeros, which say nothing
         every = real.is_meta or bool(real.all())
         return Told(
@@ -178,7 +178,7 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
         """(B F, Q, D) of the picture, for every frame its own."""
         if self.image_proj_model is None:
             return None
-        if condition.seen is None:
+        if condition.image_embeds is None:
             raise ConfigError(
                 "this network is told what an image encoder sees of the picture, and was given none"
             )
@@ -187,7 +187,7 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
                 f"{frames} frames are not possible with this network: it looks at the picture for "
                 f"{self.config.frames}"
             )
-        looks = self.image_proj_model(condition.seen.to(dtype))
+        looks = self.image_proj_model(condition.image_embeds.to(dtype))
         return looks.unflatten(1, (frames, -1)).flatten(0, 1)
 
     def _run(self, stage: nn.Module, x: Tensor, told: Told) -> Tensor:

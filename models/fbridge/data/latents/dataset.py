@@ -66,7 +66,7 @@ class LatentBatch:
     still: Tensor
     condition: Tensor
     text: Tensor
-    text_mask: Tensor
+    prompt_mask: Tensor
     spreads: dict[str, Tensor]
     picture: Tensor | None
     labels: Tensor
@@ -83,7 +83,7 @@ def collate(samples: Sequence[LatentSample]) -> LatentBatch:
         still=torch.stack([sample.still for sample in samples]),
         condition=torch.stack([sample.condition for sample in samples]),
         text=text,
-        text_mask=torch.arange(text.shape[1])[None] < lengths[:, None],
+        prompt_mask=torch.arange(text.shape[1])[None] < lengths[:, None],
         spreads={
             name: torch.stack([sample.spreads[name] for sample in samples])
             for name in samples[0].spreads

@@ -82,7 +82,7 @@ def round_trip(setup: Setup) -> Callable[[Tensor], Tensor]:
 
     def through(frames: Tensor) -> Tensor:
         video = frames.to(setup.device).permute(0, 3, 1, 2).float() / 255
-        view = codec.look([video[0]], torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool))
+        view = codec.view([video[0]], torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool))
         (back,) = codec.decode(codec.encode([video], view).mean, view)
         return (back * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu()
 

@@ -97,7 +97,7 @@ def build_generator(config: Config, shape: Shape, codec: Codec) -> BuiltNetwork:
             )
         family = family_of(transformer)
         apart = kind != "repeat" or config.condition.picture_dropout > 0
-        family.widen(transformer, max(family.parts(transformer), 2 if apart else 1))
+        family.expand_inputs(transformer, max(family.extra_inputs(transformer), 2 if apart else 1))
     scheduler = build_scheduler(config.bridge, base)
     if config.train.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
@@ -138,9 +138,9 @@ def build_scheduler(config: BridgeConfig, base: PretrainedModel) -> FrameBridgeS
         }
         if known.get("objective", "bridge") != config.objective:
             known.pop("schedule", None)
-    elif config.align and base.noise is not None:
+    elif config.align and base.noise_schedule is not None:
         assert base.prediction is not None
-        known = {"prediction": aligned_prediction(base.prediction), "base": base.noise}
+        known = {"prediction": aligned_prediction(base.prediction), "base": base.noise_schedule}
     else:
         known = {"prediction": "psi-noise"}
     known["objective"] = config.objective
@@ -194,7 +194,7 @@ def _check_fit(base: PretrainedModel, shape: Shape) -> None:
             f"{shape.channels}; prepare the videos with this base's codec: "
             f"fbridge prepare VIDEOS -o DIR --codec {base.name}"
         )
-    width = base.family.words(base.transformer)
+    width = base.family.prompt_width(base.transformer)
     if width and width != shape.text_width:
         raise CheckpointError(
             f"base {base.name}: its words have {width} features, the data set's "

@@ -38,7 +38,7 @@ def assemble(
         prior: the network that the bridge starts from, if it has one.
         facts: `frames`, `fps`, `sizes`, `classes`, `start_from` that are not the base's.
     """
-    held = base.parts()
+    held = base.components()
     if codec is not None:
         vae = codec.vae if isinstance(codec, VAECodec) else None
         held.update(vae=vae, codec=codec if vae is None else None)

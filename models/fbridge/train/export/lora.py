@@ -48,7 +48,11 @@ def add_lora(
     """
     family = family_of(transformer)
     ends = list(targets or family.lora_targets)
-    whole = [family.widened] if any(f".{family.widened}".endswith(f".{e}") for e in ends) else None
+    whole = (
+        [family.input_layer]
+        if any(f".{family.input_layer}".endswith(f".{e}") for e in ends)
+        else None
+    )
     config = LoraConfig(
         r=rank,
         lora_alpha=rank if alpha is None else alpha,  # a float does
@@ -66,8 +70,8 @@ def add_lora(
             f"lora.targets {', '.join(ends)}: {str(error).strip().splitlines()[0]}; "
             f"this network's usual ones are {', '.join(family.lora_targets)}"
         ) from error
-    if family.widened:
-        transformer.get_submodule(family.widened).requires_grad_(requires_grad=True)
+    if family.input_layer:
+        transformer.get_submodule(family.input_layer).requires_grad_(requires_grad=True)
 
 
 def save_lora(

@@ -182,7 +182,7 @@ def _card(config: Config, model: BuiltNetwork) -> AdapterCard:
     return AdapterCard(
         base=base.name,
         base_sha256=base.hash,
-        parts=base.family.parts(model.transformer),
+        parts=base.family.extra_inputs(model.transformer),
         scheduler=numbers,
         pipeline=model.about,
         components=config.components,

@@ -129,13 +129,13 @@ def look_again(
 ) -> View:
     """The view that a codec decodes a batch with: from the stored pictures, where it needs them."""
     if not codec.needs_picture:
-        return View(batch.condition.picture, None, ())
+        return View(batch.condition.image_latents, None, ())
     pictures = []
     for row in batch.rows.tolist():
         picture = data[row].picture
         assert picture is not None, "a codec that needs pictures has stored them"
         pictures.append(picture.to(device).float() / 255)
-    return codec.look(pictures, batch.condition.text, batch.condition.text_mask)
+    return codec.view(pictures, batch.condition.prompt_embeds, batch.condition.prompt_mask)
 
 
 def _psnr(video: Frames, truth: Frames) -> float:

@@ -138,7 +138,7 @@ def _another(shown: Tensor) -> Tensor:
 
 
 def _turned(batch: TrainingBatch) -> TrainingBatch:
-    condition = replace(batch.condition, picture=_another(batch.condition.picture))
+    condition = replace(batch.condition, image_latents=_another(batch.condition.image_latents))
     return replace(batch, still=_another(batch.still), condition=condition)
 
 
