@@ -158,7 +158,7 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         clock = x.new_zeros(b) if time is None else time
         told = self.clock(sinusoid(clock, 128, 1e4).to(x.dtype))
         if self.label is not None:
-            told = told + self.class_labels(self._rows(condition.class_labels, told))
+            told = told + self.label(self._rows(condition.class_labels, told))
         tuning = self.tune(F.silu(told)).unflatten(-1, (12, -1))
         given_words = condition.prompt_embeds.to(dtype), condition.prompt_mask[:, None, None]
         for block in self.blocks:
