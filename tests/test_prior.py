@@ -11,8 +11,9 @@ from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import VAECodec
 from fbridge.errors import CheckpointError, ConfigError
+from fbridge.loaders.prior import MotionPrior, build_prior
 from fbridge.loaders.text_encoder import load_text_encoder
-from fbridge.prior import MixPrior, MotionPrior, NeuralPrior, ReplicatePrior, build_prior
+from fbridge.prior import MixPrior, NeuralPrior, ReplicatePrior
 from fbridge.types import Condition
 from tests.bases import tiny_vae
 

@@ -1,41 +1,34 @@
-"""Where a bridge starts: from a picture and words to the latents of a video, in one pass."""
+"""Where a bridge starts: from a picture and a prompt to the latents of a video, in one pass.
+
+The protocol and the priors that need torch alone; `fbridge.loaders.prior` builds them by name and
+has the one that runs the embedded model.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from fbridge.backbones.space_time import SpaceTimeTransformer
-from fbridge.codecs import Codec, View
-from fbridge.codecs.motion import MotionCodec
-from fbridge.errors import CheckpointError, ConfigError
-from fbridge.files.modules import load_folder
-from fbridge.loaders.locate import EMBEDDED, locate_model
-from fbridge.loaders.text_encoder import MINILM
-from fbridge.types import Condition, Latents
-
-KINDS = ("repeat", "neural", "motion", "mix")
+from fbridge.types import Condition, Latents, View
 
 
 class Prior(Protocol):
-    """A deterministic first guess; frozen while a bridge trains on it."""
+    """A deterministic first estimate of the video; frozen while a bridge trains on it."""
 
     def __call__(self, still: Latents, condition: Condition, view: View | None, /) -> Latents:
-        """Where the bridge starts, from the codec's latents (B, F, C, H, W) of a still picture.
+        """The bridge's start (B, F, C, H, W) from the codec's latents of the repeated picture.
 
-        The view is what the codec saw of the pictures, for a prior that needs their pixels.
+        The view is the codec's encoding of the pictures, for a prior that needs their pixels.
         """
         ...
 
 
 @dataclass(frozen=True)
 class ReplicatePrior:
-    """The picture standing still: FrameBridge's plain prior (arXiv 2410.15371)."""
+    """The picture repeated for all frames (FrameBridge, arXiv 2410.15371)."""
 
     def __call__(
         self,
@@ -50,12 +43,12 @@ class ReplicatePrior:
 
 @dataclass(frozen=True)
 class NeuralPrior:
-    """The mean of all videos that picture and words allow, regressed (arXiv 2410.15371).
+    """A regression of the video on picture and prompt (FrameBridge, arXiv 2410.15371).
 
-    With the motion codec the latents are motions, so this moves the picture's own pixels.
+    With the motion codec the latents are motions, so the picture's own pixels are moved.
 
     Attributes:
-        network: a backbone with time removed; it sees the still picture and the condition.
+        network: a backbone without time: (still latents, None, condition) -> latents.
     """
 
     network: nn.Module
@@ -74,60 +67,8 @@ class NeuralPrior:
 
 
 @dataclass(frozen=True)
-class MotionPrior:
-    """The picture moved as the embedded model's regression says, in any codec's latents.
-
-    The embedded neural prior turns picture and words into motions, the renderer moves the picture's
-    own pixels by them, the codec encodes the frames. Nothing is drawn and nothing is trained.
-
-    Attributes:
-        motion: the embedded model's codec.
-        network: its prior.
-        codec: of the latents that the bridge works on.
-    """
-
-    motion: MotionCodec
-    network: SpaceTimeTransformer
-    codec: Codec
-
-    def __call__(self, still: Latents, condition: Condition, view: View | None, /) -> Latents:
-        """Moves the view's pictures, each (3, H, W) in [0, 1]."""
-        if view is None:
-            raise ValueError("the motion prior needs the pictures' pixels: pass the codec's view")
-        guess = self.from_pictures(view.scenes, condition, still.shape[1])
-        return guess.to(still)
-
-    @torch.no_grad()
-    def from_pictures(
-        self, pictures: Sequence[Tensor], condition: Condition, latent_frames: int
-    ) -> Latents:
-        """Latents (B, F, C, H, W), F = latent_frames, from pictures (3, H, W) in [0, 1].
-
-        Raises:
-            CheckpointError: the words were not read by the encoder that the embedded model knows.
-        """
-        width = self.network.config["text_width"]
-        if condition.prompt_embeds.shape[-1] != width:
-            raise CheckpointError(
-                f"the motion prior reads {MINILM}'s words ({width} features), not these "
-                f"({condition.prompt_embeds.shape[-1]}); use that text encoder or another prior"
-            )
-        device = condition.prompt_embeds.device
-        self.motion.to(device)
-        self.network.to(device)
-        moving = [picture.to(device, torch.float32) for picture in pictures]
-        view = self.motion.view(moving, condition.prompt_embeds, condition.prompt_mask)
-        told = Condition(condition.prompt_embeds, condition.prompt_mask, view.image_latents)
-        frames = (latent_frames - 1) * (getattr(self.codec, "temporal", None) or 1) + 1
-        rest = self.motion.still(view, frames).mean
-        videos = self.motion.decode(self.network(rest, None, told), view)
-        seen = self.codec.view(moving, condition.prompt_embeds, condition.prompt_mask)
-        return self.codec.encode(videos, seen).mean
-
-
-@dataclass(frozen=True)
 class MixPrior:
-    """Part of the way from the standing picture to another prior's guess.
+    """A weighted mean of the repeated picture and another prior's guess.
 
     Attributes:
         guess: the other prior.
@@ -140,50 +81,3 @@ class MixPrior:
     def __call__(self, still: Latents, condition: Condition, view: View | None, /) -> Latents:
         """Share * guess + (1 - share) * still."""
         return torch.lerp(still, self.guess(still, condition, view), self.share)
-
-
-def build_prior(kind: str, network: nn.Module | None, mix: float, codec: Codec) -> Prior:
-    """A prior by its kind.
-
-    Args:
-        kind: "repeat", "neural", "motion", or "mix" of the repeated picture with the network's
-            guess, or without a network with the motion prior's.
-        network: of a neural prior.
-        mix: share of the guess in a mix.
-        codec: of the latents.
-
-    Raises:
-        ConfigError: the kind is unknown, or it lacks its network.
-    """
-    match kind:
-        case "repeat":
-            return ReplicatePrior()
-        case "neural" if network is not None:
-            return NeuralPrior(network)
-        case "neural":
-            raise ConfigError(
-                "prior kind 'neural' needs a network: train one with fbridge train-prior and name "
-                "it as prior.path, or use kind 'repeat' or 'motion'"
-            )
-        case "motion":
-            return _motion_prior(codec)
-        case "mix":
-            return MixPrior(_motion_prior(codec) if network is None else NeuralPrior(network), mix)
-    raise ConfigError(f"prior kind {kind!r} is unknown; known: {', '.join(KINDS)}")
-
-
-def _motion_prior(codec: Codec) -> MotionPrior:
-    if codec.reads_text:
-        raise ConfigError(
-            "the motion prior makes pixels, but this codec's latents are motions already; use "
-            "prior kind 'neural' or 'repeat'"
-        )
-    return MotionPrior(*_embedded_motion(), codec)
-
-
-@lru_cache(maxsize=1)
-def _embedded_motion() -> tuple[MotionCodec, SpaceTimeTransformer]:
-    folder = locate_model(EMBEDDED, {})
-    codec: MotionCodec = load_folder(MotionCodec, folder / "codec").requires_grad_(False)
-    network: SpaceTimeTransformer = load_folder(SpaceTimeTransformer, folder / "prior")
-    return codec, network.requires_grad_(False)

@@ -7,7 +7,7 @@ of a token. Latents are (B, F, C, H, W); times are float64 of shape (B,), **0 = 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,6 +17,20 @@ Latents: TypeAlias = Tensor
 
 Times: TypeAlias = Tensor
 """(B,) float64 in [0, 1]; 0 = data, 1 = prior."""
+
+
+class View(NamedTuple):
+    """B pictures as a codec has encoded them.
+
+    Attributes:
+        image_latents: (B, C', H, W) what the networks are given of the pictures.
+        image_log_variance: of the same shape, where the codec is stochastic; else None.
+        scenes: one entry a picture, private to the codec.
+    """
+
+    image_latents: Tensor
+    image_log_variance: Tensor | None
+    scenes: tuple[Any, ...]
 
 
 @dataclass(frozen=True)

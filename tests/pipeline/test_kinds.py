@@ -15,8 +15,9 @@ from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import VAECodec
 from fbridge.errors import ConfigError
+from fbridge.loaders.prior import MotionPrior
 from fbridge.pipeline import FrameBridgePipeline
-from fbridge.prior import MixPrior, MotionPrior, NeuralPrior, ReplicatePrior
+from fbridge.prior import MixPrior, NeuralPrior, ReplicatePrior
 from fbridge.scheduler import FrameBridgeScheduler
 from tests.bases import tiny_transformer, tiny_vae
 

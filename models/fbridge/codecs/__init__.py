@@ -7,11 +7,12 @@ and frames into latents. Whether a latent is a motion, a pixel or a VAE's code i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
 from fbridge.types import Latents
+from fbridge.types import View as View
 
 
 class Gaussian(NamedTuple):
@@ -30,20 +31,6 @@ class Gaussian(NamedTuple):
         if self.log_variance is None:
             return self.mean
         return self.mean + (self.log_variance / 2).exp() * noise
-
-
-class View(NamedTuple):
-    """B pictures as a codec has encoded them.
-
-    Attributes:
-        image_latents: (B, C', H, W) what the networks are given of the pictures.
-        image_log_variance: of the same shape, where the codec is stochastic; else None.
-        scenes: one entry a picture, private to the codec.
-    """
-
-    image_latents: Tensor
-    image_log_variance: Tensor | None
-    scenes: tuple[Any, ...]
 
 
 class Codec(Protocol):

@@ -27,10 +27,11 @@ from fbridge.loaders.load import is_stock, load_pretrained
 from fbridge.loaders.locate import hash_model, locate_model
 from fbridge.loaders.lora import adapted_components, is_adapter
 from fbridge.loaders.official import is_official_bridge, official_components
+from fbridge.loaders.prior import build_prior
 from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.loaders.training_free import training_free_components
 from fbridge.pipeline.inputs import class_of, fitting_size, nearest_shape
-from fbridge.prior import Prior, build_prior
+from fbridge.prior import Prior
 from fbridge.scheduler import FrameBridgeScheduler
 
 _Model = TypeVar("_Model", bound="BridgeModel")
@@ -83,8 +84,8 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         classes: names of the classes of a class-conditional model, in the order of their numbers.
         reading: of prompts by the text encoder, as `prompt_specs.Reading`; None is as it comes.
         start_from: where the bridge starts: `{"kind": "repeat" | "neural" | "motion" | "mix",
-            "mix": share}` as `fbridge.prior.build_prior` takes them; None is "neural" where there
-            is a prior, else "repeat".
+            "mix": share}` as `fbridge.loaders.prior.build_prior` takes them; None is "neural"
+            where there is a prior, else "repeat".
     """
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->prior->transformer"

@@ -19,7 +19,8 @@ from fbridge.codecs.vae import VAECodec
 from fbridge.config.tree import BridgeConfig, Config
 from fbridge.data.latents import LatentDataset
 from fbridge.errors import CheckpointError, ConfigError, DataError
-from fbridge.prior import MixPrior, MotionPrior, NeuralPrior, ReplicatePrior
+from fbridge.loaders.prior import MotionPrior
+from fbridge.prior import MixPrior, NeuralPrior, ReplicatePrior
 from fbridge.process import BridgeProcess, DiffusionProcess
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.export import assemble, save_model

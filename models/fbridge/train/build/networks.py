@@ -18,7 +18,7 @@ from fbridge.loaders.codec import fingerprint
 from fbridge.config.tree import BridgeConfig, Config, LoraConfig
 from fbridge.errors import CheckpointError, ConfigError, DataError
 from fbridge.memory.apply import MemoryOptions, shrink
-from fbridge.prior import build_prior
+from fbridge.loaders.prior import build_prior
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.lora import add_lora
 from fbridge.train.build.dataset import Shape, frame_limits
