@@ -103,7 +103,7 @@ class PsiNoisePrediction:
         return x * over(1 / (alpha * rho), x) - clean * over(1 / rho, x)
 
     def clean(self, output: Tensor, x: Tensor, prior: Tensor, t: Tensor) -> Tensor:  # noqa: ARG002
-        """X / alpha - rho * output."""
+        """The clean video x / alpha - rho * output."""
         alpha, rho = self._alpha_rho(t)
         return x * over(1 / alpha, x) - output * over(rho, x)
 
@@ -264,7 +264,7 @@ class PreconditionedPrediction:
         return clean * over(1 / out, x) - x * over(skip / out, x)
 
     def clean(self, output: Tensor, x: Tensor, prior: Tensor, t: Tensor) -> Tensor:  # noqa: ARG002
-        """Skip * x + out * output."""
+        """The clean video skip * x + out * output."""
         _, skip, out = self._scalings(t)
         return x * over(skip, x) + output * over(out, x)
 

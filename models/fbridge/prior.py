@@ -79,5 +79,5 @@ class MixPrior:
     share: float = 0.5
 
     def __call__(self, still: Latents, condition: Condition, view: View | None, /) -> Latents:
-        """Share * guess + (1 - share) * still."""
+        """The mix share * guess + (1 - share) * still."""
         return torch.lerp(still, self.guess(still, condition, view), self.share)

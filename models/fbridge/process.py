@@ -1,43 +1,65 @@
-"""The bridge: a diffusion pinned at both ends. This page is the whole derivation.
+"""The diffusion bridge x_t between a clean video x_0 and a prior x_s, and its derivation.
 
-**Reference.** Let x_t = alpha(t) (x_0 + rho(t) eps) be the reference diffusion of
-`fbridge.schedule`. Between two times t < s it is Markov and Gaussian:
+The bridge of FrameBridge (arXiv 2410.15371) and DDBM (arXiv 2309.16948), for 0 <= t <= s:
 
-    x_s | x_t  ~  N( (alpha_s / alpha_t) x_t,  alpha_s^2 (rho_s^2 - rho_t^2) I ).
+    x_t = data x_0 + prior x_s + noise eps
 
-Dividing by alpha makes it a Brownian motion in the clock rho^2: u = x / alpha has independent
-increments of variance rho_s^2 - rho_t^2.
+    data = alpha_t (1 - w)
+    prior = (alpha_t / alpha_s) w
+    noise = alpha_t rho_t sqrt(1 - w)
+    w = rho_t^2 / rho_s^2
 
-**Pinning.** Fix the data u_0 = x_0 and the end u_s = x_s / alpha_s. A Brownian motion fixed at both
-ends is a Brownian bridge: at the share w = rho_t^2 / rho_s^2 of its clock it has mean (1 - w) u_0 +
-w u_s and variance rho_t^2 (1 - w). Multiplied by alpha_t this is the marginal of the bridge (DDBM,
-arXiv 2309.16948; FrameBridge, arXiv 2410.15371; there by Doob's h-transform of the reference
-process):
+`BridgeProcess.coefficients` computes the three weights. In training s = 1 and x_1 is the prior
+video; in a sampler s is the present time and x_s the present state. At t = 0 only x_0 remains, at
+t = s only x_s. alpha and rho belong to the reference diffusion, a `fbridge.schedule.Schedule`.
 
-    x_t = data x_0 + prior x_s + noise eps data  = alpha_t (1 - w)         prior = (alpha_t /
-    alpha_s) w         noise = alpha_t rho_t sqrt(1 - w)
+**Reference diffusion.** At each time, and from each t to each s > t, it is
 
-with data = 1 at t = 0 and prior = 1 at t = s, where nothing else remains.
+    x_t = alpha_t (x_0 + rho_t eps)
+    x_s = (alpha_s / alpha_t) x_t + alpha_s sqrt(rho_s^2 - rho_t^2) eps
 
-**Signal to noise.** data / noise = sqrt(1 - w) / rho_t, that is (data / noise)^2 = 1 / rho_t^2 - 1
-/ rho_s^2: the bridge is at each time as clean as the reference diffusion, less what the end already
-says.
+with independent standard normal eps. So u = x / alpha is a Brownian motion whose clock is rho^2.
 
-**A bridge cut at s is a bridge.** Given x_0, what happens before s depends on what comes after
-through x_s alone. So the formula with end = 1 and x_s = the prior is the training marginal, and the
-same formula with any end = s > t is the exact step of the sampler from x_s to x_t given x_0: its
-`prior` multiplies the present state, and the prior proper has no part in it. Steps compose (Chapman
-and Kolmogorov): from 1 to s and on to t is from 1 to t.
+**Pinning both ends.** Fix u_0 = x_0 and u_s = x_s / alpha_s. A Brownian motion with both ends fixed
+is a Brownian bridge. At the share w of its clock it has
 
-**Samplers.** Any x_t = k x_s + (data_t - k data_s) x_0 + (prior_t - k prior_s) x_1 + omega eps with
-k^2 noise_s^2 + omega^2 = noise_t^2 keeps the marginals. omega = eta times the posterior's noise
-gives DBIM (arXiv 2405.15885): eta = 1 is the posterior above, eta = 0 the first-order solution of
-the probability-flow ODE dx/dt = data' x_0 + prior' x_1 + (noise' / noise) (x - data x_0 - prior
-x_1).
+    mean = (1 - w) u_0 + w u_s
+    variance = rho_t^2 (1 - w)
 
-**The twin.** Pinned at the data only, the same reference is an ordinary diffusion: w = 0, prior =
-0. Its posterior steps are those of the bridge, so `DiffusionProcess` runs under the same samplers
-and losses.
+and x_t = alpha_t u_t gives the weights above. (The papers derive them by Doob's h-transform.)
+
+**Signal to noise.** The weights of data and noise, which decide what an aligned network sees
+(`fbridge.alignment`), have the ratio
+
+    data / noise = sqrt(1 - w) / rho_t
+    (data / noise)^2 = 1 / rho_t^2 - 1 / rho_s^2
+
+that is the reference's signal-to-noise ratio at t, less its value at s.
+
+**Posterior.** Given x_0, what happens before s depends on later times through x_s alone. So the
+same formula with any end s > t is the exact distribution of x_t given x_s and x_0; the prior video
+does not enter. Steps compose (Chapman-Kolmogorov): from 1 to s and from s to t is from 1 to t.
+
+**Samplers.** With the training marginals at t and s, a step
+
+    x_t = k x_s + (data_t - k data_s) x_0 + (prior_t - k prior_s) x_1 + omega eps
+    k = sqrt(noise_t^2 - omega^2) / noise_s
+
+keeps the marginals for every omega up to noise_t. DBIM (arXiv 2405.15885) takes omega as eta times
+the posterior's noise: eta = 1 is the posterior, eta = 0 the first-order solution of the
+probability-flow ODE
+
+    dx / dt = data' x_0 + prior' x_1 + (noise' / noise) (x - data x_0 - prior x_1)
+
+where a prime is the derivative in t.
+
+**Diffusion baseline.** Pinned at x_0 only, the reference is an ordinary diffusion, w = 0:
+
+    data = alpha_t
+    prior = 0
+    noise = alpha_t rho_t
+
+Its posterior is the bridge's, so `DiffusionProcess` runs under the same samplers and losses.
 """
 
 from __future__ import annotations

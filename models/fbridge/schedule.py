@@ -38,8 +38,11 @@ class GmaxSchedule:
     """Linearly growing diffusion without drift.
 
     FrameBridge's (arXiv 2410.15371) and Bridge-TTS's (arXiv 2312.03491):
-    alpha = 1 and rho^2 = beta_0 t + (beta_1 - beta_0) t^2 / 2, so the noise of the bridge peaks
-    late (t = 0.71).
+
+        alpha = 1
+        rho^2 = beta_0 t + (beta_1 - beta_0) t^2 / 2
+
+    so the noise of the bridge peaks late (t = 0.71).
 
     Attributes:
         beta_0: squared diffusion coefficient at the data.
@@ -69,8 +72,11 @@ class GmaxSchedule:
 class VPSchedule:
     """Variance-preserving diffusion with a linear rate.
 
-    As in DDBM (arXiv 2309.16948) and DBIM (arXiv 2405.15885).
-    With B(t) = beta_min t + beta_d t^2 / 2: alpha = exp(-B/2), rho^2 = exp(B) - 1.
+    As in DDBM (arXiv 2309.16948) and DBIM (arXiv 2405.15885):
+
+        alpha = exp(-B / 2)
+        rho^2 = exp(B) - 1
+        B = beta_min t + beta_d t^2 / 2
 
     Attributes:
         beta_min: rate at the data.
@@ -102,7 +108,10 @@ class VPSchedule:
 
 @dataclass(frozen=True)
 class BrownianSchedule:
-    """Plain Brownian motion: alpha = 1, rho^2 = scale^2 t.
+    """Plain Brownian motion.
+
+        alpha = 1
+        rho^2 = scale^2 t
 
     The noise of the bridge peaks at t = 1/2 with scale / 2.
 
@@ -120,7 +129,7 @@ class BrownianSchedule:
         return torch.ones_like(t)
 
     def rho(self, t: Tensor) -> Tensor:
-        """Scale times sqrt(t)."""
+        """The ratio scale * sqrt(t)."""
         return self.scale * torch.sqrt(t)
 
 

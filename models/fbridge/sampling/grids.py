@@ -27,8 +27,8 @@ def time_grid(
     Args:
         steps: number of steps; the denoiser is asked at all times but the last.
         kind: "trailing" is FrameBridge's grid (arXiv 2410.15371): every (1000 / steps)-th of its
-            training times (i + 1) / 1001 counted from the noisiest, which fixes its start at 1000 /
-            1001; "uniform" has equal steps of time; "logsnr" equal steps of the logarithm of
+            training times (i + 1) / 1001 counted from the noisiest, which fixes its start at
+            1000/1001; "uniform" has equal steps of time; "logsnr" equal steps of the logarithm of
             `process.signal_to_noise` down to 1e-3 and is the choice for high orders; "karras"
             crowds the clean end as EDM does (arXiv 2206.00364), down to 1e-4.
         start: the first time, in (0, 1); "trailing" has its own.

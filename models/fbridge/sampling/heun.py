@@ -82,9 +82,13 @@ def sample_heun(  # noqa: PLR0913 (a sampler's whole contract)
 def _velocities(process: Process, t: Tensor, noisiness: float) -> list[Velocity]:
     """Velocities at times (N,): of the flow ODE at noisiness 0, of the reverse SDE at 1.
 
-    The ODE moves a state along its marginal, data' x_0 + prior' x_1 + (noise' / noise) (x - data
-    x_0 - prior x_1); the SDE has -g^2 / 2 times the score -(x - data x_0 - prior x_1) / noise^2
-    besides. Derivatives are exact.
+    The ODE moves a state along its marginal; the SDE adds -g^2 / 2 times the score:
+
+        ode = data' x_0 + prior' x_1 + (noise' / noise) (x - data x_0 - prior x_1)
+        score = -(x - data x_0 - prior x_1) / noise^2
+        sde = ode - g^2 / 2 score
+
+    Derivatives are exact.
     """
     with torch.enable_grad():
         t = t.detach().clone().requires_grad_()

@@ -197,9 +197,12 @@ def sample_sde2m(
 def _first_order(process: Process, times: Tensor, eta: float) -> Moves:
     """DBIM's weights: `eta` of the posterior's noise, the other variance from the state.
 
-    The part of the state is sqrt(noise_t^2 - omega^2) / noise_s = sqrt((1 - eta^2) (noise_t /
-    noise_s)^2 + eta^2 posterior.prior^2), which has no cancellation. At t = 1 there is no noise to
-    keep: that step is the SDE's.
+    The weight k of the state has a form without cancellation, `posterior` pinned at s:
+
+        k = sqrt(noise_t^2 - omega^2) / noise_s
+        k = sqrt((1 - eta^2) (noise_t / noise_s)^2 + eta^2 posterior.prior^2)
+
+    At t = 1 there is no noise to keep: that step is the SDE's.
     """
     s, t = times[:-2], times[1:-1]
     here, there = process.coefficients(s), process.coefficients(t)
