@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fbridge.alignment import Base, SNRAlignment
+from fbridge.parameterization import PREDICTIONS, Parameterization
 from fbridge.process import BridgeProcess, Process, over
 from fbridge.schedule import BrownianSchedule, GmaxSchedule, VPSchedule
 from fbridge.types import Condition
@@ -24,6 +26,12 @@ BRIDGES = {
     "vp": BridgeProcess(VPSchedule()),
     "const": BridgeProcess(BrownianSchedule()),
 }
+
+
+def predicts(name: str, process: Process, base: Base | None = None) -> Parameterization:
+    """A named prediction on a process, over a base if it is an aligned one."""
+    alignment = None if base is None else SNRAlignment(process, base)
+    return Parameterization(process, PREDICTIONS[name], alignment)
 
 
 def blank_condition(videos: int = 1) -> Condition:

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from fbridge.denoiser import BridgeDenoiser, GuidedDenoiser
-from fbridge.parameterization import CleanPrediction, PsiNoisePrediction
 from fbridge.types import Condition
-from tests.oracles import BRIDGES
+from tests.oracles import BRIDGES, predicts
 from tests.strategies import videos
 
 T = torch.tensor([0.2, 0.7], dtype=torch.float64)
@@ -130,7 +129,7 @@ class Net:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_bridge_denoiser_is_network_and_parameterization(dtype: torch.dtype) -> None:
-    net, parameterization = Net(), PsiNoisePrediction(BRIDGES["vp"])
+    net, parameterization = Net(), predicts("psi-noise", BRIDGES["vp"])
     x, prior = videos(2, 0).to(dtype), videos(2, 1).to(dtype)
     denoiser = BridgeDenoiser(net, parameterization)
     found = denoiser(x, T, prior, FULL)
@@ -146,5 +145,5 @@ def test_a_bridge_denoiser_is_network_and_parameterization(dtype: torch.dtype) -
 def test_time_is_never_coarser_than_float32() -> None:
     net = Net()
     half = videos(2, 0).to(torch.bfloat16)
-    BridgeDenoiser(net, CleanPrediction())(half, T, half, FULL)
+    BridgeDenoiser(net, predicts("clean", BRIDGES["vp"]))(half, T, half, FULL)
     assert net.seen[1].dtype == torch.float32

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fbridge.alignment import DDPMBase, SNRAlignment, cogvideox_alphas_cumprod
 from fbridge.denoiser import BridgeDenoiser
-from fbridge.parameterization import AlignedVPrediction
+from fbridge.parameterization import PREDICTIONS, Parameterization
 from fbridge.process import BridgeProcess
 from fbridge.sampling import Step, sample_dbim, seeded_noise, time_grid
 from fbridge.types import Condition
@@ -52,7 +52,7 @@ def test_aligned_dbim_is_ddim(name: str, eta: float, kind: str) -> None:
     network, prior = Network(), videos(2, 0)
     reports: list[Step] = []
     sample_dbim(
-        BridgeDenoiser(network, AlignedVPrediction(alignment)),
+        BridgeDenoiser(network, Parameterization(process, PREDICTIONS["aligned-v"], alignment)),
         process,
         prior,
         times,

@@ -6,7 +6,7 @@ import ast
 import inspect
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,11 +16,14 @@ from torch import Tensor
 
 import fbridge
 import fbridge_cli
+from fbridge import parameterization as parameterization_module
 from fbridge import process as process_module
-from fbridge.process import BridgeProcess, Coefficients, DiffusionProcess
+from fbridge.alignment import FlowBase
+from fbridge.parameterization import PREDICTIONS
+from fbridge.process import BridgeProcess, Coefficients, DiffusionProcess, Process
 from fbridge.sampling import Step, sample_dbim
 from fbridge.schedule import BrownianSchedule, GmaxSchedule, Schedule, VPSchedule
-from tests.oracles import KnownVideo, blank_condition
+from tests.oracles import KnownVideo, blank_condition, predicts
 
 Equations = list[tuple[str, str]]
 
@@ -182,6 +185,48 @@ class TestDerivation:
         names = {"alpha": alpha, "rho": rho, "t": float(T), "B": -2 * math.log(alpha)}
         holds(equations, names | vars(schedule))
         assert lefts(equations)[:2] == ["alpha", "rho^2"]
+
+
+def predictions() -> dict[str, tuple[str, ...]]:
+    """Rows of the table in the docstring of `fbridge.parameterization` by their first cell."""
+    assert parameterization_module.__doc__ is not None
+    rows = re.findall(
+        r"^ {4}(\S+(?:  +\S.*)+)$", parameterization_module.__doc__, flags=re.MULTILINE
+    )
+    name, *cells = zip(*(re.split(r"  +", row) for row in rows), strict=True)
+    return dict(zip(name, zip(*cells, strict=True), strict=True))
+
+
+def test_the_table_has_every_prediction() -> None:
+    assert list(predictions())[1:] == list(PREDICTIONS)
+    assert predictions()["prediction"] == ("output", "y", "skip", "out")
+
+
+@pytest.mark.parametrize("name", list(PREDICTIONS))
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+@pytest.mark.parametrize("process", [BridgeProcess, DiffusionProcess])
+def test_a_row_of_the_table(
+    name: str, schedule: Schedule, process: Callable[[Schedule], Process]
+) -> None:
+    output, y, skip, out = predictions()[name]
+    made = process(schedule)
+    found = predicts(name, made, FlowBase() if name.startswith("aligned-") else None)
+    names = VALUES | weights(made.coefficients(T))
+    names |= {"alpha": float(schedule.alpha(T)), "rho": float(schedule.rho(T))}
+    names |= {"m": names["data"] + names["noise"], "n": math.hypot(names["data"], names["noise"])}
+    x_0, x_1, eps = (number(names[letter]) for letter in ("x_0", "x_1", "eps"))
+    x = made.sample(x_0, x_1, T, eps)
+    names |= {"x": float(x), "free": float(x) - names["prior"] * names["x_1"]}
+    scalings = found.scalings(T)
+    if name == "preconditioned":
+        names |= {"skip": float(scalings.skip), "out": float(scalings.out)}
+    else:
+        assert evaluate(skip, names) == pytest.approx(float(scalings.skip), rel=1e-12)
+        assert evaluate(out, names) == pytest.approx(float(scalings.out), rel=1e-12)
+    answer = float(found.target(x_0, x_1, x, T))
+    assert evaluate(output, names) == pytest.approx(answer, rel=1e-12)
+    means = float(scalings.skip) * names[y] + float(scalings.out) * answer
+    assert means == pytest.approx(names["x_0"], rel=1e-12)
 
 
 def docstrings() -> Iterator[tuple[str, str]]:

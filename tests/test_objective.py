@@ -1,26 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 import torch
 from torch import Tensor
 
-from fbridge.alignment import DDPMBase, FlowBase, SNRAlignment, cogvideox_alphas_cumprod
+from fbridge.alignment import DDPMBase, FlowBase, cogvideox_alphas_cumprod
 from fbridge.denoiser import BridgeDenoiser
 from fbridge.objective import bridge_loss, diffusion_loss, prior_loss
-from fbridge.parameterization import (
-    AlignedFlowPrediction,
-    AlignedVPrediction,
-    CleanPrediction,
-    Parameterization,
-    PreconditionedPrediction,
-    PsiNoisePrediction,
-)
-from fbridge.process import BridgeProcess, DiffusionProcess, Process
+from fbridge.parameterization import Parameterization, preconditioned
+from fbridge.process import BridgeProcess, DiffusionProcess
 from fbridge.schedule import VPSchedule
 from fbridge.types import Condition
-from tests.oracles import BRIDGES, blank_condition
+from tests.oracles import BRIDGES, blank_condition, predicts
 from tests.strategies import videos
 
 T = torch.tensor([0.1, 0.5, 0.95], dtype=torch.float64)
@@ -38,17 +29,20 @@ def _clean_weights(process: BridgeProcess) -> dict[str, tuple[Parameterization, 
     total = c.prior**2 * second + c.data**2 * first + 2 * c.data * c.prior * both + c.noise**2
     missed = (c.prior**2 * (first * second - both**2) + first * c.noise**2) / total
     return {
-        "clean": (CleanPrediction(), torch.ones_like(T)),
-        "psi": (PsiNoisePrediction(process), process.schedule.rho(T) ** -2),
+        "clean": (predicts("clean", process), torch.ones_like(T)),
+        "psi": (predicts("psi-noise", process), process.schedule.rho(T) ** -2),
         "v": (
-            AlignedVPrediction(SNRAlignment(process, VP_BASE)),
+            predicts("aligned-v", process, VP_BASE),
             (c.data**2 + c.noise**2) / c.noise**2,
         ),
         "flow": (
-            AlignedFlowPrediction(SNRAlignment(process, FlowBase())),
+            predicts("aligned-flow", process, FlowBase()),
             ((c.data + c.noise) / c.noise) ** 2,
         ),
-        "preconditioned": (PreconditionedPrediction(process, first, second, both), 1 / missed),
+        "preconditioned": (
+            Parameterization(process, preconditioned(first, second, both)),
+            1 / missed,
+        ),
     }
 
 
@@ -68,8 +62,8 @@ def test_loss_is_the_clean_error_under_the_known_weight(name: str, bridge: str) 
 
 def test_a_perfect_network_has_no_loss() -> None:
     clean, prior, noise = (videos(3, seed) for seed in range(3))
-    denoiser = BridgeDenoiser(lambda *_: clean, CleanPrediction())
     process = BRIDGES["vp"]
+    denoiser = BridgeDenoiser(lambda *_: clean, predicts("clean", process))
     assert torch.equal(
         bridge_loss(denoiser, process, clean, prior, T, noise, blank_condition(3)),
         torch.zeros(3).double(),
@@ -79,7 +73,7 @@ def test_a_perfect_network_has_no_loss() -> None:
 def test_each_video_has_its_own_loss() -> None:
     clean, prior, noise = (videos(3, seed) for seed in range(3))
     denoiser, process = (
-        BridgeDenoiser(network, PsiNoisePrediction(BRIDGES["gmax"])),
+        BridgeDenoiser(network, predicts("psi-noise", BRIDGES["gmax"])),
         BRIDGES["gmax"],
     )
     together = bridge_loss(denoiser, process, clean, prior, T, noise, blank_condition(3))
@@ -100,17 +94,28 @@ def test_the_twin_sees_noise_where_the_bridge_sees_its_prior() -> None:
         return torch.zeros_like(latents)
 
     twin, bridge = DiffusionProcess(schedule), BridgeProcess(schedule)
-    build: Callable[[Process], Parameterization] = PsiNoisePrediction
     clean, prior, noise = (videos(3, seed) for seed in range(3))
     loss = diffusion_loss(
-        BridgeDenoiser(spy, build(twin)), twin, clean, prior, T, noise, blank_condition(3)
+        BridgeDenoiser(spy, predicts("psi-noise", twin)),
+        twin,
+        clean,
+        prior,
+        T,
+        noise,
+        blank_condition(3),
     )
     # the reference noise of a diffusion is its noise
     torch.testing.assert_close(loss, noise.square().mean((1, 2, 3, 4)), rtol=1e-9, atol=0)
     torch.testing.assert_close(seen[0], twin.sample(clean, 0 * prior, T, noise))
     assert seen[1] is prior
     other = bridge_loss(
-        BridgeDenoiser(spy, build(bridge)), bridge, clean, prior, T, noise, blank_condition(3)
+        BridgeDenoiser(spy, predicts("psi-noise", bridge)),
+        bridge,
+        clean,
+        prior,
+        T,
+        noise,
+        blank_condition(3),
     )
     assert not torch.allclose(other, loss, rtol=0.01)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -8,28 +9,20 @@ from hypothesis import given
 from torch import Tensor
 
 from fbridge.alignment import DDPMBase, FlowBase, SNRAlignment, cogvideox_alphas_cumprod
-from fbridge.parameterization import (
-    AlignedFlowPrediction,
-    AlignedNoisePrediction,
-    AlignedVPrediction,
-    CleanPrediction,
-    Parameterization,
-    PreconditionedPrediction,
-    PsiNoisePrediction,
-)
+from fbridge.parameterization import PREDICTIONS, Parameterization, preconditioned
 from fbridge.process import BridgeProcess, DiffusionProcess, Process, over
-from tests.oracles import BRIDGES
+from tests.oracles import BRIDGES, predicts
 from tests.strategies import bridges, times, videos
 
 VP_BASE = DDPMBase(cogvideox_alphas_cumprod(3.0))
 ALL: dict[str, Callable[[Process], Parameterization]] = {
-    "clean": lambda _: CleanPrediction(),
-    "psi": PsiNoisePrediction,
-    "aligned psi": lambda process: PsiNoisePrediction(process, SNRAlignment(process, VP_BASE)),
-    "aligned v": lambda process: AlignedVPrediction(SNRAlignment(process, VP_BASE)),
-    "aligned noise": lambda process: AlignedNoisePrediction(SNRAlignment(process, VP_BASE)),
-    "aligned flow": lambda process: AlignedFlowPrediction(SNRAlignment(process, FlowBase())),
-    "preconditioned": lambda process: PreconditionedPrediction(process, 0.9, 0.7, 0.5),
+    "clean": partial(predicts, "clean"),
+    "psi": partial(predicts, "psi-noise"),
+    "aligned psi": partial(predicts, "aligned-psi-noise", base=VP_BASE),
+    "aligned v": partial(predicts, "aligned-v", base=VP_BASE),
+    "aligned noise": partial(predicts, "aligned-noise", base=VP_BASE),
+    "aligned flow": partial(predicts, "aligned-flow", base=FlowBase()),
+    "preconditioned": lambda process: Parameterization(process, preconditioned(0.9, 0.7, 0.5)),
 }
 
 
@@ -49,7 +42,6 @@ def test_clean_inverts_target(name: str, process: BridgeProcess, t: Tensor) -> N
         torch.testing.assert_close(found, clean, rtol=0, atol=1e-12)
         wrong = parameterization.clean(target + 1, x, prior, t)
         assert not torch.allclose(wrong, clean, rtol=0, atol=1e-6)
-        assert torch.equal(parameterization.weight(t), torch.ones_like(t))
 
 
 @given(bridges(), times())
@@ -60,7 +52,7 @@ def test_psi_noise_is_a_residual_to_the_prior(process: BridgeProcess, t: Tensor)
     way = prior / over(process.schedule.alpha(one), x) - clean
     left = torch.sqrt(1 - (rho / top).square())
     expected = over(rho / top.square(), x) * way + over(left, x) * noise
-    found = PsiNoisePrediction(process).target(clean, prior, x, t)
+    found = predicts("psi-noise", process).target(clean, prior, x, t)
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-12)
 
 
@@ -73,7 +65,7 @@ def test_psi_noise_published_weights(i: int, residual: float, noisy: float) -> N
     t = torch.tensor([(i + 1) / 1001], dtype=torch.float64)
     unit = torch.ones(1, 1, 1, 1, 1, dtype=torch.float64)
     zero = torch.zeros_like(unit)
-    parameterization = PsiNoisePrediction(process)
+    parameterization = predicts("psi-noise", process)
 
     def target(clean: Tensor, prior: Tensor, noise: Tensor) -> float:
         return float(
@@ -117,7 +109,7 @@ def test_preconditioning_gives_unit_variances_and_the_best_skip(
         torch.tensor(vector, dtype=torch.float64).view(1, 3, 1, 1, 1).expand(len(t), -1, -1, -1, -1)
         for vector in ([first**0.5, 0, 0], [both / first**0.5, side, 0], [0.0, 0, 1])
     )
-    parameterization = PreconditionedPrediction(process, first, second, both)
+    parameterization = Parameterization(process, preconditioned(first, second, both))
     x = process.sample(clean, prior, t, noise)
     given = parameterization.inputs(x, prior, t).latent.flatten(1)
     target = parameterization.target(clean, prior, x, t).flatten(1)
@@ -158,6 +150,14 @@ def test_float32_videos_stay_float32() -> None:
 
 def test_impossible_variances_are_refused() -> None:
     with pytest.raises(ValueError, match="must be positive"):
-        PreconditionedPrediction(BRIDGES["gmax"], 0.0, 1.0, 0.0)
+        preconditioned(0.0, 1.0, 0.0)
     with pytest.raises(ValueError, match="covariance"):
-        PreconditionedPrediction(BRIDGES["gmax"], 1.0, 1.0, 1.1)
+        preconditioned(1.0, 1.0, 1.1)
+
+
+@pytest.mark.parametrize("name", list(PREDICTIONS))
+def test_alignment_is_given_where_the_prediction_needs_it(name: str) -> None:
+    aligned = name.startswith("aligned-")
+    predicts(name, BRIDGES["gmax"], VP_BASE if aligned else None)
+    with pytest.raises(ValueError, match="needs alignment but none" if aligned else "has no"):
+        predicts(name, BRIDGES["gmax"], None if aligned else VP_BASE)

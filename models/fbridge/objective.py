@@ -21,7 +21,7 @@ def bridge_loss(
     noise: Tensor,
     condition: Condition,
 ) -> Tensor:
-    """Weighted squared error of the network's output on a bridge state (arXiv 2410.15371).
+    """Squared error of the network's output on a bridge state (arXiv 2410.15371).
 
     Args:
         denoiser: the network and its parameterization.
@@ -75,8 +75,7 @@ def _output_error(
 ) -> Tensor:
     x = process.sample(clean, prior, t, noise)
     output = denoiser.output(x, t, prior, condition)
-    error = _squared_error(output, denoiser.parameterization.target(clean, prior, x, t))
-    return error * denoiser.parameterization.weight(t).to(error)
+    return _squared_error(output, denoiser.parameterization.target(clean, prior, x, t))
 
 
 def _squared_error(guess: Tensor, truth: Tensor) -> Tensor:

@@ -19,15 +19,7 @@ from fbridge.alignment import (
     scaled_linear_alphas_cumprod,
 )
 from fbridge.errors import ConfigError
-from fbridge.parameterization import (
-    AlignedFlowPrediction,
-    AlignedNoisePrediction,
-    AlignedVPrediction,
-    CleanPrediction,
-    Parameterization,
-    PreconditionedPrediction,
-    PsiNoisePrediction,
-)
+from fbridge.parameterization import PREDICTIONS, Parameterization, preconditioned
 from fbridge.process import BridgeProcess, DiffusionProcess, Process
 from fbridge.schedule import Schedule, schedule_from_config
 
@@ -90,26 +82,15 @@ class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
     def _parameterization(
         self, prediction: str, numbers: dict[str, float], base: dict[str, Any] | None
     ) -> Parameterization:
-        match prediction:
-            case "clean":
-                return CleanPrediction()
-            case "psi-noise":
-                return PsiNoisePrediction(self.process)
-            case "preconditioned":
-                return PreconditionedPrediction(self.process, **numbers)
-            case "aligned-v":
-                return AlignedVPrediction(SNRAlignment(self.process, build_base(base)))
-            case "aligned-flow":
-                return AlignedFlowPrediction(SNRAlignment(self.process, build_base(base)))
-            case "aligned-noise":
-                return AlignedNoisePrediction(SNRAlignment(self.process, build_base(base)))
-            case "aligned-psi-noise":
-                alignment = SNRAlignment(self.process, build_base(base))
-                return PsiNoisePrediction(self.process, alignment)
-        raise ConfigError(
-            f"scheduler: prediction {prediction!r} is unknown; known: clean, psi-noise, "
-            "preconditioned, aligned-v, aligned-flow, aligned-noise, aligned-psi-noise"
-        )
+        if prediction not in PREDICTIONS:
+            raise ConfigError(
+                f"scheduler: prediction {prediction!r} is unknown; known: {', '.join(PREDICTIONS)}"
+            )
+        if prediction == "preconditioned":
+            return Parameterization(self.process, preconditioned(**numbers))
+        row = PREDICTIONS[prediction]
+        alignment = SNRAlignment(self.process, build_base(base)) if row.aligned else None
+        return Parameterization(self.process, row, alignment)
 
 
 def build_base(base: dict[str, Any] | None) -> Base:

@@ -14,7 +14,7 @@ from fbridge.alignment import FlowBase, SNRAlignment
 from fbridge.backbones.families import FAMILIES
 from fbridge.denoiser import BridgeDenoiser
 from fbridge.errors import CheckpointError
-from fbridge.parameterization import AlignedFlowPrediction
+from fbridge.parameterization import PREDICTIONS, Parameterization
 from fbridge.sampling import Step, sample_dbim, seeded_noise, time_grid
 from fbridge.scheduler import build_base
 from tests.oracles import BRIDGES, blank_condition
@@ -83,7 +83,7 @@ def test_an_aligned_flow_bridge_without_noise_walks_the_schedulers_own_path(name
     times = time_grid(STEPS, kind="trailing")
     reports: list[Step] = []
     sample_dbim(
-        BridgeDenoiser(network, AlignedFlowPrediction(alignment)),
+        BridgeDenoiser(network, Parameterization(process, PREDICTIONS["aligned-flow"], alignment)),
         process,
         prior,
         times,

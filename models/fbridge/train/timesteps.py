@@ -42,19 +42,15 @@ def loss_weight(
 ) -> Tensor:
     """Factor (B,) float64 on each clip's squared error of the network's output.
 
-    "parameterization" is 1: its own weight stays. "min-snr" weighs the clean video's squared error
-    by min(SNR, gamma) (arXiv 2303.09556), whatever the network predicts.
+    "parameterization" is 1: the error counts as it is. "min-snr" weighs the clean video's squared
+    error by min(SNR, gamma) (arXiv 2303.09556), whatever the network predicts.
     """
     if config.kind == "parameterization":
         return torch.ones_like(t)
     snr = process.signal_to_noise(t).square()
-    own = parameterization.weight(t)
-    return snr.clamp_max(config.gamma) * clean_per_output(parameterization, t).square() / own
+    return snr.clamp_max(config.gamma) * clean_per_output(parameterization, t).square()
 
 
 def clean_per_output(parameterization: Parameterization, t: Tensor) -> Tensor:
     """Change (B,) of the clean video for a unit change of the network's output."""
-    zero = torch.zeros(len(t), 1, 1, 1, 1, dtype=torch.float64, device=t.device)
-    one = torch.ones_like(zero)
-    moved = parameterization.clean(one, zero, zero, t) - parameterization.clean(zero, zero, zero, t)
-    return moved.flatten().abs()
+    return parameterization.scalings(t).out.abs()
