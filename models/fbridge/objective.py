@@ -8,24 +8,25 @@ from __future__ import annotations
 from torch import Tensor
 
 from fbridge.denoiser import BridgeDenoiser
-from fbridge.process import BridgeProcess, DiffusionProcess, Process
+from fbridge.process import Process
 from fbridge.types import Condition
 
 
 def bridge_loss(
     denoiser: BridgeDenoiser,
-    process: BridgeProcess,
+    process: Process,
     clean: Tensor,
     prior: Tensor,
     t: Tensor,
     noise: Tensor,
     condition: Condition,
 ) -> Tensor:
-    """Squared error of the network's output on a bridge state (arXiv 2410.15371).
+    """Squared error of the network's output on a state of the process (arXiv 2410.15371).
 
     Args:
-        denoiser: the network and its parameterization.
-        process: the bridge.
+        denoiser: the network and its parameterization, over the same process.
+        process: the bridge, or the diffusion baseline, whose state does not depend on the prior;
+            the network is given the prior under both.
         clean: (B, F, C, H, W) the video.
         prior: (B, F, C, H, W) where its bridge starts.
         t: (B,) float64 times in (0, 1).
@@ -35,25 +36,13 @@ def bridge_loss(
     Returns:
         (B,) one mean squared error a video, float32 at least.
     """
-    return _output_error(denoiser, process, clean, prior, t, noise, condition)
+    x = process.sample(clean, prior, t, noise)
+    output = denoiser.output(x, t, prior, condition)
+    return _squared_error(output, denoiser.parameterization.target(clean, prior, x, t))
 
 
-def diffusion_loss(
-    denoiser: BridgeDenoiser,
-    process: DiffusionProcess,
-    clean: Tensor,
-    prior: Tensor,
-    t: Tensor,
-    noise: Tensor,
-    condition: Condition,
-) -> Tensor:
-    """The same for the bridge's twin, which starts from noise: the fair control of a comparison.
-
-    The state knows nothing of the prior, but the network is shown it as under `bridge_loss`.
-    Arguments and result are those of `bridge_loss`; the denoiser's parameterization must be over
-    the same diffusion process.
-    """
-    return _output_error(denoiser, process, clean, prior, t, noise, condition)
+diffusion_loss = bridge_loss
+"""The loss of the diffusion baseline: the same, on a `fbridge.process.DiffusionProcess`."""
 
 
 def prior_loss(predicted: Tensor, clean: Tensor) -> Tensor:
@@ -62,20 +51,6 @@ def prior_loss(predicted: Tensor, clean: Tensor) -> Tensor:
     The objective of FrameBridge's neural prior (arXiv 2410.15371).
     """
     return _squared_error(predicted, clean)
-
-
-def _output_error(
-    denoiser: BridgeDenoiser,
-    process: Process,
-    clean: Tensor,
-    prior: Tensor,
-    t: Tensor,
-    noise: Tensor,
-    condition: Condition,
-) -> Tensor:
-    x = process.sample(clean, prior, t, noise)
-    output = denoiser.output(x, t, prior, condition)
-    return _squared_error(output, denoiser.parameterization.target(clean, prior, x, t))
 
 
 def _squared_error(guess: Tensor, truth: Tensor) -> Tensor:

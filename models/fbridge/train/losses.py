@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from fbridge.codecs import Codec, View
 from fbridge.config.tree import RegressionConfig, TimesConfig, WeightConfig
 from fbridge.denoiser import Backbone, BridgeDenoiser
-from fbridge.objective import bridge_loss, diffusion_loss, prior_loss
+from fbridge.objective import bridge_loss, prior_loss
 from fbridge.parameterization import Parameterization
 from fbridge.prior import Prior
-from fbridge.process import BridgeProcess, DiffusionProcess, Process
+from fbridge.process import Process
 from fbridge.train.batches import TrainingBatch
 from fbridge.train.timesteps import draw_times, loss_weight
 from fbridge.types import Condition
@@ -107,11 +107,7 @@ class BridgeTraining:
             condition = replace(condition, image_latents=shown(condition.image_latents))
             backbone = _Shown(network, shown)
         denoiser = BridgeDenoiser(backbone, self.parameterization)
-        given = (batch.clean, prior, t, batch.noise, condition)
-        if isinstance(self.process, DiffusionProcess):
-            return diffusion_loss(denoiser, self.process, *given)
-        assert isinstance(self.process, BridgeProcess)
-        return bridge_loss(denoiser, self.process, *given)
+        return bridge_loss(denoiser, self.process, batch.clean, prior, t, batch.noise, condition)
 
 
 @dataclass(frozen=True)
