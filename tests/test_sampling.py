@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import math
 from functools import partial
 from typing import Any
@@ -21,6 +22,7 @@ from fbridge.sampling import (
     sample_heun,
     sample_ode,
     sample_sde,
+    sample_sde2m,
     seeded_noise,
     time_grid,
 )
@@ -210,6 +212,17 @@ def test_heun_cannot_begin_at_the_prior_itself() -> None:
 def test_impossible_numbers_are_refused(sample: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         moments(sample, GMAX, time_grid(3), **options)
+
+
+def test_every_sampler_has_the_one_signature() -> None:
+    functions = [sample_dbim, sample_heun, sample_ode, sample_sde, sample_sde2m]
+    (signature,) = {str(inspect.signature(function)) for function in functions}
+    assert signature.startswith("(denoiser: 'Denoiser', process: 'Process', prior: 'Tensor', times")
+    assert [getattr(function, "__name__", "") for function in functions] == [
+        "sample_dbim", "sample_heun", "sample_ode", "sample_sde", "sample_sde2m",
+    ]  # fmt: skip
+    with pytest.raises(TypeError, match=r"sample_ode\(\) got an unexpected .* 'churn'"):
+        moments(sample_ode, GMAX, time_grid(3), churn=0.5)
 
 
 def test_samplers_by_name() -> None:

@@ -11,11 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fbridge.denoiser import Denoiser
 from fbridge.process import Process
-from fbridge.sampling.noise import NoiseSource
-from fbridge.sampling.run import OnStep, Problem, Start, Step
-from fbridge.types import Condition
+from fbridge.sampling.run import Problem, sampler
 
 
 class Velocity(NamedTuple):
@@ -31,28 +28,16 @@ class Velocity(NamedTuple):
         return (x * self.state).add_(clean, alpha=self.clean).add_(prior, alpha=self.prior)
 
 
-@torch.no_grad()
-def sample_heun(  # noqa: PLR0913 (a sampler's whole contract)
-    denoiser: Denoiser,
-    process: Process,
-    prior: Tensor,
-    times: Tensor,
-    condition: Condition,
-    *,
-    noise: NoiseSource,
-    churn: float = 0.33,
-    start: Start = "noised",
-    on_step: OnStep | None = None,
-) -> Tensor:
+@sampler
+def sample_heun(problem: Problem, *, churn: float = 0.33) -> Tensor:
     """DDBM's sampler: the share `churn` of each interval by the SDE, the rest by Heun's ODE step.
 
     It takes 3 N - 1 calls of the denoiser for N intervals, 2 N - 1 without churn, and suits grids
-    of kind "karras". `churn`, in [0, 1), is that share; the other arguments and the result are
-    those of `sample_dbim`.
+    of kind "karras". `churn`, in [0, 1), is that share.
     """
     if not 0 <= churn < 1:
         raise ValueError(f"churn is {churn} but must lie in [0, 1)")
-    problem = Problem(denoiser, process, prior, times, condition, noise)
+    process, prior, times = problem.process, problem.prior, problem.times
     if float(times[0]) == 1:
         raise ValueError("times begin at 1, where the ODE is singular; begin below")
     grid, middles = times[:-1], torch.lerp(times[:-1], times[1:], churn)
@@ -60,9 +45,8 @@ def sample_heun(  # noqa: PLR0913 (a sampler's whole contract)
     ends = _velocities(process, grid, 0.0)[1:]
     at_grid, at_middle = problem.batched(grid), problem.batched(middles)
     first, second = (middles - grid).tolist(), (times[1:] - middles).tolist()
-    reached, total = times.tolist(), len(grid)
-    x = problem.start(start)
-    for n in range(total):
+    x = problem.first_state()
+    for n in range(len(grid)):
         if churn > 0:
             clean = problem.estimate(x, at_grid[n])
             x = x + first[n] * sde[n].of(x, clean, prior)
@@ -70,12 +54,11 @@ def sample_heun(  # noqa: PLR0913 (a sampler's whole contract)
         clean = problem.estimate(x, at_middle[n])
         slope = ode[n].of(x, clean, prior)
         ahead = x + second[n] * slope
-        if n + 1 < total:
+        if n + 1 < len(grid):
             clean = problem.estimate(ahead, at_grid[n + 1])
             ahead = x + (second[n] / 2) * (slope + ends[n].of(ahead, clean, prior))
         x = ahead
-        if on_step is not None:
-            on_step(Step(n + 1, total, reached[n + 1], x, clean))
+        problem.report(n + 1, x, clean)
     return x
 
 

@@ -6,37 +6,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-from torch import Tensor
-
-from fbridge.denoiser import Denoiser
 from fbridge.errors import ConfigError
-from fbridge.process import Process
 from fbridge.sampling.heun import sample_heun
 from fbridge.sampling.multistep import sample_dbim, sample_ode, sample_sde, sample_sde2m
-from fbridge.sampling.noise import NoiseSource
-from fbridge.sampling.run import OnStep, Start
-from fbridge.types import Condition
-
-
-class SampleFunction(Protocol):
-    """A sampler whose own numbers are already set."""
-
-    def __call__(
-        self,
-        denoiser: Denoiser,
-        process: Process,
-        prior: Tensor,
-        times: Tensor,
-        condition: Condition,
-        *,
-        noise: NoiseSource,
-        start: Start = "noised",
-        on_step: OnStep | None = None,
-    ) -> Tensor:
-        """The clean video (B, F, C, H, W)."""
-        ...
+from fbridge.sampling.run import SampleFunction
 
 
 @dataclass(frozen=True)

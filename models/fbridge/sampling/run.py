@@ -1,10 +1,14 @@
-"""What every sampler shares: the problem, the start, the grid's checks and the report of a step."""
+"""What all samplers share: their signature, the start, the checks of a grid, the report of a step.
+
+A sampler is a function of a `Problem` and of its own numbers; `sampler` gives it the signature of
+`SampleFunction`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -48,16 +52,7 @@ OnStep: TypeAlias = Callable[[Step], None]
 
 @dataclass(frozen=True)
 class Problem:
-    """What is sampled, whatever the sampler.
-
-    Attributes:
-        denoiser: the estimate of the clean video.
-        process: the bridge.
-        prior: (B, F, C, H, W) where it starts.
-        times: (N + 1,) float64, decreasing, the last 0.
-        condition: words and picture.
-        noise: source of standard normal noise.
-    """
+    """What is sampled, whatever the sampler; the attributes are `SampleFunction`'s arguments."""
 
     denoiser: Denoiser
     process: Process
@@ -65,6 +60,8 @@ class Problem:
     times: Tensor
     condition: Condition
     noise: NoiseSource
+    start: Start
+    on_step: OnStep | None
 
     def __post_init__(self) -> None:
         times = self.times
@@ -93,12 +90,76 @@ class Problem:
         """Clean video (B, F, C, H, W) for the state x at times t (B,), in x's dtype."""
         return self.denoiser(x, t, self.prior, self.condition).to(x)
 
-    def start(self, start: Start) -> Tensor:
+    def first_state(self) -> Tensor:
         """The state (B, F, C, H, W) at times[0]."""
-        if start not in get_args(Start):
-            raise ValueError(f"start is {start!r} but must be one of {', '.join(get_args(Start))}")
-        if start == "exact":
+        if self.start not in get_args(Start):
+            raise ValueError(
+                f"start is {self.start!r} but must be one of {', '.join(get_args(Start))}"
+            )
+        if self.start == "exact":
             return self.prior
         t = self.times[:1].expand(len(self.prior))
-        clean = self.prior if start == "noised" else self.estimate(self.prior, t)
+        clean = self.prior if self.start == "noised" else self.estimate(self.prior, t)
         return self.process.sample(clean, self.prior, t, self.draw())
+
+    def report(self, number: int, state: Tensor, clean: Tensor) -> None:
+        """Call `on_step` with a step, counted from 1."""
+        if self.on_step is not None:
+            reached = float(self.times[number])
+            self.on_step(Step(number, len(self.times) - 1, reached, state, clean))
+
+
+class SampleFunction(Protocol):
+    """The signature of every sampler."""
+
+    def __call__(
+        self,
+        denoiser: Denoiser,
+        process: Process,
+        prior: Tensor,
+        times: Tensor,
+        condition: Condition,
+        *,
+        noise: NoiseSource,
+        start: Start = "noised",
+        on_step: OnStep | None = None,
+        **numbers: float,
+    ) -> Tensor:
+        """The clean video (B, F, C, H, W) at the end of a bridge from the prior.
+
+        Args:
+            denoiser: the estimate of the clean video.
+            process: the bridge.
+            prior: (B, F, C, H, W) where the bridge starts.
+            times: (N + 1,) from `time_grid`: float64, decreasing, the last 0.
+            condition: words and picture.
+            noise: source of standard normal noise.
+            start: how to begin, see `Start`.
+            on_step: called after each step.
+            **numbers: the sampler's own.
+        """
+        ...
+
+
+def sampler(method: Callable[..., Tensor]) -> SampleFunction:
+    """A method (problem, *, its numbers) -> clean video as a function with the common signature."""
+
+    @torch.no_grad()
+    def sample(
+        denoiser: Denoiser,
+        process: Process,
+        prior: Tensor,
+        times: Tensor,
+        condition: Condition,
+        *,
+        noise: NoiseSource,
+        start: Start = "noised",
+        on_step: OnStep | None = None,
+        **numbers: Any,
+    ) -> Tensor:
+        given = (denoiser, process, prior, times, condition, noise, start, on_step)
+        return method(Problem(*given), **numbers)
+
+    sample.__name__, sample.__qualname__ = method.__name__, method.__qualname__
+    sample.__module__, sample.__doc__ = method.__module__, method.__doc__
+    return sample
