@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fbridge.alignment import Base, SNRAlignment
+from fbridge.alignment import NoiseSchedule, SNRAlignment
 from fbridge.parameterization import PREDICTIONS, Parameterization
 from fbridge.process import BridgeProcess, Process, over
 from fbridge.schedule import BrownianSchedule, GmaxSchedule, VPSchedule
@@ -28,7 +28,7 @@ BRIDGES = {
 }
 
 
-def predicts(name: str, process: Process, base: Base | None = None) -> Parameterization:
+def predicts(name: str, process: Process, base: NoiseSchedule | None = None) -> Parameterization:
     """A named prediction on a process, over a base if it is an aligned one."""
     alignment = None if base is None else SNRAlignment(process, base)
     return Parameterization(process, PREDICTIONS[name], alignment)

@@ -6,8 +6,8 @@ from hypothesis import given
 from torch import Tensor
 
 from fbridge.alignment import (
-    DDPMBase,
-    FlowBase,
+    DDPMSchedule,
+    FlowSchedule,
     SNRAlignment,
     cogvideox_alphas_cumprod,
     linear_alphas_cumprod,
@@ -49,24 +49,26 @@ def test_framebridge_times(row: tuple[float, ...]) -> None:
     process = BRIDGES["gmax"]
     assert float(process.signal_to_noise(t)) == pytest.approx(ratio, rel=5e-5)
     for table, expected in zip(TABLES.values(), discrete, strict=True):
-        found = SNRAlignment(process, DDPMBase(table)).time(t)
+        found = SNRAlignment(process, DDPMSchedule(table)).time(t)
         assert float(found) == pytest.approx(expected, abs=5.1e-5)
-    assert float(SNRAlignment(process, FlowBase(1.0)).time(t)) == pytest.approx(flow, abs=5.1e-7)
+    assert float(SNRAlignment(process, FlowSchedule(1.0)).time(t)) == pytest.approx(
+        flow, abs=5.1e-7
+    )
 
 
 def test_log_interpolation_agrees_where_the_table_is_dense_and_stops_at_its_ends() -> None:
     process = BRIDGES["gmax"]
     for name, table in TABLES.items():
-        official = SNRAlignment(process, DDPMBase(table))
-        smooth = SNRAlignment(process, DDPMBase(table, "log"))
+        official = SNRAlignment(process, DDPMSchedule(table))
+        smooth = SNRAlignment(process, DDPMSchedule(table, "log"))
         inside = smooth.covered(GMAX_STEPS) & (GMAX_STEPS > 0.05)
         gap = (official.time(GMAX_STEPS) - smooth.time(GMAX_STEPS)).abs()[inside].max()
         assert gap < 0.01, name
         assert smooth.time(GMAX_STEPS[:1]) == 0
     t = torch.tensor([11 / 1001], dtype=torch.float64)
-    sparse = SNRAlignment(process, DDPMBase(TABLES["cogvideox-2b"], "log")).time(t)
+    sparse = SNRAlignment(process, DDPMSchedule(TABLES["cogvideox-2b"], "log")).time(t)
     assert float(sparse) == pytest.approx(0.2841, abs=5.1e-5)
-    assert SNRAlignment(process, DDPMBase(TABLES["sd"], "log")).time(GMAX_STEPS[-1:]) == 999
+    assert SNRAlignment(process, DDPMSchedule(TABLES["sd"], "log")).time(GMAX_STEPS[-1:]) == 999
 
 
 @pytest.mark.parametrize(
@@ -74,7 +76,7 @@ def test_log_interpolation_agrees_where_the_table_is_dense_and_stops_at_its_ends
     [("sd", 5, 53), ("adm", 1, 0), ("cogvideox-2b", 9, 0), ("cogvideox-5b", 5, 0)],
 )
 def test_how_many_bridge_steps_leave_the_base(name: str, too_clean: int, too_noisy: int) -> None:
-    outside = ~SNRAlignment(BRIDGES["gmax"], DDPMBase(TABLES[name])).covered(GMAX_STEPS)
+    outside = ~SNRAlignment(BRIDGES["gmax"], DDPMSchedule(TABLES[name])).covered(GMAX_STEPS)
     assert int(outside[:500].sum()) == too_clean
     assert int(outside[500:].sum()) == too_noisy
 
@@ -87,7 +89,7 @@ def test_aligned_state_is_the_bases_own_with_the_same_noise(
 ) -> None:
     """At the bridge time whose SNR is that of base step k, latent and time are x_k and k."""
     table = TABLES[name]
-    base = DDPMBase(table, "log" if interpolation == "log" else "official")
+    base = DDPMSchedule(table, "log" if interpolation == "log" else "official")
     k = seed.round().long()
     signal, noisiness = table[k].sqrt(), (1 - table[k]).sqrt()
     process = BRIDGES["vp"]
@@ -108,7 +110,7 @@ def test_aligned_state_is_a_flows_own_with_the_same_noise(
     process: BridgeProcess, t: Tensor
 ) -> None:
     clean, prior, noise = (videos(len(t), n) for n in range(3))
-    alignment = SNRAlignment(process, FlowBase())
+    alignment = SNRAlignment(process, FlowSchedule())
     s = (alignment.time(t) / 1000)[:, None, None, None, None]
     latent = alignment.latent(process.sample(clean, prior, t, noise), prior, t)
     torch.testing.assert_close(latent, (1 - s) * clean + s * noise, rtol=0, atol=1e-9)
@@ -119,7 +121,7 @@ def test_a_base_that_scales_its_signal_gets_its_own_scale() -> None:
     """Like DynamiCrafter's: the signal falls to 0.7 on the way, so variance is not preserved."""
     table = TABLES["sd"]
     scale = torch.linspace(1.0, 0.7, 1000, dtype=torch.float64)
-    base = DDPMBase(table, "log", signal_scale=scale)
+    base = DDPMSchedule(table, "log", signal_scale=scale)
     k = torch.tensor([3, 400, 990])
     signal, noisiness = scale[k] * table[k].sqrt(), (1 - table[k]).sqrt()
     process = BRIDGES["gmax"]
@@ -133,7 +135,7 @@ def test_a_base_that_scales_its_signal_gets_its_own_scale() -> None:
 def test_time_grows_with_the_bridge_and_stays_finite() -> None:
     t = torch.linspace(0, 1, 2001, dtype=torch.float64)
     for table in TABLES.values():
-        for base in (DDPMBase(table), DDPMBase(table, "log"), FlowBase()):
+        for base in (DDPMSchedule(table), DDPMSchedule(table, "log"), FlowSchedule()):
             time = SNRAlignment(BRIDGES["gmax"], base).time(t)
             assert bool(time.isfinite().all())
             assert bool((time.diff() >= 0).all())
@@ -168,8 +170,8 @@ def test_impossible_tables_are_refused() -> None:
         torch.tensor([0.5]),
     ):
         with pytest.raises(ValueError, match="alphas_cumprod"):
-            DDPMBase(table)
+            DDPMSchedule(table)
     with pytest.raises(ValueError, match="signal_scale"):
-        DDPMBase(falling, signal_scale=torch.ones(2))
+        DDPMSchedule(falling, signal_scale=torch.ones(2))
     with pytest.raises(ValueError, match="interpolation"):
-        DDPMBase(falling, "cubic")  # type: ignore[arg-type]
+        DDPMSchedule(falling, "cubic")  # type: ignore[arg-type]

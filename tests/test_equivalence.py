@@ -12,7 +12,7 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-from fbridge.alignment import DDPMBase, SNRAlignment, cogvideox_alphas_cumprod
+from fbridge.alignment import DDPMSchedule, SNRAlignment, cogvideox_alphas_cumprod
 from fbridge.denoiser import BridgeDenoiser
 from fbridge.parameterization import PREDICTIONS, Parameterization
 from fbridge.process import BridgeProcess
@@ -48,7 +48,7 @@ class Network:
 def test_aligned_dbim_is_ddim(name: str, eta: float, kind: str) -> None:
     process = BRIDGES[name]
     times = time_grid(STEPS, kind="trailing" if kind == "trailing" else "karras")
-    alignment = SNRAlignment(process, DDPMBase(cogvideox_alphas_cumprod(3.0)))
+    alignment = SNRAlignment(process, DDPMSchedule(cogvideox_alphas_cumprod(3.0)))
     network, prior = Network(), videos(2, 0)
     reports: list[Step] = []
     sample_dbim(

@@ -18,7 +18,7 @@ import fbridge
 import fbridge_cli
 from fbridge import parameterization as parameterization_module
 from fbridge import process as process_module
-from fbridge.alignment import FlowBase
+from fbridge.alignment import FlowSchedule
 from fbridge.parameterization import PREDICTIONS
 from fbridge.process import BridgeProcess, Coefficients, DiffusionProcess, Process
 from fbridge.sampling import Step, sample_dbim
@@ -210,7 +210,7 @@ def test_a_row_of_the_table(
 ) -> None:
     output, y, skip, out = predictions()[name]
     made = process(schedule)
-    found = predicts(name, made, FlowBase() if name.startswith("aligned-") else None)
+    found = predicts(name, made, FlowSchedule() if name.startswith("aligned-") else None)
     names = VALUES | weights(made.coefficients(T))
     names |= {"alpha": float(schedule.alpha(T)), "rho": float(schedule.rho(T))}
     names |= {"m": names["data"] + names["noise"], "n": math.hypot(names["data"], names["noise"])}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fbridge.alignment import DDPMBase, FlowBase, cogvideox_alphas_cumprod
+from fbridge.alignment import DDPMSchedule, FlowSchedule, cogvideox_alphas_cumprod
 from fbridge.denoiser import BridgeDenoiser
 from fbridge.objective import bridge_loss, diffusion_loss, prior_loss
 from fbridge.parameterization import Parameterization, preconditioned
@@ -15,7 +15,7 @@ from tests.oracles import BRIDGES, blank_condition, predicts
 from tests.strategies import videos
 
 T = torch.tensor([0.1, 0.5, 0.95], dtype=torch.float64)
-VP_BASE = DDPMBase(cogvideox_alphas_cumprod(3.0))
+VP_BASE = DDPMSchedule(cogvideox_alphas_cumprod(3.0))
 
 
 def network(latents: Tensor, _time: Tensor, _condition: Condition, prior: Tensor, /) -> Tensor:
@@ -36,7 +36,7 @@ def _clean_weights(process: BridgeProcess) -> dict[str, tuple[Parameterization, 
             (c.data**2 + c.noise**2) / c.noise**2,
         ),
         "flow": (
-            predicts("aligned-flow", process, FlowBase()),
+            predicts("aligned-flow", process, FlowSchedule()),
             ((c.data + c.noise) / c.noise) ** 2,
         ),
         "preconditioned": (

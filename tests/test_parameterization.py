@@ -8,20 +8,20 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from fbridge.alignment import DDPMBase, FlowBase, SNRAlignment, cogvideox_alphas_cumprod
+from fbridge.alignment import DDPMSchedule, FlowSchedule, SNRAlignment, cogvideox_alphas_cumprod
 from fbridge.parameterization import PREDICTIONS, Parameterization, preconditioned
 from fbridge.process import BridgeProcess, DiffusionProcess, Process, over
 from tests.oracles import BRIDGES, predicts
 from tests.strategies import bridges, times, videos
 
-VP_BASE = DDPMBase(cogvideox_alphas_cumprod(3.0))
+VP_BASE = DDPMSchedule(cogvideox_alphas_cumprod(3.0))
 ALL: dict[str, Callable[[Process], Parameterization]] = {
     "clean": partial(predicts, "clean"),
     "psi": partial(predicts, "psi-noise"),
     "aligned psi": partial(predicts, "aligned-psi-noise", base=VP_BASE),
     "aligned v": partial(predicts, "aligned-v", base=VP_BASE),
     "aligned noise": partial(predicts, "aligned-noise", base=VP_BASE),
-    "aligned flow": partial(predicts, "aligned-flow", base=FlowBase()),
+    "aligned flow": partial(predicts, "aligned-flow", base=FlowSchedule()),
     "preconditioned": lambda process: Parameterization(process, preconditioned(0.9, 0.7, 0.5)),
 }
 
@@ -131,7 +131,7 @@ def test_what_the_network_is_told_of_time() -> None:
     torch.testing.assert_close(times_told["aligned psi"], own)
     torch.testing.assert_close(times_told["aligned v"], own)
     torch.testing.assert_close(
-        times_told["aligned flow"], SNRAlignment(process, FlowBase()).time(t)
+        times_told["aligned flow"], SNRAlignment(process, FlowSchedule()).time(t)
     )
     torch.testing.assert_close(times_told["preconditioned"], 250 * t.log())
 

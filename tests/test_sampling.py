@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fbridge.alignment import DDPMBase, SNRAlignment, cogvideox_alphas_cumprod
+from fbridge.alignment import DDPMSchedule, SNRAlignment, cogvideox_alphas_cumprod
 from fbridge.errors import ConfigError
 from fbridge.process import Process
 from fbridge.sampling import (
@@ -59,7 +59,7 @@ def _first_state(start: Start, process: Process = GMAX) -> Tensor:
 
 def test_a_noised_start_looks_to_an_aligned_network_as_training_did() -> None:
     prior, t = videos(2, 1), time_grid(3)[:1].expand(2)
-    alignment = SNRAlignment(GMAX, DDPMBase(cogvideox_alphas_cumprod(3.0)))
+    alignment = SNRAlignment(GMAX, DDPMSchedule(cogvideox_alphas_cumprod(3.0)))
 
     def loudness(start: Start) -> float:
         return float(alignment.latent(_first_state(start), prior, t).square().mean().sqrt())

@@ -10,7 +10,7 @@ import torch
 
 from fbridge.errors import ConfigError
 from fbridge.process import BridgeProcess, DiffusionProcess
-from fbridge.scheduler import FrameBridgeScheduler, build_base
+from fbridge.scheduler import FrameBridgeScheduler, build_noise_schedule
 
 ONE = torch.ones(1, dtype=torch.float64)
 
@@ -59,4 +59,4 @@ def test_mistakes_have_names(numbers: dict[str, Any], told: str) -> None:
 
 def test_a_strange_base_is_refused() -> None:
     with pytest.raises(ConfigError, match="base kind 'wan' is unknown"):
-        build_base({"kind": "wan"})
+        build_noise_schedule({"kind": "wan"})

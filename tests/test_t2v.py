@@ -13,10 +13,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from fbridge.alignment import DDPMBase
+from fbridge.alignment import DDPMSchedule
 from fbridge.data.synthetic.shapes import FPS, FRAMES, SIZE, ShapeClip, draw_clip
 from fbridge.loaders.text_encoder import load_text_encoder
-from fbridge.scheduler import build_base
+from fbridge.scheduler import build_noise_schedule
 
 FILE = Path(__file__).parents[1] / "models/fbridge/pretrained/t2v.safetensors"
 SEED, CLIPS, MIN_PSNR = 1, 24, 27.0
@@ -82,8 +82,8 @@ def error(
     models: dict[str, Any], header: dict[str, Any], latents: Tensor, text: Tensor, time: int
 ) -> tuple[Tensor, Tensor]:
     """Each clip's squared error of v at a DDPM step, and that of predicting zero."""
-    base = build_base(header["noise"])
-    assert isinstance(base, DDPMBase)
+    base = build_noise_schedule(header["noise"])
+    assert isinstance(base, DDPMSchedule)
     squared = base.alphas_cumprod[time].float()
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     noisy = squared.sqrt() * latents + (1 - squared).sqrt() * noise
@@ -101,7 +101,7 @@ def test_the_header_says_what_the_file_is(header: dict[str, Any]) -> None:
     assert header["fps"] == FPS
     assert header["sizes"] == [[SIZE, SIZE]]
     assert header["transformer"]["in_channels"] == header["vae"]["latent_channels"]
-    assert build_base(header["noise"]).covers(torch.zeros(1, dtype=torch.float64) + 1)
+    assert build_noise_schedule(header["noise"]).covers(torch.zeros(1, dtype=torch.float64) + 1)
     assert not any(name.startswith("/") for name in map(str, header.values()))
 
 

@@ -25,7 +25,7 @@ _FIRST_TIME = 1.0 / 1001.0
 """First of FrameBridge's 1000 training times (i + 1) / 1001: the anchor of its rule's clean end."""
 
 
-class Base(Protocol):
+class NoiseSchedule(Protocol):
     """A pretrained model's noising process, by its amplitude ratio signal / noise."""
 
     def time(self, ratio: Tensor, *, cleanest: float) -> Tensor:
@@ -48,7 +48,7 @@ class Base(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class DDPMBase:
+class DDPMSchedule:
     """A discrete-time base x_k = signal_k x_0 + noise_k eps for k = 0 ... K-1.
 
     Attributes:
@@ -127,7 +127,7 @@ class DDPMBase:
 
 
 @dataclass(frozen=True)
-class FlowBase:
+class FlowSchedule:
     """A flow-matching base x_s = (1 - s) x_0 + s eps that is told time_scale * s.
 
     A timestep *shift* of such a model only says which s were sampled; it is not applied to the
@@ -163,7 +163,7 @@ class SNRAlignment:
     """
 
     process: Process
-    base: Base
+    base: NoiseSchedule
 
     def time(self, t: Tensor) -> Tensor:
         """Network time (B,) float64: fractional DDPM step, or time_scale * s for a flow model."""

@@ -9,9 +9,9 @@ from diffusers import ConfigMixin, SchedulerMixin
 from diffusers.configuration_utils import register_to_config
 
 from fbridge.alignment import (
-    Base,
-    DDPMBase,
-    FlowBase,
+    DDPMSchedule,
+    FlowSchedule,
+    NoiseSchedule,
     SNRAlignment,
     cogvideox_alphas_cumprod,
     falling_scale,
@@ -89,24 +89,24 @@ class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
         if prediction == "preconditioned":
             return Parameterization(self.process, preconditioned(**numbers))
         row = PREDICTIONS[prediction]
-        alignment = SNRAlignment(self.process, build_base(base)) if row.aligned else None
+        alignment = SNRAlignment(self.process, build_noise_schedule(base)) if row.aligned else None
         return Parameterization(self.process, row, alignment)
 
 
-def build_base(base: dict[str, Any] | None) -> Base:
+def build_noise_schedule(base: dict[str, Any] | None) -> NoiseSchedule:
     """A pretrained model's noise levels from their description."""
     given = dict(base or {})
     match given.pop("kind", None):
         case "flow":
-            return FlowBase(**given)
+            return FlowSchedule(**given)
         case "cogvideox":
-            return DDPMBase(cogvideox_alphas_cumprod(**given))
+            return DDPMSchedule(cogvideox_alphas_cumprod(**given))
         case "linear":
-            return DDPMBase(linear_alphas_cumprod(**given))
+            return DDPMSchedule(linear_alphas_cumprod(**given))
         case "scaled-linear":
             scale = given.pop("signal_scale", None)
             table = scaled_linear_alphas_cumprod(**given)
-            return DDPMBase(
+            return DDPMSchedule(
                 table, signal_scale=scale and falling_scale(scale[0], scale[1], len(table))
             )
         case kind:

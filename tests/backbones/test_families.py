@@ -14,7 +14,7 @@ from fbridge.denoiser import BridgeDenoiser
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.process import BridgeProcess
 from fbridge.schedule import GmaxSchedule
-from fbridge.scheduler import FrameBridgeScheduler, build_base
+from fbridge.scheduler import FrameBridgeScheduler, build_noise_schedule
 from fbridge.types import Condition
 from tests.backbones.networks import KINDS, inputs, network
 
@@ -135,7 +135,7 @@ def test_the_first_prediction_of_an_aligned_bridge_is_the_bases_denoiser(
         prediction=aligned_prediction(family.prediction), base=NOISES[family.prediction]
     )
     ratio = float(c.data[0] / c.noise[0])
-    level = build_base(NOISES[family.prediction])
+    level = build_noise_schedule(NOISES[family.prediction])
     time = level.time(torch.tensor([ratio]).double(), cleanest=169.18842).float().expand(2)
     if family.prediction == "flow":
         signal, sigma = ratio / (1 + ratio), 1 / (1 + ratio)

@@ -10,13 +10,13 @@ import diffusers
 import pytest
 import torch
 
-from fbridge.alignment import FlowBase, SNRAlignment
+from fbridge.alignment import FlowSchedule, SNRAlignment
 from fbridge.backbones.families import FAMILIES
 from fbridge.denoiser import BridgeDenoiser
 from fbridge.errors import CheckpointError
 from fbridge.parameterization import PREDICTIONS, Parameterization
 from fbridge.sampling import Step, sample_dbim, seeded_noise, time_grid
-from fbridge.scheduler import build_base
+from fbridge.scheduler import build_noise_schedule
 from tests.oracles import BRIDGES, blank_condition
 from tests.pipelines import PUBLISHED, network_of
 from tests.strategies import videos
@@ -35,7 +35,7 @@ def published(name: str, folder: Path) -> tuple[Any, Any]:
     config = json.loads((folder / "scheduler_config.json").read_text())
     noise, prediction = family.noise_schedule(config)
     assert prediction == family.prediction
-    return pipe.scheduler, build_base(noise)
+    return pipe.scheduler, build_noise_schedule(noise)
 
 
 @pytest.mark.parametrize("name", FLOWS)
@@ -79,7 +79,7 @@ def test_a_diffusions_table_is_its_schedulers(name: str, tmp_path: Path) -> None
 def test_an_aligned_flow_bridge_without_noise_walks_the_schedulers_own_path(name: str) -> None:
     """With y the aligned state, every step is Euler's of the flow, as diffusers takes it."""
     process, network, prior = BRIDGES[name], Network(), videos(2, 0)
-    alignment = SNRAlignment(process, FlowBase())
+    alignment = SNRAlignment(process, FlowSchedule())
     times = time_grid(STEPS, kind="trailing")
     reports: list[Step] = []
     sample_dbim(

@@ -14,7 +14,7 @@ from fbridge.backbones.videocrafter.models import videocrafter_noise
 from fbridge.backbones.videocrafter.network import VideoCrafterUNet
 from fbridge.errors import ConfigError
 from fbridge.loaders.detect import detect
-from fbridge.scheduler import build_base
+from fbridge.scheduler import build_noise_schedule
 from fbridge.types import Condition
 from tests.backbones.lvdm import Lvdm, resampler
 
@@ -148,7 +148,7 @@ def test_its_signal_is_scaled_down() -> None:
     """x_k = scale_k sqrt(abar_k) x_0 + sqrt(1 - abar_k) eps: the same ratio comes earlier."""
     noise, prediction = videocrafter_noise({"signal_scale": (0.7, 400)})
     assert prediction == "noise"
-    base, plain = build_base(noise), build_base(videocrafter_noise({})[0])
+    base, plain = build_noise_schedule(noise), build_noise_schedule(videocrafter_noise({})[0])
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
     signal = (1 - betas).cumprod(0)
     for k, scale in ((50, 1 - 0.3 * 50 / 399), (399, 0.7), (800, 0.7)):

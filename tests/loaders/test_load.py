@@ -18,7 +18,7 @@ from fbridge.loaders import locate
 from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.text_encoder import MINILM
 from fbridge.pipeline import FrameBridgePipeline
-from fbridge.scheduler import build_base
+from fbridge.scheduler import build_noise_schedule
 from tests.bases import diffusers_folder, tiny_base, tiny_transformer, tiny_vae, weights_alone
 
 
@@ -35,7 +35,7 @@ def test_one_file_holds_a_whole_base(tmp_path: Path) -> None:
     assert base.transformer.dtype == torch.float32
     assert (base.family.name, base.prediction, base.text_encoder) == ("cogvideox", "v", MINILM)
     assert (base.frames, base.fps, base.sizes) == ([8, 2, 16, 1], 8.0, [[64, 64]])
-    build_base(base.noise_schedule)
+    build_noise_schedule(base.noise_schedule)
     assert len(base.hash) == 64
     assert base.name == str(path)
 

@@ -8,7 +8,7 @@ from typing import Any
 from fbridge.errors import CheckpointError
 
 Noise = tuple[dict[str, Any], str]
-"""The argument of `fbridge.scheduler.build_base`, and what the base predicts."""
+"""The argument of `fbridge.scheduler.build_noise_schedule`, and what the base predicts."""
 
 
 def flow_noise(scheduler: Mapping[str, Any]) -> Noise:

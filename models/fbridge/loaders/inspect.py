@@ -52,7 +52,7 @@ class InspectedModel:
         network: its numbers: "latents" and "words" (features), "patch" (side in latent pixels), and
             "parts" (besides the latents) that there is room for.
         prediction: what it answers: "v", "flow", "noise", "clean"; of a bridge its scheduler's.
-        noise: that it was trained on, as `fbridge.scheduler.build_base` takes it.
+        noise: that it was trained on, as `fbridge.scheduler.build_noise_schedule` takes it.
         video: "frames" (default, minimum, maximum, step), "fps", and "grid" in latent pixels.
         tokens: of a prompt that are read; 0 where that is not known.
         missing: files that it cannot be used without.
