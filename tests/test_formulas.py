@@ -16,9 +16,10 @@ from torch import Tensor
 
 import fbridge
 import fbridge_cli
+from fbridge import alignment as alignment_module
 from fbridge import parameterization as parameterization_module
 from fbridge import process as process_module
-from fbridge.alignment import FlowSchedule
+from fbridge.alignment import FlowSchedule, SNRAlignment
 from fbridge.parameterization import PREDICTIONS
 from fbridge.process import BridgeProcess, Coefficients, DiffusionProcess, Process
 from fbridge.sampling import Step, sample_dbim
@@ -227,6 +228,20 @@ def test_a_row_of_the_table(
     assert evaluate(output, names) == pytest.approx(answer, rel=1e-12)
     means = float(scalings.skip) * names[y] + float(scalings.out) * answer
     assert means == pytest.approx(names["x_0"], rel=1e-12)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda schedule: type(schedule).__name__)
+@pytest.mark.parametrize("process", [BridgeProcess, DiffusionProcess])
+def test_the_alignment(schedule: Schedule, process: Callable[[Schedule], Process]) -> None:
+    base, state, latent, ratio = displayed(alignment_module.__doc__ or "")
+    made = process(schedule)
+    alignment = SNRAlignment(made, FlowSchedule(time_scale=1.0))
+    x_0, x_1, eps = (number(VALUES[letter]) for letter in ("x_0", "x_1", "eps"))
+    x, s = made.sample(x_0, x_1, T, eps), float(alignment.time(T))
+    names = VALUES | weights(made.coefficients(T)) | {"signal_k": 1 - s, "noise_k": s}
+    names |= {"x": float(x), "latent": float(alignment.latent(x, x_1, T))}
+    holds([state, latent, ratio], names)
+    holds([(base[1], latent[0])], names)  # the aligned state is one of the base's
 
 
 def docstrings() -> Iterator[tuple[str, str]]:

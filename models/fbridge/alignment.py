@@ -1,9 +1,21 @@
-"""SNR alignment: what makes a bridge state look, to a pretrained network, like one of its own.
+"""SNR alignment: a bridge state as a pretrained diffusion or flow model knows its own states.
 
-A pretrained (base) model has seen x_k = signal_k x_0 + noise_k eps. A bridge state freed of its
-prior, x - prior_weight * prior = data x_0 + noise eps, points in the same direction wherever
-signal_k / noise_k = data / noise: give it that k as its time and the base's length, and the network
-meets exactly the law it was trained on (FrameBridge's SNR-aligned fine-tuning, arXiv 2410.15371).
+FrameBridge's SNR-aligned fine-tuning (arXiv 2410.15371). The pretrained (base) model was trained at
+its times k on states
+
+    x_k = signal_k x_0 + noise_k eps
+
+A bridge state without its prior has the same form:
+
+    x - prior x_1 = data x_0 + noise eps
+
+So it is scaled to the base's length and given the time k of equal signal-to-noise ratio,
+
+    latent = sqrt(signal_k^2 + noise_k^2) / sqrt(data^2 + noise^2) (x - prior x_1)
+    signal_k / noise_k = data / noise
+
+and has exactly the distribution the network was trained on. `SNRAlignment` computes both. Of the
+base it needs a `NoiseSchedule`: the alphas_cumprod of a diffusers DDPM scheduler, or flow matching.
 """
 
 from __future__ import annotations
@@ -26,7 +38,7 @@ _FIRST_TIME = 1.0 / 1001.0
 
 
 class NoiseSchedule(Protocol):
-    """A pretrained model's noising process, by its amplitude ratio signal / noise."""
+    """The noise levels of a pretrained model, by the amplitude ratio signal / noise."""
 
     def time(self, ratio: Tensor, *, cleanest: float) -> Tensor:
         """Network time at which the base has this ratio.
@@ -128,7 +140,7 @@ class DDPMSchedule:
 
 @dataclass(frozen=True)
 class FlowSchedule:
-    """A flow-matching base x_s = (1 - s) x_0 + s eps that is told time_scale * s.
+    """A flow-matching base x_s = (1 - s) x_0 + s eps whose network time is time_scale * s.
 
     A timestep *shift* of such a model only says which s were sampled; it is not applied to the
     network's time.
@@ -155,11 +167,11 @@ class FlowSchedule:
 
 @dataclass(frozen=True, eq=False)
 class SNRAlignment:
-    """Bridge time and state as a pretrained network knows them, for 0 <= t < 1.
+    """Time and state of a bridge as a pretrained network expects them, for 0 <= t < 1.
 
     Attributes:
-        process: the bridge (or the twin).
-        base: the pretrained model's noising process.
+        process: the bridge, or the diffusion baseline.
+        base: the pretrained model's noise levels.
     """
 
     process: Process
@@ -170,7 +182,7 @@ class SNRAlignment:
         return self.base.time(self.process.signal_to_noise(t), cleanest=self._cleanest)
 
     def latent(self, x: Tensor, prior: Tensor, t: Tensor) -> Tensor:
-        """The state x (B, F, C, H, W) with the prior removed, at the base's scale."""
+        """The state x (B, F, C, H, W) without its prior, at the base's length."""
         return self.place(x, prior, t)[0]
 
     def place(self, x: Tensor, prior: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:

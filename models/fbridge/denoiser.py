@@ -1,7 +1,7 @@
-"""The waist of the hourglass: an estimate of the clean video from a bridge state.
+"""The denoiser: an estimate of the clean video from a state of the process.
 
-Samplers, guidance and tests speak only `Denoiser`; networks stand behind `Backbone`. Between the
-two stands a parameterization.
+Samplers, guidance and tests use `Denoiser` alone. `BridgeDenoiser` makes one of a network, a
+`Backbone`, and a parameterization.
 """
 
 from __future__ import annotations
@@ -30,26 +30,25 @@ class Denoiser(Protocol):
 
 
 class Backbone(Protocol):
-    """A network: everything about its axis order, patches and conditioning is its own business."""
+    """A network; axis order, patches and conditioning are its adapter's."""
 
     def __call__(
         self, latents: Tensor, time: Tensor, condition: Condition, prior: Tensor, /
     ) -> Tensor:
         """Output (B, F, C, H, W) for latents (B, F, C, H, W) at the network's time (B,).
 
-        The prior (B, F, C, H, W) is there to be read beside the latents; a network without room for
-        it ignores it.
+        The prior (B, F, C, H, W) is a further input; a network without room for it ignores it.
         """
         ...
 
 
 @dataclass(frozen=True)
 class BridgeDenoiser:
-    """A network and the reading of its input and output.
+    """A network as a denoiser.
 
     Attributes:
         backbone: the network.
-        parameterization: what it sees and what its output means.
+        parameterization: what it is given and what its output means.
     """
 
     backbone: Backbone
@@ -83,8 +82,8 @@ class GuidedDenoiser:
 
     Attributes:
         denoiser: the denoiser to guide.
-        unconditional: its text (1 or B, L, D) replaces the prompt where there is none: an empty or
-            negative prompt. Classes are replaced by none, -1.
+        unconditional: its text (1 or B, L, D), of an empty or a negative prompt, stands for "no
+            words". Classes are replaced by none, -1.
         text_scale: weight of the words; 1 is no guidance.
         picture_scale: weight of the picture's description; 1 is no guidance.
     """
@@ -124,7 +123,7 @@ def _under_words_of(condition: Condition, words: Condition) -> Condition:
 
 
 def _joined(conditions: Sequence[Condition]) -> Condition:
-    """Conditions one below the other; shorter texts get tokens that the mask rules out."""
+    """Conditions as one batch; shorter prompts are padded with tokens outside the mask."""
     longest = max(c.prompt_embeds.shape[1] for c in conditions)
     padded = [_padded(c, longest - c.prompt_embeds.shape[1]) for c in conditions]
     labels = [c.class_labels for c in padded if c.class_labels is not None]

@@ -1,6 +1,6 @@
-"""What a network is given, and which clean video its output means: one affine map a prediction.
+"""Parameterizations (prediction types): the clean video is affine in the network's output.
 
-At time t of the state x = data x_0 + prior x_1 + noise eps every prediction reads
+For the state x = data x_0 + prior x_1 + noise eps at time t (`fbridge.process`)
 
     clean = skip y + out output
 
@@ -17,8 +17,8 @@ the reference diffusion, m = data + noise and n = sqrt(data^2 + noise^2), the pr
     aligned-psi-noise  (x - alpha x_0) / (alpha rho)   x     1 / alpha          -rho
 
 "aligned": the network is given the state as `fbridge.alignment` places it for a pretrained network.
-The training target is the map's inverse. The plain squared error of the output is the loss, so the
-clean video's squared error counts 1 / out^2 in it.
+The training target is the inverse of the map. The loss is the plain squared error of the output,
+so it weighs the squared error of the clean video by 1 / out^2.
 """
 
 from __future__ import annotations

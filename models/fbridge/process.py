@@ -92,7 +92,7 @@ def over(value: Tensor, x: Tensor) -> Tensor:
 
 
 class Process(Protocol):
-    """What samplers, losses and parameterizations need of a bridge or its diffusion twin."""
+    """What samplers, losses and parameterizations need of a bridge or of the diffusion baseline."""
 
     @property
     def schedule(self) -> Schedule:
@@ -104,7 +104,7 @@ class Process(Protocol):
         ...
 
     def sample(self, clean: Tensor, prior: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """State at t of the training marginal, given the noise."""
+        """State at t of the training marginal, from standard normal noise."""
         ...
 
     def signal_to_noise(self, t: Tensor) -> Tensor:
@@ -167,10 +167,10 @@ class BridgeProcess:
 
 @dataclass(frozen=True)
 class DiffusionProcess:
-    """The reference process pinned at the data only: the diffusion twin, which starts from noise.
+    """The diffusion baseline (`twin` for short in names): the reference process from noise to data.
 
-    The prior has weight 0 in every state; a network may still be shown it, which makes the twin a
-    fair control.
+    It is pinned at the data only, so the prior has weight 0 in every state. The network is still
+    given the prior, so that bridge and baseline differ in the process alone.
 
     Attributes:
         schedule: the reference diffusion; its rho(1) should be large, since sampling starts there.

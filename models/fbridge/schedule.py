@@ -1,7 +1,6 @@
-"""Reference diffusions: how loud the noise is at each time.
+"""Noise schedules of the reference diffusion x_t = alpha(t) (x_0 + rho(t) eps), t in [0, 1].
 
-A schedule says nothing of bridges. It describes the process x_t = alpha(t) (x_0 + rho(t) eps) on
-[0, 1] that `fbridge.process` pins at both ends. Everything is float64.
+`fbridge.process` makes a bridge of one by pinning it at both ends. Everything is float64.
 """
 
 from __future__ import annotations

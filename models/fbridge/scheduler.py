@@ -1,4 +1,4 @@
-"""A bridge's numbers as a component of a diffusers folder: `scheduler/scheduler_config.json`."""
+"""The scheduler of a diffusers folder: process, prediction and defaults of sampling."""
 
 from __future__ import annotations
 
@@ -35,23 +35,22 @@ DEFAULT_SCHEDULES: dict[str, dict[str, Any]] = {
 
 
 class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
-    """Which bridge a network was trained on, what it predicts, and how to sample from it.
+    """Which process a network was trained on, what it predicts, and the defaults of sampling.
 
     It holds numbers only: the mathematics is in `fbridge.process`, `fbridge.parameterization` and
     `fbridge.sampling`, and no state is kept between steps.
 
     Args:
         schedule: `{"kind": "gmax" | "vp" | "brownian", ...its numbers}`.
-        prediction: "clean", "psi-noise", "preconditioned", or over a pretrained base "aligned-v",
-            "aligned-flow", "aligned-noise", "aligned-psi-noise".
+        prediction: a key of `fbridge.parameterization.PREDICTIONS`.
         numbers: of the preconditioned parameterization.
         base: of an aligned one: `{"kind": "flow"}`, `{"kind": "cogvideox", "snr_shift": 3.0}`, or
             `{"kind": "linear" | "scaled-linear", "beta_start": ..., "beta_end": ...}`, the latter
             with `"signal_scale": [last, steps]` where the signal is scaled down to `last`.
         sampler, grid, start, steps, guidance_scale: defaults of sampling.
         strength: share of the way at which sampling starts by default, see `FrameBridgePipeline`.
-        objective: "bridge", or "diffusion" of its twin: the same network, prior and picture, but
-            the process starts from noise; its schedule should end in a large rho.
+        objective: "bridge", or "diffusion" for the diffusion baseline, with the same network, prior
+            and picture; it starts from noise, so its schedule should end in a large rho.
     """
 
     order = 1

@@ -1,6 +1,6 @@
-"""Samplers: from a prior to a video, in as few calls of the denoiser as the order allows.
+"""Samplers: from the prior to a clean video, with the signature of `fbridge.sampling.run`.
 
-Which one? `sample_sde` is FrameBridge's own and forgiving of a crude denoiser; `sample_dbim` with
+Which one? `sample_sde` is FrameBridge's own and robust to an inaccurate denoiser; `sample_dbim` of
 order 2 reaches the same quality in a third of the steps; `sample_ode` maps a start to its video
 without further noise; `sample_sde2m` is the second-order SDE, for 30 steps and more; `sample_heun`
 is DDBM's, for comparison.

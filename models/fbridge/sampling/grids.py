@@ -1,4 +1,4 @@
-"""Time grids: at which times the denoiser is asked."""
+"""Time grids: the times at which a sampler evaluates the denoiser."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def time_grid(
     The step to 0 returns the clean estimate.
 
     Args:
-        steps: number of steps; the denoiser is asked at all times but the last.
+        steps: number of steps; the denoiser is evaluated at all times but the last.
         kind: "trailing" is FrameBridge's grid (arXiv 2410.15371): every (1000 / steps)-th of its
             training times (i + 1) / 1001 counted from the noisiest, which fixes its start at
             1000/1001; "uniform" has equal steps of time; "logsnr" equal steps of the logarithm of
             `process.signal_to_noise` down to 1e-3 and is the choice for high orders; "karras"
-            crowds the clean end as EDM does (arXiv 2206.00364), down to 1e-4.
+            is dense at the clean end as EDM's (arXiv 2206.00364), down to 1e-4.
         start: the first time, in (0, 1); "trailing" has its own.
         process: the bridge; "logsnr" needs it.
 

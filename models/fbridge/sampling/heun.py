@@ -1,7 +1,7 @@
 """DDBM's hybrid sampler (arXiv 2309.16948): a stretch of reverse SDE, then Heun's step of the ODE.
 
-It integrates in t, not in the bridge's own variables, and so needs many more calls than the
-samplers of `fbridge.sampling.multistep`; it is here as the reference that those are compared with.
+It integrates in t and so needs many more calls than the samplers of `fbridge.sampling.multistep`;
+it is the reference that those are compared with.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where samplers get their randomness: it is handed in."""
+"""Noise sources: the randomness that samplers are given."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NoiseSource: TypeAlias = Callable[[torch.Size], Tensor]
 def seeded_noise(
     seeds: Sequence[int], *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
 ) -> NoiseSource:
-    """Noise with one generator a video, so that a video depends on its seed and never on the batch.
+    """Noise with one generator a video, so that a video depends on its seed, not on the batch.
 
     The numbers are drawn in float32 on the CPU and then moved: they are the same on every machine.
 
     Args:
         seeds: one seed for each video of the batch.
-        device: where the noise is wanted.
-        dtype: as what the noise is wanted.
+        device: of the noise.
+        dtype: of the noise.
 
     Returns:
         A source for shapes (len(seeds), ...).

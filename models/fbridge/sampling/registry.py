@@ -19,12 +19,11 @@ class Sampler:
     """A sampler by name.
 
     Attributes:
-        name: what a command line calls it.
+        name: on a command line and in a configuration.
         summary: one line for a help text.
         sample: the function.
         defaults: the numbers that may be set, with their defaults.
-        nfe: calls of the denoiser for a number of steps, from a start that asks none ("booted" asks
-            one more).
+        nfe: calls of the denoiser for a number of steps; the start "booted" needs one more.
     """
 
     name: str

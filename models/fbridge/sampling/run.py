@@ -1,4 +1,4 @@
-"""What all samplers share: their signature, the start, the checks of a grid, the report of a step.
+"""What all samplers share: signature, first state, checks of the grid, report of a step.
 
 A sampler is a function of a `Problem` and of its own numbers; `sampler` gives it the signature of
 `SampleFunction`.
@@ -21,11 +21,11 @@ from fbridge.types import Condition
 Start: TypeAlias = Literal["noised", "exact", "booted"]
 """How sampling begins at times[0] < 1.
 
-"noised" draws the state from the bridge's own law there, the prior standing in for the unknown
-clean video. "exact" takes the prior itself, as FrameBridge does (arXiv 2410.15371): at that time
-the law has noise and the prior none, so an aligned network sees nearly zero and the ODE knows one
-outcome only. "booted" asks the denoiser at the prior and draws from the law around its answer, as
-DBIM does (arXiv 2405.15885), for one call more.
+"noised" draws the state from the bridge's marginal there, with the prior for the unknown clean
+video. "exact" takes the prior itself, as FrameBridge does (arXiv 2410.15371): the marginal has
+noise at that time and the prior has none, so an aligned network is given nearly zero and the ODE
+has one outcome only. "booted" evaluates the denoiser at the prior and draws from the marginal with
+its estimate, as DBIM does (arXiv 2405.15885), for one call more.
 """
 
 
