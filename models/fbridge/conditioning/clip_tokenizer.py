@@ -1,43 +1,38 @@
-"""CLIP's words: pairs of letters merged in a fixed order, lower case."""
+"""CLIP's tokenizer: transformers' own, made from the verified file of merges alone."""
 
 from __future__ import annotations
 
-from tokenizers import Regex, Tokenizer, normalizers, pre_tokenizers
-from tokenizers.models import BPE
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizerFast
 
 TOKENS = 77
-"""Length of a text for CLIP, start and end counted."""
+"""Length of a text for CLIP, start and end token included."""
 START, END = "<|startoftext|>", "<|endoftext|>"
-_WORDS = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
-def tokenizer(merges: str) -> Tokenizer:
-    """From a table of merges, one a line behind a headline.
+def tokenizer(merges: str) -> CLIPTokenizerFast:
+    """A tokenizer that pads with the end token.
 
-    The vocabulary follows from it: 256 letters that stand for bytes, the same as ends of words, the
-    merges, start and end.
+    The vocabulary follows from the merges: the 256 characters that stand for bytes, the same at the
+    end of a word, one entry for each merge, start and end.
+
+    Args:
+        merges: content of merges.txt: a header line, then one pair of tokens a line.
     """
-    lines = [line.split(" ") for line in merges.split("\n")[1:] if line]
-    pairs = [(first, second) for first, second in lines]
-    letters = byte_letters()
+    from transformers import CLIPTokenizerFast
+    from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+    letters = list(bytes_to_unicode().values())
     words = [*letters, *(f"{letter}</w>" for letter in letters)]
-    words += ["".join(pair) for pair in pairs]
-    words += [START, END]
-    numbers = {word: number for number, word in enumerate(words)}
-    found = Tokenizer(BPE(numbers, pairs, end_of_word_suffix="</w>", unk_token=END))
-    found.normalizer = normalizers.Sequence(
-        [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
-    )
-    found.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(_WORDS), behavior="removed", invert=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
-    )
-    return found
-
-
-def byte_letters() -> list[str]:
-    """The 256 characters that stand for bytes: printable ones for themselves."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    return [chr(byte) for byte in printable] + [chr(256 + n) for n in range(256 - len(printable))]
+    words += [line.replace(" ", "") for line in merges.split("\n")[1:] if line]
+    ids = {word: number for number, word in enumerate([*words, START, END])}
+    # Files are the one form that transformers 4 and 5 both take.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "vocab.json").write_text(json.dumps(ids), encoding="utf-8")
+        Path(folder, "merges.txt").write_text(merges, encoding="utf-8")
+        return CLIPTokenizerFast.from_pretrained(folder, model_max_length=TOKENS)

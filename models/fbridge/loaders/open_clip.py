@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fbridge.conditioning.clip_tokenizer import END, START, TOKENS, tokenizer
+from fbridge.conditioning.clip_tokenizer import tokenizer
 from fbridge.errors import CheckpointError
 from fbridge.files.key_mapping import Weights, count_modules, rename_keys, split_layers
 from fbridge.weights import CLIP_MERGES, read_file
@@ -105,17 +105,17 @@ def _filled(model: Any, own: Weights) -> Any:
 
 
 def load_tokenizer(place: Path, rows: int) -> Any:
-    """A tokenizer of so many words.
+    """The tokenizer of a text encoder, its number of words checked.
 
     Args:
-        place: its folder, or the file of CLIP's merges.
-        rows: of the text encoder's table.
+        place: a tokenizer's folder, or the file of CLIP's merges.
+        rows: words in the text encoder's embedding table.
 
     Raises:
-        CheckpointError: it is of another number of words.
+        CheckpointError: The tokenizer has another number of words.
     """
     if not place.is_dir():
-        return _of_merges(read_file(CLIP_MERGES, place).decode("utf-8"))
+        return tokenizer(read_file(CLIP_MERGES, place).decode("utf-8"))
     from transformers import AutoTokenizer
 
     found = AutoTokenizer.from_pretrained(place, local_files_only=True)
@@ -125,16 +125,3 @@ def load_tokenizer(place: Path, rows: int) -> Any:
             "model's; give its own, or CLIP's by fbridge weights fetch clip-merges"
         )
     return found
-
-
-def _of_merges(merges: str) -> Any:
-    from tokenizers.processors import TemplateProcessing
-    from transformers import PreTrainedTokenizerFast
-
-    core = tokenizer(merges)
-    numbers = [(word, core.token_to_id(word)) for word in (START, END)]
-    core.post_processor = TemplateProcessing(single=f"{START} $A {END}", special_tokens=numbers)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core, bos_token=START, eos_token=END, unk_token=END, pad_token=END,
-        model_max_length=TOKENS,
-    )  # fmt: skip
