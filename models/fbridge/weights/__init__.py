@@ -31,10 +31,10 @@ from fbridge.weights.files import (
     load_weights,
     read_arrays,
     read_file,
-    read_tensors,
     verify,
     wanted,
 )
+from fbridge.weights.tensor_files import read_tensors
 
 __all__ = [
     "AESTHETIC",

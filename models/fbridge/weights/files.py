@@ -27,7 +27,6 @@ from torch import Tensor
 
 from fbridge.errors import CheckpointError
 from fbridge.weights.entries import WeightsFile
-from fbridge.weights.script import is_script, read_script
 
 UNVERIFIED = "unverified"
 """In the identity of weights that there is no published hash of."""
@@ -67,25 +66,6 @@ def load_weights(entry: WeightsFile, path: Path | None = None) -> dict[str, Tens
     with suppress(OSError):  # a cache that cannot be written costs time, not the result
         _write_atomically(kept_as(entry), safetensors.torch.save(tensors, told))
     return tensors
-
-
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of any .safetensors or torch file, by their names; no code in it is run.
-
-    Raises:
-        CheckpointError: It cannot be read, or holds more than tensors.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        data = path.read_bytes()
-        if is_script(data):
-            return read_script(data)
-        held = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
-    held = held.get("state_dict", held) if isinstance(held, Mapping) else {}
-    return {name: tensor for name, tensor in held.items() if isinstance(tensor, Tensor)}
 
 
 def identity(entry: WeightsFile, path: Path | None = None) -> str:

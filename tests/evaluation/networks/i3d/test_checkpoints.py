@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from fbridge.errors import CheckpointError
 from fbridge.evaluation.networks.i3d.checkpoints import canonical_state, is_genuine
 from fbridge.evaluation.networks.i3d.network import load_i3d
 from fbridge.weights import I3D_KINETICS, digest_of, load_weights, read_tensors
+from fbridge.weights.entries import I3D_SCRIPT
 
 BLOCKS = ("3b", "3c", "4b", "4c", "4d", "4e", "4f", "5b", "5c")
 STEM = ("Conv3d_1a_7x7", "Conv3d_2b_1x1", "Conv3d_2c_3x3")
@@ -168,9 +171,15 @@ class Inner(nn.Module):
         return out
 
 
-def test_a_script_gives_its_tensors_and_runs_nothing(tmp_path: Path) -> None:
+def test_the_verified_script_gives_its_tensors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "i3d_torchscript.pt"
     torch.jit.script(nn.Sequential(Inner(), nn.ReLU(), Inner())).save(path)
+    with pytest.raises(CheckpointError, match=r"i3d_torchscript\.pt: is a TorchScript archive"):
+        read_tensors(path)
+    own = replace(I3D_SCRIPT, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    monkeypatch.setattr("fbridge.weights.tensor_files.I3D_SCRIPT", own)
     found = read_tensors(path)
     wanted = torch.jit.load(str(path)).state_dict()
     assert found.keys() >= wanted.keys()
