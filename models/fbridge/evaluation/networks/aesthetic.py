@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fbridge.errors import CheckpointError
+from fbridge.evaluation.networks.load import load_network
 from fbridge.weights import AESTHETIC, load_weights
 
 WIDTH = 768
@@ -33,13 +33,7 @@ class Aesthetic(nn.Module):
         Raises:
             CheckpointError: They are of another network.
         """
-        network = cls()
-        try:
-            network.line.load_state_dict(dict(state))
-        except RuntimeError as error:
-            what = str(error).splitlines()[-1].strip()
-            raise CheckpointError(f"aesthetic weights do not fit: {what}") from error
-        return network.eval().requires_grad_(requires_grad=False)
+        return load_network("aesthetic", cls, ((f"line.{key}", state[key]) for key in state))
 
     @torch.inference_mode()
     def forward(self, embeddings: Tensor) -> Tensor:

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fbridge.errors import CheckpointError
 from fbridge.evaluation.networks.flow_parts import Correlation, Encoder, grid, padded
+from fbridge.evaluation.networks.load import load_network
 from fbridge.weights import AMT_S, load_weights
 
 _WIDTHS = (20, 32, 44, 56)  # of the pyramid, from fine to coarse
@@ -51,13 +51,7 @@ class Amt(nn.Module):
         Raises:
             CheckpointError: They are of another network.
         """
-        network = cls()
-        try:
-            network.load_state_dict({k.removeprefix("module."): v for k, v in state.items()})
-        except RuntimeError as error:
-            what = str(error).splitlines()[-1].strip()
-            raise CheckpointError(f"AMT-S's weights do not fit: {what}") from error
-        return network.eval().requires_grad_(requires_grad=False)
+        return load_network("AMT-S's", cls, state)
 
     def forward(self, first: Tensor, last: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] between frames (N, 3, H, W) in [0, 1]; sides multiples of 16."""

@@ -6,7 +6,7 @@ published scores stand on. Scores are comparable at equal numbers of clips only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fbridge.errors import CheckpointError
+from fbridge.evaluation.networks.load import load_network
 from fbridge.weights import C3D_MEAN, C3D_UCF101, load_weights
 
 FRAMES, SIDE, CLASSES = 16, 112, 101
@@ -70,21 +71,18 @@ class C3D(nn.Module):
         Raises:
             CheckpointError: They are of another network.
         """
-        with torch.device("meta"):  # 78 million numbers need not be drawn first
-            network = cls()
-        try:
-            own = {
-                f"layers.{name}.{kind}": state[f"{name}/{letter}"]
-                for name in network.layers
-                for kind, letter in (("weight", "W"), ("bias", "b"))
-            }
-            network.load_state_dict({**own, "mean": mean[:, :, _EDGES, _EDGES]}, assign=True)
-        except KeyError as error:
-            raise CheckpointError(f"C3D weights lack {error}") from error
-        except (IndexError, RuntimeError) as error:
-            what = str(error).splitlines()[-1].strip()
-            raise CheckpointError(f"C3D weights do not fit: {what}") from error
-        return network.eval().requires_grad_(requires_grad=False)
+
+        def own() -> Iterator[tuple[str, Tensor]]:
+            yield "mean", mean[:, :, _EDGES, _EDGES]
+            for name in [layer.name for layer in _LAYERS] + [dense[0] for dense in _DENSE]:
+                yield f"layers.{name}.weight", state[f"{name}/W"]
+                yield f"layers.{name}.bias", state[f"{name}/b"]
+
+        def empty() -> C3D:
+            with torch.device("meta"):  # 78 million numbers need not be drawn first
+                return cls()
+
+        return load_network("C3D", empty, own(), assign=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, 101)."""

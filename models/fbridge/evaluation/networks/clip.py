@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fbridge.errors import CheckpointError
+from fbridge.evaluation.networks.load import load_network
 from fbridge.evaluation.networks.pictures import CLIP, by_pillow, fitted, in_parts, middle
 from fbridge.evaluation.networks.tokens import tokenize
 from fbridge.weights import CLIP_VIT_B32, CLIP_VIT_L14, load_weights
@@ -29,7 +29,7 @@ class CLIPNetwork(nn.Module):
 
     def __init__(self, model: Any) -> None:
         super().__init__()
-        self.model = model.eval().requires_grad_(requires_grad=False)
+        self.model = model
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> CLIPNetwork:
@@ -41,15 +41,7 @@ class CLIPNetwork(nn.Module):
         from transformers import CLIPConfig, CLIPModel
 
         own = {name: held for name, held in state.items() if not name.endswith("position_ids")}
-        try:
-            model = CLIPModel(CLIPConfig(**_sizes(own)))
-            model.load_state_dict(own)
-        except KeyError as error:
-            raise CheckpointError(f"CLIP weights lack {error}") from error
-        except RuntimeError as error:
-            what = str(error).splitlines()[-1].strip()
-            raise CheckpointError(f"CLIP weights do not fit: {what}") from error
-        return cls(model)
+        return cls(load_network("CLIP", lambda: CLIPModel(CLIPConfig(**_sizes(own))), own))
 
     @torch.inference_mode()
     def features(self, frames: Tensor, *, exact: bool) -> Tensor:

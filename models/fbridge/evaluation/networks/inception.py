@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from fbridge.errors import CheckpointError
+from fbridge.evaluation.networks.load import load_network
 from fbridge.evaluation.networks.pictures import in_parts
 from fbridge.weights import INCEPTION_FID, load_weights
 
@@ -59,13 +59,7 @@ class InceptionV3(nn.Module):
         Raises:
             CheckpointError: they are of another network.
         """
-        network = cls()
-        try:
-            network.load_state_dict(dict(state))
-        except RuntimeError as error:
-            what = str(error).splitlines()[-1].strip()
-            raise CheckpointError(f"Inception weights do not fit: {what}") from error
-        return network.eval().requires_grad_(requires_grad=False)
+        return load_network("Inception", cls, state)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooled features (N, 2048)."""

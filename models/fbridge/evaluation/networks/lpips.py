@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from fbridge.errors import CheckpointError, DataError
+from fbridge.errors import DataError
+from fbridge.evaluation.networks.load import load_network
 from fbridge.weights import ALEXNET, LPIPS_HEADS, load_weights
 
 _SHIFT = (-0.030, -0.088, -0.188)
@@ -43,15 +44,13 @@ class Lpips(nn.Module):
         Raises:
             CheckpointError: they are of another network.
         """
-        network = cls()
-        try:
-            for name, parameter in network.features.named_parameters():
-                parameter.data.copy_(trunk[f"features.{name}"])
-            for number, head in enumerate(network.heads):
-                head.data.copy_(heads[f"lin{number}.model.1.weight"])
-        except (KeyError, RuntimeError) as error:
-            raise CheckpointError(f"LPIPS weights do not fit: {error}") from error
-        return network.eval().requires_grad_(requires_grad=False)
+
+        def own() -> Iterator[tuple[str, Tensor]]:
+            for number in range(len(_CHANNELS)):
+                yield f"heads.{number}", heads[f"lin{number}.model.1.weight"]
+            yield from (item for item in trunk.items() if item[0].startswith("features."))
+
+        return load_network("LPIPS", cls, own())
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """(N,) distances of (N, 3, H, W) in [-1, 1]."""

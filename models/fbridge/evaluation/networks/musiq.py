@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fbridge.errors import CheckpointError
+from fbridge.evaluation.networks.load import load_network
 from fbridge.evaluation.networks.pictures import in_parts
 from fbridge.weights import MUSIQ_SPAQ, load_weights
 
@@ -43,13 +43,7 @@ class Musiq(nn.Module):
         Raises:
             CheckpointError: They are of another network.
         """
-        network = cls()
-        try:
-            network.load_state_dict({k.removeprefix("module."): v for k, v in state.items()})
-        except RuntimeError as error:
-            what = str(error).splitlines()[-1].strip()
-            raise CheckpointError(f"MUSIQ's weights do not fit: {what}") from error
-        return network.eval().requires_grad_(requires_grad=False)
+        return load_network("MUSIQ's", cls, state)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Ratings of pictures of one size."""

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fbridge.errors import CheckpointError
 from fbridge.evaluation.networks.flow_parts import Correlation, Encoder, grid, padded
+from fbridge.evaluation.networks.load import load_network
 from fbridge.weights import RAFT_THINGS, load_weights
 
 UPDATES = 20
@@ -36,15 +36,9 @@ class Raft(nn.Module):
         Raises:
             CheckpointError: They are of another network.
         """
-        network = cls()
-        named = {key.removeprefix("module."): value for key, value in state.items()}
-        twice = [key for key in named if ".norm3." in key]  # the shortcut's, told once more
-        try:
-            network.load_state_dict({k: v for k, v in named.items() if k not in twice})
-        except RuntimeError as error:
-            what = str(error).splitlines()[-1].strip()
-            raise CheckpointError(f"RAFT's weights do not fit: {what}") from error
-        return network.eval().requires_grad_(requires_grad=False)
+        # The file holds each shortcut's normalisation twice, under downsample and as norm3.
+        own = {name: tensor for name, tensor in state.items() if ".norm3." not in name}
+        return load_network("RAFT's", cls, own)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Flow (N, 2, H, W) in pixels, (x, y), of frames (N, 3, H, W) in [-1, 1].

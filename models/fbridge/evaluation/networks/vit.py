@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fbridge.errors import CheckpointError
+from fbridge.evaluation.networks.load import load_network
 
 _HEAD = 64  # channels of an attention head in all published sizes
 
@@ -60,19 +60,15 @@ class VisionTransformer(nn.Module):
         Raises:
             CheckpointError: They are of another network.
         """
-        try:
+
+        def sized() -> VisionTransformer:
             width, _, patch, _ = state["patch_embed.proj.weight"].shape
             grid = math.isqrt(state["pos_embed"].shape[1] - 1)
             depth = len([name for name in state if name.endswith(".attn.qkv.weight")])
             early = "pos_drop.weight" in state
-            network = cls(width, depth, patch, grid, eps=eps, quick=quick, early=early)
-            network.load_state_dict(dict(state))
-        except KeyError as error:
-            raise CheckpointError(f"vision transformer weights lack {error}") from error
-        except RuntimeError as error:
-            what = str(error).splitlines()[-1].strip()
-            raise CheckpointError(f"vision transformer weights do not fit: {what}") from error
-        return network.eval().requires_grad_(requires_grad=False)
+            return cls(width, depth, patch, grid, eps=eps, quick=quick, early=early)
+
+        return load_network("vision transformer", sized, state)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, W)."""
