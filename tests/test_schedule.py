@@ -13,10 +13,9 @@ from fbridge.schedule import (
     GmaxSchedule,
     Schedule,
     VPSchedule,
-    schedule_from_config,
-    schedule_to_config,
     time_at,
 )
+from fbridge.scheduler import schedule_from_config, schedule_to_config
 from tests.strategies import schedules
 
 ONE = torch.ones((), dtype=torch.float64)

@@ -5,15 +5,12 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
-
-from fbridge.errors import ConfigError
 
 
 class Schedule(Protocol):
@@ -149,48 +146,6 @@ def time_at(schedule: Schedule, rho: Tensor) -> Tensor:
         above = schedule.rho(middle) > ratio
         low, high = torch.where(above, low, middle), torch.where(above, middle, high)
     return 0.5 * (low + high)
-
-
-_KINDS: dict[str, type[GmaxSchedule] | type[VPSchedule] | type[BrownianSchedule]] = {
-    "gmax": GmaxSchedule,
-    "vp": VPSchedule,
-    "brownian": BrownianSchedule,
-}
-
-
-def schedule_from_config(kind: str, **numbers: float) -> Schedule:
-    """Schedule from its name and numbers, as they stand in a configuration file.
-
-    Args:
-        kind: "gmax", "vp" or "brownian".
-        **numbers: fields of that schedule; those left out keep their defaults.
-
-    Raises:
-        ConfigError: if the kind or a field is unknown, or a number cannot be.
-    """
-    if kind not in _KINDS:
-        raise ConfigError(f"schedule {kind!r} is unknown; {_nearest(kind, list(_KINDS))}")
-    fields = list(_KINDS[kind].__dataclass_fields__)
-    for name in numbers:
-        if name not in fields:
-            raise ConfigError(f"schedule {kind!r} has no field {name!r}; {_nearest(name, fields)}")
-    try:
-        return _KINDS[kind](**numbers)
-    except ValueError as error:
-        raise ConfigError(f"schedule {kind!r}: {error}") from error
-
-
-def schedule_to_config(schedule: Schedule) -> dict[str, str | float]:
-    """Name and numbers of a schedule: schedule_from_config(**schedule_to_config(s)) == s."""
-    for kind, cls in _KINDS.items():
-        if isinstance(schedule, cls):
-            return {"kind": kind, **asdict(schedule)}
-    raise ConfigError(f"{schedule!r} has no name in a configuration; known are {', '.join(_KINDS)}")
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
 
 
 def _require(holds: bool, name: str, value: float, rule: str) -> None:

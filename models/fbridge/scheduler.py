@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 from diffusers import ConfigMixin, SchedulerMixin
@@ -21,8 +23,13 @@ from fbridge.alignment import (
 from fbridge.errors import ConfigError
 from fbridge.parameterization import PREDICTIONS, Parameterization, preconditioned
 from fbridge.process import BridgeProcess, DiffusionProcess, Process
-from fbridge.schedule import Schedule, schedule_from_config
+from fbridge.schedule import BrownianSchedule, GmaxSchedule, Schedule, VPSchedule
 
+SCHEDULES: dict[str, type[GmaxSchedule] | type[VPSchedule] | type[BrownianSchedule]] = {
+    "gmax": GmaxSchedule,
+    "vp": VPSchedule,
+    "brownian": BrownianSchedule,
+}
 PROCESSES: dict[str, Callable[[Schedule], Process]] = {
     "bridge": BridgeProcess,
     "diffusion": DiffusionProcess,
@@ -113,3 +120,40 @@ def build_noise_schedule(base: dict[str, Any] | None) -> NoiseSchedule:
                 f"scheduler: base kind {kind!r} is unknown; known: flow, cogvideox, linear, "
                 "scaled-linear"
             )
+
+
+def schedule_from_config(kind: str, **numbers: float) -> Schedule:
+    """Schedule from its name and numbers, as they stand in a configuration file.
+
+    Args:
+        kind: "gmax", "vp" or "brownian".
+        **numbers: fields of that schedule; those left out keep their defaults.
+
+    Raises:
+        ConfigError: if the kind or a field is unknown, or a number cannot be.
+    """
+    if kind not in SCHEDULES:
+        raise ConfigError(f"schedule {kind!r} is unknown; {_nearest(kind, list(SCHEDULES))}")
+    fields = list(SCHEDULES[kind].__dataclass_fields__)
+    for name in numbers:
+        if name not in fields:
+            raise ConfigError(f"schedule {kind!r} has no field {name!r}; {_nearest(name, fields)}")
+    try:
+        return SCHEDULES[kind](**numbers)
+    except ValueError as error:
+        raise ConfigError(f"schedule {kind!r}: {error}") from error
+
+
+def schedule_to_config(schedule: Schedule) -> dict[str, str | float]:
+    """Name and numbers of a schedule: schedule_from_config(**schedule_to_config(s)) == s."""
+    for kind, cls in SCHEDULES.items():
+        if isinstance(schedule, cls):
+            return {"kind": kind, **asdict(schedule)}
+    raise ConfigError(
+        f"{schedule!r} has no name in a configuration; known are {', '.join(SCHEDULES)}"
+    )
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"

@@ -14,7 +14,7 @@ from fbridge.config.keys import schema_of
 from fbridge.config.learnt import SCHEDULES, BridgeConfig, LoraConfig, PriorConfig
 from fbridge.config.tree import Section, TimesConfig, TrainConfig
 from fbridge.errors import ConfigError
-from fbridge.schedule import schedule_from_config
+from fbridge.scheduler import schedule_from_config
 
 ROOT = Path(__file__).parents[2]
 
