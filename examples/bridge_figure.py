@@ -67,7 +67,7 @@ def draw_paths(canvas: Image.Image, seed: int) -> None:
     bridge, diffusion = BridgeProcess(SCHEDULE), DiffusionProcess(BASELINE)
     at_prior = torch.full((1, PATHS), PRIOR, dtype=torch.float64)
     at_noise = seeded_noise([seed + 1])(at_prior.shape).double()
-    panels = (
+    panels: tuple[tuple[str, Process, Tensor], ...] = (
         ("bridge: from the picture to the video", bridge, at_prior),
         ("diffusion: from noise to the video", diffusion, at_noise),
     )
