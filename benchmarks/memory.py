@@ -29,9 +29,10 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 from fbridge.backbones.families import FAMILIES, aligned_prediction
 from fbridge.files.modules import build
 from fbridge.loaders.codec import vae_class
-from fbridge.memory.apply import MemoryOptions, apply_memory_options
+from fbridge.memory.apply import apply_memory_options
 from fbridge.memory.estimator import Estimator
 from fbridge.memory.model_sizes import ModelSizes
+from fbridge.memory.options import MemoryOptions
 from fbridge.memory.plans import ClipShape, GenerationPlan
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.scheduler import FrameBridgeScheduler

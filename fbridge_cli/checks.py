@@ -1,114 +1,35 @@
-"""What any command checks of what was typed, and the words of its complaint."""
+"""The checks of `fbridge.checks`, under the name that the other commands still import."""
 
-from __future__ import annotations
+from fbridge.checks import (
+    MOST_BATCH,
+    SIDES,
+    check_choice,
+    check_device,
+    check_fps,
+    check_range,
+    check_text,
+    check_work,
+    did_you_mean,
+    home_expanded,
+    parse_size,
+)
+from fbridge.choices import DEVICES, DTYPES, EMBEDDED
+from fbridge.loaders.names import check_model
 
-import math
-import re
-from collections.abc import Iterable
-from difflib import get_close_matches
-from pathlib import Path
-
-from fbridge.errors import CheckpointError, ConfigError
-
-EMBEDDED = "embedded"
-DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
-DTYPES = ("float32", "float16", "bfloat16")
-SIDES = (16, 8192)
-MOST_FPS = 240.0
-MOST_BATCH = 1024
-MOST_PIXELS = 2**28
-"""Of all frames of one video together: 256 frames of 1024x1024."""
-
-
-def check_choice(option: str, value: str, allowed: Iterable[str]) -> None:
-    """Raise ConfigError, with the nearest allowed word, unless `value` is allowed."""
-    allowed = tuple(allowed)
-    if value not in allowed:
-        raise ConfigError(
-            f"{option} {value}: unknown{did_you_mean(value, allowed)}; use {', '.join(allowed)}"
-        )
-
-
-def check_range(option: str, value: float | None, lowest: float, highest: float) -> None:
-    """Raise ConfigError unless `value` is None or lies within; NaN never does."""
-    if value is None or lowest <= value <= highest:
-        return
-    bounds = f"from {lowest:g} to {highest:g}" if math.isfinite(highest) else f"{lowest:g} or more"
-    raise ConfigError(f"{option} {value:g}: must be {bounds}")
-
-
-def check_device(name: str) -> None:
-    """Raise ConfigError unless `name` is auto, a kind of device, or one of several: cuda:1."""
-    check_choice("--device", re.sub(r"^(cuda|xpu):\d+$", r"\1", name), DEVICES)
-
-
-def check_fps(fps: float | None) -> None:
-    """Raise ConfigError unless a video can run at that speed."""
-    if fps is not None and not 0 < fps <= MOST_FPS:
-        raise ConfigError(f"--fps {fps:g}: must be above 0 and at most {MOST_FPS:g}")
-
-
-def check_work(frames: int, size: tuple[int, int]) -> None:
-    """Raise ConfigError when a video would have more pixels than anybody waits for."""
-    pixels = frames * size[0] * size[1]
-    if pixels > MOST_PIXELS:
-        raise ConfigError(
-            f"{frames} frames of {size[0]}x{size[1]}: are {pixels / 1e6:.0f} million pixels, "
-            f"a video may have {MOST_PIXELS / 1e6:.0f}; use fewer --frames or a smaller --size"
-        )
-
-
-def check_model(option: str, name: str) -> None:
-    """Raise unless `name` is a model of the package, a folder, or has the form of a hub id."""
-    from fbridge.loaders.locate import packaged_file
-
-    if name == EMBEDDED or home_expanded(name).exists() or packaged_file(name) is not None:
-        return
-    if "/" not in name and "\\" not in name:
-        raise ConfigError(
-            f"{option} {name}: unknown{did_you_mean(name, [EMBEDDED])}; "
-            f"use {EMBEDDED}, a folder, or a hub id such as owner/name"
-        )
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
-        raise CheckpointError(
-            f"{option} {name}: no such folder; use {EMBEDDED}, a folder, or a hub id"
-        )
-
-
-def check_text(text: str, where: str) -> None:
-    """Raise ConfigError when `text` is none that can be written as UTF-8."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ConfigError(f"{where}: is not valid UTF-8; check the terminal's encoding") from None
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A suggestion to append, or nothing."""
-    near = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
-    return f", did you mean {near[0]}?" if near else ""
-
-
-def home_expanded(path: Path | str) -> Path:
-    """The path with its ~ spelled out; as typed where there is no such user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
-
-
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """(width, height) of "512x320".
-
-    Raises:
-        ConfigError: when it is none.
-    """
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d{1,6})[xX\u00d7](\d{1,6})", text.strip())
-    if match is None:
-        raise ConfigError(f"--size {text}: is not WIDTHxHEIGHT; write it like 512x320")
-    size = int(match[1]), int(match[2])
-    if not all(SIDES[0] <= side <= SIDES[1] for side in size):
-        raise ConfigError(f"--size {text}: each side must be from {SIDES[0]} to {SIDES[1]} pixels")
-    return size
+__all__ = [
+    "DEVICES",
+    "DTYPES",
+    "EMBEDDED",
+    "MOST_BATCH",
+    "SIDES",
+    "check_choice",
+    "check_device",
+    "check_fps",
+    "check_model",
+    "check_range",
+    "check_text",
+    "check_work",
+    "did_you_mean",
+    "home_expanded",
+    "parse_size",
+]

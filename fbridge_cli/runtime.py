@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import fbridge
 from fbridge.data.video_writers import Frames
 from fbridge.errors import DependencyError
+from fbridge.memory.options import MemoryOptions
 from fbridge_cli.checks import home_expanded
 from fbridge_cli.exit_codes import debugging
 
@@ -124,12 +125,11 @@ def load_pipeline(
     threads: int | None = None,
     components: str | None = None,
     download: bool = False,
-    memory: Mapping[str, Any] | None = None,
+    memory: MemoryOptions | None = None,
 ) -> Loaded:
     """The model `name` on `device`; `threads` repeats the rounding of an earlier run on the CPU.
 
     `components` is the folder of what a base's transformer alone lacks; `download` fetches that.
-    `memory` has the arguments of `fbridge.memory.apply.MemoryOptions`.
 
     Raises:
         CheckpointError: when there is no such model.
@@ -137,7 +137,7 @@ def load_pipeline(
     """
     import torch
 
-    from fbridge.memory.apply import MemoryOptions, apply_memory_options
+    from fbridge.memory.apply import apply_memory_options
     from fbridge.pipeline import FrameBridgePipeline
 
     device = present_device(device)
@@ -152,7 +152,7 @@ def load_pipeline(
         components=None if components is None else str(home_expanded(components)),
         download=download,
     )
-    apply_memory_options(pipeline, device, MemoryOptions(**(memory or {})))
+    apply_memory_options(pipeline, device, memory or MemoryOptions())
     return Loaded(pipeline, device, torch.get_num_threads())
 
 

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from fbridge.errors import ConfigError
-from fbridge.memory.apply import MemoryOptions, apply_memory_options
+from fbridge.memory.apply import apply_memory_options
+from fbridge.memory.options import MemoryOptions
 from fbridge.pipeline import FrameBridgePipeline
 from tests.pipelines import PUBLISHED, publish
 from tests.whole import save_whole, unet

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import cast
 
+from fbridge.checks import parse_size
+from fbridge.choices import EMBEDDED, Cast, Offload, Quantize
 from fbridge.errors import ConfigError, FBridgeError
 from fbridge.files.atomic import check_writable, shown
+from fbridge.memory.options import MemoryOptions
 from fbridge_cli import runtime
-from fbridge_cli.checks import EMBEDDED, parse_size
 from fbridge_cli.exit_codes import Stopped, interrupt_code
 from fbridge_cli.generate.jobs import Job, Words, gather_jobs
 from fbridge_cli.generate.naming import check_free, name_videos, parse_target
@@ -28,7 +31,7 @@ from fbridge_cli.generate.plan import (
 )
 from fbridge_cli.generate.render import Finished, render
 from fbridge_cli.generate.replay import Replay, read_replay, replay_target
-from fbridge_cli.generate.settings import Settings, Switches
+from fbridge_cli.generate.settings import Settings
 from fbridge_cli.ui import Ui
 
 
@@ -89,10 +92,10 @@ class Order:
             strength=self.strength,
             components=self.components,
             download=self.download,
-            switches=Switches(
-                self.offload,
-                self.quantize,
-                self.cast,
+            memory=MemoryOptions(
+                cast(Offload, self.offload),
+                cast(Quantize, self.quantize),
+                cast(Cast, self.cast),
                 self.attention,
                 self.vae_tiling,
                 self.vae_slicing,
@@ -190,7 +193,7 @@ def _plan(task: _Task, order: Order, ui: Ui) -> tuple[list[Item], runtime.Loaded
             threads=task.replay.record.machine.threads if task.replay else None,
             components=task.settings.components,
             download=task.settings.download,
-            memory=asdict(task.settings.switches),
+            memory=task.settings.memory,
         )
     items = make_plan(task.jobs, task.videos, seen, task.settings, loaded)
     check_speed(_kind(task.videos[0]), items[0].record.fps)

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fbridge.checks import check_range, did_you_mean
 from fbridge.data.pictures import SUFFIXES
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
-from fbridge_cli.checks import check_range, did_you_mean
 from fbridge_cli.generate.settings import SEEDS, check_prompt, check_seed
 
 COLUMNS = ("image", "prompt", "negative", "seed")

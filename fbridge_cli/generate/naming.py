@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from fbridge.checks import check_choice, home_expanded
+from fbridge.choices import FORMATS
 from fbridge.data.provenance import sidecar_path
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import is_frame_folder, shown
-from fbridge_cli.checks import check_choice, home_expanded
-from fbridge_cli.generate.settings import FORMATS
 
 _LONGEST_NAME = 255  # bytes, on every common file system
 

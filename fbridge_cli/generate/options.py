@@ -7,9 +7,11 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from fbridge_cli.checks import DEVICES, DTYPES, EMBEDDED
-from fbridge_cli.generate.settings import (
+from fbridge.choices import (
     CASTS,
+    DEVICES,
+    DTYPES,
+    EMBEDDED,
     FORMATS,
     GRIDS,
     OFFLOADS,

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fbridge.checks import check_work
+from fbridge.choices import SAMPLERS_WITH_ETA
 from fbridge.data.pictures import describe_fit, open_picture
 from fbridge.data.provenance import Machine, ModelRecord, Provenance, Source
 from fbridge.data.video_writers import GIF_FASTEST
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
-from fbridge_cli.checks import check_work
 from fbridge_cli.generate.jobs import Job
-from fbridge_cli.generate.settings import WITH_ETA, Settings
+from fbridge_cli.generate.settings import Settings
 from fbridge_cli.runtime import FrameLimits, Loaded, Pipeline, versions
 from fbridge_cli.ui import Ui
 
@@ -123,7 +124,11 @@ def make_plan(
                 settings.model, pipeline.model_hash, pipeline.untrained, settings.components
             ),
             machine=Machine(
-                loaded.device, settings.dtype, loaded.threads, 1, settings.switches.told() or None
+                loaded.device,
+                settings.dtype,
+                loaded.threads,
+                1,
+                settings.memory.to_record() or None,
             ),
             versions=versions(),
         )
@@ -172,12 +177,12 @@ def _frames(wanted: int | None, limits: FrameLimits) -> int:
 
 
 def _eta(sampler: str, wanted: float | None, pipeline: Pipeline) -> float | None:
-    if sampler in WITH_ETA:
+    if sampler in SAMPLERS_WITH_ETA:
         return float(pipeline.defaults.get("eta", 0.0)) if wanted is None else wanted
     if wanted is not None:
         raise ConfigError(
             f"--eta {wanted:g}: the sampler {sampler} has none; drop it, "
-            f"or use --sampler {WITH_ETA[0]}"
+            f"or use --sampler {SAMPLERS_WITH_ETA[0]}"
         )
     return None
 

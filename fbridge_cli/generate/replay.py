@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fbridge.checks import check_range
+from fbridge.choices import FORMATS
 from fbridge.data.pictures import open_picture
 from fbridge.data.provenance import Provenance, read_provenance
 from fbridge.errors import CheckpointError, ConfigError, DataError
 from fbridge.files.atomic import shown
-from fbridge_cli.checks import check_range
+from fbridge.memory.options import MemoryOptions
 from fbridge_cli.generate.jobs import Job
 from fbridge_cli.generate.naming import Target
 from fbridge_cli.generate.plan import Item
-from fbridge_cli.generate.settings import FORMATS, Settings, Switches, check_seed
+from fbridge_cli.generate.settings import Settings, check_seed
 from fbridge_cli.runtime import Loaded, versions
 from fbridge_cli.ui import Ui
 
@@ -103,7 +105,7 @@ def read_replay(origin: Path, images: list[Path], *, model: str | None, device: 
         start=record.start,
         strength=record.strength,
         components=record.model.components,
-        switches=Switches.recorded(record.machine.memory or {}),
+        memory=MemoryOptions.from_record(record.machine.memory or {}),
         guidance=record.guidance,
         image_guidance=record.image_guidance,
     )

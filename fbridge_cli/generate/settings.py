@@ -3,75 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field
 
-from fbridge.errors import ConfigError
-from fbridge_cli.checks import (
-    DTYPES,
-    EMBEDDED,
+from fbridge.checks import (
     MOST_BATCH,
     check_choice,
     check_device,
     check_fps,
-    check_model,
     check_range,
     check_text,
     check_work,
 )
+from fbridge.choices import DTYPES, EMBEDDED, GRIDS, SAMPLERS, STARTS
+from fbridge.errors import ConfigError
+from fbridge.loaders.names import check_model
+from fbridge.memory.options import MemoryOptions
 
-SAMPLERS = ("sde", "ode", "dbim", "dbim2", "dbim3", "sde2m", "heun")
-"""The names of `fbridge.sampling.SAMPLERS`, repeated so that checking them needs no torch."""
-GRIDS = ("trailing", "uniform", "logsnr", "karras")
-"""The kinds of `fbridge.sampling.GridKind`, repeated for the same reason."""
-STARTS = ("noised", "exact", "booted")
-"""The kinds of `fbridge.sampling.Start`, likewise."""
-OFFLOADS = ("none", "model", "group")
-QUANTIZES = ("none", "int8", "nf4")
-CASTS = ("none", "float8")
-"""The kinds of `fbridge.memory.apply.MemoryOptions`, likewise."""
-WITH_ETA = ("dbim",)
-FORMATS = ("mp4", "gif", "webp", "png")
 MOST_STEPS = 1000
 SEEDS = (0, 2**63 - 1)
-
-
-@dataclass(frozen=True)
-class Switches:
-    """How a large model is made to fit; see `fbridge.memory.apply.MemoryOptions`."""
-
-    offload: str = "none"
-    quantize: str = "none"
-    cast: str = "none"
-    attention: str | None = None
-    tiling: bool = False
-    slicing: bool = False
-
-    def check(self) -> None:
-        """Raise ConfigError at the first fault."""
-        check_choice("--offload", self.offload, OFFLOADS)
-        check_choice("--quantize", self.quantize, QUANTIZES)
-        check_choice("--cast", self.cast, CASTS)
-
-    def told(self) -> dict[str, str]:
-        """Those that are not left as they are, but offloading, which changes no video."""
-        usual = Switches()
-        return {
-            one.name: str(getattr(self, one.name))
-            for one in fields(self)
-            if one.name != "offload" and getattr(self, one.name) != getattr(usual, one.name)
-        }
-
-    @classmethod
-    def recorded(cls, told: Mapping[str, str]) -> Switches:
-        """From what `told` made of them."""
-        values: dict[str, Any] = {
-            name: value == "True" if name in {"tiling", "slicing"} else value
-            for name, value in told.items()
-            if name in {one.name for one in fields(cls)}
-        }
-        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -93,7 +42,7 @@ class Settings:
     strength: float | None = None
     components: str | None = None
     download: bool = False
-    switches: Switches = Switches()
+    memory: MemoryOptions = field(default_factory=MemoryOptions)
     guidance: float | None = None
     image_guidance: float | None = None
 
@@ -102,7 +51,6 @@ class Settings:
         check_model("--model", self.model)
         check_device(self.device)
         check_choice("--dtype", self.dtype, DTYPES)
-        self.switches.check()
         check_range("--batch-size", self.batch_size, 1, MOST_BATCH)
         check_range("--frames", self.frames, 1, math.inf)
         check_fps(self.fps)

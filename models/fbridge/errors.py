@@ -1,12 +1,12 @@
-"""Mistakes a user can make and mend: one line each, never a traceback."""
+"""Errors a user can correct, each a single line, and `reason`, the first line of any error."""
 
 
 class FBridgeError(Exception):
-    """Base of all errors that are the user's to mend; it names thing, value and way out."""
+    """Base of all errors a user can correct; it names the thing, the value and the way out."""
 
 
 class ConfigError(FBridgeError):
-    """An option or a configuration value that cannot be (exit code 2)."""
+    """An option or a configuration value that is not possible (exit code 2)."""
 
 
 class DataError(FBridgeError):
@@ -18,4 +18,9 @@ class CheckpointError(FBridgeError):
 
 
 class DependencyError(FBridgeError):
-    """Something of the machine that is needed and absent: a codec, a device, room (exit code 4)."""
+    """A codec, package, device or disk space that this machine lacks (exit code 4)."""
+
+
+def reason(error: BaseException) -> str:
+    """The first line of an error's message; the name of its type where it has none."""
+    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -119,7 +119,7 @@ def load_fake(
     threads: int | None = None,
     components: str | None = None,
     download: bool = False,
-    memory: dict[str, object] | None = None,
+    memory: object = None,
 ) -> runtime.Loaded:
     assert name
     assert components is None

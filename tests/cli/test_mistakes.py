@@ -232,9 +232,20 @@ def test_absent_devices() -> None:
 
 
 def test_names_are_those_of_the_core() -> None:
+    from fbridge import choices
+    from fbridge.backbones.scratch import PRESETS
+    from fbridge.data.sources import LAYOUTS
+    from fbridge.data.video.clip_sampling import DECODERS
+    from fbridge.prepare.options import CAPTIONLESS
     from fbridge.sampling import SAMPLERS, GridKind, Start
-    from fbridge_cli.generate import settings
 
-    assert set(settings.SAMPLERS) == set(SAMPLERS)
-    assert get_args(GridKind) == settings.GRIDS
-    assert get_args(Start) == settings.STARTS
+    assert set(choices.SAMPLERS) == set(SAMPLERS)
+    assert {name for name, one in SAMPLERS.items() if "eta" in one.defaults} == set(
+        choices.SAMPLERS_WITH_ETA
+    )
+    assert get_args(GridKind) == choices.GRIDS
+    assert get_args(Start) == choices.STARTS
+    assert set(PRESETS) == set(choices.PRESETS)
+    assert LAYOUTS == choices.LAYOUTS
+    assert DECODERS == choices.DECODERS
+    assert CAPTIONLESS == choices.CAPTIONLESS

@@ -17,7 +17,8 @@ from fbridge.backbones.latte_class import LatteClassTransformer
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.backbones.videocrafter.network import VideoCrafterUNet
 from fbridge.errors import ConfigError, DependencyError
-from fbridge.memory.apply import MemoryOptions, apply_memory_options
+from fbridge.memory.apply import apply_memory_options
+from fbridge.memory.options import MemoryOptions
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.types import Condition
 from tests.pipelines import PUBLISHED, publish

@@ -29,7 +29,7 @@ class GenerationPlan:
         steps: of the sampler.
         guided: whether words have another weight than one, which takes two passes a step.
         dtype: of the networks.
-        offload, tiling: as `fbridge.memory.apply.MemoryOptions` has them.
+        offload, tiling: as `fbridge.memory.options.MemoryOptions` has them.
         kept: how the transformer's weights are: "float8", "int8", "nf4", or "" as the others.
     """
 

@@ -17,8 +17,9 @@ from fbridge.codecs import Codec
 from fbridge.loaders.codec import fingerprint
 from fbridge.config.tree import BridgeConfig, Config, LoraConfig
 from fbridge.errors import CheckpointError, ConfigError, DataError
-from fbridge.memory.apply import MemoryOptions, shrink
 from fbridge.loaders.prior import build_prior
+from fbridge.memory.apply import shrink
+from fbridge.memory.options import MemoryOptions
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.lora import add_lora
 from fbridge.train.build.dataset import Shape, frame_limits

@@ -1,0 +1,52 @@
+"""Names a user can choose from: samplers, grids, devices, dtypes, ...
+
+This module imports only the standard library, so that a command line can check and list the names
+without importing torch. The modules that implement a choice take its type and names from here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias, get_args
+
+EMBEDDED = "embedded"
+"""Name of the model that comes with the package."""
+
+SAMPLERS = ("sde", "ode", "dbim", "dbim2", "dbim3", "sde2m", "heun")
+"""The keys of `fbridge.sampling.SAMPLERS`."""
+SAMPLERS_WITH_ETA = ("dbim",)
+"""Samplers that take `eta`."""
+
+GridKind: TypeAlias = Literal["trailing", "uniform", "logsnr", "karras"]
+GRIDS: tuple[GridKind, ...] = get_args(GridKind)
+"""Kinds of `fbridge.sampling.time_grid`."""
+
+Start: TypeAlias = Literal["noised", "exact", "booted"]
+STARTS: tuple[Start, ...] = get_args(Start)
+"""How sampling begins; see `fbridge.sampling.Start`."""
+
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+DTYPES = ("float32", "float16", "bfloat16")
+
+Offload: TypeAlias = Literal["none", "model", "group"]
+OFFLOADS: tuple[Offload, ...] = get_args(Offload)
+Quantize: TypeAlias = Literal["none", "int8", "nf4"]
+QUANTIZES: tuple[Quantize, ...] = get_args(Quantize)
+Cast: TypeAlias = Literal["none", "float8"]
+CASTS: tuple[Cast, ...] = get_args(Cast)
+"""See `fbridge.memory.options.MemoryOptions`."""
+
+FORMATS = ("mp4", "gif", "webp", "png")
+"""What videos are written as; png is a folder of frames."""
+
+Preset: TypeAlias = Literal["tiny", "latte-s2", "latte-b2"]
+PRESETS: tuple[Preset, ...] = get_args(Preset)
+"""Sizes of networks from scratch, the keys of `fbridge.backbones.scratch.PRESETS`."""
+Objective: TypeAlias = Literal["bridge", "diffusion"]
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+
+LAYOUTS = ("folder", "videofolder", "lists", "table", "webvid", "ucf101", "msrvtt", "webdataset")
+"""Layouts of video data sets; see `fbridge.data.sources`."""
+DECODERS = ("pyav", "decord")
+"""Libraries that decode videos."""
+CAPTIONLESS = ("keep", "drop")
+"""What `prepare` does with videos without a caption."""

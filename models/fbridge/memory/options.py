@@ -1,0 +1,69 @@
+"""The memory options, without torch; `fbridge.memory.apply` applies them to a pipeline.
+
+Offloading, slicing and attention change only the rounding of sums; overlapping tiles of the
+autoencoder differ a little at their seams; quantised weights give another network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from fbridge.checks import check_choice
+from fbridge.choices import CASTS, OFFLOADS, QUANTIZES, Cast, Offload, Quantize
+
+
+@dataclass(frozen=True)
+class MemoryOptions:
+    """How a model is made to fit into memory.
+
+    Attributes:
+        offload: "none"; "model": a network is on the device only while it computes; "group": a
+            layer is (slowest, and needs the least memory).
+        quantize: the linear layers of the transformer's blocks in 8 bits (torchao's "int8") or 4
+            (bitsandbytes' "nf4").
+        cast: store the transformer's weights as "float8" and compute in the pipeline's dtype.
+        attention: diffusers' name of an attention backend, such as "flash"; None is torch's.
+        tiling: encode and decode large frames in overlapping tiles.
+        slicing: encode and decode the videos of a batch one after another.
+
+    Raises:
+        ConfigError: offload, quantize or cast is unknown.
+    """
+
+    offload: Offload = "none"
+    quantize: Quantize = "none"
+    cast: Cast = "none"
+    attention: str | None = None
+    tiling: bool = False
+    slicing: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the names; `attention` is checked against diffusers when it is applied."""
+        check_choice("--offload", self.offload, OFFLOADS)
+        check_choice("--quantize", self.quantize, QUANTIZES)
+        check_choice("--cast", self.cast, CASTS)
+
+    def to_record(self) -> dict[str, str]:
+        """The options that change a video and are not at their default, as texts.
+
+        Offloading is left out, since it does not change the video.
+        """
+        return {
+            field.name: str(getattr(self, field.name))
+            for field in fields(self)
+            if field.name != "offload" and getattr(self, field.name) != field.default
+        }
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, str]) -> MemoryOptions:
+        """The options that `to_record` wrote; names that this version does not know are ignored."""
+        values: dict[str, Any] = {
+            field.name: record[field.name] == "True"
+            if isinstance(field.default, bool)
+            else record[field.name]
+            for field in fields(cls)
+            if field.name in record
+        }
+        return cls(**values)
