@@ -16,12 +16,9 @@ from fbridge.checks import parse_size
 from fbridge.choices import EMBEDDED, Cast, Offload, Quantize
 from fbridge.errors import ConfigError, FBridgeError
 from fbridge.files.atomic import check_writable, shown
-from fbridge.memory.options import MemoryOptions
-from fbridge_cli import runtime
-from fbridge_cli.exit_codes import Stopped, interrupt_code
-from fbridge_cli.generate.jobs import Job, Words, gather_jobs
-from fbridge_cli.generate.naming import check_free, name_videos, parse_target
-from fbridge_cli.generate.plan import (
+from fbridge.generate.jobs import Job, Words, gather_jobs
+from fbridge.generate.naming import check_free, name_videos, parse_target
+from fbridge.generate.plan import (
     Item,
     check_negative,
     check_speed,
@@ -29,9 +26,12 @@ from fbridge_cli.generate.plan import (
     show_plan,
     survey,
 )
-from fbridge_cli.generate.render import Finished, render
-from fbridge_cli.generate.replay import Replay, read_replay, replay_target
-from fbridge_cli.generate.settings import Settings
+from fbridge.generate.render import Finished, render
+from fbridge.generate.replay import Replay, read_replay, replay_target
+from fbridge.generate.request import Settings
+from fbridge.memory.options import MemoryOptions
+from fbridge_cli import runtime
+from fbridge_cli.exit_codes import Stopped, interrupt_code
 from fbridge_cli.ui import Ui
 
 

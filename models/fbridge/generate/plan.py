@@ -14,8 +14,8 @@ from fbridge.data.provenance import Machine, ModelRecord, Provenance, Source
 from fbridge.data.video_writers import GIF_FASTEST
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
-from fbridge_cli.generate.jobs import Job
-from fbridge_cli.generate.settings import Settings
+from fbridge.generate.jobs import Job
+from fbridge.generate.request import Settings
 from fbridge_cli.runtime import FrameLimits, Loaded, Pipeline, versions
 from fbridge_cli.ui import Ui
 

@@ -13,7 +13,7 @@ from fbridge.data.provenance import Provenance, sidecar_path
 from fbridge.data.video_files import write_video
 from fbridge.errors import DataError, DependencyError
 from fbridge.files.atomic import shown, write_text
-from fbridge_cli.generate.plan import Item
+from fbridge.generate.plan import Item
 from fbridge_cli.progress import Bar
 from fbridge_cli.runtime import Pipeline, Videos
 from fbridge_cli.ui import Ui

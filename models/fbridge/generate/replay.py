@@ -11,11 +11,11 @@ from fbridge.data.pictures import open_picture
 from fbridge.data.provenance import Provenance, read_provenance
 from fbridge.errors import CheckpointError, ConfigError, DataError
 from fbridge.files.atomic import shown
+from fbridge.generate.jobs import Job
+from fbridge.generate.naming import Target
+from fbridge.generate.plan import Item
+from fbridge.generate.request import Settings, check_seed
 from fbridge.memory.options import MemoryOptions
-from fbridge_cli.generate.jobs import Job
-from fbridge_cli.generate.naming import Target
-from fbridge_cli.generate.plan import Item
-from fbridge_cli.generate.settings import Settings, check_seed
 from fbridge_cli.runtime import Loaded, versions
 from fbridge_cli.ui import Ui
 

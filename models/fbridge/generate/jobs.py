@@ -14,7 +14,7 @@ from fbridge.checks import check_range, did_you_mean
 from fbridge.data.pictures import SUFFIXES
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
-from fbridge_cli.generate.settings import SEEDS, check_prompt, check_seed
+from fbridge.generate.request import SEEDS, check_prompt, check_seed
 
 COLUMNS = ("image", "prompt", "negative", "seed")
 LISTS = (".csv", ".jsonl")
