@@ -18,7 +18,7 @@ from fbridge_cli.config import config
 from fbridge_cli.doctor import doctor
 from fbridge_cli.evaluate.command import evaluate
 from fbridge_cli.export import export
-from fbridge_cli.generate.command import generate
+from fbridge_cli.generate import generate
 from fbridge_cli.info import info
 from fbridge_cli.prepare.command import prepare
 from fbridge_cli.show import show

@@ -1,11 +1,12 @@
-"""Options that several commands share, and the names of the panels of `--help`.
+"""Options that several commands share, and the five panels of `--help`.
 
-Every option of every command is in one of five panels: Input, Model, Sampling, Memory, Output.
+Every option of every command is in one of the panels Input, Model, Sampling, Memory and Output.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -13,77 +14,72 @@ from fbridge.choices import CASTS, DEVICES, DTYPES, OFFLOADS, QUANTIZES
 
 INPUT, MODEL, SAMPLING, MEMORY, OUTPUT = "Input", "Model", "Sampling", "Memory", "Output"
 
+
+def option(panel: str, text: str, *names: str, known: Sequence[str] = (), **more: Any) -> Any:
+    """A Typer option.
+
+    Args:
+        panel: where `--help` lists it.
+        text: its help.
+        names: such as "--prompt", "-p"; none takes the parameter's name, or two for a flag.
+        known: values that the shell completes.
+        more: further arguments of `typer.Option`, such as `metavar`.
+    """
+    if known:
+        more["autocompletion"] = lambda: list(known)
+    return typer.Option(*names, rich_help_panel=panel, help=text, **more)
+
+
 Components: TypeAlias = Annotated[
     str | None,
-    typer.Option(
+    option(
+        MODEL,
+        "Folder with vae/, scheduler/, text_encoder/ ... for a model that is weights alone.",
         metavar="DIR",
-        rich_help_panel=MODEL,
-        help="Folder with vae/, scheduler/, text_encoder/ ... for a model that is weights alone.",
     ),
 ]
 Download: TypeAlias = Annotated[
-    bool,
-    typer.Option(
-        "--download", rich_help_panel=MODEL, help="Fetch from the hub what such weights lack."
-    ),
-]
-Device: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        rich_help_panel=MEMORY,
-        autocompletion=lambda: list(DEVICES),
-        help=f"{', '.join(DEVICES)}, or one of several: cuda:1.",
-    ),
-]
-Dtype: TypeAlias = Annotated[
-    str,
-    typer.Option(
-        rich_help_panel=MEMORY, autocompletion=lambda: list(DTYPES), help=f"{', '.join(DTYPES)}."
-    ),
+    bool, option(MODEL, "Fetch from the hub what such weights lack.", "--download")
 ]
 Offload: TypeAlias = Annotated[
     str,
-    typer.Option(
-        rich_help_panel=MEMORY,
-        autocompletion=lambda: list(OFFLOADS),
-        help="model: a network is on the GPU only while it computes; group: a layer (slowest).",
+    option(
+        MEMORY,
+        "model: a network is on the GPU only while it computes; group: a layer (slowest).",
+        known=OFFLOADS,
     ),
 ]
 Quantize: TypeAlias = Annotated[
     str,
-    typer.Option(
-        rich_help_panel=MEMORY,
-        autocompletion=lambda: list(QUANTIZES),
-        help="Transformer in int8 (needs torchao) or nf4 (needs bitsandbytes).",
+    option(
+        MEMORY,
+        "Transformer in int8 (needs torchao) or nf4 (needs bitsandbytes).",
+        known=QUANTIZES,
     ),
 ]
 Cast: TypeAlias = Annotated[
     str,
-    typer.Option(
-        rich_help_panel=MEMORY,
-        autocompletion=lambda: list(CASTS),
-        help="float8: store the transformer's weights so, and compute in --dtype.",
+    option(
+        MEMORY, "float8: store the transformer's weights so, and compute in --dtype.", known=CASTS
     ),
 ]
 Attention: TypeAlias = Annotated[
     str | None,
-    typer.Option(
+    option(
+        MEMORY,
+        "Attention backend as diffusers names it: native, flash, sage, xformers, ...",
         metavar="NAME",
-        rich_help_panel=MEMORY,
-        help="Attention backend as diffusers names it: native, flash, sage, xformers, ...",
     ),
 ]
 VaeTiling: TypeAlias = Annotated[
-    bool,
-    typer.Option("--vae-tiling", rich_help_panel=MEMORY, help="Encode and decode frames in tiles."),
+    bool, option(MEMORY, "Encode and decode frames in tiles.", "--vae-tiling")
 ]
 VaeSlicing: TypeAlias = Annotated[
-    bool,
-    typer.Option("--vae-slicing", rich_help_panel=MEMORY, help="Encode and decode one by one."),
+    bool, option(MEMORY, "Encode and decode one by one.", "--vae-slicing")
 ]
-DryRun: TypeAlias = Annotated[
-    bool, typer.Option("--dry-run", rich_help_panel=OUTPUT, help="Show the plan and stop.")
+Device: TypeAlias = Annotated[
+    str, option(MEMORY, f"{', '.join(DEVICES)}, or one of several: cuda:1.", known=DEVICES)
 ]
-Json: TypeAlias = Annotated[
-    bool, typer.Option("--json", rich_help_panel=OUTPUT, help="Print JSON for programs.")
-]
+Dtype: TypeAlias = Annotated[str, option(MEMORY, f"{', '.join(DTYPES)}.", known=DTYPES)]
+DryRun: TypeAlias = Annotated[bool, option(OUTPUT, "Show the plan and stop.", "--dry-run")]
+Json: TypeAlias = Annotated[bool, option(OUTPUT, "Print JSON for programs.", "--json")]

@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import shown
-from fbridge_cli import runtime
 from fbridge_cli.checks import home_expanded
 from fbridge_cli.evaluate.order import Typed
 from fbridge_cli.processes import Process
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from fbridge.data.video_writers import Frames
     from fbridge.evaluation.metric import Metric
     from fbridge.evaluation.protocol import Protocol
+    from fbridge.generate import Loaded
 
 USUAL_FILE = "fbridge.toml"
 RUNS = Path("runs")
@@ -211,11 +212,13 @@ def _make(
 ) -> Path:
     """Make the videos that are missing; the folder they lie in."""
     from fbridge.files.atomic import write_text
+    from fbridge.generate import load_pipeline
 
     with ui.waiting("loading the model"):
-        pipeline: Any = runtime.load_pipeline(model, device=device, dtype="float32").pipeline
+        loaded = load_pipeline(model, device=device)
     which = hashlib.sha256(
-        f"{pipeline.model_hash} {frames} {[(w.key, w.prompt, w.seed) for w in wishes]}".encode()
+        f"{loaded.pipeline.model_hash} {frames} "
+        f"{[(w.key, w.prompt, w.seed) for w in wishes]}".encode()
     ).hexdigest()[:12]
     made = folder / f"made-{which}"
     left = [wish for wish in wishes if not (made / wish.key).is_dir()]
@@ -223,7 +226,7 @@ def _make(
     with ui.progress(len(wishes), "videos") as bar:
         for start in range(0, len(left), _AT_ONCE):
             bar.show("making videos", done + start)
-            _make_some(pipeline, left[start : start + _AT_ONCE], frames, made)
+            _make_some(loaded, left[start : start + _AT_ONCE], frames, made)
     for wish in wishes:
         words = made / f"{wish.key}.txt"
         if not words.exists():
@@ -231,18 +234,21 @@ def _make(
     return made
 
 
-def _make_some(pipeline: Any, wishes: Sequence[_Wish], frames: int, made: Path) -> None:
+def _make_some(loaded: Loaded, wishes: Sequence[_Wish], frames: int, made: Path) -> None:
+    """Make videos of the size of the first picture, as folders of frames without records."""
     from PIL import Image
 
-    from fbridge.data.video_files import write_video
+    from fbridge.generate import GenerateRequest, Job, run
 
     height, width = wishes[0].picture.shape[:2]
-    found = pipeline(
-        image=[Image.fromarray(wish.picture) for wish in wishes],
-        prompt=[wish.prompt for wish in wishes],
-        seed=[wish.seed for wish in wishes],
-        num_frames=frames,
-        size=(width, height),
-    )
-    for wish, video in zip(wishes, found.frames, strict=True):
-        write_video(video, made / wish.key, pipeline.default_fps)
+    with TemporaryDirectory() as folder:
+        jobs = []
+        for number, wish in enumerate(wishes):
+            picture = Path(folder, f"{number}.png")
+            Image.fromarray(wish.picture).save(picture)
+            jobs.append(Job(picture, wish.prompt, seed=wish.seed, video=made / wish.key))
+        request = GenerateRequest(
+            jobs=jobs, frames=frames, size=(width, height), batch_size=len(jobs), metadata=False
+        )
+        for _ in run(request, loaded=loaded):
+            pass

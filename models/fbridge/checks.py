@@ -86,7 +86,7 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     """(width, height) of "512x320".
 
     Raises:
-        ConfigError: the text is not of that form, or `check_size` refuses it.
+        ConfigError: the text is not of that form, or a side is out of bounds.
     """
     if text is None:
         return None
@@ -94,12 +94,6 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if match is None:
         raise ConfigError(f"--size {text}: is not WIDTHxHEIGHT; write it like 512x320")
     size = int(match[1]), int(match[2])
-    check_size(size, text)
-    return size
-
-
-def check_size(size: tuple[int, int], text: str = "") -> None:
-    """Raise ConfigError unless both sides are within `SIDES`; `text` is how the user wrote it."""
     if not all(SIDES[0] <= side <= SIDES[1] for side in size):
-        text = text or f"{size[0]}x{size[1]}"
         raise ConfigError(f"--size {text}: each side must be from {SIDES[0]} to {SIDES[1]} pixels")
+    return size

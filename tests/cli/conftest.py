@@ -17,9 +17,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from fbridge.choices import DTYPES
 from fbridge.errors import ConfigError
-from fbridge_cli import main, runtime
-from fbridge_cli.checks import DTYPES
+from fbridge.generate import load
+from fbridge_cli import main
 
 
 class Limits(NamedTuple):
@@ -120,13 +121,14 @@ def load_fake(
     components: str | None = None,
     download: bool = False,
     memory: object = None,
-) -> runtime.Loaded:
+) -> load.Loaded:
     assert name
     assert components is None
     assert not download
     assert memory is not None
     assert dtype in DTYPES
-    return runtime.Loaded(FakePipeline(), "cpu" if device == "auto" else device, threads or 2)
+    pipeline: Any = FakePipeline()
+    return load.Loaded(pipeline, "cpu" if device == "auto" else device, threads or 2)
 
 
 class Ran(NamedTuple):
@@ -141,7 +143,7 @@ Run = Callable[..., Ran]
 @pytest.fixture
 def fbridge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], cat: Path) -> Run:
     """`fbridge("generate", "cat.png", ...)` where only cat.png lies, with the fake pipeline."""
-    monkeypatch.setattr(runtime, "load_pipeline", load_fake)
+    monkeypatch.setattr(load, "load_pipeline", load_fake)
     monkeypatch.chdir(cat.parent)
     FakePipeline.batches.clear()
 

@@ -18,8 +18,8 @@ import fbridge as package
 CODE = "import sys; from fbridge_cli.main import run; code = run(sys.argv[1:])"
 LIGHT = CODE + "; sys.stderr.write(str('torch' in sys.modules)); sys.exit(code)"
 FAKE = (
-    "import sys, runpy; from fbridge_cli import main, runtime; "
-    f"runtime.load_pipeline = runpy.run_path({str(Path(__file__).parent / 'conftest.py')!r})"
+    "import sys, runpy; from fbridge_cli import main; from fbridge.generate import load; "
+    f"load.load_pipeline = runpy.run_path({str(Path(__file__).parent / 'conftest.py')!r})"
     "['load_fake']; main.main()"
 )
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from fbridge.errors import DependencyError
-from fbridge_cli import runtime
+from fbridge.generate import load_pipeline
 
 USAGE = [
     (["--frames", "7"], "--frames 7: this model makes 4 to 64 in steps of 4; use 4 or 8"),
@@ -228,7 +228,7 @@ def test_a_mistake_of_ours(fbridge: Any, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_absent_devices() -> None:
     with pytest.raises(DependencyError, match="--device mps: this machine has none; use --device"):
-        runtime.load_pipeline("embedded", device="mps", dtype="float32")
+        load_pipeline("embedded", device="mps", dtype="float32")
 
 
 def test_names_are_those_of_the_core() -> None:

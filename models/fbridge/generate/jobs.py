@@ -1,4 +1,4 @@
-"""Which videos are wanted: pictures, folders and lists, times prompts, times seeds."""
+"""The jobs of a request: its pictures, folders and lists, times prompts, times seeds."""
 
 from __future__ import annotations
 
@@ -6,88 +6,41 @@ import csv
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fbridge.checks import check_range, did_you_mean
+from fbridge.checks import did_you_mean
 from fbridge.data.pictures import SUFFIXES
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
-from fbridge.generate.request import SEEDS, check_prompt, check_seed
+from fbridge.generate.request import LARGEST_SEED, GenerateRequest, Job
 
 COLUMNS = ("image", "prompt", "negative", "seed")
 LISTS = (".csv", ".jsonl")
 
 
-@dataclass(frozen=True)
-class Job:
-    """One video to be made."""
-
-    picture: Path
-    prompt: str
-    negative: str
-    seed: int
-
-
-@dataclass(frozen=True)
-class Words:
-    """What the command line says for every picture that no list speaks for."""
-
-    prompts: Sequence[str] = ()
-    negative: str = ""
-    seeds: Sequence[int] = (0,)
-    number: int = 1
-
-    def check(self) -> None:
-        """Raise ConfigError at the first fault."""
-        for prompt in self.prompts:
-            check_prompt(prompt, "--prompt")
-        if self.negative:
-            check_prompt(self.negative, "--negative")
-        for seed in self.seeds:
-            check_seed(seed, "--seed")
-        check_range("--num", self.number, 1, 10_000)
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ConfigError("--seed: the same seed twice makes the same video; give each once")
-        if len(self.seeds) > 1 and self.number > 1:
-            raise ConfigError(
-                "--num and several --seed: give one --seed to count from, or only the seeds"
-            )
-
-    def seeds_from(self, first: int | None) -> list[int]:
-        """The seeds of one picture: those given, or `number` in a row from `first`."""
-        if len(self.seeds) > 1 and first is None:
-            return list(self.seeds)
-        start = self.seeds[0] if first is None else first
-        return [check_seed(start + more, "--seed") for more in range(self.number)]
-
-
-def gather_jobs(images: Sequence[Path], words: Words) -> list[Job]:
-    """All videos that the command line asks for, in its order.
+def gather_jobs(request: GenerateRequest) -> list[Job]:
+    """All videos of a request, in its order.
 
     Raises:
-        ConfigError: when something is not said.
-        DataError: when a folder or list cannot be used.
+        ConfigError: a picture has no prompt.
+        DataError: a folder or list cannot be used.
     """
-    words.check()
-    if not images:
-        raise ConfigError("no IMAGE given; name a picture, a folder, or a .csv or .jsonl list")
-    jobs: list[Job] = []
-    for image in images:
+    jobs = list(request.jobs)
+    for image in request.images:
         if image.suffix.lower() in LISTS:
-            jobs += _jobs_of_list(image, words)
+            jobs += _jobs_of_list(image, request)
         else:
             pictures = pictures_in(image) if image.is_dir() else [image]
-            jobs += [job for picture in pictures for job in _jobs_of_picture(picture, words)]
+            jobs += [job for picture in pictures for job in _jobs_of_picture(picture, request)]
     return jobs
 
 
 def pictures_in(folder: Path) -> list[Path]:
-    """The pictures of a folder, not of its subfolders, with 2 before 10.
+    """The pictures of a folder, without its subfolders, sorted with 2 before 10.
 
     Raises:
-        DataError: when it holds none or cannot be read.
+        DataError: it holds none or cannot be read.
     """
     try:
         found = [
@@ -107,41 +60,49 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
 
 
-def _jobs_of_picture(picture: Path, words: Words) -> Iterator[Job]:
-    if not words.prompts:
+def _jobs_of_picture(picture: Path, request: GenerateRequest) -> Iterator[Job]:
+    if not request.prompts:
         raise ConfigError(
             f'no prompt for {shown(picture)}; say what shall happen: -p "cat jumping"'
         )
-    for prompt in words.prompts:
-        for seed in words.seeds_from(None):
-            yield Job(picture, prompt, words.negative, seed)
+    for prompt in request.prompts:
+        for seed in _seeds(request):
+            yield Job(picture, prompt, request.negative, seed)
 
 
-def _jobs_of_list(path: Path, words: Words) -> Iterator[Job]:
+def _jobs_of_list(path: Path, request: GenerateRequest) -> Iterator[Job]:
     rows = list(_rows(path))
     if not rows:
         raise DataError(f"{shown(path)}: lists nothing; give rows of image, prompt, seed")
     for where, row in rows:
         if not row.get("image"):
             raise DataError(f"{where}: names no image; fill the column image")
-        prompts = [row["prompt"]] if row.get("prompt") else words.prompts
+        prompts = [row["prompt"]] if row.get("prompt") else request.prompts
         if not prompts:
             raise DataError(f"{where}: has no prompt; fill the column prompt, or give -p")
-        negative = row.get("negative") or words.negative
-        seed = _seed(row["seed"], words.number, where) if row.get("seed") else None
+        negative = row.get("negative") or request.negative
+        seed = _first_seed(row["seed"], request.num, where) if row.get("seed") else None
         for prompt in prompts:
-            for each in words.seeds_from(seed):
+            for each in _seeds(request, seed):
                 yield Job(path.parent / row["image"], prompt, negative, each)
 
 
-def _seed(text: str, number: int, where: str) -> int:
-    """The first of `number` seeds."""
-    if not re.fullmatch(r"\s*\d{1,19}\s*", text) or int(text) > SEEDS[1]:
+def _seeds(request: GenerateRequest, first: int | None = None) -> Sequence[int]:
+    """The seeds of one picture: the request's, or `num` in a row from `first`."""
+    if first is None and len(request.seeds) > 1:
+        return request.seeds
+    start = request.seeds[0] if first is None else first
+    return range(start, start + request.num)
+
+
+def _first_seed(text: str, number: int, where: str) -> int:
+    """The seed in a list's row, from which `number` seeds count up."""
+    if not re.fullmatch(r"\s*\d{1,19}\s*", text) or int(text) > LARGEST_SEED:
         raise DataError(
             f"{where}: seed {text[:40]!r} is no whole number from 0 to 2^63 - 1; "
             "write it in digits, or leave it empty"
         )
-    if int(text) + number - 1 > SEEDS[1]:
+    if int(text) + number - 1 > LARGEST_SEED:
         raise DataError(
             f"{where}: seed {int(text)} leaves no room to count up --num {number}; "
             "give a smaller one"
@@ -150,7 +111,7 @@ def _seed(text: str, number: int, where: str) -> int:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row of a list as texts, with its place in words."""
+    """Each row of a list as texts, after its place for errors."""
     name = shown(path)
     read = _csv_rows if path.suffix.lower() == ".csv" else _jsonl_rows
     try:
@@ -200,7 +161,7 @@ def _jsonl_rows(lines: Any, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _text(value: Any, column: str, where: str) -> str:
-    """One value as text; nothing is the empty text."""
+    """One value as text; a missing one is the empty text."""
     if value is None or value == "":
         return ""
     if isinstance(value, (bool, list, dict)):
@@ -214,7 +175,7 @@ def _text(value: Any, column: str, where: str) -> str:
 
 
 def _check_columns(row: dict[str, Any], where: str) -> None:
-    """Foreign columns are welcome; one that looks like a slip of ours is not."""
+    """Refuse an unknown column that looks like a mistyped one of `COLUMNS`; ignore others."""
     for key in row:
         if key not in COLUMNS and (hint := did_you_mean(key, set(COLUMNS) - row.keys())):
             raise DataError(f"{where}: column {key!r} is unknown{hint}")

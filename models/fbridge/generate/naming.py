@@ -1,4 +1,4 @@
-"""What the videos are called, and that nothing of the user's is in the way."""
+"""Names of the videos, and the check that they replace nothing unasked."""
 
 from __future__ import annotations
 
@@ -20,24 +20,30 @@ _LONGEST_NAME = 255  # bytes, on every common file system
 
 @dataclass(frozen=True)
 class Target:
-    """Where videos go: into `folder`, under `stem` where the user gave a name."""
+    """Where videos go.
+
+    Attributes:
+        stem: name without suffix; None names each video after its picture.
+        kind: one of `fbridge.choices.FORMATS`.
+    """
 
     folder: Path
     stem: str | None
     kind: str
 
 
-def parse_target(out: str | None, kind: str | None) -> Target:
-    """What -o and --format say together; -o with a known suffix names a file, else a folder.
+def parse_target(out: str | Path | None, kind: str | None) -> Target:
+    """The target of -o and --format together; -o with a known suffix names a file, else a folder.
 
     Raises:
-        ConfigError: when they contradict each other or the format is unknown.
+        ConfigError: they contradict each other, or the format is unknown.
     """
     if kind is not None:
         kind = kind.lower().removeprefix(".")
         check_choice("--format", kind, FORMATS)
     if out is None:
         return Target(Path(), None, kind or "mp4")
+    out = str(out)
     path = home_expanded(out)
     if not out.strip():
         raise ConfigError("-o: is empty; name a file or a folder")
@@ -58,7 +64,7 @@ def name_videos(pictures: Sequence[Path], target: Target) -> list[Path]:
     """A path for each video: cat.mp4, or cat-1.mp4, cat-2.mp4, ... where several would be cat.mp4.
 
     Raises:
-        ConfigError: when one name was given for the videos of several pictures.
+        ConfigError: one name is given for the videos of several pictures.
     """
     if target.stem is not None and len(set(pictures)) > 1:
         raise ConfigError(
@@ -86,8 +92,8 @@ def check_free(
 ) -> None:
     """Raise ConfigError unless every video and its sidecar may be written.
 
-    What was read is never written over; what exists only on request, and a folder only if it
-    holds nothing but frames.
+    Inputs are never replaced; existing files only with `overwrite`, and a folder only if it holds
+    nothing but frames.
     """
     read = {path.resolve() for path in inputs}
     for video in videos:

@@ -1,74 +1,53 @@
-"""The work itself: pictures in, videos out, batch by batch, each whole before the next."""
+"""Render the plan batch by batch and write each video."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
+from fbridge.choices import GridKind, Start
 from fbridge.data.pictures import fit_picture, open_picture
-from fbridge.data.provenance import Provenance, sidecar_path
+from fbridge.data.provenance import sidecar_path
 from fbridge.data.video_files import write_video
 from fbridge.errors import DataError, DependencyError
 from fbridge.files.atomic import shown, write_text
-from fbridge.generate.plan import Item
-from fbridge_cli.progress import Bar
-from fbridge_cli.runtime import Pipeline, Videos
-from fbridge_cli.ui import Ui
+from fbridge.generate.events import Finished, Item, OnProgress, Progress
 
-
-@dataclass(frozen=True)
-class Finished:
-    """A video that lies whole on the disk.
-
-    Attributes:
-        seconds: spent on its batch, divided by the batch's videos.
-    """
-
-    video: Path
-    sidecar: Path | None
-    fitting: str
-    seconds: float
-    record: Provenance
-
-    def tree(self) -> dict[str, Any]:
-        """The result as JSON values."""
-        return {
-            "video": shown(self.video),
-            "sidecar": None if self.sidecar is None else shown(self.sidecar),
-            "fitting": self.fitting,
-            "seconds": round(self.seconds, 3),
-            **self.record.tree(),
-        }
+if TYPE_CHECKING:
+    from fbridge.pipeline import FrameBridgePipeline
+    from fbridge.pipeline.pipeline import FrameBridgeOutput
 
 
 def render(
-    items: Sequence[Item], pipeline: Pipeline, ui: Ui, *, batch_size: int, metadata: bool
+    items: Sequence[Item],
+    pipeline: FrameBridgePipeline,
+    *,
+    batch_size: int,
+    metadata: bool,
+    on_progress: OnProgress,
 ) -> Generator[Finished]:
-    """Make the videos, yielding each as soon as it is whole."""
-    steps = items[0].record.steps
-    behind = 0
-    with ui.progress(len(items) * steps) as bar:
-        for batch in _batches(items, batch_size):
-            started = time.monotonic()
-            videos = _run(batch, pipeline, bar, behind)
-            behind += len(batch) * steps
-            for item, frames in zip(batch, videos.frames, strict=True):
-                bar.show(f"writing {shown(item.video.name)}", behind)
-                record = replace(
-                    item.record, machine=replace(item.record.machine, batch=len(batch))
-                )
-                comment = record.comment() if metadata else None
-                write_video(frames, item.video, record.fps, comment=comment)
-                sidecar = _write_sidecar(item.video, record) if metadata else None
-                seconds = (time.monotonic() - started) / len(batch)
-                yield Finished(item.video, sidecar, item.fitting, seconds, record)
+    """Make the videos, yielding each as soon as it is whole on the disk."""
+    done = 0
+    for batch in _batches(items, batch_size):
+        started = time.monotonic()
+        videos = _run(batch, pipeline, on_progress, done)
+        done += len(batch) * batch[0].record.steps
+        for item, frames in zip(batch, videos.frames, strict=True):
+            on_progress(Progress(f"writing {shown(item.video.name)}", done))
+            record = replace(item.record, machine=replace(item.record.machine, batch=len(batch)))
+            comment = record.comment() if metadata else None
+            write_video(frames, item.video, record.fps, comment=comment)
+            sidecar = sidecar_path(item.video) if metadata else None
+            if sidecar is not None:
+                write_text(sidecar, record.sidecar())
+            seconds = (time.monotonic() - started) / len(batch)
+            yield Finished(item.video, sidecar, item.fitting, seconds, record)
 
 
 def _batches(items: Sequence[Item], batch_size: int) -> Iterator[Sequence[Item]]:
-    """Neighbours of one size, at most `batch_size` at once."""
+    """Consecutive videos of one size, at most `batch_size` together."""
     start = 0
     for end in range(1, len(items) + 1):
         full = end - start == batch_size
@@ -77,14 +56,16 @@ def _batches(items: Sequence[Item], batch_size: int) -> Iterator[Sequence[Item]]
             start = end
 
 
-def _run(batch: Sequence[Item], pipeline: Pipeline, bar: Bar, behind: int) -> Videos:
+def _run(
+    batch: Sequence[Item], pipeline: FrameBridgePipeline, on_progress: OnProgress, before: int
+) -> FrameBridgeOutput:
     record = batch[0].record
     more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
     label = f"{shown(batch[0].video.name)}{more}"
-    bar.show(label, behind)
+    on_progress(Progress(label, before))
 
     def stepped(step: int, total: int) -> None:
-        bar.show(label, behind + len(batch) * record.steps * step // max(total, 1))
+        on_progress(Progress(label, before + len(batch) * record.steps * step // max(total, 1)))
 
     try:
         return pipeline(
@@ -97,8 +78,8 @@ def _run(batch: Sequence[Item], pipeline: Pipeline, bar: Bar, behind: int) -> Vi
             num_inference_steps=record.steps,
             sampler=record.sampler,
             eta=record.eta,
-            grid=record.grid,
-            start=record.start,
+            grid=cast(GridKind, record.grid),
+            start=cast(Start, record.start),
             strength=record.strength,
             guidance_scale=record.guidance,
             image_guidance_scale=record.image_guidance,
@@ -122,12 +103,5 @@ def _fitted(item: Item) -> Any:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    told = ("can't allocate memory", "not enough memory", "out of memory")
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in told)
-
-
-def _write_sidecar(video: Path, record: Provenance) -> Path:
-    """A video whose sidecar could not be written is still whole, so it stays."""
-    path = sidecar_path(video)
-    write_text(path, record.sidecar())
-    return path
+    texts = ("can't allocate memory", "not enough memory", "out of memory")
+    return isinstance(error, MemoryError) or any(text in str(error).lower() for text in texts)

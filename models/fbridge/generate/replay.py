@@ -1,8 +1,8 @@
-"""Making a video again from the record that it carries."""
+"""Make a video again from the record that it carries."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fbridge.checks import check_range
@@ -11,89 +11,92 @@ from fbridge.data.pictures import open_picture
 from fbridge.data.provenance import Provenance, read_provenance
 from fbridge.errors import CheckpointError, ConfigError, DataError
 from fbridge.files.atomic import shown
-from fbridge.generate.jobs import Job
-from fbridge.generate.naming import Target
-from fbridge.generate.plan import Item
-from fbridge.generate.request import Settings, check_seed
+from fbridge.generate.load import Loaded, versions
+from fbridge.generate.naming import Target, name_videos, parse_target
+from fbridge.generate.request import GenerateRequest, Job, check_seed
 from fbridge.memory.options import MemoryOptions
-from fbridge_cli.runtime import Loaded, versions
-from fbridge_cli.ui import Ui
 
 
 @dataclass(frozen=True)
 class Replay:
-    """A recorded video that is to be made once more.
+    """A recorded video that is made once more.
 
     Attributes:
         origin: the video, or its sidecar.
-        job: the recorded wish, with the picture where it lies now.
-        settings: the recorded ones.
+        request: the recorded settings and the one job, with the picture where it is now.
     """
 
     origin: Path
     record: Provenance
-    job: Job
-    settings: Settings
+    request: GenerateRequest
 
-    def check(self, loaded: Loaded, item: Item) -> None:
-        """Raise unless this model makes this video.
+    def compare(self, loaded: Loaded, now: Provenance) -> list[str]:
+        """Why the new video may differ in its last bits.
 
         Raises:
-            CheckpointError: when the model is another one.
-            ConfigError: when it makes another size.
+            CheckpointError: the model is another one.
+            ConfigError: the model now makes another size.
         """
-        made_by, have = self.record.model.hash, loaded.pipeline.model_hash
-        if made_by != have:
+        was = self.record
+        if was.model.hash != loaded.pipeline.model_hash:
             raise CheckpointError(
-                f"{shown(self.origin)}: was made by model {self.record.model.name} "
-                f"({made_by[:12]}), this is {have[:12]}; name the right one with --model, or "
-                f"install fbridge {self.record.versions.get('fbridge', 'of its time')}"
+                f"{shown(self.origin)}: was made by model {was.model.name} "
+                f"({was.model.hash[:12]}), this is {loaded.pipeline.model_hash[:12]}; name the "
+                f"right one with --model, or install fbridge "
+                f"{was.versions.get('fbridge', 'of its time')}"
             )
-        if item.record.size != self.record.size:
+        if now.size != was.size:
             raise ConfigError(
-                f"{shown(self.origin)}: its size {_size(self.record)} is now {_size(item.record)}; "
-                "install the fbridge that made it"
+                f"{shown(self.origin)}: its size {was.size[0]}x{was.size[1]} is now "
+                f"{now.size[0]}x{now.size[1]}; install the fbridge that made it"
             )
-
-    def differences(self, item: Item) -> list[str]:
-        """Why the last bits may differ, in words."""
-        now = versions()
-        found = [
-            f"{name} is {now[name]}, was {then}"
-            for name, then in self.record.versions.items()
-            if name in ("fbridge", "torch", "diffusers") and now.get(name) != then
-        ]
-        was, here = self.record.machine, item.record.machine
-        if here.device != was.device:
-            found.append(f"the device is {here.device}, was {was.device}")
-        if here.threads != was.threads:
-            found.append(f"{here.threads} threads, were {was.threads}")
-        if here.dtype != was.dtype:
-            found.append(f"the numbers are {here.dtype}, were {was.dtype}")
-        if was.batch > 1:
-            found.append(f"it was made in a batch of {was.batch}")
-        return found
-
-    def warn(self, item: Item, ui: Ui) -> None:
-        """Tell the user when the last bits may differ."""
-        if found := self.differences(item):
-            ui.warn(f"the video may differ in its last bits: {'; '.join(found)}")
+        return _differences(was, now)
 
 
-def read_replay(origin: Path, images: list[Path], *, model: str | None, device: str) -> Replay:
-    """What `--from` asks for; IMAGE says where the picture lies now, `model` where the model does.
+def _differences(was: Provenance, now: Provenance) -> list[str]:
+    present = versions()
+    found = [
+        f"{name} is {present[name]}, was {then}"
+        for name, then in was.versions.items()
+        if name in ("fbridge", "torch", "diffusers") and present.get(name) != then
+    ]
+    old, new = was.machine, now.machine
+    if new.device != old.device:
+        found.append(f"the device is {new.device}, was {old.device}")
+    if new.threads != old.threads:
+        found.append(f"{new.threads} threads, were {old.threads}")
+    if new.dtype != old.dtype:
+        found.append(f"the numbers are {new.dtype}, were {old.dtype}")
+    if old.batch > 1:
+        found.append(f"it was made in a batch of {old.batch}")
+    return found
+
+
+def read_replay(request: GenerateRequest) -> Replay:
+    """The recorded video that `request.replay` names, as a request of its own.
 
     Raises:
-        DataError: when there is no record, or no such picture any more.
-        ConfigError: when the record holds impossible settings.
+        DataError: there is no record, or its picture is missing or changed.
+        ConfigError: the record has impossible settings.
     """
+    assert request.replay is not None
+    origin, images = request.replay, request.images
     record = read_provenance(origin)
     if len(images) > 1:
         raise ConfigError(f"--from makes one video, {len(images)} pictures are given; give one")
     picture = _find_picture(origin, record, images[0] if images else None)
-    settings = Settings(
-        model=model or record.model.name,
-        device=_device(record.machine.device) if device == "auto" else device,
+    check_seed(record.seed, shown(origin))
+    [video] = name_videos([picture], _target(origin, request))
+    recorded_device = "cpu" if record.machine.device == "cpu" else "auto"  # bits hold on CPUs only
+    replayed = replace(
+        request,
+        replay=None,
+        images=(),
+        out=None,
+        format=None,
+        jobs=[Job(picture, record.prompt, record.negative, record.seed, video)],
+        model=request.model or record.model.name,
+        device=recorded_device if request.device == "auto" else request.device,
         dtype=record.machine.dtype,
         frames=record.frames,
         fps=record.fps,
@@ -109,33 +112,28 @@ def read_replay(origin: Path, images: list[Path], *, model: str | None, device: 
         guidance=record.guidance,
         image_guidance=record.image_guidance,
     )
-    settings.check()
     check_range(f"{shown(origin)}: threads", record.machine.threads, 1, 1024)
-    job = Job(picture, record.prompt, record.negative, check_seed(record.seed, shown(origin)))
-    return Replay(origin, record, job, settings)
+    return Replay(origin, record, replayed)
 
 
-def replay_target(origin: Path, target: Target, *, named: bool, kind: str | None) -> Target:
-    """As the user says, else the kind of the original under its name with -again."""
+def _target(origin: Path, request: GenerateRequest) -> Target:
+    """As the request says, else the original's name with -again, in its format."""
+    target = parse_target(request.out, request.format)
+    if target.stem is not None:
+        return target
     video = origin.with_suffix("") if origin.suffix.lower() == ".json" else origin
     suffix = video.suffix.lower().removeprefix(".")
     usual = "png" if video.is_dir() else suffix if suffix in FORMATS else "mp4"
     stem = video.name if video.is_dir() else video.stem
-    if named and target.stem is not None:
-        return target
-    return Target(target.folder, f"{stem}-again", kind or usual)
-
-
-def _device(recorded: str) -> str:
-    """Bits are promised on the CPU only; elsewhere the best device will do."""
-    return "cpu" if recorded == "cpu" else "auto"
+    kind = usual if request.format is None else target.kind
+    return Target(target.folder, f"{stem}-again", kind)
 
 
 def _find_picture(origin: Path, record: Provenance, given: Path | None) -> Path:
-    """The very picture the video was made from.
+    """The picture that the video was made from: `given`, or where the record says.
 
     Raises:
-        DataError: when it is nowhere to be found, or was changed.
+        DataError: it is not there, or was changed.
     """
     source = record.picture
     folder = origin.parent
@@ -154,7 +152,3 @@ def _find_picture(origin: Path, record: Provenance, given: Path | None) -> Path:
         f"{shown(origin)}: its picture {source.name} is not found; "
         f"say where it is: fbridge generate {source.name} --from {shown(origin)}"
     )
-
-
-def _size(record: Provenance) -> str:
-    return f"{record.size[0]}x{record.size[1]}"

@@ -1,9 +1,11 @@
-"""Options as the user typed them, checked before anything slow begins."""
+"""`GenerateRequest`: everything that can be asked of `fbridge generate`, checked, without torch."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 from fbridge.checks import (
     MOST_BATCH,
@@ -15,22 +17,84 @@ from fbridge.checks import (
     check_work,
 )
 from fbridge.choices import DTYPES, EMBEDDED, GRIDS, SAMPLERS, STARTS
+from fbridge.data.video_writers import GIF_FASTEST
 from fbridge.errors import ConfigError
+from fbridge.generate.naming import parse_target
 from fbridge.loaders.names import check_model
 from fbridge.memory.options import MemoryOptions
 
 MOST_STEPS = 1000
-SEEDS = (0, 2**63 - 1)
+LARGEST_SEED = 2**63 - 1
+
+_WITH_REPLAY = {"images", "replay", "model", "device", "memory", "out", "format"}
+_WITH_REPLAY |= {"overwrite", "metadata", "dry_run"}
+_OPTIONS = {"tiling": "vae-tiling", "slicing": "vae-slicing"}
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How videos are made; None leaves the choice to the model."""
+class Job:
+    """One video to make.
 
-    model: str = EMBEDDED
-    device: str = "auto"
-    dtype: str = "float32"
-    batch_size: int = 1
+    Attributes:
+        picture: file of the picture.
+        video: file to write, or folder of frames; None names it after the picture.
+    """
+
+    picture: Path
+    prompt: str
+    negative: str = ""
+    seed: int = 0
+    video: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a seed that no generator accepts."""
+        check_seed(self.seed, "--seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateRequest:
+    """Which videos to make, how, and where; None leaves a value to the model.
+
+    Attributes:
+        images: pictures, folders of pictures, or .csv/.jsonl lists with the columns image, prompt,
+            negative and seed.
+        prompt: one or several; each makes its own videos.
+        negative: what guidance steers away from.
+        seed: one or several; each makes its own video.
+        num: videos of each picture and prompt, with seeds that count up from `seed`.
+        jobs: in place of images, prompt, negative, seed and num: each video by itself.
+        replay: make this video once more, from the record that it carries; only `images` (where
+            its picture is now), model, device, out, format, overwrite, metadata and dry_run may be
+            given too.
+        model: embedded (the default), a folder, a file of weights, or a hub id.
+        fps: frames per second.
+        size: (width, height) in pixels.
+        eta: share of fresh noise, of sampler "dbim".
+        grid: kind of `fbridge.sampling.time_grid`.
+        start: how sampling begins; see `fbridge.sampling.Start`.
+        strength: time at which sampling starts, as a share of the whole bridge.
+        components: folder with what a model that is weights alone lacks; `download` fetches it.
+        guidance: weight of the prompt; 1 is no guidance.
+        image_guidance: weight of the picture; 1 is no guidance.
+        batch_size: videos made at the same time.
+        out: a file such as "jump.mp4", or a folder; None is the working directory.
+        format: one of `fbridge.choices.FORMATS`; None is that of `out`, else mp4.
+        metadata: write the record, inside the video and as a .json file beside it.
+        dry_run: stop once the plan is made.
+
+    Raises:
+        ConfigError: a value is not possible, or two contradict each other.
+        CheckpointError: the model's folder does not exist.
+    """
+
+    images: Sequence[Path] = ()
+    prompt: str | Sequence[str] = ()
+    negative: str = ""
+    seed: int | Sequence[int] = 0
+    num: int = 1
+    jobs: Sequence[Job] = ()
+    replay: Path | None = None
+    model: str | None = None
     frames: int | None = None
     fps: float | None = None
     size: tuple[int, int] | None = None
@@ -45,10 +109,59 @@ class Settings:
     memory: MemoryOptions = field(default_factory=MemoryOptions)
     guidance: float | None = None
     image_guidance: float | None = None
+    device: str = "auto"
+    dtype: str = "float32"
+    batch_size: int = 1
+    out: str | Path | None = None
+    format: str | None = None
+    overwrite: bool = False
+    metadata: bool = True
+    dry_run: bool = False
 
-    def check(self) -> None:
-        """Raise ConfigError, or CheckpointError for a model that is nowhere, at the first fault."""
-        check_model("--model", self.model)
+    def __post_init__(self) -> None:
+        """Check every value that can be checked without the model."""
+        target = parse_target(self.out, self.format)
+        if self.replay is not None:
+            self._check_replay()
+            return
+        self._check_settings()
+        check_speed(target.kind, self.fps)
+        self._check_inputs()
+
+    @property
+    def prompts(self) -> Sequence[str]:
+        """All prompts."""
+        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """All seeds."""
+        return [self.seed] if isinstance(self.seed, int) else self.seed
+
+    @property
+    def model_name(self) -> str:
+        """The model, with the default filled in."""
+        return EMBEDDED if self.model is None else self.model
+
+    def _check_replay(self) -> None:
+        given = [
+            one.name
+            for one in fields(self)
+            if one.name not in _WITH_REPLAY and getattr(self, one.name) != one.default
+        ]
+        usual = MemoryOptions()
+        given += [
+            _OPTIONS.get(one.name, one.name)
+            for one in fields(usual)
+            if getattr(self.memory, one.name) != one.default
+        ]
+        for name in given:
+            raise ConfigError(
+                f"--from makes the recorded video; drop --{name.replace('_', '-')}, or drop --from"
+            )
+
+    def _check_settings(self) -> None:
+        check_model("--model", self.model_name)
         check_device(self.device)
         check_choice("--dtype", self.dtype, DTYPES)
         check_range("--batch-size", self.batch_size, 1, MOST_BATCH)
@@ -69,25 +182,49 @@ class Settings:
         if self.frames is not None and self.size is not None:
             check_work(self.frames, self.size)
 
+    def _check_inputs(self) -> None:
+        if self.jobs and self.images:
+            raise ConfigError("jobs and images: give one of them")
+        for prompt in self.prompts:
+            check_prompt(prompt, "--prompt")
+        if self.negative:
+            check_prompt(self.negative, "--negative")
+        check_range("--num", self.num, 1, 10_000)
+        for seed in self.seeds:
+            check_seed(seed, "--seed")
+        if not self.seeds:
+            raise ConfigError("--seed: is empty; give at least one")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ConfigError("--seed: the same seed twice makes the same video; give each once")
+        if len(self.seeds) > 1 and self.num > 1:
+            raise ConfigError(
+                "--num and several --seed: give one --seed to count from, or only the seeds"
+            )
+        check_seed(self.seeds[0] + self.num - 1, "--seed")
+        if not self.images and not self.jobs:
+            raise ConfigError("no IMAGE given; name a picture, a folder, or a .csv or .jsonl list")
 
-def check_prompt(text: str, where: str) -> str:
-    """The prompt, if it says anything.
 
-    Raises:
-        ConfigError: when it is empty or not text.
-    """
+def check_prompt(text: str, where: str) -> None:
+    """Raise ConfigError when a prompt is empty or is not text."""
     if not text.strip():
         raise ConfigError(f'{where}: is empty; say what shall happen, such as "cat jumping"')
     check_text(text, where)
-    return text
 
 
-def check_seed(seed: int, where: str) -> int:
-    """The seed, if generators accept it.
-
-    Raises:
-        ConfigError: when it is out of range.
-    """
-    if not SEEDS[0] <= seed <= SEEDS[1]:
+def check_seed(seed: int, where: str) -> None:
+    """Raise ConfigError when a seed is out of the range that generators accept."""
+    if not 0 <= seed <= LARGEST_SEED:
         raise ConfigError(f"{where} {seed}: must be a whole number from 0 to 2^63 - 1")
-    return seed
+
+
+def check_speed(kind: str, fps: float | None) -> None:
+    """Raise ConfigError when a GIF would have more frames per second than GIF allows."""
+    if kind == "gif" and fps is not None and fps > GIF_FASTEST:
+        raise ConfigError(f"--fps {fps:g}: a GIF shows at most {GIF_FASTEST}; use --format mp4")
+
+
+def check_negative(jobs: Sequence[Job], guidance: float | None) -> None:
+    """Raise ConfigError when there is a negative prompt and no guidance that uses it."""
+    if guidance == 1 and any(job.negative for job in jobs):
+        raise ConfigError("--negative has no effect at guidance 1; add --guidance 2")

@@ -1,0 +1,278 @@
+"""`fbridge generate`: arguments to a `GenerateRequest`, whose events are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fbridge.choices import EMBEDDED, FORMATS, GRIDS, SAMPLERS, STARTS
+from fbridge.errors import FBridgeError
+from fbridge.files.atomic import shown
+from fbridge_cli import options, runtime
+from fbridge_cli.exit_codes import Stopped, interrupt_code
+from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, SAMPLING, option
+from fbridge_cli.ui import Ui
+
+if TYPE_CHECKING:
+    from fbridge.generate import Finished, GenerateRequest, Item, Progress
+    from fbridge_cli.progress import Bar
+
+
+def generate(
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="IMAGE",
+            show_default=False,
+            help="Pictures, folders of pictures, or .csv/.jsonl lists with the columns image, "
+            "prompt, negative, seed (a list names pictures relative to itself).",
+        ),
+    ] = None,
+    prompt: Annotated[
+        list[str] | None,
+        option(
+            INPUT, "What shall happen; repeat for more videos.", "--prompt", "-p", metavar="TEXT"
+        ),
+    ] = None,
+    negative: Annotated[
+        str,
+        option(
+            INPUT,
+            "What shall not happen; has no effect at guidance 1, so add --guidance 2.",
+            metavar="TEXT",
+            show_default=False,
+        ),
+    ] = "",
+    seed: Annotated[
+        list[int] | None,
+        option(INPUT, "Random seed; the same seed gives the same video \\[default: 0]"),
+    ] = None,
+    num: Annotated[
+        int, option(INPUT, "Videos of each picture and prompt, counting up from the seed.")
+    ] = 1,
+    replay: Annotated[
+        Path | None,
+        option(
+            INPUT,
+            "Make this video once more, from the record that it carries.",
+            "--from",
+            metavar="VIDEO",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        option(
+            MODEL,
+            f"{EMBEDDED} (the default), a folder, a hub id, or a text-to-video base, untrained.",
+            known=[EMBEDDED],
+        ),
+    ] = None,
+    frames: Annotated[
+        int | None,
+        option(SAMPLING, "Number of frames; the embedded model makes 2 to 96 \\[default: 32]"),
+    ] = None,
+    fps: Annotated[float | None, option(OUTPUT, "Frames per second; else the model's.")] = None,
+    size: Annotated[
+        str | None,
+        option(
+            SAMPLING,
+            "Such as 512x320; else as near the picture's as the model makes.",
+            metavar="WxH",
+        ),
+    ] = None,
+    steps: Annotated[int | None, option(SAMPLING, "Sampling steps; else the model's.")] = None,
+    sampler: Annotated[
+        str | None,
+        option(SAMPLING, f"{', '.join(SAMPLERS)}; else the model's.", known=SAMPLERS),
+    ] = None,
+    eta: Annotated[
+        float | None, option(SAMPLING, "Share of fresh noise, from 0 to 1, for --sampler dbim.")
+    ] = None,
+    grid: Annotated[
+        str | None,
+        option(
+            SAMPLING,
+            f"Where the steps lie in time: {', '.join(GRIDS)}; else the model's.",
+            known=GRIDS,
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        option(
+            SAMPLING, f"How the bridge starts: {', '.join(STARTS)}; else the model's.", known=STARTS
+        ),
+    ] = None,
+    strength: Annotated[
+        float | None,
+        option(
+            SAMPLING,
+            "Share of the bridge that is sampled, from 0.01 to 1; less moves less; else the "
+            "model's.",
+        ),
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        option(
+            SAMPLING,
+            "Weight of the prompt; 1 is none (and --negative has no effect); else the model's.",
+        ),
+    ] = None,
+    image_guidance: Annotated[
+        float | None,
+        option(SAMPLING, "Weight of the picture; 1 is none; else the model's."),
+    ] = None,
+    components: options.Components = None,
+    download: options.Download = False,
+    offload: options.Offload = "none",
+    quantize: options.Quantize = "none",
+    cast: options.Cast = "none",
+    attention: options.Attention = None,
+    vae_tiling: options.VaeTiling = False,
+    vae_slicing: options.VaeSlicing = False,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
+    batch_size: Annotated[int, option(MEMORY, "Videos made at the same time.")] = 1,
+    out: Annotated[
+        str | None,
+        option(
+            OUTPUT,
+            "A file such as jump.mp4, or a folder; else here, under the picture's name.",
+            "--out",
+            "-o",
+            metavar="PATH",
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        option(
+            OUTPUT,
+            "mp4 (the default), gif, webp, or png: a folder of frames.",
+            "--format",
+            known=FORMATS,
+        ),
+    ] = None,
+    overwrite: Annotated[bool, option(OUTPUT, "Replace videos that exist.", "--overwrite")] = False,
+    no_metadata: Annotated[
+        bool,
+        option(
+            OUTPUT,
+            "Leave out the record: inside the video, and the .json beside it.",
+            "--no-metadata",
+        ),
+    ] = False,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+) -> None:
+    """Make videos from pictures and a prompt.
+
+    Example:
+        fbridge generate cat.jpg -p "cat jumping"
+
+        fbridge generate cat.jpg -p "zoom in" --num 4 -o videos/
+
+        fbridge generate --from cat.mp4 -o again.mp4
+    """
+    ui = Ui(machine=json)
+    finished: list[Finished] = []
+    with _saying_what_is_finished(finished, ui), runtime.quiet():
+        from fbridge.checks import parse_size
+        from fbridge.generate import GenerateRequest
+        from fbridge.memory.options import MemoryOptions
+
+        memory: dict[str, Any] = {
+            "offload": offload, "quantize": quantize, "cast": cast, "attention": attention,
+            "tiling": vae_tiling, "slicing": vae_slicing,
+        }  # fmt: skip
+        request = GenerateRequest(
+            images=images or (), prompt=prompt or (), negative=negative, seed=seed or 0, num=num,
+            replay=replay, model=model, frames=frames, fps=fps, size=parse_size(size),
+            steps=steps, sampler=sampler, eta=eta, grid=grid, start=start, strength=strength,
+            components=components, download=download, memory=MemoryOptions(**memory),
+            guidance=guidance, image_guidance=image_guidance, device=device, dtype=dtype,
+            batch_size=batch_size, out=out, format=kind, overwrite=overwrite,
+            metadata=not no_metadata, dry_run=dry_run,
+        )  # fmt: skip
+        _perform(request, finished, ui)
+
+
+def _perform(request: GenerateRequest, finished: list[Finished], ui: Ui) -> None:
+    """Run a request and show its events; every finished video is appended to the list."""
+    from fbridge.generate import Finished, Loading, Planned, Reading, Warned, run
+
+    bar: Bar | None = None
+
+    def show_progress(progress: Progress) -> None:
+        if bar is not None:
+            bar.show(progress.what, progress.done)
+
+    with ExitStack() as shown_now, closing(run(request, on_progress=show_progress)) as events:
+        for event in events:
+            if isinstance(event, Finished):
+                finished.append(event)
+                ui.result(_line(event))
+                continue
+            shown_now.close()  # the spinner of the event before
+            if isinstance(event, Reading):
+                shown_now.enter_context(ui.waiting("reading pictures"))
+            elif isinstance(event, Loading):
+                runtime.silence_libraries()
+                shown_now.enter_context(ui.waiting(f"loading model {event.model}"))
+            elif isinstance(event, Planned):
+                if request.dry_run:
+                    _show_plan(event.items, ui)
+                    return
+                bar = shown_now.enter_context(ui.progress(event.steps))
+            else:
+                (ui.warn if isinstance(event, Warned) else ui.note)(event.text)
+    if ui.machine:
+        ui.json(_results(finished))
+
+
+def _show_plan(items: Sequence[Item], ui: Ui) -> None:
+    if ui.machine:
+        ui.json({"videos": [item.tree() for item in items]})
+        return
+    rows = [
+        (shown(item.video), item.fitting, item.job.prompt, str(item.job.seed)) for item in items
+    ]
+    ui.table(("video", "picture", "prompt", "seed"), rows)
+    record = items[0].record
+    ui.note(
+        f"model {record.model.name} ({record.model.hash[:12]}) on {record.machine.device} "
+        f"in {record.machine.dtype}; {record.frames} frames at {record.fps:g} fps; "
+        f"sampler {record.sampler}, {record.steps} steps; nothing was made (--dry-run)"
+    )
+
+
+@contextmanager
+def _saying_what_is_finished(finished: list[Finished], ui: Ui) -> Iterator[None]:
+    """On an interrupt or an error, report the videos that are finished."""
+    try:
+        yield
+    except (KeyboardInterrupt, FBridgeError) as error:
+        names = ", ".join(shown(video.video) for video in finished[-3:])
+        more = "..., " if len(finished) > 3 else ""
+        done = f"finished before: {more}{names}" if finished else "nothing was made"
+        if ui.machine and finished:
+            ui.json(_results(finished))
+        if isinstance(error, FBridgeError):
+            if finished:
+                ui.note(done)
+            raise
+        raise Stopped(f"interrupted; {done}", interrupt_code(error)) from None
+
+
+def _line(video: Finished) -> str:
+    record = video.record
+    return (
+        f"{shown(video.video)}: {record.frames} frames at {record.fps:g} fps, seed {record.seed}; "
+        f"{video.fitting}; {video.seconds:.1f} s"
+    )
+
+
+def _results(finished: Sequence[Finished]) -> dict[str, object]:
+    return {"videos": [video.tree() for video in finished]}

@@ -1,1 +1,0 @@
-"""`fbridge generate`: pictures and a prompt become videos."""

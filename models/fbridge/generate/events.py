@@ -1,0 +1,107 @@
+"""What `fbridge.generate.run` reports: events that it yields, and progress by a callback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from fbridge.data.provenance import Provenance
+from fbridge.files.atomic import shown
+from fbridge.generate.request import Job
+
+
+@dataclass(frozen=True)
+class Item:
+    """One video of the plan.
+
+    Attributes:
+        video: file to write, or folder of frames.
+        fitting: how the picture was fitted to the video's size, for people.
+        record: every setting, with the model's choices filled in.
+    """
+
+    job: Job
+    video: Path
+    fitting: str
+    record: Provenance
+
+    def tree(self) -> dict[str, Any]:
+        """The planned video as JSON values."""
+        return {"video": shown(self.video), "fitting": self.fitting, **self.record.tree()}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The pictures are about to be read."""
+
+
+@dataclass(frozen=True)
+class Loading:
+    """The model is about to be loaded."""
+
+    model: str
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A replayed video may differ from the original; the text says why."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What to know about how the model is used."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Planned:
+    """Everything is checked and filled in; nothing is written yet."""
+
+    items: Sequence[Item]
+
+    @property
+    def steps(self) -> int:
+        """Sampling steps of all videos together: the total of `Progress`."""
+        return sum(item.record.steps for item in self.items)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A video is on the disk.
+
+    Attributes:
+        seconds: time of its batch, divided by the batch's videos.
+    """
+
+    video: Path
+    sidecar: Path | None
+    fitting: str
+    seconds: float
+    record: Provenance
+
+    def tree(self) -> dict[str, Any]:
+        """The result as JSON values."""
+        return {
+            "video": shown(self.video),
+            "sidecar": None if self.sidecar is None else shown(self.sidecar),
+            "fitting": self.fitting,
+            "seconds": round(self.seconds, 3),
+            **self.record.tree(),
+        }
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is done now, and how many sampling steps are finished."""
+
+    what: str
+    done: int
+
+
+Event: TypeAlias = Reading | Loading | Warned | Noted | Planned | Finished
+OnProgress: TypeAlias = Callable[[Progress], None]

@@ -1,0 +1,86 @@
+"""Load a model onto its device; torch is imported only when it is called."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+import fbridge
+from fbridge.checks import home_expanded
+from fbridge.memory.options import MemoryOptions
+
+if TYPE_CHECKING:
+    from fbridge.pipeline import FrameBridgePipeline
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model on the device where it runs.
+
+    Attributes:
+        device: "cpu", "cuda:0", ...: never "auto".
+        threads: CPU threads that torch uses.
+    """
+
+    pipeline: FrameBridgePipeline
+    device: str
+    threads: int
+
+
+def load_pipeline(
+    name: str,
+    *,
+    device: str = "auto",
+    dtype: str = "float32",
+    threads: int | None = None,
+    components: str | None = None,
+    download: bool = False,
+    memory: MemoryOptions | None = None,
+) -> Loaded:
+    """Load the model `name` and move it to `device`.
+
+    Args:
+        name: as `GenerateRequest.model`.
+        device: one of `fbridge.choices.DEVICES`.
+        dtype: one of `fbridge.choices.DTYPES`.
+        threads: of an earlier run on the CPU, to repeat its rounding; None leaves torch's number.
+        components: folder with what a model that is weights alone lacks.
+        download: fetch from the hub what is lacking.
+        memory: how it is made to fit into memory.
+
+    Raises:
+        CheckpointError: there is no such model.
+        DependencyError: this machine has no such device.
+    """
+    import torch
+
+    from fbridge.memory.apply import apply_memory_options
+    from fbridge.memory.devices import present_device
+    from fbridge.pipeline import FrameBridgePipeline
+
+    device = present_device(device)
+    # Set even when it changes nothing: until it is set, MKL now and then chooses another number of
+    # threads, and sums over another number of threads round differently.
+    torch.set_num_threads(threads if threads and device == "cpu" else torch.get_num_threads())
+    folder = home_expanded(name)
+    pipeline = FrameBridgePipeline.from_pretrained(
+        str(folder) if folder.exists() else name,
+        torch_dtype=getattr(torch, dtype),
+        components=None if components is None else str(home_expanded(components)),
+        download=download,
+    )
+    apply_memory_options(pipeline, device, memory or MemoryOptions())
+    return Loaded(pipeline, device, torch.get_num_threads())
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages that a video depends on, without importing them."""
+    found = {"fbridge": fbridge.__version__, "python": platform.python_version()}
+    for package in ("torch", "diffusers"):
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "unknown"
+    return found

@@ -1,0 +1,72 @@
+"""The core of `fbridge generate` by itself: its documented example, jobs, and a loaded model."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import fbridge.generate
+from fbridge.data.provenance import read_provenance
+from fbridge.data.video_files import read_video
+from fbridge.generate import (
+    Event,
+    Finished,
+    GenerateRequest,
+    Job,
+    Loaded,
+    Planned,
+    Progress,
+    load_pipeline,
+    run,
+)
+
+PICTURE = Path(__file__).parents[2] / "examples" / "cat.jpg"
+
+
+@pytest.fixture(autouse=True)
+def _place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copy(PICTURE, tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Loaded:
+    return load_pipeline("embedded", device="cpu")
+
+
+def test_the_documented_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fbridge.generate.__doc__ is not None
+    _, _, rest = fbridge.generate.__doc__.partition("videos:\n\n")
+    example, _, _ = rest.partition("\n\n`load_pipeline`")
+    exec(compile(textwrap.dedent(example), "example", "exec"), {})
+    assert capsys.readouterr().out == "cat.mp4 0\n"
+    assert read_provenance("cat.mp4").prompt == "cat jumping"
+
+
+def test_jobs_name_their_own_videos(loaded: Loaded) -> None:
+    jobs = [
+        Job(Path("cat.jpg"), "zoom in", seed=3, video=Path("made/one")),
+        Job(Path("cat.jpg"), "zoom out"),
+    ]
+    reports: list[Progress] = []
+    request = GenerateRequest(
+        jobs=jobs, frames=4, steps=2, size=(64, 64), out="made/", metadata=False, device="cpu"
+    )
+    events: list[Event] = list(run(request, loaded=loaded, on_progress=reports.append))
+    videos = [event.video for event in events if isinstance(event, Finished)]
+    assert videos == [Path("made/one"), Path("made/cat.mp4")]
+    assert read_video(videos[0]).frames.shape == read_video(videos[1]).frames.shape
+    assert sorted(entry.name for entry in Path("made").iterdir()) == ["cat.mp4", "one"]
+    [planned] = [event for event in events if isinstance(event, Planned)]
+    assert reports[-1] == Progress("writing cat.mp4", planned.steps)
+
+
+def test_a_dry_run_ends_with_the_plan(loaded: Loaded) -> None:
+    request = GenerateRequest(images=[Path("cat.jpg")], prompt="zoom in", dry_run=True)
+    *_, last = run(request, loaded=loaded)
+    assert isinstance(last, Planned)
+    assert [item.video for item in last.items] == [Path("cat.mp4")]
+    assert not Path("cat.mp4").exists()
