@@ -17,15 +17,22 @@ def tell(ui: Ui) -> None:
         ui.json(
             {
                 "metrics": {name: metric.about for name, metric in METRICS.items()},
+                "checked_with": {name: metric.checked_with for name, metric in METRICS.items()},
                 "protocols": {name: protocol.about for name, protocol in PROTOCOLS.items()},
             }
         )
         return
     rows = [
-        [metric.name, ", ".join(sorted(metric.needs)), ", ".join(metric.networks), metric.about]
+        [
+            metric.name,
+            ", ".join(sorted(metric.needs)),
+            ", ".join(metric.networks),
+            metric.checked_with,
+            metric.about,
+        ]
         for metric in METRICS.values()
     ]
-    ui.table(["metric", "needs", "weights", "what it is"], rows)
+    ui.table(["metric", "needs", "weights", "network checked with", "what it is"], rows)
     ui.result("")
     ui.table(["protocol", "what it is"], [[p.name, p.about] for p in PROTOCOLS.values()])
 

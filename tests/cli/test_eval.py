@@ -163,6 +163,11 @@ def test_everything_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     told = json.loads(capsys.readouterr().out)
     assert {"fvd", "kvd", "fid", "is", "clipsim", "pic", "lpips"} <= told["metrics"].keys()
     assert list(told["protocols"]) == ["stylegan-v", "tf", "ucf101-zero-shot", "msrvtt-zero-shot"]
+    checked = told["checked_with"]
+    assert (checked["fvd"], checked["psnr"]) == ("published weights", "")
+    assert {checked[name] for name in ("fid", "is", "clipsim", "lpips")} == {"random weights"}
+    assert run(["eval", "--list"]) == 0
+    assert "random weights" in capsys.readouterr().out
 
 
 def test_a_study_is_written_and_counted(sides: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,6 +92,19 @@ def test_damage_comes_out_in_its_order(run: Callable[..., Evaluation]) -> None:
     assert "motion" in [one.metric for one in found["freeze"].scores]
 
 
+def test_a_network_that_never_met_its_weights_is_named(
+    run: Callable[..., Evaluation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "weights.pth").touch()
+    monkeypatch.setenv("FBRIDGE_INCEPTION", str(tmp_path / "weights.pth"))
+    monkeypatch.setitem(METRICS, "fvd", replace(METRICS["fvd"], networks=("inception",)))
+    found = run("noise")
+    named = "equal n only; network checked with random weights only"
+    assert score(found, "fvd").warning.endswith(named)
+    assert named in json.dumps(found.to_json())
+    assert score(found, "psnr").warning == ""
+
+
 def test_every_number_has_its_company(run: Callable[..., Evaluation]) -> None:
     found = run("noise")
     fvd, psnr = score(found, "fvd"), score(found, "psnr")

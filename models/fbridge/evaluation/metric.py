@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fbridge.evaluation.protocol import Protocol
 from fbridge.evaluation.result import Better, Interval
+from fbridge.weights import ENTRIES
 
 Needs = Literal["reference", "pair", "picture", "caption"]
 """What a metric needs beside the generated clips: real ones, the real one with the same key, the
@@ -62,10 +63,10 @@ class Metric:
     Attributes:
         name: on the command line.
         label: in print.
-        about: what it tells, in a line for --list.
+        about: what it measures, in a line for --list.
         better: which way.
-        needs: what it is asked of beside the generated clips.
-        network: the registry's names of the networks it needs, for --list.
+        needs: what it needs beside the generated clips.
+        networks: names of the weights it needs, as in `fbridge weights`.
         least: frames a clip must have.
         exactly: whether it must have no more.
         side: pixels that a frame must have at least, in width and height.
@@ -82,6 +83,16 @@ class Metric:
     exactly: bool = False
     side: int = 1
     part: str = ""
+
+    @property
+    def checked_with(self) -> str:
+        """What its networks were compared with their sources on.
+
+        "published weights" if that holds for all of them, else "random weights"; empty for a metric
+        without networks.
+        """
+        found = {ENTRIES[name].checked_with for name in self.networks}
+        return "random weights" if "random weights" in found else "".join(found)
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ from fbridge.weights.files import UNVERIFIED
 
 FEW = 256
 """Clips under which a distance between sets says more of their number than of their looks."""
+RANDOM_ONLY = "network checked with random weights only"
+"""Warning of a score whose network was never compared with its source on the published weights."""
 _QUARTERS = 4
 _LEAST_IN_A_QUARTER = 4
 
@@ -68,9 +70,7 @@ class Scorer:
             interval=measured.interval,
             generated=numbers[0],
             reference=numbers[1],
-            warning="; ".join(
-                filter(None, [_too_few(*filter(None, numbers)), self._unverified([feature])])
-            ),
+            warning=self._warning(metric, [feature], _too_few(*filter(None, numbers))),
             details=measured.details,
             baselines=self._set_baselines(metric, feature, real),
             quartiles=self._set_quarters(metric, own, against),
@@ -127,7 +127,7 @@ class Scorer:
             interval=mean_interval(values[values.isfinite()]),
             generated=len(values),
             reference=len(values) if needs_real else 0,
-            warning=self._unverified(features),
+            warning=self._warning(metric, features),
             details=_spread(values),
             baselines=self._clip_baselines(metric),
             quartiles=quarters,
@@ -195,10 +195,15 @@ class Scorer:
             FeatureRequest(feature, (sight, other)), self.setup, self.identities, self.cache
         )
 
-    def _unverified(self, features: Sequence[str]) -> str:
-        """A warning where weights could not be held against a published hash."""
-        doubtful = any(UNVERIFIED in self.identities[name] for name in features)
-        return "weights unverified: no hash of them is published" if doubtful else ""
+    def _warning(self, metric: Metric, features: Sequence[str], few: str = "") -> str:
+        """All that speaks against trusting a number, in one line; empty if nothing does."""
+        unverified = any(UNVERIFIED in self.identities[name] for name in features)
+        reasons = [
+            few,
+            "weights unverified: no hash of them is published" if unverified else "",
+            RANDOM_ONLY if metric.checked_with == "random weights" else "",
+        ]
+        return "; ".join(filter(None, reasons))
 
     def _id(self, metric: Metric, features: Sequence[str]) -> str:
         """All that decides a number, in one string."""

