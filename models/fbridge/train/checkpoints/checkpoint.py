@@ -7,6 +7,9 @@
 
 All is written into the hidden folder, `checkpoint.json` last, and every file is on the device
 before one rename makes the folder a checkpoint. Nothing is pickled. Sharded tensors: `pieces`.
+
+torch.distributed.checkpoint is not used: it pickles its metadata, keeps no hashes, writes in place
+(old and new files mix after a kill), and its get_state_dict raises on schedule-free optimizers.
 """
 
 from __future__ import annotations
