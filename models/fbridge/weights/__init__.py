@@ -1,6 +1,7 @@
-"""Third-party weights: which file, from where, under which licence, and that it is that very file.
+"""Third-party weights: files, sources, licences, and verification by sha256.
 
-`entries` says what there is, `files` reads it (and reaches for no network), `fetch` gets it.
+`entries` is the table, `files` finds, verifies and reads (without network access), `fetch`
+downloads, `tensor_files` reads checkpoint files that the user names.
 """
 
 from fbridge.weights.entries import (

@@ -1,4 +1,4 @@
-"""Getting a third-party file: one download, gone on with where it was cut, kept only if genuine."""
+"""Download a third-party file, resuming a partial download; verified before it is kept."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from fbridge.weights.files import cache_folder, wanted
 _BLOCK = 1 << 20
 _PATIENCE = 30.0  # seconds without a byte
 SCHEMES = ("https",)
-"""What is fetched from; anything else is refused."""
+"""Allowed schemes of an address."""
 
 
 @dataclass(frozen=True)
 class Fetching:
-    """How far it is: bytes that are there, of how many, and from where."""
+    """Progress of a download: bytes received, bytes in all, and the address."""
 
     done: int
     total: int
@@ -32,14 +32,14 @@ class Fetching:
 
 
 def fetch(entry: WeightsFile) -> Iterator[Fetching]:
-    """Download a file into the cache; what was begun before is gone on with.
+    """Download a file into the cache folder; a partial download is resumed.
 
-    Its addresses are tried in order. The file gets its name only once its size and sha256 are
-    right; what has another hash is deleted.
+    Its addresses are tried in order. The file gets its final name once its sha256 is verified; one
+    with another hash is deleted.
 
     Raises:
-        DependencyError: no address answers, or the disk refuses.
-        CheckpointError: the file has no address, or what was got is another file.
+        DependencyError: No address answers, or the file cannot be written.
+        CheckpointError: The file has no address, or the downloaded file has another sha256.
     """
     if not entry.urls:
         raise CheckpointError(f"{entry.name}: has no address to fetch it from; {wanted(entry)}")
@@ -94,7 +94,7 @@ def _download(entry: WeightsFile, url: str, part: Path) -> Iterator[Fetching]:
 
 
 def _answer(request: urllib.request.Request) -> Any:
-    """What the server says; that there is nothing beyond what was asked for is an answer too."""
+    """The response; status 416 (the partial file is complete) is returned, not raised."""
     try:
         return urllib.request.urlopen(request, timeout=_PATIENCE)
     except urllib.error.HTTPError as error:

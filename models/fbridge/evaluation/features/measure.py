@@ -1,4 +1,4 @@
-"""One decoding pass that feeds every metric: clips in, rows of features out, by several processes.
+"""One decoding pass for all metrics: clips to features, by several processes.
 
 Each process computes with one thread and one clip at a time, so a feature has the same bits
 however many processes there are, in whatever order clips come, and after any interruption.
@@ -22,21 +22,21 @@ from fbridge.evaluation.features.cache import FeatureCache, key_of
 from fbridge.evaluation.features.networks import Feature, Setup, build, round_trip
 
 PATIENCE = 1800.0
-"""Seconds that the features of one clip may take: flow networks are slow on a processor."""
+"""Time limit in seconds for the features of one clip; flow networks are slow on a CPU."""
 ROUND_TRIP = "codec"
-"""The variant that the codec makes of a clip."""
+"""Name of the variant that is encoded and decoded by the codec."""
 
 
 @dataclass(frozen=True)
 class Sight:
-    """Something to look at: a clip, as it is or as a variant, or a single picture."""
+    """Input of a feature: a clip, unchanged or as a variant, or a single picture."""
 
     clip: EvalClip | None = None
     picture: Path | None = None
     variant: str = ""
 
     def identity(self, setup: Setup) -> str:
-        """By content: equal identities are equal frames."""
+        """Identity by content: equal identities mean equal frames."""
         size = f"{setup.size[0]}x{setup.size[1]}"
         if self.clip is None:
             assert self.picture is not None
@@ -57,7 +57,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class FeatureRequest:
-    """A feature of one sight, or of two that are compared."""
+    """A requested feature of one input, or of two that are compared."""
 
     feature: str
     sights: tuple[Sight, ...]
@@ -65,7 +65,7 @@ class FeatureRequest:
 
 @dataclass(frozen=True)
 class FeatureTask:
-    """All that is wanted of the clips with one key; decoded together."""
+    """All features requested of the clips with one key, which are decoded together."""
 
     key: str
     wants: tuple[FeatureRequest, ...]
@@ -73,7 +73,7 @@ class FeatureTask:
 
 @dataclass
 class Outcome:
-    """How far the pass is.
+    """Progress of the pass.
 
     Attributes:
         done, total: tasks.
@@ -95,13 +95,13 @@ def measure(
     *,
     workers: int,
 ) -> Iterator[Outcome]:
-    """Compute and keep whatever is not kept yet; yields after every task.
+    """Compute and cache the features that are not cached yet; yields after every task.
 
     Args:
-        tasks: what is wanted.
+        tasks: the requested features.
         setup: how features are computed.
         identities: of each feature by its name.
-        cache: where they are kept.
+        cache: of features.
         workers: processes; 0 computes in this one.
     """
     outcome = Outcome(len(tasks))
@@ -130,7 +130,7 @@ def measure(
 def missing(
     tasks: Sequence[FeatureTask], setup: Setup, identities: Mapping[str, str], cache: FeatureCache
 ) -> list[str]:
-    """Keys of tasks of which a feature is not kept: whoever was to compute it could not."""
+    """Keys of tasks with a feature that is not cached, because computing it failed."""
     wanted = {task.key: _keys(task, setup, identities) for task in tasks}
     known = cache.known(key for keys in wanted.values() for key in keys)
     return [name for name, keys in wanted.items() if not known.issuperset(keys)]
@@ -139,7 +139,7 @@ def missing(
 def recall(
     want: FeatureRequest, setup: Setup, identities: Mapping[str, str], cache: FeatureCache
 ) -> Tensor:
-    """A feature that `measure` has kept."""
+    """A feature that `measure` has cached."""
     return cache.get(_key(want, setup, identities))
 
 
@@ -147,7 +147,7 @@ def compute(task: FeatureTask, setup: Setup) -> list[Tensor]:
     """The features of a task, in its order.
 
     Raises:
-        DataError: when a clip cannot be read.
+        DataError: A clip cannot be read.
     """
     frames: dict[Sight, Tensor] = {}
     rows = []
@@ -180,12 +180,12 @@ def _computed(
 
 
 def _as_arrays(task: FeatureTask, setup: Setup) -> list[object]:
-    """Arrays travel between processes by value; tensors would by shared memory, which runs out."""
+    """As numpy arrays, which are pickled by value; tensors use shared memory, which may run out."""
     return [row.numpy() for row in compute(task, setup)]
 
 
 class _OneThread:
-    """Arithmetic with one thread, so that sums have one order."""
+    """Limits torch to one thread, so that the order of summation is fixed."""
 
     def __enter__(self) -> None:
         self._before = torch.get_num_threads()

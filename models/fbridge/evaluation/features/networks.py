@@ -1,7 +1,7 @@
-"""Every feature by its name: what computes it, and the identity under which it is kept.
+"""Features by name: the network that computes each, and the identity it is cached under.
 
-A feature maps the frames of one clip, or of two, to a tensor. Networks are loaded when first asked
-for, once a process.
+A feature maps the frames of one clip, or of two, to a tensor. Networks are loaded on first use,
+once a process.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Feature = Callable[..., Tensor]
 
 @dataclass(frozen=True)
 class Setup:
-    """How features are computed, for every process alike.
+    """How features are computed, the same in every process.
 
     Attributes:
         size: (width, height) at which frames are kept.
@@ -38,7 +38,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Maker:
-    """How a feature comes about.
+    """How a feature is made.
 
     Attributes:
         networks: the registry's names of the weights it needs.
@@ -53,20 +53,20 @@ class Maker:
 
 @lru_cache(maxsize=32)
 def build(name: str, setup: Setup) -> Feature:
-    """The feature called so, ready to compute.
+    """The feature of this name.
 
     Raises:
-        CheckpointError: its weights are nowhere, or are not the ones.
-        DependencyError: a library is missing.
+        CheckpointError: Its weights are missing or not the published ones.
+        DependencyError: A library is missing.
     """
     return MAKERS[name].make(setup)
 
 
 def identity_of(name: str) -> str:
-    """What a feature is kept under: network, weights and preprocessing.
+    """The identity a feature is cached under: name, preprocessing and weights.
 
     Raises:
-        CheckpointError: its weights are nowhere.
+        CheckpointError: Its weights are missing.
     """
     maker = MAKERS[name]
     made = [identity(ENTRIES[network]) for network in maker.networks]
@@ -75,7 +75,7 @@ def identity_of(name: str) -> str:
 
 @lru_cache(maxsize=1)
 def round_trip(setup: Setup) -> Callable[[Tensor], Tensor]:
-    """Frames (T, H, W, 3) uint8 through the codec and back."""
+    """A function that encodes and decodes frames (T, H, W, 3) uint8 with the codec."""
     from fbridge.loaders.codec import load_codec
 
     codec = load_codec(setup.codec, device=setup.device).codec

@@ -1,4 +1,4 @@
-"""LAION's aesthetic predictor, first version: a line through CLIP ViT-L/14, as in VBench."""
+"""LAION's first aesthetic predictor: a linear layer over CLIP ViT-L/14, as in VBench."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ WIDTH = 768
 
 
 class Aesthetic(nn.Module):
-    """Embeddings (T, 768) of frames to how people would rate them, about 1 to 10.
+    """Embeddings (T, 768) of frames to predicted human ratings (T,), about 1 to 10.
 
-    VBench's aesthetic_quality is the mean over frames over 10, of embeddings that
-    `Clip.features(frames, exact=False)` makes.
+    VBench's aesthetic_quality is the mean rating over frames divided by 10; embeddings are those
+    of `Clip.features(frames, exact=False)`.
     """
 
     def __init__(self) -> None:
@@ -37,13 +37,13 @@ class Aesthetic(nn.Module):
 
     @torch.inference_mode()
     def forward(self, embeddings: Tensor) -> Tensor:
-        """(T,) ratings; lengths of embeddings do not matter."""
+        """(T,) ratings of embeddings (T, 768), which are normalised first."""
         ratings: Tensor = self.line(F.normalize(embeddings, dim=-1))
         return ratings[:, 0]
 
 
 def load_aesthetic() -> Aesthetic:
-    """The genuine line.
+    """The predictor with the published weights.
 
     Raises:
         CheckpointError: Its weights are missing or not the genuine ones.

@@ -1,4 +1,4 @@
-"""AMT-S (Li et al. 2023, arXiv 2304.09790): the guessed frames of VBench's motion smoothness.
+"""AMT-S (Li et al. 2023, arXiv 2304.09790): frame interpolation for VBench's motion smoothness.
 
 Two frames are encoded, their flows to the frame between them are refined from coarse to fine with
 the help of correlation, and several warped guesses are merged.
@@ -19,14 +19,14 @@ from fbridge.evaluation.networks.load import load_network
 from fbridge.weights import AMT_S, load_weights
 
 _WIDTHS = (20, 32, 44, 56)  # of the pyramid, from fine to coarse
-_SIDE = 20  # channels that residual blocks look at once more
+_SIDE = 20  # channels of the side convolutions in residual blocks
 _GUESSES = 3
 _RADIUS = 3
 _STEP = 16  # pixels that sides must be multiples of
 
 
 class Amt(nn.Module):
-    """Two frames to the one in the middle between them."""
+    """Interpolates the frame in the middle between two frames."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Amt(nn.Module):
 
     @torch.inference_mode()
     def errors(self, frames: Tensor) -> Tensor:
-        """(N,) mean absolute difference, on 0 to 255, of every second frame to the guess at it.
+        """(N,) mean absolute difference, on 0 to 255, of every second frame to its interpolation.
 
         Args:
             frames: (T, H, W, 3) uint8, T of 3 or more.
@@ -131,7 +131,7 @@ class _Pyramid(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Twice as large, out of all that is known."""
+    """Decodes features and flows to the next, twice as large level."""
 
     def __init__(self, inputs: int, width: int, outputs: int) -> None:
         super().__init__()
@@ -145,7 +145,7 @@ class _Decoder(nn.Module):
 
 
 class _Side(nn.Module):
-    """A residual block that gives some of its channels two layers of their own."""
+    """Residual block in which the last channels pass two more convolutions of their own."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class _Side(nn.Module):
 
 
 class _Update(nn.Module):
-    """What correlation tells about flows, at an eighth of the frame's size."""
+    """Updates hidden state and flows from the correlation, at 1/8 of the frame's size."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -185,7 +185,7 @@ class _Update(nn.Module):
 
 
 def load_amt(path: Path | None = None) -> Amt:
-    """The network of a file that the user names: nobody publishes its hash.
+    """AMT-S from a file that the user names; no hash of it is published.
 
     Raises:
         CheckpointError: Its weights are missing or of another network.

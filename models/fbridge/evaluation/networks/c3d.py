@@ -1,7 +1,7 @@
 """C3D (Tran et al. 2015) trained on Sports-1M and UCF-101, of the video Inception Score.
 
 Architecture, names and preprocessing are those of TGAN-v2 (Saito et al. 2020), whose weights most
-published scores stand on. Scores are comparable at equal numbers of clips only.
+published scores use. Scores are comparable at equal numbers of clips only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fbridge.weights import C3D_MEAN, C3D_UCF101, load_weights
 
 FRAMES, SIDE, CLASSES = 16, 112, 101
 PREPROCESSING = "resize112-bilinear-aligned,bgr,minus-mean"
-"""What is done to frames first."""
+"""Preprocessing of frames, as named in protocol ids."""
 
 _CORNER = 8  # where in the mean video the network's field begins
 _EDGES = slice(_CORNER, _CORNER + SIDE)
@@ -46,7 +46,7 @@ _DENSE = (("fc6", 512 * 4 * 4, 4096), ("fc7", 4096, 4096), ("fc8", 4096, CLASSES
 
 
 class C3D(nn.Module):
-    """Clips (B, 3, 16, 112, 112), blue first, the mean video taken off, to logits (B, 101)."""
+    """Clips (B, 3, 16, 112, 112), BGR, minus the mean video, to logits (B, 101)."""
 
     mean: Tensor
 
@@ -114,8 +114,8 @@ class C3D(nn.Module):
     def prepare(self, clip: Tensor) -> Tensor:
         """(1, 3, 16, 112, 112) of a clip (16, H, W, 3) uint8.
 
-        Straight to 112 x 112, bilinear with the corners on the corners. The original's way over
-        [-1, 1] and back, times 128 and plus 128, cancels out.
+        Resized to 112 x 112 (the aspect ratio is not kept), bilinear with aligned corners. The
+        original scales to [-1, 1] and back (times 128, plus 128), which cancels out.
         """
         images = clip.permute(0, 3, 1, 2).float()
         images = F.interpolate(images, (SIDE, SIDE), mode="bilinear", align_corners=True)

@@ -1,4 +1,4 @@
-"""CLIP (Radford et al. 2021) through transformers, from verified files: frames and words alike."""
+"""CLIP (Radford et al. 2021) by transformers, from verified files: frames and captions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEAD = 64  # channels of an attention head in all published sizes
 
 
 class CLIPNetwork(nn.Module):
-    """Frames and words in one space, not normalised.
+    """Embeddings of frames and captions in one space, not normalised.
 
     Args:
         model: transformers' CLIPModel.
@@ -33,7 +33,7 @@ class CLIPNetwork(nn.Module):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Tensor]) -> CLIPNetwork:
-        """The network with weights in transformers' names, of the size they have.
+        """The network with weights in transformers' names; its size follows from their shapes.
 
         Raises:
             CheckpointError: They are of another network.
@@ -48,7 +48,7 @@ class CLIPNetwork(nn.Module):
         """(T, D) of frames (T, H, W, 3) uint8; D is 512 for ViT-B/32, 768 for ViT-L/14.
 
         Args:
-            frames: of any size; the shorter side becomes 224, the middle is looked at.
+            frames: of any size; the shorter side becomes 224, then the centre is cropped.
             exact: resize as CLIP's authors do, by Pillow's bicubic; else by torch's bicubic without
                 antialiasing, as VBench does.
         """
@@ -58,7 +58,7 @@ class CLIPNetwork(nn.Module):
 
     @torch.inference_mode()
     def text(self, tokens: Tensor) -> Tensor:
-        """(N, D) of token numbers (N, 77), each closed by the highest number there is."""
+        """(N, D) of token ids (N, 77), each row ending with the end token, the highest id."""
         found = self.model.text_model(input_ids=tokens.to(self.model.logit_scale.device))
         projected: Tensor = self.model.text_projection(found.pooler_output)
         return projected
@@ -71,7 +71,7 @@ class CLIPNetwork(nn.Module):
 
 @lru_cache(maxsize=1)
 def load_clip(path: Path | None = None) -> CLIPNetwork:
-    """The genuine ViT-B/32.
+    """ViT-B/32 with the published weights.
 
     Raises:
         CheckpointError: The weights are missing or not the genuine ones.
@@ -80,7 +80,7 @@ def load_clip(path: Path | None = None) -> CLIPNetwork:
 
 
 def load_clip_l14() -> CLIPNetwork:
-    """The genuine ViT-L/14.
+    """ViT-L/14 with the published weights.
 
     Raises:
         CheckpointError: The weights are missing or not the genuine ones.
@@ -90,15 +90,15 @@ def load_clip_l14() -> CLIPNetwork:
 
 @lru_cache(maxsize=1024)
 def text_features(caption: str, path: Path | None = None, merges: Path | None = None) -> Tensor:
-    """(D,) of words under the genuine ViT-B/32; what is beyond 77 tokens is not read.
+    """(D,) embedding of a caption by the published ViT-B/32; it is cut at 77 tokens.
 
     Args:
-        caption: what `tokens.tokenize` also tells the fate of.
-        path: of the weights where the usual places are not meant.
-        merges: likewise of the tokenizer's table.
+        caption: any text; `tokens.tokenize` returns whether it is cut.
+        path: of the weights; None looks in the usual places.
+        merges: of the tokenizer's merges; None looks in the usual places.
 
     Raises:
-        CheckpointError: Weights or the table of merges are missing.
+        CheckpointError: The weights or the merges are missing.
     """
     numbers, _ = tokenize(caption, merges)
     return load_clip(path).text(numbers)[0].cpu()
@@ -119,7 +119,7 @@ def cropped_by_torch(frames: Tensor) -> Tensor:
 
 
 def _sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Transformers' configuration of the network that these weights are of."""
+    """Configuration for transformers, from the shapes of the weights."""
     words, width = state["text_model.embeddings.token_embedding.weight"].shape
     patches = state["vision_model.embeddings.patch_embedding.weight"]
     places = len(state["vision_model.embeddings.position_embedding.weight"])

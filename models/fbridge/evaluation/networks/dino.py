@@ -1,4 +1,4 @@
-"""DINO ViT-B/16 (Caron et al. 2021), what VBench asks whether a subject stays itself."""
+"""DINO ViT-B/16 (Caron et al. 2021), the network of VBench's subject consistency."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fbridge.evaluation.networks.vit import VisionTransformer
 from fbridge.weights import DINO_VIT_B16, load_weights
 
 EPS = 1e-6
-"""Of DINO's normalisations; the file does not tell."""
+"""Epsilon of DINO's layer norms, which the weights file does not contain."""
 SIDE = 224
 _SHORT = 256  # the shorter side before the crop
 
@@ -41,8 +41,8 @@ class Dino(nn.Module):
 
         Args:
             frames: of any size.
-            squeeze: resize the shorter side to 224, bilinear without antialiasing, and look at all
-                of it, as subject_consistency does; else to 256, bicubic with antialiasing, and crop
+            squeeze: resize the shorter side to 224, bilinear without antialiasing, and do not crop,
+                as subject_consistency does; else to 256, bicubic with antialiasing, and crop
                 224 from the middle, as i2v_subject does.
         """
         prepare = shrunk if squeeze else cropped
@@ -51,7 +51,7 @@ class Dino(nn.Module):
 
 
 def load_dino(path: Path | None = None) -> Dino:
-    """The genuine network.
+    """DINO with the published weights.
 
     Raises:
         CheckpointError: The weights are missing or not the genuine ones.

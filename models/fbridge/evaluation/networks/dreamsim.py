@@ -1,6 +1,6 @@
-"""DreamSim's ensemble (Fu et al. 2023, arXiv 2306.09344): what pictures look alike to people.
+"""DreamSim's ensemble (Fu et al. 2023, arXiv 2306.09344): perceptual similarity of pictures.
 
-Three Vision Transformers B/16 side by side, fine-tuned by low-rank changes to how they attend:
+Three Vision Transformers B/16 side by side, fine-tuned by LoRA on their attention layers:
 DINO's class token as its last block gives it (before the last norm), then the projected embeddings
 of OpenAI's CLIP and of OpenCLIP. The distance of two pictures is 1 minus the cosine of their rows,
 and PIC (DynamiCrafter, arXiv 2310.12190) is the mean cosine of frames and the picture.
@@ -21,10 +21,10 @@ from fbridge.evaluation.networks.vit import VisionTransformer
 from fbridge.weights import DREAMSIM, load_weights
 
 PREPROCESSING = "pil-bicubic224x224"
-"""What is done to frames first."""
+"""Preprocessing of frames, as named in protocol ids."""
 
 SCALE = 0.5 / 16
-"""Of the changes: lora_alpha / r in the published adapter's configuration."""
+"""LoRA scale: lora_alpha / r in the published adapter's configuration."""
 
 _SIDE = 224
 _CLIP_EPS = 1e-5
@@ -32,7 +32,7 @@ _CHANGE = re.compile(r"extractor_list\.([012])\..*?(blocks\.\d+\.attn\.qkv)\.lor
 
 
 class DreamSim(nn.Module):
-    """Rows (N, 768 + 512 + 512) of pictures, of mean 0 and length 1."""
+    """Pictures to embeddings (N, 768 + 512 + 512) of mean 0 and norm 1."""
 
     clip_projection: Tensor
     open_clip_projection: Tensor
@@ -63,11 +63,11 @@ class DreamSim(nn.Module):
         """The ensemble with its fine-tuning merged in, ready to measure.
 
         Args:
-            dino: as of `dino_vitbase16_pretrain.pth` of DINO's authors.
+            dino: as in `dino_vitbase16_pretrain.pth` of DINO's authors.
             clip: "state_dict" of `clip_vitb16_pretrain.pth.tar`, DINO's names and "proj".
             open_clip: likewise of `open_clip_vitb16_pretrain.pth.tar`.
-            changes: `ensemble_lora/adapter_model`, peft's names: two factors for each block.
-            scale: of the changes: `lora_alpha` / `r` of `ensemble_lora/adapter_config.json`.
+            changes: `ensemble_lora/adapter_model`, peft's names: LoRA A and B of each block.
+            scale: of the LoRA: `lora_alpha` / `r` of `ensemble_lora/adapter_config.json`.
 
         Raises:
             CheckpointError: They are of other networks.
@@ -91,7 +91,7 @@ class DreamSim(nn.Module):
 
     @torch.inference_mode()
     def features(self, frames: Tensor) -> Tensor:
-        """(T, D) of frames (T, H, W, 3) uint8, brought to 224 x 224 whatever their shape."""
+        """(T, D) of frames (T, H, W, 3) uint8, resized to 224 x 224 (aspect ratio not kept)."""
         return in_parts(
             lambda part: self(by_pillow(part, (_SIDE, _SIDE))), frames, self.clip_projection.device
         )
@@ -110,10 +110,10 @@ def _merged(
     """The states with `scale` B A added to every block's queries, keys and values."""
     factors: dict[tuple[int, str], dict[str, Tensor]] = {}
     for name, factor in changes.items():
-        told = _CHANGE.search(name)
-        if told is None:
+        match = _CHANGE.search(name)
+        if match is None:
             raise CheckpointError(f"DreamSim's adapter has {name!r}, which changes no attention")
-        number, weight, letter = told.groups()
+        number, weight, letter = match.groups()
         factors.setdefault((int(number), f"{weight}.weight"), {})[letter] = factor
     merged = [dict(state) for state in states]
     wanted = {(n, k) for n, state in enumerate(merged) for k in state if k.endswith("qkv.weight")}

@@ -1,7 +1,7 @@
-"""What networks of optical flow are made of: encoders of frames, and all-pairs correlation.
+"""Parts of optical-flow networks: frame encoders and all-pairs correlation.
 
-RAFT (Teed & Deng 2020, arXiv 2003.12039) has them, and AMT (Li et al. 2023, arXiv 2304.09790) took
-them over. Names of parameters are those of the authors' files.
+Shared by RAFT (Teed & Deng 2020, arXiv 2003.12039) and AMT (Li et al. 2023, arXiv 2304.09790).
+Names of parameters are those of the authors' files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Norm = Callable[[int], nn.Module]
 """From a number of channels to a normalisation."""
 
 SMALLEST = 128
-"""Pixels a side, below which the coarsest of four levels of correlation is a single place."""
+"""Least pixels a side: below, the coarsest of four correlation levels has a single position."""
 
 
 class Encoder(nn.Module):
@@ -89,7 +89,7 @@ def _shortcut(inputs: int, outputs: int, stride: int, norm: Norm) -> nn.Module:
 
 
 class Correlation:
-    """How alike each place of one frame is to all of another, on four scales.
+    """Correlation of each position of one frame with all positions of another, on four scales.
 
     Args:
         first: (N, D, h, w) features of the one.

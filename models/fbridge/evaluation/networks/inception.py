@@ -1,4 +1,4 @@
-"""InceptionV3 as FID means it: the TensorFlow graph of 2015-12-05 (Szegedy et al. 2015).
+"""InceptionV3 of FID: the TensorFlow graph of 2015-12-05 (Szegedy et al. 2015).
 
 It differs from the usual InceptionV3: averages within blocks leave padding out, the last block's
 pool takes the maximum, and there are 1008 classes. Names are those of the converted weights of
@@ -26,7 +26,7 @@ SIDE, FEATURES, CLASSES = 299, 2048, 1008
 Kernel = int | tuple[int, int]
 Pool = Literal["average", "maximum"]
 Resize = Literal["tf1", "clean"]
-"""How frames come to 299 x 299: see `prepare`."""
+"""Method of resizing to 299 x 299: see `prepare`."""
 
 
 class InceptionV3(nn.Module):
@@ -76,7 +76,7 @@ class InceptionV3(nn.Module):
 
     @torch.inference_mode()
     def features(self, frames: Tensor, *, resize: Resize = "tf1") -> Tensor:
-        """(T, 2048) of frames (T, H, W, 3) uint8, brought to 299 x 299 as `prepare` says."""
+        """(T, 2048) of frames (T, H, W, 3) uint8, resized to 299 x 299 by `prepare`."""
         return in_parts(
             lambda part: self(prepare(part, resize=resize)), frames, self.fc.weight.device
         )
@@ -88,7 +88,7 @@ class InceptionV3(nn.Module):
 
 
 def load_inception(path: Path | None = None) -> InceptionV3:
-    """The genuine FID network.
+    """The FID network with the published weights.
 
     Raises:
         CheckpointError: The weights are missing or not the genuine ones.
@@ -155,7 +155,7 @@ def _averaged(x: Tensor) -> Tensor:
 
 
 class _BlockA(nn.Module):
-    """35 x 35."""
+    """Inception block at 35 x 35."""
 
     def __init__(self, inputs: int, pooled: int) -> None:
         super().__init__()
@@ -174,7 +174,7 @@ class _BlockA(nn.Module):
 
 
 class _BlockB(nn.Module):
-    """35 x 35 to 17 x 17."""
+    """Reduction from 35 x 35 to 17 x 17."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -189,7 +189,7 @@ class _BlockB(nn.Module):
 
 
 class _BlockC(nn.Module):
-    """17 x 17, kernels split into 1 x 7 and 7 x 1."""
+    """Inception block at 17 x 17, kernels split into 1 x 7 and 7 x 1."""
 
     def __init__(self, inner: int) -> None:
         super().__init__()
@@ -214,7 +214,7 @@ class _BlockC(nn.Module):
 
 
 class _BlockD(nn.Module):
-    """17 x 17 to 8 x 8."""
+    """Reduction from 17 x 17 to 8 x 8."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -232,7 +232,7 @@ class _BlockD(nn.Module):
 
 
 class _BlockE(nn.Module):
-    """8 x 8; which pool it has is where the graph of 2015 differs."""
+    """Inception block at 8 x 8; the graph of 2015 differs in its pooling."""
 
     def __init__(self, inputs: int, pool: Pool) -> None:
         super().__init__()

@@ -16,15 +16,15 @@ _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
 _CHANNELS = (64, 192, 384, 256, 256)
 _ENDS = (1, 4, 7, 9, 11)
-"""Layers of AlexNet, each a ReLU, whose outputs are compared."""
+"""Indices of AlexNet's ReLU layers whose outputs are compared."""
 _EPS = 1e-10
 
 SMALLEST = 31
-"""Height and width, in pixels, that AlexNet's second pooling needs."""
+"""Least height and width in pixels, set by AlexNet's second pooling."""
 
 
 class Lpips(nn.Module):
-    """The distance of two pictures in what AlexNet's layers see, weighted as people judged."""
+    """Distance of two pictures in AlexNet's features, weighted to match human judgement."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Lpips(nn.Module):
 
     @torch.inference_mode()
     def distance(self, first: Tensor, second: Tensor) -> Tensor:
-        """(T,) distances of frames (T, H, W, 3) uint8 to others, at the size they have.
+        """(T,) distances between two sets of frames (T, H, W, 3) uint8, at their own size.
 
         Raises:
             DataError: The frames are too small for AlexNet.
@@ -94,7 +94,7 @@ class Lpips(nn.Module):
 
 
 def load_lpips(trunk: Path | None = None, heads: Path | None = None) -> Lpips:
-    """The genuine network.
+    """LPIPS with the published weights.
 
     Raises:
         CheckpointError: Weights are missing or not the genuine ones.

@@ -1,7 +1,7 @@
 """MUSIQ (Ke et al. 2021, arXiv 2108.05997), trained on SPAQ: VBench's imaging quality.
 
-A picture at three sizes is cut into patches of 32 pixels, a few convolutions make tokens of them,
-and a transformer tells how good the picture is, 0 to 100.
+A picture at three sizes is cut into patches of 32 x 32 pixels, convolutions turn them into tokens,
+and a transformer predicts the quality of the picture, 0 to 100.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from fbridge.weights import MUSIQ_SPAQ, load_weights
 
 _PATCH = 32
 _SIZES = (224, 384)  # longer sides, beside the picture's own
-_GRID = 10  # places a side that positions are told by
+_GRID = 10  # position embeddings a side
 _WIDTH, _HEADS, _HIDDEN, _DEPTH = 384, 6, 1152, 14
 _LONGEST = 512  # pixels; VBench shrinks longer frames to that
 
@@ -138,7 +138,7 @@ class _Layer(nn.Module):
 
 
 def load_musiq(path: Path | None = None) -> Musiq:
-    """The genuine network.
+    """MUSIQ with the published weights.
 
     Raises:
         CheckpointError: Its weights are missing or not the genuine ones.
@@ -160,7 +160,7 @@ def _fitted(frames: Tensor) -> Tensor:
 def _patches(pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(N, L, 3, 32, 32) of pictures at all sizes, and (L,) the place and the scale of each.
 
-    The authors fill the sequence up with patches that nothing looks at; they are left out.
+    The authors pad the sequence with masked patches; they are left out here.
     """
     height, width = pictures.shape[2:]
     ratios = [longer / max(height, width) for longer in _SIZES]

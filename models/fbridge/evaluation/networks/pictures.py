@@ -1,6 +1,6 @@
-"""Frames as networks want them: sizes, kernels and colours, each spelt out.
+"""Preprocessing of frames for networks: size, resampling kernel, colour statistics.
 
-A resize is part of a published number, so none is left to a library's default: Pillow's bicubic
+A resize is part of a published metric, so no library default is used: Pillow's bicubic
 (antialiased, a = -0.5, rounded to bytes) and torch's (a = -0.75, not rounded) are different things.
 """
 
@@ -36,7 +36,7 @@ CLIP = Colours(MEAN, STD)
 
 
 def in_parts(network: Callable[[Tensor], Tensor], frames: Tensor, device: torch.device) -> Tensor:
-    """A network's rows for frames (T, H, W, 3) uint8, a few at a time, in full float32.
+    """A network's outputs for frames (T, H, W, 3) uint8, 8 at a time, in float32 without TF32.
 
     Raises:
         ValueError: The frames have another shape or type.
@@ -49,7 +49,7 @@ def in_parts(network: Callable[[Tensor], Tensor], frames: Tensor, device: torch.
 
 
 def fitted(height: int, width: int, side: int) -> tuple[int, int]:
-    """(height, width) once the shorter side is `side`; the other is rounded down."""
+    """(height, width) with the shorter side resized to `side`; the other is rounded down."""
     short = min(height, width)
     return (
         side if height == short else int(side * height / short),
@@ -58,7 +58,7 @@ def fitted(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def middle(images: Tensor, side: int) -> Tensor:
-    """The central square of (N, C, H, W); half a pixel goes to the even neighbour."""
+    """Centre crop of (N, C, H, W) to `side`; half a pixel is rounded to even."""
     top, left = (round((size - side) / 2) for size in images.shape[2:])
     return images[:, :, top : top + side, left : left + side]
 
@@ -66,7 +66,7 @@ def middle(images: Tensor, side: int) -> Tensor:
 def by_pillow(frames: Tensor, size: tuple[int, int]) -> Tensor:
     """(T, 3, h, w) in [0, 1] of frames (T, H, W, 3) uint8: Pillow's bicubic to `size` (h, w).
 
-    Results are bytes over 255, as of a picture that was resized before it became a tensor.
+    Values are bytes over 255: the resize rounds to uint8, as on a PIL image.
     """
     height, width = size
     resized = [

@@ -15,13 +15,13 @@ from fbridge.evaluation.networks.load import load_network
 from fbridge.weights import RAFT_THINGS, load_weights
 
 UPDATES = 20
-"""Of the flow, as VBench does them."""
+"""Iterations of the flow update, as in VBench."""
 _WIDTH = 128  # of the hidden state, and of the context
 _RADIUS = 4
 
 
 class Raft(nn.Module):
-    """Pairs of frames to where each pixel of the first is in the second."""
+    """Optical flow from the first to the second frame of a pair."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class _Head(nn.Module):
 
 
 def load_raft(path: Path | None = None) -> Raft:
-    """The genuine network.
+    """RAFT with the published weights.
 
     Raises:
         CheckpointError: Its weights are missing or not the genuine ones.
@@ -149,7 +149,7 @@ def load_raft(path: Path | None = None) -> Raft:
 
 
 def _enlarged(flow: Tensor, mask: Tensor) -> Tensor:
-    """(N, 2, 8 h, 8 w): every pixel a weighted mean of the nine places around it."""
+    """Convex upsampling to (N, 2, 8 h, 8 w): each pixel a weighted mean of 3 x 3 neighbours."""
     n, _, h, w = flow.shape
     weights = mask.reshape(n, 1, 9, 8, 8, h, w).softmax(2)
     around = F.unfold(8 * flow, 3, padding=1).reshape(n, 2, 9, 1, 1, h, w)

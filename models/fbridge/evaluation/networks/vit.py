@@ -24,9 +24,9 @@ class VisionTransformer(nn.Module):
     Args:
         width: channels.
         depth: blocks.
-        patch: pixels a side of what becomes a token.
-        grid: patches a side that positions were learnt for.
-        eps: of the normalisations.
+        patch: pixels a side of a patch.
+        grid: patches a side of the learnt position embeddings.
+        eps: of the layer norms.
         quick: GELU as x * sigmoid(1.702 x), as in OpenAI's CLIP.
         early: a normalisation before the blocks (`pos_drop`), as in CLIP.
     """
@@ -55,7 +55,7 @@ class VisionTransformer(nn.Module):
     def from_state(
         cls, state: Mapping[str, Tensor], *, eps: float, quick: bool = False
     ) -> VisionTransformer:
-        """The network with these weights, of the size they have, ready to measure.
+        """The network with these weights; its size follows from their shapes.
 
         Raises:
             CheckpointError: They are of another network.
@@ -86,7 +86,7 @@ class VisionTransformer(nn.Module):
         return tokens
 
     def _positions(self, rows: int, columns: int) -> Tensor:
-        """Position embeddings of a grid; one that was not learnt is interpolated."""
+        """Position embeddings of a grid, interpolated if it is not the learnt size."""
         if rows == columns == self.grid:
             return self.pos_embed
         own = self.pos_embed[:, 1:].unflatten(1, (self.grid, self.grid)).permute(0, 3, 1, 2)
@@ -97,7 +97,7 @@ class VisionTransformer(nn.Module):
 
 
 class _Block(nn.Module):
-    """Attention, then a layer for each token alone."""
+    """Transformer block: self-attention, then an MLP."""
 
     def __init__(self, width: int, *, eps: float, quick: bool) -> None:
         super().__init__()
