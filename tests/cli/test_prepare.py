@@ -18,8 +18,8 @@ from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import DECODERS as CORE_DECODERS
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.errors import CheckpointError, DataError, DependencyError
-from fbridge.prepare.options import CAPTIONLESS as CORE_CAPTIONLESS
-from fbridge.prepare.options import Options, Rank
+from fbridge.prepare.request import CAPTIONLESS as CORE_CAPTIONLESS
+from fbridge.prepare.request import Options, Rank
 from fbridge.prepare.run import Event, Finished, Found, Note, Planned, Progress
 from fbridge.prepare.shards import Shares
 from fbridge.prepare.summary import LeftOut, Tally, check_bad
@@ -579,7 +579,7 @@ def test_help(prepare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_names_are_those_of_the_core() -> None:
-    from fbridge.prepare.options import DTYPES as CORE_DTYPES
+    from fbridge.prepare.request import DTYPES as CORE_DTYPES
 
     assert parse.DECODERS == CORE_DECODERS
     assert parse.CAPTIONLESS == CORE_CAPTIONLESS

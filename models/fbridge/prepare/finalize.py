@@ -29,7 +29,7 @@ from fbridge.data.latents.format import (
 from fbridge.files.atomic import HIDDEN_NAME
 from fbridge.prepare.encode import Moments
 from fbridge.prepare.journal import ClipCounts, Lookup
-from fbridge.prepare.options import Options
+from fbridge.prepare.request import Options
 from fbridge.prepare.plan import PlannedClip, Planner, caption_hash
 from fbridge.prepare.summary import LeftOut
 

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from fbridge.data.latents.format import JOURNAL
 from fbridge.errors import DataError
 from fbridge.files.atomic import shown, write_failure
-from fbridge.prepare.options import Rank
+from fbridge.prepare.request import Rank
 
 
 class Others:

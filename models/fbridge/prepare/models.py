@@ -11,7 +11,7 @@ from fbridge.files.tensors import read_header
 from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.loaders.single_file import find_single_file, holds_other_parts, unpack
 from fbridge.loaders.text_encoder import MINILM, TextEncoder, load_text_encoder
-from fbridge.prepare.options import Options
+from fbridge.prepare.request import Options
 
 
 def load_models(options: Options) -> tuple[LoadedCodec, TextEncoder]:

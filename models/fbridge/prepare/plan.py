@@ -17,7 +17,7 @@ from fbridge.data.sources.entry import Entry, Media
 from fbridge.data.video.buckets import Bucket, cover
 from fbridge.data.video.survey import ClipSpan, Survey
 from fbridge.prepare.journal import ClipCounts, Lookup
-from fbridge.prepare.options import Options
+from fbridge.prepare.request import Options
 from fbridge.prepare.scan import cutting_digest
 from fbridge.prepare.summary import LeftOut, Tally
 

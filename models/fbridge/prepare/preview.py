@@ -21,7 +21,7 @@ from fbridge.files.atomic import replacing
 from fbridge.loaders.codec import LoadedCodec
 from fbridge.loaders.text_encoder import TextEncoder
 from fbridge.prepare.models import load_models
-from fbridge.prepare.options import Options
+from fbridge.prepare.request import Options
 
 ROWS = 3
 Frames = npt.NDArray[np.uint8]

@@ -21,7 +21,7 @@ from fbridge.prepare.finalize import Made, Merger, finished_parts, remove_journa
 from fbridge.prepare.journal import Lookup
 from fbridge.prepare.locks import Others
 from fbridge.prepare.models import load_models
-from fbridge.prepare.options import Options, Rank
+from fbridge.prepare.request import Options, Rank
 from fbridge.prepare.plan import (
     MissingFindings,
     Planner,

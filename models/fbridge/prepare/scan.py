@@ -19,7 +19,7 @@ from fbridge.data.video.pool import Failure, Workers
 from fbridge.data.video.survey import Survey, survey_file
 from fbridge.files.atomic import write_failure
 from fbridge.prepare.journal import Journal, Lookup
-from fbridge.prepare.options import Options
+from fbridge.prepare.request import Options
 
 LINES_AT_ONCE = 32
 """Findings are written together: a killed run looks at so many files again, at most."""

@@ -17,7 +17,7 @@ from fbridge.data.video.pool import Failure, Workers
 from fbridge.loaders.text_encoder import TextEncoder
 from fbridge.prepare.encode import Encoder, Moments, finite_rows
 from fbridge.prepare.journal import Journal, Lookup
-from fbridge.prepare.options import Options
+from fbridge.prepare.request import Options
 from fbridge.prepare.plan import PlannedClip, Unit, caption_hash
 
 MEMORY_AHEAD = 2**30
