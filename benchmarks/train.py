@@ -37,7 +37,8 @@ from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.prepare import Options, prepare
 from fbridge.train.build.session import Session, build_session
 from fbridge.train.events import Stepped
-from fbridge.train.loop import Training, fit
+from fbridge.train.loop import fit
+from fbridge.train.training import Training
 
 CLIPS = 128
 LIMIT, WAITING = 1.05, 0.02

@@ -17,8 +17,9 @@ from fbridge.train.checkpoints.checkpoint import newest
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.ema.averages import PlainEma
 from fbridge.train.events import Event
-from fbridge.train.loop import Training, fit
+from fbridge.train.loop import fit
 from fbridge.train.optimizer import build_optimizer
+from fbridge.train.training import Training
 
 
 @dataclass(frozen=True)

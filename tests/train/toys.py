@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from fbridge.config.tree import EmaConfig, TrainConfig
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.ema.choice import build_average
-from fbridge.train.loop import Training
 from fbridge.train.optimizer import build_optimizer
+from fbridge.train.training import Training
 
 SHORT = TrainConfig(steps=20, lr=0.02, warmup=3, checkpoint_every=5, batch_size=8, spike=0)
 

@@ -8,86 +8,23 @@ is: a run that is cut anywhere and resumed equals one that was not.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import psutil
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
-from typing_extensions import Self
+from torch import Tensor
 
-from fbridge.config.tree import TrainConfig
 from fbridge.files.atomic import shown
 from fbridge.train.checkpoints.checkpoint import Checkpoint
 from fbridge.train.checkpoints.state import State
 from fbridge.train.divergence import LossWatch, TrainingError
-from fbridge.train.ema.averages import Ema
-from fbridge.train.events import Begun, Ended, Event, Saved, Stepped, Validated
+from fbridge.train.events import Begun, Ended, Event, Saved, Stepped
 from fbridge.train.optimizer import learning_rate
-
-
-class Batch(Protocol):
-    """What the loop asks of a batch; a task knows its kind.
-
-    Attributes:
-        rows: (B,) numbers of its clips, for their names.
-    """
-
-    rows: Tensor
-
-    def to(self, device: torch.device) -> Self:
-        """The same on a device."""
-        ...
-
-
-Loader = Callable[[int], Iterable[Any]]
-"""Batches of this process, without end, from a micro-step on."""
-Validate = Callable[[int, Callable[[], None]], Validated]
-
-
-class StopAsked(Exception):
-    """Raised inside a validation, by all processes alike, when one of them was asked to stop."""
-
-
-@dataclass
-class Training:
-    """All that a loop works on.
-
-    Attributes:
-        network: what is trained, prepared by the accelerator; parameters that stay fixed do not
-            require gradients.
-        optimizer: over the others, prepared likewise.
-        average: of the weights, for validation and for the result.
-        task: losses (B,) of a batch.
-        loader: the data.
-        config: how long and how fast.
-        run: the folder of checkpoints.
-        accelerator: where it runs.
-        keys: names of clips, by their rows.
-        validate: held-out scores at a step; None without validation. It calls its second argument
-            between clips, which raises `StopAsked`.
-        validate_every: in steps.
-        report_every: in steps.
-        identity: what a checkpoint must agree on to be gone on from.
-    """
-
-    network: nn.Module
-    optimizer: Any
-    average: Ema
-    task: Callable[[nn.Module, Any], Tensor]
-    loader: Loader
-    config: TrainConfig
-    run: Path
-    accelerator: Accelerator
-    keys: Callable[[Tensor], list[str]]
-    validate: Validate | None = None
-    validate_every: int = 500
-    report_every: int = 10
-    identity: dict[str, Any] = field(default_factory=dict)
+from fbridge.train.training import Batch, StopAsked, Training
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from accelerate.utils import gather_object
@@ -18,9 +18,7 @@ from fbridge.train.checkpoints.optimizer_state import load_optimizer_state, opti
 from fbridge.train.checkpoints.pieces import Pieces, Processes, local, local_part
 from fbridge.train.ema.averages import PostHocEma
 from fbridge.train.events import Validated
-
-if TYPE_CHECKING:
-    from fbridge.train.loop import Training
+from fbridge.train.training import Training
 
 _FIXED = (
     "command", "data", "base", "prior", "prior.kind", "prior.mix", "ema.kind", "train.optimizer",

@@ -20,8 +20,8 @@ from fbridge.train.build.networks import BuiltNetwork
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.ema.averages import applied
 from fbridge.train.events import Validated
-from fbridge.train.loop import Training
 from fbridge.train.losses import BridgeTraining, PriorTraining
+from fbridge.train.training import Training
 from fbridge.train.validation.clips import Gallery, Strip
 from fbridge.train.validation.scores import score_generation, score_regression
 
