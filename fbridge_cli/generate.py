@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -23,108 +23,82 @@ if TYPE_CHECKING:
 
 
 def generate(
-    images: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="IMAGE",
-            show_default=False,
-            help="Pictures, folders of pictures, or .csv/.jsonl lists with the columns image, "
-            "prompt, negative, seed (a list names pictures relative to itself).",
-        ),
-    ] = None,
-    prompt: Annotated[
-        list[str] | None,
-        option(
-            INPUT, "What shall happen; repeat for more videos.", "--prompt", "-p", metavar="TEXT"
-        ),
-    ] = None,
-    negative: Annotated[
-        str,
-        option(
-            INPUT,
-            "What shall not happen; has no effect at guidance 1, so add --guidance 2.",
-            metavar="TEXT",
-            show_default=False,
-        ),
-    ] = "",
-    seed: Annotated[
-        list[int] | None,
-        option(INPUT, "Random seed; the same seed gives the same video \\[default: 0]"),
-    ] = None,
-    num: Annotated[
-        int, option(INPUT, "Videos of each picture and prompt, counting up from the seed.")
-    ] = 1,
-    replay: Annotated[
-        Path | None,
-        option(
-            INPUT,
-            "Make this video once more, from the record that it carries.",
-            "--from",
-            metavar="VIDEO",
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        option(
-            MODEL,
-            f"{EMBEDDED} (the default), a folder, a hub id, or a text-to-video base, untrained.",
-            known=[EMBEDDED],
-        ),
-    ] = None,
-    frames: Annotated[
-        int | None,
-        option(SAMPLING, "Number of frames; the embedded model makes 2 to 96 \\[default: 32]"),
-    ] = None,
-    fps: Annotated[float | None, option(OUTPUT, "Frames per second; else the model's.")] = None,
-    size: Annotated[
-        str | None,
-        option(
-            SAMPLING,
-            "Such as 512x320; else as near the picture's as the model makes.",
-            metavar="WxH",
-        ),
-    ] = None,
-    steps: Annotated[int | None, option(SAMPLING, "Sampling steps; else the model's.")] = None,
-    sampler: Annotated[
-        str | None,
-        option(SAMPLING, f"{', '.join(SAMPLERS)}; else the model's.", known=SAMPLERS),
-    ] = None,
-    eta: Annotated[
-        float | None, option(SAMPLING, "Share of fresh noise, from 0 to 1, for --sampler dbim.")
-    ] = None,
-    grid: Annotated[
-        str | None,
-        option(
-            SAMPLING,
-            f"Where the steps lie in time: {', '.join(GRIDS)}; else the model's.",
-            known=GRIDS,
-        ),
-    ] = None,
-    start: Annotated[
-        str | None,
-        option(
-            SAMPLING, f"How the bridge starts: {', '.join(STARTS)}; else the model's.", known=STARTS
-        ),
-    ] = None,
-    strength: Annotated[
-        float | None,
-        option(
-            SAMPLING,
-            "Share of the bridge that is sampled, from 0.01 to 1; less moves less; else the "
-            "model's.",
-        ),
-    ] = None,
-    guidance: Annotated[
-        float | None,
-        option(
-            SAMPLING,
-            "Weight of the prompt; 1 is none (and --negative has no effect); else the model's.",
-        ),
-    ] = None,
-    image_guidance: Annotated[
-        float | None,
-        option(SAMPLING, "Weight of the picture; 1 is none; else the model's."),
-    ] = None,
+    images: list[Path] | None = typer.Argument(
+        None,
+        metavar="IMAGE",
+        show_default=False,
+        help="Pictures, folders of pictures, or .csv/.jsonl lists with the columns image, "
+        "prompt, negative, seed (a list names pictures relative to itself).",
+    ),
+    prompt: list[str] | None = option(
+        None, INPUT, "What shall happen; repeat for more videos.", "--prompt", "-p", metavar="TEXT"
+    ),
+    negative: str = option(
+        "",
+        INPUT,
+        "What shall not happen; has no effect at guidance 1, so add --guidance 2.",
+        metavar="TEXT",
+        show_default=False,
+    ),
+    seed: list[int] | None = option(
+        None, INPUT, "Random seed; the same seed gives the same video \\[default: 0]"
+    ),
+    num: int = option(1, INPUT, "Videos of each picture and prompt, counting up from the seed."),
+    replay: Path | None = option(
+        None,
+        INPUT,
+        "Make this video once more, from the record that it carries.",
+        "--from",
+        metavar="VIDEO",
+    ),
+    model: str | None = option(
+        None,
+        MODEL,
+        f"{EMBEDDED} (the default), a folder, a hub id, or a text-to-video base, untrained.",
+        known=[EMBEDDED],
+    ),
+    frames: int | None = option(
+        None, SAMPLING, "Number of frames; the embedded model makes 2 to 96 \\[default: 32]"
+    ),
+    fps: float | None = option(None, OUTPUT, "Frames per second; else the model's."),
+    size: str | None = option(
+        None,
+        SAMPLING,
+        "Such as 512x320; else as near the picture's as the model makes.",
+        metavar="WxH",
+    ),
+    steps: int | None = option(None, SAMPLING, "Sampling steps; else the model's."),
+    sampler: str | None = option(
+        None, SAMPLING, f"{', '.join(SAMPLERS)}; else the model's.", known=SAMPLERS
+    ),
+    eta: float | None = option(
+        None, SAMPLING, "Share of fresh noise, from 0 to 1, for --sampler dbim."
+    ),
+    grid: str | None = option(
+        None,
+        SAMPLING,
+        f"Where the steps lie in time: {', '.join(GRIDS)}; else the model's.",
+        known=GRIDS,
+    ),
+    start: str | None = option(
+        None,
+        SAMPLING,
+        f"How the bridge starts: {', '.join(STARTS)}; else the model's.",
+        known=STARTS,
+    ),
+    strength: float | None = option(
+        None,
+        SAMPLING,
+        "Share of the bridge that is sampled, from 0.01 to 1; less moves less; else the model's.",
+    ),
+    guidance: float | None = option(
+        None,
+        SAMPLING,
+        "Weight of the prompt; 1 is none (and --negative has no effect); else the model's.",
+    ),
+    image_guidance: float | None = option(
+        None, SAMPLING, "Weight of the picture; 1 is none; else the model's."
+    ),
     components: options.Components = None,
     download: options.Download = False,
     offload: options.Offload = "none",
@@ -135,35 +109,29 @@ def generate(
     vae_slicing: options.VaeSlicing = False,
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
-    batch_size: Annotated[int, option(MEMORY, "Videos made at the same time.")] = 1,
-    out: Annotated[
-        str | None,
-        option(
-            OUTPUT,
-            "A file such as jump.mp4, or a folder; else here, under the picture's name.",
-            "--out",
-            "-o",
-            metavar="PATH",
-        ),
-    ] = None,
-    kind: Annotated[
-        str | None,
-        option(
-            OUTPUT,
-            "mp4 (the default), gif, webp, or png: a folder of frames.",
-            "--format",
-            known=FORMATS,
-        ),
-    ] = None,
-    overwrite: Annotated[bool, option(OUTPUT, "Replace videos that exist.", "--overwrite")] = False,
-    no_metadata: Annotated[
-        bool,
-        option(
-            OUTPUT,
-            "Leave out the record: inside the video, and the .json beside it.",
-            "--no-metadata",
-        ),
-    ] = False,
+    batch_size: int = option(1, MEMORY, "Videos made at the same time."),
+    out: str | None = option(
+        None,
+        OUTPUT,
+        "A file such as jump.mp4, or a folder; else here, under the picture's name.",
+        "--out",
+        "-o",
+        metavar="PATH",
+    ),
+    kind: str | None = option(
+        None,
+        OUTPUT,
+        "mp4 (the default), gif, webp, or png: a folder of frames.",
+        "--format",
+        known=FORMATS,
+    ),
+    overwrite: bool = option(False, OUTPUT, "Replace videos that exist.", "--overwrite"),
+    no_metadata: bool = option(
+        False,
+        OUTPUT,
+        "Leave out the record: inside the video, and the .json beside it.",
+        "--no-metadata",
+    ),
     dry_run: options.DryRun = False,
     json: options.Json = False,
 ) -> None:

@@ -15,10 +15,13 @@ from fbridge.choices import CASTS, DEVICES, DTYPES, OFFLOADS, QUANTIZES
 INPUT, MODEL, SAMPLING, MEMORY, OUTPUT = "Input", "Model", "Sampling", "Memory", "Output"
 
 
-def option(panel: str, text: str, *names: str, known: Sequence[str] = (), **more: Any) -> Any:
-    """A Typer option.
+def option(
+    default: Any, panel: str, text: str, *names: str, known: Sequence[str] = (), **more: Any
+) -> Any:
+    """A Typer option, as the default of a parameter or inside `Annotated`.
 
     Args:
+        default: of the parameter; `...` inside `Annotated`.
         panel: where `--help` lists it.
         text: its help.
         names: such as "--prompt", "-p"; none takes the parameter's name, or two for a flag.
@@ -27,23 +30,25 @@ def option(panel: str, text: str, *names: str, known: Sequence[str] = (), **more
     """
     if known:
         more["autocompletion"] = lambda: list(known)
-    return typer.Option(*names, rich_help_panel=panel, help=text, **more)
+    return typer.Option(default, *names, rich_help_panel=panel, help=text, **more)
 
 
 Components: TypeAlias = Annotated[
     str | None,
     option(
+        ...,
         MODEL,
         "Folder with vae/, scheduler/, text_encoder/ ... for a model that is weights alone.",
         metavar="DIR",
     ),
 ]
 Download: TypeAlias = Annotated[
-    bool, option(MODEL, "Fetch from the hub what such weights lack.", "--download")
+    bool, option(..., MODEL, "Fetch from the hub what such weights lack.", "--download")
 ]
 Offload: TypeAlias = Annotated[
     str,
     option(
+        ...,
         MEMORY,
         "model: a network is on the GPU only while it computes; group: a layer (slowest).",
         known=OFFLOADS,
@@ -52,6 +57,7 @@ Offload: TypeAlias = Annotated[
 Quantize: TypeAlias = Annotated[
     str,
     option(
+        ...,
         MEMORY,
         "Transformer in int8 (needs torchao) or nf4 (needs bitsandbytes).",
         known=QUANTIZES,
@@ -60,26 +66,30 @@ Quantize: TypeAlias = Annotated[
 Cast: TypeAlias = Annotated[
     str,
     option(
-        MEMORY, "float8: store the transformer's weights so, and compute in --dtype.", known=CASTS
+        ...,
+        MEMORY,
+        "float8: store the transformer's weights so, and compute in --dtype.",
+        known=CASTS,
     ),
 ]
 Attention: TypeAlias = Annotated[
     str | None,
     option(
+        ...,
         MEMORY,
         "Attention backend as diffusers names it: native, flash, sage, xformers, ...",
         metavar="NAME",
     ),
 ]
 VaeTiling: TypeAlias = Annotated[
-    bool, option(MEMORY, "Encode and decode frames in tiles.", "--vae-tiling")
+    bool, option(..., MEMORY, "Encode and decode frames in tiles.", "--vae-tiling")
 ]
 VaeSlicing: TypeAlias = Annotated[
-    bool, option(MEMORY, "Encode and decode one by one.", "--vae-slicing")
+    bool, option(..., MEMORY, "Encode and decode one by one.", "--vae-slicing")
 ]
 Device: TypeAlias = Annotated[
-    str, option(MEMORY, f"{', '.join(DEVICES)}, or one of several: cuda:1.", known=DEVICES)
+    str, option(..., MEMORY, f"{', '.join(DEVICES)}, or one of several: cuda:1.", known=DEVICES)
 ]
-Dtype: TypeAlias = Annotated[str, option(MEMORY, f"{', '.join(DTYPES)}.", known=DTYPES)]
-DryRun: TypeAlias = Annotated[bool, option(OUTPUT, "Show the plan and stop.", "--dry-run")]
-Json: TypeAlias = Annotated[bool, option(OUTPUT, "Print JSON for programs.", "--json")]
+Dtype: TypeAlias = Annotated[str, option(..., MEMORY, f"{', '.join(DTYPES)}.", known=DTYPES)]
+DryRun: TypeAlias = Annotated[bool, option(..., OUTPUT, "Show the plan and stop.", "--dry-run")]
+Json: TypeAlias = Annotated[bool, option(..., OUTPUT, "Print JSON for programs.", "--json")]
