@@ -36,7 +36,7 @@ from safetensors.torch import save_file
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.data.video_files import write_video
-from fbridge.prepare import Options, prepare
+from fbridge.prepare import PrepareRequest, prepare
 from fbridge.prepare.run import Finished
 
 FILMED = 8
@@ -119,7 +119,7 @@ def ours(folder: Path, codec: Path, size: int, frames: int) -> dict[str, Any]:
     """`fbridge prepare` on all of a folder, with its own text embeddings, hashes and checks."""
     cutting = ClipSampling((Bucket(size, size, frames),), stride=4)
     with tempfile.TemporaryDirectory() as out:
-        options = Options(folder, Path(out) / "set", cutting, codec=str(codec))
+        options = PrepareRequest(folder, Path(out) / "set", cutting, codec=str(codec))
         started = time.perf_counter()
         *_, last = prepare(options)
         seconds = time.perf_counter() - started

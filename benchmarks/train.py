@@ -34,7 +34,7 @@ from fbridge.config.tree import Config
 from fbridge.data.synthetic.shapes import FRAMES, SIZE, write_clips
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
-from fbridge.prepare import Options, prepare
+from fbridge.prepare import PrepareRequest, prepare
 from fbridge.train.build.session import Session, build_session
 from fbridge.train.events import Stepped
 from fbridge.train.loop import fit
@@ -67,7 +67,7 @@ def make_data(folder: Path) -> Path:
     vae.save_pretrained(folder / "codec")
     write_clips(folder / "clips", CLIPS, seed=0)
     cutting = ClipSampling((Bucket(SIZE, SIZE, FRAMES),))
-    options = Options(
+    options = PrepareRequest(
         folder / "clips", folder / "latents", cutting, codec=str(folder / "codec"), batch_size=16
     )
     for _ in prepare(options):

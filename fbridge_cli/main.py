@@ -20,7 +20,7 @@ from fbridge_cli.evaluate.command import evaluate
 from fbridge_cli.export import export
 from fbridge_cli.generate import generate
 from fbridge_cli.info import info
-from fbridge_cli.prepare.command import prepare
+from fbridge_cli.prepare import prepare
 from fbridge_cli.show import show
 from fbridge_cli.training.command import finetune, train_prior
 from fbridge_cli.ui import Ui

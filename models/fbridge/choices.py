@@ -50,3 +50,5 @@ DECODERS = ("pyav", "decord")
 """Libraries that decode videos."""
 CAPTIONLESS = ("keep", "drop")
 """What `prepare` does with videos without a caption."""
+CLIP_MODES = ("head", "middle", "uniform:4", "slide:16")
+"""An example of each mode of `fbridge.data.video.clip_sampling.ClipSampling`."""

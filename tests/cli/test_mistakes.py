@@ -234,9 +234,7 @@ def test_absent_devices() -> None:
 def test_names_are_those_of_the_core() -> None:
     from fbridge import choices
     from fbridge.backbones.scratch import PRESETS
-    from fbridge.data.sources import LAYOUTS
-    from fbridge.data.video.clip_sampling import DECODERS
-    from fbridge.prepare.options import CAPTIONLESS
+    from fbridge.data.sources.detect import ORDER
     from fbridge.sampling import SAMPLERS, GridKind, Start
 
     assert set(choices.SAMPLERS) == set(SAMPLERS)
@@ -246,6 +244,4 @@ def test_names_are_those_of_the_core() -> None:
     assert get_args(GridKind) == choices.GRIDS
     assert get_args(Start) == choices.STARTS
     assert set(PRESETS) == set(choices.PRESETS)
-    assert LAYOUTS == choices.LAYOUTS
-    assert DECODERS == choices.DECODERS
-    assert CAPTIONLESS == choices.CAPTIONLESS
+    assert set(ORDER) == set(choices.LAYOUTS)

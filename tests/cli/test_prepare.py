@@ -13,20 +13,18 @@ from typing import Any, NamedTuple
 import pytest
 
 from fbridge import prepare as core
+from fbridge.checks import SIDES
+from fbridge.choices import CLIP_MODES
 from fbridge.data.sources import Layout
-from fbridge.data.video.buckets import Bucket
-from fbridge.data.video.clip_sampling import DECODERS as CORE_DECODERS
+from fbridge.data.video.buckets import MULTIPLE, Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.errors import CheckpointError, DataError, DependencyError
-from fbridge.prepare.request import CAPTIONLESS as CORE_CAPTIONLESS
-from fbridge.prepare.request import Options, Rank
+from fbridge.prepare.request import PrepareRequest, Rank
 from fbridge.prepare.run import Event, Finished, Found, Note, Planned, Progress
 from fbridge.prepare.shards import Shares
 from fbridge.prepare.summary import LeftOut, Tally, check_bad
-from fbridge.prepare.verify import Checking, Damage, Verdict
+from fbridge.prepare.verification import Checking, Damage, Verdict
 from fbridge_cli import main
-from fbridge_cli.checks import DTYPES, SIDES
-from fbridge_cli.prepare import parse
 from fbridge_cli.processes import Process, this_process
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +40,7 @@ class Core:
     """Stands where `fbridge.prepare` does; told what to find and when to break."""
 
     def __init__(self) -> None:
-        self.orders: list[Options] = []
+        self.orders: list[PrepareRequest] = []
         self.dry: list[bool] = []
         self.closed = 0
         self.rejected: list[LeftOut] = []
@@ -56,7 +54,7 @@ class Core:
         self.captionless = 0
         self.shares = Shares(decode=1.0, resize=1.0, encode=5.0, write=3.0, total=12.34)
 
-    def prepare(self, options: Options, *, dry_run: bool = False) -> Iterator[Event]:
+    def prepare(self, options: PrepareRequest, *, dry_run: bool = False) -> Iterator[Event]:
         self.orders.append(options)
         self.dry.append(dry_run)
         try:
@@ -82,7 +80,7 @@ class Core:
         yield Checking("a.mp4", 1, None)
         yield self.verdict
 
-    def _tally(self, options: Options) -> Tally:
+    def _tally(self, options: PrepareRequest) -> Tally:
         tally = Tally(captionless=self.captionless, dropped=dict(self.dropped))
         for number in range(self.files):
             tally.add([self.rejected[number]] if number < len(self.rejected) else [])
@@ -91,7 +89,7 @@ class Core:
             tally.buckets[bucket].new = self.clips
         return tally
 
-    def _index(self, options: Options) -> dict[str, Any]:
+    def _index(self, options: PrepareRequest) -> dict[str, Any]:
         left_out = [*self.rejected, *self.late, LeftOut("d.mp4", "still", False)]
         lines = [json.dumps(out.to_json()) + "\n" for out in left_out]
         options.out.mkdir(exist_ok=True)
@@ -141,7 +139,9 @@ def square(*frames: int) -> tuple[Bucket, ...]:
 def test_silence_is_the_usual(prepare: Run, fake: Core) -> None:
     assert prepare("--device", "cpu", "--workers", "2").code == 0
     assert fake.orders == [
-        Options(Path("videos"), Path("latents"), ClipSampling(square(16)), device="cpu", workers=2)
+        PrepareRequest(
+            Path("videos"), Path("latents"), ClipSampling(square(16)), device="cpu", workers=2
+        )
     ]
     assert fake.dry == [False]
 
@@ -393,7 +393,7 @@ def test_interruption(prepare: Run, fake: Core) -> None:
 def test_what_earlier_runs_encoded_counts(
     prepare: Run, fake: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def again(options: Options, *, dry_run: bool) -> Iterator[Event]:
+    def again(options: PrepareRequest, *, dry_run: bool) -> Iterator[Event]:
         assert not dry_run
         yield Planned(fake._tally(options))
         yield Progress("encoding", 28, 40)
@@ -402,7 +402,7 @@ def test_what_earlier_runs_encoded_counts(
     monkeypatch.setattr(core, "prepare", again)
     assert "interrupted; 628 of 640 clips are encoded;" in prepare().err
 
-    def early(options: Options, *, dry_run: bool) -> Iterator[Event]:
+    def early(options: PrepareRequest, *, dry_run: bool) -> Iterator[Event]:
         assert not dry_run
         yield Progress(f"looking at {options.source}", 1)
         raise KeyboardInterrupt
@@ -578,12 +578,7 @@ def test_help(prepare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         assert expected in words
 
 
-def test_names_are_those_of_the_core() -> None:
-    from fbridge.prepare.request import DTYPES as CORE_DTYPES
-
-    assert parse.DECODERS == CORE_DECODERS
-    assert parse.CAPTIONLESS == CORE_CAPTIONLESS
-    assert DTYPES == CORE_DTYPES
-    for mode in parse.MODES:
+def test_every_mode_that_is_completed_is_one() -> None:
+    for mode in CLIP_MODES:
         ClipSampling(square(16), mode=mode)
-    assert SIDES[0] <= parse.MULTIPLE
+    assert SIDES[0] <= MULTIPLE

@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderKL
 
 from fbridge.data.video.clip_sampling import ClipSampling
-from fbridge.prepare import Options
+from fbridge.prepare import PrepareRequest
 from tests.prepare.sets import BUCKET, Order, film
 
 
@@ -49,8 +49,8 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def order(source: Path, codec: Path, tmp_path: Path) -> Order:
     """An order for the small source, with some things other than usual."""
 
-    def make(**other: Any) -> Options:
-        usual = Options(
+    def make(**other: Any) -> PrepareRequest:
+        usual = PrepareRequest(
             source,
             tmp_path / "set",
             ClipSampling((BUCKET,)),

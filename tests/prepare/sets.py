@@ -12,7 +12,7 @@ import numpy as np
 
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video_files import write_video
-from fbridge.prepare import Options, prepare
+from fbridge.prepare import PrepareRequest, prepare
 from fbridge.prepare.run import Event
 
 BUCKET = Bucket(32, 32, 4)
@@ -39,15 +39,15 @@ def tree(folder: Path) -> dict[str, str]:
     }
 
 
-Order = Callable[..., Options]
+Order = Callable[..., PrepareRequest]
 
 
-def run(options: Options, **other: Any) -> list[Event]:
+def run(options: PrepareRequest, **other: Any) -> list[Event]:
     """All events of a run."""
     return list(prepare(options, **other))
 
 
-def run_in_child(options: Options) -> int:
+def run_in_child(options: PrepareRequest) -> int:
     """A run in a forked process; returns its id."""
     child = os.fork()
     if child == 0:

@@ -16,12 +16,12 @@ from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.errors import ConfigError, DataError
 from fbridge.loaders.codec import load_codec
 from fbridge.loaders.text_encoder import load_text_encoder
-from fbridge.prepare import Options
+from fbridge.prepare import PrepareRequest
 from fbridge.prepare.run import Finished, Found, Planned
 from tests.prepare.sets import BUCKET, Order, film, run, tree
 
 
-def read_lines(options: Options, kind: str) -> list[dict[str, object]]:
+def read_lines(options: PrepareRequest, kind: str) -> list[dict[str, object]]:
     index = json.loads((options.out / "index.json").read_text())
     path = options.out / index["files"][kind]["path"]
     return [json.loads(line) for line in path.read_text().splitlines()]

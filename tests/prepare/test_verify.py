@@ -8,18 +8,18 @@ from safetensors import safe_open
 
 from fbridge.data.latents import LatentDataset
 from fbridge.errors import DataError
-from fbridge.prepare import Options, verify
-from fbridge.prepare.verify import Verdict, way_out
+from fbridge.prepare import PrepareRequest, verify
+from fbridge.prepare.verification import Verdict, way_out
 from tests.prepare.sets import Order, film, run, tree
 
 
-def verdict(options: Options) -> Verdict:
+def verdict(options: PrepareRequest) -> Verdict:
     *_, last = verify(options.out)
     assert isinstance(last, Verdict)
     return last
 
 
-def a_shard(options: Options, kind: str = "shards") -> Path:
+def a_shard(options: PrepareRequest, kind: str = "shards") -> Path:
     return sorted((options.out / kind).glob("??/*"))[0]
 
 

@@ -26,7 +26,7 @@ from fbridge.data.synthetic.shapes import FRAMES, SIZE, write_clips
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.loaders.load import save_single_file
-from fbridge.prepare import Options, prepare
+from fbridge.prepare import PrepareRequest, prepare
 from fbridge.train.build import session as sessions
 from fbridge.train.build.session import Session, build_session
 from fbridge.train.checkpoints.checkpoint import load_group, newest
@@ -162,7 +162,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_clips(folder / "clips", 20, seed=0)
     cutting = ClipSampling((Bucket(SIZE, SIZE, FRAMES),))
     codec = str(folder / "base.safetensors")
-    list(prepare(Options(folder / "clips", folder / "latents", cutting, codec=codec)))
+    list(prepare(PrepareRequest(folder / "clips", folder / "latents", cutting, codec=codec)))
     spawn(process, (folder,), nprocs=2)
     return folder
 

@@ -1,7 +1,28 @@
-"""From any collection of videos to a verified data set of latents."""
+"""From any collection of videos to a verified data set of latents.
 
-from fbridge.prepare.request import Options, Rank
-from fbridge.prepare.run import prepare
-from fbridge.prepare.verify import verify
+`prepare` and `verify` need torch, which is imported when one of them is first used.
+"""
 
-__all__ = ["Options", "Rank", "prepare", "verify"]
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fbridge.prepare.request import PrepareRequest, Rank
+
+if TYPE_CHECKING:
+    from fbridge.prepare.run import prepare
+    from fbridge.prepare.verification import verify
+
+__all__ = ["PrepareRequest", "Rank", "prepare", "verify"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "prepare":
+        from fbridge.prepare.run import prepare
+
+        return prepare
+    if name == "verify":
+        from fbridge.prepare.verification import verify
+
+        return verify
+    raise AttributeError(f"module 'fbridge.prepare' has no attribute {name!r}")

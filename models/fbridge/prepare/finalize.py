@@ -29,8 +29,8 @@ from fbridge.data.latents.format import (
 from fbridge.files.atomic import HIDDEN_NAME
 from fbridge.prepare.encode import Moments
 from fbridge.prepare.journal import ClipCounts, Lookup
-from fbridge.prepare.request import Options
 from fbridge.prepare.plan import PlannedClip, Planner, caption_hash
+from fbridge.prepare.request import PrepareRequest
 from fbridge.prepare.summary import LeftOut
 
 KINDS = ("manifest", "captions", "rejected", "survey", "shards")
@@ -48,8 +48,8 @@ class Made:
 class Merger:
     """Writes the data set's tables from the plan and from what was made."""
 
-    def __init__(self, options: Options, planner: Planner, made: Made) -> None:
-        self._options = options
+    def __init__(self, request: PrepareRequest, planner: Planner, made: Made) -> None:
+        self._request = request
         self._planner = planner
         self._made = made
         self._shards = ClipCounts()
@@ -69,7 +69,7 @@ class Merger:
 
     def write(self, about: dict[str, Any]) -> dict[str, Any]:
         """Write all tables and, last, the index; returns it."""
-        out = self._options.out
+        out = self._request.out
         parts = {"captions": write_part(out, "captions", self._caption_lines())}
         parts["manifest"] = write_part(out, "manifest", self._manifest_lines())
         parts["rejected"] = write_part(out, "rejected", self._left_out_lines())
@@ -205,7 +205,7 @@ class Merger:
 
     def _clean(self, parts: dict[str, Part]) -> None:
         """Take away what no table names: older tables, shards of a plan given up, torn files."""
-        out = self._options.out
+        out = self._request.out
         kept = {part.path for part in parts.values()}
         table = re.compile(
             rf"({'|'.join(KINDS)}|columns)-[0-9a-f]{{{DIGITS}}}\.(jsonl|safetensors)"

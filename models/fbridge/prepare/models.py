@@ -11,10 +11,10 @@ from fbridge.files.tensors import read_header
 from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.loaders.single_file import find_single_file, holds_other_parts, unpack
 from fbridge.loaders.text_encoder import MINILM, TextEncoder, load_text_encoder
-from fbridge.prepare.request import Options
+from fbridge.prepare.request import PrepareRequest
 
 
-def load_models(options: Options) -> tuple[LoadedCodec, TextEncoder]:
+def load_models(request: PrepareRequest) -> tuple[LoadedCodec, TextEncoder]:
     """Codec and text encoder; without a name, a pipeline's own text encoder, else MiniLM.
 
     Raises:
@@ -24,11 +24,11 @@ def load_models(options: Options) -> tuple[LoadedCodec, TextEncoder]:
     # Said even when it changes nothing: until it is said, MKL takes other numbers of threads for
     # itself now and then, and a sum over other threads rounds otherwise.
     torch.set_num_threads(torch.get_num_threads())
-    codec = load_codec(options.codec, device=options.device)
-    for bucket in options.cutting.buckets:
+    codec = load_codec(request.codec, device=request.device)
+    for bucket in request.cutting.buckets:
         codec.codec.check_shape(*bucket)
-    name = options.text_encoder or _own_text_encoder(codec)
-    return codec, load_text_encoder(name, device=options.device)
+    name = request.text_encoder or _own_text_encoder(codec)
+    return codec, load_text_encoder(name, device=request.device)
 
 
 def _own_text_encoder(codec: LoadedCodec) -> str:

@@ -1,4 +1,4 @@
-"""The plan: a pure function of source, findings and options that every process computes alike.
+"""The plan: a pure function of source, findings and request that every process computes alike.
 
 Nothing of it is held or written. It is walked again whenever it is needed, file by file.
 """
@@ -17,7 +17,7 @@ from fbridge.data.sources.entry import Entry, Media
 from fbridge.data.video.buckets import Bucket, cover
 from fbridge.data.video.survey import ClipSpan, Survey
 from fbridge.prepare.journal import ClipCounts, Lookup
-from fbridge.prepare.request import Options
+from fbridge.prepare.request import PrepareRequest
 from fbridge.prepare.scan import cutting_digest
 from fbridge.prepare.summary import LeftOut, Tally
 
@@ -68,7 +68,7 @@ class Planner:
     """Walks the plan.
 
     Args:
-        options: what is wanted.
+        request: what is wanted.
         layout: the source.
         surveys: findings by key.
         recipe: hash of what decides latents beside the pixels (codec, dtype).
@@ -76,13 +76,19 @@ class Planner:
     """
 
     def __init__(
-        self, options: Options, layout: Layout, surveys: Lookup, *, recipe: str, reads_text: bool
+        self,
+        request: PrepareRequest,
+        layout: Layout,
+        surveys: Lookup,
+        *,
+        recipe: str,
+        reads_text: bool,
     ) -> None:
-        self._options = options
+        self._request = request
         self._layout = layout
         self._surveys = surveys
         self._recipe = recipe
-        self._cutting = cutting_digest(options)
+        self._cutting = cutting_digest(request)
         self._reads_text = reads_text
 
     def walk(self) -> Iterator[PlannedVideo]:
@@ -116,7 +122,7 @@ class Planner:
                     tally.buckets[clip.bucket].new += 1
                 pending = open_units.setdefault(clip.bucket, [])
                 pending.append(clip)
-                if len(pending) == self._options.shard_rows:
+                if len(pending) == self._request.shard_rows:
                     yield _unit(clip.bucket, open_units.pop(clip.bucket))
         for bucket, pending in sorted(open_units.items()):
             yield _unit(bucket, pending)
@@ -149,16 +155,16 @@ class Planner:
         if "found" not in record:
             return _whole(entry, record, record["reason"])
         found = Survey.from_json(record["found"])
-        captions = tuple(self._options.prefix + caption for caption in entry.captions)
+        captions = tuple(self._request.prefix + caption for caption in entry.captions)
         reason = found.dropped
-        if not captions and self._options.captionless == "drop":
+        if not captions and self._request.captionless == "drop":
             reason = "no caption"
         if reason or found.bucket is None:
             return _whole(entry, record, reason or "fits no bucket", rejected=False)
         clips, left_out = [], []
         for cut in found.cuts:
             reason = cut.dropped
-            if self._options.cutting.drop_duplicates and not reason and not looks.add(cut.look):
+            if self._request.cutting.drop_duplicates and not reason and not looks.add(cut.look):
                 reason = "duplicate"
             if reason:
                 left_out.append(LeftOut(entry.key, reason, False, cut.times[0]))

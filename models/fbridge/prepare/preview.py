@@ -21,13 +21,13 @@ from fbridge.files.atomic import replacing
 from fbridge.loaders.codec import LoadedCodec
 from fbridge.loaders.text_encoder import TextEncoder
 from fbridge.prepare.models import load_models
-from fbridge.prepare.request import Options
+from fbridge.prepare.request import PrepareRequest
 
 ROWS = 3
 Frames = npt.NDArray[np.uint8]
 
 
-def write_preview(options: Options) -> list[Path]:
+def write_preview(request: PrepareRequest) -> list[Path]:
     """Write DIR/preview/sheet.png and DIR/preview/<bucket>.mp4 of a finished data set.
 
     In the sheet each clip has two strips: its frames as they were cut and cropped, and as the codec
@@ -36,8 +36,8 @@ def write_preview(options: Options) -> list[Path]:
     Raises:
         DataError: a source video is no longer as it was.
     """
-    dataset = LatentDataset(options.out)
-    codec, text = load_models(options)
+    dataset = LatentDataset(request.out)
+    codec, text = load_models(request)
     drawn: list[Image.Image] = []
     written: list[Path] = []
     for number, bucket in enumerate(dataset.index["buckets"]):
@@ -45,28 +45,30 @@ def write_preview(options: Options) -> list[Path]:
         for place, row in enumerate(rows[:: max(1, len(rows) // ROWS)][:ROWS]):
             record = dataset.record(row)
             caption = (dataset.captions(row) or [""])[0]
-            true = _source_frames(dataset, record, options)
+            true = _source_frames(dataset, record, request)
             seen = _decoded(dataset, row, true, caption, codec, text)
             title = f"{bucket['bucket']}  {record['key']}"
             drawn.append(strips(title, caption, (true, seen)))
             if place == 0:
-                path = options.out / "preview" / f"{bucket['bucket']}.mp4"
+                path = request.out / "preview" / f"{bucket['bucket']}.mp4"
                 write_video(seen, path, _fps(record["times"]))
                 written.append(path)
-    sheet = options.out / "preview" / "sheet.png"
+    sheet = request.out / "preview" / "sheet.png"
     with replacing(sheet) as hidden:
         stack(drawn).save(hidden, format="PNG")
     return [sheet, *written]
 
 
-def _source_frames(dataset: LatentDataset, record: dict[str, Any], options: Options) -> Frames:
+def _source_frames(
+    dataset: LatentDataset, record: dict[str, Any], request: PrepareRequest
+) -> Frames:
     path, offset, size = record["media"]
     source = dataset.index["source"]
     root = Path(source["media_root"] or source["path"])
     root = root if root.is_dir() else root.parent
     (bucket,) = parse_buckets(str(record["bucket"]))
     media = Media(root / path, offset, size)
-    return decode_clip(media, tuple(record["pts"]), bucket, options.cutting.decoder).frames
+    return decode_clip(media, tuple(record["pts"]), bucket, request.cutting.decoder).frames
 
 
 def _decoded(

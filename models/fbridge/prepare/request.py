@@ -1,19 +1,19 @@
-"""What is to be prepared, and which of it decides the bytes that come out."""
+"""The request of `fbridge prepare`; importing it needs no torch."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from fbridge.data.latents.format import INDEX, JOURNAL, read_index
-from fbridge.data.video.clip_sampling import ClipSampling
+from fbridge.checks import MOST_BATCH, check_choice, check_device, check_range, check_text
+from fbridge.choices import CAPTIONLESS, DTYPES
+from fbridge.data.video.clip_sampling import MOST_SECONDS, ClipSampling
 from fbridge.errors import ConfigError, DataError
-from fbridge.files.atomic import shown, write_text
+from fbridge.files.atomic import shown
+from fbridge.loaders.names import check_model
 
-DTYPES = ("float32", "float16", "bfloat16")
-CAPTIONLESS = ("keep", "drop")
+MOST_SHARD = 100_000
+MOST_WORKERS = 256
 
 
 @dataclass(frozen=True)
@@ -24,27 +24,32 @@ class Rank:
     world: int = 1
 
     def mine(self, place: int) -> bool:
-        """Whether the work at a place of the common order is this process's."""
+        """Whether item `place` of the shared list of work belongs to this process."""
         return place % self.world == self.number
 
 
 @dataclass(frozen=True)
-class Options:
-    """An order of `fbridge prepare`.
+class PrepareRequest:
+    """Which videos become a data set of latents, and how.
 
     Attributes:
         source, out: what is read, and the data set's folder.
         cutting: how clips are cut.
-        layout, media_root: as `fbridge.data.sources.find_layout` takes them.
+        layout, media_root: arguments of `fbridge.data.sources.find_layout`.
         codec, text_encoder: names of models; None is the codec's own text encoder, else MiniLM.
         captionless: "keep" videos without a caption as unconditional ones, or "drop" them.
         prefix: put before every caption.
-        dtype: of everything stored.
-        shard_rows: clips a shard; a killed run repeats at most one shard a process.
+        dtype: of all stored tensors.
+        shard_rows: clips in a shard; a killed run repeats at most one shard per process.
         batch_size: clips encoded at a time.
         workers, time_limit: decoding processes, and the seconds after which a file is given up.
         max_bad: the largest share of files that may be rejected.
         device: where the codec runs.
+        rank: which of several processes this is.
+
+    Raises:
+        ConfigError: a value is out of range or unknown.
+        CheckpointError: there is no such codec.
     """
 
     source: Path
@@ -65,78 +70,33 @@ class Options:
     device: str = "cpu"
     rank: Rank = field(default_factory=Rank)
 
-    def content(self, hashes: dict[str, str]) -> dict[str, Any]:
-        """All that decides the bytes; `hashes` are those of the models."""
-        return {
-            "cutting": json.loads(json.dumps(asdict(self.cutting))),
-            "captionless": self.captionless,
-            "prefix": self.prefix,
-            "dtype": self.dtype,
-            "shard_rows": self.shard_rows,
-            "batch_size": self.batch_size,
-            **hashes,
-        }
+    def __post_init__(self) -> None:
+        """Check every value; `check_paths` checks the file system."""
+        check_choice("--no-caption", self.captionless, CAPTIONLESS)
+        check_text(self.prefix, "--caption-prefix")
+        check_model("--codec", self.codec)
+        check_choice("--dtype", self.dtype, DTYPES)
+        check_device(self.device)
+        check_range("--batch-size", self.batch_size, 1, MOST_BATCH)
+        check_range("--shard-size", self.shard_rows, 1, MOST_SHARD)
+        check_range("--workers", self.workers, 1, MOST_WORKERS)
+        check_range("--time-limit", self.time_limit, 1, MOST_SECONDS)
+        check_range("--max-bad", self.max_bad, 0, 1)
 
-    def origin(self, layout: str) -> dict[str, str]:
-        """Where the videos came from, to be found again."""
-        root = self.media_root
-        return {
-            "path": str(self.source.resolve()),
-            "layout": layout,
-            "media_root": str(root.resolve()) if root else "",
-        }
-
-    def check_pinned(self, content: dict[str, Any]) -> None:
-        """See that the folder is free, or was begun with the same options.
+    def check_paths(self) -> None:
+        """Check that the source exists and that the data set does not lie inside of it.
 
         Raises:
-            ConfigError: it was begun with other ones; names them.
-            DataError: the folder holds other things.
+            DataError: there is no such source.
+            ConfigError: `out` lies in the source.
         """
-        pinned = self._pinned()
-        if pinned is None:
-            self._check_empty()
-            return
-        changed = [
-            f"{name} was {old} and is {new}" for name, old, new in _differences(pinned, content)
-        ]
-        if changed:
-            raise ConfigError(
-                f"{shown(self.out)}: was begun with other options: {'; '.join(changed)}; "
-                "name another folder, or take the same options"
-            )
-
-    def pin(self, content: dict[str, Any]) -> None:
-        """Hold the folder to these options in every later run."""
-        if self._pinned() is None:
-            write_text(self.out / JOURNAL / "options.json", json.dumps(content, indent=1) + "\n")
-
-    def _pinned(self) -> dict[str, Any] | None:
-        if (self.out / INDEX).is_file():
-            pinned: dict[str, Any] = read_index(self.out)["options"]
-            return pinned
-        path = self.out / JOURNAL / "options.json"
-        if not path.is_file():
-            return None
-        try:
-            begun: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise DataError(f"{shown(path)}: is damaged; delete {shown(self.out)}") from None
-        return begun
-
-    def _check_empty(self) -> None:
-        if self.out.is_dir() and any(self.out.iterdir()) and not (self.out / JOURNAL).is_dir():
+        source, out = self.source, self.out
+        if not source.exists():
             raise DataError(
-                f"{shown(self.out)}: holds other things than a data set; name a new folder"
+                f"{shown(source)}: no such file or folder; check the name and the folder"
             )
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    found: list[tuple[str, Any, Any]] = []
-    for name in sorted({*old, *new}):
-        before, after = old.get(name), new.get(name)
-        if isinstance(before, dict) and isinstance(after, dict):
-            found += _differences(before, after)
-        elif before != after:
-            found.append((name.replace("_", " "), before, after))
-    return found
+        if source.is_dir() and out.resolve().is_relative_to(source.resolve()):
+            raise ConfigError(
+                f"-o {shown(out)}: lies in {shown(source)}, which is only read; "
+                "name a folder beside it"
+            )

@@ -1,4 +1,4 @@
-"""`fbridge prepare` without its voice: looks, plans, encodes and merges; yields what happens."""
+"""`fbridge prepare`: surveys, plans, encodes and merges, and yields an event for each step."""
 
 from __future__ import annotations
 
@@ -21,13 +21,9 @@ from fbridge.prepare.finalize import Made, Merger, finished_parts, remove_journa
 from fbridge.prepare.journal import Lookup
 from fbridge.prepare.locks import Others
 from fbridge.prepare.models import load_models
-from fbridge.prepare.request import Options, Rank
-from fbridge.prepare.plan import (
-    MissingFindings,
-    Planner,
-    Unit,
-    caption_hash,
-)
+from fbridge.prepare.pinned import check_pinned, content, origin, pin
+from fbridge.prepare.plan import MissingFindings, Planner, Unit, caption_hash
+from fbridge.prepare.request import PrepareRequest, Rank
 from fbridge.prepare.scan import open_surveys, refresh_surveys, survey
 from fbridge.prepare.shards import (
     CaptionWriter,
@@ -63,14 +59,14 @@ class Progress:
 
 @dataclass(frozen=True)
 class Planned:
-    """All is known that will happen; nothing is encoded yet."""
+    """The plan is complete; nothing is encoded yet."""
 
     tally: Tally
 
 
 @dataclass(frozen=True)
 class Note:
-    """Something worth telling."""
+    """A message for the user."""
 
     text: str
 
@@ -86,21 +82,26 @@ class Finished:
 Event = Found | Progress | Planned | Note | Finished
 
 
-def prepare(options: Options, *, dry_run: bool = False) -> Iterator[Event]:
-    """Carry an order out; may be stopped anywhere and called again.
+def prepare(request: PrepareRequest, *, dry_run: bool = False) -> Iterator[Event]:
+    """Make the data set; may be stopped anywhere and called again.
+
+    Args:
+        request: what is made of which videos.
+        dry_run: stop after the plan.
 
     Raises:
         ConfigError, DataError, CheckpointError, DependencyError: with the way out.
     """
-    layout = find_layout(options.source, options.layout, media_root=options.media_root)
+    request.check_paths()
+    layout = find_layout(request.source, request.layout, media_root=request.media_root)
     yield Found(layout)
-    codec, text = load_models(options)
+    codec, text = load_models(request)
     with ExitStack() as stack:
-        run = _Run(options, layout, codec, text, stack)
+        run = _Run(request, layout, codec, text, stack)
         yield from run.look()
         tally, todo = run.plan()
         yield Planned(tally)
-        check_bad(tally, options.max_bad)
+        check_bad(tally, request.max_bad)
         if not dry_run:
             yield from run.make(todo)
             yield from run.finish()
@@ -111,20 +112,20 @@ class _Run:
 
     def __init__(
         self,
-        options: Options,
+        request: PrepareRequest,
         layout: Layout,
         codec: LoadedCodec,
         text: TextEncoder,
         stack: ExitStack,
     ) -> None:
-        self.options, self.layout, self.codec, self.text = options, layout, codec, text
-        self.content = options.content({"codec": codec.hash, "text encoder": text.hash})
-        options.check_pinned(self.content)
-        self.others = stack.enter_context(Others(options.out, options.rank))
-        self.workers = stack.enter_context(Workers(options.workers, time_limit=options.time_limit))
-        self.parts = finished_parts(options.out)
-        self.surveys = open_surveys(options.out, self.parts.get("survey"))
-        self.rows, self.captions = open_rows(options), open_captions(options)
+        self.request, self.layout, self.codec, self.text = request, layout, codec, text
+        self.content = content(request, {"codec": codec.hash, "text encoder": text.hash})
+        check_pinned(request, self.content)
+        self.others = stack.enter_context(Others(request.out, request.rank))
+        self.workers = stack.enter_context(Workers(request.workers, time_limit=request.time_limit))
+        self.parts = finished_parts(request.out)
+        self.surveys = open_surveys(request.out, self.parts.get("survey"))
+        self.rows, self.captions = open_rows(request), open_captions(request)
         self.old_rows = Lookup(lambda record: record["id"])
         self.old_captions = Lookup(lambda record: record["caption"])
         self.old_shards = Lookup(lambda record: record["unit"])
@@ -134,10 +135,10 @@ class _Run:
             (self.old_shards, "shards"),
         ):
             lookup.read(*([self.parts[name]] if name in self.parts else []))
-        self.present = _Present(self.old_rows, options.out)
-        recipe = digest([codec.hash, options.dtype])
+        self.present = _Present(self.old_rows, request.out)
+        recipe = digest([codec.hash, request.dtype])
         self.planner = Planner(
-            options, layout, self.surveys, recipe=recipe, reads_text=codec.codec.reads_text
+            request, layout, self.surveys, recipe=recipe, reads_text=codec.codec.reads_text
         )
         self.notes: list[str] = []
         self.shares = Shares()
@@ -145,9 +146,9 @@ class _Run:
 
     def look(self) -> Iterator[Event]:
         """Survey this process's share, then wait for the others', or do it for the dead."""
-        yield from self._look(self.options)
+        yield from self._look(self.request)
         while True:
-            refresh_surveys(self.surveys, self.options.out, self.parts.get("survey"))
+            refresh_surveys(self.surveys, self.request.out, self.parts.get("survey"))
             try:
                 for _ in self.planner.walk():
                     pass
@@ -158,42 +159,42 @@ class _Run:
                     time.sleep(POLL)
                 else:
                     yield from self._look(
-                        replace(self.options, rank=Rank(self.options.rank.number))
+                        replace(self.request, rank=Rank(self.request.rank.number))
                     )
 
-    def _look(self, options: Options) -> Iterator[Event]:
-        for done, key in survey(options, self.layout, self.surveys, self.workers):
+    def _look(self, request: PrepareRequest) -> Iterator[Event]:
+        for done, key in survey(request, self.layout, self.surveys, self.workers):
             yield Progress(f"looking at {key}", done)
-        refresh_surveys(self.surveys, self.options.out, self.parts.get("survey"))
+        refresh_surveys(self.surveys, self.request.out, self.parts.get("survey"))
 
     def plan(self) -> tuple[Tally, int]:
         """What will happen, and how many clips are this process's to encode."""
         tally, todo = Tally(), 0
         for unit in self.planner.units(self.present, tally):
-            if self._mine(unit) and not is_whole(unit, self.rows, self.options):
+            if self._mine(unit) and not is_whole(unit, self.rows, self.request):
                 todo += len(unit.clips)
         return tally, todo
 
     def make(self, todo: int) -> Iterator[Event]:
         """Encode this process's captions and clips, and then what dead processes left."""
-        self.options.pin(self.content)
-        dtype = getattr(torch, self.options.dtype)
+        pin(self.request, self.content)
+        dtype = getattr(torch, self.request.dtype)
         writer = ShardWriter(
-            self.options,
+            self.request,
             self.workers,
             Encoder(
                 self.codec.codec,
                 self.text,
-                device=self.options.device,
+                device=self.request.device,
                 dtype=dtype,
-                batch_size=self.options.batch_size,
+                batch_size=self.request.batch_size,
                 note=self.notes.append,
             ),
         )
-        captions = CaptionWriter(self.options, self.text, dtype)
+        captions = CaptionWriter(self.request, self.text, dtype)
         self.shares = writer.shares
         yield from self._make(writer, captions, todo, alone=False)
-        while self.options.rank.number == 0 and self._undone():
+        while self.request.rank.number == 0 and self._undone():
             if self.others.alive():
                 yield Progress("waiting for the other processes", todo, todo)
                 time.sleep(POLL)
@@ -204,7 +205,7 @@ class _Run:
         self, writer: ShardWriter, captions: CaptionWriter, todo: int, *, alone: bool
     ) -> Iterator[Event]:
         for name, group in self._caption_units():
-            if alone or self.options.rank.mine(int(name, 16)):
+            if alone or self.request.rank.mine(int(name, 16)):
                 captions.write(name, group)
                 yield Progress("captions", 0, todo)
         done = 0
@@ -214,13 +215,13 @@ class _Run:
             yield from map(Note, self.notes)
             self.notes.clear()
             yield Progress("encoding", done, todo)
-        refresh_rows(self.rows, self.options)
-        refresh_captions(self.captions, self.options)
+        refresh_rows(self.rows, self.request)
+        refresh_captions(self.captions, self.request)
 
     def finish(self) -> Iterator[Event]:
         """Merge, in process 0."""
         self.shares.total = time.perf_counter() - self.started
-        if self.options.rank.number != 0:
+        if self.request.rank.number != 0:
             yield Finished(None, self.shares)
             return
         yield Progress("merging", 0)
@@ -230,7 +231,7 @@ class _Run:
             self.surveys,
         )
         about = {
-            "source": self.options.origin(self.layout.name),
+            "source": origin(self.request, self.layout.name),
             "options": self.content,
             "codec": {
                 "name": self.codec.name,
@@ -240,30 +241,30 @@ class _Run:
             },
             "text_encoder": {"name": self.text.name, "hash": self.text.hash},
         }
-        index = Merger(self.options, self.planner, made).write(about)
-        remove_journal(self.options.out)
+        index = Merger(self.request, self.planner, made).write(about)
+        remove_journal(self.request.out)
         self.shares.total = time.perf_counter() - self.started
         yield Finished(index, self.shares)
 
     def _mine(self, unit: Unit) -> bool:
-        return self.options.rank.mine(int(unit.name, 16))
+        return self.request.rank.mine(int(unit.name, 16))
 
     def _undone_units(self) -> Iterator[Unit]:
         for unit in self.planner.units(self.present):
-            if not is_whole(unit, self.rows, self.options):
+            if not is_whole(unit, self.rows, self.request):
                 yield unit
 
     def _caption_units(self) -> Iterator[tuple[str, list[str]]]:
-        for group in self.planner.captions(_Present(self.old_captions, self.options.out)):
+        for group in self.planner.captions(_Present(self.old_captions, self.request.out)):
             name = digest([caption_hash(caption) for caption in group])[:20]
-            path = self.options.out / shard_path("text", name)
+            path = self.request.out / shard_path("text", name)
             if name not in self.captions or not path.is_file():
                 yield name, group
 
     def _undone(self) -> bool:
         """Whether anything is missing that the other processes may still bring."""
-        refresh_rows(self.rows, self.options)
-        refresh_captions(self.captions, self.options)
+        refresh_rows(self.rows, self.request)
+        refresh_captions(self.captions, self.request)
         return any(True for _ in self._undone_units()) or any(True for _ in self._caption_units())
 
 

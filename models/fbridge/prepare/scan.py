@@ -19,7 +19,7 @@ from fbridge.data.video.pool import Failure, Workers
 from fbridge.data.video.survey import Survey, survey_file
 from fbridge.files.atomic import write_failure
 from fbridge.prepare.journal import Journal, Lookup
-from fbridge.prepare.request import Options
+from fbridge.prepare.request import PrepareRequest
 
 LINES_AT_ONCE = 32
 """Findings are written together: a killed run looks at so many files again, at most."""
@@ -39,15 +39,15 @@ class Stamp:
 
 
 def survey(
-    options: Options, layout: Layout, known: Lookup, workers: Workers
+    request: PrepareRequest, layout: Layout, known: Lookup, workers: Workers
 ) -> Iterator[tuple[int, str]]:
     """Look at this process's share of the files that are not `known`; yields (files seen, key)."""
-    rank = options.rank
-    journal = Journal(options.out / JOURNAL / f"survey-{rank.number:05d}.jsonl")
-    due, told = tee(_due(options, layout, known))
-    tasks = ((entry.media, options.cutting) for entry, _ in due)
-    results = workers.map(survey_file, tasks, ahead=4 * options.workers)
-    cutting = cutting_digest(options)
+    rank = request.rank
+    journal = Journal(request.out / JOURNAL / f"survey-{rank.number:05d}.jsonl")
+    due, told = tee(_due(request, layout, known))
+    tasks = ((entry.media, request.cutting) for entry, _ in due)
+    results = workers.map(survey_file, tasks, ahead=4 * request.workers)
+    cutting = cutting_digest(request)
     lines: list[dict[str, Any]] = []
     try:
         for number, ((entry, stamp), found) in enumerate(zip(told, results, strict=True), 1):
@@ -61,10 +61,12 @@ def survey(
             journal.append(lines)
 
 
-def _due(options: Options, layout: Layout, known: Lookup) -> Iterator[tuple[Entry, Stamp | None]]:
-    cutting = cutting_digest(options)
+def _due(
+    request: PrepareRequest, layout: Layout, known: Lookup
+) -> Iterator[tuple[Entry, Stamp | None]]:
+    cutting = cutting_digest(request)
     for place, entry in enumerate(layout.entries()):
-        if not options.rank.mine(place) or entry.media is None:
+        if not request.rank.mine(place) or entry.media is None:
             continue
         try:
             stamp = Stamp.of(entry.media)
@@ -95,9 +97,9 @@ def _line(
     return {**line, "found": found.to_json()}
 
 
-def cutting_digest(options: Options) -> str:
+def cutting_digest(request: PrepareRequest) -> str:
     """What a finding depends on beside the file."""
-    return digest(asdict(options.cutting))[:12]
+    return digest(asdict(request.cutting))[:12]
 
 
 def open_surveys(out: Path, finished: Path | None) -> Lookup:

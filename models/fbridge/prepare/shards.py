@@ -17,8 +17,8 @@ from fbridge.data.video.pool import Failure, Workers
 from fbridge.loaders.text_encoder import TextEncoder
 from fbridge.prepare.encode import Encoder, Moments, finite_rows
 from fbridge.prepare.journal import Journal, Lookup
-from fbridge.prepare.request import Options
 from fbridge.prepare.plan import PlannedClip, Unit, caption_hash
+from fbridge.prepare.request import PrepareRequest
 
 MEMORY_AHEAD = 2**30
 """Bytes of decoded frames that may wait for the codec."""
@@ -39,18 +39,18 @@ class Shares:
 class ShardWriter:
     """Makes shards and writes down, once each is whole, what it holds."""
 
-    def __init__(self, options: Options, workers: Workers, encoder: Encoder) -> None:
-        self._options = options
+    def __init__(self, request: PrepareRequest, workers: Workers, encoder: Encoder) -> None:
+        self._request = request
         self._workers = workers
         self._encoder = encoder
-        self._journal = Journal(options.out / JOURNAL / f"rows-{options.rank.number:05d}.jsonl")
+        self._journal = Journal(request.out / JOURNAL / f"rows-{request.rank.number:05d}.jsonl")
         self.shares = Shares()
 
     def write(self, units: Iterator[Unit]) -> Iterator[int]:
         """Make the shards of these units; yields how many more clips are behind."""
         coming, wanted = tee(units)
         tasks = (
-            (clip.media, clip.pts, clip.bucket, self._options.cutting.decoder)
+            (clip.media, clip.pts, clip.bucket, self._request.cutting.decoder)
             for unit in coming
             for clip in unit.clips
         )
@@ -59,9 +59,9 @@ class ShardWriter:
             yield from self._write(unit, decoded)
 
     def _ahead(self) -> int:
-        largest = max(b.width * b.height * b.frames * 3 for b in self._options.cutting.buckets)
-        most = max(self._options.workers, MEMORY_AHEAD // largest)
-        return min(most, 2 * (self._options.workers + self._options.batch_size))
+        largest = max(b.width * b.height * b.frames * 3 for b in self._request.cutting.buckets)
+        most = max(self._request.workers, MEMORY_AHEAD // largest)
+        return min(most, 2 * (self._request.workers + self._request.batch_size))
 
     def _write(self, unit: Unit, decoded: Iterator[Decoded | Failure]) -> Iterator[int]:
         rows, tensors = yield from self._encode(unit, decoded)
@@ -70,12 +70,12 @@ class ShardWriter:
             return
         started = time.perf_counter()
         name = shard_path("shards", unit.name)
-        save_tensors(self._options.out / name, tensors)
+        save_tensors(self._request.out / name, tensors)
         lines = [
             {"id": clip.id, "shard": name, "row": row, "sha256": hash_row(tensors, row)}
             for row, clip in enumerate(rows)
         ]
-        path = self._options.out / name
+        path = self._request.out / name
         whole = {
             "unit": unit.name,
             "path": name,
@@ -128,7 +128,7 @@ class ShardWriter:
             self.shares.decode += frames.seconds_decode
             self.shares.resize += frames.seconds_resize
             batch.append((clip, frames))
-            if len(batch) == self._options.batch_size:
+            if len(batch) == self._request.batch_size:
                 break
         return batch
 
@@ -136,35 +136,35 @@ class ShardWriter:
         self._failures.append({"id": clip.id, "reason": reason})
 
 
-def open_rows(options: Options) -> Lookup:
+def open_rows(request: PrepareRequest) -> Lookup:
     """All rows and whole shards so far, of every process, by clip and by unit."""
     rows = Lookup(lambda record: record.get("unit") or record["id"])
-    refresh_rows(rows, options)
+    refresh_rows(rows, request)
     return rows
 
 
-def refresh_rows(rows: Lookup, options: Options) -> None:
+def refresh_rows(rows: Lookup, request: PrepareRequest) -> None:
     """Take in what other processes have made since."""
-    rows.read(*sorted((options.out / JOURNAL).glob("rows-*.jsonl")))
+    rows.read(*sorted((request.out / JOURNAL).glob("rows-*.jsonl")))
 
 
-def is_whole(unit: Unit, rows: Lookup, options: Options) -> bool:
+def is_whole(unit: Unit, rows: Lookup, request: PrepareRequest) -> bool:
     """Whether a unit's shard is there, as it was written down."""
     record = rows.get(unit.name)
     if record is None:
         return False
-    path = options.out / shard_path("shards", unit.name)
+    path = request.out / shard_path("shards", unit.name)
     return record["rows"] == 0 or (path.is_file() and path.stat().st_size == record["bytes"])
 
 
 class CaptionWriter:
     """Makes shards of captions' embeddings."""
 
-    def __init__(self, options: Options, text: TextEncoder, dtype: torch.dtype) -> None:
-        self._options = options
+    def __init__(self, request: PrepareRequest, text: TextEncoder, dtype: torch.dtype) -> None:
+        self._request = request
         self._text = text
         self._dtype = dtype
-        self._journal = Journal(options.out / JOURNAL / f"captions-{options.rank.number:05d}.jsonl")
+        self._journal = Journal(request.out / JOURNAL / f"captions-{request.rank.number:05d}.jsonl")
 
     def write(self, name: str, captions: Sequence[str]) -> None:
         """Embed these captions, once each."""
@@ -172,7 +172,7 @@ class CaptionWriter:
         rows = [row[real].to(self._dtype) for row, real in zip(text, mask, strict=True)]
         start = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
         path = shard_path("text", name)
-        save_tensors(self._options.out / path, {"tokens": torch.cat(rows), "start": start})
+        save_tensors(self._request.out / path, {"tokens": torch.cat(rows), "start": start})
         truncated = self._text.truncated(captions)
         lines = [
             {"caption": caption_hash(caption), "text": caption, "shard": path, "row": row,
@@ -182,20 +182,20 @@ class CaptionWriter:
         whole = {
             "unit": name,
             "path": path,
-            "sha256": hash_file(self._options.out / path),
-            "bytes": (self._options.out / path).stat().st_size,
+            "sha256": hash_file(self._request.out / path),
+            "bytes": (self._request.out / path).stat().st_size,
             "rows": len(rows),
         }
         self._journal.append([*lines, whole])
 
 
-def open_captions(options: Options) -> Lookup:
+def open_captions(request: PrepareRequest) -> Lookup:
     """All captions and whole text shards so far, by hash and by unit."""
     captions = Lookup(lambda record: record.get("unit") or record["caption"])
-    refresh_captions(captions, options)
+    refresh_captions(captions, request)
     return captions
 
 
-def refresh_captions(captions: Lookup, options: Options) -> None:
+def refresh_captions(captions: Lookup, request: PrepareRequest) -> None:
     """Take in what other processes have embedded since."""
-    captions.read(*sorted((options.out / JOURNAL).glob("captions-*.jsonl")))
+    captions.read(*sorted((request.out / JOURNAL).glob("captions-*.jsonl")))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from fbridge.data.video.buckets import Bucket, crop_loss, upscaled
 from fbridge.errors import DataError
+from fbridge.files.atomic import shown
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,17 @@ class Tally:
         """Clips that are not in the finished data set yet."""
         return sum(bucket.new for bucket in self.buckets.values())
 
+    def sum(self) -> BucketTally:
+        """All buckets together."""
+        rows = self.buckets.values()
+        return BucketTally(
+            files=sum(row.files for row in rows),
+            clips=self.clips,
+            new=self.new,
+            crop_lost=sum(row.crop_lost for row in rows),
+            upscaled=sum(row.upscaled for row in rows),
+        )
+
     def add(self, left_out: Sequence[LeftOut]) -> None:
         """Count one file, and what is left out of it."""
         self.files += 1
@@ -74,6 +88,11 @@ class BucketTally:
     crop_lost: float = 0.0
     upscaled: int = 0
 
+    @property
+    def mean_crop_lost(self) -> float:
+        """The share of the pictures that is cropped, on average over clips."""
+        return round(self.crop_lost / self.clips, 6) if self.clips else 0.0
+
     def add(self, bucket: Bucket, clips: int, size: tuple[int, int]) -> None:
         """Count a file's clips; the picture's share that is cut off is summed over clips."""
         self.files += 1
@@ -97,3 +116,39 @@ def check_bad(tally: Tally, max_bad: float) -> None:
         f"--max-bad {100 * max_bad:g}% allows; the first: {first.key} {first.reason}; "
         "mend them, or go on with --max-bad 100%"
     )
+
+
+def check_clips(tally: Tally, source: Path) -> None:
+    """Raise DataError when the plan holds no clip."""
+    if not tally.clips:
+        raise DataError(
+            f"{shown(source)}: no clip is left of {tally.files} files; see above why, or take "
+            "fewer --frames"
+        )
+
+
+def check_rejected(out: Path, index: dict[str, Any], tally: Tally, max_bad: float) -> None:
+    """Check that not too many files were rejected while they were encoded.
+
+    Raises:
+        DataError: too many were; the data set `out` is finished all the same.
+    """
+    rejected = index["counts"]["rejected"]
+    share = min(1.0, rejected / max(1, tally.files))
+    if share <= max_bad:
+        return
+    raise DataError(
+        f"{shown(out)}: is finished and can be used, but {rejected} were rejected of "
+        f"{tally.files} files ({100 * share:.3g} %), more than --max-bad {100 * max_bad:g}% "
+        f"allows; {shown(out / index['files']['rejected']['path'])} lists them: mend them and run "
+        "the same line again, or accept them with --max-bad 100%"
+    )
+
+
+def rejected_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The rejected files of a data set's list of what was left out, in the source's order."""
+    with path.open("rb") as file:
+        for line in file:
+            record = json.loads(line)
+            if record["kind"] == "rejected":
+                yield record

@@ -9,7 +9,6 @@ import pytest
 
 from fbridge.data.sources import LAYOUTS, find_layout
 from fbridge.errors import ConfigError, DataError
-from fbridge_cli.prepare import options
 from tests.data.sources.trees import facts, pack, plant
 
 TREES: dict[str, dict[str, str | bytes]] = {
@@ -28,10 +27,6 @@ def _grow(root: Path, name: str) -> Path:
         pack(root / "s.tar", [("a.mp4", b"x"), ("a.txt", b"x")])
         return root
     return plant(root, {"a.mp4": "", **TREES[name]})
-
-
-def test_the_command_line_knows_them_all() -> None:
-    assert options.LAYOUTS == LAYOUTS
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

@@ -109,12 +109,12 @@ def test_where_clips_begin(mode: str, starts: list[int]) -> None:
         ({"fps": 0.0}, "more than 0"),
         ({"fps": float("nan")}, "more than 0"),
         ({"fps": 8.0, "stride": 2}, "one of them"),
-        ({"min_seconds": -1.0}, "0 or more"),
+        ({"min_seconds": -1.0}, "must be from 0"),
         ({"mode": "tail"}, "use head"),
         ({"mode": "uniform:0"}, "use head"),
         ({"mode": "slide:"}, "use head"),
         ({"mode": "head:2"}, "use head"),
-        ({"decoder": "opencv"}, "use pyav or decord"),
+        ({"decoder": "opencv"}, "use pyav, decord"),
     ],
 )
 def test_values_that_cannot_be(values: dict[str, object], words: str) -> None:

@@ -18,7 +18,8 @@ no layout holds a list of all videos (but MSR-VTT's json and UCF-101's lists are
 video that cannot be used is an entry with a reason. Captions are joined by key, never by position.
 """
 
-from fbridge.data.sources.detect import LAYOUTS, find_layout
+from fbridge.choices import LAYOUTS
+from fbridge.data.sources.detect import find_layout
 from fbridge.data.sources.entry import Entry, Media
 from fbridge.data.sources.layout import Layout
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+from fbridge.checks import check_choice
+from fbridge.choices import LAYOUTS
 from fbridge.data.sources import (
     folder,
     lists,
@@ -33,9 +34,6 @@ ORDER: dict[str, Callable[[Sought], Layout | None]] = {
     "folder": folder.find,
 }
 """The layouts in the order in which they are tried."""
-
-LAYOUTS = ("folder", "videofolder", "lists", "table", "webvid", "ucf101", "msrvtt", "webdataset")
-"""The names of the layouts in the order in which a user meets them."""
 
 _NEEDS = {
     "folder": "a folder, not a file",
@@ -64,10 +62,8 @@ def find_layout(source: Path, name: str | None = None, *, media_root: Path | Non
         DataError: when the source is missing, unreadable or without a video.
         DependencyError: when it is parquet and pyarrow is missing.
     """
-    if name is not None and name not in ORDER:
-        near = difflib.get_close_matches(name, LAYOUTS, n=1)
-        guess = f", did you mean {near[0]}?" if near else ""
-        raise ConfigError(f"--layout {shown(name)}: unknown{guess}; use {', '.join(LAYOUTS)}")
+    if name is not None:
+        check_choice("--layout", shown(name), LAYOUTS)
     if not os.path.exists(source):  # noqa: PTH110 - never raises
         raise DataError(
             f"{shown(source)}: does not exist; name a folder of videos, a list or a tar"

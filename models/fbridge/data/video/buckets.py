@@ -10,10 +10,17 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from fbridge.checks import check_range, check_work, parse_size
 from fbridge.errors import ConfigError
 
 ASPECTS = ((9, 16), (2, 3), (3, 4), (1, 1), (4, 3), (3, 2), (16, 9))
 """Width to height, from upright to wide: the shapes that cameras and films have."""
+
+AUTO = "auto"
+FRAMES, SIZE = "16", "256x256"
+"""Shape of clips where the user gives none."""
+MULTIPLE = 16
+"""Sides of automatic buckets are multiples of it, as most video VAEs and backbones require."""
 
 _BUCKET = re.compile(r"(\d{1,5})x(\d{1,5})x(\d{1,5})")
 
@@ -95,11 +102,50 @@ def parse_buckets(text: str) -> tuple[Bucket, ...]:
         match = _BUCKET.fullmatch(part.strip().lower())
         if match is None or "0" in {number.lstrip("0") or "0" for number in match.groups()}:
             raise ConfigError(
-                f"buckets {text!r}: {part.strip()!r} is no bucket; write WIDTHxHEIGHTxFRAMES, "
+                f"--buckets {text!r}: {part.strip()!r} is no bucket; write WIDTHxHEIGHTxFRAMES, "
                 "several with commas: 512x320x16,320x512x16"
             )
         buckets[Bucket(*map(int, match.groups()))] = None
     return tuple(buckets)
+
+
+def parse_shapes(buckets: str | None, size: str | None, frames: str | None) -> tuple[Bucket, ...]:
+    """The buckets that --buckets, --size and --frames describe together, as the user wrote them.
+
+    Raises:
+        ConfigError: they contradict each other, or a bucket is not possible.
+    """
+    explicit = buckets is not None and buckets.strip().lower() != AUTO
+    if explicit and (size is not None or frames is not None):
+        option = "--size" if size is not None else "--frames"
+        raise ConfigError(
+            f"--buckets {buckets}: says width, height and frames; drop {option}, "
+            f"or use --buckets {AUTO}"
+        )
+    if explicit:
+        shapes = parse_buckets(str(buckets))
+    else:
+        wanted = parse_size(SIZE if size is None else size)
+        assert wanted is not None
+        lengths = _parse_frames(FRAMES if frames is None else frames)
+        if buckets is None:
+            shapes = tuple(Bucket(*wanted, number) for number in lengths)
+        else:
+            shapes = aspect_buckets(*wanted, lengths, MULTIPLE)
+    for shape in shapes:
+        check_work(shape.frames, (shape.width, shape.height))
+    return shapes
+
+
+def _parse_frames(text: str) -> tuple[int, ...]:
+    """Each of the lengths in "16,32"."""
+    lengths = []
+    for part in text.split(","):
+        if not re.fullmatch(r"\s*\d{1,6}\s*", part):
+            raise ConfigError(f"--frames {text}: is no number; write 16, or several like 16,32")
+        check_range("--frames", int(part), 1, math.inf)
+        lengths.append(int(part))
+    return tuple(dict.fromkeys(lengths))
 
 
 def aspect_buckets(

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
+from fbridge.checks import check_choice, check_range
+from fbridge.choices import DECODERS
 from fbridge.data.video.buckets import Bucket
 from fbridge.errors import ConfigError
 
-DECODERS = ("pyav", "decord")
+MOST_SECONDS = 86_400
 
 _MODE = re.compile(r"(head|middle)|(uniform|slide):([1-9]\d{0,8})")
 
@@ -65,14 +67,12 @@ class ClipSampling:
             raise ConfigError(f"fps {self.fps}: frames a second, more than 0")
         if self.fps is not None and self.stride != 1:
             raise ConfigError(f"fps {self.fps:g} and stride {self.stride}: give one of them")
-        if not (math.isfinite(self.min_seconds) and self.min_seconds >= 0):
-            raise ConfigError(f"min_seconds {self.min_seconds}: 0 or more")
+        check_range("--min-seconds", self.min_seconds, 0, MOST_SECONDS)
         if not _MODE.fullmatch(self.mode):
             raise ConfigError(
-                f"clips {self.mode!r}: use head, middle, uniform:K or slide:STEP (1 or more)"
+                f"--clips {self.mode!r}: use head, middle, uniform:K or slide:STEP (1 or more)"
             )
-        if self.decoder not in DECODERS:
-            raise ConfigError(f"decoder {self.decoder!r}: use {' or '.join(DECODERS)}")
+        check_choice("--decoder", self.decoder, DECODERS)
 
     @property
     def pace(self) -> str:

@@ -1,1 +1,0 @@
-"""`fbridge prepare`: videos become a data set of latents."""
