@@ -22,7 +22,7 @@ from fbridge_cli.generate import generate
 from fbridge_cli.info import info
 from fbridge_cli.prepare import prepare
 from fbridge_cli.show import show
-from fbridge_cli.training.command import finetune, train_prior
+from fbridge_cli.training import finetune, train_prior
 from fbridge_cli.ui import Ui
 from fbridge_cli.weights import build_weights
 

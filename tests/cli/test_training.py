@@ -18,11 +18,10 @@ import torch
 from safetensors.torch import load_file
 
 from fbridge.backbones.scratch import PRESETS as CORE_PRESETS
+from fbridge.choices import PRESETS
 from fbridge.config import load_config
 from fbridge.train.checkpoints.checkpoint import newest
-from fbridge.train.run_files import CONFIG, read_curves
-from fbridge_cli.training.options import PRESETS
-from fbridge_cli.training.order import RUN_FILE
+from fbridge.train.run_files import read_curves
 
 ROOT = Path(__file__).parents[2]
 
@@ -405,7 +404,7 @@ def test_one_of_several_processes(
     workshop: Any, place: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They must mean one run; the first one says what is wrong, another one only if it is alone."""
-    from fbridge_cli.training import errand
+    from fbridge_cli import training
 
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "0")
@@ -416,7 +415,7 @@ def test_one_of_several_processes(
     waited: list[float] = []
     monkeypatch.setattr(time, "sleep", waited.append)
     ran = place("finetune", *workshop.words())
-    assert waited == [errand.GRACE]
+    assert waited == [training.GRACE]
     assert (ran.code, ran.err.startswith("error: process 1: several")) == (2, True)
 
     def killed(seconds: float) -> None:
@@ -431,8 +430,8 @@ def test_one_of_several_processes(
 def test_single_files_are_codecs_and_bases(workshop: Any, place: Any) -> None:
     """Of the package by their bare name; of the folder like any other."""
     from fbridge.loaders.locate import packaged_file
-    from fbridge_cli.checks import check_model
-    from fbridge_cli.training.order import check_base
+    from fbridge.loaders.names import check_model
+    from fbridge.train.request import check_base
 
     assert packaged_file("t2v.safetensors") is not None
     check_model("--codec", "t2v.safetensors")
@@ -477,6 +476,5 @@ def test_torch_stays_away(args: tuple[str, ...], tmp_path: Path) -> None:
             assert words in ended.stdout
 
 
-def test_names_are_those_of_the_core() -> None:
+def test_every_preset_can_be_a_base() -> None:
     assert list(PRESETS) == list(CORE_PRESETS)
-    assert RUN_FILE == CONFIG

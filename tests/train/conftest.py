@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from fbridge.data.latents import LatentDataset
-from fbridge.train.build.session import Command, Session, build_session
+from fbridge.train.build.session import Session, build_session
+from fbridge.train.request import Command
 from tests.bases import tiny_base
 from tests.train.sets import Row, fresh_accelerate, rows, short_run, write_set
 

@@ -1,21 +1,41 @@
-"""What a training run tells while it runs; the core prints nothing."""
+"""The events that a training run yields."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The result of a dry run.
+
+    Attributes:
+        facts: what the run's run.json would say.
+        cost: what a run needs, as `fbridge.train.build.dry_run.StepCost` has it.
+    """
+
+    facts: dict[str, Any]
+    cost: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Data and networks are loaded; `resumes` says whether there is a checkpoint to resume."""
+
+    resumes: bool
 
 
 @dataclass(frozen=True)
 class Begun:
-    """The loop starts: from the first step, or behind the checkpoint that it resumes.
+    """The loop starts: at the first step, or after the checkpoint that it resumes.
 
     Attributes:
-        step: optimiser steps that are behind.
+        step: optimizer steps that are done.
         steps: of the whole run.
-        resumed: the checkpoint gone on from.
-        notes: worth knowing, a line each.
+        resumed: the checkpoint that is resumed.
+        notes: messages for the user, a line each.
     """
 
     step: int
@@ -26,10 +46,10 @@ class Begun:
 
 @dataclass(frozen=True)
 class Stepped:
-    """Means over the optimiser steps since the last one of these.
+    """Means over the optimizer steps since the last event of this kind.
 
     Attributes:
-        step: that was finished.
+        step: the last one that was finished.
         loss: weighted, over all processes.
         norm: of the gradient before clipping.
         lr: learning rate of the step.
@@ -94,9 +114,9 @@ class Ended:
 
 @dataclass(frozen=True)
 class Warned:
-    """Something failed that training goes on without, such as a curve that cannot be written."""
+    """Something failed that training can do without, such as a curve that cannot be written."""
 
     text: str
 
 
-Event: TypeAlias = Begun | Stepped | Validated | Saved | Warned | Ended
+Event: TypeAlias = Measured | Ready | Begun | Stepped | Validated | Saved | Warned | Ended

@@ -1,4 +1,4 @@
-"""A run from its first line to its result: files, curves, trackers around the loop."""
+"""A training run: the loop with the run's files, curves and trackers around it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,62 @@ from typing import Any, cast
 
 from fbridge.errors import CheckpointError, ConfigError, DependencyError
 from fbridge.files.atomic import shown
-from fbridge.train.build.session import Session, flatten
+from fbridge.train.build.dry_run import measure_step
+from fbridge.train.build.session import Session, build_session, flatten
 from fbridge.train.checkpoints.checkpoint import Checkpoint, newest
 from fbridge.train.checkpoints.state import check_identity
-from fbridge.train.events import Begun, Ended, Event, Stepped, Validated, Warned
+from fbridge.train.events import (
+    Begun,
+    Ended,
+    Event,
+    Measured,
+    Ready,
+    Stepped,
+    Validated,
+    Warned,
+)
 from fbridge.train.export.result import finished_kind, write_result
 from fbridge.train.loop import fit
+from fbridge.train.request import TrainRequest
 from fbridge.train.run_files import CURVES, Curves, environment_facts, write_run
 from fbridge.train.trackers import Trackers
 
 
-def find_resume(run: Path, *, wanted: bool) -> Checkpoint | None:
-    """The checkpoint to go on from: the newest whole one.
+def run(
+    request: TrainRequest, *, stop: Callable[[], bool] = bool, command_line: str = ""
+) -> Iterator[Event]:
+    """Train as a request says: `Ready` and the events of `train`; of a dry run only `Measured`.
+
+    Args:
+        request: with the folder of its data set in `config.data`.
+        stop: see `train`.
+        command_line: for the run's run.json.
 
     Raises:
-        ConfigError: the folder holds a run already, and going on was not asked for.
-        CheckpointError: going on was asked for, and there is nothing to go on from.
+        FBridgeError: see `find_resume`, `build_session` and `train`.
+    """
+    resume = None if request.dry_run else find_resume(request.run, wanted=request.resume)
+    session = build_session(request.command, request.config, request.run, device=request.device)
+    if request.dry_run:
+        facts = run_facts(session, command_line)
+        yield Measured(facts, measure_step(session).to_json())
+        return
+    yield Ready(resume is not None)
+    yield from train(
+        session,
+        resume=resume,
+        accept_changes=request.accept_changes,
+        stop=stop,
+        command_line=command_line,
+    )
+
+
+def find_resume(run: Path, *, wanted: bool) -> Checkpoint | None:
+    """The checkpoint to resume: the newest whole one, or None where the folder holds no run.
+
+    Raises:
+        ConfigError: the folder holds a run, and resuming is not wanted.
+        CheckpointError: resuming is wanted, and no checkpoint is whole.
     """
     there = newest(run)
     if wanted:
@@ -48,7 +88,14 @@ def train(
     stop: Callable[[], bool] = bool,
     command_line: str = "",
 ) -> Iterator[Event]:
-    """Carry a session out; the events of `fbridge.train.loop.fit`, `Ended` with the result.
+    """Run a session: the events of `fbridge.train.loop.fit`, with the result in `Ended`.
+
+    Args:
+        session: data, networks and settings.
+        resume: the checkpoint to continue from.
+        accept_changes: see `check_identity`.
+        stop: asked after every step whether to save and end.
+        command_line: for the run's run.json.
 
     Raises:
         FBridgeError: see `fit`; a full disk leaves the last good checkpoint and says so.
@@ -65,7 +112,7 @@ def train(
     training.accelerator.wait_for_everyone()
     if session.config.log.trackers and set(session.config.log.trackers) != {"csv"}:
         trackers = Trackers(training.accelerator, run, flatten(session.config))
-    told = _Told(curves if session.first else None, trackers)
+    numbers = _Numbers(curves if session.first else None, trackers)
     try:
         steps = cast(
             "Generator[Event]",
@@ -74,18 +121,18 @@ def train(
         with closing(steps) as events:
             for event in events:
                 if isinstance(event, Stepped | Validated):
-                    yield from told.add(event)
+                    yield from numbers.add(event)
                 if isinstance(event, Ended) and not event.stopped:
                     event = Ended(event.step, result=_result(session))
                 if isinstance(event, Begun):
                     event = Begun(event.step, event.steps, event.resumed, _notes(session, changes))
                 yield event
     finally:
-        told.close()
+        numbers.close()
 
 
-class _Told:
-    """Curves and trackers of a run; that they cannot be written never ends a training."""
+class _Numbers:
+    """Curves and trackers of a run; a failure to write them never ends the training."""
 
     def __init__(self, curves: Curves | None, trackers: Trackers | None) -> None:
         self._curves = curves
@@ -93,7 +140,7 @@ class _Told:
         self._failing = False
 
     def add(self, event: Stepped | Validated) -> Iterator[Warned]:
-        """Tell the numbers of an event; warns when that begins to fail."""
+        """Write the numbers of an event; warns when that begins to fail."""
         try:
             if self._curves is not None:
                 self._curves.add(event.step, _numbers(event))
@@ -111,14 +158,14 @@ class _Told:
                          "without trackers")  # fmt: skip
 
     def close(self) -> None:
-        """Write what is left, as far as that goes."""
+        """Close the trackers; errors are ignored."""
         if self._trackers is not None:
             with suppress(Exception):
                 self._trackers.close()
 
 
 def run_facts(session: Session, command_line: str) -> dict[str, Any]:
-    """What run.json says."""
+    """The content of run.json."""
     model, material, training = session.model, session.material, session.training
     base = model.base
     parameters = list(training.network.parameters())
@@ -172,10 +219,10 @@ def _notes(session: Session, changes: list[str]) -> tuple[str, ...]:
 
 
 def _numbers(event: Stepped | Validated, *, grouped: bool = False) -> dict[str, float]:
-    """The numbers of an event by name; for trackers in groups."""
+    """The numbers of an event by name; `grouped` puts a group before each, for trackers."""
     if isinstance(event, Validated):
         return {f"validation/{k}" if grouped else k: v for k, v in event.scores.items()}
-    told = {
+    numbers = {
         "loss": event.loss,
         "gradient_norm": event.norm,
         "lr": event.lr,
@@ -184,4 +231,4 @@ def _numbers(event: Stepped | Validated, *, grouped: bool = False) -> dict[str, 
         "clips_per_second": event.clips,
         "memory_bytes": float(event.memory),
     }
-    return {f"train/{name}" if grouped else name: value for name, value in told.items()}
+    return {f"train/{name}" if grouped else name: value for name, value in numbers.items()}

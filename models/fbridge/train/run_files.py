@@ -15,9 +15,10 @@ from fbridge.config.tree import Config
 from fbridge.config.write import to_toml
 from fbridge.errors import CheckpointError
 from fbridge.files.atomic import replacing, shown, write_failure, write_text
+from fbridge.train.request import CONFIG as CONFIG
 
 FORMAT = 1
-CONFIG, FACTS, CURVES = "config.toml", "run.json", "metrics.csv"
+FACTS, CURVES = "run.json", "metrics.csv"
 PACKAGES = ("fbridge", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors")
 
 Row = Mapping[str, float]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from accelerate import Accelerator
 from torch import nn
 
+from fbridge.loaders.load import PretrainedModel
+from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.config.tree import Config
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.loaders.codec import LoadedCodec, load_codec
-from fbridge.loaders.load import PretrainedModel
 from fbridge.loaders.locate import hash_model
+from fbridge.train.ema.choice import build_average
+from fbridge.train.checkpoints.state import trained
 from fbridge.train.batches import Chances, TrainingClips, training_loader
+from fbridge.train.training import Training, Validate
+from fbridge.train.optimizer import build_optimizer
 from fbridge.train.build.accelerate import adapt_launch
 from fbridge.train.build.dataset import TrainingData, check_words, measure, read_data
 from fbridge.train.build.networks import (
@@ -23,16 +27,12 @@ from fbridge.train.build.networks import (
     build_prior_network,
     prior_folder,
 )
-from fbridge.train.checkpoints.state import trained
-from fbridge.train.ema.choice import build_average
-from fbridge.train.optimizer import build_optimizer
+from fbridge.train.request import Command
 from fbridge.train.trackers import check_trackers
-from fbridge.train.training import Training, Validate
 from fbridge.train.validation.clips import Gallery
 from fbridge.train.validation.scores import HeldOut
 from fbridge.train.validation.validate import validate
 
-Command: TypeAlias = Literal["train-prior", "finetune"]
 _FREE = {
     "recipe", "output", "train.checkpoint_every", "train.keep", "train.workers", "train.spike",
     "train.compile", "train.attention", "train.gradient_checkpointing", "validation.every",
@@ -98,12 +98,7 @@ def build_session(command: Command, config: Config, run: Path, *, device: str) -
 
 
 def identity(
-    command: Command,
-    config: Config,
-    material: TrainingData,
-    base: PretrainedModel | None,
-    *,
-    processes: int = 1,
+    command: Command, config: Config, material: TrainingData, base: PretrainedModel | None, *, processes: int = 1
 ) -> dict[str, Any]:
     """What two parts of one run must have in common; batches count all processes' clips."""
     flat = flatten(config)

@@ -1,4 +1,4 @@
-"""What a run tells: a live view where there is a terminal, else lines; all of it as JSON."""
+"""What a training run prints: a live view on a terminal, else lines; or all of it as JSON."""
 
 from __future__ import annotations
 
@@ -7,41 +7,80 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from fbridge.config import to_toml
 from fbridge.errors import DependencyError
 from fbridge.files.atomic import shown
-from fbridge.train.events import Begun, Ended, Event, Saved, Stepped, Validated, Warned
+from fbridge.train.events import (
+    Begun,
+    Ended,
+    Event,
+    Measured,
+    Ready,
+    Saved,
+    Stepped,
+    Validated,
+    Warned,
+)
+from fbridge.train.request import DEMO, TrainRequest
 from fbridge_cli.progress import TrainingView
 from fbridge_cli.ui import Ui
-
-if TYPE_CHECKING:
-    from fbridge.train.build.dry_run import StepCost
-    from fbridge.train.build.session import Session
 
 LINE_EVERY = 10.0
 """Seconds between two lines of a log."""
 WORTH = 0.05
-"""Share of the repeated picture's error that a prior must take away to be called worth using."""
+"""Share of the repeated picture's error that a prior must remove to be worth using."""
+
+
+def show_request(request: TrainRequest, ui: Ui) -> None:
+    """Print configuration, base and data, before anything slow begins."""
+    config = request.config
+    source = "built-in defaults" if request.file is None else shown(request.file)
+    ui.note(f"configuration: {source}" + (f", recipe {config.recipe}" if config.recipe else ""))
+    if request.command == "finetune":
+        ui.note(f"base: {config.base}")
+    data = "the built-in demo clips" if config.data == DEMO else config.data
+    ui.note(f"data: {data}; run: {shown(request.run)}")
+
+
+def show_dry_run(measured: Measured, request: TrainRequest, ui: Ui) -> None:
+    """Print the configuration, and as comments behind it what a run needs."""
+    facts, cost = measured.facts, measured.cost
+    if ui.machine:
+        tree = {"config": request.config.model_dump(mode="json"), "facts": facts}
+        ui.json({**tree, "origin": dict(request.resolved.origin), "needs": cost})
+        return
+    data, versions = facts["data"], facts["versions"]
+    ui.result(to_toml(request.config, comments=False).rstrip())
+    for line in (
+        f"data: {data['training']} clips to train on, {data['held_out']} held out; latents "
+        f"{'x'.join(map(str, cost['latents']))}; sha256 {data['sha256']}",
+        f"versions: {', '.join(f'{name} {number}' for name, number in versions.items())}"
+        + (f"; commit {facts['git']}" if facts["git"] else ""),
+        f"parameters: {cost['parameters']:,}, of which {cost['trained']:,} are trained",
+        f"memory: {size(cost['memory'])} at the peak of one probed step",
+        f"time: {cost['seconds']:.3g} s a step, {duration(cost['total'])} in all without "
+        "validation",
+    ):
+        ui.result(f"# {line}")
 
 
 class Report:
-    """Tells one run.
+    """Prints the events of one run.
 
     Args:
-        session: of it.
-        ui: mute, but for the first process.
-        way_on: the command line that goes on with it.
+        request: of the run.
+        ui: mute in all processes but the first.
+        command: the command line that resumes it.
     """
 
-    def __init__(self, session: Session, ui: Ui, way_on: str) -> None:
-        self._session = session
-        self._ui = ui
-        self._way_on = way_on
+    def __init__(self, request: TrainRequest, ui: Ui, command: str) -> None:
+        self._request, self._ui, self._command = request, ui, command
         self._stack = ExitStack()
         self._view: TrainingView | None = None
-        self._said = -math.inf
-        self._steps = session.config.train.steps
+        self._printed = -math.inf
+        self._steps = request.config.train.steps
         self._first: Validated | None = None
         self._last: Validated | None = None
         self._stepped: Stepped | None = None
@@ -62,22 +101,23 @@ class Report:
     ) -> None:
         self._stack.close()
         if isinstance(error, DependencyError) and self._whole is not None:
-            good = shown(self._session.run / f"checkpoint-{self._whole}")
-            self._ui.note(f"{good} is whole; once there is room, to go on: {self._way_on}")
+            good = shown(self._request.run / f"checkpoint-{self._whole}")
+            self._ui.note(f"{good} is whole; once there is room, to go on: {self._command}")
         if self._ui.machine:
-            self._ui.json(self.tree())
+            self._ui.json(self._tree())
 
-    def tell(self, event: Event) -> None:
-        """Put one event into words."""
+    def show(self, event: Event) -> None:
+        """Print one event."""
         match event:
+            case Ready(resumes=False) if self._request.resume:
+                run = shown(self._request.run)
+                self._ui.note(f"{run}: there is no checkpoint yet; beginning")
             case Begun():
                 self._begun(event)
             case Stepped():
                 self._stepped = event
                 self._step(event)
             case Validated():
-                self._first = self._first or event
-                self._last = event
                 self._validated(event)
             case Saved():
                 self._saved, self._whole = event, event.step
@@ -85,27 +125,24 @@ class Report:
                     self._view.saved(event.step)
             case Warned():
                 self._ui.warn(event.text)
-            case Ended():
-                self._result = event.result
-                if not event.stopped:
-                    self._stack.close()
-                    self._ended(event)
+            case Ended(stopped=False):
+                self._stack.close()
+                self._ended(event)
 
     def stopped(self, event: Ended) -> str:
         """The line of a run that was asked to stop."""
-        run = self._session.run
         if event.step == 0:
-            return f"interrupted before the first step; to begin again: {self._way_on}"
+            return f"interrupted before the first step; to begin again: {self._command}"
+        saved = shown(self._request.run / f"checkpoint-{event.step}")
         return (
-            f"interrupted at step {event.step} of {self._steps}; saved "
-            f"{shown(run / f'checkpoint-{event.step}')}; to go on: {self._way_on}"
+            f"interrupted at step {event.step} of {self._steps}; saved {saved}; to go on: "
+            f"{self._command}"
         )
 
-    def tree(self) -> dict[str, Any]:
-        """All of it as JSON values."""
+    def _tree(self) -> dict[str, Any]:
         last = self._last
         return {
-            "run": shown(self._session.run),
+            "run": shown(self._request.run),
             "step": 0 if self._stepped is None else self._stepped.step,
             "steps": self._steps,
             "loss": None if self._stepped is None else self._stepped.loss,
@@ -128,44 +165,42 @@ class Report:
     def _step(self, event: Stepped) -> None:
         if self._view is not None:
             self._view.step(event)
+            if self._view.moving:
+                return
         now = time.monotonic()
-        moving = self._view is not None and self._view.moving
-        if not moving and now - self._said >= LINE_EVERY:
-            self._said = now
-            self._ui.note(step_line(event, self._steps))
+        if now - self._printed < LINE_EVERY:
+            return
+        self._printed = now
+        left = duration((self._steps - event.step) * event.seconds)
+        self._ui.note(
+            f"step {event.step}/{self._steps}  loss {event.loss:.4f}  lr {event.lr:.3g}  "
+            f"{event.clips:.1f} clips/s  {left} left  {size(event.memory)}"
+        )
 
     def _validated(self, event: Validated) -> None:
+        self._first = self._first or event
+        self._last = event
         if self._view is not None:
             self._view.validated(event)
         self._ui.note(validation_line(event))
 
     def _ended(self, event: Ended) -> None:
-        run = self._session.run
+        self._result = event.result
         if self._last is not None and self._last.files:
             self._ui.result(f"held-out clips: {shown(self._last.files[0])}")
         if self._last is not None and "gain" in self._last.scores:
             self._ui.result(verdict(self._last))
-        if event.result is not None:
-            self._ui.result(f"{shown(event.result)}: the result of {event.step} steps")
-            self._ui.note(self._next(run))
-
-    def _next(self, run: Path) -> str:
-        if self._session.command == "train-prior":
-            return f"to use it: fbridge finetune --base ... --data ... --prior {shown(run)}"
-        return f"to use it: fbridge generate PICTURE -p PROMPT --model {shown(run)}"
-
-
-def step_line(event: Stepped, steps: int) -> str:
-    """One line of a log."""
-    left = (steps - event.step) * event.seconds
-    return (
-        f"step {event.step}/{steps}  loss {event.loss:.4f}  lr {event.lr:.3g}  "
-        f"{event.clips:.1f} clips/s  {duration(left)} left  {size(event.memory)}"
-    )
+        if event.result is None:
+            return
+        self._ui.result(f"{shown(event.result)}: the result of {event.step} steps")
+        run, prior = shown(self._request.run), self._request.command == "train-prior"
+        line = f"finetune --base ... --data ... --prior {run}"
+        line = line if prior else f"generate PICTURE -p PROMPT --model {run}"
+        self._ui.note(f"to use it: fbridge {line}")
 
 
 def validation_line(event: Validated) -> str:
-    """The held-out scores in one line: the loss, its bands in time, what the picture is worth."""
+    """The held-out scores in one line: the loss, its bands in time, another picture's, PSNR."""
     scores = event.scores
     line = f"step {event.step}  held-out loss {scores['held_out']:.4f}"
     bands = [value for name, value in scores.items() if name.startswith("held_out_")]
@@ -188,7 +223,7 @@ def verdict(event: Validated) -> str:
     """Whether a prior is worth using, and why."""
     scores = event.scores
     gain = scores["gain"]
-    told = (
+    text = (
         f"on held-out clips the prior takes away {100 * gain:.1f} % of the repeated picture's "
         "squared error in latents"
         if gain > 0
@@ -196,30 +231,14 @@ def verdict(event: Validated) -> str:
         "the repeated picture's"
     )
     if "psnr_prior" in scores and "psnr_repeated" in scores:
-        told += f" and {scores['psnr_prior'] - scores['psnr_repeated']:+.2f} dB in pixels"
+        text += f" and {scores['psnr_prior'] - scores['psnr_repeated']:+.2f} dB in pixels"
     if gain >= WORTH:
-        return f"{told}: worth starting from"
-    return f"{told}: not worth using; train longer, or start from the repeated picture"
-
-
-def needs_lines(needs: StepCost, facts: dict[str, Any]) -> list[str]:
-    """A dry run's answer, as comments behind the TOML."""
-    latents = "x".join(map(str, needs.latents))
-    data, versions = facts["data"], facts["versions"]
-    told = [
-        f"data: {data['training']} clips to train on, {data['held_out']} held out; latents "
-        f"{latents}; sha256 {data['sha256']}",
-        f"versions: {', '.join(f'{name} {number}' for name, number in versions.items())}"
-        + (f"; commit {facts['git']}" if facts["git"] else ""),
-        f"parameters: {needs.parameters:,}, of which {needs.trained:,} are trained",
-        f"memory: {size(needs.memory)} at the peak of one probed step",
-        f"time: {needs.seconds:.3g} s a step, {duration(needs.total)} in all without validation",
-    ]
-    return [f"# {line}" for line in told]
+        return f"{text}: worth starting from"
+    return f"{text}: not worth using; train longer, or start from the repeated picture"
 
 
 def duration(seconds: float) -> str:
-    """Hours, minutes and seconds as people write them."""
+    """Seconds as hours, minutes and seconds."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -229,5 +248,5 @@ def duration(seconds: float) -> str:
 
 
 def size(number: int) -> str:
-    """Bytes in the unit that suits them."""
+    """Bytes in MiB or GiB."""
     return f"{number / 2**30:.2f} GiB" if number >= 2**30 else f"{number / 2**20:.0f} MiB"

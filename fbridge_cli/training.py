@@ -1,0 +1,280 @@
+"""`fbridge train-prior` and `fbridge finetune`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import typer
+
+from fbridge.choices import OBJECTIVES
+from fbridge.errors import DependencyError
+from fbridge.files.atomic import check_writable, shown
+from fbridge_cli import runtime
+from fbridge_cli.exit_codes import INTERRUPTED, Stopped, interrupt_code
+from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, SAMPLING, Download, Json, option
+from fbridge_cli.processes import Process, StopAtStep, naming_errors, this_process
+from fbridge_cli.ui import Ui
+
+if TYPE_CHECKING:
+    from fbridge.prepare.run import Event
+    from fbridge.train.request import Command, TrainRequest
+
+GRACE = 10.0
+"""Seconds for which other processes than the first hold back an error."""
+DEMO_PATIENCE = 600
+
+_CONFIG = typer.Argument(
+    None,
+    metavar="CONFIG.toml",
+    show_default=False,
+    help="The configuration; by default ./fbridge.toml if there is one. fbridge config prints one "
+    "with all keys.",
+)
+_DATA = option(
+    None,
+    INPUT,
+    "A data set of fbridge prepare; demo is the built-in one, and the default.",
+    metavar="DIR",
+)
+_STEPS = option(None, MODEL, "Optimizer steps.")
+_BATCH_SIZE = option(None, MEMORY, "Clips per process and step.")
+_LR = option(None, MODEL, "Learning rate.")
+_SEED = option(None, SAMPLING, "Of everything that is drawn.")
+_RECIPE = option(None, INPUT, "Values to begin with; see fbridge config --recipes.", metavar="NAME")
+_CHANGES = option(
+    None,
+    INPUT,
+    "Any key of the configuration, such as --set train.precision=bf16; repeatable.",
+    "--set",
+    metavar="KEY=VALUE",
+)
+_OUT = option(
+    None,
+    OUTPUT,
+    "The run's folder; by default the next free one below runs/.",
+    "--out",
+    "-o",
+    metavar="RUN",
+)
+_RESUME = option(False, INPUT, "Continue from the run's newest whole checkpoint.", "--resume")
+_ACCEPT_CHANGES = option(
+    False,
+    INPUT,
+    "With --resume: continue with another learning rate, batch size and the like.",
+    "--accept-changes",
+)
+_DEVICE = option(
+    "auto",
+    MEMORY,
+    "auto is an accelerator where there is one; cpu never; cuda must be there.",
+    known=("auto", "cpu", "cuda"),
+)
+_DRY_RUN = option(
+    False,
+    OUTPUT,
+    "Print the configuration, parameters, memory and time of one measured step, and stop.",
+    "--dry-run",
+)
+
+
+def train_prior(
+    config: Path | None = _CONFIG,
+    data: str | None = _DATA,
+    loss: str | None = option(None, MODEL, "mse or l1 \\[default: mse]"),
+    steps: int | None = _STEPS,
+    batch_size: int | None = _BATCH_SIZE,
+    lr: float | None = _LR,
+    seed: int | None = _SEED,
+    recipe: str | None = _RECIPE,
+    changes: list[str] | None = _CHANGES,
+    out: str | None = _OUT,
+    resume: bool = _RESUME,
+    accept_changes: bool = _ACCEPT_CHANGES,
+    device: str = _DEVICE,
+    dry_run: bool = _DRY_RUN,
+    json: Json = False,
+) -> None:
+    """Train a neural prior: the video regressed from picture and prompt in one pass.
+
+    It ends with its gain over the repeated picture on held-out clips: whether it is worth using.
+
+    Example:
+        fbridge train-prior --data latents/ -o runs/prior
+
+        fbridge finetune --base t2v.safetensors --data latents/ --prior runs/prior
+    """
+    typed = {
+        "data": data,
+        "output": out,
+        "recipe": recipe,
+        "regression.loss": loss,
+        "train.steps": steps,
+        "train.batch_size": batch_size,
+        "train.lr": lr,
+        "train.seed": seed,
+    }
+    _train("train-prior", typed, changes or [], Ui(machine=json), file=config, device=device,
+           resume=resume, accept_changes=accept_changes, dry_run=dry_run)  # fmt: skip
+
+
+def finetune(
+    config: Path | None = _CONFIG,
+    base: str | None = option(
+        None,
+        MODEL,
+        "A text-to-video .safetensors file (t2v.safetensors comes with fbridge), a pipeline's "
+        "folder or hub id, embedded, or scratch:tiny, scratch:latte-s2, scratch:latte-b2.",
+        metavar="MODEL",
+    ),
+    components: str | None = option(
+        None,
+        MODEL,
+        "Pipeline folder or hub id with VAE, scheduler and text encoder for a base that is bare "
+        "weights; by default what lies beside them, or in the hub's cache.",
+        metavar="DIR",
+    ),
+    download: Download = False,
+    data: str | None = _DATA,
+    prior: str | None = option(
+        None,
+        MODEL,
+        "Where bridges start: repeat (the picture in every frame), motion (moved by the embedded "
+        "model), or a run of fbridge train-prior \\[default: the base's own, else repeat]",
+        metavar="NAME|RUN",
+    ),
+    objective: str | None = option(
+        None,
+        MODEL,
+        "bridge, or diffusion: its baseline, which differs only in starting from pure noise "
+        "\\[default: bridge]",
+        known=OBJECTIVES,
+    ),
+    no_align: bool = option(False, MODEL, "Without SNR alignment: the ablation.", "--no-align"),
+    lora: int | None = option(
+        None, MODEL, "Train low-rank updates of this rank instead of all weights.", metavar="RANK"
+    ),
+    steps: int | None = _STEPS,
+    batch_size: int | None = _BATCH_SIZE,
+    lr: float | None = _LR,
+    seed: int | None = _SEED,
+    recipe: str | None = _RECIPE,
+    changes: list[str] | None = _CHANGES,
+    out: str | None = _OUT,
+    resume: bool = _RESUME,
+    accept_changes: bool = _ACCEPT_CHANGES,
+    device: str = _DEVICE,
+    dry_run: bool = _DRY_RUN,
+    json: Json = False,
+) -> None:
+    """Turn a text-to-video model into an image-to-video bridge.
+
+    Several processes and machines: accelerate launch -m fbridge_cli finetune ...
+
+    Example:
+        fbridge finetune --base t2v.safetensors
+
+        fbridge finetune bridge.toml --data latents/ -o runs/bridge --lora 16
+
+        fbridge finetune -o runs/bridge --resume
+
+        fbridge generate cat.jpg -p "cat jumping" --model runs/bridge
+    """
+    typed = {
+        "base": base,
+        "components": components,
+        "download": download or None,
+        "data": data,
+        "output": out,
+        "recipe": recipe,
+        "bridge.objective": objective,
+        "bridge.align": False if no_align else None,
+        "lora.rank": lora,
+        "train.steps": steps,
+        "train.batch_size": batch_size,
+        "train.lr": lr,
+        "train.seed": seed,
+    }
+    _train("finetune", typed, changes or [], Ui(machine=json), prior=prior, file=config,
+           device=device, resume=resume, accept_changes=accept_changes,
+           dry_run=dry_run)  # fmt: skip
+
+
+def _train(
+    command: Command, typed: dict[str, Any], changes: Sequence[str], ui: Ui, **begin: Any
+) -> None:
+    """Run a command: the configuration's keys as typed, --set, and where and how it begins."""
+    process = this_process()
+    ui = ui if process.first else Ui(machine=ui.machine, mute=True)
+    try:
+        with naming_errors(process, delay=GRACE):
+            from fbridge.config import parse_change
+            from fbridge.train.request import resolve_request
+
+            options = {**typed, **dict(map(parse_change, changes))}
+            request = resolve_request(command, options, one_process=process.world == 1, **begin)
+            check_writable(request.run)
+            with runtime.quiet():
+                _run(request, ui, process)
+    except KeyboardInterrupt as stop:
+        if process.first:
+            raise
+        raise Stopped("", interrupt_code(stop)) from None
+
+
+def _run(request: TrainRequest, ui: Ui, process: Process) -> None:
+    from fbridge.train.request import DEMO
+    from fbridge_cli.training_show import Report, show_dry_run, show_request
+
+    show_request(request, ui)
+    if request.device == "cuda":
+        runtime.present_device(request.device)
+    if request.config.data == DEMO:
+        request = request.with_data(_demo_data(ui, process))
+    stop, command_line = StopAtStep(), shlex.join(["fbridge", *sys.argv[1:]])
+    with ui.waiting("loading data and networks"):
+        from fbridge.train.events import Ended, Measured
+        from fbridge.train.run import run
+
+        events = run(request, stop=stop, command_line=command_line)
+        first = next(events)
+    if isinstance(first, Measured):
+        show_dry_run(first, request, ui)
+        return
+    launcher = "fbridge" if process.world == 1 else "accelerate launch -m fbridge_cli"
+    words = [*launcher.split(), request.command, "-o", shown(request.run), "--resume"]
+    report = Report(request, ui, shlex.join(words))
+    report.show(first)
+    with stop, report:
+        for event in events:
+            report.show(event)
+            if isinstance(event, Ended) and event.stopped:
+                raise Stopped(report.stopped(event) if process.first else "", INTERRUPTED)
+
+
+def _demo_data(ui: Ui, process: Process) -> Path:
+    """The folder of the demo data set; the first process makes it, the others wait for it."""
+    from fbridge.data.latents.format import INDEX
+    from fbridge.prepare.demo import demo_folder, prepare_demo
+    from fbridge.prepare.run import Found, Progress
+
+    folder = demo_folder()
+    if process.first and not (folder / INDEX).is_file():
+        work = cast("Generator[Event]", prepare_demo())
+        with ui.progress(None, "clips") as bar, closing(work) as events:
+            for event in events:
+                if isinstance(event, Found):
+                    ui.note(f"demo clips: {event.layout.root}, to be looked at")
+                elif isinstance(event, Progress):
+                    bar.show(f"demo data: {event.what}", event.done)
+    latest = time.monotonic() + DEMO_PATIENCE
+    while not (folder / INDEX).is_file():
+        if time.monotonic() > latest:
+            raise DependencyError(f"{folder}: process 0 has not finished the demo data")
+        time.sleep(0.5)
+    return folder

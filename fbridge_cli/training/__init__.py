@@ -1,1 +1,0 @@
-"""`fbridge train-prior` and `fbridge finetune`: one road, two networks."""

@@ -1,0 +1,198 @@
+"""The request of `fbridge train-prior` and `fbridge finetune`; importing it needs no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from fbridge.checks import check_choice, did_you_mean, home_expanded
+from fbridge.choices import OBJECTIVES, PRESETS
+from fbridge.config import Config, Resolved, load_config
+from fbridge.errors import CheckpointError, ConfigError, DataError
+from fbridge.files.atomic import shown
+from fbridge.loaders.locate import packaged_file
+from fbridge.loaders.names import check_model
+
+Command: TypeAlias = Literal["train-prior", "finetune"]
+DEMO = "demo"
+"""Name of the built-in data, and of the recipe for it."""
+USUAL_FILE = "fbridge.toml"
+CONFIG = "config.toml"
+"""Where a run keeps its configuration in its folder."""
+RUNS = Path("runs")
+PRIORS = ("repeat", "motion")
+DEVICES = ("auto", "cpu", "cuda")
+SCRATCH = "scratch:"
+_WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".pt", ".pth", ".ckpt")
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """A training run: its configuration, its folder, and how it begins.
+
+    Attributes:
+        command: "train-prior" or "finetune".
+        resolved: the configuration with base and data filled in, and the origin of each key.
+        file: the configuration's file, if any.
+        run: the run's folder.
+        resume: continue from the newest checkpoint, where there is one.
+        accept_changes: resume although learning rate, batch size and the like have changed.
+        device: "auto", "cpu" (never an accelerator) or "cuda" (one must be there).
+        dry_run: measure one step and write nothing.
+
+    Raises:
+        ConfigError, CheckpointError, DataError: a value is not possible, or there is no such base
+            or data set.
+    """
+
+    command: Command
+    resolved: Resolved
+    file: Path | None
+    run: Path
+    resume: bool = False
+    accept_changes: bool = False
+    device: str = "auto"
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the values, and that base and data can be there."""
+        check_choice("--device", self.device, DEVICES)
+        if self.accept_changes and not self.resume:
+            raise ConfigError("--accept-changes: is about going on with a run; add --resume")
+        config = self.config
+        if config.data != DEMO and not Path(str(config.data)).is_dir():
+            raise DataError(
+                f"{self._named('data')} {config.data}: no such folder; fbridge prepare makes one "
+                "of videos"
+            )
+        if self.command == "finetune":
+            if config.base is None:
+                raise ConfigError(
+                    "no base given; name a text-to-video model: --base t2v.safetensors is the "
+                    "small one that comes with fbridge"
+                )
+            check_base(self._named("base"), config.base)
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        return self.resolved.config
+
+    def with_data(self, folder: Path) -> TrainRequest:
+        """The same on another data set."""
+        config = self.config.model_copy(update={"data": str(folder)})
+        return replace(self, resolved=Resolved(config, self.resolved.origin))
+
+    def _named(self, key: str) -> str:
+        """A key as an error names it: as an option where it was one."""
+        return f"--{key}" if self.resolved.origin[key] == "command line" else key
+
+
+def resolve_request(
+    command: Command,
+    options: Mapping[str, Any],
+    *,
+    prior: str | None = None,
+    file: Path | None = None,
+    resume: bool = False,
+    dry_run: bool = False,
+    one_process: bool = True,
+    **other: Any,
+) -> TrainRequest:
+    """The request of a command line, with the file named, a resumed run's own, or ./fbridge.toml.
+
+    Args:
+        command: "train-prior" or "finetune".
+        options: values by dotted key of the configuration, "train.lr"; None is not given.
+        prior: a kind of prior, or the folder of a trained one.
+        file: the configuration's file.
+        resume: see `TrainRequest`.
+        dry_run: see `TrainRequest`.
+        one_process: whether no other process works on this run.
+        other: `accept_changes` and `device` of `TrainRequest`.
+
+    Raises:
+        FBridgeError: for every impossible key or value, and what is plainly missing.
+    """
+    options = {key: value for key, value in options.items() if value is not None}
+    options = {**_prior_options(prior), **options}
+    if "bridge.objective" in options:
+        check_choice("--objective", options["bridge.objective"], OBJECTIVES)
+    path = home_expanded(file or USUAL_FILE)
+    used = path if file is not None or path.is_file() else None
+    run = None
+    if resume:
+        named = options.get("output") or _load(used, options).config.output
+        run = home_expanded(named) if named else _next_run(command, latest=True)
+        if file is None and (run / CONFIG).is_file():
+            used = run / CONFIG
+    found = _load(used, options)
+    if found.config.data is None:
+        if run is not None and not run.exists():
+            raise ConfigError(
+                f"--resume: there is no run {shown(run)}; check its name, or say what to begin it "
+                "with: --data and the like"
+            )
+        found = _load(used, {**options, "data": DEMO, "recipe": found.config.recipe or DEMO})
+    if run is None:
+        named = found.config.output
+        run = home_expanded(named) if named else _next_run(command)
+        if not named and not one_process and not dry_run:
+            raise ConfigError("several processes must mean the same run; name it: -o RUN")
+    return TrainRequest(command, found, used, run, resume=resume, dry_run=dry_run, **other)
+
+
+def _prior_options(prior: str | None) -> dict[str, str]:
+    """Keys of the configuration for --prior."""
+    if prior is None:
+        return {}
+    if prior in PRIORS:
+        return {"prior.kind": prior}
+    folder = home_expanded(prior)
+    if not folder.is_dir():
+        raise ConfigError(
+            f"--prior {prior}: is neither {' nor '.join(PRIORS)} nor a folder"
+            f"{did_you_mean(prior, PRIORS)}; fbridge train-prior makes one"
+        )
+    return {"prior.kind": "neural", "prior.path": str(folder)}
+
+
+def check_base(option: str, name: str) -> None:
+    """Raise unless `name` can be a base: a file, a folder, a hub id, embedded or scratch:PRESET."""
+    presets = [f"{SCRATCH}{preset}" for preset in PRESETS]
+    if name.startswith(SCRATCH):
+        check_choice(option, name, presets)
+    elif name.endswith(_WEIGHTS) and "/" in name and not Path(name).exists():
+        raise CheckpointError(f"{option} {name}: no such file; check the path")
+    elif "/" not in name and not Path(name).exists():
+        known = ["embedded", "t2v.safetensors", *presets]
+        if name not in known and packaged_file(name) is None:
+            raise ConfigError(
+                f"{option} {name}: unknown{did_you_mean(name, known)}; use a text-to-video "
+                f"file or folder, a hub id such as owner/name, or {', '.join(known)}"
+            )
+    else:
+        check_model(option, name)
+
+
+def _load(file: Path | None, options: Mapping[str, Any]) -> Resolved:
+    """The configuration, with ~ expanded in its paths."""
+    found = load_config(file=file, environment=os.environ, options=options)
+    names = {key: getattr(found.config, key) or "" for key in ("base", "components", "data")}
+    homes = {k: str(home_expanded(name)) for k, name in names.items() if name.startswith("~")}
+    return Resolved(found.config.model_copy(update=homes), found.origin)
+
+
+def _next_run(command: Command, *, latest: bool = False) -> Path:
+    """The first free folder below runs/ for a command's run, or the last one that is taken."""
+    name = "prior" if command == "train-prior" else "finetune"
+    numbered = [RUNS / (name if n == 1 else f"{name}-{n}") for n in range(1, 10_000)]
+    if not latest:
+        return next(path for path in numbered if not path.exists())
+    taken = [path for path in numbered if path.exists()]
+    if not taken:
+        raise ConfigError(f"--resume: there is no {shown(numbered[0])}; name the run: -o RUN")
+    return taken[-1]
