@@ -16,7 +16,7 @@ from fbridge.errors import DependencyError, FBridgeError
 from fbridge_cli import exit_codes
 from fbridge_cli.config import config
 from fbridge_cli.doctor import doctor
-from fbridge_cli.evaluate.command import evaluate
+from fbridge_cli.evaluate import evaluate
 from fbridge_cli.export import export
 from fbridge_cli.generate import generate
 from fbridge_cli.info import info

@@ -21,9 +21,10 @@ from fbridge.evaluation.features import networks
 from fbridge.evaluation.features.networks import MAKERS, Maker
 from fbridge.evaluation.metric import ClipMetric
 from fbridge.evaluation.protocol import PROTOCOLS, find_protocol
+from fbridge.evaluation.report import tables
+from fbridge.evaluation.request import EvalRequest
 from fbridge.evaluation.result import Evaluation, parse_evaluation
-from fbridge.evaluation.run import EvalRequest, evaluate
-from fbridge_cli.evaluate import tables
+from fbridge.evaluation.run import evaluate
 from tests.evaluation.sides import FRAMES, damaged, write_side
 
 PROTOCOL = find_protocol("tf").with_(frames=FRAMES)
@@ -61,10 +62,10 @@ def run(sides: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., 
     def made(generated: str, names: str = "fvd,psnr", **other: Any) -> Evaluation:
         reference = other.pop("reference", sides / "real")
         protocol = other.pop("protocol", PROTOCOL)
-        order = EvalRequest(
-            sides / generated, reference, find_metrics(names.split(",")), protocol, **other
+        request = EvalRequest(
+            sides / generated, reference, tuple(names.split(",")), protocol, **other
         )
-        found = list(evaluate(order))[-1]
+        found = list(evaluate(request))[-1]
         assert isinstance(found, Evaluation)
         return found
 

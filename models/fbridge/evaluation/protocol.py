@@ -11,6 +11,7 @@ import difflib
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from fbridge.checks import check_range
 from fbridge.errors import ConfigError
 
 Starts = Literal["head", "random"]
@@ -75,6 +76,7 @@ class Protocol:
             value = changes.get(name)
             if isinstance(value, int) and value < least:
                 raise ConfigError(f"--{_OPTIONS[name]} {value}: must be at least {least}")
+        check_range("--seed", seed, 0, 2**63 - 1)
         harmless = set(changes) <= {"most", "seed"}
         changed = self.name if harmless or self.name.endswith("*") else f"{self.name}*"
         return replace(self, name=changed, **changes)  # type: ignore[arg-type]

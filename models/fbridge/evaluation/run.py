@@ -1,6 +1,6 @@
-"""An evaluation from two sources to its result, as a course of events.
+"""An evaluation from two sources to its result, as a series of events.
 
-The way of the data: listing -> clips (which frames) -> selection (joined, drawn) -> one pass of
+The steps: listing -> clips (which frames) -> selection (joined, drawn) -> one pass of
 features, kept on disk -> scores with intervals, baselines and quarters -> `Evaluation`.
 """
 
@@ -13,14 +13,16 @@ from pathlib import Path
 
 from fbridge.errors import ConfigError, DataError
 from fbridge.evaluation import vbench
+from fbridge.evaluation.catalogue import find_metrics
 from fbridge.evaluation.clips import FrameSampling, list_clips
 from fbridge.evaluation.features.cache import FeatureCache
 from fbridge.evaluation.features.measure import FeatureTask, Outcome, measure, missing
 from fbridge.evaluation.features.networks import Setup, identity_of
+from fbridge.evaluation.inputs import Making, Note, find_inputs
 from fbridge.evaluation.metric import ClipMetric, Metric
 from fbridge.evaluation.pairing import Cast, Looking, Selection, look, select
 from fbridge.evaluation.plan import Plan, usable_variants
-from fbridge.evaluation.protocol import Protocol
+from fbridge.evaluation.request import EvalRequest
 from fbridge.evaluation.result import ClipPair, Evaluation, Score
 from fbridge.evaluation.scoring import Scorer
 from fbridge.weights import ENTRIES, find_weights
@@ -29,45 +31,8 @@ _NAMED = 3
 
 
 @dataclass(frozen=True)
-class EvalRequest:
-    """What is to be evaluated, and how.
-
-    Attributes:
-        generated: where the generated videos are.
-        reference: where the real ones are; None for metrics that need none.
-        metrics: in the order in which they are told.
-        protocol: of all of them.
-        title: heading of the result; the name of the generated side where it is empty.
-        rows: of a prepared data set as reference, only rows with these ids; None is all.
-        pictures: folder of the pictures that clips were made from, by key.
-        baselines: also score what gives numbers their meaning.
-        skip_bad: leave out clips that cannot be used, instead of stopping.
-        workers: processes that decode and compute; 0 is none beside this one.
-        cache: file in which features are kept; None keeps nothing.
-        device: of the networks.
-        codec: whose round trip is a baseline; empty for none.
-        notes: lines to go into the result.
-    """
-
-    generated: Path
-    reference: Path | None
-    metrics: tuple[Metric, ...]
-    protocol: Protocol
-    title: str = ""
-    rows: frozenset[str] | None = None
-    pictures: Path | None = None
-    baselines: bool = True
-    skip_bad: bool = False
-    workers: int = 0
-    cache: Path | None = None
-    device: str = "cpu"
-    codec: str = ""
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Listed:
-    """A side was understood."""
+    """A side was listed; `told` says how it is laid out."""
 
     source: Path
     told: str
@@ -92,89 +57,99 @@ class Share:
         return list(tasks[self.number :: self.world])
 
 
-Event = Listed | Looking | Outcome | Evaluation
+Event = Note | Making | Listed | Looking | Outcome | Evaluation
 
 
-def evaluate(order: EvalRequest, share: Share | None = None) -> Iterator[Event]:
-    """Carry an order out; the last event is the `Evaluation`.
+def evaluate(request: EvalRequest, share: Share | None = None) -> Iterator[Event]:
+    """Evaluate what a request names; the last event is the `Evaluation`.
 
     Of several processes, each computes its share of the features into the cache they share, and
     each ends with the same result.
 
     Raises:
         FBridgeError: clips cannot be used (`DataError`), weights are missing (`WeightsMissing`),
-            what is asked for cannot be (`ConfigError`).
+            the request is not possible (`ConfigError`).
     """
     begun, share = time.monotonic(), share or Share()
-    _check(order)
-    selection = yield from _select(order)
-    setup = Setup(selection.size, order.device, order.codec)
+    metrics = find_metrics(request.metrics)
+    if request.generated is None:
+        if share.world > 1:
+            raise ConfigError(
+                "several processes evaluate videos that are there; name them: GENERATED"
+            )
+        request = yield from find_inputs(request)
+    _check(request, metrics)
+    selection = yield from _select(request, metrics)
+    setup = Setup(selection.size, request.device, request.codec)
     variants = usable_variants(
-        order.metrics,
-        baselines=order.baselines,
+        metrics,
+        baselines=request.baselines,
         reference=selection.reference is not None,
-        codec=bool(order.codec),
+        codec=bool(request.codec),
     )
-    plan = Plan(selection, order.metrics, order.protocol, variants)
+    plan = Plan(selection, metrics, request.protocol, variants)
     _check_material(plan)
     identities = {name: identity_of(name) for name in plan.features}
-    with FeatureCache(order.cache) as cache:
+    with FeatureCache(request.cache) as cache:
         failed: dict[str, str] = {}
         tasks = plan.tasks()
-        for outcome in measure(share.of(tasks), setup, identities, cache, workers=order.workers):
+        for outcome in measure(share.of(tasks), setup, identities, cache, workers=request.workers):
             failed = outcome.failed
             yield outcome
         share.wait()
         for key in missing(tasks, setup, identities, cache):
             failed.setdefault(key, "could not be read by another process")
         if failed:
-            plan = _without(plan, failed, skip_bad=order.skip_bad)
+            plan = _without(plan, failed, skip_bad=request.skip_bad)
         scorer = Scorer(plan, setup, identities, cache)
         motion = scorer.motion()
-        scores = tuple(scorer.score(metric) for metric in order.metrics)
+        scores = tuple(scorer.score(metric) for metric in metrics)
     yield Evaluation(
-        title=order.title or plan.selection.generated.name,
-        protocol=order.protocol.name,
-        frames=order.protocol.frames,
-        stride=order.protocol.stride,
+        title=request.title or plan.selection.generated.name,
+        protocol=request.protocol.name,
+        frames=request.protocol.frames,
+        stride=request.protocol.stride,
         size=selection.size,
         scores=scores,
         generated=plan.selection.generated.side(),
         reference=plan.selection.reference.side() if plan.selection.reference else None,
         pairs=tuple(_pairs(plan.selection, motion)),
-        notes=(*order.notes, *selection.notes, *_vbench_totals(scores)),
+        notes=(*request.notes, *selection.notes, *_vbench_totals(scores)),
         versions=_versions(),
         seconds=round(time.monotonic() - begun, 1),
     )
 
 
-def _check(order: EvalRequest) -> None:
-    for metric in order.metrics:
-        if order.reference is None and metric.needs & {"reference", "pair"}:
+def _check(request: EvalRequest, metrics: Sequence[Metric]) -> None:
+    for metric in metrics:
+        if request.reference is None and metric.needs & {"reference", "pair"}:
             raise ConfigError(
                 f"--metric {metric.name}: compares with real videos; name them with --reference"
             )
-        if order.protocol.frames < metric.least:
+        if request.protocol.frames < metric.least:
             raise ConfigError(
                 f"--metric {metric.name}: needs clips of {metric.least} frames or more, not "
-                f"{order.protocol.frames}; say --frames"
+                f"{request.protocol.frames}; say --frames"
             )
-        if metric.exactly and order.protocol.frames != metric.least:
+        if metric.exactly and request.protocol.frames != metric.least:
             raise ConfigError(
                 f"--metric {metric.name}: needs clips of {metric.least} frames, not "
-                f"{order.protocol.frames}; say --frames {metric.least}"
+                f"{request.protocol.frames}; say --frames {metric.least}"
             )
         for network in metric.networks:
             find_weights(ENTRIES[network])  # before any video is looked into
 
 
-def _select(order: EvalRequest) -> Generator[Listed | Looking, None, Selection]:
+def _select(
+    request: EvalRequest, metrics: Sequence[Metric]
+) -> Generator[Listed | Looking, None, Selection]:
     """Both sides, joined; returned at the end."""
-    protocol = order.protocol
+    protocol = request.protocol
+    assert request.generated is not None
     sides: list[Cast] = []
-    listings = [list_clips(order.generated)]
-    if order.reference is not None:
-        listings.append(list_clips(order.reference, order.rows))
+    listings = [list_clips(request.generated)]
+    if request.reference is not None:
+        listings.append(list_clips(request.reference, request.rows))
     keys = {one.key for one in listings[0].found}
     paired = len(listings) > 1 and keys <= {one.key for one in listings[1].found}
     for number, listing in enumerate(listings):
@@ -189,19 +164,19 @@ def _select(order: EvalRequest) -> Generator[Listed | Looking, None, Selection]:
             protocol.seed if random else None,
         )
         what = "real videos" if number else "generated videos"
-        for event in look(listing, cut, what=what, workers=order.workers):
+        for event in look(listing, cut, what=what, workers=request.workers):
             if isinstance(event, Cast):
                 sides.append(event)
             else:
                 yield event
-    pairing = next((f"--metric {m.name}" for m in order.metrics if "pair" in m.needs), "")
+    pairing = next((f"--metric {m.name}" for m in metrics if "pair" in m.needs), "")
     return select(
         sides[0],
         sides[1] if len(sides) > 1 else None,
         protocol,
         needs_pairs=pairing,
-        skip_bad=order.skip_bad,
-        pictures=order.pictures,
+        skip_bad=request.skip_bad,
+        pictures=request.pictures,
     )
 
 

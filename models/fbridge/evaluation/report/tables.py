@@ -1,4 +1,4 @@
-"""A result in rows: on the terminal, as CSV, Markdown, LaTeX, and in VBench's own form."""
+"""A result as a table: cells, CSV, Markdown, LaTeX, JSON, and VBench's own format."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from fbridge_cli.ui import Ui
-
 if TYPE_CHECKING:
     from fbridge.evaluation.result import Evaluation, Score
 
@@ -18,21 +16,9 @@ _ARROWS = {"lower": "\u2193", "higher": "\u2191", "neither": ""}
 HEADINGS = ("metric", "value", "95 % interval", "n", "baselines", "by motion, least to most")
 
 
-def show(evaluation: Evaluation, ui: Ui) -> None:
-    """The table, and behind it warnings, notes and protocols."""
-    ui.table(HEADINGS, [_row(score) for score in evaluation.scores])
-    for score in evaluation.scores:
-        limit = score.details.get("limit")
-        if limit is not None:
-            error = score.details["limit_stderr"]
-            ui.result(f"{score.label} at infinitely many clips: {limit:.4g} \u00b1 {error:.2g}")
-        if "ddof0" in score.details:
-            a, b = score.details["ddof0"], score.details["ddof1"]
-            ui.result(f"{score.label} with covariances over N: {a:.6g}, over N - 1: {b:.6g}")
-    for note in evaluation.notes:
-        ui.note(note)
-    for score in evaluation.scores:
-        ui.note(score.protocol)
+def rows(evaluation: Evaluation) -> list[list[str]]:
+    """A row of cells for each score, under `HEADINGS`."""
+    return [_row(score) for score in evaluation.scores]
 
 
 def _row(score: Score) -> list[str]:
@@ -43,8 +29,8 @@ def _row(score: Score) -> list[str]:
     count = str(score.generated) + (f" / {score.reference}" if score.reference else "")
     baselines = "; ".join(f"{name} {number(value)}" for name, value in score.baselines.items())
     quarters = ", ".join(number(value) for value in score.quartiles)
-    return [f"{score.label} {_ARROWS[score.better]}".strip(), value, interval, count, baselines,
-            quarters]  # fmt: skip
+    label = f"{score.label} {_ARROWS[score.better]}".strip()
+    return [label, value, interval, count, baselines, quarters]
 
 
 def _interval(score: Score) -> str:
@@ -53,14 +39,14 @@ def _interval(score: Score) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits, and words for what is no number."""
+    """A number with four digits; "none" for NaN, "infinite" for an infinity."""
     if not math.isfinite(value):
         return "none" if math.isnan(value) else "infinite"
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"
 
 
 def as_csv(evaluation: Evaluation) -> str:
-    """A row a metric, numbers in full."""
+    """A row for each metric, with all digits."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["metric", "value", "low", "high", "generated", "reference", "protocol"])
@@ -93,7 +79,7 @@ def as_latex(evaluation: Evaluation) -> str:
 
 
 def as_json(evaluation: Evaluation) -> str:
-    """All of it."""
+    """The whole result."""
     return json.dumps(evaluation.to_json(), indent=2) + "\n"
 
 
@@ -121,4 +107,4 @@ FORMS: dict[str, Callable[[Evaluation], str]] = {
     ".tex": as_latex,
     ".json": as_json,
 }
-"""By the end of a file's name."""
+"""By the suffix of a file."""

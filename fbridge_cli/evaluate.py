@@ -1,0 +1,299 @@
+"""`fbridge eval`: numbers with their protocol, their interval and their baselines."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from fbridge.checks import check_device, home_expanded, parse_size
+from fbridge.errors import ConfigError
+from fbridge.files.atomic import check_writable, shown
+from fbridge_cli import runtime
+from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, SAMPLING, Device, Json, option
+from fbridge_cli.processes import Process, this_process
+from fbridge_cli.ui import Ui
+
+if TYPE_CHECKING:
+    from fbridge.evaluation.request import EvalRequest
+    from fbridge.evaluation.result import Evaluation
+    from fbridge.evaluation.run import Share
+
+PATIENCE = timedelta(days=7)
+"""How long processes wait for the slowest one."""
+TABLES = (".csv", ".md", ".tex", ".json")
+"""Suffixes of files that --out writes."""
+
+
+def evaluate(
+    generated: list[Path] | None = typer.Argument(
+        None,
+        metavar="[GENERATED]...",
+        show_default=False,
+        help="A folder of videos or of folders of frames, a list of videos, or a prepared data "
+        "set; by default fbridge.toml's run, the latest run below runs/, or the embedded "
+        "model's demo. Several with --study; files of answers with --study-results.",
+    ),
+    reference: Path | None = option(
+        None,
+        INPUT,
+        "The real videos, likewise; paired with the generated ones by name.",
+        "--reference",
+        "-r",
+        metavar="REAL",
+    ),
+    metrics: list[str] | None = option(
+        None,
+        INPUT,
+        "A metric, or several with commas; repeatable. --list prints all.",
+        "--metric",
+        "-m",
+        metavar="NAME",
+    ),
+    pictures: Path | None = option(
+        None,
+        INPUT,
+        "The pictures that videos were made from, by name; by default those that the videos' "
+        "records name, else the first frames of their real ones.",
+        metavar="DIR",
+    ),
+    codec: str | None = option(
+        None,
+        MODEL,
+        "Also score real videos after this codec's round trip: the best a model could do.",
+        metavar="CODEC",
+    ),
+    baselines: bool = option(
+        True,
+        INPUT,
+        "Score real videos against real ones, still pictures and shuffled frames too.",
+        "--baselines/--no-baselines",
+    ),
+    protocol: str = option(
+        "stylegan-v",
+        SAMPLING,
+        "stylegan-v, tf, ucf101-zero-shot or msrvtt-zero-shot; --list explains them.",
+        metavar="NAME",
+    ),
+    frames: int | None = option(
+        None, SAMPLING, "Frames of a clip; by default the protocol's.", metavar="N"
+    ),
+    stride: int | None = option(
+        None, SAMPLING, "Every N-th frame, on both sides; by default the protocol's.", metavar="N"
+    ),
+    size: str | None = option(
+        None,
+        SAMPLING,
+        "Size at which frames are compared; by default the protocol's, or the generated videos'.",
+        metavar="WxH",
+    ),
+    clips: int | None = option(
+        None, SAMPLING, "At most so many a side, drawn by --seed.", metavar="N"
+    ),
+    seed: int | None = option(None, SAMPLING, "Of the drawn clips and their starts.", metavar="N"),
+    weights: list[str] | None = option(
+        None,
+        MODEL,
+        "File with a network's weights: i3d=i3d.ckpt; see fbridge weights list.",
+        metavar="NAME=FILE",
+    ),
+    skip_bad: bool = option(
+        False,
+        INPUT,
+        "Leave out videos that are damaged, too short, copies or without a namesake.",
+        "--skip-bad",
+    ),
+    workers: int | None = option(
+        None,
+        MEMORY,
+        "Processes that decode and compute, each with one thread; 0 is none beside this one "
+        "\\[default: the cores]",
+        metavar="N",
+    ),
+    device: Device = "auto",
+    cache: Path | None = option(
+        None, OUTPUT, "File of computed features; by default in the user's cache.", metavar="FILE"
+    ),
+    title: str = option("", OUTPUT, "Heading of the result.", metavar="TEXT"),
+    out: list[Path] | None = option(
+        None,
+        OUTPUT,
+        "Also write the table: .csv, .md, .tex, or the whole result: .json; repeatable.",
+        "--out",
+        "-o",
+        metavar="FILE",
+    ),
+    report: Path | None = option(
+        None,
+        OUTPUT,
+        "One page with the numbers, curves, and the best and worst clips playing.",
+        metavar="FILE.html",
+    ),
+    vbench: Path | None = option(
+        None,
+        OUTPUT,
+        "The measured VBench-I2V dimensions in VBench's own format.",
+        metavar="FILE.json",
+    ),
+    compare: tuple[Path, Path] | None = option(
+        None,
+        INPUT,
+        "Compare two results of the same clips and protocol, clip by clip.",
+        metavar="A.json B.json",
+    ),
+    study: Path | None = option(
+        None,
+        OUTPUT,
+        "Write a page that asks people which of two videos is better; give two GENERATED or more.",
+        metavar="DIR",
+    ),
+    question: str | None = option(None, OUTPUT, "The question of --study.", metavar="TEXT"),
+    study_results: bool = option(
+        False,
+        INPUT,
+        "Analyse answers: fbridge eval --study-results --study DIR answers*.json",
+        "--study-results",
+    ),
+    list_all: bool = option(False, OUTPUT, "All metrics and protocols.", "--list"),
+    json: Json = False,
+) -> None:
+    """Measure generated videos, every number with its protocol, interval and baselines.
+
+    Example:
+        fbridge eval --metric fvd
+
+        fbridge eval takes/ --reference real/ --metric fvd,psnr --report report.html
+
+        fbridge eval takes/ --reference real/ --metric fvd --json > a.json
+
+        fbridge eval --compare a.json b.json
+
+        fbridge eval old/ new/ --study study/
+
+        fbridge eval --study-results answers-*.json
+    """
+    process = this_process()
+    ui = Ui(machine=json, mute=not process.first)
+    if list_all or study_results:
+        with runtime.quiet():
+            from fbridge_cli.evaluate_show import show_catalogue, show_study
+
+            show_catalogue(ui) if list_all else show_study(generated or [], study, ui)
+        return
+    check_device(device)
+    _check_written(out or [], report, vbench)
+    sides = [home_expanded(path) for path in generated or ()]
+    if question is not None and study is None:
+        raise ConfigError("--question: is what --study asks; name its folder")
+    if len(sides) > 1 and study is None:
+        raise ConfigError(
+            "several GENERATED are shown side by side by --study DIR; to measure, name one"
+        )
+    from fbridge.evaluation.protocol import find_protocol
+    from fbridge.evaluation.request import EvalRequest
+
+    settings = find_protocol(protocol).with_(
+        frames=frames, stride=stride, size=parse_size(size), most=clips, seed=seed
+    )
+    with runtime.quiet():
+        if compare is not None:
+            from fbridge_cli.evaluate_show import show_comparison
+
+            show_comparison(*compare, ui)
+            return
+        folder = None if pictures is None else home_expanded(pictures)
+        if study is not None:
+            from fbridge.evaluation.user_study import StudyRequest
+            from fbridge_cli.evaluate_show import write_study
+
+            wanted = StudyRequest(
+                tuple(sides), settings, clips, question, folder, skip_bad, workers or 0
+            )
+            write_study(wanted, study, ui)
+            return
+        request = EvalRequest(
+            generated=sides[0] if sides else None,
+            reference=None if reference is None else home_expanded(reference),
+            metrics=tuple(
+                name.strip() for text in metrics or () for name in text.split(",") if name.strip()
+            ),
+            protocol=settings,
+            title=title,
+            pictures=folder,
+            baselines=baselines,
+            skip_bad=skip_bad,
+            workers=workers or 0,
+            cache=home_expanded(cache) if cache else None,
+            device=device,
+            codec=codec or "",
+            make=clips,
+        )
+        _use_weights(weights or [])
+        evaluation = _run(request, workers, ui, process)
+        if process.first:
+            from fbridge_cli.evaluate_show import show_evaluation
+
+            show_evaluation(evaluation, ui, out=out or [], report=report, vbench=vbench)
+
+
+def _run(request: EvalRequest, workers: int | None, ui: Ui, process: Process) -> Evaluation:
+    """The result; workers and cache get their defaults, the device is looked for."""
+    from fbridge.evaluation.features.cache import usual_cache
+    from fbridge.evaluation.result import Evaluation
+    from fbridge.evaluation.run import evaluate as core
+    from fbridge_cli.evaluate_show import show_event
+
+    local = process.local if process.world > 1 else None
+    device = runtime.present_device(request.device, local)
+    if workers is None:
+        workers = process.workers() if device == "cpu" else 1
+    request = replace(request, device=device, workers=workers, cache=request.cache or usual_cache())
+    with ui.progress(None, "clips") as bar:
+        for event in core(request, _share(process, device)):
+            if isinstance(event, Evaluation):
+                return event
+            show_event(event, bar, ui)
+    raise AssertionError("an evaluation ends with its result")
+
+
+def _share(process: Process, device: str) -> Share:
+    from fbridge.evaluation.run import Share
+
+    if process.world == 1:
+        return Share()
+    from accelerate import PartialState
+
+    together = PartialState(cpu=device == "cpu", timeout=PATIENCE)
+    return Share(process.number, process.world, together.wait_for_everyone)
+
+
+def _check_written(out: list[Path], report: Path | None, vbench: Path | None) -> None:
+    """Raise unless the files of the result have suffixes that are known, and can be written."""
+    for path in out:
+        if path.suffix.lower() not in TABLES:
+            raise ConfigError(f"--out {shown(path)}: is written as {', '.join(TABLES)} by its end")
+    if report is not None and report.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--report {shown(report)}: must end in .html")
+    for written in (*out, report, vbench):
+        if written is not None:
+            check_writable(written.parent)
+
+
+def _use_weights(named: list[str]) -> None:
+    """Set the variables by which this process and its workers find weights."""
+    from fbridge.weights import ENTRIES
+
+    for text in named:
+        name, equals, file = text.partition("=")
+        if not equals or name not in ENTRIES:
+            raise ConfigError(
+                f"--weights {text}: write NAME=FILE with a name of {', '.join(ENTRIES)}"
+            )
+        path = home_expanded(file)
+        if not path.is_file():
+            raise ConfigError(f"--weights {text}: no such file")
+        os.environ[ENTRIES[name].variable] = str(path)

@@ -1,1 +1,0 @@
-"""`fbridge eval`: numbers with their protocol, their interval and what they compare to."""

@@ -1,0 +1,212 @@
+"""The sides of an evaluation for which no videos are named: a run's model, or the embedded one.
+
+The model makes a video for each held-out clip, from that clip's first frame and caption. The videos
+are kept as frames beside the run (or in the cache) and made only once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
+
+from PIL import Image
+
+from fbridge.checks import home_expanded
+from fbridge.config import load_config
+from fbridge.data.latents import LatentDataset, hold_out
+from fbridge.data.synthetic.shapes import draw_clip
+from fbridge.data.video_files import write_video
+from fbridge.data.video_writers import Frames
+from fbridge.errors import ConfigError
+from fbridge.evaluation.catalogue import find_metrics
+from fbridge.evaluation.clips import EvalClip, FrameSampling, list_clips, read_clip, sample_clips
+from fbridge.evaluation.protocol import Protocol
+from fbridge.evaluation.request import EvalRequest
+from fbridge.files.atomic import shown, write_text
+from fbridge.files.modules import read_json
+from fbridge.generate import GenerateRequest, Job, Loaded, load_pipeline, run
+from fbridge.weights import cache_folder
+
+USUAL_FILE = "fbridge.toml"
+RUNS = Path("runs")
+RUN_FACTS = "run.json"
+DEMO_CLIPS, DEMO_SIZE, DEMO_SEED, DEMO_FPS = 32, 128, 1, 16.0
+RUN_CLIPS = 64
+_BATCH = 4
+
+
+@dataclass(frozen=True)
+class Note:
+    """A message for the user."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Making:
+    """How many of the videos are made."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class _Input:
+    """What one video is made from: key, first frame (H, W, 3) uint8, prompt and seed."""
+
+    key: str
+    picture: Frames
+    prompt: str
+    seed: int
+
+
+Finding: TypeAlias = Generator[Note | Making, None, EvalRequest]
+
+
+def find_inputs(request: EvalRequest) -> Finding:
+    """Make the videos of a request without generated ones; returns it with both sides.
+
+    Raises:
+        FBridgeError: a run cannot be evaluated.
+    """
+    run, why = _run_of_file(), f"the run of {USUAL_FILE}"
+    if run is None:
+        run, why = _latest_run(), "the latest run"
+    if run is None:
+        yield Note("no videos given, no fbridge.toml, no run: the embedded model on its demo clips")
+        return (yield from _demo(request))
+    yield Note(f"no videos given: {shown(run)}, {why}")
+    return (yield from _held_out(request, run))
+
+
+def _run_of_file() -> Path | None:
+    """The run that ./fbridge.toml writes to, if it is there."""
+    file = Path(USUAL_FILE)
+    output = load_config(file=file).config.output if file.is_file() else None
+    run = None if output is None else home_expanded(output)
+    return run if run is not None and (run / RUN_FACTS).is_file() else None
+
+
+def _latest_run() -> Path | None:
+    """The newest run below ./runs, or ./ itself, that ended with a model that makes videos."""
+    places = [Path(), *sorted(RUNS.iterdir())] if RUNS.is_dir() else [Path()]
+    able = [place for place in places if _has_model(place)]
+    return max(able, key=lambda place: (place / RUN_FACTS).stat().st_mtime, default=None)
+
+
+def _has_model(run: Path) -> bool:
+    has = any((run / name).is_dir() for name in ("model", "lora"))
+    return has and (run / RUN_FACTS).is_file()
+
+
+def _demo(request: EvalRequest) -> Finding:
+    protocol = request.protocol
+    protocol = protocol.with_(size=protocol.size and (DEMO_SIZE, DEMO_SIZE))
+    number = request.make or DEMO_CLIPS
+    folder = cache_folder() / f"eval-demo-{protocol.frames}"
+    clips = [draw_clip(DEMO_SEED, n, count=protocol.frames, size=DEMO_SIZE) for n in range(number)]
+    real = folder / f"real-{number}"
+    for n, clip in enumerate(clips):
+        if not (real / f"{n:04d}").is_dir():
+            write_video(clip.frames, real / f"{n:04d}", DEMO_FPS)
+            write_text(real / f"{n:04d}.txt", clip.caption + "\n")
+    inputs = [_Input(f"{n:04d}", clip.frames[0], clip.caption, n) for n, clip in enumerate(clips)]
+    made = yield from _make("embedded", inputs, protocol.frames, folder, request.device)
+    title = f"embedded model on {number} demo clips that it never saw, drawn with seed {DEMO_SEED}"
+    return replace(
+        request,
+        generated=made,
+        reference=real,
+        protocol=replace(protocol, starts="head"),
+        title=request.title or title,
+        notes=(*request.notes, title),
+    )
+
+
+def _held_out(request: EvalRequest, run: Path) -> Finding:
+    facts = read_json(run / RUN_FACTS)
+    if not _has_model(run):
+        raise ConfigError(
+            f"{shown(run)}: has no finished model; let it end, fbridge finetune --resume, or name "
+            "videos: fbridge eval GENERATED"
+        )
+    frames = facts["shape"]["frames"]
+    protocol = request.protocol.with_(frames=min(frames, request.protocol.frames))
+    for metric in find_metrics(request.metrics):
+        if metric.least > protocol.frames:
+            raise ConfigError(
+                f"--metric {metric.name}: needs clips of {metric.least} frames, {shown(run)} was "
+                f"trained on clips of {frames}; take another metric, or other videos"
+            )
+    config = load_config(file=run / "config.toml").config
+    folder = Path(facts["data"]["path"])
+    parts = hold_out(LatentDataset(folder), config.validation.share, split=config.split)
+    number = min(len(parts.held_out), request.make or RUN_CLIPS)
+    ids = frozenset(parts.held_out.record(row)["id"] for row in range(number))
+    if not ids:
+        raise ConfigError(f"{shown(run)}: {parts.told}; name videos: fbridge eval GENERATED")
+    inputs = list(_first_frames(folder, ids, protocol))
+    made = yield from _make(str(run), inputs, protocol.frames, run / "eval", request.device)
+    title = f"{shown(run)} on {len(inputs)} of its held-out clips"
+    return replace(
+        request,
+        generated=made,
+        reference=folder,
+        protocol=protocol,
+        title=request.title or title,
+        rows=ids,
+        codec=request.codec or facts["data"]["codec"]["name"],
+        notes=(*request.notes, title),
+    )
+
+
+def _first_frames(folder: Path, ids: frozenset[str], protocol: Protocol) -> Iterator[_Input]:
+    """First frame and caption of held-out clips."""
+    cut = FrameSampling(protocol.frames, protocol.stride)
+    for number, clip in enumerate(sample_clips(list_clips(folder, ids).found, cut, workers=0)):
+        if isinstance(clip, EvalClip):
+            size = protocol.size or (clip.width, clip.height)
+            caption = clip.captions[0] if clip.captions else ""
+            yield _Input(
+                clip.key, read_clip(clip, size)[0].numpy(), caption, protocol.seed + number
+            )
+
+
+def _make(
+    model: str, inputs: Sequence[_Input], frames: int, folder: Path, device: str
+) -> Generator[Making, None, Path]:
+    """Make the videos that are missing; returns their folder."""
+    yield Making(0, len(inputs))
+    loaded = load_pipeline(model, device=device)
+    named = [(one.key, one.prompt, one.seed) for one in inputs]
+    key = hashlib.sha256(f"{loaded.pipeline.model_hash} {frames} {named}".encode()).hexdigest()
+    made = folder / f"made-{key[:12]}"
+    left = [one for one in inputs if not (made / one.key).is_dir()]
+    for start in range(0, len(left), _BATCH):
+        yield Making(len(inputs) - len(left) + start, len(inputs))
+        _make_batch(loaded, left[start : start + _BATCH], frames, made)
+    for one in inputs:
+        caption = made / f"{one.key}.txt"
+        if not caption.exists():
+            write_text(caption, one.prompt + "\n")
+    return made
+
+
+def _make_batch(loaded: Loaded, inputs: Sequence[_Input], frames: int, made: Path) -> None:
+    """Make videos of the size of the first picture, as folders of frames without records."""
+    height, width = inputs[0].picture.shape[:2]
+    with TemporaryDirectory() as folder:
+        jobs = []
+        for number, one in enumerate(inputs):
+            picture = Path(folder, f"{number}.png")
+            Image.fromarray(one.picture).save(picture)
+            jobs.append(Job(picture, one.prompt, seed=one.seed, video=made / one.key))
+        request = GenerateRequest(
+            jobs=jobs, frames=frames, size=(width, height), batch_size=len(jobs), metadata=False
+        )
+        for _ in run(request, loaded=loaded):
+            pass

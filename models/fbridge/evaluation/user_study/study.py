@@ -1,0 +1,99 @@
+"""A user study of several systems: their common clips, written as a page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from fbridge.errors import ConfigError, DataError
+from fbridge.evaluation.clips import FrameSampling, list_clips, read_clip, read_picture
+from fbridge.evaluation.pairing import Cast, captions_of, look, pictures_of, record_of
+from fbridge.evaluation.protocol import Protocol
+from fbridge.evaluation.user_study.page import QUESTION, Subjects, write_study
+from fbridge.files.atomic import shown
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """Which systems people compare.
+
+    Attributes:
+        systems: a folder of videos each, two or more; a system is called as its folder.
+        protocol: frames and stride of clips, and the seed.
+        most: how many clips, None is all that the systems have in common.
+        question: what is asked; None is `QUESTION`.
+        pictures: folder of the pictures that clips were made from, by key.
+        skip_bad: leave out videos that cannot be used, instead of stopping.
+        workers: processes that decode.
+    """
+
+    systems: tuple[Path, ...]
+    protocol: Protocol
+    most: int | None = None
+    question: str | None = None
+    pictures: Path | None = None
+    skip_bad: bool = False
+    workers: int = 0
+
+
+def make_study(request: StudyRequest, folder: Path) -> tuple[Path, int]:
+    """Write the page of a study into a folder; returns the path of its key and how many clips.
+
+    Raises:
+        FBridgeError: there are not two systems with clips of the same names, or it cannot be
+            written.
+    """
+    if len(request.systems) < 2:
+        raise ConfigError("--study: name two GENERATED or more, a folder of videos each")
+    names = Counter(path.resolve().name for path in request.systems)
+    twice = [name for name, times in names.items() if times > 1]
+    if twice:
+        raise ConfigError(f"--study: two systems are called {twice[0]!r}; rename one folder")
+    casts = {path.resolve().name: _cast(path, request) for path in request.systems}
+    keys = sorted(set.intersection(*(set(cast.clips) for cast in casts.values())))
+    keys = keys[: request.most or len(keys)]
+    first = next(iter(casts.values()))
+    first.keep(keys)
+    records = {key: record for key, clip in first.clips.items() if (record := record_of(clip))}
+    pictures = pictures_of(first, records, request.pictures)
+
+    def picture(key: str) -> Tensor | None:
+        clip = first.clips[key]
+        size = clip.width, clip.height
+        return read_picture(pictures[key], size)[0] if key in pictures else None
+
+    subjects = Subjects(
+        systems={name: _frames(cast) for name, cast in casts.items()},
+        keys=keys,
+        captions=captions_of(first, None, records, 0),
+        pictures=picture,
+    )
+    seed = request.protocol.seed
+    return write_study(folder, subjects, question=request.question or QUESTION, seed=seed), len(
+        keys
+    )
+
+
+def _cast(path: Path, request: StudyRequest) -> Cast:
+    protocol = request.protocol
+    cut = FrameSampling(protocol.frames, protocol.generated_stride)
+    name = path.resolve().name
+    for event in look(list_clips(path), cut, what=name, workers=request.workers):
+        if isinstance(event, Cast):
+            if event.failed and not request.skip_bad:
+                bad = event.failed[0]
+                raise DataError(f"{shown(bad.path)}: {bad.reason}; --skip-bad leaves it out")
+            return event
+    raise AssertionError("looking ends with its outcome")
+
+
+def _frames(cast: Cast) -> Callable[[str], Tensor]:
+    def frames(key: str) -> Tensor:
+        clip = cast.clips[key]
+        return read_clip(clip, (clip.width, clip.height))
+
+    return frames
