@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from fbridge_cli.checks import home_expanded
+from fbridge.checks import home_expanded
+from fbridge.errors import ConfigError
+from fbridge.files.atomic import shown, write_text
+from fbridge_cli.options import INPUT, OUTPUT, option
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
@@ -16,44 +19,36 @@ if TYPE_CHECKING:
 
 
 def config(
-    file: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="CONFIG.toml",
-            show_default=False,
-            help="A configuration to check and complete; without one, all keys are explained.",
-        ),
-    ] = None,
-    recipe: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Numbers to begin with; see --recipes.")
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Any key, such as --set train.precision=bf16; repeatable.",
-        ),
-    ] = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Print each key, its value and where it came from.")
-    ] = False,
-    schema: Annotated[
-        bool, typer.Option("--schema", help="Print the JSON schema, for editors.")
-    ] = False,
-    recipes: Annotated[bool, typer.Option("--recipes", help="Print the recipes.")] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", metavar="FILE", help="Write to a new file instead of printing."
-        ),
-    ] = None,
+    file: Path | None = typer.Argument(
+        None,
+        metavar="CONFIG.toml",
+        show_default=False,
+        help="A configuration to check and complete; without one, all keys are explained.",
+    ),
+    recipe: str | None = option(
+        None, INPUT, "Values to begin with; see --recipes.", metavar="NAME"
+    ),
+    changes: list[str] | None = option(
+        None,
+        INPUT,
+        "Any key, such as --set train.precision=bf16; repeatable.",
+        "--set",
+        metavar="KEY=VALUE",
+    ),
+    explain: bool = option(
+        False, OUTPUT, "Print each key, its value and where it came from.", "--explain"
+    ),
+    schema: bool = option(False, OUTPUT, "Print the JSON schema, for editors.", "--schema"),
+    recipes: bool = option(False, OUTPUT, "Print the recipes.", "--recipes"),
+    out: Path | None = option(
+        None, OUTPUT, "Write to a new file instead of printing.", "--out", "-o", metavar="FILE"
+    ),
 ) -> None:
-    """Print a configuration of train-prior and finetune, as it is after all who have a say.
+    """Print the resolved configuration of train-prior and finetune.
 
-    The command line comes before the environment (FBRIDGE_TRAIN_LR is train.lr),
-    that before the file, the recipe and the defaults. Without a file it is a
-    start for one's own.
+    The command line takes precedence over the environment (FBRIDGE_TRAIN_LR is
+    train.lr), that over the file, the recipe and the defaults. Without a file,
+    print one to begin with.
 
     Example:
         fbridge config --recipe demo -o fbridge.toml
@@ -65,12 +60,23 @@ def config(
     import fbridge.config as core
 
     ui = Ui()
-    _check(file, recipe, changes, explain=explain, schema=schema, recipes=recipes, out=out)
+    chosen = [
+        name
+        for name, given in (("explain", explain), ("schema", schema), ("recipes", recipes))
+        if given
+    ]
+    if len(chosen) > 1:
+        wanted = " and ".join(f"--{name}" for name in chosen)
+        raise ConfigError(f"{wanted}: do not go together; use one of them")
+    if (schema or recipes) and (file is not None or recipe is not None or changes):
+        raise ConfigError(f"--{chosen[0]}: says nothing of one configuration; use it alone")
+    if out is not None and (explain or recipes):
+        raise ConfigError(f"-o: does not go with --{chosen[0]}, which is for reading")
     if recipes:
         ui.facts(list(core.recipes().items()))
         return
     if schema:
-        _tell(json.dumps(core.to_schema(), indent=2) + "\n", out, ui)
+        _write(json.dumps(core.to_schema(), indent=2) + "\n", out, ui)
         return
     resolved = core.load_config(
         file=None if file is None else home_expanded(file),
@@ -81,36 +87,10 @@ def config(
     if explain:
         _explain(resolved, ui)
     else:
-        _tell(core.to_toml(resolved.config, comments=file is None), out, ui)
+        _write(core.to_toml(resolved.config, comments=file is None), out, ui)
 
 
-def _check(
-    file: Path | None,
-    recipe: str | None,
-    changes: list[str] | None,
-    *,
-    explain: bool,
-    schema: bool,
-    recipes: bool,
-    out: Path | None,
-) -> None:
-    """Raise ConfigError for options that do not go together, before anything is done."""
-    from fbridge.errors import ConfigError
-
-    asked = {"--explain": explain, "--schema": schema, "--recipes": recipes}
-    wanted = [name for name, given in asked.items() if given]
-    if len(wanted) > 1:
-        raise ConfigError(f"{' and '.join(wanted)}: do not go together; use one of them")
-    if (schema or recipes) and (file is not None or recipe is not None or changes):
-        raise ConfigError(f"{wanted[0]}: says nothing of one configuration; use it alone")
-    if out is not None and (explain or recipes):
-        raise ConfigError(f"-o: does not go with {wanted[0]}, which is for reading")
-
-
-def _tell(text: str, out: Path | None, ui: Ui) -> None:
-    from fbridge.errors import ConfigError
-    from fbridge.files.atomic import shown, write_text
-
+def _write(text: str, out: Path | None, ui: Ui) -> None:
     if out is None:
         ui.result(text.rstrip("\n"))
         return

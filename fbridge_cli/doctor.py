@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fbridge_cli.options import INPUT, MEMORY, MODEL, Json, option
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
     from fbridge.config import Config
-    from fbridge.memory.estimator import Estimator
-    from fbridge.memory.plans import ClipShape, Requirements
 
 PACKAGES = (
     "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors", "av", "decord",
@@ -23,31 +22,28 @@ ENCODERS, DECODERS = ("libx264", "gif", "libwebp_anim"), ("h264", "hevc", "vp9",
 
 
 def doctor(
-    config: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[CONFIG]", help="Of fbridge finetune: its model and data.", show_default=False
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model", metavar="MODEL", help="As --base has it; else the configuration's."
-        ),
-    ] = None,
-    components: Annotated[
-        str | None, typer.Option(metavar="DIR", help="What bare weights lack.")
-    ] = None,
-    frames: Annotated[
-        int | None, typer.Option(metavar="N", help="Of a clip; else the data's or the model's.")
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option(metavar="WxH", help="Of a clip; else the data's or the model's.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...: where it would run.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    config: Path | None = typer.Argument(
+        None,
+        metavar="[CONFIG]",
+        help="Configuration of fbridge finetune: its model and data.",
+        show_default=False,
+    ),
+    model: str | None = option(
+        None, MODEL, "As --base of finetune; by default the configuration's.", metavar="MODEL"
+    ),
+    components: str | None = option(
+        None, MODEL, "Folder with the parts that bare weights lack.", metavar="DIR"
+    ),
+    frames: int | None = option(
+        None, INPUT, "Of a clip; by default the data set's or the model's.", metavar="N"
+    ),
+    size: str | None = option(
+        None, INPUT, "Of a clip; by default the data set's or the model's.", metavar="WxH"
+    ),
+    device: str = option("auto", MEMORY, "auto, cpu, cuda, ...: where it would run."),
+    json: Json = False,
 ) -> None:
-    """Tell what this machine has and, of a model, what it would need: memory, time, switches.
+    """Print what this machine has and what a model would need: memory, time, memory options.
 
     Example:
         fbridge doctor
@@ -56,23 +52,27 @@ def doctor(
 
         fbridge doctor --model Wan-AI/Wan2.1-T2V-1.3B-Diffusers
     """
-    from fbridge_cli.checks import check_device
+    from fbridge.checks import check_device, parse_size
     from fbridge_cli.runtime import present_device, quiet
 
     ui = Ui(machine=json)
     check_device(device)
     with quiet():
         place = present_device(device)
-        told: dict[str, Any] = {"machine": _machine(place)}
+        found: dict[str, Any] = {"machine": _machine(place)}
         if config is not None or model is not None:
             settings = _settings(config, model, components)
-            told["model"] = _judged(settings, place, frames, size, ui)
+            with ui.waiting("measuring one block"):
+                from fbridge.memory.assess import assess
+
+                needs = assess(settings, place, frames=frames, size=parse_size(size))
+            found["model"] = needs.to_json()
     if json:
-        ui.json(told)
+        ui.json(found)
         return
-    ui.facts([(name, value) for name, value in _lines(told["machine"]) if value])
-    if "model" in told:
-        _show(told["model"], ui)
+    ui.facts([(name, value) for name, value in _lines(found["machine"]) if value])
+    if "model" in found:
+        _show(found["model"], ui)
 
 
 def _machine(device: str) -> dict[str, Any]:
@@ -170,107 +170,20 @@ def _settings(config: Path | None, model: str | None, components: str | None) ->
     return found
 
 
-def _judged(
-    settings: Config, device: str, frames: int | None, size: str | None, ui: Ui
-) -> dict[str, Any]:
-    """What preparing, training and generating would need, and what makes it less."""
-    from fbridge.memory.estimator import Estimator
-    from fbridge.memory.model_sizes import model_sizes
-    from fbridge.memory.plans import (
-        GenerationPlan,
-        TrainingPlan,
-        cheaper_ways_to_generate,
-        cheaper_ways_to_train,
-    )
-
-    assert settings.base is not None
-    parts = model_sizes(settings.base, components=settings.components)
-    estimator = Estimator(parts)
-    clip = _clip(settings, estimator, frames, size)
-    train = settings.train
-    dtype = {"bf16": "bfloat16", "fp16": "float16"}.get(train.precision, "float32")
-    with ui.waiting("trying one block"):
-        estimator.speed = estimator.probe(clip, device, dtype)
-    room = _room(device)
-    accelerated = device != "cpu"
-    make = GenerationPlan(clip, guided=parts.family.guidance != 1)
-    learn = TrainingPlan(
-        clip,
-        batch=train.batch_size,
-        steps=train.steps * train.gradient_accumulation,
-        precision=dtype,
-        rank=settings.lora.rank,
-        kept="" if settings.lora.quantize == "none" else settings.lora.quantize,
-        checkpointing=train.gradient_checkpointing,
-        optimizer=train.optimizer,
-        averaged=settings.ema.kind != "none",
-        parts=1 if settings.prior.kind in {"auto", "repeat"} else 2,
-    )
-    with ui.waiting("counting"):
-        ways = cheaper_ways_to_generate(make, accelerated=accelerated)
-        generating = [("as it is", estimator.generate(make))]
-        generating += [(name, estimator.generate(how)) for name, how in ways]
-        training = [("as it is", estimator.train(learn))]
-        training += [(n, estimator.train(how)) for n, how in cheaper_ways_to_train(learn)]
-        preparing = estimator.prepare(clip)
-    return {
-        "name": settings.base,
-        "clip": clip._asdict(),
-        "device": device,
-        "room": room,
-        "speed": estimator.speed,
-        "steps": learn.steps,
-        "prepare": _entry("a clip", preparing, room),
-        "train": [_entry(name, needs, room) for name, needs in training],
-        "generate": [_entry(name, needs, room) for name, needs in generating],
-    }
-
-
-def _clip(
-    settings: Config, estimator: Estimator, frames: int | None, size: str | None
-) -> ClipShape:
-    from fbridge.data.latents import LatentDataset
-    from fbridge.memory.plans import ClipShape
-    from fbridge_cli.checks import parse_size
-
-    if settings.data and Path(settings.data).is_dir():
-        data = LatentDataset(settings.data)
-        most = int(data.bucket.mode().values)
-        width, height, count = map(int, str(data.index["buckets"][most]["bucket"]).split("x"))
-        usual = ClipShape(count, width, height)
-    else:
-        usual = estimator.usual_clip()
-    asked = parse_size(size) or (usual.width, usual.height)
-    return ClipShape(frames or usual.frames, *asked)
-
-
-def _room(device: str) -> int:
-    import psutil
-    import torch
-
-    if device.startswith("cuda"):
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
-
-
-def _entry(name: str, needs: Requirements, room: int) -> dict[str, Any]:
-    return {"how": name, **needs._asdict(), "fits": needs.memory <= room}
-
-
-def _show(told: dict[str, Any], ui: Ui) -> None:
-    clip = told["clip"]
+def _show(needs: dict[str, Any], ui: Ui) -> None:
+    clip = needs["clip"]
     ui.result("")
     ui.result(
-        f"{told['name']}: {clip['frames']} frames of {clip['width']}x{clip['height']} on "
-        f"{told['device']} ({_size(told['room'])} free; {told['speed'] / 1e9:,.0f} GFLOP/s in one "
-        "block)"
+        f"{needs['name']}: {clip['frames']} frames of {clip['width']}x{clip['height']} on "
+        f"{needs['device']} ({_size(needs['room'])} free; {needs['speed'] / 1e9:,.0f} GFLOP/s "
+        "in one block)"
     )
-    rows = [_row("prepare", told["prepare"], 1)]
-    for command, each in (("train", told["steps"]), ("generate", 1)):
-        rows += [_row(command, entry, each) for entry in told[command][: _shown(told[command])]]
+    rows = [_row("prepare", needs["prepare"], 1)]
+    for command, each in (("train", needs["steps"]), ("generate", 1)):
+        rows += [_row(command, entry, each) for entry in needs[command][: _shown(needs[command])]]
     ui.table(["", "with", "memory", "time", "fits"], rows)
     for command in ("train", "generate"):
-        entries = told[command]
+        entries = needs[command]
         fitting = [entry["how"] for entry in entries if entry["fits"]]
         if not fitting:
             ui.result(f"{command}: does not fit here with any of these switches")
@@ -280,7 +193,7 @@ def _show(told: dict[str, Any], ui: Ui) -> None:
 
 
 def _shown(entries: list[dict[str, Any]]) -> int:
-    """As it is, and as many switches as it takes to fit."""
+    """How many entries are shown: up to the first that fits."""
     return next((n + 1 for n, entry in enumerate(entries) if entry["fits"]), len(entries))
 
 

@@ -1,53 +1,48 @@
-"""`fbridge export`: what a run has learnt, as a model."""
+"""`fbridge export`: a model from a training run."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
-from fbridge_cli.checks import DTYPES, check_choice, check_range, home_expanded
+from fbridge.checks import check_choice, check_range, home_expanded
+from fbridge.choices import DTYPES
+from fbridge.errors import ConfigError
+from fbridge.files.atomic import check_writable, shown
+from fbridge_cli import runtime
+from fbridge_cli.options import INPUT, MODEL, OUTPUT, option
 from fbridge_cli.ui import Ui
 
 
 def export(
-    run: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN",
-            show_default=False,
-            help="The folder of a run of fbridge finetune or train-prior.",
-        ),
-    ],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", metavar="DIR", help="The model's folder; else RUN-merged or RUN-lora."
-        ),
-    ] = None,
-    merged: Annotated[
-        bool,
-        typer.Option("--merged", help="A whole pipeline; low-rank updates become part of weights."),
-    ] = False,
-    lora: Annotated[
-        bool,
-        typer.Option("--lora", help="The adapter alone, as diffusers and peft read it."),
-    ] = False,
-    checkpoint: Annotated[
-        int | None,
-        typer.Option(metavar="STEP", help="Of an older checkpoint that is still there."),
-    ] = None,
-    ema_length: Annotated[
-        float | None,
-        typer.Option(
-            metavar="LENGTH",
-            help="Relative length of the average, of a run with ema.kind post-hoc: 0.05, 0.15, ...",
-        ),
-    ] = None,
-    dtype: Annotated[
-        str, typer.Option(autocompletion=lambda: list(DTYPES), help=f"{', '.join(DTYPES)}.")
-    ] = "float32",
+    run: Path = typer.Argument(
+        metavar="RUN",
+        show_default=False,
+        help="The folder of a run of fbridge finetune or train-prior.",
+    ),
+    out: Path | None = option(
+        None,
+        OUTPUT,
+        "The model's folder; by default RUN-merged or RUN-lora.",
+        "--out",
+        "-o",
+        metavar="DIR",
+    ),
+    merged: bool = option(
+        False, MODEL, "A whole pipeline; low-rank updates are merged into the weights.", "--merged"
+    ),
+    lora: bool = option(False, MODEL, "The adapter alone, for diffusers and peft.", "--lora"),
+    checkpoint: int | None = option(
+        None, INPUT, "Step of an older checkpoint that still exists.", metavar="STEP"
+    ),
+    ema_length: float | None = option(
+        None,
+        MODEL,
+        "Relative length of the average, of a run with ema.kind post-hoc: 0.05, 0.15, ...",
+        metavar="LENGTH",
+    ),
+    dtype: str = option("float32", OUTPUT, f"{', '.join(DTYPES)}.", known=DTYPES),
 ) -> None:
     """Write a model folder from a training run.
 
@@ -60,10 +55,6 @@ def export(
 
         fbridge export runs/lora --lora -o adapter/
     """
-    from fbridge.errors import ConfigError
-    from fbridge.files.atomic import check_writable, shown
-    from fbridge_cli import runtime
-
     if merged and lora:
         raise ConfigError("--merged and --lora contradict; drop one of them")
     check_choice("--dtype", dtype, DTYPES)

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fbridge_cli.checks import did_you_mean
+from fbridge.checks import did_you_mean
+from fbridge.errors import CheckpointError, ConfigError, DataError
+from fbridge.files.atomic import shown
+from fbridge_cli.options import INPUT, Json, option
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
@@ -32,15 +35,13 @@ def build_weights() -> typer.Typer:
 
 
 def list_weights(
-    json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+    json: Json = False,
 ) -> None:
-    """Tell every network: what for, size, licence, and whether it is here.
+    """List the networks: use, size, licence, and whether the file is here.
 
     Example:
         fbridge weights list
     """
-    from fbridge.errors import CheckpointError
-    from fbridge.files.atomic import shown
     from fbridge.weights import ENTRIES, find_weights
 
     places = {}
@@ -87,17 +88,15 @@ def list_weights(
 
 def fetch_weights(
     names: Names = None,
-    every: Annotated[bool, typer.Option("--all", help="All that have an address.")] = False,
+    every: bool = option(False, INPUT, "All that have an address.", "--all"),
 ) -> None:
-    """Download networks into the cache; an interrupted download is gone on with.
+    """Download networks into the cache; an interrupted download is continued.
 
     Example:
         fbridge weights fetch inception
 
         fbridge weights fetch --all
     """
-    from fbridge.errors import ConfigError
-    from fbridge.files.atomic import shown
     from fbridge.weights import ENTRIES, cache_folder
     from fbridge.weights.fetch import fetch
 
@@ -121,8 +120,6 @@ def verify_weights(names: Names = None) -> None:
     Example:
         fbridge weights verify
     """
-    from fbridge.errors import CheckpointError, DataError
-    from fbridge.files.atomic import shown
     from fbridge.weights import ENTRIES, find_weights, verify
 
     ui = Ui()
@@ -145,7 +142,6 @@ def verify_weights(names: Names = None) -> None:
 
 
 def _named(names: list[str]) -> list[WeightsFile]:
-    from fbridge.errors import ConfigError
     from fbridge.weights import ENTRIES
 
     for name in names:

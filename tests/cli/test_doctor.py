@@ -56,7 +56,7 @@ def test_what_would_make_it_fit(
         (needs[2]["memory"] + 1, f"train: fits with all switches up to {needs[2]['how']}"),
         (1000, "train: does not fit here with any of these switches"),
     ):
-        monkeypatch.setattr("fbridge_cli.doctor._room", lambda _, room=room: room)
+        monkeypatch.setattr("fbridge.memory.assess.free_memory", lambda _, room=room: room)
         ran = workshop.run(*words)
         assert ran.code == 0, ran.err
         said = [line for line in ran.out.splitlines() if line.startswith("train: ")]
