@@ -38,19 +38,19 @@ from fbridge.prepare.shards import (
 from fbridge.prepare.summary import Tally, check_bad
 
 POLL = 0.5
-"""Seconds between two looks at what the other processes have done."""
+"""Seconds between two checks of what the other processes have done."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """The source was recognised."""
+    """The layout of the source was detected."""
 
     layout: Layout
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Work done so far; `total` is None where it is not known."""
+    """Progress of a step: items done, of how many; `total` is None where that is unknown."""
 
     what: str
     done: int
@@ -73,7 +73,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Finished:
-    """The data set is whole. `index` is None in a process that leaves the merging to another."""
+    """The data set is complete. `index` is None in a process that leaves merging to another."""
 
     index: dict[str, Any] | None
     shares: Shares
@@ -108,7 +108,7 @@ def prepare(request: PrepareRequest, *, dry_run: bool = False) -> Iterator[Event
 
 
 class _Run:
-    """One process's run: what `prepare` does step by step."""
+    """The steps of `prepare` in one process."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class _Run:
         self.started = time.perf_counter()
 
     def look(self) -> Iterator[Event]:
-        """Survey this process's share, then wait for the others', or do it for the dead."""
+        """Survey this process's share, then wait for the others; do the share of dead ones."""
         yield from self._look(self.request)
         while True:
             refresh_surveys(self.surveys, self.request.out, self.parts.get("survey"))
@@ -168,7 +168,7 @@ class _Run:
         refresh_surveys(self.surveys, self.request.out, self.parts.get("survey"))
 
     def plan(self) -> tuple[Tally, int]:
-        """What will happen, and how many clips are this process's to encode."""
+        """The plan, and how many clips this process is to encode."""
         tally, todo = Tally(), 0
         for unit in self.planner.units(self.present, tally):
             if self._mine(unit) and not is_whole(unit, self.rows, self.request):
@@ -176,7 +176,7 @@ class _Run:
         return tally, todo
 
     def make(self, todo: int) -> Iterator[Event]:
-        """Encode this process's captions and clips, and then what dead processes left."""
+        """Encode this process's captions and clips, then those of dead processes."""
         pin(self.request, self.content)
         dtype = getattr(torch, self.request.dtype)
         writer = ShardWriter(
@@ -219,7 +219,7 @@ class _Run:
         refresh_captions(self.captions, self.request)
 
     def finish(self) -> Iterator[Event]:
-        """Merge, in process 0."""
+        """Merge the parts, in process 0."""
         self.shares.total = time.perf_counter() - self.started
         if self.request.rank.number != 0:
             yield Finished(None, self.shares)
@@ -262,14 +262,14 @@ class _Run:
                 yield name, group
 
     def _undone(self) -> bool:
-        """Whether anything is missing that the other processes may still bring."""
+        """Whether units or captions of other processes are still missing."""
         refresh_rows(self.rows, self.request)
         refresh_captions(self.captions, self.request)
         return any(True for _ in self._undone_units()) or any(True for _ in self._caption_units())
 
 
 class _Present:
-    """Clips or captions of the finished data set whose shard is still there."""
+    """Clips or captions of the finished data set whose shard still exists."""
 
     def __init__(self, records: Lookup, out: Path) -> None:
         self._records = records

@@ -1,4 +1,4 @@
-"""What a plan comes to: the table that is shown before the work starts."""
+"""The summary of a plan, which is shown before the work starts, and checks of the outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fbridge.files.atomic import shown
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file or a clip that is not in the data set; rejected for a fault, or dropped by choice."""
+    """A file or clip that is not in the data set: rejected for a fault, or dropped by an option."""
 
     key: str
     reason: str
@@ -23,7 +23,7 @@ class LeftOut:
     time: float | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Its line in the list of what was left out."""
+        """Its line in the data set's list of what was left out."""
         line = {"key": self.key, "reason": self.reason}
         line["kind"] = "rejected" if self.rejected else "dropped"
         return line if self.time is None else {**line, "time": self.time}
@@ -31,7 +31,7 @@ class LeftOut:
 
 @dataclass
 class Tally:
-    """What the plan comes to, for the table shown before the work starts."""
+    """Counts of a plan: files, rejected ones, reasons of dropped ones, clips by bucket."""
 
     files: int = 0
     rejected: int = 0
@@ -73,14 +73,14 @@ class Tally:
                 self.dropped[kind] = self.dropped.get(kind, 0) + 1
 
     def keep(self, bucket: Bucket, clips: int, size: tuple[int, int], *, captionless: bool) -> None:
-        """Count what is kept of it: clips of one bucket, from pictures (width, height)."""
+        """Count the clips kept of it, of one bucket, from pictures of `size` (width, height)."""
         self.captionless += captionless
         self.buckets.setdefault(bucket, BucketTally()).add(bucket, clips, size)
 
 
 @dataclass
 class BucketTally:
-    """One row of that table."""
+    """Counts of one bucket."""
 
     files: int = 0
     clips: int = 0
@@ -94,7 +94,7 @@ class BucketTally:
         return round(self.crop_lost / self.clips, 6) if self.clips else 0.0
 
     def add(self, bucket: Bucket, clips: int, size: tuple[int, int]) -> None:
-        """Count a file's clips; the picture's share that is cut off is summed over clips."""
+        """Count a file's clips; the cropped share of the picture is summed over clips."""
         self.files += 1
         self.clips += clips
         self.crop_lost += clips * crop_loss(*size, bucket)
@@ -102,10 +102,10 @@ class BucketTally:
 
 
 def check_bad(tally: Tally, max_bad: float) -> None:
-    """Stop when too many files cannot be used.
+    """Check that not too many files are rejected.
 
     Raises:
-        DataError: names how many, and the first ones.
+        DataError: too many are; names how many, and the first one.
     """
     if tally.rejected <= max_bad * tally.files:
         return

@@ -1,4 +1,4 @@
-"""`fbridge prepare --verify`: everything is hashed again, and damage is traced to rows."""
+"""`fbridge prepare --verify`: hash a data set again, and trace damage to rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fbridge.prepare.journal import Lookup, Rows
 
 @dataclass(frozen=True)
 class Checking:
-    """Work done so far."""
+    """Progress: the file being hashed, how many are done, of how many if known."""
 
     what: str
     done: int
@@ -46,7 +46,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was checked and what was wrong; sources that changed since do no harm to a data set."""
+    """The result of a check; sources that changed since do not damage a data set."""
 
     rows: int
     shards: int
@@ -62,7 +62,7 @@ class Verdict:
 
 
 def verify(folder: Path) -> Iterator[Checking | Verdict]:
-    """Hash tables, shards and, where they still lie there, the sources; a verdict comes last.
+    """Hash tables, shards and, where they still exist, the sources; a `Verdict` comes last.
 
     Raises:
         DataError: the folder holds no finished data set.
@@ -168,7 +168,7 @@ def _sha256(media: Any) -> str:
 
 
 def way_out(folder: Path, damage: Damage) -> str:
-    """What to do about it."""
+    """How to repair a damaged file."""
     if damage.what.endswith(".safetensors") and "/" in damage.what:
         return (
             f"delete {shown(folder / damage.what)} and run the same fbridge prepare line again: "

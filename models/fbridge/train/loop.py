@@ -1,4 +1,4 @@
-"""One training loop for prior, bridge and twin; it yields events and prints nothing.
+"""One training loop for prior, bridge and diffusion baseline; it yields events.
 
 What is random is decided by the number of the micro-step (`fbridge.train.batches`) and the learning
 rate by that of the step, so weights, optimiser, average and a few numbers are all the state there
@@ -68,7 +68,7 @@ def fit(
 
     Args:
         training: what is trained, on what, how.
-        resume: the checkpoint to go on from.
+        resume: the checkpoint to resume.
         accept_changes: whether it may be of another configuration, where that can be.
         stop: asked after every step and within validations; where there are several processes, one
             that says so is enough.
@@ -138,8 +138,8 @@ def _asked(accelerator: Accelerator, stop: Callable[[], bool]) -> bool:
     """Whether some process was asked to stop; every process gets the same answer."""
     if accelerator.num_processes == 1:
         return stop()
-    told = torch.tensor([float(stop())], device=accelerator.device)
-    return bool(accelerator.reduce(told, "sum").item() > 0)
+    asked = torch.tensor([float(stop())], device=accelerator.device)
+    return bool(accelerator.reduce(asked, "sum").item() > 0)
 
 
 class _Step:
@@ -197,11 +197,11 @@ class _Step:
         accelerator = training.accelerator
         size = torch.as_tensor(0.0 if norm is None else norm, device=accelerator.device)
         loss = torch.cat(self._losses).mean()
-        told = torch.stack([loss, loss.new_tensor(float(stop()))])
+        values = torch.stack([loss, loss.new_tensor(float(stop()))])
         if accelerator.num_processes > 1:
-            told = accelerator.reduce(told, "sum")
-            told[0] /= accelerator.num_processes
-        total, asked = told.tolist()
+            values = accelerator.reduce(values, "sum")
+            values[0] /= accelerator.num_processes
+        total, asked = values.tolist()
         self.watch.check(total, self._blame)
         length = float(size)
         if not (length < float("inf")) and accelerator.scaler is None:

@@ -1,4 +1,4 @@
-"""What a run's folder says of it: the resolved configuration, the facts, the curves."""
+"""The files of a run's folder: the resolved configuration, the facts, the curves."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def environment_facts() -> dict[str, Any]:
 class Curves:
     """metrics.csv: a row a report, a column a number; columns that a row lacks are empty.
 
-    A run that resumes drops the rows behind the step it goes on from.
+    A run that resumes drops the rows after the step it resumes from.
     """
 
     def __init__(self, run: Path) -> None:
@@ -75,7 +75,7 @@ class Curves:
         self._columns: list[str] = ["step"]
 
     def begin(self, step: int) -> None:
-        """Keep what was told up to a step."""
+        """Keep the rows up to a step."""
         kept = [row for row in read_curves(self.path) if row["step"] <= step] if step else []
         self._columns = list(dict.fromkeys(["step", *(name for row in kept for name in row)]))
         self._write(kept)

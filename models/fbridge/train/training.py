@@ -37,7 +37,7 @@ Validate = Callable[[int, Callable[[], None]], Validated]
 
 
 class StopAsked(Exception):
-    """Raised inside a validation, by all processes alike, when one of them was asked to stop."""
+    """Raised inside a validation, in all processes, when one of them was asked to stop."""
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Training:
             between clips, which raises `StopAsked`.
         validate_every: in steps.
         report_every: in steps.
-        identity: what a checkpoint must agree on to be gone on from.
+        identity: settings that a checkpoint must share to be resumed.
     """
 
     network: nn.Module

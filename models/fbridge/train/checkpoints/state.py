@@ -1,4 +1,4 @@
-"""A run's state between steps: what a checkpoint holds, and whether one may be gone on from."""
+"""A run's state between steps: what a checkpoint holds, and whether one can be resumed."""
 
 from __future__ import annotations
 
@@ -149,7 +149,7 @@ def check_identity(
     changed = [
         name for name in sorted({*before, *identity}) if before.get(name) != identity.get(name)
     ]
-    told = {
+    text = {
         name: f"{name} was {_brief(before.get(name))} and is {_brief(identity.get(name))}"
         for name in changed
     }
@@ -162,10 +162,10 @@ def check_identity(
         )
         refused = fixed if accept_changes else changed
         raise CheckpointError(
-            f"{shown(checkpoint.path)}: does not fit: {'; '.join(told[name] for name in refused)}; "
+            f"{shown(checkpoint.path)}: does not fit: {'; '.join(text[name] for name in refused)}; "
             f"take what it was begun with, or {way}"
         )
-    return list(told.values())
+    return list(text.values())
 
 
 def _is_fixed(name: str) -> bool:
