@@ -21,8 +21,15 @@ GRIDS: tuple[GridKind, ...] = get_args(GridKind)
 """Kinds of `fbridge.sampling.time_grid`."""
 
 Start: TypeAlias = Literal["noised", "exact", "booted"]
+"""How sampling begins at times[0] < 1.
+
+"noised" draws the state from the bridge's marginal there, with the prior for the unknown clean
+video. "exact" takes the prior itself, as FrameBridge does (arXiv 2410.15371): the marginal has
+noise at that time and the prior has none, so an aligned network is given nearly zero and the ODE
+has one outcome only. "booted" evaluates the denoiser at the prior and draws from the marginal with
+its estimate, as DBIM does (arXiv 2405.15885), for one call more.
+"""
 STARTS: tuple[Start, ...] = get_args(Start)
-"""How sampling begins; see `fbridge.sampling.Start`."""
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 DTYPES = ("float32", "float16", "bfloat16")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from fbridge.choices import Objective, Preset, Quantize
 from fbridge.config.section import (
     BelowOne,
     Finite,
@@ -27,7 +28,7 @@ SCHEDULES = ("gmax", "vp", "brownian")
 class ModelConfig(Section):
     """The size and kind of a network that is made from scratch."""
 
-    preset: Literal["tiny", "latte-s2", "latte-b2"] = Field(
+    preset: Preset = Field(
         default="tiny",
         description="Size of a network from scratch; the Latte ones are those of arXiv 2401.03048. "
         "For finetune the base names it, as scratch:latte-s2.",
@@ -42,7 +43,7 @@ class ModelConfig(Section):
 class BridgeConfig(Section):
     """The process that is learnt, and what the network sees of it."""
 
-    objective: Literal["bridge", "diffusion"] = Field(
+    objective: Objective = Field(
         default="bridge",
         description="A bridge from the prior image to the video, or its diffusion twin: same "
         "network, data and condition, but from noise alone.",
@@ -155,7 +156,7 @@ class LoraConfig(Section):
         description='Adapted layers by the ends of their names, such as ["to_q", "to_v"]; none '
         "are the attention layers of the base's family.",
     )
-    quantize: Literal["none", "int8", "nf4"] = Field(
+    quantize: Quantize = Field(
         default="none",
         description="Keep the frozen base's blocks in 8 bits (needs torchao) or 4 (needs "
         "bitsandbytes) while training; what is exported is the exact base's.",

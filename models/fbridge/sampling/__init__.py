@@ -6,12 +6,13 @@ without further noise; `sample_sde2m` is the second-order SDE, for 30 steps and 
 is DDBM's, for comparison.
 """
 
-from fbridge.sampling.grids import GridKind, time_grid
+from fbridge.choices import GridKind, Start
+from fbridge.sampling.grids import time_grid
 from fbridge.sampling.heun import sample_heun
 from fbridge.sampling.multistep import sample_dbim, sample_ode, sample_sde, sample_sde2m
 from fbridge.sampling.noise import NoiseSource, seeded_noise
 from fbridge.sampling.registry import SAMPLERS, Sampler, build_sampler
-from fbridge.sampling.run import OnStep, Start, Step
+from fbridge.sampling.run import OnStep, Step
 
 __all__ = [
     "SAMPLERS",

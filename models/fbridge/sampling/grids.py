@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias, get_args
-
 import torch
 from torch import Tensor
 
+from fbridge.choices import GRIDS, GridKind
 from fbridge.process import Process
-
-GridKind: TypeAlias = Literal["trailing", "uniform", "logsnr", "karras"]
 
 _TRAINING_TIMES = 1000
 _LAST_OF_LOGSNR = 1e-3
@@ -37,8 +34,8 @@ def time_grid(
     Raises:
         ValueError: if such a grid does not exist.
     """
-    if kind not in get_args(GridKind):
-        raise ValueError(f"kind is {kind!r} but must be one of {', '.join(get_args(GridKind))}")
+    if kind not in GRIDS:
+        raise ValueError(f"kind is {kind!r} but must be one of {', '.join(GRIDS)}")
     if steps < 1:
         raise ValueError(f"steps is {steps} but must be at least 1")
     if not 0 < start < 1:

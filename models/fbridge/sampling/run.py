@@ -8,25 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, get_args
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
+from fbridge.choices import STARTS, Start
 from fbridge.denoiser import Denoiser
 from fbridge.process import Process
 from fbridge.sampling.noise import NoiseSource
 from fbridge.types import Condition
-
-Start: TypeAlias = Literal["noised", "exact", "booted"]
-"""How sampling begins at times[0] < 1.
-
-"noised" draws the state from the bridge's marginal there, with the prior for the unknown clean
-video. "exact" takes the prior itself, as FrameBridge does (arXiv 2410.15371): the marginal has
-noise at that time and the prior has none, so an aligned network is given nearly zero and the ODE
-has one outcome only. "booted" evaluates the denoiser at the prior and draws from the marginal with
-its estimate, as DBIM does (arXiv 2405.15885), for one call more.
-"""
 
 
 class Step(NamedTuple):
@@ -92,10 +83,8 @@ class Problem:
 
     def first_state(self) -> Tensor:
         """The state (B, F, C, H, W) at times[0]."""
-        if self.start not in get_args(Start):
-            raise ValueError(
-                f"start is {self.start!r} but must be one of {', '.join(get_args(Start))}"
-            )
+        if self.start not in STARTS:
+            raise ValueError(f"start is {self.start!r} but must be one of {', '.join(STARTS)}")
         if self.start == "exact":
             return self.prior
         t = self.times[:1].expand(len(self.prior))
