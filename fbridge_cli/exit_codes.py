@@ -1,4 +1,4 @@
-"""How a command ends: exit codes, and Ctrl-C told apart from mistakes."""
+"""Exit codes, --debug, and interrupts by Ctrl-C or a signal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ USAGE = 2
 INTERRUPTED = 130
 
 VARIABLE = "FBRIDGE_DEBUG"
-"""Environment variable: set, it brings tracebacks and libraries' warnings."""
+"""Environment variable that, when set, shows tracebacks and libraries' warnings."""
 
 DEBUG: ContextVar[bool] = ContextVar("debug", default=False)
 """Whether --debug was given."""
@@ -30,7 +30,7 @@ _CODES: dict[type[FBridgeError], int] = {
 
 
 class Stopped(Exception):
-    """The user or the system stopped the command; the message, if any, says what was done."""
+    """The user or the system stopped the command; the message, if any, says what is finished."""
 
     def __init__(self, message: str, code: int = INTERRUPTED) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class Stopped(Exception):
 
 
 class Terminated(KeyboardInterrupt):
-    """A polite request of the system to end (SIGTERM, SIGHUP); cleaned up after like Ctrl-C."""
+    """SIGTERM or SIGHUP, handled like Ctrl-C."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -46,23 +46,23 @@ class Terminated(KeyboardInterrupt):
 
 
 def debugging() -> bool:
-    """Whether the user wants to see what is under the hood."""
+    """Whether to show tracebacks and libraries' warnings."""
     return DEBUG.get() or bool(os.environ.get(VARIABLE))
 
 
 def exit_code(error: FBridgeError) -> int:
-    """The exit code of a user's mistake."""
+    """The exit code of an error that the user can correct."""
     return next((code for kind, code in _CODES.items() if isinstance(error, kind)), INTERNAL)
 
 
 def interrupt_code(error: KeyboardInterrupt) -> int:
-    """130 for Ctrl-C, 128 plus the signal's number for a request to end."""
+    """130 for Ctrl-C, 128 plus the signal's number for a signal."""
     return error.code if isinstance(error, Terminated) else INTERRUPTED
 
 
 @contextmanager
-def ending_politely() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into an exception, so that half-written files are removed."""
+def signals_as_interrupts() -> Iterator[None]:
+    """Raise `Terminated` on SIGTERM and SIGHUP, so that half-written files are removed."""
     numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
     ours = [number for number in numbers if number and signal.getsignal(number) == signal.SIG_DFL]
     for number in ours:

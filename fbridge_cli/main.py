@@ -1,4 +1,4 @@
-"""The program `fbridge`: its commands, and how every error becomes a line and an exit code."""
+"""The program `fbridge`: its commands, and errors as one line and an exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import fbridge
-from fbridge.errors import DependencyError, FBridgeError
+from fbridge.errors import DependencyError, FBridgeError, reason
 from fbridge_cli import exit_codes
 from fbridge_cli.config import config
 from fbridge_cli.doctor import doctor
@@ -27,7 +27,7 @@ from fbridge_cli.ui import Ui
 from fbridge_cli.weights import build_weights
 
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]
-"""Every complaint about the command line, of whichever click this Typer stands on."""
+"""click's UsageError, from whichever click this Typer is built on."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -55,12 +55,12 @@ def _options(
     Example:
         fbridge generate cat.jpg -p "cat jumping"
     """
-    del version  # done with by its callback
+    del version  # its callback has handled it
     exit_codes.DEBUG.set(debug)
 
 
 def build_app() -> typer.Typer:
-    """All commands under one name."""
+    """The application with all commands."""
     app = typer.Typer(
         name="fbridge",
         pretty_exceptions_enable=False,
@@ -87,11 +87,11 @@ def main() -> None:
 
 
 def run(args: Sequence[str]) -> int:
-    """Run one command line; without any words, the help."""
+    """Run one command line and return its exit code; without arguments, print the help."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a file's name may be no text
-    with exit_codes.ending_politely():
+            stream.reconfigure(errors="replace")  # file names may not be valid text
+    with exit_codes.signals_as_interrupts():
         return copy_context().run(_run, list(args) or ["--help"])
 
 
@@ -104,31 +104,31 @@ def _run(args: list[str]) -> int:
             ui.note(str(stop))
         return stop.code
     except FBridgeError as error:
-        return _told(error, str(error), exit_codes.exit_code(error), ui)
+        return _report(error, str(error), exit_codes.exit_code(error), ui)
     except _UsageError as error:
         command = error.ctx.command_path if error.ctx else "fbridge"
         message = error.format_message().rstrip(".")
         if not message:  # a group of commands named alone: its help has been shown
             return 0
-        return _told(error, f"{message}; see {command} --help", exit_codes.USAGE, ui)
+        return _report(error, f"{message}; see {command} --help", exit_codes.USAGE, ui)
     except (KeyboardInterrupt, typer.Abort):
         code = exit_codes.INTERRUPTED
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             message = "no room is left where the output goes; free some space, or send it elsewhere"
-            return _told(error, message, exit_codes.exit_code(DependencyError(message)), ui)
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
+            return _report(error, message, exit_codes.exit_code(DependencyError(message)), ui)
         message = (
-            f"internal error: {what}; this is a mistake in fbridge: please report it with the "
-            f"command line and what {exit_codes.VARIABLE}=1 adds to it"
+            f"internal error: {type(error).__name__}: {reason(error)}; this is a mistake in "
+            "fbridge: please report it with the command line and what "
+            f"{exit_codes.VARIABLE}=1 adds to it"
         )
-        return _told(error, message, exit_codes.INTERNAL, ui)
+        return _report(error, message, exit_codes.INTERNAL, ui)
     if code == exit_codes.INTERRUPTED:
         ui.note("interrupted")
     return code if isinstance(code, int) else 0
 
 
-def _told(error: Exception, message: str, code: int, ui: Ui) -> int:
+def _report(error: Exception, message: str, code: int, ui: Ui) -> int:
     if exit_codes.debugging():
         import traceback
 

@@ -1,4 +1,4 @@
-"""What moves on a terminal: progress bars, and the view of a training run."""
+"""Progress bars, and the live view of a training run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def build_progress(console: Console, *, shown: bool) -> Progress:
-    """One bar with a count and the time left, gone when done."""
+    """A bar with a count and the time left, removed at the end."""
     what = Column(max_width=48, no_wrap=True, overflow="ellipsis")
     columns = (
         TextColumn("{task.description}", markup=False, table_column=what),
@@ -39,10 +39,10 @@ def build_progress(console: Console, *, shown: bool) -> Progress:
 
 
 class TrainingView:
-    """What a run looks like while it runs: a bar, and the numbers that matter.
+    """A bar over the steps, and the latest loss, learning rate, speed and memory.
 
     Attributes:
-        moving: whether there is a terminal to show it on.
+        moving: whether a terminal shows it.
     """
 
     def __init__(self, steps: int, moving: bool) -> None:
@@ -60,11 +60,11 @@ class TrainingView:
         self._numbers: dict[str, str] = {}
 
     def begin(self, step: int) -> None:
-        """Steps that are behind."""
+        """Start at a step, of a resumed run."""
         self._bar.update(self._task, completed=step)
 
     def step(self, event: Stepped) -> None:
-        """Show a report."""
+        """Show a finished step."""
         left = (self._steps - event.step) * event.seconds
         minutes, seconds = divmod(round(left), 60)
         self._bar.update(
@@ -97,7 +97,7 @@ class TrainingView:
 
 
 def _sparkline(values: Sequence[float], width: int = 40) -> str:
-    """The course of some numbers as a row of blocks, each the mean of its share of them."""
+    """A row of at most `width` blocks, each as high as the mean of its share of the values."""
     count = min(width, len(values))
     edges = [len(values) * place // count for place in range(count + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
@@ -110,7 +110,7 @@ def _sparkline(values: Sequence[float], width: int = 40) -> str:
 
 
 class Bar:
-    """The handle of a running progress bar."""
+    """A running progress bar."""
 
     def __init__(self, progress: Progress, total: int | None, unit: str) -> None:
         self._progress = progress
@@ -119,7 +119,7 @@ class Bar:
         self._task = progress.add_task("", total=total, count="")
 
     def show(self, text: str, completed: int, total: int | None = None) -> None:
-        """What is being done, how many units of work are behind, and of how many if that is new."""
+        """Show what is being done and how many units are finished; `total` replaces the total."""
         self._total = self._total if total is None else total
         of = "" if self._total is None else f"/{self._total}"
         self._progress.update(

@@ -1,4 +1,4 @@
-"""`fbridge show`: the record that a video carries, for people or for programs."""
+"""`fbridge show`: print the record that a video carries."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fbridge_cli import options
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def show(
             show_default=False,
         ),
     ],
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    json: options.Json = False,
 ) -> None:
     """Print how a video was made.
 

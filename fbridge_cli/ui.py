@@ -1,7 +1,7 @@
-"""Where text goes and how it looks, by rich; what moves is in `fbridge_cli.progress`.
+"""Output of the commands, by rich; progress bars are in `fbridge_cli.progress`.
 
-Results go to stdout; progress, notes and errors to stderr. Nothing moves unless stderr is a
-terminal.
+Results go to stdout; progress, notes and errors to stderr. Spinners and bars appear only where
+stderr is a terminal.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Ui:
-    """One command's voice.
+    """Output of one command.
 
     Attributes:
-        machine: stdout is for JSON alone, so results are told on stderr or not at all.
+        machine: stdout is for JSON alone; `result` prints nothing.
 
     Args:
         machine: likewise.
-        mute: say nothing at all, as one of several processes that another speaks for.
+        mute: print nothing, as in all but the first of several processes.
     """
 
     def __init__(self, *, machine: bool = False, mute: bool = False) -> None:
@@ -43,30 +43,30 @@ class Ui:
         self._moving = False
 
     def result(self, text: str) -> None:
-        """A line that the user came for."""
+        """A line of the result."""
         if self.machine:
             return
         beside_bar = self._moving and self._out.is_terminal
         (self._err if beside_bar else self._out).print(plain(text))
 
     def note(self, text: str) -> None:
-        """A line worth knowing."""
+        """A remark, on stderr."""
         self._err.print(plain(text), style="dim")
 
     def warn(self, text: str) -> None:
-        """Something that may not be as the user thinks."""
+        """A warning."""
         self._err.print(Text.assemble(("warning: ", "yellow"), plain(text)))
 
     def error(self, text: str) -> None:
-        """Why the command stops."""
+        """The error that ends the command."""
         self._err.print(Text.assemble(("error: ", "bold red"), plain(text)))
 
     def json(self, value: Any) -> None:
-        """The whole result for a program to read."""
+        """The whole result as JSON on stdout."""
         self._out.print(json.dumps(value, indent=2))
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Rows under headings; plain and unwrapped where stdout is no terminal."""
+        """Rows under headings; plain and unwrapped where stdout is not a terminal."""
         if not self._out.is_terminal:
             for row in (columns, *rows):
                 self._out.print(plain("  ".join(cell.replace("\n", " ") for cell in row)))
@@ -77,18 +77,18 @@ class Ui:
         self._out.print(table, soft_wrap=False)
 
     def facts(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Names and what they stand for, one a line."""
+        """Names and values, one pair per line."""
         width = max(len(name) for name, _ in pairs)
         for name, value in pairs:
             self._out.print(Text.assemble((name.ljust(width), "bold"), "  ", plain(value)))
 
     def waiting(self, text: str) -> AbstractContextManager[object]:
-        """A spinner while something slow is fetched."""
+        """A spinner, for as long as the context lasts."""
         return self._err.status(plain(text)) if self._err.is_terminal else nullcontext()
 
     @contextmanager
     def training(self, steps: int) -> Iterator[TrainingView]:
-        """A live view of a training run; without a terminal it shows nothing."""
+        """A live view of a training run, shown only on a terminal."""
         from rich.live import Live
 
         from fbridge_cli.progress import TrainingView
@@ -114,10 +114,7 @@ class Ui:
 
     @contextmanager
     def progress(self, total: int | None, unit: str = "steps") -> Iterator[Bar]:
-        """One bar over all the work, with the time left; gone when done.
-
-        Without a total it only counts.
-        """
+        """A bar over all the work, removed at the end; without a total it only counts."""
         from fbridge_cli.progress import Bar, build_progress
 
         moving = self._err.is_terminal
@@ -130,5 +127,5 @@ class Ui:
 
 
 def plain(text: str) -> Text:
-    """Text whose control characters cannot move the cursor or change colours."""
+    """Text with control characters replaced, which could move the cursor or change colours."""
     return Text(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))

@@ -1,4 +1,4 @@
-"""The record that every video carries: what it was made from, by which model, and how."""
+"""The record in every video: its picture, prompt, model and settings."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from fbridge.errors import DataError
 from fbridge.files.atomic import shown
 
 FORMAT = 1
-"""Raised when a reader of the old form could misread the new one."""
+"""Version of the record's form; higher when an older reader could misread it."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The picture that was set in motion; `path` is relative to the video's folder, or unknown."""
+    """The picture; `path` is relative to the video's folder, None where unknown."""
 
     name: str
     sha256: str
@@ -28,11 +28,13 @@ class Source:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """The model as the user named it, and the sha256 over its weights and config.
+    """The model.
 
     Attributes:
-        untrained: a text-to-video base was used as a bridge as it is.
-        components: folder of what its weights alone lack.
+        name: as the user gave it.
+        hash: sha256 over its weights and configuration.
+        untrained: a text-to-video base, used as a bridge without training.
+        components: folder with what a model that is weights alone lacks.
     """
 
     name: str
@@ -43,10 +45,11 @@ class ModelRecord:
 
 @dataclass(frozen=True)
 class Machine:
-    """What the last bits depend on: where it ran, and how many videos ran together.
+    """What the last bits of a video depend on.
 
     Attributes:
-        memory: the memory options that differ from the defaults; None of an older record.
+        batch: videos that were made together.
+        memory: `fbridge.memory.options.MemoryOptions.to_record`; None in older records.
     """
 
     device: str
@@ -58,16 +61,16 @@ class Machine:
 
 @dataclass(frozen=True)
 class Provenance:
-    """All that makes a video again. Holds no date, so that equal videos have equal records.
+    """Everything needed to make a video again; no date, so that equal videos have equal records.
 
     Attributes:
         steps: sampling steps.
-        eta: share of fresh noise; None where the sampler has none.
-        guidance: weight of the words; 1 is none.
-        image_guidance: weight of the picture; 1 is none, and where an older record is silent.
-        grid: where the steps lie in time.
+        eta: share of fresh noise; None if the sampler takes none.
+        guidance: weight of the prompt; 1 is no guidance.
+        image_guidance: weight of the picture; 1 is no guidance (and the value of older records).
+        grid: kind of `fbridge.sampling.time_grid`.
         start: how the bridge starts: "noised", "exact" or "booted".
-        strength: share of the way at which the bridge starts; 1 where an older record is silent.
+        strength: time at which sampling starts, as a share of the bridge; 1 in older records.
         size: (width, height) of the frames.
         versions: of fbridge, torch, diffusers and python.
     """
@@ -92,7 +95,7 @@ class Provenance:
     versions: Mapping[str, str]
 
     def comment(self) -> str:
-        """One line of ASCII JSON for inside the video; it names no folder of the user's."""
+        """One line of ASCII JSON for inside the video, without the user's folders."""
         tree = self.tree()
         del tree["picture"]["path"]
         model = PurePath(self.model.name)
@@ -101,7 +104,7 @@ class Provenance:
         return json.dumps(tree, separators=(",", ":"))
 
     def sidecar(self) -> str:
-        """Readable JSON for the file beside the video."""
+        """Indented JSON for the file beside the video."""
         return json.dumps(self.tree(), indent=2) + "\n"
 
     def tree(self) -> dict[str, Any]:
@@ -113,7 +116,7 @@ def parse_provenance(text: str, source: str) -> Provenance:
     """The record in a JSON text; `source` names it in errors.
 
     Raises:
-        DataError: when it is no such record, or one of a newer format.
+        DataError: the text is not such a record, or is one of a newer format.
     """
     tree = _record_in(text)
     if tree is None:
@@ -130,11 +133,11 @@ def parse_provenance(text: str, source: str) -> Provenance:
 def read_provenance(path: Path | str) -> Provenance:
     """The record of a video, of a folder of frames, or in a sidecar file.
 
-    The record inside the video counts; the sidecar beside it adds where the picture lies, and
-    stands in where the video was re-encoded and lost its own.
+    The record inside the video takes precedence; the sidecar adds the picture's path, and is used
+    alone where the video was re-encoded and lost its record.
 
     Raises:
-        DataError: when there is none, or the file cannot be read.
+        DataError: there is no record, or the file cannot be read.
     """
     path = Path(path)
     name = shown(path)
@@ -153,7 +156,7 @@ def read_provenance(path: Path | str) -> Provenance:
 
 
 def sidecar_path(video: Path) -> Path:
-    """Where a video's sidecar lies: cat.mp4 has cat.mp4.json, the folder cat has cat.json."""
+    """The path of a video's sidecar: cat.mp4 has cat.mp4.json, the folder cat has cat.json."""
     return video.with_name(f"{video.name}.json")
 
 
@@ -181,7 +184,7 @@ def _read_text(path: Path) -> str:
 
 
 def _build(kind: type[Any], tree: Mapping[str, Any], source: str) -> Any:
-    """An instance of a dataclass from JSON values, each of which must have the declared type."""
+    """An instance of a dataclass from JSON values, each checked against the declared type."""
     hints = get_type_hints(kind)
     values = {}
     for one in fields(kind):
