@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from fbridge.backbones.scratch import PRESETS
 from fbridge.config import Config, known_keys, to_schema
 from fbridge.config.keys import schema_of
-from fbridge.config.learnt import SCHEDULES, BridgeConfig, LoraConfig, PriorConfig
+from fbridge.config.model import SCHEDULES, BridgeConfig, LoraConfig, PriorConfig
 from fbridge.config.tree import Section, TimesConfig, TrainConfig
 from fbridge.errors import ConfigError
 from fbridge.scheduler import schedule_from_config

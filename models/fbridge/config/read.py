@@ -21,8 +21,8 @@ from fbridge.config.keys import (
 )
 from fbridge.config.recipe import recipe_file, recipes
 from fbridge.config.tree import Config
+from fbridge.config.validation_errors import complaints
 from fbridge.config.values import as_toml, key_as_toml, parse_value, read_toml, shown
-from fbridge.config.words import complaints
 from fbridge.errors import ConfigError
 
 COMMAND_LINE, DEFAULT = "command line", "default"

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from fbridge.config.learnt import (
+from fbridge.config.model import (
     BridgeConfig,
     ConditionConfig,
     LoraConfig,
