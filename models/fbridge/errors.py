@@ -14,7 +14,7 @@ class DataError(FBridgeError):
 
 
 class CheckpointError(FBridgeError):
-    """A model that is missing, incomplete or of another kind (exit code 4)."""
+    """A model that is missing, incomplete or of the wrong kind (exit code 4)."""
 
 
 class DependencyError(FBridgeError):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fbridge.config import known_keys, load_config, parse_change
-from fbridge.config.keys import variable
+from fbridge.config.keys import environment_variable
 from fbridge.errors import ConfigError
 
 WHERE = ("command line", "environment", "file", "recipe", "default")
@@ -70,7 +70,7 @@ def test_who_names_the_recipe() -> None:
 
 
 def test_every_key_has_a_variable() -> None:
-    assert len({variable(key) for key in known_keys()}) == len(known_keys())
+    assert len({environment_variable(key) for key in known_keys()}) == len(known_keys())
     environment = {
         "FBRIDGE_BASE": "t2v.safetensors",
         "FBRIDGE_OUTPUT": "2024-01-01",
@@ -180,7 +180,7 @@ FILES: list[tuple[str | bytes, str]] = [
     (
         '[bridge.schedule]\nkind = "gmix"',
         '[bridge] schedule is { kind = "gmix" } but must be a table of kind, one of "gmax", "vp", '
-        '"brownian", and that schedule\'s numbers',
+        '"brownian", and that schedule\'s parameters',
     ),
     ("base = 3", "base is 3 but must be text"),
     ("base = 2024-01-01", "base is 2024-01-01 but must be text"),
@@ -191,8 +191,7 @@ FILES: list[tuple[str | bytes, str]] = [
     ("a = = 2", "line 1, column 5: is not TOML: unexpected character: '='"),
     (
         "[train]\n\nbase = t2v",
-        "line 3, column 9: is not TOML: unexpected character: '2'; text stands in "
-        '"quotation marks"',
+        "line 3, column 9: is not TOML: unexpected character: '2'; text needs \"quotation marks\"",
     ),
     ("[train]\nlr = .3", "line 2, column 6: is not TOML: unexpected character: '.'"),
     ("lr = 1\nlr = 2", 'line 2, column 1: is not TOML: key "lr" already exists'),
@@ -233,7 +232,7 @@ def test_a_byte_order_mark_and_foreign_line_ends_are_no_mistake() -> None:
         ({"FBRIDGE_TRAIN_STPES": "1"}, "unknown key; did you mean FBRIDGE_TRAIN_STEPS?"),
         ({"FBRIDGE_LOG_QQQQ": "1"}, "unknown key; unset it"),
         ({"FBRIDGE_RECIPE": "dmo"}, "\"dmo\": unknown recipe; did you mean 'demo'?"),
-        ({"FBRIDGE_OUTPUT": "\udcff"}, "is no text in UTF-8; write it anew"),
+        ({"FBRIDGE_OUTPUT": "\udcff"}, "is not valid UTF-8 text; write it again"),
     ],
 )
 def test_mistakes_in_the_environment(environment: Mapping[str, str], line: str) -> None:

@@ -89,5 +89,5 @@ def test_schema_is_json() -> None:
     assert schema["additionalProperties"] is False
     assert schema["properties"]["train"] == {
         "$ref": "#/$defs/TrainConfig",
-        "description": "How long and how fast.",
+        "description": "Optimisation.",
     }

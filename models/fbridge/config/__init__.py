@@ -1,10 +1,9 @@
-"""Configuration of training: one typed tree, read from TOML with located errors."""
+"""Configuration of training: typed, read from TOML, with errors that name their place."""
 
 from fbridge.config.keys import known_keys
 from fbridge.config.read import Resolved, load_config
-from fbridge.config.recipe import recipes
 from fbridge.config.tree import Config
-from fbridge.config.values import parse_change
+from fbridge.config.values import parse_change, recipes
 from fbridge.config.write import to_schema, to_toml
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The keys of the tree: their names, what each may be, and what a wrong one was meant to be."""
+"""The keys of the configuration: names, JSON schema, and suggestions for unknown ones."""
 
 from __future__ import annotations
 
@@ -16,49 +16,49 @@ PREFIX = "FBRIDGE_"
 
 @cache
 def known_keys() -> tuple[str, ...]:
-    """All dotted keys, in the order of the tree."""
+    """All dotted keys, in their order."""
     return tuple(Config().flat())
 
 
 @cache
 def sections() -> tuple[str, ...]:
-    """Names of the sections, in the order of the tree."""
+    """Names of the sections, in their order."""
     return tuple(name for name, value in Config() if isinstance(value, Section))
 
 
-def variable(key: str) -> str:
-    """The environment variable of a key: FBRIDGE_TRAIN_LR of train.lr."""
+def environment_variable(key: str) -> str:
+    """Environment variable of a key: FBRIDGE_TRAIN_LR for train.lr."""
     return PREFIX + key.upper().replace(".", "_")
 
 
-def called(key: str) -> str:
-    """How a file has it: "[train] lr" of train.lr."""
+def toml_name(key: str) -> str:
+    """Name of a key in a TOML file: "[train] lr" for train.lr."""
     section, _, name = key.rpartition(".")
     return f"[{section}] {name}" if section else name
 
 
 @cache
 def schema() -> dict[str, Any]:
-    """JSON schema of the tree, without what only pydantic or JSON need: titles and nulls."""
+    """JSON schema of the configuration, without pydantic's titles and nulls."""
     cleaned: dict[str, Any] = _clean(Config.model_json_schema(schema_generator=_InOrder))
-    for name in sections():  # given by their own keys
+    for name in sections():  # follow from the defaults of their keys
         del cleaned["properties"][name]["default"]
     return cleaned
 
 
 def schema_of(key: str) -> dict[str, Any]:
-    """JSON schema of one key's value; of an unknown key an empty one."""
+    """JSON schema of a key's value; empty for an unknown key."""
     section, _, name = key.rpartition(".")
     tree: dict[str, Any] = schema()
     if section:
-        place = tree["properties"].get(section, {}).get("$ref", "").rpartition("/")[2]
-        tree = tree["$defs"].get(place, {})
+        definition = tree["properties"].get(section, {}).get("$ref", "").rpartition("/")[2]
+        tree = tree["$defs"].get(definition, {})
     found: dict[str, Any] = tree.get("properties", {}).get(name, {})
     return found
 
 
-def near(word: str, known: Iterable[str], form: str = "'{}'") -> str:
-    """The hint to append to an unknown word: the nearest known one, else all of them."""
+def suggest(word: str, known: Iterable[str], form: str = "'{}'") -> str:
+    """Suggestion for an unknown word: the closest known one, else all of them."""
     among = list(known)
     close = get_close_matches(word.lower(), among, n=1, cutoff=0.6)
     if close:
@@ -66,31 +66,35 @@ def near(word: str, known: Iterable[str], form: str = "'{}'") -> str:
     return f"; known: {', '.join(among)}"
 
 
-def near_key(section: str, name: str) -> str:
-    """The hint to append to a key that a section of a file does not know; "" is no section."""
+def suggest_key(section: str, name: str) -> str:
+    """Suggestion for an unknown key in a section of a file; "" is the top level."""
     own = _names(section)
-    elsewhere = [called(key) for key in known_keys() if key.rpartition(".")[2] == name]
+    elsewhere = [toml_name(key) for key in known_keys() if key.rpartition(".")[2] == name]
     if elsewhere and not get_close_matches(name.lower(), own, n=1, cutoff=0.6):
         return f"; did you mean {' or '.join(elsewhere)}?"
-    return near(name, own)
+    return suggest(name, own)
 
 
-def near_dotted(key: str) -> str:
-    """The hint to append to a dotted key that is unknown."""
+def suggest_dotted(key: str) -> str:
+    """Suggestion for an unknown dotted key."""
     name = key.rpartition(".")[2]
     tails = [known for known in known_keys() if known.rpartition(".")[2] == name]
     if tails:
         return f"; did you mean {' or '.join(map(repr, tails))}?"
-    hint = near(key, known_keys())
+    hint = suggest(key, known_keys())
     return hint if "did you mean" in hint else "; fbridge config prints all keys"
 
 
-def near_variable(name: str) -> str:
-    """The hint to append to an unknown variable of a known section."""
-    section = next(own for own in sections() if name.startswith(variable(f"{own}.")))
-    rest = name.removeprefix(variable(f"{section}."))
+def suggest_variable(name: str) -> str:
+    """Suggestion for an unknown environment variable of a known section."""
+    section = next(own for own in sections() if name.startswith(environment_variable(f"{own}.")))
+    rest = name.removeprefix(environment_variable(f"{section}."))
     close = get_close_matches(rest.lower(), _names(section), n=1, cutoff=0.6)
-    return f"; did you mean {variable(f'{section}.{close[0]}')}?" if close else "; unset it"
+    return (
+        f"; did you mean {environment_variable(f'{section}.{close[0]}')}?"
+        if close
+        else "; unset it"
+    )
 
 
 def _names(section: str) -> list[str]:
@@ -98,7 +102,7 @@ def _names(section: str) -> list[str]:
 
 
 class _InOrder(GenerateJsonSchema):
-    """Keys in the order of the tree, not of the alphabet."""
+    """Keys in their own order, not sorted by name."""
 
     def sort(self, value: JsonSchemaValue, parent_key: str | None = None) -> JsonSchemaValue:
         del parent_key

@@ -1,4 +1,4 @@
-"""A configuration from all the places that may speak: command line, environment, file, recipe."""
+"""Load a configuration from the command line, the environment, a file and a recipe."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from fbridge.config.keys import (
-    called,
+    environment_variable,
     known_keys,
-    near,
-    near_dotted,
-    near_key,
-    near_variable,
     sections,
-    variable,
+    suggest,
+    suggest_dotted,
+    suggest_key,
+    suggest_variable,
+    toml_name,
 )
-from fbridge.config.recipe import recipe_file, recipes
 from fbridge.config.tree import Config
-from fbridge.config.validation_errors import complaints
-from fbridge.config.values import as_toml, key_as_toml, parse_value, read_toml, shown
+from fbridge.config.validation_errors import error_lines
+from fbridge.config.values import (
+    as_toml,
+    key_as_toml,
+    parse_value,
+    read_recipe,
+    read_toml,
+    recipes,
+    shown,
+)
 from fbridge.errors import ConfigError
 
 COMMAND_LINE, DEFAULT = "command line", "default"
@@ -30,11 +37,11 @@ COMMAND_LINE, DEFAULT = "command line", "default"
 
 @dataclass(frozen=True)
 class Resolved:
-    """A configuration and who decided each of its keys.
+    """A configuration, and where each value came from.
 
     Attributes:
-        config: checked.
-        origin: dotted key -> "command line", "FBRIDGE_TRAIN_LR", a file as it was named,
+        config: validated.
+        origin: dotted key -> "command line", an environment variable, the file's name,
             "recipe demo" or "default".
     """
 
@@ -43,7 +50,7 @@ class Resolved:
 
 
 class _Entry(NamedTuple):
-    """What one place says of a key; `place` begins a complaint about it."""
+    """A value, its origin, and how error messages name its place."""
 
     value: Any
     origin: str
@@ -60,16 +67,16 @@ def load_config(
     environment: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Resolved:
-    """Resolve a configuration: options before environment, file, recipe and defaults.
+    """Load a configuration; options override environment, file, recipe, defaults, in this order.
 
     Args:
         file: TOML.
-        recipe: name of one of `recipes`; else the one that options, environment or file name.
-        environment: variables FBRIDGE_TRAIN_LR and the like; those of no section are passed over.
-        options: by dotted key, "train.lr".
+        recipe: key of `recipes`; None: the one named by options, environment or file.
+        environment: such as FBRIDGE_TRAIN_LR; variables of no section are ignored.
+        options: by dotted key, such as "train.lr".
 
     Raises:
-        ConfigError: a key is unknown or a value cannot be; a line each, with its place.
+        ConfigError: unknown keys and invalid values, one line each with its place.
     """
     wrong: list[str] = []
     typed = dict(options or {}) | ({} if recipe is None else {"recipe": recipe})
@@ -82,9 +89,9 @@ def load_config(
     try:
         config = Config.model_validate(_nested(given))
     except ValidationError as error:
-        wrong += complaints(error, given, places).values()
+        wrong += error_lines(error, given, places)
     wrong += [
-        f"{entry.place} is no text in UTF-8; write it anew"
+        f"{entry.place} is not valid UTF-8 text; write it again"
         for entry in entries.values()
         if not _is_text(as_toml(entry.value))
     ]
@@ -104,7 +111,7 @@ def _nested(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_text(text: str) -> bool:
-    """Whether the text can be written: names of files may be bytes that are none."""
+    """Whether the text is valid UTF-8: file names may be arbitrary bytes."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -113,7 +120,7 @@ def _is_text(text: str) -> bool:
 
 
 def _from_tree(tree: Mapping[str, Any], origin: str, wrong: list[str]) -> _Entries:
-    """What a file says; what is amiss with its keys goes to `wrong`."""
+    """Entries of a file; errors of its keys are appended to `wrong`."""
     found: _Entries = {}
     for name, value in tree.items():
         if name in sections():
@@ -125,37 +132,39 @@ def _from_tree(tree: Mapping[str, Any], origin: str, wrong: list[str]) -> _Entri
             for key, own in value.items():
                 if f"{name}.{key}" in known_keys():
                     dotted = f"{name}.{key}"
-                    found[dotted] = _Entry(own, origin, f"{origin}: {called(dotted)}")
+                    found[dotted] = _Entry(own, origin, f"{origin}: {toml_name(dotted)}")
                 else:
-                    hint = near_key(name, key)
+                    hint = suggest_key(name, key)
                     wrong.append(f"{origin}: [{name}] {key_as_toml(key)}: unknown key{hint}")
         elif name in known_keys():
             found[name] = _Entry(value, origin, f"{origin}: {name}")
         elif isinstance(value, dict):
-            hint = near(name, sections(), "[{}]")
+            hint = suggest(name, sections(), "[{}]")
             wrong.append(f"{origin}: [{key_as_toml(name)}]: unknown section{hint}")
         else:
-            wrong.append(f"{origin}: {key_as_toml(name)}: unknown key{near_key('', name)}")
+            wrong.append(f"{origin}: {key_as_toml(name)}: unknown key{suggest_key('', name)}")
     return found
 
 
 def _from_environment(environment: Mapping[str, str], wrong: list[str]) -> _Entries:
-    """What variables say; an empty one says nothing."""
-    known = {variable(key): key for key in known_keys()}
-    starts = tuple(variable(f"{section}.") for section in sections())
+    """Entries of environment variables; empty ones are ignored."""
+    known = {environment_variable(key): key for key in known_keys()}
+    starts = tuple(environment_variable(f"{section}.") for section in sections())
     found: _Entries = {}
     for name, text in sorted(environment.items()):
         if name in known and text:
             key = known[name]
             found[key] = _Entry(parse_value(key, text), name, f"{name}:")
         elif name.startswith(starts) and name not in known:
-            wrong.append(f"{name}: unknown key{near_variable(name)}")
+            wrong.append(f"{name}: unknown key{suggest_variable(name)}")
     return found
 
 
 def _from_options(options: Mapping[str, Any], wrong: list[str]) -> _Entries:
     wrong += [
-        f"--set {key}: unknown key{near_dotted(key)}" for key in options if key not in known_keys()
+        f"--set {key}: unknown key{suggest_dotted(key)}"
+        for key in options
+        if key not in known_keys()
     ]
     return {
         key: _Entry(value, COMMAND_LINE, f"{COMMAND_LINE}: {key}")
@@ -165,11 +174,11 @@ def _from_options(options: Mapping[str, Any], wrong: list[str]) -> _Entries:
 
 
 def _from_recipe(named: _Entry | None, wrong: list[str]) -> _Entries:
-    """What the recipe says that was asked for, if any."""
+    """Entries of the recipe that was asked for, if any."""
     if named is None or not isinstance(named.value, str) or not named.value:
         return {}
     name = named.value
     if name not in recipes():
-        wrong.append(f"{named.place} {as_toml(name)}: unknown recipe{near(name, recipes())}")
+        wrong.append(f"{named.place} {as_toml(name)}: unknown recipe{suggest(name, recipes())}")
         return {}
-    return _from_tree(read_toml(recipe_file(name)), f"recipe {name}", wrong)
+    return _from_tree(read_recipe(name), f"recipe {name}", wrong)

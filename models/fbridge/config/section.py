@@ -1,4 +1,4 @@
-"""What the tables of the tree are made of: kinds of values, and the table itself."""
+"""Base class of the configuration's sections, and the types of their values."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def fixed(value: object) -> object:
-    """A list as a tuple, which nobody can change."""
+def as_tuple(value: object) -> object:
+    """A list as a tuple; any other value as it is."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -29,15 +29,15 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1), BeforeValidator(_whole)]
 Number = Annotated[int, Field(ge=0), BeforeValidator(_whole)]
 Text = Annotated[str | None, BeforeValidator(_unset)]
-"""Text or nothing; empty text is nothing, so that it can undo what a recipe or file says."""
+"""Text or None; the empty text is None, so that it can unset what a recipe or file sets."""
 
 
 class Section(BaseModel):
-    """A table of the tree: frozen, of strict types, and without room for unknown keys."""
+    """A section: frozen, strictly typed, unknown keys forbidden."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
 
 
-def together(key: str, need: str) -> PydanticCustomError:
-    """The complaint about a key's value that another key does not go with."""
-    return PydanticCustomError("together", "{key}: needs {need}", {"key": key, "need": need})
+def conflict(key: str, need: str) -> PydanticCustomError:
+    """The error of a key whose value needs another key's."""
+    return PydanticCustomError("conflict", "{key}: needs {need}", {"key": key, "need": need})

@@ -1,4 +1,4 @@
-"""The one typed tree of a training run's configuration: every key, its meaning and its bounds."""
+"""The configuration of a training run: every key with its type, bounds, default and description."""
 
 from __future__ import annotations
 
@@ -43,66 +43,66 @@ __all__ = [
 
 
 class Config(Section):
-    """A training run of fbridge train-prior or finetune; both read the same file.
+    """Configuration of fbridge train-prior and finetune; both read the same file.
 
-    Paths are relative to the folder that the command runs in, not to this file.
+    Paths are relative to the current folder, not to this file.
     """
 
     base: Text = Field(
         default=None,
-        description="What finetune goes on from: a .safetensors file, a pipeline's folder or hub "
-        "id, or scratch:tiny for a fresh network; relative to the current folder.",
+        description="Model that finetune starts from: a .safetensors file, a pipeline's folder or "
+        "hub id, or a new network such as scratch:tiny; relative to the current folder.",
         examples=["t2v.safetensors"],
     )
     components: Text = Field(
         default=None,
-        description="Pipeline folder or hub id with the other parts, for a base of bare weights; "
-        "relative to the current folder.",
+        description="Pipeline folder or hub id with the other components, for a base that is a "
+        "single file; relative to the current folder.",
         examples=["models/cogvideox-2b"],
     )
     download: bool = Field(
         default=False,
-        description="Fetch from the hub what a base of bare weights lacks, where it is known.",
+        description="Download the components that a single file lacks from the hub.",
     )
     data: Text = Field(
         default=None,
-        description="Folder written by fbridge prepare, relative to the current folder; demo is "
-        "the built-in data.",
+        description="Folder written by fbridge prepare, relative to the current folder; demo: the "
+        "built-in data.",
         examples=["latents"],
     )
     split: Text = Field(
         default=None,
-        description="Train only on the clips of this split of the data.",
+        description="Train on the clips of this split of the data only.",
         examples=["train"],
     )
     output: Text = Field(
         default=None,
-        description="Folder of the run, relative to the current folder; unset it is the next free "
-        "one below runs.",
+        description="Folder of the run, relative to the current folder; unset: the next free one "
+        "in runs.",
         examples=["runs/finetune"],
     )
     recipe: Text = Field(
         default=None,
-        description="Recipe whose values stand where none are given; fbridge config --recipes "
-        "lists them.",
+        description="Recipe whose values replace the defaults; fbridge config --recipes lists "
+        "them.",
         examples=["demo"],
     )
     model: ModelConfig = Field(default=ModelConfig(), description="A network from scratch.")
-    bridge: BridgeConfig = Field(default=BridgeConfig(), description="The process that is learnt.")
-    prior: PriorConfig = Field(default=PriorConfig(), description="Where bridges start.")
+    bridge: BridgeConfig = Field(default=BridgeConfig(), description="The process.")
+    prior: PriorConfig = Field(default=PriorConfig(), description="The prior.")
     condition: ConditionConfig = Field(
         default=ConditionConfig(), description="Dropout of conditions."
     )
     lora: LoraConfig = Field(default=LoraConfig(), description="Low-rank adaptation.")
     regression: RegressionConfig = Field(
-        default=RegressionConfig(), description="The loss of a prior."
+        default=RegressionConfig(), description="The loss of train-prior."
     )
-    train: TrainConfig = Field(default=TrainConfig(), description="How long and how fast.")
-    times: TimesConfig = Field(default=TimesConfig(), description="Which times are trained.")
-    weight: WeightConfig = Field(default=WeightConfig(), description="How much each time counts.")
-    ema: EmaConfig = Field(default=EmaConfig(), description="The average of the weights.")
+    train: TrainConfig = Field(default=TrainConfig(), description="Optimisation.")
+    times: TimesConfig = Field(default=TimesConfig(), description="Distribution of times.")
+    weight: WeightConfig = Field(default=WeightConfig(), description="Loss weight of each time.")
+    ema: EmaConfig = Field(default=EmaConfig(), description="Average of the weights.")
     validation: ValidationConfig = Field(default=ValidationConfig(), description="Held-out clips.")
-    log: LogConfig = Field(default=LogConfig(), description="Where the curves go.")
+    log: LogConfig = Field(default=LogConfig(), description="Reports and trackers.")
 
     def flat(self) -> dict[str, Any]:
         """Values by dotted key."""

@@ -1,4 +1,4 @@
-"""What is wrong with a value, in words that name its place, itself and what it must be."""
+"""Turn pydantic's errors into lines that name the place, the value and what is expected."""
 
 from __future__ import annotations
 
@@ -9,38 +9,39 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from fbridge.config.keys import called, known_keys, schema_of
+from fbridge.config.keys import known_keys, schema_of, toml_name
 from fbridge.config.values import as_toml
 
 LONGEST = 60
 
 
-def complaints(
+def error_lines(
     error: ValidationError, given: Mapping[str, Any], places: Mapping[str, str]
-) -> dict[str, str]:
-    """A line for each wrong key.
+) -> list[str]:
+    """One line for each invalid key.
 
     Args:
-        error: of the tree.
+        error: raised by `Config`.
         given: values by dotted key.
-        places: what each key's line begins with.
+        places: how the line of each key begins.
     """
     lines: dict[str, str] = {}
     for one in error.errors(include_url=False):
         key = _key(one)
-        place = places.get(key, called(key))
+        place = places.get(key, toml_name(key))
         what = f"{place} is {_shown(given.get(key))}"
-        if one["type"] == "together":
+        if one["type"] == "conflict":
             lines[key] = f"{what} and needs {one['ctx']['need']}"
         elif one["type"] == "rule":
             lines[key] = f"{what} but must be {one['msg']}"
         else:
-            lines[key] = f"{what} but must be {wanted(schema_of(key))}{_near(key, given.get(key))}"
-    return lines
+            suggestion = _suggestion(key, given.get(key))
+            lines[key] = f"{what} but must be {expected(schema_of(key))}{suggestion}"
+    return list(lines.values())
 
 
-def wanted(schema: Mapping[str, Any]) -> str:
-    """What a value must be, from its JSON schema: "a number above 0"."""
+def expected(schema: Mapping[str, Any]) -> str:
+    """Description of the valid values of a JSON schema: "a number above 0"."""
     if "enum" in schema:
         return f"one of {', '.join(map(as_toml, schema['enum']))}"
     match schema.get("type"):
@@ -52,9 +53,9 @@ def wanted(schema: Mapping[str, Any]) -> str:
             return f"a number{_bounds(schema)}"
         case "array" if "prefixItems" in schema:
             parts = schema["prefixItems"]
-            return f"a list of {len(parts)}, each {wanted(parts[0])}"
+            return f"a list of {len(parts)}, each {expected(parts[0])}"
         case "array":
-            return f"a list, each {wanted(schema['items'])}"
+            return f"a list, each {expected(schema['items'])}"
         case "object":
             return f"a table such as {as_toml(schema['examples'][0])}"
         case _:
@@ -79,7 +80,7 @@ def _bounds(schema: Mapping[str, Any]) -> str:
 
 def _key(error: ErrorDetails) -> str:
     names = [str(part) for part in error["loc"]]
-    if error["type"] == "together":
+    if error["type"] == "conflict":
         return f"{names[0]}.{error['ctx']['key']}"
     return names[0] if names[0] in known_keys() else ".".join(names[:2])
 
@@ -89,7 +90,7 @@ def _shown(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
-def _near(key: str, value: Any) -> str:
+def _suggestion(key: str, value: Any) -> str:
     choices = schema_of(key).get("enum")
     if choices is None or not isinstance(value, str):
         return ""

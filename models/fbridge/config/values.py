@@ -1,4 +1,4 @@
-"""Values as they are written and typed: TOML text, and what a shell leaves of it."""
+"""Read and write values and files of TOML; the recipes that come with fbridge."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from tomlkit.exceptions import ParseError, TOMLKitError
 from fbridge.config.keys import schema_of
 from fbridge.errors import ConfigError
 
+_RECIPES = Path(__file__).parent / "recipes"
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _BARE = re.compile(r"^[^#\"']*=\s*(?!true\b|false\b|inf\b|nan\b|\.\d)[A-Za-z_~./\\]")
 """A line whose value lacks its quotation marks."""
 
 
 def as_toml(value: Any) -> str:
-    """A value on one line of TOML; what TOML does not know, as Python shows it."""
+    """A value on one line of TOML; values that TOML lacks as `str`."""
     if isinstance(value, dict):
         pairs = (f"{key_as_toml(name)} = {as_toml(own)}" for name, own in value.items())
         return f"{{ {', '.join(pairs)} }}" if value else "{}"
@@ -33,15 +34,15 @@ def as_toml(value: Any) -> str:
 
 
 def key_as_toml(key: str) -> str:
-    """A key as a file has it: bare, or quoted where it has other characters than words do."""
+    """A key in TOML: bare if its characters allow it, else quoted."""
     return key if _BARE_KEY.fullmatch(key) else as_toml(key)
 
 
 def parse_change(text: str) -> tuple[str, Any]:
-    """Key and value of "train.lr=1e-4".
+    """Key and value of a text such as "train.lr=1e-4".
 
     Raises:
-        ConfigError: it is not of that form.
+        ConfigError: it has another form.
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
@@ -50,7 +51,7 @@ def parse_change(text: str) -> tuple[str, Any]:
 
 
 def parse_value(key: str, text: str) -> Any:
-    """A TOML value for a key; what is none is taken as text, as a shell strips quotation marks."""
+    """Parse a key's value as TOML, else as text: shells strip quotation marks."""
     schema = schema_of(key)
     kind = schema.get("type")
     try:
@@ -67,10 +68,10 @@ def parse_value(key: str, text: str) -> Any:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The tables and values of a file.
+    """The contents of a TOML file.
 
     Raises:
-        ConfigError: it is missing, cannot be read, or is no TOML.
+        ConfigError: it is missing, cannot be read or is not TOML.
     """
     name = shown(path)
     try:
@@ -88,20 +89,33 @@ def read_toml(path: Path) -> dict[str, Any]:
     except ParseError as error:
         place = f"line {error.line}, column {error.col + 1}"
         line = text.splitlines()[error.line - 1] if text else ""
-        hint = '; text stands in "quotation marks"' if _BARE.search(line) else ""
+        hint = '; text needs "quotation marks"' if _BARE.search(line) else ""
         raise ConfigError(f"{name}: {place}: is not TOML: {_reason(error)}{hint}") from None
     except (TOMLKitError, ValueError, RecursionError) as error:
         raise ConfigError(f"{name}: is not TOML: {_reason(error)}") from None
     return tree
 
 
+def recipes() -> dict[str, str]:
+    """Name -> the first line of every recipe, which describes it."""
+    return {
+        path.stem: path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
+        for path in sorted(_RECIPES.glob("*.toml"))
+    }
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """The contents of one of `recipes`."""
+    return read_toml(_RECIPES / f"{name}.toml")
+
+
 def shown(path: Path) -> str:
-    """The path as text that any terminal can carry."""
+    """The path as text, with invalid bytes replaced."""
     return os.fsencode(path).decode("utf-8", errors="replace")
 
 
 def _reason(error: Exception) -> str:
     reason = str(error).partition(" at line ")[0].rstrip(".")
-    if reason.endswith(repr("\0")):  # tomlkit's mark of the end
+    if reason.endswith(repr("\0")):  # how tomlkit marks the end of the file
         return "the file ends in the middle of a value"
     return f"{reason[:1].lower()}{reason[1:]}"

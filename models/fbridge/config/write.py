@@ -1,4 +1,4 @@
-"""A configuration as TOML, with or without an explanation of every key, and its schema."""
+"""A configuration as TOML, with or without descriptions, and its JSON schema."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from collections.abc import Container
 from typing import Any
 
 from fbridge.config.keys import schema, schema_of
-from fbridge.config.recipe import recipe_file, recipes
 from fbridge.config.tree import Config, Section
-from fbridge.config.values import as_toml, read_toml
+from fbridge.config.values import as_toml, read_recipe, recipes
 
 WIDTH = 96
 
 
 def to_toml(config: Config, *, comments: bool) -> str:
-    """TOML that `load_config` reads back to an equal configuration.
+    """TOML from which `load_config` makes an equal configuration.
 
     Args:
         config: the values.
-        comments: put each key's description before it, and keys without a value as comments.
+        comments: add each key's description, and keys without a value as comments.
     """
     undone = _recipe_keys(config)
     top = [_comment(Config)] if comments else []
@@ -33,8 +32,8 @@ def to_toml(config: Config, *, comments: bool) -> str:
         else:
             top.append(_entry(name, value, undone, comments))
     between = "\n\n" if comments else "\n"
-    told = (between.join("\n".join(entry) for entry in group if entry) for group in groups)
-    return "\n\n".join(filter(None, told)) + "\n"
+    texts = (between.join("\n".join(entry) for entry in group if entry) for group in groups)
+    return "\n\n".join(filter(None, texts)) + "\n"
 
 
 def to_schema() -> dict[str, Any]:
@@ -47,7 +46,7 @@ def to_schema() -> dict[str, Any]:
 
 
 def _entry(key: str, value: Any, undone: Container[str], comments: bool) -> list[str]:
-    """The lines of a key; none where it has no value and nothing is explained."""
+    """The lines of a key; none for a key without a value, unless with comments."""
     name, about = key.rpartition(".")[2], schema_of(key)
     lines = _comment(about["description"]) if comments else []
     if comments and "enum" in about:
@@ -60,18 +59,17 @@ def _entry(key: str, value: Any, undone: Container[str], comments: bool) -> list
 
 
 def _recipe_keys(config: Config) -> set[str]:
-    """Keys that the recipe sets, so that leaving one out would not unset it."""
+    """Keys that the recipe sets: unset ones among them must be written."""
     if config.recipe not in recipes():
         return set()
-    tree = read_toml(recipe_file(config.recipe))
     return {
         dotted
-        for name, value in tree.items()
+        for name, value in read_recipe(config.recipe).items()
         for dotted in ([f"{name}.{key}" for key in value] if isinstance(value, dict) else [name])
     }
 
 
-def _comment(told: str | type[Section]) -> list[str]:
+def _comment(about: str | type[Section]) -> list[str]:
     """A text, or the docstring of a section, as comments."""
-    text = told if isinstance(told, str) else inspect.getdoc(told) or ""
+    text = about if isinstance(about, str) else inspect.getdoc(about) or ""
     return [f"# {line}" for part in text.split("\n\n") for line in textwrap.wrap(part, WIDTH)]
