@@ -153,7 +153,7 @@ class _Decoder:
     """Shows what it is asked to decode."""
 
     def decode(self, latents: Tensor, view: Any) -> list[Tensor]:
-        assert view.condition is not None
+        assert view.image_latents is not None
         return list(latents * 3)
 
 
