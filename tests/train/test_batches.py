@@ -14,8 +14,8 @@ from torch import Tensor
 from fbridge.config.tree import ConditionConfig, PriorConfig
 from fbridge.data.latents import LatentDataset
 from fbridge.train.batches import (
-    Chances,
-    Place,
+    Augmentation,
+    ClipIndex,
     TrainingBatch,
     TrainingClips,
     collate_training,
@@ -24,7 +24,7 @@ from fbridge.train.batches import (
 from fbridge.types import Condition
 from tests.train.sets import pixel_codec, rows, write_set
 
-EVERYTHING = Chances(text=0.3, picture=0.3, noise=0.1)
+EVERYTHING = Augmentation(text_dropout=0.3, picture_dropout=0.3, noise=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> LatentDataset:
 
 
 def test_no_draw_comes_back(data: LatentDataset) -> None:
-    clips = TrainingClips(data, Chances(), seed=0)
+    clips = TrainingClips(data, Augmentation(), seed=0)
     drawn = [
-        clips[Place(0, 0, step, place)]["uniform"].item()
+        clips[ClipIndex(0, 0, step, place)]["uniform"].item()
         for step in (0, 1, 2, 65_535, 65_536, 65_537, 131_072)
         for place in range(4)
     ]
@@ -61,9 +61,13 @@ def equal(one: TrainingBatch, other: TrainingBatch) -> bool:
 
 
 def read(
-    data: LatentDataset, number: int, batch_size: int, chances: Chances = EVERYTHING, **where: int
+    data: LatentDataset,
+    number: int,
+    batch_size: int,
+    augmentation: Augmentation = EVERYTHING,
+    **where: int,
 ) -> list[TrainingBatch]:
-    loader = training_loader(TrainingClips(data, chances, seed=7), batch_size, **where)
+    loader = training_loader(TrainingClips(data, augmentation, seed=7), batch_size, **where)
     return list(islice(loader, number))
 
 
@@ -96,9 +100,11 @@ def test_reading_ahead_changes_nothing(data: LatentDataset) -> None:
 
 def test_a_clips_draws_do_not_depend_on_its_neighbours(data: LatentDataset) -> None:
     clips = TrainingClips(data, EVERYTHING, seed=7)
-    place = Place(3, 0, 11, 5)
+    place = ClipIndex(3, 0, 11, 5)
     alone = collate_training([clips[place]])
-    among = collate_training([clips[Place(8, 0, 11, 4)], clips[place], clips[Place(3, 0, 11, 6)]])
+    among = collate_training(
+        [clips[ClipIndex(8, 0, 11, 4)], clips[place], clips[ClipIndex(3, 0, 11, 6)]]
+    )
     for name, value in tensors(alone).items():
         other = tensors(among)[name]
         assert torch.equal(value[0], other[1, : value.shape[1]] if "text" in name else other[1])
@@ -107,19 +113,19 @@ def test_a_clips_draws_do_not_depend_on_its_neighbours(data: LatentDataset) -> N
 
 
 @pytest.mark.parametrize(
-    "place", [Place(3, 0, 12, 5), Place(3, 0, 11, 6)], ids=["micro-step", "place"]
+    "place", [ClipIndex(3, 0, 12, 5), ClipIndex(3, 0, 11, 6)], ids=["micro-step", "place"]
 )
-def test_other_numbers_are_other_draws(data: LatentDataset, place: Place) -> None:
-    clips = TrainingClips(data, Chances(), seed=7)
-    one, other = clips[Place(3, 0, 11, 5)], clips[place]
+def test_other_numbers_are_other_draws(data: LatentDataset, place: ClipIndex) -> None:
+    clips = TrainingClips(data, Augmentation(), seed=7)
+    one, other = clips[ClipIndex(3, 0, 11, 5)], clips[place]
     assert not torch.equal(one["noise"], other["noise"])
-    seeded = TrainingClips(data, Chances(), seed=8)[Place(3, 0, 11, 5)]
+    seeded = TrainingClips(data, Augmentation(), seed=8)[ClipIndex(3, 0, 11, 5)]
     assert not torch.equal(one["noise"], seeded["noise"])
 
 
 def test_dropout_has_its_shares(data: LatentDataset) -> None:
-    clips = TrainingClips(data, Chances(text=0.3, picture=0.2), seed=7)
-    drawn = [clips[Place(1, 0, number, 0)] for number in range(1500)]
+    clips = TrainingClips(data, Augmentation(text_dropout=0.3, picture_dropout=0.2), seed=7)
+    drawn = [clips[ClipIndex(1, 0, number, 0)] for number in range(1500)]
     empty, words = data.empty_text().float(), data[1].text.float()
     wordless = torch.tensor([len(item["text"]) == len(empty) for item in drawn])
     assert len(empty) != len(words)
@@ -135,22 +141,22 @@ def test_dropout_has_its_shares(data: LatentDataset) -> None:
 
 
 def test_nothing_is_hidden_from_the_prior(data: LatentDataset) -> None:
-    batch = read(data, 1, 4, Chances(text=1.0, picture=1.0, noise=0.5))[0]
-    plain = read(data, 1, 4, Chances())[0]
+    batch = read(data, 1, 4, Augmentation(text_dropout=1.0, picture_dropout=1.0, noise=0.5))[0]
+    plain = read(data, 1, 4, Augmentation())[0]
     assert not batch.condition.image_latents.any()
     assert batch.condition.class_labels is not None
     assert batch.condition.class_labels.tolist() == [-1] * 4
-    assert torch.equal(batch.whole.prompt_embeds, plain.condition.prompt_embeds)
-    assert torch.equal(batch.whole.prompt_mask, plain.condition.prompt_mask)
-    assert torch.equal(batch.whole.image_latents, plain.condition.image_latents)
-    assert batch.whole.class_labels is not None
-    assert batch.whole.class_labels.tolist() == [2] * 4
+    assert torch.equal(batch.full_condition.prompt_embeds, plain.condition.prompt_embeds)
+    assert torch.equal(batch.full_condition.prompt_mask, plain.condition.prompt_mask)
+    assert torch.equal(batch.full_condition.image_latents, plain.condition.image_latents)
+    assert batch.full_condition.class_labels is not None
+    assert batch.full_condition.class_labels.tolist() == [2] * 4
     assert torch.equal(batch.clean, plain.clean)
 
 
 def test_latents_are_drawn_from_what_the_codec_told(data: LatentDataset) -> None:
-    clips = TrainingClips(data, Chances(), seed=7)
-    drawn = [clips[Place(4, 0, number, 0)] for number in range(300)]
+    clips = TrainingClips(data, Augmentation(), seed=7)
+    drawn = [clips[ClipIndex(4, 0, number, 0)] for number in range(300)]
     sample = data[4]
     for name, stored in (("clean", "clip"), ("picture", "condition"), ("still", "still")):
         mean = getattr(sample, stored).float()
@@ -164,16 +170,16 @@ def test_latents_are_drawn_from_what_the_codec_told(data: LatentDataset) -> None
 
 def test_without_spreads_latents_are_the_stored_ones(tmp_path: Path) -> None:
     data = write_set(tmp_path / "set", rows(3), pixel_codec(tmp_path / "codec"))
-    item = TrainingClips(data, Chances(), seed=7)[Place(2, 0, 1, 1)]
+    item = TrainingClips(data, Augmentation(), seed=7)[ClipIndex(2, 0, 1, 1)]
     assert torch.equal(item["clean"], data[2].clip.float())
     assert torch.equal(item["picture"], data[2].condition.float())
     assert "prior_noise" not in item
 
 
 def test_the_size_of_noise_on_the_prior_is_log_normal(data: LatentDataset) -> None:
-    clips = TrainingClips(data, Chances(noise=0.2, noise_spread=0.5), seed=7)
+    clips = TrainingClips(data, Augmentation(noise=0.2, noise_spread=0.5), seed=7)
     sizes = torch.stack(
-        [clips[Place(0, 0, number, 0)]["prior_noise"].std().log() for number in range(400)]
+        [clips[ClipIndex(0, 0, number, 0)]["prior_noise"].std().log() for number in range(400)]
     )
     assert sizes.mean() == pytest.approx(math.log(0.2), abs=0.1)
     assert sizes.std() == pytest.approx(0.5, abs=0.07)
@@ -181,7 +187,8 @@ def test_the_size_of_noise_on_the_prior_is_log_normal(data: LatentDataset) -> No
 
 def test_the_picture_is_as_noisy_as_the_prior_but_otherwise(data: LatentDataset) -> None:
     still, noisy = (
-        TrainingClips(data, Chances(noise=noise), seed=7)[Place(0, 0, 3, 0)] for noise in (0, 0.2)
+        TrainingClips(data, Augmentation(noise=noise), seed=7)[ClipIndex(0, 0, 3, 0)]
+        for noise in (0, 0.2)
     )
     added = noisy["picture"] - still["picture"]
     assert added.std() == pytest.approx(float(noisy["prior_noise"].std()), rel=0.2)
@@ -193,11 +200,11 @@ def test_the_picture_is_as_noisy_as_the_prior_but_otherwise(data: LatentDataset)
 def test_chances_are_those_of_the_configuration() -> None:
     condition = ConditionConfig(text_dropout=0.1, picture_dropout=0.2)
     prior = PriorConfig(noise=0.3, noise_spread=0.4)
-    assert Chances.of(condition, prior) == Chances(0.1, 0.2, 0.3, 0.4)
+    assert Augmentation.of(condition, prior) == Augmentation(0.1, 0.2, 0.3, 0.4)
 
 
 def test_noise_and_times_are_standard(data: LatentDataset) -> None:
-    batches = read(data, 40, 8, Chances())
+    batches = read(data, 40, 8, Augmentation())
     noise = torch.cat([batch.noise.flatten() for batch in batches])
     uniform = torch.cat([batch.uniform for batch in batches]).sort().values
     assert noise.mean().abs() < 0.01

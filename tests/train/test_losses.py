@@ -44,7 +44,7 @@ def batch() -> TrainingBatch:
         clean=normal(3, 2, 4, 4),
         still=normal(3, 2, 4, 4),
         condition=told,
-        whole=replace(told, prompt_embeds=normal(4, 7), image_latents=normal(2, 4, 4)),
+        full_condition=replace(told, prompt_embeds=normal(4, 7), image_latents=normal(2, 4, 4)),
         noise=normal(3, 2, 4, 4),
         uniform=torch.tensor([0.1, 0.5, 0.8], dtype=torch.float64),
         prior_noise=normal(3, 2, 4, 4) / 10,
@@ -129,7 +129,7 @@ def test_showing_something_else_changes_nothing_but_what_is_shown(objective: str
     given, own, other = batch(), Toy(), Toy()
     task = generation(objective)
     plain = task.error(own, given, T)
-    assert torch.equal(plain, task.error(other, given, T, shown=lambda x: x.roll(1, 0)))
+    assert torch.equal(plain, task.error(other, given, T, replace_inputs=lambda x: x.roll(1, 0)))
     assert torch.equal(own.calls[0][0], other.calls[0][0])
     assert torch.equal(own.calls[0][1], other.calls[0][1])
     assert torch.equal(own.calls[0][3].roll(1, 0), other.calls[0][3])
@@ -162,8 +162,8 @@ def test_a_prior_is_told_everything() -> None:
     start = PriorStart(prior, _Decoder())(given)  # type: ignore[arg-type]
     still, condition, view = prior.asked[0]
     assert still is given.still
-    assert condition is given.whole
-    assert torch.equal(torch.stack(view.scenes), given.whole.image_latents * 3)
+    assert condition is given.full_condition
+    assert torch.equal(torch.stack(view.scenes), given.full_condition.image_latents * 3)
     assert given.prior_noise is not None
     assert start.dtype == given.clean.dtype
     assert torch.equal(start, given.still + given.prior_noise)

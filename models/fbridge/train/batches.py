@@ -1,8 +1,8 @@
-"""What chance decides for each clip of a batch: drawn per clip, whatever the batch it lies in.
+"""Batches of training clips with their random numbers.
 
-A clip's draws depend on the seed, on the micro-step and on the clip's place in it, all processes
-counted together. So two processes see what one with the double batch sees, and a run that resumes
-sees what it would have seen; no generator's state is ever kept.
+A clip's random numbers depend only on the seed, the micro-step and the clip's position in it,
+counted over all processes. So two processes draw what one with twice the batch size draws, and a
+resumed run draws what an uninterrupted one does; no generator state is saved.
 """
 
 from __future__ import annotations
@@ -21,38 +21,38 @@ from fbridge.config.tree import ConditionConfig, PriorConfig
 from fbridge.data.latents import BucketBatches, Draw, LatentDataset, LatentSample
 from fbridge.types import Condition
 
-_PATIENCE = 60
-"""Seconds that a reading process outlives a request to end."""
+_GRACE_PERIOD = 60
+"""Seconds that a worker process lives on after SIGTERM."""
 
 
-class Place(NamedTuple):
-    """A row where and when it is shown: enough to draw all that is random about it."""
+class ClipIndex(NamedTuple):
+    """A row of the data set, and what its random numbers are drawn from."""
 
     row: int
     epoch: int
     micro_step: int
-    place: int
+    position: int
 
 
 @dataclass(frozen=True)
-class Chances:
-    """How often and how strongly chance interferes.
+class Augmentation:
+    """Dropout of conditions and noise on the prior.
 
     Attributes:
-        text: share of clips that are told the empty caption, and no class.
-        picture: share whose picture is blanked in what the network is told.
-        noise: median standard deviation of the noise on the prior image; 0 is none.
+        text_dropout: share of clips with the empty caption and no class.
+        picture_dropout: share of clips whose picture condition is zero.
+        noise: median standard deviation of the noise on the prior image; 0: none.
         noise_spread: standard deviation of its logarithm (FrameBridge: e^-3 and 0.5).
     """
 
-    text: float = 0.0
-    picture: float = 0.0
+    text_dropout: float = 0.0
+    picture_dropout: float = 0.0
     noise: float = 0.0
     noise_spread: float = 0.5
 
     @classmethod
-    def of(cls, condition: ConditionConfig, prior: PriorConfig) -> Chances:
-        """Those of a configuration."""
+    def of(cls, condition: ConditionConfig, prior: PriorConfig) -> Augmentation:
+        """From a configuration."""
         return cls(
             condition.text_dropout, condition.picture_dropout, prior.noise, prior.noise_spread
         )
@@ -60,37 +60,37 @@ class Chances:
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """Clips of one bucket with their draws; every tensor has a first axis B.
+    """Clips of one bucket with their random numbers; the first axis of every tensor is B.
 
     Attributes:
         rows: of the data set, to name clips.
-        clean: (B, F, C, H, W) latents, drawn from what the codec told.
-        still: (B, F, C, H, W) the first frame standing still.
-        condition: words, class and picture as the network is told them.
-        whole: the same before chance interfered, as the prior is told them: when a video is made,
-            guidance hides words and picture from the network and never from the prior.
+        clean: (B, F, C, H, W) latents, sampled from the codec's Gaussians.
+        still: (B, F, C, H, W) the first frame repeated.
+        condition: prompt, class and picture for the network, after dropout and noise.
+        full_condition: the same without dropout and noise, for the prior: when sampling, guidance
+            drops conditions of the network only.
         noise: (B, F, C, H, W) standard normal.
-        uniform: (B,) float64 in [0, 1), to become times.
-        prior_noise: (B, F, C, H, W) to be added to the prior; None without noise on it.
+        uniform: (B,) float64 in [0, 1), from which times are made.
+        prior_noise: (B, F, C, H, W) to be added to the prior; None for none.
     """
 
     rows: Tensor
     clean: Tensor
     still: Tensor
     condition: Condition
-    whole: Condition
+    full_condition: Condition
     noise: Tensor
     uniform: Tensor
     prior_noise: Tensor | None
 
     def to(self, device: torch.device) -> TrainingBatch:
-        """The same on a device, but for rows and times, which stay on the CPU."""
+        """The batch on a device; `rows` and `uniform` stay on the CPU."""
         if device.type == "cpu":
             return self
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> TrainingBatch:
-        """The same where a device can fetch it by itself; the data loader calls this."""
+        """The batch in pinned memory; called by the data loader."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> TrainingBatch:
@@ -103,48 +103,48 @@ class TrainingBatch:
 
 
 class TrainingClips(Dataset[dict[str, Tensor]]):
-    """A data set whose items are clips with their draws.
+    """A data set whose items are clips with their random numbers.
 
     Args:
-        dataset: what `fbridge prepare` wrote.
-        chances: what may happen to a clip.
-        seed: of all draws.
+        dataset: written by `fbridge prepare`.
+        augmentation: dropout and noise.
+        seed: of all random numbers.
     """
 
-    def __init__(self, dataset: LatentDataset, chances: Chances, *, seed: int) -> None:
+    def __init__(self, dataset: LatentDataset, augmentation: Augmentation, *, seed: int) -> None:
         self.dataset = dataset
-        self.chances = chances
+        self.augmentation = augmentation
         self.seed = seed
         self._empty = dataset.empty_text()
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, place: Place) -> dict[str, Tensor]:
-        sample = self.dataset[Draw(place.row, place.epoch)]
-        named = f"{self.seed} {place.micro_step} {place.place}".encode()
-        number = int.from_bytes(hashlib.blake2b(named, digest_size=4).digest(), "big")
-        generator = torch.Generator().manual_seed(number)  # a CPU's takes 32 bits
-        uniform, told, shown = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
-        wordless = told < self.chances.text
+    def __getitem__(self, index: ClipIndex) -> dict[str, Tensor]:
+        sample = self.dataset[Draw(index.row, index.epoch)]
+        key = f"{self.seed} {index.micro_step} {index.position}".encode()
+        seed = int.from_bytes(hashlib.blake2b(key, digest_size=4).digest(), "big")
+        generator = torch.Generator().manual_seed(seed)  # uses 32 bits on the CPU
+        uniform, text, picture = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
+        no_text = text < self.augmentation.text_dropout
         drawn = self._latents(sample, generator)
-        if shown < self.chances.picture:
+        if picture < self.augmentation.picture_dropout:
             drawn["picture"] = torch.zeros_like(drawn["picture"])
         return {
             "row": torch.tensor(sample.row),
-            "text": (self._empty if wordless else sample.text).float(),
-            "label": torch.tensor(-1 if wordless else sample.label),
-            "whole_text": sample.text.float(),
-            "whole_label": torch.tensor(sample.label),
+            "text": (self._empty if no_text else sample.text).float(),
+            "label": torch.tensor(-1 if no_text else sample.label),
+            "full_text": sample.text.float(),
+            "full_label": torch.tensor(sample.label),
             "uniform": torch.tensor(uniform, dtype=torch.float64),
             **drawn,
         }
 
     def _latents(self, sample: LatentSample, generator: torch.Generator) -> dict[str, Tensor]:
-        """Latents drawn from the codec's Gaussians, and all noise."""
-        known = {"clean": "clip", "still": "still", "picture": "condition"}
+        """Latents sampled from the codec's Gaussians, and all noise."""
+        stored_as = {"clean": "clip", "still": "still", "picture": "condition"}
         drawn = {}
-        for name, stored in known.items():
+        for name, stored in stored_as.items():
             mean: Tensor = getattr(sample, stored)
             drawn[name] = mean.float()
             spread = sample.spreads.get(stored)
@@ -152,48 +152,47 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
                 normal = torch.randn(mean.shape, generator=generator)
                 drawn[name] = drawn[name] + (spread.float() / 2).exp() * normal
         shape = drawn["clean"].shape
-        drawn["whole_picture"] = drawn["picture"]
+        drawn["full_picture"] = drawn["picture"]
         drawn["still"] = drawn["still"].expand(shape)
         drawn["noise"] = torch.randn(shape, generator=generator)
-        if self.chances.noise > 0:
-            spread = self.chances.noise_spread * torch.randn((), generator=generator)
-            size = self.chances.noise * spread.exp()
-            drawn["prior_noise"] = size * torch.randn(shape, generator=generator)
-            blank = drawn["picture"].shape
-            drawn["picture"] = drawn["picture"] + size * torch.randn(blank, generator=generator)
+        if self.augmentation.noise > 0:
+            spread = self.augmentation.noise_spread * torch.randn((), generator=generator)
+            std = self.augmentation.noise * spread.exp()
+            drawn["prior_noise"] = std * torch.randn(shape, generator=generator)
+            shape = drawn["picture"].shape
+            drawn["picture"] = drawn["picture"] + std * torch.randn(shape, generator=generator)
         return drawn
 
 
-class Places(Sampler[list[Place]]):
-    """The batches of `BucketBatches` with the numbers that their draws are made from."""
+class TrainingSampler(Sampler[list[ClipIndex]]):
+    """The batches of `BucketBatches` as indices of `TrainingClips`."""
 
     def __init__(self, batches: BucketBatches) -> None:
         self.batches = batches
 
-    def __iter__(self) -> Iterator[list[Place]]:
+    def __iter__(self) -> Iterator[list[ClipIndex]]:
         rank, world = self.batches.rank, self.batches.world
-        first = self.batches.step
-        for number, draws in enumerate(self.batches, first):
+        for micro_step, draws in enumerate(self.batches, self.batches.step):
             yield [
-                Place(draw.row, draw.epoch, number, place * world + rank)
-                for place, draw in enumerate(draws)
+                ClipIndex(draw.row, draw.epoch, micro_step, position * world + rank)
+                for position, draw in enumerate(draws)
             ]
 
 
 def collate_training(samples: Sequence[dict[str, Tensor]]) -> TrainingBatch:
-    """Stack clips of one bucket; texts are padded to the longest."""
+    """Stack clips of one bucket; prompt embeddings are padded to the longest."""
     stacked: dict[str, Any] = {
         name: torch.stack([sample[name] for sample in samples])
         for name in samples[0]
         if not name.endswith("text")
     }
-    told, whole = (_padded([sample[name] for sample in samples]) for name in ("text", "whole_text"))
+    text, full = (_padded([sample[name] for sample in samples]) for name in ("text", "full_text"))
     return TrainingBatch(
         rows=stacked["row"],
         clean=stacked["clean"],
         still=stacked["still"],
-        condition=Condition(*told, stacked["picture"], stacked["label"]),
-        whole=Condition(*whole, stacked["whole_picture"], stacked["whole_label"]),
+        condition=Condition(*text, stacked["picture"], stacked["label"]),
+        full_condition=Condition(*full, stacked["full_picture"], stacked["full_label"]),
         noise=stacked["noise"],
         uniform=stacked["uniform"],
         prior_noise=stacked.get("prior_noise"),
@@ -201,7 +200,7 @@ def collate_training(samples: Sequence[dict[str, Tensor]]) -> TrainingBatch:
 
 
 def _padded(texts: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Texts (L, D) as one (B, L, D), and the mask (B, L) of what is theirs."""
+    """Texts (L, D) as one (B, L, D), and the mask (B, L) of real tokens."""
     lengths = torch.tensor([len(text) for text in texts])
     text = torch.nn.utils.rnn.pad_sequence(texts, batch_first=True)
     return text, torch.arange(text.shape[1])[None] < lengths[:, None]
@@ -216,15 +215,15 @@ def training_loader(
     world: int = 1,
     workers: int = 0,
 ) -> DataLoader[TrainingBatch]:
-    """Batches without end, from micro-step `first` on.
+    """Endless batches, from micro-step `first` on.
 
     Args:
-        clips: what is read.
-        batch_size: clips of this process a micro-step.
-        first: micro-steps that are behind.
-        rank: number of this process.
-        world: how many there are.
-        workers: reading processes; 0 reads in this one.
+        clips: the data.
+        batch_size: clips per process and micro-step.
+        first: number of micro-steps already done.
+        rank: index of this process.
+        world: number of processes.
+        workers: data loading processes; 0 loads in this one.
     """
     batches = BucketBatches(
         clips.dataset, batch_size * world, seed=clips.seed, rank=rank, world=world
@@ -232,26 +231,25 @@ def training_loader(
     batches.step = first
     return DataLoader(
         clips,  # type: ignore[arg-type]
-        batch_sampler=Places(batches),
+        batch_sampler=TrainingSampler(batches),
         collate_fn=collate_training,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
-        worker_init_fn=_outlive_requests,
+        worker_init_fn=_ignore_signals,
     )
 
 
-def _outlive_requests(number: int) -> None:
-    """In a reading process: leave it to the training one what Ctrl-C and requests to end mean.
+def _ignore_signals(_worker: int) -> None:
+    """Let a worker process outlive Ctrl-C and SIGTERM, which often reach all processes of a run.
 
-    They often reach all processes of a run, and without its readers it could not end its step.
+    The training process handles them, and needs its workers to finish its step.
     """
-    del number
     if not hasattr(signal, "SIGALRM"):
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_PATIENCE))
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(_GRACE_PERIOD))
 
 
 def _changed(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

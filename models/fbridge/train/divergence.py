@@ -1,4 +1,4 @@
-"""A watch on the loss: a run that goes astray is stopped before it spoils its weights."""
+"""Stop a run whose loss is not finite or spikes, before the weights are updated."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ from fbridge.errors import FBridgeError
 
 WINDOW = 100
 FEWEST = 20
-"""Losses that must be known before a larger one is called a spike."""
+"""Number of losses needed before one can count as a spike."""
 
 
 class TrainingError(FBridgeError):
     """Training cannot go on: a loss that is not finite, or a spike (exit code 1)."""
 
 
-class LossWatch:
-    """Knows the last losses, and what is far above them.
+class DivergenceGuard:
+    """Checks every loss against the last ones.
 
     Args:
-        factor: a loss above so many medians of the last `WINDOW` is a spike; 0 lets everything by.
-        losses: of an earlier part of the run.
+        factor: a loss above this multiple of the median of the last `WINDOW` is a spike; 0: none
+            is.
+        losses: the last ones of the resumed run.
     """
 
     def __init__(self, factor: float, losses: Iterable[float] = ()) -> None:
@@ -31,10 +32,14 @@ class LossWatch:
         self.losses = deque(losses, maxlen=WINDOW)
 
     def check(self, loss: float, blame: Callable[[str], TrainingError]) -> None:
-        """Take note of a loss.
+        """Check and record a loss.
+
+        Args:
+            loss: mean of a step.
+            blame: makes the error from a description.
 
         Raises:
-            TrainingError: it is not finite, or a spike; made by `blame` from what is wrong.
+            TrainingError: it is not finite, or a spike.
         """
         if not math.isfinite(loss):
             raise blame(f"the loss is {loss}")

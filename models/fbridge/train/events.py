@@ -1,8 +1,8 @@
-"""The events that a training run yields."""
+"""Events that a training run yields; the core prints nothing."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -29,13 +29,13 @@ class Ready:
 
 @dataclass(frozen=True)
 class Begun:
-    """The loop starts: at the first step, or after the checkpoint that it resumes.
+    """The loop begins.
 
     Attributes:
-        step: optimizer steps that are done.
+        step: optimiser steps already done.
         steps: of the whole run.
         resumed: the checkpoint that is resumed.
-        notes: messages for the user, a line each.
+        notes: remarks, one line each.
     """
 
     step: int
@@ -46,17 +46,17 @@ class Begun:
 
 @dataclass(frozen=True)
 class Stepped:
-    """Means over the optimizer steps since the last event of this kind.
+    """Means over the optimiser steps since the previous report.
 
     Attributes:
-        step: the last one that was finished.
+        step: number of the last step.
         loss: weighted, over all processes.
         norm: of the gradient before clipping.
-        lr: learning rate of the step.
-        seconds: a step, without validation and saving.
-        waited: share of them spent waiting for data.
-        clips: a second, of all processes.
-        memory: bytes: of the device where it counts them, else resident.
+        lr: learning rate of the last step.
+        seconds: per step, without validation and saving.
+        waited: share of this time spent waiting for data.
+        clips: per second, over all processes.
+        memory: bytes: peak of a CUDA device, else resident.
     """
 
     step: int
@@ -71,13 +71,13 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Validated:
-    """Held-out scores with the averaged weights.
+    """Held-out scores of the averaged weights.
 
     Attributes:
-        step: of the weights; 0 is before the first.
-        scores: by name, "held_out" first: the lower the better.
-        files: pictures and videos that were written.
-        seconds: it took.
+        step: of the weights; 0: before training.
+        scores: by name; "held_out", lower is better, comes first.
+        files: images and videos written.
+        seconds: duration.
     """
 
     step: int
@@ -88,7 +88,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint is whole on the disk; `best` has the lowest held-out loss of those kept."""
+    """A checkpoint is on the disk; `best`: it has the lowest held-out loss of those kept."""
 
     step: int
     path: Path
@@ -97,24 +97,22 @@ class Saved:
 
 @dataclass(frozen=True)
 class Ended:
-    """The last event: all steps are done, or it was asked to stop and has saved.
+    """The last event: all steps are done, or the run was asked to stop and has saved.
 
     Attributes:
-        step: that was reached.
-        stopped: whether it was asked to.
-        result: what was written of the model, once all steps are done.
-        facts: of the whole run, for a report.
+        step: the last one.
+        stopped: whether it was asked to stop.
+        result: folder of the model, if all steps are done.
     """
 
     step: int
     stopped: bool = False
     result: Path | None = None
-    facts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Warned:
-    """Something failed that training can do without, such as a curve that cannot be written."""
+    """A failure that does not end the training, such as curves that cannot be written."""
 
     text: str
 

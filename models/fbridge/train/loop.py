@@ -21,7 +21,7 @@ from torch import Tensor
 from fbridge.files.atomic import shown
 from fbridge.train.checkpoints.checkpoint import Checkpoint
 from fbridge.train.checkpoints.state import State
-from fbridge.train.divergence import LossWatch, TrainingError
+from fbridge.train.divergence import DivergenceGuard, TrainingError
 from fbridge.train.events import Begun, Ended, Event, Saved, Stepped
 from fbridge.train.optimizer import learning_rate
 from fbridge.train.training import Batch, StopAsked, Training
@@ -92,7 +92,7 @@ def fit(
         if stopped:
             yield Ended(first, stopped=True)
             return
-    watch = LossWatch(config.spike, state.losses)
+    watch = DivergenceGuard(config.spike, state.losses)
     batches = iter(training.loader(first * config.gradient_accumulation))
     sums, step = _Sums(), first
     for step in range(first + 1, config.steps + 1):
@@ -145,7 +145,7 @@ def _asked(accelerator: Accelerator, stop: Callable[[], bool]) -> bool:
 class _Step:
     """One optimiser step: its micro-steps, its check, its update."""
 
-    def __init__(self, training: Training, step: int, watch: LossWatch) -> None:
+    def __init__(self, training: Training, step: int, watch: DivergenceGuard) -> None:
         self.training = training
         self.step = step
         self.watch = watch

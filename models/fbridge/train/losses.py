@@ -1,11 +1,10 @@
-"""What is learnt: from a batch to one loss a clip; one road for bridge, twin and prior."""
+"""Training losses: from a batch to one loss per clip, for bridge, diffusion baseline and prior."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -22,22 +21,14 @@ from fbridge.train.timesteps import draw_times, loss_weight
 from fbridge.types import Condition
 
 
-class TrainingLoss(Protocol):
-    """One objective over one kind of batch."""
-
-    def __call__(self, network: nn.Module, batch: TrainingBatch) -> Tensor:
-        """Loss (B,) of each clip, float32 at least."""
-        ...
-
-
 @dataclass(frozen=True)
 class PriorStart:
-    """Where the bridges of a batch start.
+    """The prior latents of a batch.
 
     Attributes:
-        prior: from the still picture to the latents that a bridge starts at; frozen.
-        codec: with one, a prior that moves pixels is given the pictures that it decodes to; that
-            is done in float32 whatever the run's precision, as mattes and moved pixels need it.
+        prior: makes them from the still picture; frozen.
+        codec: decodes the pictures for a prior that moves pixels, in float32 whatever the run's
+            precision; None for any other prior.
     """
 
     prior: Prior
@@ -45,34 +36,34 @@ class PriorStart:
 
     @torch.no_grad()
     def __call__(self, batch: TrainingBatch) -> Tensor:
-        """Prior latents (B, F, C, H, W), with the noise that was drawn for them."""
+        """Prior latents (B, F, C, H, W), with the batch's prior noise."""
         device = batch.clean.device.type
-        exact = nullcontext() if self.codec is None else torch.autocast(device, enabled=False)
-        with exact:
-            start = self.prior(batch.still, batch.whole, self._view(batch.whole))
+        float32 = nullcontext() if self.codec is None else torch.autocast(device, enabled=False)
+        condition = batch.full_condition
+        with float32:
+            start = self.prior(batch.still, condition, self._view(condition))
         start = start.to(batch.clean)
         return start if batch.prior_noise is None else start + batch.prior_noise
 
     def _view(self, condition: Condition) -> View | None:
         if self.codec is None:
             return None
-        seen = View(condition.image_latents, None, ())
-        pictures = self.codec.decode(condition.image_latents[:, None], seen)
+        view = View(condition.image_latents, None, ())
+        pictures = self.codec.decode(condition.image_latents[:, None], view)
         return View(condition.image_latents, None, tuple(picture[0] for picture in pictures))
 
 
 @dataclass(frozen=True)
 class BridgeTraining:
-    """A bridge from the prior, or its diffusion twin from noise: one loss for both.
+    """The loss of a bridge from the prior, or of the diffusion baseline from noise.
 
-    The twin has the same network, is shown the same prior and picture, and differs in the process
-    alone; so every claim about bridges has its control.
+    Only the process differs: the baseline's network gets the same prior and picture.
 
     Attributes:
-        process: a bridge or a diffusion; decides which.
+        process: bridge or diffusion.
         parameterization: over that process.
         start: the prior.
-        times, weight: which times are drawn, and how they weigh.
+        times, weight: distribution of times, and their weight in the loss.
     """
 
     process: Process
@@ -82,7 +73,7 @@ class BridgeTraining:
     weight: WeightConfig
 
     def __call__(self, network: nn.Module, batch: TrainingBatch) -> Tensor:
-        """Weighted squared error (B,) of the network's output at drawn times."""
+        """Weighted squared error (B,) of the network's output at random times."""
         t = draw_times(batch.uniform, self.process, self.times)
         error = self.error(network, batch, t)
         return error * loss_weight(t, self.process, self.parameterization, self.weight).to(error)
@@ -93,42 +84,33 @@ class BridgeTraining:
         batch: TrainingBatch,
         t: Tensor,
         *,
-        shown: Callable[[Tensor], Tensor] | None = None,
+        replace_inputs: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """Squared error (B,) of the network's output at times t (B,).
 
-        `shown` changes what the network is shown of prior and picture, not where the bridge starts:
-        a network that uses them does worse with another clip's.
+        `replace_inputs` changes prior and picture as inputs of the network, but not the state: with
+        those of another clip, a network that uses them has a larger error.
         """
         prior = self.start(batch)
         t = t.to(batch.clean.device)
         backbone, condition = network, batch.condition
-        if shown is not None:
-            condition = replace(condition, image_latents=shown(condition.image_latents))
-            backbone = _Shown(network, shown)
+        if replace_inputs is not None:
+            picture = replace_inputs(condition.image_latents)
+            condition = replace(condition, image_latents=picture)
+
+            def backbone(latents: Tensor, time: Tensor, own: Condition, prior: Tensor) -> Tensor:
+                return network(latents, time, own, replace_inputs(prior))
+
         denoiser = BridgeDenoiser(backbone, self.parameterization)
         return bridge_loss(denoiser, self.process, batch.clean, prior, t, batch.noise, condition)
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """A backbone that is shown another prior than the one its bridge starts at."""
-
-    backbone: Backbone
-    change: Callable[[Tensor], Tensor]
-
-    def __call__(
-        self, latents: Tensor, time: Tensor, condition: Condition, prior: Tensor
-    ) -> Tensor:
-        return self.backbone(latents, time, condition, self.change(prior))
-
-
-@dataclass(frozen=True)
 class PriorTraining:
-    """The neural prior: the clean latents from picture and words in one pass (arXiv 2410.15371).
+    """The loss of the neural prior: regression of the clean latents (arXiv 2410.15371).
 
     Attributes:
-        config: which distance, and the weight of the error of differences between frames.
+        config: distance, and weight of the term of frame differences.
     """
 
     config: RegressionConfig

@@ -1,4 +1,4 @@
-"""Optimisers by name, and the learning rate of every step."""
+"""Optimisers by name, and the learning rate schedule."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from fbridge.errors import DependencyError
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], config: TrainConfig) -> Any:
-    """The optimiser of a configuration over some parameters.
+    """The optimiser of a configuration.
 
     Raises:
         DependencyError: its package is not installed.
     """
-    own = list(parameters)
-    numbers: dict[str, Any] = {
+    trained = list(parameters)
+    options: dict[str, Any] = {
         "lr": config.lr,
         "betas": tuple(config.betas),
         "weight_decay": config.weight_decay,
     }
     match config.optimizer:
         case "adamw":
-            return torch.optim.AdamW(own, fused=True, **numbers)
+            return torch.optim.AdamW(trained, fused=True, **options)
         case "adamw-8bit":
             try:
                 from bitsandbytes.optim import AdamW8bit
             except ImportError as error:
-                raise _absent(config.optimizer, "bitsandbytes", "8bit") from error
-            return AdamW8bit(own, **numbers)
+                raise _not_installed(config.optimizer, "bitsandbytes", "8bit") from error
+            return AdamW8bit(trained, **options)
         case "schedule-free":
             try:
                 from schedulefree import AdamWScheduleFree
             except ImportError as error:
-                raise _absent(config.optimizer, "schedulefree", "schedule-free") from error
-            optimizer = AdamWScheduleFree(own, **numbers)
+                raise _not_installed(config.optimizer, "schedulefree", "schedule-free") from error
+            optimizer = AdamWScheduleFree(trained, **options)
             optimizer.train()
             return optimizer
 
@@ -54,7 +54,7 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, passed)))
 
 
-def _absent(name: str, package: str, extra: str) -> DependencyError:
+def _not_installed(name: str, package: str, extra: str) -> DependencyError:
     return DependencyError(
         f"optimizer {name!r} needs {package}, which is not installed: "
         f"pip install 'fbridge[{extra}]'"

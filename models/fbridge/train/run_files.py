@@ -1,4 +1,4 @@
-"""The files of a run's folder: the resolved configuration, the facts, the curves."""
+"""Files in a run's folder: config.toml, run.json with facts, metrics.csv with curves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Row = Mapping[str, float]
 
 
 def write_run(run: Path, config: Config, facts: Mapping[str, Any]) -> None:
-    """Write config.toml and run.json, each whole or not at all."""
+    """Write config.toml and run.json, each atomically."""
     write_text(run / CONFIG, to_toml(config, comments=False))
     write_text(run / FACTS, json.dumps({"format": FORMAT, **facts}, indent=1) + "\n")
 
@@ -34,7 +34,7 @@ def read_facts(run: Path) -> dict[str, Any]:
     """The facts of a run.
 
     Raises:
-        CheckpointError: the folder holds no run, or one of a newer fbridge.
+        CheckpointError: the folder is no run, or a newer fbridge wrote it.
     """
     path = run / FACTS
     try:
@@ -54,7 +54,7 @@ def read_facts(run: Path) -> dict[str, Any]:
 
 
 def environment_facts() -> dict[str, Any]:
-    """Versions of all that decides the numbers, and the commit where the code is a checkout."""
+    """Versions of the packages that affect results, and the commit if the code is a checkout."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -65,9 +65,9 @@ def environment_facts() -> dict[str, Any]:
 
 
 class Curves:
-    """metrics.csv: a row a report, a column a number; columns that a row lacks are empty.
+    """metrics.csv: one row per report, one column per value; absent values are empty.
 
-    A run that resumes drops the rows after the step it resumes from.
+    Resuming drops the rows after the resumed step.
     """
 
     def __init__(self, run: Path) -> None:
@@ -101,11 +101,11 @@ class Curves:
 
 
 def read_curves(path: Path) -> list[dict[str, float]]:
-    """The rows of a metrics.csv with the numbers that each has; a torn last line is passed over."""
+    """The rows of a metrics.csv; an incomplete last line is ignored."""
     if not path.is_file():
         return []
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    if lines and not lines[-1].endswith("\n"):  # cut by a power failure
+    if lines and not lines[-1].endswith("\n"):  # cut off, as by a power failure
         del lines[-1]
     found = []
     for row in csv.DictReader(lines):
@@ -115,12 +115,12 @@ def read_curves(path: Path) -> list[dict[str, float]]:
 
 
 def _git() -> str:
-    """Commit of the checkout that fbridge runs from, "+" where it has changes; "" elsewhere."""
+    """Commit of the checkout that fbridge runs from, with "+" if modified; else ""."""
     folder = Path(__file__).parent
 
-    def git(*words: str) -> str:
+    def git(*args: str) -> str:
         done = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10
+            ["git", "-C", str(folder), *args], capture_output=True, text=True, timeout=10
         )
         return done.stdout.strip() if done.returncode == 0 else ""
 

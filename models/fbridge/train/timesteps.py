@@ -1,4 +1,4 @@
-"""Which times are trained, and how much each weighs."""
+"""Distribution of the training times, and their weight in the loss."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ FIRST, LAST = 1 / 1001, 1000 / 1001
 
 
 def draw_times(uniform: Tensor, process: Process, config: TimesConfig) -> Tensor:
-    """Times (B,) float64 in [1/1001, 1000/1001] whose law is the density of `config`.
+    """Times (B,) float64 in [1/1001, 1000/1001], distributed as `config.density` says.
 
-    "uniform" is FrameBridge's; "lognormal" draws the ratio of noise to signal, exp(mean + std n),
-    as EDM does (arXiv 2206.00364); "snr" spreads the logarithm of signal over noise evenly.
+    "uniform": FrameBridge's. "lognormal": the noise-to-signal ratio is exp(mean + std n), as in EDM
+    (arXiv 2206.00364). "snr": the logarithm of the signal-to-noise ratio is uniform.
 
     Args:
         uniform: (B,) float64 in [0, 1).
-        process: the bridge, or the twin.
-        config: the density.
+        process: bridge or diffusion.
+        config: the density and its parameters.
     """
     if config.density == "uniform":
         return FIRST + (LAST - FIRST) * uniform
@@ -40,10 +40,10 @@ def draw_times(uniform: Tensor, process: Process, config: TimesConfig) -> Tensor
 def loss_weight(
     t: Tensor, process: Process, parameterization: Parameterization, config: WeightConfig
 ) -> Tensor:
-    """Factor (B,) float64 on each clip's squared error of the network's output.
+    """Weight (B,) float64 of the squared error of the network's output.
 
-    "parameterization" is 1: the error counts as it is. "min-snr" weighs the clean video's squared
-    error by min(SNR, gamma) (arXiv 2303.09556), whatever the network predicts.
+    "parameterization": 1. "min-snr": the weight of the clean video's squared error is
+    min(SNR, gamma) (arXiv 2303.09556), whatever the network predicts.
     """
     if config.kind == "parameterization":
         return torch.ones_like(t)

@@ -1,4 +1,4 @@
-"""Curves for TensorBoard, wandb and trackio, through accelerate; metrics.csv is always there."""
+"""Curves for TensorBoard, wandb and trackio, through accelerate."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from accelerate import Accelerator
 
 from fbridge.errors import ConfigError, DependencyError
 
-PACKAGES = {"tensorboard": "tensorboard", "wandb": "wandb", "trackio": "trackio"}
-EXTRAS = ("wandb", "trackio")
+TRACKERS = ("tensorboard", "wandb", "trackio")
 
 
 def check_trackers(names: Sequence[str]) -> list[str]:
-    """The trackers that accelerate is to open, but for "csv", which needs none.
+    """The trackers to open through accelerate: all but "csv".
 
     Raises:
         ConfigError: one is unknown.
@@ -24,12 +23,12 @@ def check_trackers(names: Sequence[str]) -> list[str]:
     """
     wanted = [name for name in dict.fromkeys(names) if name != "csv"]
     for name in wanted:
-        if name not in PACKAGES:
+        if name not in TRACKERS:
             raise ConfigError(
-                f"log.trackers: {name!r} is unknown; known are csv, {', '.join(PACKAGES)}"
+                f"log.trackers: {name!r} is unknown; known are csv, {', '.join(TRACKERS)}"
             )
-        if importlib.util.find_spec(PACKAGES[name]) is None:
-            extra = f"'fbridge[{name}]'" if name in EXTRAS else PACKAGES[name]
+        if importlib.util.find_spec(name) is None:
+            extra = name if name == "tensorboard" else f"'fbridge[{name}]'"
             raise DependencyError(
                 f"log.trackers: {name} is not installed; pip install {extra}, or leave it out"
             )
@@ -37,12 +36,12 @@ def check_trackers(names: Sequence[str]) -> list[str]:
 
 
 class Trackers:
-    """The open trackers of a run; of the first process alone.
+    """The open trackers of a run, in the main process.
 
     Args:
         accelerator: made with `log_with` and `project_dir`.
-        run: the run's folder; its name is the run's.
-        config: flat, for those that show it.
+        run: folder, whose name becomes the run's.
+        config: by dotted key.
     """
 
     def __init__(self, accelerator: Accelerator, run: Path, config: Mapping[str, Any]) -> None:
@@ -55,9 +54,9 @@ class Trackers:
         accelerator.init_trackers("fbridge", config=flat, init_kwargs=own)
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
-        """Tell numbers of a step."""
+        """Log the values of a step."""
         self._accelerator.log(dict(values), step=step)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close."""
         self._accelerator.end_training()

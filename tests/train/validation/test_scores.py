@@ -103,7 +103,7 @@ def test_nothing_is_dropped_and_no_weight_of_the_training_enters(data: LatentDat
     held = HeldOut.choose(data, 4, 4)
     batch = next(held.read(0, CPU))
     assert batch.prior_noise is None
-    assert torch.equal(batch.condition.prompt_embeds, batch.whole.prompt_embeds)
+    assert torch.equal(batch.condition.prompt_embeds, batch.full_condition.prompt_embeds)
     assert batch.condition.image_latents.flatten(1).any(1).all()
     scores = score_generation(generation(), Toy(), held, 1, CPU)  # the toy answers nothing
     assert scores["held_out"] == pytest.approx(float(batch.clean.square().mean()), rel=1e-5)

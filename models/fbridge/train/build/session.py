@@ -16,7 +16,7 @@ from fbridge.errors import CheckpointError, ConfigError
 from fbridge.loaders.locate import hash_model
 from fbridge.train.ema.choice import build_average
 from fbridge.train.checkpoints.state import trained
-from fbridge.train.batches import Chances, TrainingClips, training_loader
+from fbridge.train.batches import Augmentation, TrainingClips, training_loader
 from fbridge.train.training import Training, Validate
 from fbridge.train.optimizer import build_optimizer
 from fbridge.train.build.accelerate import adapt_launch
@@ -168,7 +168,7 @@ def _training(
         network.compile()
     optimizer = build_optimizer((p for p in network.parameters() if p.requires_grad), config.train)
     network, optimizer = accelerator.prepare(network, optimizer)
-    chances = Chances.of(config.condition, config.prior)
+    chances = Augmentation.of(config.condition, config.prior)
     clips = TrainingClips(material.parts.training, chances, seed=config.train.seed)
     average = build_average(config.ema, trained(network), optimizer)
     training = Training(

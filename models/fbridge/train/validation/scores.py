@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.data.latents import LatentDataset
-from fbridge.train.batches import Chances, Place, TrainingBatch, TrainingClips, collate_training
+from fbridge.train.batches import (
+    Augmentation,
+    ClipIndex,
+    TrainingBatch,
+    TrainingClips,
+    collate_training,
+)
 from fbridge.train.losses import BridgeTraining, PriorTraining
 from fbridge.train.timesteps import FIRST, LAST
 
@@ -34,7 +40,7 @@ class HeldOut:
     @classmethod
     def choose(cls, dataset: LatentDataset, rows: int, batch_size: int) -> HeldOut:
         """At most `rows` clips, evenly over the data set."""
-        clips = TrainingClips(dataset, Chances(), seed=_SEED)
+        clips = TrainingClips(dataset, Augmentation(), seed=_SEED)
         number = min(rows, len(dataset))
         chosen = torch.linspace(0, len(dataset) - 1, number).round().long().unique()
         bucket = dataset.bucket[chosen]
@@ -56,7 +62,7 @@ class HeldOut:
 
     def batch(self, rows: tuple[int, ...], band: int, device: torch.device) -> TrainingBatch:
         """Some clips, with the noise of a band."""
-        places = [Place(row, 0, band, row) for row in rows]
+        places = [ClipIndex(row, 0, band, row) for row in rows]
         return collate_training([self.clips[place] for place in places]).to(device)
 
 
@@ -79,7 +85,7 @@ def score_generation(
             t = FIRST + (LAST - FIRST) * (low + batch.uniform / bands)
             losses.append(task.error(network, batch, t).float().cpu())
             if len(batch.rows) > 1:
-                swapped = task.error(network, batch, t, shown=_another)
+                swapped = task.error(network, batch, t, replace_inputs=_another)
                 other.append(swapped.float().cpu())
         band_losses = torch.cat(losses)
         own.append(band_losses)
