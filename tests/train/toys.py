@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from fbridge.config.tree import EmaConfig, TrainConfig
 from fbridge.train.checkpoints.state import trained
-from fbridge.train.ema.choice import build_average
+from fbridge.train.ema.averages import build_average
 from fbridge.train.optimizer import build_optimizer
 from fbridge.train.training import Training
 

@@ -14,7 +14,7 @@ from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.config.tree import Config
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.loaders.locate import hash_model
-from fbridge.train.ema.choice import build_average
+from fbridge.train.ema.averages import build_average
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.batches import Augmentation, TrainingClips, training_loader
 from fbridge.train.training import Training, Validate

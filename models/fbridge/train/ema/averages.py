@@ -1,7 +1,7 @@
-"""Moving averages of weights, in float32, kept where the weights are.
+"""Moving averages of weights, in float32, on the device of the weights.
 
-Parameters are named tensors; a sharded one (`DTensor`) is averaged piece by piece, as every process
-has its own. `step` counts the optimiser steps that are done, so the first update is that of step 1.
+Every process averages its own shard of a sharded parameter (`DTensor`). `step` is the number of
+optimiser steps done: the first update is that of step 1.
 """
 
 from __future__ import annotations
@@ -9,81 +9,89 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
+from fbridge.config.tree import EmaConfig
 from fbridge.errors import CheckpointError
 from fbridge.train.checkpoints.pieces import ALONE, Processes, local, local_part
 from fbridge.train.ema.profiles import decay
-from fbridge.train.ema.snapshots import flat, write_snapshot
+from fbridge.train.ema.snapshots import flatten, write_snapshot
 
 Weights = dict[str, Tensor]
 _WAY_OUT = "continue with the settings of the run that saved it, or begin another run"
 
 
-class Ema(Protocol):
-    """A moving average over named parameters."""
+class Ema:
+    """A moving average of named parameters; this base class is none: the parameters themselves.
+
+    Args:
+        parameters: by name.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor]) -> None:
+        self._parameters = dict(parameters)
 
     def update(self, step: int) -> None:
-        """Take in the parameters as they are after step `step`."""
+        """Update the average with the parameters after step `step`."""
 
     def tensors(self) -> Weights:
-        """What a checkpoint must hold."""
+        """Tensors to save in a checkpoint, by name."""
+        return {}
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what `tensors` gave; whole tensors or sharded ones.
+        """Restore what `tensors` returned; whole tensors or sharded ones.
 
         Raises:
             CheckpointError: a name is missing or a shape differs.
         """
+        _copy_into(self.tensors(), tensors)
 
     def weights(self) -> Weights:
-        """The average by the names of the parameters; not a copy."""
+        """The average by parameter; may share memory with it."""
+        return {name: parameter.detach() for name, parameter in self._parameters.items()}
 
 
-class PlainEma:
+class PlainEma(Ema):
     """An exponential moving average.
 
     Args:
-        parameters: what to average, by name.
-        decay: share of the average that stays at every step.
-        warmup: stay below (1 + step) / (10 + step), so that the first weights are soon forgotten.
+        parameters: by name.
+        decay: share of the average that is kept at every step.
+        warmup: limit the decay to (1 + step) / (10 + step), to forget the first weights soon.
     """
 
     def __init__(
         self, parameters: Mapping[str, Tensor], decay: float = 0.999, *, warmup: bool = True
     ) -> None:
+        super().__init__(parameters)
         self.decay, self.warmup = decay, warmup
-        self._parameters = dict(parameters)
         self._average = _copies(self._parameters)
 
+    @override
     def update(self, step: int) -> None:
-        """Take in the parameters as they are after step `step`."""
         kept = min(self.decay, (1 + step) / (10 + step)) if self.warmup else self.decay
-        _blend(self._average, _values(self._parameters), 1 - kept)
+        _lerp(self._average, self._parameters, 1 - kept)
 
+    @override
     def tensors(self) -> Weights:
-        """The average by the names of the parameters."""
         return dict(self._average)
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what `tensors` gave."""
-        _assign(self._average, tensors)
-
+    @override
     def weights(self) -> Weights:
-        """The average by the names of the parameters; not a copy."""
-        return dict(self._average)
+        return self.tensors()
 
 
-class PostHocEma:
-    """Power-function averages of several lengths, of whose snapshots any other is made later.
+class PostHocEma(Ema):
+    """Power-function averages of several lengths, whose snapshots give any other length later.
 
     Args:
-        parameters: what to average, by name.
-        lengths: relative lengths of the averages that are kept.
-        length: the one of interest; `weights` gives the nearest that is kept.
+        parameters: by name.
+        lengths: relative lengths of the averages.
+        length: `weights` returns the average whose length is nearest to this.
     """
 
     def __init__(
@@ -93,31 +101,75 @@ class PostHocEma:
         *,
         length: float = 0.10,
     ) -> None:
+        super().__init__(parameters)
         self.length = length
-        self._parameters = dict(parameters)
         self.averages = {own: _copies(self._parameters) for own in lengths}
 
+    @override
     def update(self, step: int) -> None:
-        """Take in the parameters as they are after step `step`."""
-        values = _values(self._parameters)
         for length, average in self.averages.items():
-            _blend(average, values, 1 - decay(length, step))
+            _lerp(average, self._parameters, 1 - decay(length, step))
 
+    @override
     def tensors(self) -> Weights:
-        """All averages: "<length>/<parameter>"."""
-        return flat(self.averages)
-
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Go on from what `tensors` gave."""
-        _assign(self.tensors(), tensors)
+        return flatten(self.averages)
 
     def snapshot(self, run: Path, step: int, *, processes: Processes = ALONE) -> None:
-        """Write the averages to `RUN/ema`, from which `snapshots.reconstruct` makes others."""
+        """Write the averages to `RUN/ema`, for `snapshots.reconstruct`."""
         write_snapshot(run, step, self.averages, processes=processes)
 
+    @override
     def weights(self) -> Weights:
-        """The kept average of the length nearest to that of interest; not a copy."""
         return dict(self.averages[min(self.averages, key=lambda own: abs(own - self.length))])
+
+
+class ScheduleFreeAverage(Ema):
+    """The average that a schedule-free optimiser keeps itself (arXiv 2405.15682).
+
+    Parameters are y, where gradients are taken; the average is x = y + (1 - 1 / beta_1) (z - y),
+    with z of the optimiser's state.
+
+    Args:
+        parameters: by name.
+        optimizer: schedulefree's AdamW, in training mode.
+    """
+
+    def __init__(self, parameters: Mapping[str, Tensor], optimizer: Any) -> None:
+        super().__init__(parameters)
+        self._optimizer = optimizer
+
+    @override
+    def tensors(self) -> Weights:
+        return self.weights()  # so that an export needs no optimiser
+
+    @override
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        pass  # follows from parameters and optimiser
+
+    @override
+    @torch.no_grad()
+    def weights(self) -> Weights:
+        beta = self._optimizer.param_groups[0]["betas"][0]
+        found = {}
+        for name, parameter in self._parameters.items():
+            z = self._optimizer.state.get(parameter, {}).get("z")  # absent before the first step
+            y = parameter.detach()
+            found[name] = y.clone() if z is None else y.lerp(z.to(y), 1 - 1 / beta)
+        return found
+
+
+def build_average(config: EmaConfig, parameters: Mapping[str, Tensor], optimizer: Any) -> Ema:
+    """The average of a configuration; a schedule-free optimiser's own replaces the plain one."""
+    bare = getattr(optimizer, "optimizer", optimizer)
+    if type(bare).__name__ == "AdamWScheduleFree" and config.kind != "post-hoc":
+        return ScheduleFreeAverage(parameters, bare)
+    match config.kind:
+        case "plain":
+            return PlainEma(parameters, config.decay)
+        case "post-hoc":
+            return PostHocEma(parameters, length=config.length)
+        case "none":
+            return Ema(parameters)
 
 
 @contextmanager
@@ -126,46 +178,41 @@ def applied(
     weights: Mapping[str, Tensor],
     network: nn.Module | None = None,
 ) -> Iterator[None]:
-    """Other weights in the parameters for a while; afterwards the own ones again, bit for bit.
+    """Other weights in the parameters within the context; then the old ones again, bit for bit.
 
     Args:
         parameters: by name.
         weights: for each of them, whole or sharded as it is.
-        network: that has the parameters, where `fully_shard` shards it: what it has gathered of
-            them and keeps is let go, which it would not notice to be out of date.
+        network: the module with the parameters, if `fully_shard` may have sharded it: parameters
+            that it keeps gathered are freed, as they would be out of date.
     """
     with torch.no_grad():
         own = {name: local(parameter).clone() for name, parameter in parameters.items()}
         try:
             for name, parameter in parameters.items():
                 local(parameter).copy_(local_part(weights[name], parameter))
-            _let_go(network)
+            _reshard(network)
             with torch.enable_grad():
                 yield
         finally:
             for name, parameter in parameters.items():
                 local(parameter).copy_(own[name])
-            _let_go(network)
+            _reshard(network)
 
 
-@torch.no_grad()
 def _copies(parameters: Mapping[str, Tensor]) -> Weights:
     return {name: p.detach().to(torch.float32, copy=True) for name, p in parameters.items()}
 
 
-def _values(parameters: Mapping[str, Tensor]) -> list[Tensor]:
-    """The parameters' memory in float32; a copy only of those that are something else."""
-    return [local(parameter).float() for parameter in parameters.values()]
+@torch.no_grad()
+def _lerp(average: Weights, parameters: Mapping[str, Tensor], weight: float) -> None:
+    """In place: average + weight (parameters - average)."""
+    values = [local(parameter).float() for parameter in parameters.values()]
+    torch._foreach_lerp_([local(tensor) for tensor in average.values()], values, weight)
 
 
 @torch.no_grad()
-def _blend(average: Weights, values: list[Tensor], share: float) -> None:
-    """Move every average by `share` of the way to its value, in one pass."""
-    torch._foreach_lerp_([local(tensor) for tensor in average.values()], values, share)
-
-
-@torch.no_grad()
-def _assign(own: Weights, tensors: Mapping[str, Tensor]) -> None:
+def _copy_into(own: Weights, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in own.items():
         if name not in tensors:
             raise CheckpointError(f"the checkpoint's averages lack {name!r}; {_WAY_OUT}")
@@ -178,7 +225,7 @@ def _assign(own: Weights, tensors: Mapping[str, Tensor]) -> None:
         local(tensor).copy_(local_part(saved, tensor))
 
 
-def _let_go(network: nn.Module | None) -> None:
+def _reshard(network: nn.Module | None) -> None:
     for module in network.modules() if network is not None else ():
         reshard = getattr(module, "reshard", None)  # torch.distributed.fsdp.FSDPModule
         if callable(reshard):

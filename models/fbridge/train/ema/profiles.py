@@ -1,4 +1,4 @@
-"""Power-function averages of weights: how they weigh a training run, and one from others.
+"""Profiles of power-function averages, and how to combine averages into another one.
 
 Karras et al., "Analyzing and Improving the Training Dynamics of Diffusion Models",
 arXiv 2312.02696, section 3. A profile of exponent `gamma` that ends at step `end` weighs step
@@ -32,19 +32,19 @@ def exponent(length: float) -> float:
 
 
 def decay(length: float, step: int) -> float:
-    """Share of the average that stays at step `step`, counted from 1 (their equation 127)."""
+    """Share of the average that is kept at step `step`, counted from 1 (their equation 127)."""
     return float((1 - 1 / step) ** (exponent(length) + 1))
 
 
 def products(first: Tensor, second: Tensor) -> Tensor:
-    """Integral over time of the product of profiles, of every pair.
+    """Integrals over time of the products of all pairs of profiles.
 
     For exponents a, b that end at s, t with s <= t:
 
         int_0^s (a + 1) x^a / s^(a + 1)  (b + 1) x^b / t^(b + 1) dx
             = (a + 1) (b + 1) / (a + b + 1) (s / t)^b / t,
 
-    so that only the later one's exponent is left in a power, of a number in (0, 1].
+    in which the only power is of a number in (0, 1].
 
     Args:
         first: exponent and end, float64, (N, 2).
@@ -61,30 +61,29 @@ def products(first: Tensor, second: Tensor) -> Tensor:
 
 
 def coefficients(known: Sequence[tuple[float, int]], wanted: tuple[float, int]) -> Tensor:
-    """What to multiply known averages by, so that they sum to the wanted one: float64, (N,).
+    """Factors (N,), float64, of the known averages whose sum approximates the wanted one.
 
-    The profile nearest to the wanted one in the mean square (their equation 138) among those that
-    weigh the whole run by 1, as every average does; without that condition, which the paper does
-    not have, long averages come out too small.
+    Least squares on the profiles (their equation 138), under the condition that the result's total
+    weight is 1. The paper does not have this condition; without it long averages are too small.
 
     Args:
         known: relative length and last step of every known average.
-        wanted: of the wanted one.
+        wanted: the same of the wanted one.
     """
     if wanted in known:
         only = torch.zeros(len(known), dtype=torch.float64)
         only[known.index(wanted)] = 1.0
         return only
-    basis, aim = _as_tensor(known), _as_tensor([wanted])
-    among, with_aim = products(basis, basis), products(basis, aim)[:, 0]
-    norm = among.diagonal().rsqrt()  # (N,)
+    basis, target = _as_tensor(known), _as_tensor([wanted])
+    gram, right = products(basis, basis), products(basis, target)[:, 0]
+    norm = gram.diagonal().rsqrt()  # (N,)
     share = norm / norm.max()
     number = len(known)
     system = torch.zeros(number + 1, number + 1, dtype=torch.float64)
-    system[:number, :number] = norm[:, None] * among * norm
+    system[:number, :number] = norm[:, None] * gram * norm
     system[:number, number] = system[number, :number] = share
-    aims = torch.cat([norm * with_aim, 1 / norm.max().reshape(1)])
-    return torch.linalg.solve(system, aims)[:number] * norm
+    right = torch.cat([norm * right, 1 / norm.max().reshape(1)])
+    return torch.linalg.solve(system, right)[:number] * norm
 
 
 def _as_tensor(profiles: Sequence[tuple[float, int]]) -> Tensor:

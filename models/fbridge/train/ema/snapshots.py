@@ -1,6 +1,6 @@
-"""Snapshots of power-function averages, and an average of any length made from them afterwards.
+"""Snapshots of power-function averages, from which averages of any length are reconstructed.
 
-    RUN/ema/<step>.safetensors    "<length>/<parameter>", float16; sharded: see `pieces`
+    RUN/ema/<step>.safetensors    "<length>/<parameter>", float16; sharded: see `checkpoints.shards`
 
 The header's metadata has one key, "fbridge": JSON with format, step and lengths.
 """
@@ -32,13 +32,13 @@ def write_snapshot(
     *,
     processes: Processes = ALONE,
 ) -> None:
-    """Write averages by relative length as of step `step`, called by all processes.
+    """Write averages by relative length after step `step`; called by all processes.
 
     Raises:
-        DependencyError: the system refuses to write, on every process.
+        DependencyError: the files cannot be written; on every process.
     """
     folder = run / FOLDER
-    part = own_part(str(step), flat(averages), processes)
+    part = own_part(str(step), flatten(averages), processes)
     facts = {"format": FORMAT, "step": step, "lengths": list(averages)}
 
     def write() -> None:
@@ -50,8 +50,8 @@ def write_snapshot(
     processes.agree(write)
 
 
-def flat(averages: Mapping[float, Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """All averages: "<length>/<parameter>"."""
+def flatten(averages: Mapping[float, Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Averages by "<length>/<parameter>"."""
     return {
         f"{length}/{name}": tensor
         for length, average in averages.items()
@@ -60,7 +60,7 @@ def flat(averages: Mapping[float, Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def snapshots(run: Path) -> dict[int, list[Path]]:
-    """The files of every whole snapshot by step, oldest first."""
+    """Step -> files of every complete snapshot, oldest first."""
     found: dict[int, dict[int, list[Path]]] = {}
     for path in sorted((run / FOLDER).glob("*.safetensors")):
         if match := _NAME.fullmatch(path.name):
@@ -74,12 +74,12 @@ def snapshots(run: Path) -> dict[int, list[Path]]:
 
 
 def reconstruct(run: Path, length: float, step: int | None = None) -> dict[str, Tensor]:
-    """The average of a relative length as of the newest snapshot up to `step`: float32, by name.
+    """The average of a relative length at the newest snapshot up to `step`: float32, by parameter.
 
-    It is a sum of all snapshots up to there, read one after another.
+    A linear combination of all snapshots up to there, which are read one after another.
 
     Raises:
-        ConfigError: no average has this length.
+        ConfigError: the length is out of range.
         CheckpointError: there are no snapshots, or one cannot be read.
     """
     if not 0 < length < LONGEST:
@@ -94,18 +94,18 @@ def reconstruct(run: Path, length: float, step: int | None = None) -> dict[str, 
     factors = dict(zip(known, coefficients(known, (length, max(files))).tolist(), strict=True))
     total: dict[str, Tensor] = {}
     for at, paths in files.items():
-        own = {of: f for (of, s), f in factors.items() if s == at and f != 0}
-        pieces = Pieces(paths) if own else {}
-        for name in pieces:
-            of, parameter = name.split("/", 1)
-            if float(of) in own:
-                added = pieces[name].float().mul_(own[float(of)])
-                total[parameter] = total[parameter].add_(added) if parameter in total else added
+        factor = {own: f for (own, s), f in factors.items() if s == at and f != 0}
+        tensors = Pieces(paths) if factor else {}
+        for name in tensors:
+            own, parameter = name.split("/", 1)
+            if float(own) in factor:
+                term = tensors[name].float().mul_(factor[float(own)])
+                total[parameter] = total[parameter].add_(term) if parameter in total else term
     return total
 
 
 def _clean(folder: Path, step: int) -> None:
-    """Take away what killed runs left, and later snapshots: of a run given up for an older step."""
+    """Remove what killed runs left, and snapshots after `step`, from before the run was resumed."""
     for left in folder.glob(".fbridge-*"):
         if HIDDEN_NAME.fullmatch(left.name):
             left.unlink(missing_ok=True)
