@@ -25,7 +25,7 @@ from fbridge.train.checkpoints.checkpoint import (
     save_checkpoint,
 )
 from fbridge.train.checkpoints.optimizer_state import load_optimizer_state, optimizer_state
-from fbridge.train.checkpoints.pieces import Pieces, Processes, local, local_part
+from fbridge.train.checkpoints.shards import Pieces, Processes, local, local_part
 from fbridge.train.ema.averages import PlainEma, PostHocEma, applied
 from fbridge.train.ema.snapshots import reconstruct
 

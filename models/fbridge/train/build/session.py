@@ -29,7 +29,7 @@ from fbridge.train.build.networks import (
 )
 from fbridge.train.request import Command
 from fbridge.train.trackers import check_trackers
-from fbridge.train.validation.clips import Gallery
+from fbridge.train.validation.videos import Gallery
 from fbridge.train.validation.scores import HeldOut
 from fbridge.train.validation.validate import validate
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from fbridge.data.latents.format import hash_file
 from fbridge.errors import CheckpointError, DependencyError
 from fbridge.files.atomic import shown, write_failure
-from fbridge.train.checkpoints.pieces import ALONE, Pieces, Processes, own_part
+from fbridge.train.checkpoints.shards import ALONE, Pieces, Processes, own_part
 from fbridge.train.checkpoints.tensor_file import Written, sync_folder, write_json, write_tensors
 
 FORMAT = 1

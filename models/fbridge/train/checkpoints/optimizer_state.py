@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.train.checkpoints.pieces import sharded_like
+from fbridge.train.checkpoints.shards import sharded_like
 
 _KERNELS = {"foreach", "fused", "capturable", "differentiable"}
 """How an optimiser computes: a matter of the machine, never loaded."""

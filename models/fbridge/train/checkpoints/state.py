@@ -15,7 +15,7 @@ from fbridge.files.atomic import shown
 from fbridge.train.checkpoints import zero
 from fbridge.train.checkpoints.checkpoint import Checkpoint, load_group, open_group, save_checkpoint
 from fbridge.train.checkpoints.optimizer_state import load_optimizer_state, optimizer_state
-from fbridge.train.checkpoints.pieces import Pieces, Processes, local, local_part
+from fbridge.train.checkpoints.shards import Pieces, Processes, local, local_part
 from fbridge.train.ema.averages import PostHocEma
 from fbridge.train.events import Validated
 from fbridge.train.training import Training

@@ -17,7 +17,7 @@ from typing_extensions import override
 
 from fbridge.config.tree import EmaConfig
 from fbridge.errors import CheckpointError
-from fbridge.train.checkpoints.pieces import ALONE, Processes, local, local_part
+from fbridge.train.checkpoints.shards import ALONE, Processes, local, local_part
 from fbridge.train.ema.profiles import decay
 from fbridge.train.ema.snapshots import flatten, write_snapshot
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.atomic import HIDDEN_NAME, replacing, shown
-from fbridge.train.checkpoints.pieces import ALONE, Pieces, Processes, own_part
+from fbridge.train.checkpoints.shards import ALONE, Pieces, Processes, own_part
 from fbridge.train.checkpoints.tensor_file import write_tensors
 from fbridge.train.ema.profiles import LONGEST, coefficients
 

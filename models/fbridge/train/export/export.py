@@ -13,7 +13,7 @@ from fbridge.codecs.vae import VAECodec
 from fbridge.loaders.load import PretrainedModel
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.scheduler import FrameBridgeScheduler
-from fbridge.train.export.folders import cast_weights, replacing_model
+from fbridge.train.export.model_folder import cast_weights, replacing_model
 
 NETWORKS = ("transformer", "prior", "codec", "vae")
 """Parts that are stored in the precision asked for; text encoders stay as they are."""

@@ -17,7 +17,7 @@ from fbridge.errors import ConfigError
 from fbridge.loaders.locate import ADAPTER
 from fbridge.loaders.lora import EXTRA, PRIOR, WEIGHTS, AdapterCard
 from fbridge.loaders.lora import merge_lora as merge_lora
-from fbridge.train.export.folders import replacing_model
+from fbridge.train.export.model_folder import replacing_model
 
 _NAME = "default"
 _PART = "transformer"

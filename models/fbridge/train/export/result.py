@@ -21,8 +21,8 @@ from fbridge.train.checkpoints.checkpoint import Checkpoint, checkpoints, newest
 from fbridge.train.checkpoints.state import copy_weights, trained
 from fbridge.train.ema.snapshots import reconstruct
 from fbridge.train.export.export import assemble, save_model
-from fbridge.train.export.folders import replacing_model
 from fbridge.train.export.lora import save_lora
+from fbridge.train.export.model_folder import replacing_model
 from fbridge.train.run_files import CONFIG, read_facts
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from fbridge.train.ema.averages import applied
 from fbridge.train.events import Validated
 from fbridge.train.losses import BridgeTraining, PriorTraining
 from fbridge.train.training import Training
-from fbridge.train.validation.clips import Gallery, Strip
 from fbridge.train.validation.scores import score_generation, score_regression
+from fbridge.train.validation.videos import Gallery, Strip
 
 
 def validate(

@@ -18,8 +18,8 @@ from fbridge.data.latents import LatentDataset
 from fbridge.data.video_files import read_video
 from fbridge.loaders.codec import load_codec
 from fbridge.train.build.session import Session
-from fbridge.train.validation.clips import Gallery, Strip
 from fbridge.train.validation.scores import HeldOut
+from fbridge.train.validation.videos import Gallery, Strip
 from tests.train.sets import pixel_codec, rows, write_set
 
 CPU = torch.device("cpu")
