@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fbridge.errors import ConfigError, DataError
-from fbridge.evaluation.catalogue import METRICS
 from fbridge.evaluation.comparison import compare_results
 from fbridge.evaluation.inputs import Making, Note
+from fbridge.evaluation.metrics.catalogue import METRICS
 from fbridge.evaluation.pairing import Looking
 from fbridge.evaluation.protocol import PROTOCOLS
 from fbridge.evaluation.report import tables, write_report

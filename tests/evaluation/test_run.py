@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from fbridge.errors import CheckpointError, ConfigError, DataError
-from fbridge.evaluation import vbench
-from fbridge.evaluation.catalogue import METRICS, find_metrics
 from fbridge.evaluation.comparison import compare_results, sign_flip_p
 from fbridge.evaluation.features import networks
 from fbridge.evaluation.features.networks import MAKERS, Maker
-from fbridge.evaluation.metric import ClipMetric
+from fbridge.evaluation.metrics import vbench
+from fbridge.evaluation.metrics.catalogue import METRICS, find_metrics
+from fbridge.evaluation.metrics.metric import ClipMetric
 from fbridge.evaluation.protocol import PROTOCOLS, find_protocol
 from fbridge.evaluation.report import tables
 from fbridge.evaluation.request import EvalRequest

@@ -22,8 +22,8 @@ from fbridge.data.synthetic.shapes import draw_clip
 from fbridge.data.video_files import write_video
 from fbridge.data.video_writers import Frames
 from fbridge.errors import ConfigError
-from fbridge.evaluation.catalogue import find_metrics
 from fbridge.evaluation.clips import EvalClip, FrameSampling, list_clips, read_clip, sample_clips
+from fbridge.evaluation.metrics.catalogue import find_metrics
 from fbridge.evaluation.protocol import Protocol
 from fbridge.evaluation.request import EvalRequest
 from fbridge.files.atomic import shown, write_text

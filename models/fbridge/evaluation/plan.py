@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from fbridge.evaluation.features.measure import ROUND_TRIP, FeatureRequest, FeatureTask, Sight
-from fbridge.evaluation.metric import ClipMetric, Metric, SetMetric
+from fbridge.evaluation.metrics.metric import ClipMetric, Metric, SetMetric
 from fbridge.evaluation.pairing import Selection
 from fbridge.evaluation.protocol import Protocol
 

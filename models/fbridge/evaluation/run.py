@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fbridge.errors import ConfigError, DataError
-from fbridge.evaluation import vbench
-from fbridge.evaluation.catalogue import find_metrics
 from fbridge.evaluation.clips import FrameSampling, list_clips
 from fbridge.evaluation.features.cache import FeatureCache
 from fbridge.evaluation.features.measure import FeatureTask, Outcome, measure, missing
 from fbridge.evaluation.features.networks import Setup, identity_of
 from fbridge.evaluation.inputs import Making, Note, find_inputs
-from fbridge.evaluation.metric import ClipMetric, Metric
+from fbridge.evaluation.metrics import vbench
+from fbridge.evaluation.metrics.catalogue import find_metrics
+from fbridge.evaluation.metrics.metric import ClipMetric, Metric
 from fbridge.evaluation.pairing import Cast, Looking, Selection, look, select
 from fbridge.evaluation.plan import Plan, usable_variants
 from fbridge.evaluation.request import EvalRequest

@@ -12,7 +12,7 @@ from fbridge.evaluation.features.cache import FeatureCache
 from fbridge.evaluation.features.measure import FeatureRequest, Sight, recall
 from fbridge.evaluation.features.networks import Setup
 from fbridge.evaluation.intervals import mean_interval
-from fbridge.evaluation.metric import ClipMetric, Metric, MetricInputs, SetMetric
+from fbridge.evaluation.metrics.metric import ClipMetric, Metric, MetricInputs, SetMetric
 from fbridge.evaluation.plan import BASELINES, MOTION, Plan
 from fbridge.evaluation.result import Score
 from fbridge.weights.files import UNVERIFIED

@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 import torch
 from torch import Tensor
 
-from fbridge.evaluation import motion, pixels, vbench
+from fbridge.evaluation.metrics import motion, pixels, vbench
 from fbridge.evaluation.networks.i3d.network import Resize
 from fbridge.weights import DREAMSIM, ENTRIES, identity
 

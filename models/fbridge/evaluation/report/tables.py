@@ -85,7 +85,7 @@ def as_json(evaluation: Evaluation) -> str:
 
 def vbench(evaluation: Evaluation) -> str:
     """The VBench-I2V dimensions that were measured, as VBench writes its results."""
-    from fbridge.evaluation.vbench import I2V_WEIGHTS, QUALITY_WEIGHTS, result_file
+    from fbridge.evaluation.metrics.vbench import I2V_WEIGHTS, QUALITY_WEIGHTS, result_file
 
     paths = {pair.key: pair.generated for pair in evaluation.pairs}
     measured = {score.metric.replace("-", "_"): score for score in evaluation.scores}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fbridge.evaluation import vbench
+from fbridge.evaluation.metrics import vbench
 
 
 def unit(*cosines: float) -> torch.Tensor:

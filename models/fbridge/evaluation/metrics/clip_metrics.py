@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from fbridge.evaluation import vbench
-from fbridge.evaluation.metric import ClipMetric, MetricInputs, Needs
+from fbridge.evaluation.metrics import vbench
+from fbridge.evaluation.metrics.metric import ClipMetric, MetricInputs, Needs
 from fbridge.evaluation.networks import flow_parts
 
 _PICTURE: frozenset[Needs] = frozenset({"picture"})

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fbridge.evaluation.pixels import difference, first_psnr, psnr, ssim
+from fbridge.evaluation.metrics.pixels import difference, first_psnr, psnr, ssim
 
 
 def flat(level: int, frames: int = 2, side: int = 16) -> Tensor:

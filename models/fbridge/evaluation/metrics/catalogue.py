@@ -6,9 +6,9 @@ import difflib
 from collections.abc import Sequence
 
 from fbridge.errors import ConfigError
-from fbridge.evaluation.clip_metrics import CLIPS, MOTION
-from fbridge.evaluation.metric import Metric
-from fbridge.evaluation.set_metrics import SETS
+from fbridge.evaluation.metrics.clip_metrics import CLIPS, MOTION
+from fbridge.evaluation.metrics.metric import Metric
+from fbridge.evaluation.metrics.set_metrics import SETS
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in (*SETS, *CLIPS)}
 """In the order in which they are listed."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fbridge.evaluation.motion import flicker, flow_magnitudes, optical_flow
+from fbridge.evaluation.metrics.motion import flicker, flow_magnitudes, optical_flow
 
 
 def textured(height: int, width: int) -> Tensor:

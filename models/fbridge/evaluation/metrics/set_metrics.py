@@ -9,7 +9,7 @@ from fbridge.evaluation.distances.frechet import extrapolated_distance, frechet_
 from fbridge.evaluation.distances.inception_score import InceptionScore, inception_score
 from fbridge.evaluation.distances.kernel import kernel_distance, subset_kernel_distance
 from fbridge.evaluation.intervals import jackknife_interval
-from fbridge.evaluation.metric import Measured, SetMetric
+from fbridge.evaluation.metrics.metric import Measured, SetMetric
 from fbridge.evaluation.networks.i3d.network import SHORTEST_CLIP
 from fbridge.evaluation.protocol import Protocol
 

@@ -1,0 +1,1 @@
+"""The metrics of `fbridge eval`: their definitions, and the formulas on single clips."""
