@@ -125,9 +125,9 @@ def ours(folder: Path, codec: Path, size: int, frames: int) -> dict[str, Any]:
         seconds = time.perf_counter() - started
     assert isinstance(last, Finished)
     assert last.index is not None
-    shares = last.shares
-    parts = {name: getattr(shares, name) for name in ("decode", "resize", "encode", "write")}
-    return told(seconds, last.index["counts"]["clips"], {**parts, "waiting": shares.waiting})
+    timings = last.timings
+    parts = {name: getattr(timings, name) for name in ("decode", "resize", "encode", "write")}
+    return told(seconds, last.index["counts"]["clips"], {**parts, "waiting": timings.waiting})
 
 
 def plain(folder: Path, codec: Path, size: int, frames: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from fbridge.errors import ConfigError, DataError
 from fbridge.evaluation.comparison import compare_results
 from fbridge.evaluation.inputs import Making, Note
 from fbridge.evaluation.metrics.catalogue import METRICS
-from fbridge.evaluation.pairing import Looking
+from fbridge.evaluation.pairing import SamplingProgress
 from fbridge.evaluation.protocol import PROTOCOLS
 from fbridge.evaluation.report import tables, write_report
 from fbridge.evaluation.report.tables import number
@@ -29,8 +29,8 @@ def show_event(event: Event, bar: Bar, ui: Ui) -> None:
         case Making(done, total):
             bar.show("making videos", done, total)
         case Listed():
-            ui.note(f"{shown(event.source)}: {event.clips} videos, {event.told}")
-        case Looking():
+            ui.note(f"{shown(event.source)}: {event.clips} videos, {event.description}")
+        case SamplingProgress():
             bar.show(f"looking into {event.what}", event.done, event.total)
         case Evaluation():
             pass

@@ -15,10 +15,10 @@ from fbridge import prepare as core
 from fbridge.errors import DataError, FBridgeError
 from fbridge.files.atomic import shown
 from fbridge.prepare import PrepareRequest
-from fbridge.prepare.run import Event, Finished, Found, Note, Planned, Progress
-from fbridge.prepare.shards import Shares
+from fbridge.prepare.run import Event, Finished, Note, Planned, Progress, SourceFound
+from fbridge.prepare.shards import Timings
 from fbridge.prepare.summary import BucketTally, Tally, rejected_lines
-from fbridge.prepare.verification import Damage, Verdict, way_out
+from fbridge.prepare.verification import Damage, VerifyResult, way_out
 from fbridge_cli.exit_codes import Stopped, interrupt_code
 from fbridge_cli.processes import Process
 from fbridge_cli.progress import Bar
@@ -48,7 +48,7 @@ class Report:
         self._unit = "files"
         self._layout = ""
         self._encoded: tuple[int, int] | None = None
-        self._shares = Shares()
+        self._shares = Timings()
         self.preview: list[Path] = []
         self.tally: Tally | None = None
         self.index: dict[str, Any] | None = None
@@ -75,7 +75,7 @@ class Report:
     def show(self, event: Event) -> None:
         """Print one event; other processes than the first print notes alone."""
         match event:
-            case Found(layout):
+            case SourceFound(layout):
                 self._layout = layout.name
                 if self._process.first:
                     self._ui.note(layout.told)
@@ -176,7 +176,7 @@ class Report:
         for line in lines:
             self._ui.result(line)
 
-    def _show_finished(self, index: dict[str, Any], shares: Shares) -> None:
+    def _show_finished(self, index: dict[str, Any], shares: Timings) -> None:
         counts, where = index["counts"], shown(self._request.out)
         less = [f"{counts[name]} {name}" for name in ("dropped", "rejected") if counts[name]]
         more = f"; {', '.join(less)}, listed in {shown(self._left_out(index))}" if less else ""
@@ -223,12 +223,12 @@ def verify_data_set(folder: Path, ui: Ui) -> None:
     )
 
 
-def _verify(folder: Path, ui: Ui) -> Verdict:
+def _verify(folder: Path, ui: Ui) -> VerifyResult:
     """The verdict, with one bar for the shards and one for the sources."""
     for total, events in groupby(core.verify(folder), lambda event: getattr(event, "total", 0)):
         with ui.progress(total, "sources" if total is None else "shards") as bar:
             for event in events:
-                if isinstance(event, Verdict):
+                if isinstance(event, VerifyResult):
                     return event
                 bar.show(event.what, event.done)
     raise AssertionError("verify ends with a verdict")
@@ -266,7 +266,7 @@ def _names(keys: Sequence[str]) -> str:
     return ", ".join(map(shown, once[:MOST_NAMES])) + more
 
 
-def _verdict_tree(folder: Path, verdict: Verdict) -> dict[str, Any]:
+def _verdict_tree(folder: Path, verdict: VerifyResult) -> dict[str, Any]:
     return {
         "dataset": shown(folder),
         "whole": verdict.ok,

@@ -261,14 +261,14 @@ def _demo_data(ui: Ui, process: Process) -> Path:
     """The folder of the demo data set; the first process makes it, the others wait for it."""
     from fbridge.data.latents.format import INDEX
     from fbridge.prepare.demo import demo_folder, prepare_demo
-    from fbridge.prepare.run import Found, Progress
+    from fbridge.prepare.run import Progress, SourceFound
 
     folder = demo_folder()
     if process.first and not (folder / INDEX).is_file():
         work = cast("Generator[Event]", prepare_demo())
         with ui.progress(None, "clips") as bar, closing(work) as events:
             for event in events:
-                if isinstance(event, Found):
+                if isinstance(event, SourceFound):
                     ui.note(f"demo clips: {event.layout.root}, to be looked at")
                 elif isinstance(event, Progress):
                     bar.show(f"demo data: {event.what}", event.done)

@@ -20,10 +20,10 @@ from fbridge.data.video.buckets import MULTIPLE, Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.errors import CheckpointError, DataError, DependencyError
 from fbridge.prepare.request import PrepareRequest, Rank
-from fbridge.prepare.run import Event, Finished, Found, Note, Planned, Progress
-from fbridge.prepare.shards import Shares
+from fbridge.prepare.run import Event, Finished, Note, Planned, Progress, SourceFound
+from fbridge.prepare.shards import Timings
 from fbridge.prepare.summary import LeftOut, Tally, check_bad
-from fbridge.prepare.verification import Checking, Damage, Verdict
+from fbridge.prepare.verification import Damage, VerifyProgress, VerifyResult
 from fbridge_cli import main
 from fbridge_cli.processes import Process, this_process
 
@@ -49,16 +49,16 @@ class Core:
         self.clips = 640
         self.breaks: BaseException | None = None
         self.events: list[Event] = []
-        self.verdict = Verdict(123, 4, (), 20, (), ())
+        self.verdict = VerifyResult(123, 4, (), 20, (), ())
         self.dropped: dict[str, int] = {}
         self.captionless = 0
-        self.shares = Shares(decode=1.0, resize=1.0, encode=5.0, write=3.0, total=12.34)
+        self.timings = Timings(decode=1.0, resize=1.0, encode=5.0, write=3.0, total=12.34)
 
     def prepare(self, options: PrepareRequest, *, dry_run: bool = False) -> Iterator[Event]:
         self.orders.append(options)
         self.dry.append(dry_run)
         try:
-            yield Found(Layout("folder", "folder: videos below videos", options.source, iter))  # type: ignore[arg-type]
+            yield SourceFound(Layout("folder", "folder: videos below videos", options.source, iter))  # type: ignore[arg-type]
             yield Progress("looking at a.mp4", 1)
             tally = self._tally(options)
             yield Planned(tally)
@@ -70,14 +70,14 @@ class Core:
             if self.breaks is not None:
                 raise self.breaks
             yield Progress("merging", 0)
-            yield Finished(None if options.rank.number else self._index(options), self.shares)
+            yield Finished(None if options.rank.number else self._index(options), self.timings)
         finally:
             self.closed += 1
 
-    def verify(self, folder: Path) -> Iterator[Checking | Verdict]:
+    def verify(self, folder: Path) -> Iterator[VerifyProgress | VerifyResult]:
         assert folder == Path("latents")
-        yield Checking("shards/ab/x.safetensors", 1, 4)
-        yield Checking("a.mp4", 1, None)
+        yield VerifyProgress("shards/ab/x.safetensors", 1, 4)
+        yield VerifyProgress("a.mp4", 1, None)
         yield self.verdict
 
     def _tally(self, options: PrepareRequest) -> Tally:
@@ -311,7 +311,7 @@ def test_the_end(prepare: Run, fake: Core) -> None:
         "out of memory while encoding: going on with 2 at a time",
         "to check it: fbridge prepare --verify latents",
     ]
-    fake.shares = Shares(total=1.0)
+    fake.timings = Timings(total=1.0)
     assert prepare().out.splitlines()[-1] == "took 1.0 s; nothing was left to encode"
 
 
@@ -494,7 +494,7 @@ def test_verify(prepare: Run, fake: Core) -> None:
         0, "latents: 123 clips in 4 shards are whole; 20 sources unchanged\n", ""
     )
     keys = tuple(f"{k}.mp4" for k in range(5))
-    fake.verdict = Verdict(123, 4, (), 20, keys, ("gone.mp4",))
+    fake.verdict = VerifyResult(123, 4, (), 20, keys, ("gone.mp4",))
     ran = verify()
     assert (ran.code, "; 14 sources unchanged" in ran.out) == (0, True)
     assert ran.err.splitlines() == [
@@ -506,7 +506,7 @@ def test_verify(prepare: Run, fake: Core) -> None:
 
 def test_verify_names_the_damage(prepare: Run, fake: Core) -> None:
     shard = Damage("shards/ab/x.safetensors", "is not as it was written", (3, 4, 5, 9), ("a.mp4",))
-    fake.verdict = Verdict(123, 4, (shard,), 20, (), ())
+    fake.verdict = VerifyResult(123, 4, (shard,), 20, (), ())
     ran = prepare("--verify", "latents", words=())
     assert (ran.code, ran.out) == (3, "")
     assert ran.err == (
@@ -514,7 +514,7 @@ def test_verify_names_the_damage(prepare: Run, fake: Core) -> None:
         "3-5, 9 (a.mp4); delete latents/shards/ab/x.safetensors and run the same fbridge prepare "
         "line again: only what was in it is encoded anew\n"
     )
-    fake.verdict = Verdict(
+    fake.verdict = VerifyResult(
         123, 4, (shard, Damage("text/ab/y.safetensors", "is missing")), 20, (), ()
     )
     ran = prepare("--verify", "latents", "--json", words=())
@@ -527,11 +527,11 @@ def test_verify_names_the_damage(prepare: Run, fake: Core) -> None:
 def test_verify_stopped_or_impossible(
     prepare: Run, fake: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(folder: Path) -> Iterator[Checking]:
-        yield Checking(str(folder), 1, 4)
+    def stopped(folder: Path) -> Iterator[VerifyProgress]:
+        yield VerifyProgress(str(folder), 1, 4)
         raise KeyboardInterrupt
 
-    def unfinished(folder: Path) -> Iterator[Checking]:
+    def unfinished(folder: Path) -> Iterator[VerifyProgress]:
         raise DataError(f"{folder}: is not finished")
         yield
 

@@ -56,7 +56,7 @@ def sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(sides: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Evaluation]]:
     networks.build.cache_clear()
     monkeypatch.setitem(MAKERS, "i3d-tf1", Maker((), "stand-in", lambda _: colours))
-    easy = replace(METRICS["fvd"], least=2, networks=())
+    easy = replace(METRICS["fvd"], min_frames=2, networks=())
     monkeypatch.setitem(METRICS, "fvd", easy)
 
     def made(generated: str, names: str = "fvd,psnr", **other: Any) -> Evaluation:
@@ -134,7 +134,7 @@ def test_dimensions_of_vbench_are_added_up(
 ) -> None:
     names = ("i2v_subject", "i2v_background", *vbench.QUALITY_WEIGHTS)
     for name in names:
-        metric = replace(METRICS[name.replace("_", "-")], networks=(), side=1)
+        metric = replace(METRICS[name.replace("_", "-")], networks=(), min_side=1)
         assert isinstance(metric, ClipMetric)
         monkeypatch.setitem(METRICS, metric.name, metric)
         for feature in (*metric.own, *metric.picture):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fbridge.errors import DependencyError
-from fbridge.prepare.journal import ClipCounts, Journal, Lookup, Rows
+from fbridge.prepare.journal import Journal, KeyNumbers, Lookup, ShardRows
 
 
 def open_lookup(*paths: Path) -> Lookup:
@@ -53,7 +53,7 @@ def test_a_torn_line_is_as_if_never_written_and_harms_no_later_one(
 
 @given(st.lists(st.text(), max_size=30))
 def test_numbers_count_in_the_order_of_first_mention(keys: list[str]) -> None:
-    numbers = ClipCounts()
+    numbers = KeyNumbers()
     new = [numbers.add(key) for key in keys]
     order = list(dict.fromkeys(keys))
     assert [key for key, fresh in zip(keys, new, strict=True) if fresh] == order
@@ -65,7 +65,7 @@ def test_numbers_count_in_the_order_of_first_mention(keys: list[str]) -> None:
 
 
 def test_rows_come_back_by_shard_in_the_order_of_the_table() -> None:
-    rows = Rows()
+    rows = ShardRows()
     rows.add("b", 0, 2, "clip \udce4", "h2")
     rows.add("a", 1, 1, "one", "h1")
     rows.add("a", 0, 0, "null", "h0")

@@ -17,7 +17,7 @@ from fbridge.errors import ConfigError, DataError
 from fbridge.loaders.codec import load_codec
 from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.prepare import PrepareRequest
-from fbridge.prepare.run import Finished, Found, Planned
+from fbridge.prepare.run import Finished, Planned, SourceFound
 from tests.prepare.sets import BUCKET, Order, film, run, tree
 
 
@@ -30,7 +30,7 @@ def read_lines(options: PrepareRequest, kind: str) -> list[dict[str, object]]:
 def test_what_is_read_is_what_codec_and_encoder_say_of_the_source(order: Order) -> None:
     options = order(dtype="float32")
     events = run(options)
-    assert isinstance(events[0], Found)
+    assert isinstance(events[0], SourceFound)
     assert events[0].layout.name == "folder"
     assert isinstance(events[-1], Finished)
     data = LatentDataset(options.out)

@@ -10,7 +10,7 @@ import pytest
 
 from fbridge.errors import DataError
 from fbridge.prepare import Rank
-from fbridge.prepare.locks import Others
+from fbridge.prepare.locks import RankLock
 from fbridge.prepare.run import Finished, Planned
 from tests.prepare.sets import Order, run, run_in_child, tree
 
@@ -78,10 +78,10 @@ def test_what_dead_processes_left_is_done_by_the_first(
 
 def test_two_runs_at_once_are_one_too_many(order: Order) -> None:
     options = order()
-    with Others(options.out, Rank()):
+    with RankLock(options.out, Rank()):
         with pytest.raises(DataError, match="another fbridge prepare is at work there"):
             run(options)
-        with Others(options.out, Rank(1, 2)) as other:
-            assert other.alive()
-    with Others(options.out, Rank(1, 2)) as other:
-        assert not other.alive()
+        with RankLock(options.out, Rank(1, 2)) as other:
+            assert other.others_alive()
+    with RankLock(options.out, Rank(1, 2)) as other:
+        assert not other.others_alive()

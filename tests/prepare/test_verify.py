@@ -9,13 +9,13 @@ from safetensors import safe_open
 from fbridge.data.latents import LatentDataset
 from fbridge.errors import DataError
 from fbridge.prepare import PrepareRequest, verify
-from fbridge.prepare.verification import Verdict, way_out
+from fbridge.prepare.verification import VerifyResult, way_out
 from tests.prepare.sets import Order, film, run, tree
 
 
-def verdict(options: PrepareRequest) -> Verdict:
+def verdict(options: PrepareRequest) -> VerifyResult:
     *_, last = verify(options.out)
-    assert isinstance(last, Verdict)
+    assert isinstance(last, VerifyResult)
     return last
 
 

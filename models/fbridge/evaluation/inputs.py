@@ -137,9 +137,9 @@ def _held_out(request: EvalRequest, run: Path) -> Finding:
     frames = facts["shape"]["frames"]
     protocol = request.protocol.with_(frames=min(frames, request.protocol.frames))
     for metric in find_metrics(request.metrics):
-        if metric.least > protocol.frames:
+        if metric.min_frames > protocol.frames:
             raise ConfigError(
-                f"--metric {metric.name}: needs clips of {metric.least} frames, {shown(run)} was "
+                f"--metric {metric.name}: needs clips of {metric.min_frames} frames, {shown(run)} was "
                 f"trained on clips of {frames}; take another metric, or other videos"
             )
     config = load_config(file=run / "config.toml").config

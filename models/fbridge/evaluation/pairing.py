@@ -20,7 +20,7 @@ _NAMED = 3  # bad files that a message names
 
 
 @dataclass(frozen=True)
-class Looking:
+class SamplingProgress:
     """How far looking into the files of a side is."""
 
     what: str
@@ -29,7 +29,7 @@ class Looking:
 
 
 @dataclass
-class Cast:
+class ClipSet:
     """One side's clips by key, in the order of the keys.
 
     Attributes:
@@ -47,7 +47,7 @@ class Cast:
         """These alone."""
         self.clips = {key: self.clips[key] for key in sorted(keys)}
 
-    def side(self) -> Side:
+    def summary(self) -> Side:
         """What the result says of it."""
         clips = list(self.clips.values())
         whole = hashlib.sha256("\n".join(sorted(clip.hash for clip in clips)).encode())
@@ -74,8 +74,8 @@ class Selection:
         notes: what the reader should know.
     """
 
-    generated: Cast
-    reference: Cast | None
+    generated: ClipSet
+    reference: ClipSet | None
     paired: bool
     size: tuple[int, int]
     captions: dict[str, str]
@@ -83,23 +83,23 @@ class Selection:
     notes: tuple[str, ...]
 
 
-def look(
+def collect_clips(
     listing: Listing, cut: FrameSampling, *, what: str, workers: int
-) -> Iterator[Looking | Cast]:
-    """Cut every clip of a side; ends with the `Cast`."""
-    cast = Cast(shown(listing.source))
+) -> Iterator[SamplingProgress | ClipSet]:
+    """Cut every clip of a side; ends with the `ClipSet`."""
+    side = ClipSet(shown(listing.source))
     for number, clip in enumerate(sample_clips(listing.found, cut, workers=workers), start=1):
         if isinstance(clip, FailedClip):
-            cast.failed.append(clip)
+            side.failed.append(clip)
         else:
-            cast.clips[clip.key] = clip
-        yield Looking(what, number, len(listing.found))
-    yield cast
+            side.clips[clip.key] = clip
+        yield SamplingProgress(what, number, len(listing.found))
+    yield side
 
 
 def select(
-    generated: Cast,
-    reference: Cast | None,
+    generated: ClipSet,
+    reference: ClipSet | None,
     protocol: Protocol,
     *,
     needs_pairs: str,
@@ -109,7 +109,7 @@ def select(
     """Join the sides and draw what the protocol asks for.
 
     Args:
-        generated: as `look` gave it.
+        generated: as `collect_clips` gave it.
         reference: likewise; None without one.
         protocol: says how many, and at which size.
         needs_pairs: a metric that needs a real clip with the same key; empty for none.
@@ -120,10 +120,10 @@ def select(
         DataError: clips cannot be used, come twice, have no counterpart, or are too few.
         ConfigError: the size is not told and cannot be chosen.
     """
-    for cast in (generated, reference):
-        if cast is not None:
-            _settle_failures(cast, skip_bad)
-            _refuse_tiling(cast, skip_bad)
+    for side in (generated, reference):
+        if side is not None:
+            _settle_failures(side, skip_bad)
+            _refuse_tiling(side, skip_bad)
     paired = reference is not None and _join(generated, reference, needs_pairs, skip_bad)
     _draw(generated, reference if not paired else None, protocol)
     if paired:
@@ -143,24 +143,24 @@ def select(
     )
 
 
-def _settle_failures(cast: Cast, skip_bad: bool) -> None:
-    for failed in cast.failed:
-        cast.dropped["too short" if failed.short else "unreadable"] += 1
-    if cast.failed and not skip_bad:
-        named = "; ".join(f"{shown(one.path)}: {one.reason}" for one in cast.failed[:_NAMED])
-        more = len(cast.failed) - _NAMED
+def _settle_failures(side: ClipSet, skip_bad: bool) -> None:
+    for failed in side.failed:
+        side.dropped["too short" if failed.short else "unreadable"] += 1
+    if side.failed and not skip_bad:
+        named = "; ".join(f"{shown(one.path)}: {one.reason}" for one in side.failed[:_NAMED])
+        more = len(side.failed) - _NAMED
         rest = f"; and {more} more" if more > 0 else ""
-        of = f"{len(cast.failed)} of {len(cast.failed) + len(cast.clips)}"
+        of = f"{len(side.failed)} of {len(side.failed) + len(side.clips)}"
         raise DataError(
-            f"{cast.name}: {of} videos cannot be used: {named}{rest}; --skip-bad leaves them out"
+            f"{side.name}: {of} videos cannot be used: {named}{rest}; --skip-bad leaves them out"
         )
 
 
-def _refuse_tiling(cast: Cast, skip_bad: bool) -> None:
+def _refuse_tiling(side: ClipSet, skip_bad: bool) -> None:
     """The same frames twice make any distance between sets look better than it is."""
     first: dict[str, str] = {}
     twice = []
-    for key, clip in cast.clips.items():
+    for key, clip in side.clips.items():
         if clip.hash in first:
             twice.append(key)
         first.setdefault(clip.hash, key)
@@ -169,14 +169,14 @@ def _refuse_tiling(cast: Cast, skip_bad: bool) -> None:
     if not skip_bad:
         key = twice[0]
         raise DataError(
-            f"{cast.name}: {len(twice)} clips are copies of others, such as {key!r} of "
-            f"{first[cast.clips[key].hash]!r}; a set must not be tiled: --skip-bad counts each once"
+            f"{side.name}: {len(twice)} clips are copies of others, such as {key!r} of "
+            f"{first[side.clips[key].hash]!r}; a set must not be tiled: --skip-bad counts each once"
         )
-    cast.dropped["copies"] += len(twice)
-    cast.keep([key for key in cast.clips if key not in set(twice)])
+    side.dropped["copies"] += len(twice)
+    side.keep([key for key in side.clips if key not in set(twice)])
 
 
-def _join(generated: Cast, reference: Cast, needs_pairs: str, skip_bad: bool) -> bool:
+def _join(generated: ClipSet, reference: ClipSet, needs_pairs: str, skip_bad: bool) -> bool:
     """Whether the sides are pairs; then only those that have a counterpart are kept."""
     lonely = sorted(set(generated.clips) - set(reference.clips))
     if not lonely:
@@ -200,28 +200,28 @@ def _join(generated: Cast, reference: Cast, needs_pairs: str, skip_bad: bool) ->
     return True
 
 
-def _draw(generated: Cast, reference: Cast | None, protocol: Protocol) -> None:
-    for cast in (generated, reference):
-        if cast is None or len(cast.clips) <= protocol.most:
+def _draw(generated: ClipSet, reference: ClipSet | None, protocol: Protocol) -> None:
+    for side in (generated, reference):
+        if side is None or len(side.clips) <= protocol.most:
             continue
 
         def lot(key: str) -> bytes:
             return hashlib.sha256(f"{protocol.seed} {key}".encode()).digest()
 
-        chosen = sorted(cast.clips, key=lot)[: protocol.most]
-        cast.dropped["not drawn"] += len(cast.clips) - len(chosen)
-        cast.keep(chosen)
-    for cast in (generated, reference):
-        if cast is not None and not cast.clips:
-            raise DataError(f"{cast.name}: holds no clip that can be used")
+        chosen = sorted(side.clips, key=lot)[: protocol.most]
+        side.dropped["not drawn"] += len(side.clips) - len(chosen)
+        side.keep(chosen)
+    for side in (generated, reference):
+        if side is not None and not side.clips:
+            raise DataError(f"{side.name}: holds no clip that can be used")
 
 
-def _common_size(cast: Cast) -> tuple[int, int]:
-    sizes = Counter((clip.width, clip.height) for clip in cast.clips.values())
+def _common_size(side: ClipSet) -> tuple[int, int]:
+    sizes = Counter((clip.width, clip.height) for clip in side.clips.values())
     if len(sizes) > 1:
         told = ", ".join(f"{w}x{h}" for (w, h), _ in sizes.most_common(_NAMED))
         raise ConfigError(
-            f"{cast.name}: its videos have {len(sizes)} sizes ({told}); say with --size at which "
+            f"{side.name}: its videos have {len(sizes)} sizes ({told}); say with --size at which "
             "one frames are compared"
         )
     return next(iter(sizes))
@@ -236,7 +236,7 @@ def record_of(clip: EvalClip) -> Provenance | None:
 
 
 def captions_of(
-    generated: Cast, reference: Cast | None, records: dict[str, Provenance], seed: int
+    generated: ClipSet, reference: ClipSet | None, records: dict[str, Provenance], seed: int
 ) -> dict[str, str]:
     """The words of each clip: those it was made from, else one that its real one has, drawn."""
     found = {}
@@ -252,7 +252,7 @@ def captions_of(
 
 
 def pictures_of(
-    generated: Cast, records: dict[str, Provenance], folder: Path | None
+    generated: ClipSet, records: dict[str, Provenance], folder: Path | None
 ) -> dict[str, Path]:
     """The picture each clip was made from: by name in `folder`, else as its record says."""
     if folder is not None:
@@ -282,11 +282,11 @@ def pictures_of(
     return found
 
 
-def _differences(generated: Cast, reference: Cast | None) -> Iterator[str]:
+def _differences(generated: ClipSet, reference: ClipSet | None) -> Iterator[str]:
     """Where the sides differ in more than what they show."""
     if reference is None:
         return
-    one, other = generated.side(), reference.side()
+    one, other = generated.summary(), reference.summary()
     for what, a, b in (
         ("sizes", one.sizes, other.sizes),
         ("codecs", one.codecs, other.codecs),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from fbridge.evaluation.features.measure import ROUND_TRIP, FeatureRequest, FeatureTask, Sight
+from fbridge.evaluation.features.measure import ROUND_TRIP, FeatureRequest, FeatureTask, FrameSource
 from fbridge.evaluation.metrics.metric import ClipMetric, Metric, SetMetric
 from fbridge.evaluation.pairing import Selection
 from fbridge.evaluation.protocol import Protocol
@@ -40,33 +40,35 @@ class Plan:
     @property
     def features(self) -> list[str]:
         """Every feature that is needed, once."""
-        return list(dict.fromkeys(want.feature for task in self.tasks() for want in task.wants))
+        return list(
+            dict.fromkeys(request.feature for task in self.tasks() for request in task.requests)
+        )
 
     def tasks(self) -> list[FeatureTask]:
         """One for each key of either side."""
         keys = dict.fromkeys(self.selection.generated.clips)
         if self.selection.reference is not None:
             keys |= dict.fromkeys(self.selection.reference.clips)
-        return [FeatureTask(key, tuple(dict.fromkeys(self._wants(key)))) for key in keys]
+        return [FeatureTask(key, tuple(dict.fromkeys(self._requests(key)))) for key in keys]
 
-    def own(self, key: str) -> Sight:
+    def own(self, key: str) -> FrameSource:
         """The generated clip."""
-        return Sight(self.selection.generated.clips[key])
+        return FrameSource(self.selection.generated.clips[key])
 
-    def real(self, key: str, variant: str = "") -> Sight:
+    def real(self, key: str, variant: str = "") -> FrameSource:
         """The real clip, as it is or as a baseline."""
         assert self.selection.reference is not None
-        return Sight(self.selection.reference.clips[key], variant=variant)
+        return FrameSource(self.selection.reference.clips[key], variant=variant)
 
-    def picture(self, key: str, *, real: bool = False) -> Sight | None:
+    def picture(self, key: str, *, real: bool = False) -> FrameSource | None:
         """What a clip was made from: the picture if known, else its real clip's first frame."""
         known = self.selection.pictures.get(key)
         if known is not None and not real:
-            return Sight(picture=known)
+            return FrameSource(picture=known)
         paired = self.selection.paired or real
         return self.real(key, "first") if paired and self.selection.reference is not None else None
 
-    def _wants(self, key: str) -> Iterator[FeatureRequest]:
+    def _requests(self, key: str) -> Iterator[FeatureRequest]:
         real = self.selection.reference
         if key in self.selection.generated.clips:
             for metric in self.metrics:
@@ -81,24 +83,30 @@ class Plan:
             if not self.variants and "reference" not in metric.needs:
                 continue
             for variant in ("", *self.variants):
-                sight = self.real(key, variant)
+                source = self.real(key, variant)
                 picture = self.picture(key, real=True)
-                yield from self._of(metric, key, sight, picture, compared=bool(variant))
+                yield from self._of(metric, key, source, picture, compared=bool(variant))
 
     def _of(
-        self, metric: Metric, key: str, sight: Sight, picture: Sight | None, *, compared: bool
+        self,
+        metric: Metric,
+        key: str,
+        source: FrameSource,
+        picture: FrameSource | None,
+        *,
+        compared: bool,
     ) -> Iterator[FeatureRequest]:
         if isinstance(metric, SetMetric):
-            yield FeatureRequest(metric.feature(self.protocol), (sight,))
+            yield FeatureRequest(metric.feature(self.protocol), (source,))
             return
         assert isinstance(metric, ClipMetric)
         for name in metric.own:
-            yield FeatureRequest(name, (sight,))
+            yield FeatureRequest(name, (source,))
         if metric.pair and compared:
-            yield from (FeatureRequest(name, (sight, self.real(key))) for name in metric.pair)
+            yield from (FeatureRequest(name, (source, self.real(key))) for name in metric.pair)
         if picture is not None:
             yield from (FeatureRequest(name, (picture,)) for name in metric.picture)
-            yield from (FeatureRequest(name, (sight, picture)) for name in metric.beside)
+            yield from (FeatureRequest(name, (source, picture)) for name in metric.with_picture)
 
 
 def usable_variants(

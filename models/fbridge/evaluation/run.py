@@ -14,13 +14,13 @@ from pathlib import Path
 from fbridge.errors import ConfigError, DataError
 from fbridge.evaluation.clips import FrameSampling, list_clips
 from fbridge.evaluation.features.cache import FeatureCache
-from fbridge.evaluation.features.measure import FeatureTask, Outcome, measure, missing
+from fbridge.evaluation.features.measure import FeatureProgress, FeatureTask, measure, missing
 from fbridge.evaluation.features.networks import Setup, identity_of
 from fbridge.evaluation.inputs import Making, Note, find_inputs
 from fbridge.evaluation.metrics import vbench
 from fbridge.evaluation.metrics.catalogue import find_metrics
 from fbridge.evaluation.metrics.metric import ClipMetric, Metric
-from fbridge.evaluation.pairing import Cast, Looking, Selection, look, select
+from fbridge.evaluation.pairing import ClipSet, SamplingProgress, Selection, collect_clips, select
 from fbridge.evaluation.plan import Plan, usable_variants
 from fbridge.evaluation.request import EvalRequest
 from fbridge.evaluation.result import ClipPair, Evaluation, Score
@@ -35,7 +35,7 @@ class Listed:
     """A side was listed; `told` says how it is laid out."""
 
     source: Path
-    told: str
+    description: str
     clips: int
 
 
@@ -57,7 +57,7 @@ class Share:
         return list(tasks[self.number :: self.world])
 
 
-Event = Note | Making | Listed | Looking | Outcome | Evaluation
+Event = Note | Making | Listed | SamplingProgress | FeatureProgress | Evaluation
 
 
 def evaluate(request: EvalRequest, share: Share | None = None) -> Iterator[Event]:
@@ -88,7 +88,7 @@ def evaluate(request: EvalRequest, share: Share | None = None) -> Iterator[Event
         codec=bool(request.codec),
     )
     plan = Plan(selection, metrics, request.protocol, variants)
-    _check_material(plan)
+    _check_needs(plan)
     identities = {name: identity_of(name) for name in plan.features}
     with FeatureCache(request.cache) as cache:
         failed: dict[str, str] = {}
@@ -111,8 +111,8 @@ def evaluate(request: EvalRequest, share: Share | None = None) -> Iterator[Event
         stride=request.protocol.stride,
         size=selection.size,
         scores=scores,
-        generated=plan.selection.generated.side(),
-        reference=plan.selection.reference.side() if plan.selection.reference else None,
+        generated=plan.selection.generated.summary(),
+        reference=plan.selection.reference.summary() if plan.selection.reference else None,
         pairs=tuple(_pairs(plan.selection, motion)),
         notes=(*request.notes, *selection.notes, *_vbench_totals(scores)),
         versions=_versions(),
@@ -126,15 +126,15 @@ def _check(request: EvalRequest, metrics: Sequence[Metric]) -> None:
             raise ConfigError(
                 f"--metric {metric.name}: compares with real videos; name them with --reference"
             )
-        if request.protocol.frames < metric.least:
+        if request.protocol.frames < metric.min_frames:
             raise ConfigError(
-                f"--metric {metric.name}: needs clips of {metric.least} frames or more, not "
+                f"--metric {metric.name}: needs clips of {metric.min_frames} frames or more, not "
                 f"{request.protocol.frames}; say --frames"
             )
-        if metric.exactly and request.protocol.frames != metric.least:
+        if metric.exact_frames and request.protocol.frames != metric.min_frames:
             raise ConfigError(
-                f"--metric {metric.name}: needs clips of {metric.least} frames, not "
-                f"{request.protocol.frames}; say --frames {metric.least}"
+                f"--metric {metric.name}: needs clips of {metric.min_frames} frames, not "
+                f"{request.protocol.frames}; say --frames {metric.min_frames}"
             )
         for network in metric.networks:
             find_weights(ENTRIES[network])  # before any video is looked into
@@ -142,18 +142,18 @@ def _check(request: EvalRequest, metrics: Sequence[Metric]) -> None:
 
 def _select(
     request: EvalRequest, metrics: Sequence[Metric]
-) -> Generator[Listed | Looking, None, Selection]:
+) -> Generator[Listed | SamplingProgress, None, Selection]:
     """Both sides, joined; returned at the end."""
     protocol = request.protocol
     assert request.generated is not None
-    sides: list[Cast] = []
+    sides: list[ClipSet] = []
     listings = [list_clips(request.generated)]
     if request.reference is not None:
         listings.append(list_clips(request.reference, request.rows))
     keys = {one.key for one in listings[0].found}
     paired = len(listings) > 1 and keys <= {one.key for one in listings[1].found}
     for number, listing in enumerate(listings):
-        yield Listed(listing.source, listing.told, len(listing.found))
+        yield Listed(listing.source, listing.description, len(listing.found))
         if number and paired:
             found = tuple(one for one in listing.found if one.key in keys)
             listing = replace(listing, found=found)
@@ -164,8 +164,8 @@ def _select(
             protocol.seed if random else None,
         )
         what = "real videos" if number else "generated videos"
-        for event in look(listing, cut, what=what, workers=request.workers):
-            if isinstance(event, Cast):
+        for event in collect_clips(listing, cut, what=what, workers=request.workers):
+            if isinstance(event, ClipSet):
                 sides.append(event)
             else:
                 yield event
@@ -180,16 +180,16 @@ def _select(
     )
 
 
-def _check_material(plan: Plan) -> None:
+def _check_needs(plan: Plan) -> None:
     """What metrics need of the clips, once these are known."""
     selection = plan.selection
     width, height = selection.size
     for metric in plan.metrics:
-        if min(width, height) < metric.side:
+        least = metric.min_side
+        if min(width, height) < least:
             raise DataError(
-                f"--metric {metric.name}: needs frames of {metric.side} x {metric.side} pixels or "
-                f"more, these have {width} x {height}; leave it out, or have them made larger by "
-                f"--size {metric.side}"
+                f"--metric {metric.name}: needs frames of {least} x {least} pixels or more, these "
+                f"have {width} x {height}; leave it out, or resize them with --size {least}"
             )
         if not isinstance(metric, ClipMetric):
             continue
@@ -222,12 +222,12 @@ def _without(plan: Plan, failed: Mapping[str, str], *, skip_bad: bool) -> Plan:
             f"{len(failed)} clips cannot be decoded: {named}; --skip-bad leaves them out"
         )
     selection = plan.selection
-    for cast in (selection.generated, selection.reference):
-        if cast is not None:
-            cast.dropped["unreadable"] += len(set(cast.clips) & set(failed))
-            cast.keep([key for key in cast.clips if key not in failed])
-            if not cast.clips:
-                raise DataError(f"{cast.name}: holds no clip that can be used")
+    for side in (selection.generated, selection.reference):
+        if side is not None:
+            side.dropped["unreadable"] += len(set(side.clips) & set(failed))
+            side.keep([key for key in side.clips if key not in failed])
+            if not side.clips:
+                raise DataError(f"{side.name}: holds no clip that can be used")
     return plan
 
 

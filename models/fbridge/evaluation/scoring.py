@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fbridge.evaluation.features.cache import FeatureCache
-from fbridge.evaluation.features.measure import FeatureRequest, Sight, recall
+from fbridge.evaluation.features.measure import FeatureRequest, FrameSource, read_feature
 from fbridge.evaluation.features.networks import Setup
 from fbridge.evaluation.intervals import mean_interval
 from fbridge.evaluation.metrics.metric import ClipMetric, Metric, MetricInputs, SetMetric
@@ -109,7 +109,7 @@ class Scorer:
         return tuple(found)
 
     def _of_clips(self, metric: ClipMetric) -> Score:
-        scores = {key: metric.score(self._material(metric, key, self.plan.own(key), real=False))
+        scores = {key: metric.score(self._inputs(metric, key, self.plan.own(key), real=False))
                   for key in self._keys()}  # fmt: skip
         values = torch.tensor(list(scores.values()), dtype=torch.float64)
         quarters = tuple(
@@ -117,7 +117,7 @@ class Scorer:
             for quarter in self._quarters()
         )
         needs_real = "pair" in metric.needs
-        features = [*metric.own, *metric.pair, *metric.picture, *metric.beside]
+        features = [*metric.own, *metric.pair, *metric.picture, *metric.with_picture]
         return Score(
             metric=metric.name,
             label=metric.label,
@@ -142,7 +142,7 @@ class Scorer:
         variants = list(self.plan.variants) if metric.pair else ["", *self.plan.variants]
         for variant in variants:
             scores = [
-                metric.score(self._material(metric, key, self.plan.real(key, variant), real=True))
+                metric.score(self._inputs(metric, key, self.plan.real(key, variant), real=True))
                 for key in selection.reference.clips
             ]
             found[BASELINES.get(variant, "real")] = metric.pool(
@@ -150,17 +150,19 @@ class Scorer:
             )
         return found
 
-    def _material(self, metric: ClipMetric, key: str, sight: Sight, *, real: bool) -> MetricInputs:
+    def _inputs(
+        self, metric: ClipMetric, key: str, source: FrameSource, *, real: bool
+    ) -> MetricInputs:
         picture = self.plan.picture(key, real=real)
         return MetricInputs(
-            own={name: self._row(name, sight) for name in metric.own},
-            pair={name: self._together(name, sight, self.plan.real(key)) for name in metric.pair},
+            own={name: self._row(name, source) for name in metric.own},
+            pair={name: self._together(name, source, self.plan.real(key)) for name in metric.pair},
             picture={
                 name: self._row(name, picture) for name in metric.picture if picture is not None
             },
-            beside={
-                name: self._together(name, sight, picture)
-                for name in metric.beside
+            with_picture={
+                name: self._together(name, source, picture)
+                for name in metric.with_picture
                 if picture is not None
             },
             caption=self.plan.selection.captions.get(key, ""),
@@ -184,15 +186,17 @@ class Scorer:
             return torch.empty(0)
         return self._rows(feature, [self.plan.real(key, variant) for key in reference.clips])
 
-    def _rows(self, feature: str, sights: Sequence[Sight]) -> Tensor:
-        return torch.stack([self._row(feature, sight) for sight in sights])
+    def _rows(self, feature: str, sources: Sequence[FrameSource]) -> Tensor:
+        return torch.stack([self._row(feature, source) for source in sources])
 
-    def _row(self, feature: str, sight: Sight) -> Tensor:
-        return recall(FeatureRequest(feature, (sight,)), self.setup, self.identities, self.cache)
+    def _row(self, feature: str, source: FrameSource) -> Tensor:
+        return read_feature(
+            FeatureRequest(feature, (source,)), self.setup, self.identities, self.cache
+        )
 
-    def _together(self, feature: str, sight: Sight, other: Sight) -> Tensor:
-        return recall(
-            FeatureRequest(feature, (sight, other)), self.setup, self.identities, self.cache
+    def _together(self, feature: str, source: FrameSource, other: FrameSource) -> Tensor:
+        return read_feature(
+            FeatureRequest(feature, (source, other)), self.setup, self.identities, self.cache
         )
 
     def _warning(self, metric: Metric, features: Sequence[str], few: str = "") -> str:
@@ -212,7 +216,7 @@ class Scorer:
         if self.plan.selection.paired:
             clips = clips.replace(f"random{self.plan.protocol.seed}", "head")
         made = [self.identities[name].replace(" ", ",") for name in dict.fromkeys(features)]
-        parts = [*made, *([metric.part] if metric.part else []), clips]
+        parts = [*made, *([metric.settings] if metric.settings else []), clips]
         if isinstance(metric, SetMetric) and "reference" in metric.needs:
             parts.append(f"ddof{self.plan.protocol.ddof}")
         return f"{metric.name}[{','.join(parts)}]"

@@ -28,7 +28,7 @@ from fbridge.data.latents.format import (
 )  # fmt: skip
 from fbridge.files.atomic import HIDDEN_NAME
 from fbridge.prepare.encode import Moments
-from fbridge.prepare.journal import ClipCounts, Lookup
+from fbridge.prepare.journal import KeyNumbers, Lookup
 from fbridge.prepare.plan import PlannedClip, Planner, caption_hash
 from fbridge.prepare.request import PrepareRequest
 from fbridge.prepare.summary import LeftOut
@@ -37,7 +37,7 @@ KINDS = ("manifest", "captions", "rejected", "survey", "shards")
 
 
 @dataclass(frozen=True)
-class Made:
+class Records:
     """Everything there is: rows by clip, captions by hash, shards by unit; older than journals."""
 
     rows: Callable[[str], dict[str, Any] | None]
@@ -45,16 +45,16 @@ class Made:
     surveys: Lookup
 
 
-class Merger:
+class TableWriter:
     """Writes the data set's tables from the plan and from what was made."""
 
-    def __init__(self, request: PrepareRequest, planner: Planner, made: Made) -> None:
+    def __init__(self, request: PrepareRequest, planner: Planner, records: Records) -> None:
         self._request = request
         self._planner = planner
-        self._made = made
-        self._shards = ClipCounts()
+        self._records = records
+        self._shards = KeyNumbers()
         self._paths: list[str] = []
-        self._captions = ClipCounts()
+        self._captions = KeyNumbers()
         self._columns = {
             name: array("q")
             for name in (
@@ -104,7 +104,7 @@ class Merger:
             key = caption_hash(caption)
             if not self._captions.add(key):
                 continue
-            record = self._made.captions(key)
+            record = self._records.captions(key)
             assert record is not None, caption
             line = dump(record)
             for name, value in (
@@ -170,7 +170,7 @@ class Merger:
 
     def _shard_lines(self, moments: Moments) -> Iterator[str]:
         for path in self._paths:
-            record = self._made.rows(Path(path).stem) or self._made.captions(Path(path).stem)
+            record = self._records.rows(Path(path).stem) or self._records.captions(Path(path).stem)
             assert record is not None, path
             if "moments" in record:
                 moments.add(record["moments"])
@@ -180,7 +180,7 @@ class Merger:
             yield dump(record)
 
     def _row(self, clip: PlannedClip) -> dict[str, Any]:
-        record = self._made.rows(clip.id)
+        record = self._records.rows(clip.id)
         assert record is not None, clip.id
         return record
 

@@ -93,7 +93,7 @@ class Lookup:
         return number
 
 
-class ClipCounts:
+class KeyNumbers:
     """Strings numbered from 0 in the order of their first mention, on disk."""
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class ClipCounts:
         return number
 
 
-class Rows:
+class ShardRows:
     """Rows of a table by the shard they lie in, on disk."""
 
     def __init__(self) -> None:

@@ -17,7 +17,7 @@ from fbridge.files.atomic import shown, write_failure
 from fbridge.prepare.request import Rank
 
 
-class Others:
+class RankLock:
     """Holds this process's lock; knows whether another one's is held.
 
     Raises:
@@ -38,7 +38,7 @@ class Others:
         except OSError as error:
             raise write_failure(out, error) from None
 
-    def __enter__(self) -> Others:
+    def __enter__(self) -> RankLock:
         return self
 
     def __exit__(
@@ -49,7 +49,7 @@ class Others:
     ) -> None:
         self._own.release()
 
-    def alive(self) -> bool:
+    def others_alive(self) -> bool:
         """Whether any other process of the run is at work."""
         return any(
             self._holds(number) for number in range(self._rank.world) if number != self._rank.number

@@ -16,7 +16,7 @@ from fbridge.data.sources import Layout
 from fbridge.data.sources.entry import Entry, Media
 from fbridge.data.video.buckets import Bucket, cover
 from fbridge.data.video.survey import ClipSpan, Survey
-from fbridge.prepare.journal import ClipCounts, Lookup
+from fbridge.prepare.journal import KeyNumbers, Lookup
 from fbridge.prepare.request import PrepareRequest
 from fbridge.prepare.scan import cutting_digest
 from fbridge.prepare.summary import LeftOut, Tally
@@ -60,7 +60,7 @@ class Unit:
     clips: tuple[PlannedClip, ...]
 
 
-class MissingFindings(Exception):
+class NotScanned(Exception):
     """A file has not been looked at yet, by this or another process."""
 
 
@@ -95,9 +95,9 @@ class Planner:
         """Every file of the source, in its order.
 
         Raises:
-            MissingFindings: the survey is not complete.
+            NotScanned: the survey is not complete.
         """
-        keys, looks = ClipCounts(), ClipCounts()
+        keys, looks = KeyNumbers(), KeyNumbers()
         for entry in self._layout.entries():
             if not keys.add(entry.key):
                 yield _whole(entry, None, "is named twice by the source; name it once")
@@ -108,7 +108,7 @@ class Planner:
 
     def units(self, finished: Container[str], tally: Tally | None = None) -> Iterator[Unit]:
         """Shards to be made of the clips that are not `finished`; counts all into `tally`."""
-        seen = ClipCounts()
+        seen = KeyNumbers()
         open_units: dict[Bucket, list[PlannedClip]] = {}
         for item in self.walk():
             if tally is not None:
@@ -129,7 +129,7 @@ class Planner:
 
     def captions(self, finished: Container[str]) -> Iterator[list[str]]:
         """Captions not yet embedded, each once, in groups; the empty one is the very first."""
-        seen = ClipCounts()
+        seen = KeyNumbers()
         group: list[str] = []
         for caption in self.all_captions():
             if caption_hash(caption) in finished or not seen.add(caption):
@@ -148,10 +148,10 @@ class Planner:
             for clip in item.clips:
                 yield from clip.captions
 
-    def _item(self, entry: Entry, media: Media, looks: ClipCounts) -> PlannedVideo:
+    def _item(self, entry: Entry, media: Media, looks: KeyNumbers) -> PlannedVideo:
         record = self._surveys.get(entry.key)
         if record is None or record["cutting"] != self._cutting:
-            raise MissingFindings(entry.key)
+            raise NotScanned(entry.key)
         if "found" not in record:
             return _whole(entry, record, record["reason"])
         found = Survey.from_json(record["found"])

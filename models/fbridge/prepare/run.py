@@ -17,18 +17,18 @@ from fbridge.data.video.pool import Workers
 from fbridge.loaders.codec import LoadedCodec
 from fbridge.loaders.text_encoder import TextEncoder
 from fbridge.prepare.encode import Encoder
-from fbridge.prepare.finalize import Made, Merger, finished_parts, remove_journal
+from fbridge.prepare.finalize import Records, TableWriter, finished_parts, remove_journal
 from fbridge.prepare.journal import Lookup
-from fbridge.prepare.locks import Others
+from fbridge.prepare.locks import RankLock
 from fbridge.prepare.models import load_models
 from fbridge.prepare.pinned import check_pinned, content, origin, pin
-from fbridge.prepare.plan import MissingFindings, Planner, Unit, caption_hash
+from fbridge.prepare.plan import NotScanned, Planner, Unit, caption_hash
 from fbridge.prepare.request import PrepareRequest, Rank
-from fbridge.prepare.scan import open_surveys, refresh_surveys, survey
+from fbridge.prepare.scan import open_surveys, refresh_surveys, scan_source
 from fbridge.prepare.shards import (
     CaptionWriter,
     ShardWriter,
-    Shares,
+    Timings,
     is_whole,
     open_captions,
     open_rows,
@@ -42,7 +42,7 @@ POLL = 0.5
 
 
 @dataclass(frozen=True)
-class Found:
+class SourceFound:
     """The layout of the source was detected."""
 
     layout: Layout
@@ -76,10 +76,10 @@ class Finished:
     """The data set is complete. `index` is None in a process that leaves merging to another."""
 
     index: dict[str, Any] | None
-    shares: Shares
+    timings: Timings
 
 
-Event = Found | Progress | Planned | Note | Finished
+Event = SourceFound | Progress | Planned | Note | Finished
 
 
 def prepare(request: PrepareRequest, *, dry_run: bool = False) -> Iterator[Event]:
@@ -94,7 +94,7 @@ def prepare(request: PrepareRequest, *, dry_run: bool = False) -> Iterator[Event
     """
     request.check_paths()
     layout = find_layout(request.source, request.layout, media_root=request.media_root)
-    yield Found(layout)
+    yield SourceFound(layout)
     codec, text = load_models(request)
     with ExitStack() as stack:
         run = _Run(request, layout, codec, text, stack)
@@ -121,7 +121,7 @@ class _Run:
         self.request, self.layout, self.codec, self.text = request, layout, codec, text
         self.content = content(request, {"codec": codec.hash, "text encoder": text.hash})
         check_pinned(request, self.content)
-        self.others = stack.enter_context(Others(request.out, request.rank))
+        self.lock = stack.enter_context(RankLock(request.out, request.rank))
         self.workers = stack.enter_context(Workers(request.workers, time_limit=request.time_limit))
         self.parts = finished_parts(request.out)
         self.surveys = open_surveys(request.out, self.parts.get("survey"))
@@ -135,13 +135,13 @@ class _Run:
             (self.old_shards, "shards"),
         ):
             lookup.read(*([self.parts[name]] if name in self.parts else []))
-        self.present = _Present(self.old_rows, request.out)
+        self.stored = _StoredRecords(self.old_rows, request.out)
         recipe = digest([codec.hash, request.dtype])
         self.planner = Planner(
             request, layout, self.surveys, recipe=recipe, reads_text=codec.codec.reads_text
         )
         self.notes: list[str] = []
-        self.shares = Shares()
+        self.timings = Timings()
         self.started = time.perf_counter()
 
     def look(self) -> Iterator[Event]:
@@ -153,8 +153,8 @@ class _Run:
                 for _ in self.planner.walk():
                     pass
                 return
-            except MissingFindings as missing:
-                if self.others.alive():
+            except NotScanned as missing:
+                if self.lock.others_alive():
                     yield Progress(f"waiting for another process to look at {missing}", 0)
                     time.sleep(POLL)
                 else:
@@ -163,14 +163,14 @@ class _Run:
                     )
 
     def _look(self, request: PrepareRequest) -> Iterator[Event]:
-        for done, key in survey(request, self.layout, self.surveys, self.workers):
+        for done, key in scan_source(request, self.layout, self.surveys, self.workers):
             yield Progress(f"looking at {key}", done)
         refresh_surveys(self.surveys, self.request.out, self.parts.get("survey"))
 
     def plan(self) -> tuple[Tally, int]:
         """The plan, and how many clips this process is to encode."""
         tally, todo = Tally(), 0
-        for unit in self.planner.units(self.present, tally):
+        for unit in self.planner.units(self.stored, tally):
             if self._mine(unit) and not is_whole(unit, self.rows, self.request):
                 todo += len(unit.clips)
         return tally, todo
@@ -192,10 +192,10 @@ class _Run:
             ),
         )
         captions = CaptionWriter(self.request, self.text, dtype)
-        self.shares = writer.shares
+        self.timings = writer.timings
         yield from self._make(writer, captions, todo, alone=False)
         while self.request.rank.number == 0 and self._undone():
-            if self.others.alive():
+            if self.lock.others_alive():
                 yield Progress("waiting for the other processes", todo, todo)
                 time.sleep(POLL)
             else:
@@ -220,12 +220,12 @@ class _Run:
 
     def finish(self) -> Iterator[Event]:
         """Merge the parts, in process 0."""
-        self.shares.total = time.perf_counter() - self.started
+        self.timings.total = time.perf_counter() - self.started
         if self.request.rank.number != 0:
-            yield Finished(None, self.shares)
+            yield Finished(None, self.timings)
             return
         yield Progress("merging", 0)
-        made = Made(
+        records = Records(
             lambda key: self.rows.get(key) or self.old_rows.get(key) or self.old_shards.get(key),
             lambda key: self.captions.get(key) or self.old_captions.get(key),
             self.surveys,
@@ -241,21 +241,21 @@ class _Run:
             },
             "text_encoder": {"name": self.text.name, "hash": self.text.hash},
         }
-        index = Merger(self.request, self.planner, made).write(about)
+        index = TableWriter(self.request, self.planner, records).write(about)
         remove_journal(self.request.out)
-        self.shares.total = time.perf_counter() - self.started
-        yield Finished(index, self.shares)
+        self.timings.total = time.perf_counter() - self.started
+        yield Finished(index, self.timings)
 
     def _mine(self, unit: Unit) -> bool:
         return self.request.rank.mine(int(unit.name, 16))
 
     def _undone_units(self) -> Iterator[Unit]:
-        for unit in self.planner.units(self.present):
+        for unit in self.planner.units(self.stored):
             if not is_whole(unit, self.rows, self.request):
                 yield unit
 
     def _caption_units(self) -> Iterator[tuple[str, list[str]]]:
-        for group in self.planner.captions(_Present(self.old_captions, self.request.out)):
+        for group in self.planner.captions(_StoredRecords(self.old_captions, self.request.out)):
             name = digest([caption_hash(caption) for caption in group])[:20]
             path = self.request.out / shard_path("text", name)
             if name not in self.captions or not path.is_file():
@@ -268,7 +268,7 @@ class _Run:
         return any(True for _ in self._undone_units()) or any(True for _ in self._caption_units())
 
 
-class _Present:
+class _StoredRecords:
     """Clips or captions of the finished data set whose shard still exists."""
 
     def __init__(self, records: Lookup, out: Path) -> None:

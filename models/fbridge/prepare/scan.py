@@ -38,7 +38,7 @@ class Stamp:
         return cls(*media.stat())
 
 
-def survey(
+def scan_source(
     request: PrepareRequest, layout: Layout, known: Lookup, workers: Workers
 ) -> Iterator[tuple[int, str]]:
     """Look at this process's share of the files that are not `known`; yields (files seen, key)."""

@@ -25,7 +25,7 @@ MEMORY_AHEAD = 2**30
 
 
 @dataclass
-class Shares:
+class Timings:
     """Seconds spent: decoding and resizing in the workers, the rest in the main process."""
 
     decode: float = 0.0
@@ -44,7 +44,7 @@ class ShardWriter:
         self._workers = workers
         self._encoder = encoder
         self._journal = Journal(request.out / JOURNAL / f"rows-{request.rank.number:05d}.jsonl")
-        self.shares = Shares()
+        self.timings = Timings()
 
     def write(self, units: Iterator[Unit]) -> Iterator[int]:
         """Make the shards of these units; yields how many more clips are behind."""
@@ -87,7 +87,7 @@ class ShardWriter:
             "moments": Moments.of(tensors).to_json(),
         }
         self._journal.append([*lines, *self._failures, whole])
-        self.shares.write += time.perf_counter() - started
+        self.timings.write += time.perf_counter() - started
 
     def _encode(
         self, unit: Unit, decoded: Iterator[Decoded | Failure]
@@ -108,7 +108,7 @@ class ShardWriter:
                 else:
                     self._fail(clip, "encodes to numbers that are not finite; use --dtype float32")
             parts.append({name: tensor[good] for name, tensor in tensors.items()})
-            self.shares.encode += time.perf_counter() - started
+            self.timings.encode += time.perf_counter() - started
             yield len(batch)
         names = parts[0] if parts else ()
         return rows, {name: torch.cat([part[name] for part in parts]) for name in names}
@@ -121,12 +121,12 @@ class ShardWriter:
         for clip in clips:
             started = time.perf_counter()
             frames = next(decoded)
-            self.shares.waiting += time.perf_counter() - started
+            self.timings.waiting += time.perf_counter() - started
             if isinstance(frames, Failure):
                 self._fail(clip, frames.reason)
                 continue
-            self.shares.decode += frames.seconds_decode
-            self.shares.resize += frames.seconds_resize
+            self.timings.decode += frames.seconds_decode
+            self.timings.resize += frames.seconds_resize
             batch.append((clip, frames))
             if len(batch) == self._request.batch_size:
                 break

@@ -16,11 +16,11 @@ from fbridge.data.latents.format import hash_file, hash_row, read_index
 from fbridge.data.sources import find_layout
 from fbridge.errors import FBridgeError
 from fbridge.files.atomic import shown
-from fbridge.prepare.journal import Lookup, Rows
+from fbridge.prepare.journal import Lookup, ShardRows
 
 
 @dataclass(frozen=True)
-class Checking:
+class VerifyProgress:
     """Progress: the file being hashed, how many are done, of how many if known."""
 
     what: str
@@ -45,7 +45,7 @@ class Damage:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class VerifyResult:
     """The result of a check; sources that changed since do not damage a data set."""
 
     rows: int
@@ -61,8 +61,8 @@ class Verdict:
         return not self.damaged
 
 
-def verify(folder: Path) -> Iterator[Checking | Verdict]:
-    """Hash tables, shards and, where they still exist, the sources; a `Verdict` comes last.
+def verify(folder: Path) -> Iterator[VerifyProgress | VerifyResult]:
+    """Hash tables, shards and, where they still exist, the sources; a `VerifyResult` comes last.
 
     Raises:
         DataError: the folder holds no finished data set.
@@ -71,22 +71,22 @@ def verify(folder: Path) -> Iterator[Checking | Verdict]:
     damaged = [*_check_tables(folder, index)]
     shards = index["counts"]["shards"]
     if damaged:
-        yield Verdict(index["counts"]["clips"], 0, tuple(damaged), 0, (), ())
+        yield VerifyResult(index["counts"]["clips"], 0, tuple(damaged), 0, (), ())
         return
     rows = _rows_of_shards(folder, index)
     for done, record in enumerate(_table(folder, index, "shards"), 1):
         damage = _check_shard(folder, record, rows)
         if damage is not None:
             damaged.append(damage)
-        yield Checking(record["path"], done, shards)
+        yield VerifyProgress(record["path"], done, shards)
     changed: list[str] = []
     missing: list[str] = []
     checked = 0
     for checked, (key, state) in enumerate(_sources(folder, index), 1):
         if state:
             (changed if state == "changed" else missing).append(key)
-        yield Checking(key, checked, None)
-    yield Verdict(
+        yield VerifyProgress(key, checked, None)
+    yield VerifyResult(
         index["counts"]["clips"], shards, tuple(damaged), checked, tuple(changed), tuple(missing)
     )
 
@@ -106,15 +106,15 @@ def _table(folder: Path, index: dict[str, Any], kind: str) -> Iterator[dict[str,
             yield json.loads(line)
 
 
-def _rows_of_shards(folder: Path, index: dict[str, Any]) -> Rows:
+def _rows_of_shards(folder: Path, index: dict[str, Any]) -> ShardRows:
     """The manifest's rows by shard, on disk; of text shards, the captions' numbers are not rows."""
-    rows = Rows()
+    rows = ShardRows()
     for number, record in enumerate(_table(folder, index, "manifest")):
         rows.add(record["shard"], record["row"], number, record["key"], record["sha256"])
     return rows
 
 
-def _check_shard(folder: Path, record: dict[str, Any], rows: Rows) -> Damage | None:
+def _check_shard(folder: Path, record: dict[str, Any], rows: ShardRows) -> Damage | None:
     path = folder / record["path"]
     lost = list(rows.of(record["path"]))
     if not path.is_file():
@@ -138,7 +138,7 @@ def _sources(folder: Path, index: dict[str, Any]) -> Iterator[tuple[str, str]]:
     source = index["source"]
     expected = Lookup(lambda record: record["key"])
     expected.read(folder / index["files"]["survey"]["path"])
-    present = Rows()
+    present = ShardRows()
     try:
         media_root = Path(source["media_root"]) if source["media_root"] else None
         layout = find_layout(Path(source["path"]), source["layout"], media_root=media_root)

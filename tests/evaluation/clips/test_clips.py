@@ -30,7 +30,7 @@ def test_videos_and_folders_of_frames_have_the_same_keys(tmp_path: Path) -> None
     assert (
         [one.key for one in videos.found] == [one.key for one in frames.found] == ["00", "01", "02"]
     )
-    assert "3 folders of frames" in frames.told
+    assert "3 folders of frames" in frames.description
     assert [one.key for one in list_clips(tmp_path / "frames/01").found] == ["01"]
 
 

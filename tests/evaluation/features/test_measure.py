@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from fbridge.evaluation.features.cache import FeatureCache
-from fbridge.evaluation.features.measure import FeatureRequest, FeatureTask, Sight, measure, recall
+from fbridge.evaluation.features.measure import (
+    FeatureRequest,
+    FeatureTask,
+    FrameSource,
+    measure,
+    read_feature,
+)
 from fbridge.evaluation.features.networks import MAKERS, Maker, Setup, build
 from tests.evaluation.sides import clips_of, write_side
 
@@ -23,18 +29,20 @@ def tasks(tmp_path: Path) -> list[FeatureTask]:
     clips = clips_of(write_side(tmp_path / "videos", range(4)))
     made = []
     for clip in clips:
-        sight, still = Sight(clip), Sight(clip, variant="still")
-        wants = (
-            FeatureRequest("flow", (sight,)),
-            FeatureRequest("flicker", (sight,)),
-            FeatureRequest("psnr", (still, sight)),
+        source, still = FrameSource(clip), FrameSource(clip, variant="still")
+        requests = (
+            FeatureRequest("flow", (source,)),
+            FeatureRequest("flicker", (source,)),
+            FeatureRequest("psnr", (still, source)),
         )
-        made.append(FeatureTask(clip.key, wants))
+        made.append(FeatureTask(clip.key, requests))
     return made
 
 
 def rows(tasks: list[FeatureTask], cache: FeatureCache) -> list[Tensor]:
-    return [recall(want, SETUP, NAMES, cache) for task in tasks for want in task.wants]
+    return [
+        read_feature(request, SETUP, NAMES, cache) for task in tasks for request in task.requests
+    ]
 
 
 def test_processes_change_no_bit(tasks: list[FeatureTask]) -> None:

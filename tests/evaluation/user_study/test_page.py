@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fbridge.errors import ConfigError
 from fbridge.evaluation.user_study import analyse_study, write_study
-from fbridge.evaluation.user_study.page import Subjects
+from fbridge.evaluation.user_study.page import StudyVideos
 from tests.browser import opened
 
 HOSTILE = '</script><img src=x onerror="alert(1)">'
@@ -24,8 +24,8 @@ def clip(level: int) -> Tensor:
     return (torch.full((12, 48, 48, 3), level) + steps).byte()
 
 
-def subjects() -> Subjects:
-    return Subjects(
+def videos() -> StudyVideos:
+    return StudyVideos(
         systems={"secret-bright": lambda _: clip(200), "secret-dark": lambda _: clip(60)},
         keys=KEYS,
         captions={"one": HOSTILE},
@@ -34,7 +34,7 @@ def subjects() -> Subjects:
 
 
 def test_nothing_tells_who_made_what(tmp_path: Path) -> None:
-    key = write_study(tmp_path / "study", subjects(), question=f"Which? {HOSTILE}")
+    key = write_study(tmp_path / "study", videos(), question=f"Which? {HOSTILE}")
     assert key == tmp_path / "study-key.json"
     files = [path for path in (tmp_path / "study").rglob("*") if path.is_file()]
     assert len(files) == 1 + 6 + 2 + 1  # page, videos, damaged ones, a picture
@@ -53,8 +53,8 @@ def test_what_cannot_be_asked(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match="is not empty; name another folder"):
-        write_study(tmp_path / "full", subjects())
-    alone = Subjects({"a": lambda _: clip(1)}, KEYS, {}, lambda _: None)
+        write_study(tmp_path / "full", videos())
+    alone = StudyVideos({"a": lambda _: clip(1)}, KEYS, {}, lambda _: None)
     with pytest.raises(ConfigError, match="needs two systems or more"):
         write_study(tmp_path / "study", alone)
 
@@ -63,13 +63,13 @@ def test_what_cannot_be_asked(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="one"):
         write_study(
-            tmp_path / "study", Subjects({"a": broken, "b": broken}, KEYS, {}, lambda _: None)
+            tmp_path / "study", StudyVideos({"a": broken, "b": broken}, KEYS, {}, lambda _: None)
         )
     assert not (tmp_path / "study").exists()
 
 
 def test_a_session_by_keyboard(tmp_path: Path) -> None:
-    key = write_study(tmp_path / "study", subjects())
+    key = write_study(tmp_path / "study", videos())
     media = json.loads(key.read_text())["media"]
     good = {name for name, told in media.items() if told["system"] == "secret-bright"}
     checks = set(json.loads(key.read_text())["checks"].values())

@@ -44,12 +44,12 @@ class Listing:
 
     Attributes:
         source: as given.
-        told: what was understood of its order, in a line.
+        description: what was understood of its order, in a line.
         found: its videos by key.
     """
 
     source: Path
-    told: str
+    description: str
     found: tuple[ListedVideo, ...]
 
 
@@ -66,13 +66,15 @@ def list_clips(source: Path, rows: frozenset[str] | None = None) -> Listing:
             a key comes twice.
     """
     if (source / INDEX).is_file():
-        told, found = "prepared data set", list(_rows(source, rows))
+        description, found = "prepared data set", list(_rows(source, rows))
     elif folders := _frame_folders(source):
-        told = f"{len(folders)} folders of frames" if folders[0] != source else "a folder of frames"
+        description = (
+            f"{len(folders)} folders of frames" if folders[0] != source else "a folder of frames"
+        )
         found = [_framed(source, folder) for folder in folders]
     else:
         layout = find_layout(source)
-        told, found = layout.told, [_entered(entry, source) for entry in layout.entries()]
+        description, found = layout.told, [_entered(entry, source) for entry in layout.entries()]
     seen: dict[str, Path] = {}
     for one in found:
         if one.key in seen:
@@ -81,7 +83,7 @@ def list_clips(source: Path, rows: frozenset[str] | None = None) -> Listing:
                 f"{one.key!r}; rename one of them"
             )
         seen[one.key] = one.path
-    return Listing(source, told, tuple(sorted(found, key=lambda one: one.key)))
+    return Listing(source, description, tuple(sorted(found, key=lambda one: one.key)))
 
 
 def pictures_in(folder: Path) -> tuple[Path, ...]:

@@ -28,7 +28,7 @@ ROUND_TRIP = "codec"
 
 
 @dataclass(frozen=True)
-class Sight:
+class FrameSource:
     """Input of a feature: a clip, unchanged or as a variant, or a single picture."""
 
     clip: EvalClip | None = None
@@ -60,7 +60,7 @@ class FeatureRequest:
     """A requested feature of one input, or of two that are compared."""
 
     feature: str
-    sights: tuple[Sight, ...]
+    sources: tuple[FrameSource, ...]
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,11 @@ class FeatureTask:
     """All features requested of the clips with one key, which are decoded together."""
 
     key: str
-    wants: tuple[FeatureRequest, ...]
+    requests: tuple[FeatureRequest, ...]
 
 
 @dataclass
-class Outcome:
+class FeatureProgress:
     """Progress of the pass.
 
     Attributes:
@@ -94,7 +94,7 @@ def measure(
     cache: FeatureCache,
     *,
     workers: int,
-) -> Iterator[Outcome]:
+) -> Iterator[FeatureProgress]:
     """Compute and cache the features that are not cached yet; yields after every task.
 
     Args:
@@ -104,13 +104,13 @@ def measure(
         cache: of features.
         workers: processes; 0 computes in this one.
     """
-    outcome = Outcome(len(tasks))
+    outcome = FeatureProgress(len(tasks))
     left = []
     known = cache.known(key for task in tasks for key in _keys(task, setup, identities))
     for task in tasks:
         missing = tuple(
-            want
-            for want, key in zip(task.wants, _keys(task, setup, identities), strict=True)
+            request
+            for request, key in zip(task.requests, _keys(task, setup, identities), strict=True)
             if key not in known
         )
         if missing:
@@ -136,11 +136,11 @@ def missing(
     return [name for name, keys in wanted.items() if not known.issuperset(keys)]
 
 
-def recall(
-    want: FeatureRequest, setup: Setup, identities: Mapping[str, str], cache: FeatureCache
+def read_feature(
+    request: FeatureRequest, setup: Setup, identities: Mapping[str, str], cache: FeatureCache
 ) -> Tensor:
     """A feature that `measure` has cached."""
-    return cache.get(_key(want, setup, identities))
+    return cache.get(_key(request, setup, identities))
 
 
 def compute(task: FeatureTask, setup: Setup) -> list[Tensor]:
@@ -149,15 +149,15 @@ def compute(task: FeatureTask, setup: Setup) -> list[Tensor]:
     Raises:
         DataError: A clip cannot be read.
     """
-    frames: dict[Sight, Tensor] = {}
+    frames: dict[FrameSource, Tensor] = {}
     rows = []
     with _OneThread(), torch.inference_mode():
-        for want in task.wants:
-            for sight in want.sights:
-                if sight not in frames:
-                    frames[sight] = sight.frames(setup)
-            feature: Feature = build(want.feature, setup)
-            rows.append(feature(*(frames[sight] for sight in want.sights)).float().cpu())
+        for request in task.requests:
+            for source in request.sources:
+                if source not in frames:
+                    frames[source] = source.frames(setup)
+            feature: Feature = build(request.feature, setup)
+            rows.append(feature(*(frames[source] for source in request.sources)).float().cpu())
     return rows
 
 
@@ -196,11 +196,13 @@ class _OneThread:
 
 
 def _keys(task: FeatureTask, setup: Setup, identities: Mapping[str, str]) -> list[bytes]:
-    return [_key(want, setup, identities) for want in task.wants]
+    return [_key(request, setup, identities) for request in task.requests]
 
 
-def _key(want: FeatureRequest, setup: Setup, identities: Mapping[str, str]) -> bytes:
-    return key_of(identities[want.feature], *(sight.identity(setup) for sight in want.sights))
+def _key(request: FeatureRequest, setup: Setup, identities: Mapping[str, str]) -> bytes:
+    return key_of(
+        identities[request.feature], *(source.identity(setup) for source in request.sources)
+    )
 
 
 @lru_cache(maxsize=4)

@@ -13,9 +13,9 @@ _PICTURE: frozenset[Needs] = frozenset({"picture"})
 _PAIR: frozenset[Needs] = frozenset({"pair"})
 
 
-def _psnr(material: MetricInputs) -> float:
+def _psnr(features: MetricInputs) -> float:
     """Over frames that differ; a clip without one is infinitely faithful."""
-    values = material.pair["psnr"]
+    values = features.pair["psnr"]
     finite = values[values.isfinite()]
     return float(finite.double().mean()) if len(finite) else float("inf")
 
@@ -30,10 +30,10 @@ def _cosines(rows: Tensor, other: Tensor) -> Tensor:
     return F.normalize(rows.double(), dim=-1) @ F.normalize(other.double().reshape(-1), dim=0)
 
 
-def _clipsim(material: MetricInputs) -> float:
+def _clipsim(features: MetricInputs) -> float:
     from fbridge.evaluation.networks.clip import text_features
 
-    return float(_cosines(material.own["clip"], text_features(material.caption)).mean())
+    return float(_cosines(features.own["clip"], text_features(features.caption)).mean())
 
 
 MOTION = ClipMetric(
@@ -42,7 +42,7 @@ MOTION = ClipMetric(
     about="mean optical flow in pixels a frame (dense inverse search), at the size compared",
     better="neither",
     own=("flow",),
-    score=lambda material: float(material.own["flow"].double().mean()),
+    score=lambda features: float(features.own["flow"].double().mean()),
 )
 FLICKER = ClipMetric(
     name="flicker",
@@ -50,7 +50,7 @@ FLICKER = ClipMetric(
     about="mean second difference in time of the frames' brightness, in levels of 255",
     better="lower",
     own=("flicker",),
-    score=lambda material: float(material.own["flicker"][0]),
+    score=lambda features: float(features.own["flicker"][0]),
 )
 PSNR = ClipMetric(
     name="psnr",
@@ -69,7 +69,7 @@ SSIM = ClipMetric(
     better="higher",
     needs=_PAIR,
     pair=("ssim",),
-    score=lambda material: float(material.pair["ssim"].double().mean()),
+    score=lambda features: float(features.pair["ssim"].double().mean()),
 )
 LPIPS = ClipMetric(
     name="lpips",
@@ -79,7 +79,7 @@ LPIPS = ClipMetric(
     needs=_PAIR,
     networks=("alexnet", "lpips"),
     pair=("lpips",),
-    score=lambda material: float(material.pair["lpips"].double().mean()),
+    score=lambda features: float(features.pair["lpips"].double().mean()),
 )
 FIRST_FRAME = ClipMetric(
     name="first-frame",
@@ -87,8 +87,8 @@ FIRST_FRAME = ClipMetric(
     about="PSNR of the first frame against the picture it was made from",
     better="higher",
     needs=_PICTURE,
-    beside=("psnr-first",),
-    score=lambda material: float(material.beside["psnr-first"][0]),
+    with_picture=("psnr-first",),
+    score=lambda features: float(features.with_picture["psnr-first"][0]),
     pool=_finite_mean,
 )
 CONFORMITY = ClipMetric(
@@ -97,8 +97,8 @@ CONFORMITY = ClipMetric(
     about="1 minus the mean absolute difference of all frames to the picture; not PIC",
     better="higher",
     needs=_PICTURE,
-    beside=("difference",),
-    score=lambda material: 1 - float(material.beside["difference"].double().mean()),
+    with_picture=("difference",),
+    score=lambda features: 1 - float(features.with_picture["difference"].double().mean()),
 )
 CLIPSIM = ClipMetric(
     name="clipsim",
@@ -150,7 +150,7 @@ SUBJECT = ClipMetric(
     better="higher",
     networks=("dino",),
     own=("dino-squeeze",),
-    score=lambda material: vbench.consistency(material.own["dino-squeeze"]),
+    score=lambda features: vbench.consistency(features.own["dino-squeeze"]),
 )
 BACKGROUND = ClipMetric(
     name="background-consistency",
@@ -159,7 +159,7 @@ BACKGROUND = ClipMetric(
     better="higher",
     networks=("clip",),
     own=("clip-tensor",),
-    score=lambda material: vbench.consistency(material.own["clip-tensor"]),
+    score=lambda features: vbench.consistency(features.own["clip-tensor"]),
 )
 
 AESTHETIC = ClipMetric(
@@ -169,7 +169,7 @@ AESTHETIC = ClipMetric(
     better="higher",
     networks=("clip-l14", "aesthetic"),
     own=("aesthetic",),
-    score=lambda material: float(material.own["aesthetic"].double().mean()) / 10,
+    score=lambda features: float(features.own["aesthetic"].double().mean()) / 10,
 )
 IMAGING = ClipMetric(
     name="imaging-quality",
@@ -178,7 +178,7 @@ IMAGING = ClipMetric(
     better="higher",
     networks=("musiq",),
     own=("musiq",),
-    score=lambda material: float(material.own["musiq"].double().mean()) / 100,
+    score=lambda features: float(features.own["musiq"].double().mean()) / 100,
 )
 SMOOTHNESS = ClipMetric(
     name="motion-smoothness",
@@ -186,10 +186,10 @@ SMOOTHNESS = ClipMetric(
     about="VBench's motion_smoothness: every second frame as AMT-S guesses it from its neighbours",
     better="higher",
     networks=("amt-s",),
-    least=3,
-    side=flow_parts.SMALLEST,
+    min_frames=3,
+    min_side=flow_parts.SMALLEST,
     own=("amt",),
-    score=lambda material: vbench.motion_smoothness(material.own["amt"]),
+    score=lambda features: vbench.motion_smoothness(features.own["amt"]),
 )
 DYNAMIC = ClipMetric(
     name="dynamic-degree",
@@ -197,9 +197,9 @@ DYNAMIC = ClipMetric(
     about="VBench's dynamic_degree: share of clips that RAFT sees move, at the frames compared",
     better="neither",
     networks=("raft",),
-    side=flow_parts.SMALLEST,
+    min_side=flow_parts.SMALLEST,
     own=("raft",),
-    score=lambda material: float(vbench.is_dynamic(material.own["raft"])),
+    score=lambda features: float(vbench.is_dynamic(features.own["raft"])),
 )
 
 CLIPS = (

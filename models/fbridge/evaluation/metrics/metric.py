@@ -23,7 +23,7 @@ picture it was made from (the pair's first frame, where none is known), its word
 
 
 @dataclass(frozen=True)
-class Measured:
+class MetricValue:
     """What a set metric gives.
 
     Attributes:
@@ -45,14 +45,14 @@ class MetricInputs:
         own: of the clip, by feature.
         pair: of the clip and its real counterpart together, by feature.
         picture: of the picture, by feature.
-        beside: of the clip and the picture together, by feature.
+        with_picture: of the clip and the picture together, by feature.
         caption: the clip's words.
     """
 
     own: Mapping[str, Tensor]
     pair: Mapping[str, Tensor]
     picture: Mapping[str, Tensor]
-    beside: Mapping[str, Tensor]
+    with_picture: Mapping[str, Tensor]
     caption: str
 
 
@@ -67,10 +67,10 @@ class Metric:
         better: which way.
         needs: what it needs beside the generated clips.
         networks: names of the weights it needs, as in `fbridge weights`.
-        least: frames a clip must have.
-        exactly: whether it must have no more.
-        side: pixels that a frame must have at least, in width and height.
-        part: what decides it beside the protocol, for its id: layer, eps, kernel.
+        min_frames: frames a clip must have.
+        exact_frames: whether it must have no more.
+        min_side: pixels that a frame must have at least, in width and height.
+        settings: what decides it beside the protocol, for its id: layer, eps, kernel.
     """
 
     name: str
@@ -79,10 +79,10 @@ class Metric:
     better: Better
     needs: frozenset[Needs] = frozenset()
     networks: tuple[str, ...] = ()
-    least: int = 2
-    exactly: bool = False
-    side: int = 1
-    part: str = ""
+    min_frames: int = 2
+    exact_frames: bool = False
+    min_side: int = 1
+    settings: str = ""
 
     @property
     def checked_with(self) -> str:
@@ -106,7 +106,7 @@ class SetMetric(Metric):
     """
 
     feature: Callable[[Protocol], str] = field(kw_only=True)
-    measure: Callable[[Tensor, Tensor, Protocol], Measured] = field(kw_only=True)
+    measure: Callable[[Tensor, Tensor, Protocol], MetricValue] = field(kw_only=True)
     quick: Callable[[Tensor, Tensor, Protocol], float] = field(kw_only=True)
 
 
@@ -118,7 +118,7 @@ class ClipMetric(Metric):
         own: features of the clip.
         pair: features of the clip and its real counterpart.
         picture: features of its picture.
-        beside: features of the clip and its picture.
+        with_picture: features of the clip and its picture.
         score: all of them to the number.
         pool: the numbers of all clips to the metric; the mean unless told.
     """
@@ -126,6 +126,6 @@ class ClipMetric(Metric):
     own: tuple[str, ...] = ()
     pair: tuple[str, ...] = ()
     picture: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
+    with_picture: tuple[str, ...] = ()
     score: Callable[[MetricInputs], float] = field(kw_only=True)
     pool: Callable[[Tensor], float] = lambda scores: float(torch.nanmean(scores))

@@ -9,7 +9,7 @@ from fbridge.evaluation.distances.frechet import extrapolated_distance, frechet_
 from fbridge.evaluation.distances.inception_score import InceptionScore, inception_score
 from fbridge.evaluation.distances.kernel import kernel_distance, subset_kernel_distance
 from fbridge.evaluation.intervals import jackknife_interval
-from fbridge.evaluation.metrics.metric import Measured, SetMetric
+from fbridge.evaluation.metrics.metric import MetricValue, SetMetric
 from fbridge.evaluation.networks.i3d.network import SHORTEST_CLIP
 from fbridge.evaluation.protocol import Protocol
 
@@ -31,7 +31,7 @@ def _frechet(own: Tensor, real: Tensor, protocol: Protocol) -> float:
     return frechet_distance(_rows(own), _rows(real), ddof=protocol.ddof)
 
 
-def _frechet_measured(own: Tensor, real: Tensor, protocol: Protocol) -> Measured:
+def _frechet_measured(own: Tensor, real: Tensor, protocol: Protocol) -> MetricValue:
     """With the interval, both divisors, and the limit of infinitely many clips."""
 
     def distance(a: Tensor, b: Tensor) -> float:
@@ -46,7 +46,7 @@ def _frechet_measured(own: Tensor, real: Tensor, protocol: Protocol) -> Measured
         limit = extrapolated_distance(own, real, generator=generator, ddof=protocol.ddof)
         details |= {"limit": limit.limit, "limit_stderr": limit.stderr}
     interval = jackknife_interval(distance, own, real) if own.ndim == 2 else None
-    return Measured(value, interval, details)
+    return MetricValue(value, interval, details)
 
 
 def _kernel(own: Tensor, real: Tensor, protocol: Protocol) -> float:
@@ -54,21 +54,21 @@ def _kernel(own: Tensor, real: Tensor, protocol: Protocol) -> float:
     return subset_kernel_distance(_rows(own), _rows(real), generator=generator).value
 
 
-def _kernel_measured(own: Tensor, real: Tensor, protocol: Protocol) -> Measured:
+def _kernel_measured(own: Tensor, real: Tensor, protocol: Protocol) -> MetricValue:
     generator = torch.Generator().manual_seed(protocol.seed)
     found = subset_kernel_distance(_rows(own), _rows(real), generator=generator)
     interval = jackknife_interval(kernel_distance, own, real) if own.ndim == 2 else None
     details = {"subsets": float(found.subsets), "rows": float(found.rows), "std": found.std}
-    return Measured(found.value, interval, details)
+    return MetricValue(found.value, interval, details)
 
 
 def _inception(own: Tensor, protocol: Protocol) -> InceptionScore:
     return inception_score(own, generator=torch.Generator().manual_seed(protocol.seed))
 
 
-def _inception_measured(own: Tensor, _: Tensor, protocol: Protocol) -> Measured:
+def _inception_measured(own: Tensor, _: Tensor, protocol: Protocol) -> MetricValue:
     found = _inception(own, protocol)
-    return Measured(found.value, None, {"std": found.std, "splits": float(found.splits)})
+    return MetricValue(found.value, None, {"std": found.std, "splits": float(found.splits)})
 
 
 FVD = SetMetric(
@@ -78,8 +78,8 @@ FVD = SetMetric(
     better="lower",
     needs=frozenset({"reference"}),
     networks=("i3d",),
-    least=SHORTEST_CLIP,
-    part="logits,eps1e-3",
+    min_frames=SHORTEST_CLIP,
+    settings="logits,eps1e-3",
     feature=i3d_feature,
     measure=_frechet_measured,
     quick=_frechet,
@@ -91,8 +91,8 @@ KVD = SetMetric(
     better="lower",
     needs=frozenset({"reference"}),
     networks=("i3d",),
-    least=SHORTEST_CLIP,
-    part="logits,eps1e-3,cubic",
+    min_frames=SHORTEST_CLIP,
+    settings="logits,eps1e-3,cubic",
     feature=i3d_feature,
     measure=_kernel_measured,
     quick=_kernel,
@@ -104,7 +104,7 @@ FID = SetMetric(
     better="lower",
     needs=frozenset({"reference"}),
     networks=("inception",),
-    part="pool3,all frames",
+    settings="pool3,all frames",
     feature=lambda _: "inception",
     measure=_frechet_measured,
     quick=_frechet,
@@ -116,7 +116,7 @@ KID = SetMetric(
     better="lower",
     needs=frozenset({"reference"}),
     networks=("inception",),
-    part="pool3,all frames,cubic",
+    settings="pool3,all frames,cubic",
     feature=lambda _: "inception",
     measure=_kernel_measured,
     quick=_kernel,
@@ -128,9 +128,9 @@ INCEPTION = SetMetric(
     about="video Inception Score of clips of 16 frames under C3D for UCF-101 (TGAN)",
     better="higher",
     networks=("c3d", "c3d-mean"),
-    least=_C3D_FRAMES,
-    exactly=True,
-    part="10 splits",
+    min_frames=_C3D_FRAMES,
+    exact_frames=True,
+    settings="10 splits",
     feature=lambda _: "c3d",
     measure=_inception_measured,
     quick=lambda own, _, protocol: _inception(own, protocol).value,

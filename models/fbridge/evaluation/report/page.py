@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fbridge.evaluation.report.charts import between, curve, histogram
 from fbridge.evaluation.report.media import encode_jpeg, encode_webm
-from fbridge.evaluation.report.sources import frames_of
+from fbridge.evaluation.report.sources import load_frames
 from fbridge.evaluation.result import ClipPair, Evaluation, Score, Side
 from fbridge.files.atomic import write_text
 
@@ -38,7 +38,7 @@ def write_report(evaluation: Evaluation, path: Path) -> None:
     Raises:
         DependencyError: it cannot be written.
     """
-    write_text(path, render_report(evaluation, partial(frames_of, evaluation)))
+    write_text(path, render_report(evaluation, partial(load_frames, evaluation)))
 
 
 def render_report(evaluation: Evaluation, frames: Frames) -> str:

@@ -14,7 +14,7 @@ from fbridge.evaluation.clips.sampling import sample_clip
 from fbridge.evaluation.result import ClipPair, Evaluation
 
 
-def frames_of(evaluation: Evaluation, pair: ClipPair, side: str) -> Tensor | None:
+def load_frames(evaluation: Evaluation, pair: ClipPair, side: str) -> Tensor | None:
     """(T, H, W, 3) uint8 of the "generated", "reference" or "picture" side.
 
     None where the file is gone or no longer what was measured: a page shows what was measured or
@@ -26,7 +26,7 @@ def frames_of(evaluation: Evaluation, pair: ClipPair, side: str) -> Tensor | Non
         if side == "picture":
             if pair.picture:
                 return read_picture(Path(pair.picture), size)
-            real = frames_of(evaluation, pair, "reference")
+            real = load_frames(evaluation, pair, "reference")
             return None if real is None else real[:1]
         path, wanted = (
             (pair.generated, pair.generated_hash)

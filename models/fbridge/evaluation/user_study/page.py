@@ -37,7 +37,7 @@ _POLICY = (
 
 
 @dataclass(frozen=True)
-class Subjects:
+class StudyVideos:
     """What is compared.
 
     Attributes:
@@ -54,7 +54,7 @@ class Subjects:
 
 
 def write_study(
-    folder: Path, subjects: Subjects, *, question: str = QUESTION, fps: float = 8.0, seed: int = 0
+    folder: Path, videos: StudyVideos, *, question: str = QUESTION, fps: float = 8.0, seed: int = 0
 ) -> Path:
     """Write the page; the path of its key is returned.
 
@@ -63,7 +63,7 @@ def write_study(
 
     Args:
         folder: to write; must not exist, or be empty.
-        subjects: what is compared.
+        videos: what is compared.
         question: what is asked.
         fps: frames a second that are shown.
         seed: of the names of files.
@@ -72,13 +72,13 @@ def write_study(
         ConfigError: the folder is not empty, or there are fewer than two systems or no clip.
         DependencyError: it cannot be written.
     """
-    if len(subjects.systems) < 2 or not subjects.keys:
+    if len(videos.systems) < 2 or not videos.keys:
         raise ConfigError("a study needs two systems or more that have clips with the same names")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"--study {shown(folder)}: is not empty; name another folder")
     try:
         (folder / "media").mkdir(parents=True, exist_ok=True)
-        trials, key = _media(folder / "media", subjects, fps, seed)
+        trials, key = _media(folder / "media", videos, fps, seed)
     except BaseException as error:
         shutil.rmtree(folder, ignore_errors=True)
         if isinstance(error, OSError):
@@ -92,7 +92,7 @@ def write_study(
 
 
 def _media(
-    folder: Path, subjects: Subjects, fps: float, seed: int
+    folder: Path, videos: StudyVideos, fps: float, seed: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Write all videos; the trials as the page has them, and what only the key tells."""
     made: dict[str, dict[str, str]] = {}
@@ -101,25 +101,25 @@ def _media(
     def name(*parts: str) -> str:
         return hashlib.sha256("\n".join((str(seed), *parts)).encode()).hexdigest()[:12]
 
-    for clip in subjects.keys:
-        picture = subjects.pictures(clip)
+    for clip in videos.keys:
+        picture = videos.pictures(clip)
         still = ""
         if picture is not None:
             still = f"{name('picture', clip)}.jpg"
             (folder / still).write_bytes(encode_jpeg(picture))
-        shared = {"picture": still, "caption": subjects.captions.get(clip, "")}
+        shared = {"picture": still, "caption": videos.captions.get(clip, "")}
         ids = {}
-        for system, frames in subjects.systems.items():
+        for system, frames in videos.systems.items():
             ids[system] = name(system, clip)
             (folder / f"{ids[system]}.webm").write_bytes(encode_webm(frames(clip), fps))
             made[ids[system]] = {"system": system, "clip": clip}
         for one, other in itertools.combinations(ids.values(), 2):
             trials.append({"id": name(one, other), "videos": [one, other], **shared})
     checks = {}
-    for clip in subjects.keys[:CHECKS]:
+    for clip in videos.keys[:CHECKS]:
         good = next(iter(made_id for made_id, told in made.items() if told["clip"] == clip))
         bad = name("damaged", clip)
-        shown_first = next(iter(subjects.systems.values()))
+        shown_first = next(iter(videos.systems.values()))
         (folder / f"{bad}.webm").write_bytes(encode_webm(_damaged(shown_first(clip)), fps))
         trial = name("check", clip)
         checks[trial] = good

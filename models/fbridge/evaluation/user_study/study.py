@@ -11,9 +11,9 @@ from torch import Tensor
 
 from fbridge.errors import ConfigError, DataError
 from fbridge.evaluation.clips import FrameSampling, list_clips, read_clip, read_picture
-from fbridge.evaluation.pairing import Cast, captions_of, look, pictures_of, record_of
+from fbridge.evaluation.pairing import ClipSet, captions_of, collect_clips, pictures_of, record_of
 from fbridge.evaluation.protocol import Protocol
-from fbridge.evaluation.user_study.page import QUESTION, Subjects, write_study
+from fbridge.evaluation.user_study.page import QUESTION, StudyVideos, write_study
 from fbridge.files.atomic import shown
 
 
@@ -66,7 +66,7 @@ def make_study(request: StudyRequest, folder: Path) -> tuple[Path, int]:
         size = clip.width, clip.height
         return read_picture(pictures[key], size)[0] if key in pictures else None
 
-    subjects = Subjects(
+    subjects = StudyVideos(
         systems={name: _frames(cast) for name, cast in casts.items()},
         keys=keys,
         captions=captions_of(first, None, records, 0),
@@ -78,12 +78,12 @@ def make_study(request: StudyRequest, folder: Path) -> tuple[Path, int]:
     )
 
 
-def _cast(path: Path, request: StudyRequest) -> Cast:
+def _cast(path: Path, request: StudyRequest) -> ClipSet:
     protocol = request.protocol
     cut = FrameSampling(protocol.frames, protocol.generated_stride)
     name = path.resolve().name
-    for event in look(list_clips(path), cut, what=name, workers=request.workers):
-        if isinstance(event, Cast):
+    for event in collect_clips(list_clips(path), cut, what=name, workers=request.workers):
+        if isinstance(event, ClipSet):
             if event.failed and not request.skip_bad:
                 bad = event.failed[0]
                 raise DataError(f"{shown(bad.path)}: {bad.reason}; --skip-bad leaves it out")
@@ -91,7 +91,7 @@ def _cast(path: Path, request: StudyRequest) -> Cast:
     raise AssertionError("looking ends with its outcome")
 
 
-def _frames(cast: Cast) -> Callable[[str], Tensor]:
+def _frames(cast: ClipSet) -> Callable[[str], Tensor]:
     def frames(key: str) -> Tensor:
         clip = cast.clips[key]
         return read_clip(clip, (clip.width, clip.height))

@@ -4,7 +4,7 @@ Winograd's minimal filtering F(4 x 4, 3 x 3) in the plane (Lavin & Gray 2016, ar
 the three steps of time summed as products of matrices. Tiles of 6 x 6 overlap by two and give 4 x 4
 outputs. Rounding is about three times that of the direct sum.
 
-Measured on one thread of a CPU, 40 interleaved rounds: I3D takes 1/1.6 of the plain port's time
+MetricValue on one thread of a CPU, 40 interleaved rounds: I3D takes 1/1.6 of the plain port's time
 with it and 1/1.44 without, so it stays (2026-11-28).
 """
 
