@@ -139,8 +139,8 @@ def _held_out(request: EvalRequest, run: Path) -> Finding:
     for metric in find_metrics(request.metrics):
         if metric.min_frames > protocol.frames:
             raise ConfigError(
-                f"--metric {metric.name}: needs clips of {metric.min_frames} frames, {shown(run)} was "
-                f"trained on clips of {frames}; take another metric, or other videos"
+                f"--metric {metric.name}: needs clips of {metric.min_frames} frames, {shown(run)} "
+                f"was trained on clips of {frames}; take another metric, or other videos"
             )
     config = load_config(file=run / "config.toml").config
     folder = Path(facts["data"]["path"])
