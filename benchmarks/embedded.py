@@ -1,12 +1,12 @@
-"""What the embedded model's bridge adds to its prior, on composed scenes with held-out pictures.
+"""Compare the embedded model's bridge with its prior, on composed scenes of held-out pictures.
 
     python benchmarks/embedded.py scenes/ --scenes 256 [--fvd]
 
-`scenes/` holds shards written by `examples/embedded/compose.py --held-out`. Per scene the truth is
-one drawn motion of those the words allow. Errors are root mean squares over all motion channels, in
-usual sizes. With a calibrated sampler the spread between samples is as large as the prior's own
-error, and a sample's error is sqrt(2) times the prior's. FVD compares clips of 16 frames at 128
-pixels, rendered through the same layers.
+`scenes/` holds shards written by `examples/embedded/compose.py --held-out`. The truth of a scene is
+one motion, drawn from those that its caption allows. Errors are root mean squares over all motion
+channels, in normalised latents. With a calibrated sampler the spread between samples is as large as
+the prior's own error, and a sample's error is sqrt(2) times the prior's. FVD compares clips of 16
+frames at 128 pixels, rendered from the same layers.
 """
 
 from __future__ import annotations

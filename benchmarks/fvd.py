@@ -1,12 +1,11 @@
-"""How fast I3D's features are, against the plain torch port that a user would take.
+"""Speed of I3D's features, compared with a plain port to torch.
 
     python benchmarks/fvd.py [--clips 6] [--rounds 5]
 
-The peer is the network as everybody writes it: Conv3d, BatchNorm3d and max_pool3d with the padding
-that TensorFlow calls SAME. Both see the same clips of 16 frames, one at a time, in rounds that
-alternate; medians over the rounds count. "Two workers" are two processes of one thread each against
-one of them. The network of cd-fvd joins where that is installed (`pip install --no-deps cd-fvd` is
-enough). Weights are random: they change no time.
+The plain port is made of Conv3d, BatchNorm3d and max_pool3d with TensorFlow's SAME padding. Both
+networks get the same clips of 16 frames, one at a time, in alternating rounds; medians over the
+rounds are printed. "Two workers" are two processes of one thread each. The network of cd-fvd is
+measured too where it is installed (`pip install --no-deps cd-fvd` is enough). Weights are random.
 """
 
 from __future__ import annotations
@@ -54,17 +53,17 @@ class PlainUnit(nn.Module):
         self.bn = nn.BatchNorm3d(outputs, eps=1e-3, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same, padded."""
+        """Convolve with SAME padding."""
         return F.relu(self.bn(self.conv(same(x, self.conv.kernel_size, self.conv.stride))))
 
 
 def pool(x: Tensor, size: tuple[int, int, int], stride: tuple[int, int, int]) -> Tensor:
-    """The largest of a window."""
+    """Max pooling with SAME padding."""
     return F.max_pool3d(same(x, size, stride), size, stride)
 
 
 class PlainMixed(nn.Module):
-    """Four branches."""
+    """An Inception block of four branches."""
 
     def __init__(self, channels: tuple[int, ...]) -> None:
         super().__init__()
@@ -75,14 +74,14 @@ class PlainMixed(nn.Module):
         self.b3 = PlainUnit(n, f, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Side by side."""
+        """Concatenate the branches' channels."""
         pooled = pool(x, (3, 3, 3), (1, 1, 1))
         parts = [self.b0(x), self.b1b(self.b1a(x)), self.b2b(self.b2a(x)), self.b3(pooled)]
         return torch.cat(parts, 1)
 
 
 class Plain(nn.Module):
-    """The network as a port has it."""
+    """The plain port of I3D."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,7 +107,7 @@ class Plain(nn.Module):
 
 
 def state_of(plain: Plain) -> dict[str, Tensor]:
-    """Its weights as our network takes them."""
+    """Its weights under the names that `I3D.from_state` reads."""
     made: dict[str, Tensor] = {}
 
     def add(path: str, unit: PlainUnit) -> None:
@@ -138,14 +137,14 @@ def state_of(plain: Plain) -> dict[str, Tensor]:
 
 
 def timed(run: Callable[[], object]) -> float:
-    """Seconds."""
+    """Seconds that a call takes."""
     began = time.perf_counter()
     run()
     return time.perf_counter() - began
 
 
-def several(network: nn.Module, clip: Tensor, times: int) -> None:
-    """The same clip again and again."""
+def repeat(network: nn.Module, clip: Tensor, times: int) -> None:
+    """Run the network several times on one clip."""
     for _ in range(times):
         network(clip)
 
@@ -161,7 +160,7 @@ def work(clips: int, seconds: multiprocessing.Queue[float], start: object) -> No
 
 
 def together(workers: int, clips: int) -> float:
-    """Clips a second of some processes that start at once."""
+    """Clips per second of several processes that start at once."""
     context = multiprocessing.get_context("spawn")
     seconds: multiprocessing.Queue[float] = context.Queue()
     start = context.Barrier(workers)
@@ -175,7 +174,7 @@ def together(workers: int, clips: int) -> float:
 
 
 def cd_fvd() -> nn.Module | None:
-    """The network of cd-fvd, alone: the package around it wants more than is needed here."""
+    """The network of cd-fvd, loaded from its file: importing the package needs more packages."""
     package = importlib.util.find_spec("cdfvd")
     if package is None or not package.submodule_search_locations:
         return None
@@ -190,10 +189,10 @@ def cd_fvd() -> nn.Module | None:
 
 
 def compared(name: str, peer: nn.Module, ours: I3D, clip: Tensor, args: argparse.Namespace) -> str:
-    """Both in turn, in a line."""
+    """Time both networks in turn; returns a line of text."""
     peer(clip), ours(clip)
     rows = [
-        [timed(partial(several, network, clip, args.clips)) / args.clips
+        [timed(partial(repeat, network, clip, args.clips)) / args.clips
          for network in (peer, ours)]
         for _ in range(args.rounds)
     ]  # fmt: skip
@@ -221,11 +220,9 @@ def main() -> None:
     clip = prepare(frames)
     peers = {"plain port": plain, "cd-fvd": cd_fvd()}
     with torch.inference_mode():
-        wanted = plain(clip)
-        apart = float((wanted - ours(clip)).abs().max())
-        print(
-            f"largest difference of a logit: {apart:.2g}, of logits up to {wanted.abs().max():.2g}"
-        )
+        expected = plain(clip)
+        error = float((expected - ours(clip)).abs().max())
+        print(f"largest error of a logit: {error:.2g}, of logits up to {expected.abs().max():.2g}")
         for threads in (1, 2):
             torch.set_num_threads(threads)
             for name, peer in peers.items():

@@ -1,9 +1,9 @@
-"""How much of a sampling step is not the network, and how long the whole command takes.
+"""Share of the sampling time outside the network, and wall time of the whole command.
 
     python benchmarks/generate.py [--model embedded] [--steps 16] [--repeats 5]
 
-The share is measured inside one run: time in `sample_*` less time in the backbone's forward passes,
-over the whole; the median of the repeats is printed. Stop everything else first.
+The share is that of the time in `sample_*` that is not spent in forward passes of the backbone; the
+median of the repeats is printed. Run nothing else at the same time.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""Memory and time of published models on an accelerator, next to what `fbridge doctor` foretells.
+"""Memory and time of published models on a GPU, compared with the estimates of `fbridge doctor`.
 
     python benchmarks/memory.py [--models wan-1.3b,cogvideox-2b,...] [--switches plain,group,...]
 
-Networks and autoencoders have the published shapes and random weights in bfloat16; words come from
-a random encoder of one layer, so that the text encoder's share is left out of both sides. One video
-of the model's usual size is made in three steps with guidance, once for each switch, and torch's
-peak of allocated memory is compared with the estimate; so is the time of the last step and the
-decoding with the estimate's arithmetic at the speed of a probed block. Needs a CUDA device.
+Networks and autoencoders have the published shapes and random weights in bfloat16; the text encoder
+has one layer, which leaves its share out of both numbers. One video of the model's usual size is
+made in three steps with guidance for each memory option. torch's peak of allocated memory is
+compared with the estimate, and so is the time, which is estimated from the speed of a probed block.
+Needs a CUDA device.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Published(NamedTuple):
         transformer: class of its network.
         network: its configuration, where it differs from the class's.
         vae: configuration of its autoencoder, with its class's name.
-        noise: of its diffusion.
+        noise: configuration of its noise schedule.
         clip: frames, width and height.
     """
 
@@ -119,10 +119,10 @@ def main() -> None:
     parser.add_argument("--switches", default=",".join(SWITCHES))
     chosen = parser.parse_args()
     print(torch.cuda.get_device_name(), "torch", torch.__version__)
-    print("model            switch   peak GB  foretold  ratio   seconds  foretold  ratio")
+    print("model            switch   peak GB  estimate  ratio   seconds  estimate  ratio")
     for name in chosen.models.split(","):
         model = MODELS[name]
-        estimator = Estimator(_anatomy(model))
+        estimator = Estimator(_model_sizes(model))
         estimator.speed = estimator.probe(model.clip, "cuda", "bfloat16")
         for switch in chosen.switches.split(","):
             memory = SWITCHES[switch]
@@ -157,7 +157,7 @@ def _kept(memory: MemoryOptions) -> str:
 
 
 def measure(model: Published, memory: MemoryOptions) -> tuple[int, float]:
-    """Peak of allocated bytes, and seconds of one video, the first of which is not counted."""
+    """Peak of allocated bytes, and seconds of the second of two videos."""
     pipe = _pipeline(model)
     apply_memory_options(pipe, "cuda", memory)
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (480, 720, 3), np.uint8))
@@ -185,7 +185,7 @@ def _pipeline(model: Published) -> FrameBridgePipeline:
     family = FAMILIES[model.transformer]
     network = _random(family.load_class(), model.network)
     vae = _random(vae_class(model.vae), model.vae)
-    encoder, tokenizer = _words(family.words(network))
+    encoder, tokenizer = _text_encoder(family.words(network))
     family.widen(network, 1)
     frames = model.clip.frames
     return FrameBridgePipeline(
@@ -201,7 +201,7 @@ def _pipeline(model: Published) -> FrameBridgePipeline:
 
 
 def _random(kind: Any, config: dict[str, Any]) -> Any:
-    """A model of a class in bfloat16, but what the class says must stay float32."""
+    """A random model in bfloat16, except for the modules that its class keeps in float32."""
     torch.manual_seed(0)
     with torch.device("cuda"):
         drawn = kind.from_config({key: value for key, value in config.items() if key[0] != "_"})
@@ -209,7 +209,7 @@ def _random(kind: Any, config: dict[str, Any]) -> Any:
     return build(kind, drawn.config, held, Path(kind.__name__), torch.bfloat16)
 
 
-def _words(width: int) -> tuple[T5EncoderModel, PreTrainedTokenizerFast]:
+def _text_encoder(width: int) -> tuple[T5EncoderModel, PreTrainedTokenizerFast]:
     core = Tokenizer(WordLevel({"<unk>": 0, "</s>": 1, "a": 2, "cat": 3}, unk_token="<unk>"))
     core.pre_tokenizer = Whitespace()
     core.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
@@ -220,7 +220,7 @@ def _words(width: int) -> tuple[T5EncoderModel, PreTrainedTokenizerFast]:
     return T5EncoderModel(config).eval(), tokenizer
 
 
-def _anatomy(model: Published) -> ModelSizes:
+def _model_sizes(model: Published) -> ModelSizes:
     family = FAMILIES[model.transformer]
     network = family.hollow(model.network)
     whole = {key: value for key, value in network.config.items() if key[0] != "_"}
@@ -228,8 +228,8 @@ def _anatomy(model: Published) -> ModelSizes:
         config = {key: value for key, value in model.vae.items() if key[0] != "_"}
         vae = vae_class(model.vae).from_config(config)
     numbers = sum(parameter.numel() for parameter in vae.parameters())
-    told = {"_class_name": model.transformer, **whole}
-    return ModelSizes(family, told, {**vae.config, **model.vae}, numbers, 0, _TOKENS)
+    config = {"_class_name": model.transformer, **whole}
+    return ModelSizes(family, config, {**vae.config, **model.vae}, numbers, 0, _TOKENS)
 
 
 if __name__ == "__main__":

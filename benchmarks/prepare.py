@@ -1,8 +1,8 @@
-"""How fast `fbridge prepare` is, against the loop that one would write by hand.
+"""Speed of `fbridge prepare`, compared with a plain loop.
 
     python benchmarks/prepare.py [FOLDER] [--clips 64] [--repeats 3] [--size 256] [--frames 16]
 
-The plain loop opens each video with PyAV, turns every frame into an array, resizes the wanted ones
+The plain loop opens each video with PyAV, converts every frame to an array, resizes the chosen ones
 with PIL, encodes one clip at a time and saves it. Both use the same small AutoencoderTiny (random
 weights: the speed does not depend on them; --vae kl takes an AutoencoderKL, which is slower), the
 same frames and float16. Each measurement is a process of its own, start-up not counted. Without
@@ -67,8 +67,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.one:
         run = plain if options.one == "plain" else ours
-        told_now = run(options.folder, options.codec, options.size, options.frames)
-        print(json.dumps(told_now))
+        found = run(options.folder, options.codec, options.size, options.frames)
+        print(json.dumps(found))
         return
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
@@ -88,7 +88,7 @@ def main() -> None:
 
 
 def compare(folder: Path, codec: Path, options: argparse.Namespace) -> None:
-    """Both ways in turn, so that a noisy minute hits both."""
+    """Alternate between both, so that other load on the machine affects both."""
     runs: dict[str, list[dict[str, Any]]] = {"plain": [], "fbridge": []}
     for _ in range(options.repeats):
         for name, found in runs.items():
@@ -101,16 +101,16 @@ def compare(folder: Path, codec: Path, options: argparse.Namespace) -> None:
     for name, found in runs.items():
         parts = {part: median(run["parts"][part] for run in found) for part in found[0]["parts"]}
         whole = sum(parts[part] for part in ("decode", "resize", "encode", "write"))
-        told = ", ".join(f"{part} {100 * parts[part] / whole:.0f} %" for part in parts)
-        print(f"{name:8s} share of the work: {told}")
+        named = ", ".join(f"{part} {100 * parts[part] / whole:.0f} %" for part in parts)
+        print(f"{name:8s} share of the work: {named}")
 
 
 def measure(name: str, folder: Path, codec: Path, options: argparse.Namespace) -> dict[str, Any]:
     """One run in a process of its own; start-up is not counted."""
     line = [sys.executable, __file__, str(folder), "--one", name, "--codec", str(codec)]
     line += ["--size", str(options.size), "--frames", str(options.frames)]
-    told_so = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # as the command line does; for both
-    done = subprocess.run(line, check=True, capture_output=True, text=True, env=told_so)
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # as the command line does; for both
+    done = subprocess.run(line, check=True, capture_output=True, text=True, env=environment)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -127,7 +127,7 @@ def ours(folder: Path, codec: Path, size: int, frames: int) -> dict[str, Any]:
     assert last.index is not None
     timings = last.timings
     parts = {name: getattr(timings, name) for name in ("decode", "resize", "encode", "write")}
-    return told(seconds, last.index["counts"]["clips"], {**parts, "waiting": timings.waiting})
+    return result(seconds, last.index["counts"]["clips"], {**parts, "waiting": timings.waiting})
 
 
 def plain(folder: Path, codec: Path, size: int, frames: int) -> dict[str, Any]:
@@ -144,23 +144,23 @@ def plain(folder: Path, codec: Path, size: int, frames: int) -> dict[str, Any]:
             arrays = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
         parts["decode"] += time.perf_counter() - at
         at = time.perf_counter()
-        wanted = [cropped(Image.fromarray(array), size) for array in arrays[::4][:frames]]
-        video = torch.from_numpy(np.stack(wanted)).permute(0, 3, 1, 2).float() / 127.5 - 1
+        chosen = [cropped(Image.fromarray(array), size) for array in arrays[::4][:frames]]
+        video = torch.from_numpy(np.stack(chosen)).permute(0, 3, 1, 2).float() / 127.5 - 1
         parts["resize"] += time.perf_counter() - at
         at = time.perf_counter()
         with torch.no_grad():
             latents, first = vae.encode(video), vae.encode(video[:1])
         parts["encode"] += time.perf_counter() - at
         at = time.perf_counter()
-        kept = {"clip": told_by(latents), "first": told_by(first)}
+        kept = {"clip": half_latents(latents), "first": half_latents(first)}
         save_file(kept, out / f"{number}.safetensors")
         parts["write"] += time.perf_counter() - at
     seconds = time.perf_counter() - started
     shutil.rmtree(out)
-    return told(seconds, len(files), parts)
+    return result(seconds, len(files), parts)
 
 
-def told_by(encoded: Any) -> torch.Tensor:
+def half_latents(encoded: Any) -> torch.Tensor:
     """Mean latents in float16."""
     mean = encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mean
     half: torch.Tensor = mean.half().contiguous()
@@ -168,7 +168,7 @@ def told_by(encoded: Any) -> torch.Tensor:
 
 
 def cropped(picture: Image.Image, size: int) -> np.ndarray[Any, Any]:
-    """Cover and centre crop, as one writes it with PIL."""
+    """Resize to cover a square, then crop its centre, with PIL."""
     scale = size / min(picture.size)
     width, height = round(picture.width * scale), round(picture.height * scale)
     picture = picture.resize((width, height), Image.Resampling.BICUBIC)
@@ -176,8 +176,8 @@ def cropped(picture: Image.Image, size: int) -> np.ndarray[Any, Any]:
     return np.asarray(picture.crop((left, top, left + size, top + size)))
 
 
-def told(seconds: float, clips: int, parts: dict[str, float]) -> dict[str, Any]:
-    """What a measurement prints."""
+def result(seconds: float, clips: int, parts: dict[str, float]) -> dict[str, Any]:
+    """The numbers of one run, with the peak memory of this process in MB."""
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": seconds, "clips": clips, "parts": parts, "memory": memory}
 
@@ -191,7 +191,7 @@ def make_codec(folder: Path, kind: str) -> None:
 def make_clips(folder: Path, number: int) -> None:
     """Videos of 10 s that pan over noise of several scales, each with its caption.
 
-    Eight are filmed; the others differ from them by a box of padding at the end, and so in sha256.
+    Eight are encoded; the others are copies with appended padding, and so have another sha256.
     """
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)

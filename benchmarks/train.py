@@ -1,17 +1,17 @@
-"""How much longer a step of training is than the bare work of its network.
+"""Time of a training step, compared with the bare step of its network.
 
     python benchmarks/train.py [--steps 12] [--rounds 5] [--batch-size 16] [--width 192]
 
-Ours is `fbridge.train.loop.fit` as `fbridge finetune --base scratch:...` sets it up: the data set
-is read from the disk through the loader, noise and times are drawn, the bridge starts at the
-repeated picture, the loss is weighted, gradients are clipped, loss and norm are looked at, the
-average is kept and every tenth step reported; validation and saving are not counted. The bare step
-is forward, mean squared error, backward and fused AdamW with the same network and the clips of one
-batch. Both take turns in one process, and the medians over the rounds are printed.
+Our step is that of `fbridge.train.loop.fit`, set up by `fbridge finetune --base scratch:...`: the
+data set is read from the disk through the loader, noise and times are drawn, the bridge starts at
+the repeated picture, the loss is weighted, gradients are clipped, loss and norm are checked, the
+weights are averaged and every tenth step is reported; validation and saving are not counted. The
+bare step is forward, mean squared error, backward and fused AdamW with the same network and the
+clips of one batch. Both alternate in one process, and the medians over the rounds are printed.
 
 The data are drawn here: 128 clips of 8 frames of 64x64, made latents (8, 8, 8, 8) by `fbridge
 prepare` with a small random `AutoencoderTiny`. The network, from scratch, has 4 blocks; 3.9 M
-parameters at width 192. Stop everything else first.
+parameters at width 192. Run nothing else at the same time.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from fbridge.train.training import Training
 
 CLIPS = 128
 LIMIT, WAITING = 1.05, 0.02
-"""What must hold: our step over the bare one, and the share of waiting for data."""
+"""Upper limits of the ratio of both steps, and of the share of waiting for data."""
 
 
 class Round(NamedTuple):
@@ -91,7 +91,7 @@ def build(folder: Path, args: argparse.Namespace) -> Session:
 
 
 class Clocked:
-    """Batches, with the times at which they were asked for and the seconds until they came."""
+    """Batches, with the times of the requests and the seconds until each arrived."""
 
     def __init__(self, batches: Iterator[Any]) -> None:
         self._batches = batches
@@ -102,7 +102,7 @@ class Clocked:
         return self
 
     def __next__(self) -> Any:
-        """Note the times and hand on."""
+        """The next batch, with its times recorded."""
         self.asked.append(time.perf_counter())
         batch = next(self._batches)
         self.waits.append(time.perf_counter() - self.asked[-1])
@@ -141,7 +141,7 @@ def bare_seconds(session: Session, optimizer: torch.optim.Optimizer, batch: Any)
 
 
 def measure(session: Session, rounds: int) -> list[Round]:
-    """Let both take turns."""
+    """Time both in alternation."""
     training = session.training
     optimizer = torch.optim.AdamW(training.network.parameters(), lr=1e-6, fused=True)
     batch = next(iter(training.loader(0)))
