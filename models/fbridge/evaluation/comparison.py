@@ -1,4 +1,4 @@
-"""Two systems on the same clips: is the difference more than the choice of clips?"""
+"""Compare two evaluations, with a paired test where a metric scores single clips."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fbridge.errors import DataError
 from fbridge.evaluation.intervals import mean_interval
 from fbridge.evaluation.result import Evaluation, Interval, Score
 
-_EXACT = 14  # pairs up to which all assignments of signs are tried
+_EXACT = 14  # most pairs for which all assignments of signs are tried
 _DRAWS = 10_000
 
 
@@ -23,12 +23,12 @@ class Comparison:
     """One metric of two systems.
 
     Attributes:
-        metric, label: which.
-        first, second: its values.
-        difference: the second less the first, over the clips that both have.
-        interval: of the difference; None for a distance between sets, and of few clips.
-        p_value: of a paired test by changing signs; None where the metric has no value of a clip.
-        pairs: clips that both have.
+        metric, label: name and printed name.
+        first, second: the values.
+        difference: second minus first, over the clips that both have.
+        interval: of the difference; None for a distance between sets, and for few clips.
+        p_value: of a paired sign-flip test; None for a distance between sets.
+        pairs: number of clips that both have.
     """
 
     metric: str
@@ -46,11 +46,11 @@ class Comparison:
 
 
 def compare_results(first: Evaluation, second: Evaluation) -> list[Comparison]:
-    """All metrics that both have.
+    """Compare all metrics that both have.
 
     Raises:
-        DataError: a metric was measured by different protocols, against other real clips, over
-            other numbers of clips, or there is none that both have.
+        DataError: there is none, or protocols, real clips or, for a distance between sets, numbers
+            of clips differ.
     """
     others = {score.metric: score for score in second.scores}
     both = [(score, others[score.metric]) for score in first.scores if score.metric in others]
@@ -67,7 +67,7 @@ def compare_results(first: Evaluation, second: Evaluation) -> list[Comparison]:
 
 
 def sign_flip_p(differences: Tensor) -> float:
-    """Probability of a mean as far from zero, had each difference either sign by chance.
+    """p-value of a mean difference of zero: share of random signs with a mean as far from zero.
 
     All assignments of signs are tried for up to 14 pairs, else 10,000 are drawn with a fixed seed.
 
@@ -75,16 +75,15 @@ def sign_flip_p(differences: Tensor) -> float:
         differences: (N,) of pairs.
     """
     rows = differences.double()
-    observed = abs(float(rows.mean()))
-    if len(rows) <= _EXACT:
+    exact = len(rows) <= _EXACT
+    if exact:
         signs = torch.tensor(list(itertools.product((1.0, -1.0), repeat=len(rows)))).double()
-        means = (signs @ rows).abs() / len(rows)
-        return float((means >= observed * (1 - 1e-12)).double().mean())
-    generator = torch.Generator().manual_seed(0)
-    signs = torch.randint(0, 2, (_DRAWS, len(rows)), generator=generator).double() * 2 - 1
+    else:
+        generator = torch.Generator().manual_seed(0)
+        signs = torch.randint(0, 2, (_DRAWS, len(rows)), generator=generator).double() * 2 - 1
     means = (signs @ rows).abs() / len(rows)
-    beyond = int((means >= observed * (1 - 1e-12)).sum())
-    return (beyond + 1) / (_DRAWS + 1)
+    beyond = int((means >= abs(float(rows.mean())) * (1 - 1e-12)).sum())
+    return beyond / len(means) if exact else (beyond + 1) / (_DRAWS + 1)
 
 
 def _check(one: Score, other: Score) -> None:

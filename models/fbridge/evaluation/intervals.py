@@ -1,4 +1,4 @@
-"""How far a number would move had other clips been drawn; seeds and training runs are not in it."""
+"""Confidence intervals over the choice of clips; not over seeds or training runs."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from torch import Tensor
 from fbridge.evaluation.result import Interval
 
 LEVEL = 0.95
-_GROUPS = 20  # of clips, left out in turn
-_LEAST = 20  # clips a side below which a group would be less than one clip
+_GROUPS = 20  # of clips, left out in turn; also the least number of clips a side
 _REPLICATES = 2000
 _FEWEST_SCORES = 8
 
@@ -21,22 +20,22 @@ _FEWEST_SCORES = 8
 def jackknife_interval(
     distance: Callable[[Tensor, Tensor], float], first: Tensor, second: Tensor
 ) -> Interval | None:
-    """Of a distance between two sets of features, such as Fréchet's.
+    """The interval of a distance between two sets of features, such as Fréchet's.
 
-    Delete-a-group jackknife: the distance without each of 20 groups of clips, on either side alone;
-    the variances add. Nothing is counted twice, as a bootstrap would, which lowers the rank of
-    covariances and so *adds* to the bias of a Fréchet distance. The interval is that of the value
-    *at this number of clips*, bias included: see `frechet.extrapolated_distance` for the rest.
+    Delete-a-group jackknife: the distance without each of 20 groups of clips, for each side alone;
+    the variances add. A bootstrap would repeat clips, which lowers the rank of covariances and so
+    *adds* to the bias of a Fréchet distance. The interval is that of the value *at this number of
+    clips*, bias included; `frechet.extrapolated_distance` estimates the bias.
 
     Args:
         distance: of features (N, D) and (M, D).
-        first: (N, D); groups are drawn from it with a fixed seed.
-        second: (M, D) likewise.
+        first: (N, D); divided into groups with a fixed seed.
+        second: (M, D); likewise.
 
     Returns:
         None with fewer than 20 clips on a side.
     """
-    if min(len(first), len(second)) < _LEAST:
+    if min(len(first), len(second)) < _GROUPS:
         return None
     variance = _variance(lambda some: distance(some, second), first)
     variance += _variance(lambda some: distance(first, some), second)
@@ -48,41 +47,42 @@ def jackknife_interval(
 
 
 def mean_interval(scores: Tensor) -> Interval | None:
-    """Of the mean of a score of each clip (N,): percentile bootstrap; None of under 8 clips."""
+    """Percentile bootstrap of the mean of scores (N,) of clips; None with under 8 clips."""
     if len(scores) < _FEWEST_SCORES:
         return None
     rows = scores.detach().cpu().double()
     generator = torch.Generator().manual_seed(0)
     drawn = torch.randint(len(rows), (_REPLICATES, len(rows)), generator=generator)
     means = rows[drawn].mean(1)
-    edge = (1 - LEVEL) / 2
-    low, high = torch.quantile(means, torch.tensor([edge, 1 - edge], dtype=torch.float64)).tolist()
+    low, high = central_quantiles(means).tolist()
     return Interval(low, high, LEVEL, f"percentile bootstrap, {_REPLICATES} replicates")
 
 
+def central_quantiles(replicates: Tensor) -> Tensor:
+    """(2, ...) ends of the central 95 % of replicates (N, ...)."""
+    edge = (1 - LEVEL) / 2
+    return torch.quantile(replicates, torch.tensor([edge, 1 - edge], dtype=torch.float64), dim=0)
+
+
 def wilson_interval(successes: float, trials: float) -> Interval | None:
-    """Of a share (Wilson 1927): never below 0 or above 1; None without a trial."""
+    """The interval of a share (Wilson 1927), within 0 and 1; None without a trial."""
     if trials <= 0:
         return None
     z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
     share = successes / trials
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = (
-        z
-        / (1 + z * z / trials)
-        * math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
-    )
+    root = math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    half = z / (1 + z * z / trials) * root
     return Interval(centre - half, centre + half, LEVEL, "Wilson")
 
 
 def _variance(of: Callable[[Tensor], float], rows: Tensor) -> float:
+    """The jackknife variance of `of(rows)` over groups of rows."""
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
-    left_out = order.tensor_split(_GROUPS)
-    keep = torch.ones(len(rows), dtype=torch.bool)
     values = []
-    for group in left_out:
+    for group in order.tensor_split(_GROUPS):
+        keep = torch.ones(len(rows), dtype=torch.bool)
         keep[group] = False
         values.append(of(rows[keep]))
-        keep[group] = True
     mean = math.fsum(values) / _GROUPS
     return (_GROUPS - 1) / _GROUPS * math.fsum((value - mean) ** 2 for value in values)

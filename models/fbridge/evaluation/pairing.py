@@ -1,13 +1,14 @@
-"""From two sources to the clips that are compared: read, joined, drawn, and nothing left unsaid."""
+"""Select the clips of an evaluation: sample both sides, join them by key, draw a subset."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fbridge.data.latents.format import hash_file
 from fbridge.data.pictures import SUFFIXES
 from fbridge.data.provenance import Provenance, read_provenance
 from fbridge.errors import ConfigError, DataError
@@ -16,12 +17,12 @@ from fbridge.evaluation.protocol import Protocol
 from fbridge.evaluation.result import Side
 from fbridge.files.atomic import shown
 
-_NAMED = 3  # bad files that a message names
+_NAMED = 3  # examples in a message
 
 
 @dataclass(frozen=True)
 class SamplingProgress:
-    """How far looking into the files of a side is."""
+    """How many files of a side have been opened; `what` names the side."""
 
     what: str
     done: int
@@ -30,12 +31,13 @@ class SamplingProgress:
 
 @dataclass
 class ClipSet:
-    """One side's clips by key, in the order of the keys.
+    """The clips of one side, ordered by key.
 
     Attributes:
-        name: of the source.
-        clips: the usable ones.
-        failed: the others.
+        name: the source as the user gave it.
+        clips: usable clips by key.
+        failed: the other videos.
+        dropped: reasons for leaving clips out, and how many clips each.
     """
 
     name: str
@@ -44,17 +46,17 @@ class ClipSet:
     dropped: Counter[str] = field(default_factory=Counter)
 
     def keep(self, keys: Sequence[str]) -> None:
-        """These alone."""
+        """Remove all clips but those with these keys."""
         self.clips = {key: self.clips[key] for key in sorted(keys)}
 
     def summary(self) -> Side:
-        """What the result says of it."""
+        """The entry of this side in the result."""
         clips = list(self.clips.values())
-        whole = hashlib.sha256("\n".join(sorted(clip.hash for clip in clips)).encode())
+        hashes = "\n".join(sorted(clip.hash for clip in clips))
         return Side(
             name=self.name,
             clips=len(clips),
-            hash=whole.hexdigest(),
+            hash=hashlib.sha256(hashes.encode()).hexdigest(),
             dropped=dict(self.dropped),
             sizes=dict(Counter(f"{clip.width}x{clip.height}" for clip in clips)),
             codecs=dict(Counter(clip.codec for clip in clips)),
@@ -64,14 +66,14 @@ class ClipSet:
 
 @dataclass(frozen=True)
 class Selection:
-    """What is evaluated.
+    """The clips that are evaluated.
 
     Attributes:
         generated, reference: the sides; the reference is None where there is none.
         paired: whether every generated clip has a real one with its key.
-        size: (width, height) at which frames are kept.
+        size: (width, height) that frames are resized to.
         captions, pictures: of generated clips by key, where they are known.
-        notes: what the reader should know.
+        notes: lines for the result, on differences between the sides.
     """
 
     generated: ClipSet
@@ -84,11 +86,11 @@ class Selection:
 
 
 def collect_clips(
-    listing: Listing, cut: FrameSampling, *, what: str, workers: int
+    listing: Listing, sampling: FrameSampling, *, what: str, workers: int
 ) -> Iterator[SamplingProgress | ClipSet]:
-    """Cut every clip of a side; ends with the `ClipSet`."""
+    """Sample a clip from every video of a side; the last item is the `ClipSet`."""
     side = ClipSet(shown(listing.source))
-    for number, clip in enumerate(sample_clips(listing.found, cut, workers=workers), start=1):
+    for number, clip in enumerate(sample_clips(listing.found, sampling, workers=workers), start=1):
         if isinstance(clip, FailedClip):
             side.failed.append(clip)
         else:
@@ -106,32 +108,31 @@ def select(
     skip_bad: bool,
     pictures: Path | None,
 ) -> Selection:
-    """Join the sides and draw what the protocol asks for.
+    """Join the sides and draw as many clips as the protocol allows.
 
     Args:
-        generated: as `collect_clips` gave it.
+        generated: from `collect_clips`; changed in place.
         reference: likewise; None without one.
-        protocol: says how many, and at which size.
-        needs_pairs: a metric that needs a real clip with the same key; empty for none.
-        skip_bad: leave out what cannot be used, instead of stopping.
+        protocol: number of clips, frame size and seed.
+        needs_pairs: name of a metric that needs a real clip with the same key; empty for none.
+        skip_bad: leave out clips that cannot be used, instead of raising.
         pictures: folder of the pictures that clips were made from, by key.
 
     Raises:
-        DataError: clips cannot be used, come twice, have no counterpart, or are too few.
-        ConfigError: the size is not told and cannot be chosen.
+        DataError: clips cannot be used, are copies, have no counterpart, or none is left.
+        ConfigError: the frame size is not given and the clips differ in it.
     """
-    for side in (generated, reference):
-        if side is not None:
-            _settle_failures(side, skip_bad)
-            _refuse_tiling(side, skip_bad)
+    for side in filter(None, (generated, reference)):
+        _drop_failures(side, skip_bad)
+        _drop_copies(side, skip_bad)
     paired = reference is not None and _join(generated, reference, needs_pairs, skip_bad)
-    _draw(generated, reference if not paired else None, protocol)
-    if paired:
-        assert reference is not None
-        reference.keep(list(generated.clips))
-    records = {
-        key: record for key in generated.clips if (record := record_of(generated.clips[key]))
-    }
+    _draw(generated, protocol)
+    if reference is not None:
+        if paired:
+            reference.keep(list(generated.clips))
+        else:
+            _draw(reference, protocol)
+    records = {key: record for key, clip in generated.clips.items() if (record := record_of(clip))}
     return Selection(
         generated,
         reference,
@@ -143,7 +144,7 @@ def select(
     )
 
 
-def _settle_failures(side: ClipSet, skip_bad: bool) -> None:
+def _drop_failures(side: ClipSet, skip_bad: bool) -> None:
     for failed in side.failed:
         side.dropped["too short" if failed.short else "unreadable"] += 1
     if side.failed and not skip_bad:
@@ -156,79 +157,72 @@ def _settle_failures(side: ClipSet, skip_bad: bool) -> None:
         )
 
 
-def _refuse_tiling(side: ClipSet, skip_bad: bool) -> None:
-    """The same frames twice make any distance between sets look better than it is."""
+def _drop_copies(side: ClipSet, skip_bad: bool) -> None:
+    """Clips with equal frames make any distance between sets look better than it is."""
     first: dict[str, str] = {}
-    twice = []
-    for key, clip in side.clips.items():
-        if clip.hash in first:
-            twice.append(key)
-        first.setdefault(clip.hash, key)
-    if not twice:
+    copies = [key for key, clip in side.clips.items() if first.setdefault(clip.hash, key) != key]
+    if not copies:
         return
     if not skip_bad:
-        key = twice[0]
+        key = copies[0]
         raise DataError(
-            f"{side.name}: {len(twice)} clips are copies of others, such as {key!r} of "
+            f"{side.name}: {len(copies)} clips are copies of others, such as {key!r} of "
             f"{first[side.clips[key].hash]!r}; a set must not be tiled: --skip-bad counts each once"
         )
-    side.dropped["copies"] += len(twice)
-    side.keep([key for key in side.clips if key not in set(twice)])
+    side.dropped["copies"] += len(copies)
+    side.keep(list(first.values()))
 
 
 def _join(generated: ClipSet, reference: ClipSet, needs_pairs: str, skip_bad: bool) -> bool:
-    """Whether the sides are pairs; then only those that have a counterpart are kept."""
-    lonely = sorted(set(generated.clips) - set(reference.clips))
-    if not lonely:
+    """Whether the sides are pairs; if so, generated clips without a counterpart are dropped."""
+    unpaired = sorted(set(generated.clips) - set(reference.clips))
+    if not unpaired:
         return bool(generated.clips)
     if not needs_pairs:
         return False
-    if len(lonely) == len(generated.clips):
+    if len(unpaired) == len(generated.clips):
         raise DataError(
             f"{needs_pairs}: no video of {generated.name} has the name of one of "
-            f"{reference.name}, such as {lonely[0]!r} or {next(iter(reference.clips), '')!r}; "
+            f"{reference.name}, such as {unpaired[0]!r} or {next(iter(reference.clips), '')!r}; "
             "name each generated video as its real one"
         )
     if not skip_bad:
         raise DataError(
-            f"{needs_pairs}: {len(lonely)} of {len(generated.clips)} videos of {generated.name} "
-            f"have no namesake in {reference.name}, such as {lonely[0]!r}; --skip-bad leaves "
+            f"{needs_pairs}: {len(unpaired)} of {len(generated.clips)} videos of {generated.name} "
+            f"have no namesake in {reference.name}, such as {unpaired[0]!r}; --skip-bad leaves "
             "them out"
         )
-    generated.dropped["without a real namesake"] += len(lonely)
-    generated.keep([key for key in generated.clips if key not in set(lonely)])
+    generated.dropped["without a real namesake"] += len(unpaired)
+    generated.keep([key for key in generated.clips if key in reference.clips])
     return True
 
 
-def _draw(generated: ClipSet, reference: ClipSet | None, protocol: Protocol) -> None:
-    for side in (generated, reference):
-        if side is None or len(side.clips) <= protocol.most:
-            continue
+def _draw(side: ClipSet, protocol: Protocol) -> None:
+    """Keep at most `protocol.most` clips, chosen by a hash of seed and key."""
+    if len(side.clips) > protocol.most:
+        side.dropped["not drawn"] += len(side.clips) - protocol.most
+        side.keep(sorted(side.clips, key=lambda key: _hash(protocol.seed, key))[: protocol.most])
+    if not side.clips:
+        raise DataError(f"{side.name}: holds no clip that can be used")
 
-        def lot(key: str) -> bytes:
-            return hashlib.sha256(f"{protocol.seed} {key}".encode()).digest()
 
-        chosen = sorted(side.clips, key=lot)[: protocol.most]
-        side.dropped["not drawn"] += len(side.clips) - len(chosen)
-        side.keep(chosen)
-    for side in (generated, reference):
-        if side is not None and not side.clips:
-            raise DataError(f"{side.name}: holds no clip that can be used")
+def _hash(seed: int, key: str) -> bytes:
+    return hashlib.sha256(f"{seed} {key}".encode()).digest()
 
 
 def _common_size(side: ClipSet) -> tuple[int, int]:
     sizes = Counter((clip.width, clip.height) for clip in side.clips.values())
     if len(sizes) > 1:
-        told = ", ".join(f"{w}x{h}" for (w, h), _ in sizes.most_common(_NAMED))
+        named = ", ".join(f"{w}x{h}" for (w, h), _ in sizes.most_common(_NAMED))
         raise ConfigError(
-            f"{side.name}: its videos have {len(sizes)} sizes ({told}); say with --size at which "
-            "one frames are compared"
+            f"{side.name}: its videos have {len(sizes)} sizes ({named}); choose with --size the "
+            "one at which frames are compared"
         )
     return next(iter(sizes))
 
 
 def record_of(clip: EvalClip) -> Provenance | None:
-    """What a clip's file says it was made from; None where it says nothing."""
+    """The provenance record of a clip's file; None where it has none."""
     try:
         return read_provenance(clip.path)
     except DataError:
@@ -238,7 +232,7 @@ def record_of(clip: EvalClip) -> Provenance | None:
 def captions_of(
     generated: ClipSet, reference: ClipSet | None, records: dict[str, Provenance], seed: int
 ) -> dict[str, str]:
-    """The words of each clip: those it was made from, else one that its real one has, drawn."""
+    """The caption of each clip: its prompt, else one of its own or its real clip's, drawn."""
     found = {}
     for key, clip in generated.clips.items():
         real = reference.clips[key].captions if reference is not None else ()
@@ -246,15 +240,18 @@ def captions_of(
         if key in records and records[key].prompt:
             found[key] = records[key].prompt
         elif several:
-            drawn = hashlib.sha256(f"{seed} {key}".encode()).digest()
-            found[key] = several[int.from_bytes(drawn[:8], "big") % len(several)]
+            found[key] = several[int.from_bytes(_hash(seed, key)[:8], "big") % len(several)]
     return found
 
 
 def pictures_of(
     generated: ClipSet, records: dict[str, Provenance], folder: Path | None
 ) -> dict[str, Path]:
-    """The picture each clip was made from: by name in `folder`, else as its record says."""
+    """The picture each clip was made from: by name in `folder`, else by its provenance record.
+
+    Raises:
+        ConfigError, DataError: there is no such folder, or a clip has no picture in it.
+    """
     if folder is not None:
         if not folder.is_dir():
             raise ConfigError(
@@ -274,16 +271,13 @@ def pictures_of(
         if record.picture.path is None:
             continue
         path = (generated.clips[key].path.parent / record.picture.path).resolve()
-        if (
-            path.is_file()
-            and hashlib.sha256(path.read_bytes()).hexdigest() == record.picture.sha256
-        ):
+        if path.is_file() and hash_file(path) == record.picture.sha256:
             found[key] = path
     return found
 
 
 def _differences(generated: ClipSet, reference: ClipSet | None) -> Iterator[str]:
-    """Where the sides differ in more than what they show."""
+    """Differences between the sides in size, codec and frame rate, as lines for the result."""
     if reference is None:
         return
     one, other = generated.summary(), reference.summary()
@@ -292,14 +286,12 @@ def _differences(generated: ClipSet, reference: ClipSet | None) -> Iterator[str]
         ("codecs", one.codecs, other.codecs),
         ("frame rates", one.rates, other.rates),
     ):
-        if not (a and b):  # folders of frames have no rate
-            continue
-        if set(a) != set(b) or len(a) > 1 or len(b) > 1:
+        # Folders of frames have no rate.
+        if a and b and (set(a) != set(b) or len(a) > 1 or len(b) > 1):
             yield f"{what}: generated {_counted(a)}; reference {_counted(b)}"
 
 
-def _counted(counts: object) -> str:
-    assert isinstance(counts, dict)
+def _counted(counts: Mapping[str, int]) -> str:
     most = sorted(counts.items(), key=lambda item: -item[1])
-    told = ", ".join(f"{name} ({number})" for name, number in most[:_NAMED])
-    return f"{told}, {len(most) - _NAMED} more" if len(most) > _NAMED else told
+    named = ", ".join(f"{name} ({number})" for name, number in most[:_NAMED])
+    return f"{named}, {len(most) - _NAMED} more" if len(most) > _NAMED else named

@@ -1,4 +1,4 @@
-"""Which features an evaluation needs of which clips: the plan of the one decoding pass."""
+"""Which features an evaluation needs of which clips, so that each clip is decoded once."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from fbridge.evaluation.pairing import Selection
 from fbridge.evaluation.protocol import Protocol
 
 MOTION = "flow"
-"""The feature by which clips are put in order of motion."""
+"""The feature by which clips are sorted into quarters of motion."""
 
 BASELINES = {
     "still": "picture repeated",
     "shuffled": "frames shuffled",
     ROUND_TRIP: "codec round trip",
 }
-"""Variants of the real clips whose scores give a number its meaning, and their names in print."""
+"""Variants of the real clips that are scored for comparison, and their names in print."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is looked at, and by which metrics.
+    """The clips and metrics of an evaluation.
 
     Attributes:
         selection: the clips.
         metrics: in order.
-        protocol: of all of them.
-        variants: baselines that are computed: keys of `BASELINES`.
+        protocol: of all metrics.
+        variants: keys of `BASELINES` that are scored.
     """
 
     selection: Selection
@@ -39,13 +39,12 @@ class Plan:
 
     @property
     def features(self) -> list[str]:
-        """Every feature that is needed, once."""
-        return list(
-            dict.fromkeys(request.feature for task in self.tasks() for request in task.requests)
-        )
+        """Names of the features that are needed, each once."""
+        requests = (request for task in self.tasks() for request in task.requests)
+        return list(dict.fromkeys(request.feature for request in requests))
 
     def tasks(self) -> list[FeatureTask]:
-        """One for each key of either side."""
+        """One task for each key of either side."""
         keys = dict.fromkeys(self.selection.generated.clips)
         if self.selection.reference is not None:
             keys |= dict.fromkeys(self.selection.reference.clips)
@@ -56,12 +55,15 @@ class Plan:
         return FrameSource(self.selection.generated.clips[key])
 
     def real(self, key: str, variant: str = "") -> FrameSource:
-        """The real clip, as it is or as a baseline."""
+        """The real clip, or a variant of it."""
         assert self.selection.reference is not None
         return FrameSource(self.selection.reference.clips[key], variant=variant)
 
     def picture(self, key: str, *, real: bool = False) -> FrameSource | None:
-        """What a clip was made from: the picture if known, else its real clip's first frame."""
+        """The picture a generated clip was made from if known, else its real clip's first frame.
+
+        With `real`, always the real clip's first frame.
+        """
         known = self.selection.pictures.get(key)
         if known is not None and not real:
             return FrameSource(picture=known)
@@ -69,50 +71,47 @@ class Plan:
         return self.real(key, "first") if paired and self.selection.reference is not None else None
 
     def _requests(self, key: str) -> Iterator[FeatureRequest]:
-        real = self.selection.reference
+        paired, real = self.selection.paired, self.selection.reference
         if key in self.selection.generated.clips:
             for metric in self.metrics:
-                yield from self._of(
-                    metric, key, self.own(key), self.picture(key), compared=self.selection.paired
-                )
+                yield from self._of(metric, key, self.own(key), self.picture(key), with_pair=paired)
         if real is None or key not in real.clips:
             return
-        if self.selection.paired:
+        if paired:
             yield FeatureRequest(MOTION, (self.real(key),))
+        picture = self.picture(key, real=True)
         for metric in self.metrics:
-            if not self.variants and "reference" not in metric.needs:
-                continue
-            for variant in ("", *self.variants):
-                source = self.real(key, variant)
-                picture = self.picture(key, real=True)
-                yield from self._of(metric, key, source, picture, compared=bool(variant))
+            if self.variants or "reference" in metric.needs:
+                for variant in ("", *self.variants):
+                    source = self.real(key, variant)
+                    yield from self._of(metric, key, source, picture, with_pair=bool(variant))
 
     def _of(
         self,
         metric: Metric,
         key: str,
-        source: FrameSource,
+        clip: FrameSource,
         picture: FrameSource | None,
         *,
-        compared: bool,
+        with_pair: bool,
     ) -> Iterator[FeatureRequest]:
+        """The requests of one metric for one clip, on `with_pair` also with its real clip."""
         if isinstance(metric, SetMetric):
-            yield FeatureRequest(metric.feature(self.protocol), (source,))
+            yield FeatureRequest(metric.feature(self.protocol), (clip,))
             return
         assert isinstance(metric, ClipMetric)
-        for name in metric.own:
-            yield FeatureRequest(name, (source,))
-        if metric.pair and compared:
-            yield from (FeatureRequest(name, (source, self.real(key))) for name in metric.pair)
+        yield from (FeatureRequest(name, (clip,)) for name in metric.own)
+        if with_pair:
+            yield from (FeatureRequest(name, (clip, self.real(key))) for name in metric.pair)
         if picture is not None:
             yield from (FeatureRequest(name, (picture,)) for name in metric.picture)
-            yield from (FeatureRequest(name, (source, picture)) for name in metric.with_picture)
+            yield from (FeatureRequest(name, (clip, picture)) for name in metric.with_picture)
 
 
 def usable_variants(
     metrics: Sequence[Metric], *, baselines: bool, reference: bool, codec: bool
 ) -> tuple[str, ...]:
-    """The baselines that this evaluation has the means for."""
+    """Keys of `BASELINES` that can be scored: they need a reference, one of them a codec."""
     if not (baselines and reference and metrics):
         return ()
     return tuple(name for name in BASELINES if codec or name != ROUND_TRIP)

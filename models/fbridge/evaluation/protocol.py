@@ -1,39 +1,41 @@
-"""Protocols: all that decides a number of a video metric before any network is asked.
+"""Protocols: all that decides the value of a video metric before a network is run.
 
-A Fréchet Video Distance moves by tens of points with the clips' length, the size at which frames
-are stored and which frames are taken, so each of these is part of the number's name: `Protocol.id`
-goes into every score, and two scores whose ids differ are not compared.
+A Fréchet Video Distance changes by tens of points with the clips' length, the size at which frames
+are stored and which frames are taken. Each score therefore carries an id of these settings
+(`Protocol.clip_id` is a part of it), and scores with different ids are not compared.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from fbridge.checks import check_range
 from fbridge.errors import ConfigError
 
 Starts = Literal["head", "random"]
+Named = TypeVar("Named")
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Which frames are looked at, and how a distance between their features is taken.
+    """Which frames are compared, and how a distance between their features is computed.
 
     Attributes:
-        name: what it is called on the command line.
-        about: where it comes from, in a line.
+        name: on the command line.
+        about: its source, in a line.
         frames: frames of a clip.
-        stride: every how many-th frame of a reference video.
-        generated_stride: likewise of a generated one.
-        size: (width, height) at which frames are kept before any network sees them: cropped from
-            the middle and resized in one step. None is the size of the generated videos.
-        resize: how I3D's input is brought to 224 x 224: "bilinear" (half-pixel centres) or "tf1".
-        ddof: covariances are divided by N - ddof.
-        starts: where clips begin in reference videos that are longer: "head", or "random" by
-            `seed` and the file's content. A pair's reference always begins at its head.
-        most: clips a side; of more, so many are drawn by `seed`.
+        stride: step between frames taken from a reference video.
+        generated_stride: step between frames taken from a generated video.
+        size: (width, height) that frames are cropped (from the middle) and resized to, in one step,
+            before any network. None is the size of the generated videos.
+        resize: how I3D's input is resized to 224 x 224: "bilinear" (half-pixel centres) or "tf1".
+        ddof: covariances are divided by N - ddof; 0 or 1.
+        starts: where clips begin in longer reference videos: "head", or "random" by `seed` and the
+            file's content. The reference of a pair always begins at its head.
+        most: largest number of clips a side; of more, this many are drawn by `seed`.
         seed: of both draws.
     """
 
@@ -58,10 +60,10 @@ class Protocol:
         most: int | None = None,
         seed: int | None = None,
     ) -> Protocol:
-        """Another one that differs where a value is given; its name tells so.
+        """A copy with the given values; its name gets a "*" if clips are cut differently.
 
         Raises:
-            ConfigError: for values that cannot be.
+            ConfigError: a value is out of range.
         """
         changes = {
             name: value
@@ -83,7 +85,7 @@ class Protocol:
 
     @property
     def clip_id(self) -> str:
-        """What was looked at: "T16,s3,store256x256-cc-aa,uint8,head"."""
+        """Which frames are taken, such as "T16,s3,store256x256-cc-aa,uint8,head"."""
         steps = f"s{self.stride}"
         if self.generated_stride != self.stride:
             steps += f"/{self.generated_stride}"
@@ -128,13 +130,22 @@ PROTOCOLS = {
 
 
 def find_protocol(name: str) -> Protocol:
-    """The protocol called so.
+    """The protocol with this name.
 
     Raises:
-        ConfigError: when there is none.
+        ConfigError: there is none.
     """
-    if name not in PROTOCOLS:
-        near = difflib.get_close_matches(name, PROTOCOLS, n=1)
+    return find_named("--protocol", name, PROTOCOLS)
+
+
+def find_named(option: str, name: str, known: Mapping[str, Named]) -> Named:
+    """The entry of `known` that `option` names.
+
+    Raises:
+        ConfigError: there is none; suggests a similar name.
+    """
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
         guess = f"did you mean {near[0]}? " if near else ""
-        raise ConfigError(f"--protocol {name}: unknown; {guess}there are {', '.join(PROTOCOLS)}")
-    return PROTOCOLS[name]
+        raise ConfigError(f"{option} {name}: unknown; {guess}there are {', '.join(known)}")
+    return known[name]

@@ -32,7 +32,7 @@ _NAMED = 3
 
 @dataclass(frozen=True)
 class Listed:
-    """A side was listed; `told` says how it is laid out."""
+    """A side was listed; `description` says how it is laid out."""
 
     source: Path
     description: str
@@ -137,7 +137,7 @@ def _check(request: EvalRequest, metrics: Sequence[Metric]) -> None:
                 f"{request.protocol.frames}; say --frames {metric.min_frames}"
             )
         for network in metric.networks:
-            find_weights(ENTRIES[network])  # before any video is looked into
+            find_weights(ENTRIES[network])  # fails before a video is opened
 
 
 def _select(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fbridge.evaluation.report import render_report
-from fbridge.evaluation.report.charts import between, curve, histogram
+from fbridge.evaluation.report.charts import baseline_chart, histogram, quartile_chart
 from fbridge.evaluation.report.media import encode_jpeg, encode_webm
 from fbridge.evaluation.result import ClipPair, Evaluation, Interval, Score, Side
 from tests.browser import opened
@@ -90,11 +90,11 @@ def test_all_of_it_is_there_and_nothing_is_alive_that_should_not_be() -> None:
 
 def test_charts_of_little_are_left_out() -> None:
     told = {"picture repeated": "0.5", "frames shuffled": "2.5"}
-    assert "<svg" in between(score("psnr", [1.0]), told)
-    assert between(score("psnr", [math.inf]), told) == ""
-    assert between(score("psnr", [1.0], baselines={}), {}) == ""
-    assert curve([1.0, math.nan], "x") == ""
-    assert curve([], "x") == ""
+    assert "<svg" in baseline_chart(score("psnr", [1.0]), told)
+    assert baseline_chart(score("psnr", [math.inf]), told) == ""
+    assert baseline_chart(score("psnr", [1.0], baselines={}), {}) == ""
+    assert quartile_chart([1.0, math.nan], "x") == ""
+    assert quartile_chart([], "x") == ""
     assert histogram([1.0] * 20, "x") == ""
     assert histogram([1.0, 2.0], "x") == ""
     assert histogram([float(n) for n in range(9)], "x").count("<rect") == 24

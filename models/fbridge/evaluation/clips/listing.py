@@ -1,4 +1,4 @@
-"""What one side of an evaluation holds: videos in any layout, folders of frames, prepared data."""
+"""List the videos of one side: videos in any layout, folders of frames, or prepared data."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from fbridge.files.atomic import shown
 
 @dataclass(frozen=True)
 class ListedVideo:
-    """One video of a side, not yet looked into.
+    """One video of a side, not yet opened.
 
     Attributes:
-        key: joins the sides: the path below the source without its suffix.
-        path: the file, or the folder of frames, to be named in messages.
-        media: its bytes; None of a folder of frames.
-        frames: the pictures of a folder of frames, in their order.
-        captions: as the source has them.
-        pts: the stamps of its frames where a prepared data set has chosen them, else empty.
+        key: the path below the source without its suffix; equal keys of the two sides are a pair.
+        path: the file, or the folder of frames.
+        media: its bytes; None for a folder of frames.
+        frames: the pictures of a folder of frames, in order.
+        captions: from the source.
+        pts: presentation times of its frames where a prepared data set has chosen them, else empty.
         refused: why it cannot be used; empty when it can.
     """
 
@@ -40,12 +40,12 @@ class ListedVideo:
 
 @dataclass(frozen=True)
 class Listing:
-    """A side.
+    """The videos of a side.
 
     Attributes:
         source: as given.
-        description: what was understood of its order, in a line.
-        found: its videos by key.
+        description: the layout that was recognised, in a line.
+        found: its videos, sorted by key.
     """
 
     source: Path
@@ -58,12 +58,12 @@ def list_clips(source: Path, rows: frozenset[str] | None = None) -> Listing:
 
     Args:
         source: a folder that `fbridge prepare` wrote; a folder of frames or of such folders; or
-            whatever `fbridge prepare` would take: videos, a table or list of them, tars.
+            any source of `fbridge prepare`: videos, a table or list of them, tars.
         rows: of a prepared data set, only rows with these ids.
 
     Raises:
-        ConfigError, DataError, DependencyError: as of `fbridge.data.sources.find_layout`, or when
-            a key comes twice.
+        ConfigError, DataError, DependencyError: as in `fbridge.data.sources.find_layout`, or two
+            videos have one key.
     """
     if (source / INDEX).is_file():
         description, found = "prepared data set", list(_rows(source, rows))
@@ -87,7 +87,7 @@ def list_clips(source: Path, rows: frozenset[str] | None = None) -> Listing:
 
 
 def pictures_in(folder: Path) -> tuple[Path, ...]:
-    """The pictures of a folder by name; none where it also holds a video."""
+    """The pictures of a folder by name; none if it also holds a video."""
     files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     if any(is_video(path.name) and path.suffix.lower() not in SUFFIXES for path in files):
         return ()
@@ -95,7 +95,7 @@ def pictures_in(folder: Path) -> tuple[Path, ...]:
 
 
 def _frame_folders(source: Path) -> list[Path]:
-    """The folders below `source` that are videos as single frames, or `source` itself."""
+    """The folders below `source` that hold the frames of a video, or `source` itself."""
     if not source.is_dir():
         return []
     below = sorted(path for path in source.iterdir() if path.is_dir() and path.name[0] != ".")
@@ -118,7 +118,7 @@ def _entered(entry: Entry, source: Path) -> ListedVideo:
 
 
 def _rows(source: Path, rows: frozenset[str] | None) -> Iterator[ListedVideo]:
-    """The rows of a prepared data set, cut from its source videos as they were prepared."""
+    """The rows of a prepared data set: the same frames of its source videos."""
     data = LatentDataset(source)
     root = Path(data.index["source"]["media_root"] or data.index["source"]["path"])
     root = root if root.is_dir() else root.parent

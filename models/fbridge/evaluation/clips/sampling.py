@@ -1,11 +1,12 @@
-"""Which frames of a video make its clip, found in processes that can be killed."""
+"""Choose the frames of each video's clip, in worker processes with a time limit."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from itertools import starmap
 from pathlib import Path
 
 from PIL import Image
@@ -17,17 +18,17 @@ from fbridge.errors import DataError
 from fbridge.evaluation.clips.listing import ListedVideo
 
 PATIENCE = 120.0
-"""Seconds that looking into one file may take."""
+"""Time limit for one file in seconds."""
 
 
 @dataclass(frozen=True)
 class FrameSampling:
-    """How a side's clips are cut.
+    """Which frames of its videos a side uses.
 
     Attributes:
         frames: of a clip.
-        stride: every how many-th frame.
-        seed: of the places where clips begin; None begins at the head.
+        stride: step between them.
+        seed: of the random first frame; None begins at the head.
     """
 
     frames: int
@@ -35,7 +36,7 @@ class FrameSampling:
     seed: int | None = None
 
     def start(self, room: int, identity: str) -> int:
-        """Where a clip begins among `room + 1` places, in a file with this hash."""
+        """The first frame, among `room + 1` possible ones, in a file with this hash."""
         if self.seed is None:
             return 0
         drawn = hashlib.blake2b(f"{self.seed} {identity}".encode(), digest_size=8).digest()
@@ -44,16 +45,16 @@ class FrameSampling:
 
 @dataclass(frozen=True)
 class EvalClip:
-    """The frames of one video that are looked at.
+    """The chosen frames of one video.
 
     Attributes:
         key, path, captions: as listed.
-        media: the video, or None of a folder of frames.
-        pictures: the chosen frames of a folder of frames.
-        pts: the stamps of a video's chosen frames.
-        width, height: as shown, in pixels.
-        codec: of its pictures, "png" of a folder of frames.
-        fps: frames a second of the file; of a folder of frames, which carries none, 1.
+        media: the video; None for a folder of frames.
+        pictures: the chosen files of a folder of frames.
+        pts: presentation times of a video's chosen frames.
+        width, height: as displayed, in pixels.
+        codec: of the video; format of the pictures, such as "png", in a folder of frames.
+        fps: frames per second of the file; 1 for a folder of frames.
         hash: sha256 over the file's content and which frames are taken.
     """
 
@@ -77,7 +78,7 @@ class FailedClip:
     Attributes:
         key, path: as listed.
         reason: why, in a line.
-        short: whether it is whole but has too few frames.
+        short: whether it can be read but has too few frames.
     """
 
     key: str
@@ -87,84 +88,68 @@ class FailedClip:
 
 
 def sample_clips(
-    found: Sequence[ListedVideo], cut: FrameSampling, *, workers: int
+    found: Sequence[ListedVideo], sampling: FrameSampling, *, workers: int
 ) -> Iterator[EvalClip | FailedClip]:
-    """The clip of each video, in their order; `workers` of 0 looks into files in this process."""
-    usable = [one for one in found if not one.refused]
-    look = partial(sample_clip, cut=cut)
-    if workers == 0:
-        outcomes: Iterator[EvalClip | FailedClip | Failure] = (_tried(one, cut) for one in usable)
-        yield from _in_order(found, outcomes)
-        return
-    with Workers(workers, time_limit=PATIENCE) as pool:
-        yield from _in_order(found, pool.map(look, ((one,) for one in usable), 4 * workers))
+    """The clip of each video, in their order; with 0 `workers`, files are read in this process."""
+    tasks = ((one, sampling) for one in found if not one.refused)
+    with ExitStack() as stack:
+        outcomes: Iterator[EvalClip | FailedClip | Failure]
+        if workers:
+            pool = stack.enter_context(Workers(workers, time_limit=PATIENCE))
+            outcomes = iter(pool.map(sample_clip, tasks, 4 * workers))
+        else:
+            outcomes = starmap(_try_to_sample, tasks)
+        for one in found:
+            outcome = Failure(one.refused, transient=False) if one.refused else next(outcomes)
+            if isinstance(outcome, Failure):
+                outcome = FailedClip(one.key, one.path, outcome.reason)
+            yield outcome
 
 
-def sample_clip(found: ListedVideo, cut: FrameSampling) -> EvalClip | FailedClip:
+def sample_clip(found: ListedVideo, sampling: FrameSampling) -> EvalClip | FailedClip:
     """The clip of one video.
 
     Raises:
-        DataError: when it cannot be read.
+        DataError: it cannot be read.
     """
-    return _of_pictures(found, cut) if found.media is None else _of_video(found, found.media, cut)
+    if found.media is None:
+        return _from_pictures(found, sampling)
+    return _from_video(found, found.media, sampling)
 
 
-def _tried(found: ListedVideo, cut: FrameSampling) -> EvalClip | FailedClip | Failure:
+def _try_to_sample(found: ListedVideo, sampling: FrameSampling) -> EvalClip | FailedClip | Failure:
     try:
-        return sample_clip(found, cut)
+        return sample_clip(found, sampling)
     except DataError as error:
         return Failure(str(error), transient=False)
 
 
-def _in_order(
-    found: Sequence[ListedVideo], outcomes: Iterator[EvalClip | FailedClip | Failure]
-) -> Iterator[EvalClip | FailedClip]:
-    for one in found:
-        if one.refused:
-            yield FailedClip(one.key, one.path, one.refused)
-            continue
-        outcome = next(outcomes)
-        if isinstance(outcome, Failure):
-            yield FailedClip(one.key, one.path, outcome.reason)
-        else:
-            yield outcome
-
-
-def _of_video(found: ListedVideo, media: Media, cut: FrameSampling) -> EvalClip | FailedClip:
-    everywhere = "head" if cut.seed is None else "slide:1"
-    cutting = ClipSampling((Bucket(1, 1, cut.frames),), stride=cut.stride, mode=everywhere)
-    survey = survey_file(media, cutting)
+def _from_video(found: ListedVideo, media: Media, sampling: FrameSampling) -> EvalClip | FailedClip:
+    mode = "head" if sampling.seed is None else "slide:1"
+    bucket = Bucket(1, 1, sampling.frames)
+    survey = survey_file(media, ClipSampling((bucket,), stride=sampling.stride, mode=mode))
     pts = found.pts
     if not pts:
         if not survey.cuts:
-            return FailedClip(found.key, found.path, _short(survey.frames, cut), short=True)
-        pts = survey.cuts[cut.start(len(survey.cuts) - 1, survey.sha256)].pts
-    elif len(pts) < cut.frames:
-        return FailedClip(found.key, found.path, _short(len(pts), cut), short=True)
-    pts = pts[: cut.frames]
+            return _too_short(found, survey.frames, sampling)
+        pts = survey.cuts[sampling.start(len(survey.cuts) - 1, survey.sha256)].pts
+    elif len(pts) < sampling.frames:
+        return _too_short(found, len(pts), sampling)
+    pts = pts[: sampling.frames]
     return EvalClip(
-        found.key,
-        found.path,
-        found.captions,
-        media,
-        (),
-        pts,
-        survey.width,
-        survey.height,
-        survey.codec,
-        survey.fps,
-        _hash(survey.sha256, survey.decoder, *pts),
-    )
+        found.key, found.path, found.captions, media, (), pts,
+        width=survey.width, height=survey.height, codec=survey.codec, fps=survey.fps,
+        hash=_hash(survey.sha256, survey.decoder, *pts),
+    )  # fmt: skip
 
 
-def _of_pictures(found: ListedVideo, cut: FrameSampling) -> EvalClip | FailedClip:
-    every = found.frames[:: cut.stride]
-    room = len(every) - cut.frames
+def _from_pictures(found: ListedVideo, sampling: FrameSampling) -> EvalClip | FailedClip:
+    every = found.frames[:: sampling.stride]
+    room = len(every) - sampling.frames
     if room < 0:
-        return FailedClip(found.key, found.path, _short(len(found.frames), cut), short=True)
-    identity = _hash(*(path.name for path in found.frames))
-    start = cut.start(room, identity)
-    chosen = every[start : start + cut.frames]
+        return _too_short(found, len(found.frames), sampling)
+    start = sampling.start(room, _hash(*(path.name for path in found.frames)))
+    chosen = every[start : start + sampling.frames]
     try:
         hashes = [hash_file(path) for path in chosen]
         with Image.open(chosen[0]) as picture:
@@ -172,24 +157,16 @@ def _of_pictures(found: ListedVideo, cut: FrameSampling) -> EvalClip | FailedCli
     except OSError as error:
         raise DataError(f"{chosen[0].name} cannot be read ({error})") from None
     return EvalClip(
-        found.key,
-        found.path,
-        found.captions,
-        None,
-        chosen,
-        (),
-        width,
-        height,
-        kind,
-        1.0,
-        _hash(*hashes),
-    )
+        found.key, found.path, found.captions, None, chosen, (),
+        width=width, height=height, codec=kind, fps=1.0, hash=_hash(*hashes),
+    )  # fmt: skip
 
 
-def _short(frames: int, cut: FrameSampling) -> str:
-    needed = (cut.frames - 1) * cut.stride + 1
-    pace = f" at stride {cut.stride}" if cut.stride > 1 else ""
-    return f"too short: {frames} frames, {needed} needed for {cut.frames}{pace}"
+def _too_short(found: ListedVideo, frames: int, sampling: FrameSampling) -> FailedClip:
+    needed = (sampling.frames - 1) * sampling.stride + 1
+    pace = f" at stride {sampling.stride}" if sampling.stride > 1 else ""
+    reason = f"too short: {frames} frames, {needed} needed for {sampling.frames}{pace}"
+    return FailedClip(found.key, found.path, reason, short=True)
 
 
 def _hash(*parts: object) -> str:

@@ -15,22 +15,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_NEGATIVE = 1e-6  # a distance below -_NEGATIVE * trace is no rounding error
+_NEGATIVE = 1e-6  # a distance below -_NEGATIVE * trace is more than a rounding error
 
 
 def frechet_distance(first: Tensor, second: Tensor, *, ddof: int = 1) -> float:
     """Squared 2-Wasserstein distance of the Gaussians fitted to two sets of features.
 
     With I3D logits this is the Fréchet Video Distance (Unterthiner et al. 2018). It is biased
-    upward by roughly c / N: compare numbers of equal N only, or see `extrapolated_distance`.
+    upward by roughly c / N: compare values of equal N only, or see `extrapolated_distance`.
 
     Args:
-        first: (N, D) one row per clip; any float type, the arithmetic is float64.
-        second: (M, D) the other side; the distance is symmetric.
+        first: (N, D) one row per clip; any float type, computed in float64.
+        second: (M, D) of the other side; the distance is symmetric.
         ddof: covariances are divided by N - ddof: 1 as in the original, 0 as in StyleGAN-V.
 
     Raises:
-        ValueError: The sets do not fit, hold a number that is not finite, or have under two rows.
+        ValueError: the shapes do not match, a value is not finite, or a side has under two rows.
     """
     _check(first, second)
     mean_a, root_a = _gaussian(first, ddof)
@@ -46,13 +46,13 @@ def frechet_distance(first: Tensor, second: Tensor, *, ddof: int = 1) -> float:
 
 @dataclass(frozen=True)
 class Extrapolation:
-    """The Fréchet distance carried on to infinitely many clips.
+    """The Fréchet distance extrapolated to infinitely many clips.
 
     Attributes:
-        limit: intercept of the line distance = limit + slope / N; may come out below zero.
+        limit: intercept of the line distance = limit + slope / N; may be negative.
         stderr: standard error of the intercept *of this fit*. The subsets share their clips, so
             the error from the choice of the clips themselves is larger.
-        slope: how strongly the distance depends on the number of clips.
+        slope: of the line.
     """
 
     limit: float
@@ -69,12 +69,12 @@ def extrapolated_distance(
     repeats: int = 4,
     ddof: int = 1,
 ) -> Extrapolation:
-    """The distance without its bias: a line in 1 / N through subsets, at 1 / N = 0.
+    """The distance without its bias: a line in 1 / N fitted to subsets, read at 1 / N = 0.
 
     After Chong & Forsyth 2020 (arXiv 1911.07023). Random subsets without replacement, of both
-    sides together, from all N = min(rows) down to N / 4, evenly spaced in 1 / N. The bias is a line
-    only where N / 4 is well above D; with fewer clips the limit is no more than an indication
-    (128 clips of like noise a side, D = 400: distance 10.1, limit 4.2, truth 0).
+    sides together, from all N = min(rows) down to N / 4, evenly spaced in 1 / N. The bias is linear
+    in 1 / N only where N / 4 is well above D; with fewer clips the limit is only an indication
+    (128 clips of equal noise a side, D = 400: distance 10.1, limit 4.2, truth 0).
 
     Args:
         first: (N, D) features of one side.

@@ -1,7 +1,7 @@
-"""The Inception Score (Salimans et al. 2016): sure of each, undecided between all.
+"""The Inception Score (Salimans et al. 2016): exp of the mean divergence KL(p(y|x) || p(y)).
 
-exp of the mean divergence KL(p(y|x) || p(y)). Over clips, with the classifier C3D trained on
-UCF-101, it is the video Inception Score of TGAN (Saito et al. 2017).
+Over clips, with the classifier C3D trained on UCF-101, it is the video Inception Score of TGAN
+(Saito et al. 2017).
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ class InceptionScore:
 def inception_score(
     logits: Tensor, *, generator: torch.Generator | None = None, splits: int = SPLITS
 ) -> InceptionScore:
-    """The score of classifier logits, by log-softmax in float64: no probability is ever zero.
+    """The score of classifier logits, by log-softmax in float64, so no probability is zero.
 
     Args:
         logits: (N, K).
         generator: shuffles the rows first; None keeps their order.
-        splits: into which rows are divided, one behind the other; fewer where rows are few.
+        splits: number of consecutive parts the rows are divided into, at most N.
 
     Raises:
-        ValueError: there is no row, or it is no matrix.
+        ValueError: logits are not (N, K) with N of 1 or more.
     """
     if logits.ndim != 2 or not len(logits):
         raise ValueError(f"logits must be (N, K) with N of 1 or more, not {tuple(logits.shape)}")

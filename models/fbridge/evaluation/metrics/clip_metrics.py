@@ -1,4 +1,4 @@
-"""Metrics of single clips: to the real one, to the picture, to the words, and of motion."""
+"""Metrics of single clips: against the real clip, the picture or the caption, and of motion."""
 
 from __future__ import annotations
 
@@ -13,20 +13,19 @@ _PICTURE: frozenset[Needs] = frozenset({"picture"})
 _PAIR: frozenset[Needs] = frozenset({"pair"})
 
 
-def _psnr(features: MetricInputs) -> float:
-    """Over frames that differ; a clip without one is infinitely faithful."""
-    values = features.pair["psnr"]
-    finite = values[values.isfinite()]
-    return float(finite.double().mean()) if len(finite) else float("inf")
-
-
 def _finite_mean(scores: Tensor) -> float:
-    """The mean over clips whose score is a number; infinite where there is none."""
+    """Mean over the finite scores; infinite where there is none."""
     finite = scores[scores.isfinite()]
     return float(finite.mean()) if len(finite) else float("inf")
 
 
+def _psnr(features: MetricInputs) -> float:
+    """Mean over the frames that differ from the real ones; infinite where none differs."""
+    return _finite_mean(features.pair["psnr"].double())
+
+
 def _cosines(rows: Tensor, other: Tensor) -> Tensor:
+    """(N,) cosines of rows (N, D) with one vector of D numbers."""
     return F.normalize(rows.double(), dim=-1) @ F.normalize(other.double().reshape(-1), dim=0)
 
 
@@ -183,7 +182,7 @@ IMAGING = ClipMetric(
 SMOOTHNESS = ClipMetric(
     name="motion-smoothness",
     label="motion smoothness",
-    about="VBench's motion_smoothness: every second frame as AMT-S guesses it from its neighbours",
+    about="VBench's motion_smoothness: every second frame as AMT-S interpolates it",
     better="higher",
     networks=("amt-s",),
     min_frames=3,
@@ -194,7 +193,7 @@ SMOOTHNESS = ClipMetric(
 DYNAMIC = ClipMetric(
     name="dynamic-degree",
     label="dynamic degree",
-    about="VBench's dynamic_degree: share of clips that RAFT sees move, at the frames compared",
+    about="VBench's dynamic_degree: share of clips with enough RAFT flow, at the frames compared",
     better="neither",
     networks=("raft",),
     min_side=flow_parts.SMALLEST,

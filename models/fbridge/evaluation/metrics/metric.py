@@ -1,7 +1,7 @@
-"""What a metric is: the features it is made of, and how they become a number.
+"""What a metric is: the features it needs, and the function that makes a number of them.
 
-Metrics are of two sorts. A `SetMetric` is a distance between the features of two sets of clips, or
-a score of one; a `ClipMetric` gives every clip a number, and their mean is the metric.
+A `SetMetric` is a distance between the features of two sets of clips, or a score of one set; a
+`ClipMetric` scores each clip, and the mean of the scores is the metric.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from fbridge.evaluation.result import Better, Interval
 from fbridge.weights import ENTRIES
 
 Needs = Literal["reference", "pair", "picture", "caption"]
-"""What a metric needs beside the generated clips: real ones, the real one with the same key, the
-picture it was made from (the pair's first frame, where none is known), its words."""
+"""What a metric needs besides the generated clips: real clips, the real clip with the same key, the
+picture the clip was made from (without one, the first frame of its pair), its caption."""
 
 
 @dataclass(frozen=True)
 class MetricValue:
-    """What a set metric gives.
+    """The outcome of a set metric.
 
     Attributes:
         value: the number.
@@ -39,14 +39,14 @@ class MetricValue:
 
 @dataclass(frozen=True)
 class MetricInputs:
-    """The features of one clip, for a metric of clips.
+    """The features of one clip for a `ClipMetric`, each a mapping by feature name.
 
     Attributes:
-        own: of the clip, by feature.
-        pair: of the clip and its real counterpart together, by feature.
-        picture: of the picture, by feature.
-        with_picture: of the clip and the picture together, by feature.
-        caption: the clip's words.
+        own: of the clip.
+        pair: of the clip compared with its real clip.
+        picture: of the picture.
+        with_picture: of the clip compared with the picture.
+        caption: the clip's caption, or "".
     """
 
     own: Mapping[str, Tensor]
@@ -58,19 +58,19 @@ class MetricInputs:
 
 @dataclass(frozen=True)
 class Metric:
-    """What both sorts share.
+    """The fields that both kinds of metric have.
 
     Attributes:
         name: on the command line.
         label: in print.
         about: what it measures, in a line for --list.
-        better: which way.
-        needs: what it needs beside the generated clips.
+        better: which direction is better.
+        needs: inputs besides the generated clips.
         networks: names of the weights it needs, as in `fbridge weights`.
-        min_frames: frames a clip must have.
-        exact_frames: whether it must have no more.
-        min_side: pixels that a frame must have at least, in width and height.
-        settings: what decides it beside the protocol, for its id: layer, eps, kernel.
+        min_frames: least number of frames of a clip.
+        exact_frames: whether clips must have exactly `min_frames`.
+        min_side: least width and height of a frame in pixels.
+        settings: what decides the value besides the protocol, for its id: layer, eps, kernel.
     """
 
     name: str
@@ -97,12 +97,13 @@ class Metric:
 
 @dataclass(frozen=True)
 class SetMetric(Metric):
-    """A number of a set, or of two.
+    """One number for a set of clips, or for two sets.
 
     Attributes:
-        feature: what is computed of every clip, which may depend on the protocol.
-        measure: features of all generated clips and of all real ones (empty without) to a number.
-        quick: likewise, the number alone: for baselines and quarters.
+        feature: name of the feature that is computed of every clip, given the protocol.
+        measure: from the features of all generated clips and of all real ones (empty without a
+            reference) to the value with interval and details.
+        quick: the same value alone, for baselines and quarters.
     """
 
     feature: Callable[[Protocol], str] = field(kw_only=True)
@@ -112,15 +113,15 @@ class SetMetric(Metric):
 
 @dataclass(frozen=True)
 class ClipMetric(Metric):
-    """A number of each clip.
+    """One number for each clip.
 
     Attributes:
-        own: features of the clip.
-        pair: features of the clip and its real counterpart.
-        picture: features of its picture.
-        with_picture: features of the clip and its picture.
-        score: all of them to the number.
-        pool: the numbers of all clips to the metric; the mean unless told.
+        own: names of features of the clip.
+        pair: of the clip compared with its real clip.
+        picture: of its picture.
+        with_picture: of the clip compared with its picture.
+        score: from all these features to the clip's number.
+        pool: from the numbers of all clips to the metric; the mean by default.
     """
 
     own: tuple[str, ...] = ()

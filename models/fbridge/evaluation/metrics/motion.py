@@ -1,7 +1,7 @@
-"""How much moves, and how much flickers: what fidelity alone would reward a frozen video for.
+"""Optical flow and flicker of a clip. A frozen video scores well on fidelity and 0 here.
 
-Flow is that of dense inverse search (Kroeger et al. 2016), as OpenCV has it: no learnt weights. It
-is not the RAFT flow of VBench, so nothing made of it carries a name of VBench's.
+Flow by dense inverse search (Kroeger et al. 2016) in OpenCV: no learnt weights. It is not the RAFT
+flow of VBench, so metrics that use it do not have VBench's names.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from fbridge.errors import DependencyError
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
-_LEAST_SIDE = 32  # pixels below which the search finds nothing; smaller frames are enlarged
+_LEAST_SIDE = 32  # pixels; the search fails below, so smaller frames are enlarged
 
 
 def flow_magnitudes(frames: Tensor) -> Tensor:
@@ -53,10 +53,9 @@ def optical_flow(frames: Tensor) -> Tensor:
 
 
 def flicker(frames: Tensor) -> Tensor:
-    """(1,) how much the brightness of the whole frame jitters, in levels of 255.
+    """(1,) mean absolute second difference in time of the frames' mean luma, in levels of 255.
 
-    The mean absolute second difference in time of the frames' mean luma: a still or a steadily
-    brightening clip has none, a clip whose frames are of different brightness has.
+    0 for a still clip, for a steadily brightening one, and for fewer than 3 frames.
     """
     luma = (frames.double() @ _LUMA).flatten(1).mean(1)
     if len(luma) < 3:
@@ -72,5 +71,5 @@ def _opencv() -> Any:
         raise DependencyError(
             "optical flow needs OpenCV: pip install opencv-python-headless"
         ) from None
-    cv2.setNumThreads(1)  # threads would round otherwise
+    cv2.setNumThreads(1)  # with several threads, sums are rounded differently
     return cv2

@@ -1,6 +1,6 @@
-"""Fidelity of pixels to a real clip, frame by frame: PSNR, SSIM, and what is left of the picture.
+"""PSNR, SSIM and mean absolute difference between the frames of two clips.
 
-All take two clips (T, H, W, 3) uint8 of equal shape and give (T,) values.
+Each takes two clips (T, H, W, 3) uint8 of equal shape and returns (T,) values.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def first_psnr(clip: Tensor, picture: Tensor) -> Tensor:
 def ssim(first: Tensor, second: Tensor) -> Tensor:
     """Structural similarity of each frame (T,), at most 1 (Wang et al. 2004).
 
-    A Gaussian window of 11 x 11 and sigma 1.5, K1 = 0.01 and K2 = 0.03, population covariance, only
-    windows that lie inside the frame, mean over the channels: scikit-image's with
+    Gaussian window of 11 x 11 pixels with sigma 1.5, K1 = 0.01, K2 = 0.03, population covariance,
+    only windows inside the frame, mean over the channels: equal to scikit-image's with
     gaussian_weights=True, sigma=1.5, use_sample_covariance=False.
 
     Raises:
@@ -47,7 +47,7 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
 def difference(first: Tensor, second: Tensor) -> Tensor:
     """Mean absolute difference of each frame (T,), on a scale from 0 to 1.
 
-    The second may be a single frame, which all are held against.
+    The second clip may be a single frame, which all are compared with.
     """
     return (first.double() - second.double()).abs().flatten(1).mean(1) / 255
 
@@ -63,7 +63,7 @@ def _ssim(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _blurred(planes: Tensor) -> Tensor:
-    """(N, C, H, W) under the window, one axis after the other, valid part only."""
+    """(N, C, H, W) convolved with the window, first along W, then along H, without padding."""
     place = torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2
     window = torch.exp(-(place**2) / (2 * _SIGMA**2))
     window = (window / window.sum()).reshape(1, 1, 1, -1)

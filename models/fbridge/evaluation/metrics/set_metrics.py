@@ -1,29 +1,34 @@
-"""Metrics of sets of clips: how far what was generated is from what is real, as distributions."""
+"""Metrics of sets of clips: FVD, KVD, FID, KID and the video Inception Score."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from fbridge.evaluation.distances.frechet import extrapolated_distance, frechet_distance
 from fbridge.evaluation.distances.inception_score import InceptionScore, inception_score
-from fbridge.evaluation.distances.kernel import kernel_distance, subset_kernel_distance
+from fbridge.evaluation.distances.kernel import (
+    KernelDistance,
+    kernel_distance,
+    subset_kernel_distance,
+)
 from fbridge.evaluation.intervals import jackknife_interval
 from fbridge.evaluation.metrics.metric import MetricValue, SetMetric
 from fbridge.evaluation.networks.i3d.network import SHORTEST_CLIP
 from fbridge.evaluation.protocol import Protocol
 
 _C3D_FRAMES = 16
-_LEAST_FOR_LIMIT = 32  # clips a side below which a line through subsets tells nothing
+_LEAST_FOR_LIMIT = 32  # clips a side below which a line through subsets has no meaning
 
 
-def i3d_feature(protocol: Protocol) -> str:
-    """I3D's logits, brought to size as the protocol says."""
-    return f"i3d-{protocol.resize}"
+def _generator(protocol: Protocol) -> torch.Generator:
+    return torch.Generator().manual_seed(protocol.seed)
 
 
 def _rows(features: Tensor) -> Tensor:
-    """(N, D) of one feature a clip, (N T, D) of one a frame."""
+    """(N, D) of features (N, D) of clips, (N T, D) of features (N, T, D) of frames."""
     return features.reshape(-1, features.shape[-1])
 
 
@@ -32,38 +37,34 @@ def _frechet(own: Tensor, real: Tensor, protocol: Protocol) -> float:
 
 
 def _frechet_measured(own: Tensor, real: Tensor, protocol: Protocol) -> MetricValue:
-    """With the interval, both divisors, and the limit of infinitely many clips."""
-
-    def distance(a: Tensor, b: Tensor) -> float:
-        return _frechet(a, b, protocol)
-
-    value = distance(own, real)
+    """With the interval, the values of both divisors, and the limit of infinitely many clips."""
     details = {
         f"ddof{ddof}": frechet_distance(_rows(own), _rows(real), ddof=ddof) for ddof in (0, 1)
     }
-    if own.ndim == 2 and min(len(own), len(real)) >= _LEAST_FOR_LIMIT:
-        generator = torch.Generator().manual_seed(protocol.seed)
-        limit = extrapolated_distance(own, real, generator=generator, ddof=protocol.ddof)
-        details |= {"limit": limit.limit, "limit_stderr": limit.stderr}
-    interval = jackknife_interval(distance, own, real) if own.ndim == 2 else None
+    value, interval = details[f"ddof{protocol.ddof}"], None
+    if own.ndim == 2:
+        interval = jackknife_interval(lambda a, b: _frechet(a, b, protocol), own, real)
+        if min(len(own), len(real)) >= _LEAST_FOR_LIMIT:
+            limit = extrapolated_distance(
+                own, real, generator=_generator(protocol), ddof=protocol.ddof
+            )
+            details |= {"limit": limit.limit, "limit_stderr": limit.stderr}
     return MetricValue(value, interval, details)
 
 
-def _kernel(own: Tensor, real: Tensor, protocol: Protocol) -> float:
-    generator = torch.Generator().manual_seed(protocol.seed)
-    return subset_kernel_distance(_rows(own), _rows(real), generator=generator).value
+def _kernel(own: Tensor, real: Tensor, protocol: Protocol) -> KernelDistance:
+    return subset_kernel_distance(_rows(own), _rows(real), generator=_generator(protocol))
 
 
 def _kernel_measured(own: Tensor, real: Tensor, protocol: Protocol) -> MetricValue:
-    generator = torch.Generator().manual_seed(protocol.seed)
-    found = subset_kernel_distance(_rows(own), _rows(real), generator=generator)
+    found = _kernel(own, real, protocol)
     interval = jackknife_interval(kernel_distance, own, real) if own.ndim == 2 else None
     details = {"subsets": float(found.subsets), "rows": float(found.rows), "std": found.std}
     return MetricValue(found.value, interval, details)
 
 
 def _inception(own: Tensor, protocol: Protocol) -> InceptionScore:
-    return inception_score(own, generator=torch.Generator().manual_seed(protocol.seed))
+    return inception_score(own, generator=_generator(protocol))
 
 
 def _inception_measured(own: Tensor, _: Tensor, protocol: Protocol) -> MetricValue:
@@ -80,22 +81,18 @@ FVD = SetMetric(
     networks=("i3d",),
     min_frames=SHORTEST_CLIP,
     settings="logits,eps1e-3",
-    feature=i3d_feature,
+    feature=lambda protocol: f"i3d-{protocol.resize}",
     measure=_frechet_measured,
     quick=_frechet,
 )
-KVD = SetMetric(
+KVD = replace(
+    FVD,
     name="kvd",
     label="KVD",
     about="Kernel Video Distance: the same logits, cubic kernel, unbiased with few clips",
-    better="lower",
-    needs=frozenset({"reference"}),
-    networks=("i3d",),
-    min_frames=SHORTEST_CLIP,
-    settings="logits,eps1e-3,cubic",
-    feature=i3d_feature,
+    settings=f"{FVD.settings},cubic",
     measure=_kernel_measured,
-    quick=_kernel,
+    quick=lambda own, real, protocol: _kernel(own, real, protocol).value,
 )
 FID = SetMetric(
     name="fid",
@@ -109,19 +106,15 @@ FID = SetMetric(
     measure=_frechet_measured,
     quick=_frechet,
 )
-KID = SetMetric(
+KID = replace(
+    FID,
     name="kid",
     label="KID",
     about="Kernel Inception Distance over all frames of all clips",
-    better="lower",
-    needs=frozenset({"reference"}),
-    networks=("inception",),
-    settings="pool3,all frames,cubic",
-    feature=lambda _: "inception",
+    settings=f"{FID.settings},cubic",
     measure=_kernel_measured,
-    quick=_kernel,
+    quick=KVD.quick,
 )
-
 INCEPTION = SetMetric(
     name="is",
     label="IS",

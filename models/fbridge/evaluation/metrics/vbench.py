@@ -1,7 +1,7 @@
-"""VBench-I2V's dimensions from embeddings, flows and frames, and its own names for files.
+"""VBench-I2V's dimensions from embeddings, flows and frames, and its file names.
 
 Formulas, thresholds and weights after VBench (Huang et al. 2024, arXiv 2311.17982) and VBench++
-(arXiv 2411.13503). The networks are elsewhere; everything here is arithmetic.
+(arXiv 2411.13503). The networks are in `fbridge.evaluation.networks`.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ RANGES = {
     "background_consistency": (0.2615, 1.0),
     "motion_smoothness": (0.7060, 0.9975),
 }
-"""Lowest and highest value by which a dimension is brought to 0 and 1; the others are there."""
+"""Values that are mapped to 0 and 1 before dimensions are summed; (0, 1) for the others."""
 
-_MIX = (0.4, 0.3, 0.3)  # nearest frame, neighbours on average, worst neighbours
+_MIX = (0.4, 0.3, 0.3)  # weights: closest frame, mean of neighbours, least similar neighbours
 _FLOW_AT_256 = 6.0  # pixels that count as movement in a video of 256 pixels
-_TOP = 0.05  # share of the strongest flow that is looked at
+_TOP = 0.05  # share of the pixels, those with the strongest flow, that is averaged
 
 
 def i2v_similarity(picture: Tensor, frames: Tensor) -> float:
-    """i2v_subject (DINO) or i2v_background (DreamSim): is it the picture's, and stays it so?
+    """i2v_subject (DINO) or i2v_background (DreamSim): similarity to the picture and over time.
 
-    0.4 times the best cosine of a frame with the picture, 0.3 times the mean and 0.3 times the
-    least cosine of neighbouring frames; negative ones count as 0.
+    0.4 times the largest cosine of a frame with the picture, 0.3 times the mean and 0.3 times the
+    least cosine of neighbouring frames; negative cosines count as 0.
 
     Args:
         picture: (D,) or (1, D) embedding of the picture.
@@ -54,7 +54,7 @@ def i2v_similarity(picture: Tensor, frames: Tensor) -> float:
 
 
 def consistency(frames: Tensor) -> float:
-    """subject_consistency (DINO) or background_consistency (CLIP): how alike frames (T, D) stay.
+    """subject_consistency (DINO) or background_consistency (CLIP) of embeddings (T, D) of frames.
 
     Mean over all frames but the first of the mean cosine with the one before and with the first.
     """
@@ -65,10 +65,10 @@ def consistency(frames: Tensor) -> float:
 
 
 def motion_smoothness(errors: Tensor) -> float:
-    """How well frames that were left out can be guessed from their neighbours, at most 1.
+    """How well left-out frames are interpolated from their neighbours, at most 1.
 
     Args:
-        errors: (N,) mean absolute difference of each such frame to the guess, on 0 to 255.
+        errors: (N,) mean absolute error of each interpolated frame, in levels of 255.
     """
     return float((255 - errors.double().mean()) / 255)
 
@@ -78,7 +78,7 @@ def strongest(flows: Tensor, side: int) -> Tensor:
 
     Args:
         flows: (T - 1, 2, H, W) in pixels.
-        side: the shorter one of the frames.
+        side: the shorter side of the frames, in pixels.
     """
     lengths = torch.linalg.vector_norm(flows.float(), dim=1).flatten(1)
     top = lengths.topk(max(1, int(lengths.shape[1] * _TOP)), dim=1).values
@@ -86,25 +86,25 @@ def strongest(flows: Tensor, side: int) -> Tensor:
 
 
 def is_dynamic(strong: Tensor) -> bool:
-    """dynamic_degree of one video: enough of its pairs of frames move fast enough somewhere.
+    """dynamic_degree of one video: whether enough pairs of neighbouring frames move.
 
-    A pair moves where its `strongest` flow exceeds 6 pixels; a video is dynamic where as many pairs
-    do as a quarter of its frames, rounded.
+    A pair moves where its `strongest` flow exceeds 6 pixels; a video is dynamic where the number of
+    moving pairs is at least a quarter of its frames, rounded.
 
     Args:
-        strong: (T - 1,) as `strongest` gives them.
+        strong: (T - 1,) from `strongest`.
     """
     return int((strong > _FLOW_AT_256).sum()) >= round(4 * (len(strong) + 1) / 16)
 
 
 def normalised(dimension: str, value: float) -> float:
-    """A dimension's value between 0 and 1, as VBench adds them up."""
+    """A dimension's value, scaled by `RANGES` as VBench does before it sums them."""
     low, high = RANGES.get(dimension, (0.0, 1.0))
     return (value - low) / (high - low)
 
 
 def totals(values: Mapping[str, float]) -> dict[str, float]:
-    """VBench-I2V's I2V score, quality score and total, as far as all their dimensions are there."""
+    """VBench-I2V's I2V score, quality score and total, each if all its dimensions are given."""
     found = {}
     for name, weights in (("i2v_score", I2V_WEIGHTS), ("quality_score", QUALITY_WEIGHTS)):
         if weights.keys() <= values.keys():
@@ -116,7 +116,7 @@ def totals(values: Mapping[str, float]) -> dict[str, float]:
 
 
 def result_file(scores: Mapping[str, Sequence[tuple[str, float]]]) -> dict[str, Any]:
-    """What VBench writes: for each dimension its mean and every video's value.
+    """The content of VBench's result file: for each dimension its mean and every video's value.
 
     Args:
         scores: for each dimension the paths of the videos and their values.
@@ -131,7 +131,7 @@ def result_file(scores: Mapping[str, Sequence[tuple[str, float]]]) -> dict[str, 
 
 
 def video_name(prompt: str, number: int) -> str:
-    """What VBench calls the `number`-th video of a prompt, from 0 on: "a cat jumps-0.mp4"."""
+    """VBench's file name of the `number`-th video of a prompt, from 0: "a cat jumps-0.mp4"."""
     return f"{prompt.replace('/', '_')[:180]}-{number}.mp4"
 
 

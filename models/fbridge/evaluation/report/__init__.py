@@ -1,4 +1,4 @@
-"""An evaluation as one page that opens anywhere: numbers, curves, and clips playing."""
+"""The HTML report of an evaluation: one file with scores, charts and example clips."""
 
 from fbridge.evaluation.report.page import render_report, write_report
 

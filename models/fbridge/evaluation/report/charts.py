@@ -1,4 +1,4 @@
-"""Small charts as SVG text, drawn in the page's own colours."""
+"""Small charts as SVG text; the page's style sheet gives the colours."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _WIDTH, _HEIGHT = 320, 120
 _PAD = 8
 
 
-def between(score: Score, text: Mapping[str, str]) -> str:
-    """Where a value lies among its baselines, on a line from the least to the most.
+def baseline_chart(score: Score, text: Mapping[str, str]) -> str:
+    """A score and its baselines as marks on a line; "" if there is nothing to compare.
 
     Args:
         score: with baselines.
-        text: its value and theirs in words, by name; the value's is "".
+        text: the baselines' values as text, by name.
     """
     marks = {name: value for name, value in score.baselines.items() if math.isfinite(value)}
     if not marks or not math.isfinite(score.value):
@@ -42,8 +42,8 @@ def between(score: Score, text: Mapping[str, str]) -> str:
     )
 
 
-def curve(values: Sequence[float], label: str) -> str:
-    """Values over parts in order, from least to most motion."""
+def quartile_chart(values: Sequence[float], label: str) -> str:
+    """The values of the quarters from least to most motion as a line; "" without them."""
     known = [value for value in values if math.isfinite(value)]
     if len(known) < len(values) or len(values) < 2:
         return ""
@@ -69,7 +69,7 @@ def curve(values: Sequence[float], label: str) -> str:
 
 
 def histogram(values: Sequence[float], label: str, bins: int = 24) -> str:
-    """How the clips' scores are spread."""
+    """Histogram of the scores of clips; "" with under 8 of them or equal ones."""
     known = sorted(value for value in values if math.isfinite(value))
     if len(known) < 8 or known[0] == known[-1]:
         return ""

@@ -1,4 +1,4 @@
-"""Frames as a small WebM or JPEG in memory, for a page that carries its videos inside."""
+"""Encode frames as a small WebM or JPEG in memory, to be embedded in an HTML page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _QUALITY = "32"
 
 
 def encode_jpeg(frame: Tensor) -> bytes:
-    """A frame (H, W, 3) uint8 as JPEG of at most 256 pixels a side."""
+    """A frame (H, W, 3) uint8 as JPEG with sides of at most 256 pixels."""
     picture = Image.fromarray(frame.numpy())
     picture.thumbnail((_LARGEST, _LARGEST), Image.Resampling.LANCZOS)
     held = io.BytesIO()
@@ -24,9 +24,9 @@ def encode_jpeg(frame: Tensor) -> bytes:
 
 
 def encode_webm(frames: Tensor, fps: float) -> bytes:
-    """VP9 in 4:2:0 of frames (T, H, W, 3) uint8; sides above 256 pixels are brought to it.
+    """Frames (T, H, W, 3) uint8 as VP9 in 4:2:0, with even sides of at most 256 pixels.
 
-    Sides are made even; equal frames give equal bytes.
+    Equal frames give equal bytes.
     """
     height, width = frames.shape[1:3]
     scale = min(1.0, _LARGEST / max(height, width))

@@ -1,4 +1,4 @@
-"""The page: one file of HTML with everything inside, which asks nothing of any network."""
+"""The report as one HTML file with videos, style and script embedded; it makes no requests."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 
 from torch import Tensor
 
-from fbridge.evaluation.report.charts import between, curve, histogram
+from fbridge.evaluation.report.charts import baseline_chart, histogram, quartile_chart
 from fbridge.evaluation.report.media import encode_jpeg, encode_webm
 from fbridge.evaluation.report.sources import load_frames
 from fbridge.evaluation.result import ClipPair, Evaluation, Score, Side
 from fbridge.files.atomic import write_text
 
 SHOWN = 3
-"""Clips at either end of a metric that are shown."""
+"""Number of best and of worst clips that are shown for each metric."""
 MOST = 8
-"""Different clips that a page carries."""
+"""Largest number of different clips in a page."""
 FPS = 8.0
 SIDES = ("picture", "generated", "reference")
 
@@ -33,7 +33,7 @@ _POLICY = (
 
 
 def write_report(evaluation: Evaluation, path: Path) -> None:
-    """Write the page, whole or not at all.
+    """Write the page, atomically.
 
     Raises:
         DependencyError: it cannot be written.
@@ -45,8 +45,9 @@ def render_report(evaluation: Evaluation, frames: Frames) -> str:
     """The page as text.
 
     Args:
-        evaluation: what is told.
-        frames: (T, H, W, 3) of a pair's "picture", "generated" or "reference"; None to leave out.
+        evaluation: the result to show.
+        frames: returns frames (T, H, W, 3) of a pair's "picture", "generated" or "reference", or
+            None to leave it out.
     """
     parts = [
         *_head(evaluation),
@@ -65,7 +66,7 @@ def render_report(evaluation: Evaluation, frames: Frames) -> str:
 
 
 def _file(name: str) -> str:
-    return resources.files("fbridge.evaluation.report").joinpath(name).read_text(encoding="utf-8")
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _head(evaluation: Evaluation) -> Iterator[str]:
@@ -96,64 +97,54 @@ def _row(score: Score) -> str:
     ends = "" if interval is None else f"{_number(interval.low)} to {_number(interval.high)}"
     method = "" if interval is None else f' title="{escape(interval.method)}"'
     count = f"{score.generated}" + (f" / {score.reference}" if score.reference else "")
-    arrow = {"lower": "lower is better", "higher": "higher is better", "neither": ""}[score.better]
-    told = {name: _number(value) for name, value in score.baselines.items()}
-    listed = "".join(
-        f"<li>{escape(name)} <b>{escape(value)}</b></li>" for name, value in told.items()
-    )
-    limit = score.details.get("limit")
-    beyond = (
-        f'<div class="small">infinitely many clips: {_number(limit)} &plusmn; '
-        f"{_number(score.details['limit_stderr'])}</div>"
-        if limit is not None
-        else ""
-    )
+    better = "" if score.better == "neither" else f"{score.better} is better"
+    baselines = {name: _number(value) for name, value in score.baselines.items()}
+    items = "".join(f"<li>{escape(name)} <b>{text}</b></li>" for name, text in baselines.items())
+    remarks = ""
+    if "limit" in score.details:
+        remarks = (
+            f'<div class="small">infinitely many clips: {_number(score.details["limit"])} &plusmn; '
+            f"{_number(score.details['limit_stderr'])}</div>"
+        )
     if score.warning:
-        beyond += f'<div class="small">{escape(score.warning)}</div>'
+        remarks += f'<div class="small">{escape(score.warning)}</div>'
     return (
-        f'<tr><th scope="row">{escape(score.label)}<div class="small">{arrow}</div></th>'
-        f'<td class="number"><b>{_number(score.value)}</b>{beyond}</td>'
+        f'<tr><th scope="row">{escape(score.label)}<div class="small">{better}</div></th>'
+        f'<td class="number"><b>{_number(score.value)}</b>{remarks}</td>'
         f'<td class="number"{method}>{ends}</td><td class="number">{count}</td>'
-        f"<td>{between(score, told)}<ul>{listed}</ul></td></tr>"
+        f"<td>{baseline_chart(score, baselines)}<ul>{items}</ul></td></tr>"
     )
 
 
 def _charts(scores: Sequence[Score]) -> Iterator[str]:
-    drawn = [
-        chart
+    charts = "".join(
+        quartile_chart(score.quartiles, score.label)
+        + histogram(list(score.clips.values()), score.label)
         for score in scores
-        for chart in (
-            curve(score.quartiles, score.label),
-            histogram(list(score.clips.values()), score.label),
-        )
-        if chart
-    ]
-    if drawn:
-        yield f'<h2>By motion, and clip by clip</h2><div class="charts">{"".join(drawn)}</div>'
+    )
+    if charts:
+        yield f'<h2>By motion and by clip</h2><div class="charts">{charts}</div>'
 
 
 def _clips(evaluation: Evaluation, frames: Frames) -> Iterator[str]:
-    """The best and worst clips of each metric that has a better end, each clip once."""
+    """The best and worst clips of each metric with a better direction, each clip once."""
     pairs = {pair.key: pair for pair in evaluation.pairs}
-    wanted: dict[str, list[str]] = {}
+    tags: dict[str, list[str]] = {}
     for score in evaluation.scores:
-        for key, told in _ends(score):
-            wanted.setdefault(key, []).append(told)
-    if not wanted:
-        wanted = {key: [] for key in list(pairs)[:MOST]}
-    left_out = max(0, len(wanted) - MOST)
-    shown = [
-        _clip(pairs[key], told, frames) for key, told in list(wanted.items())[:MOST] if key in pairs
-    ]
-    if not any(shown):
+        for key, tag in _best_and_worst(score):
+            tags.setdefault(key, []).append(tag)
+    chosen = list(tags or pairs)[:MOST]
+    clips = "".join(_clip(pairs[key], tags.get(key, []), frames) for key in chosen if key in pairs)
+    if not clips:
         return
     yield "<h2>Best and worst clips</h2>"
     yield '<p class="small">Picture, generated and real clip side by side; space stops all.'
-    yield f" {left_out} more are left out.</p>" if left_out else "</p>"
-    yield "".join(shown)
+    yield f" {len(tags) - MOST} more are left out.</p>" if len(tags) > MOST else "</p>"
+    yield clips
 
 
-def _ends(score: Score) -> Iterator[tuple[str, str]]:
+def _best_and_worst(score: Score) -> Iterator[tuple[str, str]]:
+    """Keys of the best and worst clips of a metric, each with a tag such as "PSNR 31, best 1"."""
     finite = {key: value for key, value in score.clips.items() if math.isfinite(value)}
     if score.better == "neither" or len(finite) < 2 * SHOWN:
         return
@@ -163,27 +154,27 @@ def _ends(score: Score) -> Iterator[tuple[str, str]]:
             yield key, f"{score.label} {_number(finite[key])}, {what} {place + 1}"
 
 
-def _clip(pair: ClipPair, told: Sequence[str], frames: Frames) -> str:
+def _clip(pair: ClipPair, tags: Sequence[str], frames: Frames) -> str:
     figures = []
     for side in SIDES:
         found = frames(pair, side)
         if found is None:
             continue
         name = "real" if side == "reference" else side
-        shown = _moving(found, f"{name} of {pair.key}")
-        figures.append(f"<figure>{shown}<figcaption>{name}</figcaption></figure>")
+        video = _video(found, f"{name} of {pair.key}")
+        figures.append(f"<figure>{video}<figcaption>{name}</figcaption></figure>")
     if not figures:
         return ""
-    words = f'<p class="caption">{escape(pair.caption)}</p>' if pair.caption else ""
-    tags = "".join(f"<li>{escape(one)}</li>" for one in told)
+    caption = f'<p class="caption">{escape(pair.caption)}</p>' if pair.caption else ""
+    items = "".join(f"<li>{escape(tag)}</li>" for tag in tags)
     return (
-        f'<section class="clip"><h3>{escape(pair.key)}</h3>{words}<ul class="tags">{tags}</ul>'
+        f'<section class="clip"><h3>{escape(pair.key)}</h3>{caption}<ul class="tags">{items}</ul>'
         f'<div class="videos">{"".join(figures)}</div></section>'
     )
 
 
-def _moving(frames: Tensor, label: str) -> str:
-    """A video with its first frame as poster; of a single frame, the picture."""
+def _video(frames: Tensor, label: str) -> str:
+    """A video tag with the first frame as poster; for a single frame, an image tag."""
     still = f"data:image/jpeg;base64,{base64.b64encode(encode_jpeg(frames[0])).decode()}"
     if len(frames) == 1:
         return f'<img src="{still}" alt="{escape(label)}">'
@@ -213,8 +204,8 @@ def _side(side: Side) -> str:
     for name, counts in (("sizes", side.sizes), ("codecs", side.codecs), ("rates", side.rates),
                          ("left out", side.dropped)):  # fmt: skip
         if counts:
-            told = ", ".join(f"{escape(key)} ({number})" for key, number in counts.items())
-            facts.append(f"{name}: {told}")
+            listed = ", ".join(f"{escape(key)} ({number})" for key, number in counts.items())
+            facts.append(f"{name}: {listed}")
     return "<br>".join(facts)
 
 

@@ -1,4 +1,4 @@
-"""The frames of a pair again, from the files that an evaluation names."""
+"""Read the frames of an evaluated pair again, from the files that the evaluation names."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from fbridge.evaluation.result import ClipPair, Evaluation
 def load_frames(evaluation: Evaluation, pair: ClipPair, side: str) -> Tensor | None:
     """(T, H, W, 3) uint8 of the "generated", "reference" or "picture" side.
 
-    None where the file is gone or no longer what was measured: a page shows what was measured or
-    nothing.
+    None where the file is missing or has changed since it was measured.
     """
     size = evaluation.size
     assert size is not None, "an evaluation knows its size"
@@ -28,23 +27,19 @@ def load_frames(evaluation: Evaluation, pair: ClipPair, side: str) -> Tensor | N
                 return read_picture(Path(pair.picture), size)
             real = load_frames(evaluation, pair, "reference")
             return None if real is None else real[:1]
-        path, wanted = (
-            (pair.generated, pair.generated_hash)
-            if side == "generated"
-            else (pair.reference, pair.reference_hash)
-        )
-        clip = _again(Path(path), wanted, evaluation) if path else None
+        path, expected = getattr(pair, side), getattr(pair, f"{side}_hash")
+        clip = _find_clip(Path(path), expected, evaluation) if path else None
         return None if clip is None else read_clip(clip, size)
     except DataError:
         return None
 
 
-def _again(path: Path, wanted: str, evaluation: Evaluation) -> EvalClip | None:
-    """The clip that has this hash."""
+def _find_clip(path: Path, expected: str, evaluation: Evaluation) -> EvalClip | None:
+    """The clip of a file that has the expected hash, at the reference's stride or at 1."""
     pictures = pictures_in(path) if path.is_dir() else ()
     found = ListedVideo(path.stem, path, None if pictures else Media(path), pictures)
     for stride in dict.fromkeys((evaluation.stride, 1)):
         clip = sample_clip(found, FrameSampling(evaluation.frames, stride))
-        if isinstance(clip, EvalClip) and clip.hash == wanted:
+        if isinstance(clip, EvalClip) and clip.hash == expected:
             return clip
     return None

@@ -1,4 +1,4 @@
-"""A user study: which of two videos people prefer, asked blind, and what their answers say."""
+"""Blind user studies: write the page, analyse the answers."""
 
 from fbridge.evaluation.user_study.answers import StudyResult, analyse_study
 from fbridge.evaluation.user_study.page import write_study

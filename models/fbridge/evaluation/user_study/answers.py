@@ -1,4 +1,4 @@
-"""What the answers of a study say: who is preferred, how surely, and whether people agree."""
+"""Analyse the answers of a user study: preference rates, Bradley-Terry strengths, agreement."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from typing import Any
 import torch
 
 from fbridge.errors import DataError
-from fbridge.evaluation.intervals import LEVEL, wilson_interval
+from fbridge.evaluation.intervals import LEVEL, central_quantiles, wilson_interval
 from fbridge.evaluation.result import Interval
 from fbridge.evaluation.user_study.page import FORMAT
 
 _REPLICATES = 500
 _FEWEST_PEOPLE = 5
 _CHOICES = ("left", "right", "none")
+Trials = list[list[dict[str, Any]]]
+"""Answers of each participant, without attention checks."""
+Media = dict[str, dict[str, str]]
+"""System and clip of each video by its id, from the key."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,11 @@ class PairResult:
 
     Attributes:
         first, second: their names.
-        wins, losses, ties: answers for the first, for the second, for neither.
-        rate: wins and half of the ties, over all.
-        interval: Wilson's, of that share.
-        agreement: share of clips with two answers or more on which the majority is of one mind,
-            weighted by answers; NaN without.
+        wins, losses, ties: number of answers for the first, for the second, for neither.
+        rate: (wins + ties / 2) over all answers.
+        interval: Wilson's, of the rate.
+        agreement: share of answers that agree with the majority on their clip, over clips with two
+            answers or more; NaN without such clips.
     """
 
     first: str
@@ -47,16 +51,16 @@ class PairResult:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """The outcome of a study.
+    """The result of a study.
 
     Attributes:
-        participants: whose answers count.
-        inattentive: who failed an attention check, and does not count.
+        participants: number of participants whose answers count.
+        inattentive: names of those who failed an attention check and are excluded.
         pairs: every two systems.
-        strengths: Bradley-Terry's, their mean 0 on the scale of log-odds; of three systems or more.
-        strength_intervals: of them, over participants; of five or more.
-        left: share of answers for the left side among those for one of them; 0.5 is no bias.
-        left_interval: of it.
+        strengths: Bradley-Terry log-odds with mean 0, for three systems or more.
+        strength_intervals: of the strengths, over participants, for five or more of them.
+        left: share of left among the answers left and right; 0.5 is no bias.
+        left_interval: of that share.
     """
 
     participants: int
@@ -72,56 +76,54 @@ class StudyResult:
         return asdict(self)
 
 
-@dataclass(frozen=True)
-class _Person:
-    name: str
-    answers: list[dict[str, Any]]
-
-
 def analyse_study(answers: Sequence[tuple[str, str]], key: tuple[str, str]) -> StudyResult:
-    """Count the answers.
+    """Analyse the answers of all participants.
 
     Args:
         answers: name and text of each participant's file.
-        key: likewise, the file that `write_study` put beside the page.
+        key: name and text of the key that `write_study` wrote.
 
     Raises:
-        DataError: a file is no such thing or of another study, or somebody's is there twice.
+        DataError: a file is damaged or of another study, or a participant has two files.
     """
-    told = _tree(*key)
-    people = [_person(name, _tree(name, text), told, key[0]) for name, text in answers]
-    twice = [name for name, times in Counter(person.name for person in people).items() if times > 1]
-    if twice:
-        raise DataError(f"participant {twice[0]} is there twice; take one of the files out")
-    checks = told["checks"]
+    facts = _parse(*key)
+    checks, media = facts["checks"], facts["media"]
+    people: dict[str, list[dict[str, Any]]] = {}
+    for name, text in answers:
+        participant, own = _answers(name, _parse(name, text), facts, key[0])
+        if participant in people:
+            raise DataError(f"participant {participant} is there twice; take one of the files out")
+        people[participant] = own
     failed = {
-        person.name
-        for person in people
-        for answer in person.answers
+        participant
+        for participant, own in people.items()
+        for answer in own
         if answer["trial"] in checks and answer[answer["choice"]] != checks[answer["trial"]]
     }
-    counted = [person for person in people if person.name not in failed]
-    media = told["media"]
+    trials = [
+        [answer for answer in own if answer["trial"] not in checks]
+        for participant, own in people.items()
+        if participant not in failed
+    ]
     systems = sorted({one["system"] for one in media.values()})
-    real = [[a for a in p.answers if a["trial"] not in checks] for p in counted]
-    sides = Counter(answer["choice"] for own in real for answer in own)
+    sides = Counter(answer["choice"] for own in trials for answer in own)
     chosen = sides["left"] + sides["right"]
-    several = len(systems) > 2 and bool(counted)
+    several = len(systems) > 2 and bool(trials)
     return StudyResult(
-        participants=len(counted),
+        participants=len(trials),
         inattentive=tuple(sorted(failed)),
-        pairs=tuple(_pair(a, b, real, media) for a, b in itertools.combinations(systems, 2)),
-        strengths=_strengths(systems, real, media) if several else {},
-        strength_intervals=_spread(systems, real, media) if several else {},
+        pairs=tuple(_pair(a, b, trials, media) for a, b in itertools.combinations(systems, 2)),
+        strengths=_strengths(systems, trials, media) if several else {},
+        strength_intervals=_strength_intervals(systems, trials, media) if several else {},
         left=sides["left"] / chosen if chosen else math.nan,
         left_interval=wilson_interval(sides["left"], chosen),
     )
 
 
 def bradley_terry(wins: torch.Tensor) -> torch.Tensor:
-    """Log strengths (K,), mean 0, of wins (K, K) of rows over columns (Hunter 2004).
+    """Log strengths (K,), mean 0, from wins (K, K) of rows over columns (Hunter 2004).
 
-    A tenth of a win either way is added to every pair that met, so that nobody is infinitely good.
+    A tenth of a win either way is added to every pair that met, which keeps strengths finite.
     """
     met = wins + wins.T > 0
     wins = wins.double() + 0.1 * met
@@ -136,7 +138,7 @@ def bradley_terry(wins: torch.Tensor) -> torch.Tensor:
     return strength.log()
 
 
-def _tree(name: str, text: str) -> dict[str, Any]:
+def _parse(name: str, text: str) -> dict[str, Any]:
     try:
         tree = json.loads(text)
     except (ValueError, RecursionError):
@@ -146,7 +148,10 @@ def _tree(name: str, text: str) -> dict[str, Any]:
     return tree
 
 
-def _person(name: str, tree: dict[str, Any], key: dict[str, Any], key_name: str) -> _Person:
+def _answers(
+    name: str, tree: dict[str, Any], key: dict[str, Any], key_name: str
+) -> tuple[str, list[dict[str, Any]]]:
+    """The participant and the checked answers of a file."""
     if tree["study"] != key["study"]:
         raise DataError(f"{name}: belongs to another study than {key_name}")
     try:
@@ -157,16 +162,14 @@ def _person(name: str, tree: dict[str, Any], key: dict[str, Any], key_name: str)
             if not (known and inside):
                 raise DataError(f"{name}: has an answer that this study never asked for")
             answer["none"] = ""
-        return _Person(str(tree["participant"]), tree["answers"])
+        return str(tree["participant"]), tree["answers"]
     except (KeyError, TypeError):
         raise DataError(f"{name}: is damaged; take the file as the page saved it") from None
 
 
-def _pair(
-    first: str, second: str, real: list[list[dict[str, Any]]], media: dict[str, dict[str, str]]
-) -> PairResult:
+def _pair(first: str, second: str, trials: Trials, media: Media) -> PairResult:
     votes: dict[str, Counter[str]] = {}
-    for answer in itertools.chain.from_iterable(real):
+    for answer in itertools.chain.from_iterable(trials):
         sides = {side: media[answer[side]]["system"] for side in ("left", "right")}
         if set(sides.values()) == {first, second}:
             clip = media[answer["left"]]["clip"]
@@ -188,13 +191,11 @@ def _pair(
     )
 
 
-def _wins(
-    systems: Sequence[str], real: list[list[dict[str, Any]]], media: dict[str, dict[str, str]]
-) -> torch.Tensor:
+def _wins(systems: Sequence[str], trials: Trials, media: Media) -> torch.Tensor:
     """(K, K) wins of rows over columns; a tie is half a win for both."""
     place = {name: number for number, name in enumerate(systems)}
     wins = torch.zeros(len(systems), len(systems), dtype=torch.float64)
-    for answer in itertools.chain.from_iterable(real):
+    for answer in itertools.chain.from_iterable(trials):
         left, right = (place[media[answer[side]]["system"]] for side in ("left", "right"))
         share = {"left": 1.0, "right": 0.0, "none": 0.5}[answer["choice"]]
         wins[left, right] += share
@@ -202,27 +203,22 @@ def _wins(
     return wins
 
 
-def _strengths(
-    systems: Sequence[str], real: list[list[dict[str, Any]]], media: dict[str, dict[str, str]]
-) -> dict[str, float]:
-    found = bradley_terry(_wins(systems, real, media)).tolist()
-    return dict(zip(systems, found, strict=True))
+def _strengths(systems: Sequence[str], trials: Trials, media: Media) -> dict[str, float]:
+    return dict(zip(systems, bradley_terry(_wins(systems, trials, media)).tolist(), strict=True))
 
 
-def _spread(
-    systems: Sequence[str], real: list[list[dict[str, Any]]], media: dict[str, dict[str, str]]
+def _strength_intervals(
+    systems: Sequence[str], trials: Trials, media: Media
 ) -> dict[str, Interval]:
-    """Percentile bootstrap over participants: the answers of one person go together."""
-    if len(real) < _FEWEST_PEOPLE:
+    """Percentile bootstrap over participants, whose answers are drawn together."""
+    if len(trials) < _FEWEST_PEOPLE:
         return {}
-    own = torch.stack([_wins(systems, [one], media) for one in real])
+    own = torch.stack([_wins(systems, [one], media) for one in trials])
     generator = torch.Generator().manual_seed(0)
-    drawn = torch.randint(len(real), (_REPLICATES, len(real)), generator=generator)
-    found = torch.stack([bradley_terry(own[rows].sum(0)) for rows in drawn])
-    edge = (1 - LEVEL) / 2
-    ends = torch.quantile(found, torch.tensor([edge, 1 - edge], dtype=torch.float64), dim=0)
+    drawn = torch.randint(len(trials), (_REPLICATES, len(trials)), generator=generator)
+    ends = central_quantiles(torch.stack([bradley_terry(own[rows].sum(0)) for rows in drawn]))
     method = f"percentile bootstrap over participants, {_REPLICATES} replicates"
     return {
-        name: Interval(float(ends[0, n]), float(ends[1, n]), LEVEL, method)
-        for n, name in enumerate(systems)
+        name: Interval(low, high, LEVEL, method)
+        for name, low, high in zip(systems, *ends.tolist(), strict=True)
     }

@@ -1,8 +1,8 @@
-"""The page that asks: static, opened from a file or any server, blind to who made what.
+"""The page of a blind user study: static HTML, opened from a file or a server.
 
-OUT/index.html          the page with its trials inside
-OUT/media/<id>.webm     videos under names that tell nothing
-OUT-key.json            which system made which; it stays with who runs the study
+OUT/index.html          the page, with its trials embedded
+OUT/media/<id>.webm     videos under names that do not reveal the system
+OUT-key.json            which system made which video; kept by whoever runs the study
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from fbridge.files.atomic import shown, write_failure, write_text
 
 FORMAT = 1
 Frames = Callable[[str], Tensor]
-"""A key to the frames (T, H, W, 3) uint8 of its clip."""
+"""Maps a key to the frames (T, H, W, 3) uint8 of its clip."""
 QUESTION = "Which video is better overall?"
 CHECKS = 2
-"""Trials with an obviously damaged video, by which attention is seen."""
+"""Number of attention checks: trials with an obviously damaged video."""
 _POLICY = (
     "default-src 'none'; img-src 'self' data: file:; media-src 'self' file:; "
     "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
@@ -38,13 +38,13 @@ _POLICY = (
 
 @dataclass(frozen=True)
 class StudyVideos:
-    """What is compared.
+    """The videos that participants compare.
 
     Attributes:
         systems: the videos of each system by its name, two or more.
-        keys: clips that all of them have.
-        captions: words of the clips, where they are known.
-        pictures: the picture of a clip (H, W, 3) uint8; None shows none.
+        keys: of the clips that all systems have.
+        captions: by key, where they are known.
+        pictures: returns the picture of a clip (H, W, 3) uint8, or None to show none.
     """
 
     systems: Mapping[str, Frames]
@@ -56,16 +56,16 @@ class StudyVideos:
 def write_study(
     folder: Path, videos: StudyVideos, *, question: str = QUESTION, fps: float = 8.0, seed: int = 0
 ) -> Path:
-    """Write the page; the path of its key is returned.
+    """Write the page; returns the path of its key.
 
-    Every pair of systems is asked about on every clip. Sides and order are drawn in the browser,
+    There is one trial for each pair of systems and each clip. The browser draws sides and order
     anew for each participant.
 
     Args:
         folder: to write; must not exist, or be empty.
-        videos: what is compared.
-        question: what is asked.
-        fps: frames a second that are shown.
+        videos: of all systems.
+        question: shown above each trial.
+        fps: frames per second.
         seed: of the names of files.
 
     Raises:
@@ -85,16 +85,16 @@ def write_study(
             raise write_failure(folder, error) from None
         raise
     study = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:16]
-    told = folder.with_name(f"{folder.name}-key.json")
-    write_text(told, json.dumps({"format": FORMAT, "study": study, **key}, indent=1) + "\n")
+    path = folder.with_name(f"{folder.name}-key.json")
+    write_text(path, json.dumps({"format": FORMAT, "study": study, **key}, indent=1) + "\n")
     write_text(folder / "index.html", _page(study, question, trials))
-    return told
+    return path
 
 
 def _media(
     folder: Path, videos: StudyVideos, fps: float, seed: int
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Write all videos; the trials as the page has them, and what only the key tells."""
+    """Write all videos; returns the trials for the page, and the content of the key."""
     made: dict[str, dict[str, str]] = {}
     trials: list[dict[str, Any]] = []
 
@@ -116,20 +116,18 @@ def _media(
         for one, other in itertools.combinations(ids.values(), 2):
             trials.append({"id": name(one, other), "videos": [one, other], **shared})
     checks = {}
+    system, frames = next(iter(videos.systems.items()))
     for clip in videos.keys[:CHECKS]:
-        good = next(iter(made_id for made_id, told in made.items() if told["clip"] == clip))
-        bad = name("damaged", clip)
-        shown_first = next(iter(videos.systems.values()))
-        (folder / f"{bad}.webm").write_bytes(encode_webm(_damaged(shown_first(clip)), fps))
-        trial = name("check", clip)
+        good, bad, trial = name(system, clip), name("damaged", clip), name("check", clip)
+        (folder / f"{bad}.webm").write_bytes(encode_webm(_damaged(frames(clip)), fps))
         checks[trial] = good
         trials.append({"id": trial, "videos": [good, bad], "picture": "", "caption": ""})
-    trials.sort(key=lambda trial: str(trial["id"]))  # no order tells a check
+    trials.sort(key=lambda trial: str(trial["id"]))  # so that the order does not reveal a check
     return trials, {"media": made, "checks": checks}
 
 
 def _damaged(frames: Tensor) -> Tensor:
-    """So bad that nobody who looks prefers it: shuffled, and drowned in noise."""
+    """The clip with its frames shuffled and strong noise added: clearly worse."""
     generator = torch.Generator().manual_seed(0)
     order = torch.randperm(len(frames), generator=generator)
     noise = torch.randint(-120, 121, frames.shape, generator=generator)
@@ -139,16 +137,10 @@ def _damaged(frames: Tensor) -> Tensor:
 def _page(study: str, question: str, trials: list[dict[str, Any]]) -> str:
     facts = {"format": FORMAT, "study": study, "question": question, "trials": trials}
     inside = json.dumps(facts).replace("<", "\\u003c").replace("\u2028", "\\u2028")
-    return (
-        _file("study.html")
-        .replace("{{policy}}", _POLICY)
-        .replace("{{style}}", _file("study.css"))
-        .replace("{{script}}", _file("study.js"))
-        .replace("{{facts}}", inside)
-    )
+    style, script = (_file(f"study.{suffix}") for suffix in ("css", "js"))
+    page = _file("study.html").replace("{{policy}}", _POLICY).replace("{{style}}", style)
+    return page.replace("{{script}}", script).replace("{{facts}}", inside)
 
 
 def _file(name: str) -> str:
-    return (
-        resources.files("fbridge.evaluation.user_study").joinpath(name).read_text(encoding="utf-8")
-    )
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
