@@ -1,9 +1,10 @@
-"""Clips of frames to latents: in batches, with less at a time where the memory is short."""
+"""Encode clips of frames to latents, in smaller batches or tiles when memory runs out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,67 +20,58 @@ Frames = npt.NDArray[np.uint8]
 
 @dataclass
 class Moments:
-    """Sums over latents in float64, by channel.
-
-    They give what preconditioning needs, DDBM's sigma_0, sigma_T and sigma_0T.
+    """Sums over latents by channel in float64, for DDBM's sigma_0, sigma_T and sigma_0T.
 
     Attributes:
-        number: numbers summed a channel.
-        clip, still: sums.
-        clip_square, still_square: of squares, the codec's own variance included, so that they are
-            those of the samples that training draws.
-        product: of clip and still.
+        number: of values summed per channel.
+        sums: (C,) by name: "clip", "still", their squares "clip_square" and "still_square", and
+            "product" of both. Squares include the codec's own variance, so that they are those of
+            the samples drawn in training.
     """
 
     number: int = 0
-    clip: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
-    clip_square: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
-    still: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
-    still_square: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
-    product: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    sums: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def of(cls, tensors: dict[str, Tensor]) -> Moments:
-        """Those of stored clips and their still ones."""
+        """The sums of stored clips (N, F, C, H, W) and their still ones."""
         clip, still = tensors["clip"].double(), tensors["still"].double()
         still = still.expand(-1, clip.shape[1], -1, -1, -1)
         axes = (0, 1, 3, 4)
-        return cls(
-            clip.numel() // clip.shape[2],
-            clip.sum(axes),
-            (clip.square() + _variance(tensors, "clip", clip)).sum(axes),
-            still.sum(axes),
-            (still.square() + _variance(tensors, "still", clip)).sum(axes),
-            (clip * still).sum(axes),
-        )
-
-    def add(self, sums: dict[str, list[float] | int]) -> None:
-        """Add another one's `to_json`."""
-        self.number += int(sums["number"])  # type: ignore[arg-type]
-        for name in ("clip", "clip_square", "still", "still_square", "product"):
-            more = torch.tensor(sums[name], dtype=torch.float64)
-            own = getattr(self, name)
-            setattr(self, name, more if own.numel() == 0 else own + more)
-
-    def to_json(self) -> dict[str, list[float] | int]:
-        """Exact: JSON keeps every bit of a float."""
-        sums: dict[str, list[float] | int] = {
-            name: getattr(self, name).tolist()
-            for name in ("clip", "clip_square", "still", "still_square", "product")
+        sums = {
+            "clip": clip.sum(axes),
+            "clip_square": (clip.square() + _variance(tensors, "clip", clip)).sum(axes),
+            "still": still.sum(axes),
+            "still_square": (still.square() + _variance(tensors, "still", clip)).sum(axes),
+            "product": (clip * still).sum(axes),
         }
+        return cls(clip.numel() // clip.shape[2], sums)
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Add the sums of another one's `to_json`."""
+        self.number += record["number"]
+        for name, values in record.items():
+            if name != "number":
+                more = torch.tensor(values, dtype=torch.float64)
+                self.sums[name] = self.sums[name] + more if name in self.sums else more
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, which keep every bit of a float."""
+        sums = {name: total.tolist() for name, total in self.sums.items()}
         return {"number": self.number, **sums}
 
     def summary(self) -> dict[str, list[float]]:
         """Means, standard deviations and the covariance of picture and clip, by channel."""
         if not self.number:
             return {}
-        clip, still = self.clip / self.number, self.still / self.number
+        mean = {name: total / self.number for name, total in self.sums.items()}
+        clip, still = mean["clip"], mean["still"]
         return {
             "clip_mean": clip.tolist(),
-            "clip_std": (self.clip_square / self.number - clip**2).clamp_min(0).sqrt().tolist(),
+            "clip_std": (mean["clip_square"] - clip**2).clamp_min(0).sqrt().tolist(),
             "still_mean": still.tolist(),
-            "still_std": (self.still_square / self.number - still**2).clamp_min(0).sqrt().tolist(),
-            "covariance": (self.product / self.number - clip * still).tolist(),
+            "still_std": (mean["still_square"] - still**2).clamp_min(0).sqrt().tolist(),
+            "covariance": (mean["product"] - clip * still).tolist(),
         }
 
 
@@ -91,13 +83,13 @@ def _variance(tensors: dict[str, Tensor], name: str, like: Tensor) -> Tensor:
 
 
 class Encoder:
-    """Encodes clips of one bucket; takes smaller batches, then tiles, when the memory does not do.
+    """Encodes clips of one bucket; uses smaller batches, then tiles, when memory runs out.
 
     Args:
         codec, text: on `device`.
-        dtype: of what is stored.
+        dtype: of the stored tensors.
         batch_size: clips at a time.
-        note: is told when less is taken.
+        note: called with a message when the batch size is reduced or tiles are used.
     """
 
     def __init__(
@@ -117,8 +109,8 @@ class Encoder:
         self._note = note
         self.batch_size = batch_size
 
-    def __call__(self, clips: Sequence[Frames], words: Sequence[str]) -> dict[str, Tensor]:
-        """Tensors to be stored, each (N, ...), of clips (F, H, W, 3) and their words.
+    def __call__(self, clips: Sequence[Frames], captions: Sequence[str]) -> dict[str, Tensor]:
+        """The tensors to store, each (N, ...), of clips (F, H, W, 3) and their captions.
 
         Raises:
             DependencyError: not even a single clip fits into the memory.
@@ -128,45 +120,49 @@ class Encoder:
         while done < len(clips):
             end = done + self.batch_size
             try:
-                parts.append(self._encode(clips[done:end], words[done:end]))
+                parts.append(self._encode(clips[done:end], captions[done:end]))
             except (RuntimeError, MemoryError) as error:
                 if not _out_of_memory(error):
                     raise
-                self._take_less(error)
+                self._reduce_memory(error)
                 continue
             done = end
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
     @torch.no_grad()
-    def _encode(self, clips: Sequence[Frames], words: Sequence[str]) -> dict[str, Tensor]:
+    def _encode(self, clips: Sequence[Frames], captions: Sequence[str]) -> dict[str, Tensor]:
         videos = [
             torch.from_numpy(clip).to(self._device).permute(0, 3, 1, 2).float() / 255
             for clip in clips
         ]
-        text, mask = self._text(words if self._codec.reads_text else [""] * len(clips))
+        text, mask = self._text(captions if self._codec.reads_text else [""] * len(clips))
         text, mask = text.to(self._device), mask.to(self._device)
         view = self._codec.view([video[0] for video in videos], text, mask)
         clip = self._codec.encode(videos, view)
         still = self._codec.still(view, len(clips[0]))
         if self._codec.repeats:
-            spread = still.log_variance
-            still = Gaussian(still.mean[:, :1], None if spread is None else spread[:, :1])
-        tensors = {"condition": view.image_latents, "clip": clip.mean, "still": still.mean}
-        for name, spread in (
-            ("condition", view.image_log_variance),
-            ("clip", clip.log_variance),
-            ("still", still.log_variance),
-        ):
-            if spread is not None:
-                tensors[f"{name}_log_variance"] = spread
-        stored = {name: tensor.to(self._dtype).cpu() for name, tensor in tensors.items()}
+            variance = still.log_variance
+            still = Gaussian(still.mean[:, :1], None if variance is None else variance[:, :1])
+        tensors = {
+            "condition": view.image_latents,
+            "clip": clip.mean,
+            "still": still.mean,
+            "condition_log_variance": view.image_log_variance,
+            "clip_log_variance": clip.log_variance,
+            "still_log_variance": still.log_variance,
+        }
+        stored = {
+            name: tensor.to(self._dtype).cpu()
+            for name, tensor in tensors.items()
+            if tensor is not None
+        }
         if self._codec.needs_picture:
             stored["picture"] = torch.stack(
                 [torch.from_numpy(clip[0]).permute(2, 0, 1).contiguous() for clip in clips]
             )
         return stored
 
-    def _take_less(self, error: BaseException) -> None:
+    def _reduce_memory(self, error: BaseException) -> None:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if self.batch_size > 1:
@@ -189,9 +185,8 @@ def _out_of_memory(error: BaseException) -> bool:
 
 
 def finite_rows(tensors: dict[str, Tensor]) -> Tensor:
-    """(N,) bool: the rows without a NaN or an infinity."""
-    good = torch.ones(len(tensors["clip"]), dtype=torch.bool)
+    """(N,) bool: rows whose tensors are all finite."""
+    finite = torch.ones(len(tensors["clip"]), dtype=torch.bool)
     for tensor in tensors.values():
-        if tensor.is_floating_point():
-            good &= torch.isfinite(tensor).flatten(1).all(1)
-    return good
+        finite &= torch.isfinite(tensor).flatten(1).all(1)
+    return finite

@@ -1,4 +1,4 @@
-"""The last step: what was found and made becomes one data set, in the order of the source."""
+"""Write the tables and the index of a finished data set, in the order of the source."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,7 +39,13 @@ KINDS = ("manifest", "captions", "rejected", "survey", "shards")
 
 @dataclass(frozen=True)
 class Records:
-    """Everything there is: rows by clip, captions by hash, shards by unit; older than journals."""
+    """Look-ups of the records in the journals and in an earlier data set in the same folder.
+
+    Attributes:
+        rows: of a clip by its id, of a shard by its unit; None if there is none.
+        captions: of a caption by its hash, of a shard of text embeddings by its unit.
+        surveys: of a file by its key.
+    """
 
     rows: Callable[[str], dict[str, Any] | None]
     captions: Callable[[str], dict[str, Any] | None]
@@ -46,7 +53,7 @@ class Records:
 
 
 class TableWriter:
-    """Writes the data set's tables from the plan and from what was made."""
+    """Writes the data set's tables from the plan and the records."""
 
     def __init__(self, request: PrepareRequest, planner: Planner, records: Records) -> None:
         self._request = request
@@ -107,12 +114,8 @@ class TableWriter:
             record = self._records.captions(key)
             assert record is not None, caption
             line = dump(record)
-            for name, value in (
-                ("caption_shard", self._shard(record["shard"])),
-                ("caption_row", record["row"]),
-                ("caption_offset", offset),
-            ):
-                self._columns[name].append(value)
+            shard = self._shard(record["shard"])
+            self._append(caption_shard=shard, caption_row=record["row"], caption_offset=offset)
             offset += len(line.encode()) + 1
             yield line
 
@@ -128,7 +131,7 @@ class TableWriter:
                 self._add(clip, place, offset)
                 offset += len(line.encode()) + 1
                 yield line
-        self._columns["caption_start"].append(len(self._columns["caption"]))
+        self._append(caption_start=len(self._columns["caption"]))
 
     def _add(self, clip: PlannedClip, place: dict[str, Any], offset: int) -> None:
         bucket = str(clip.bucket)
@@ -137,27 +140,29 @@ class TableWriter:
         )
         known["clips"] += 1
         self._captionless += not clip.captions
-        self._columns["caption_start"].append(len(self._columns["caption"]))
+        self._append(caption_start=len(self._columns["caption"]))
         for caption in clip.facts["captions"]:
-            self._columns["caption"].append(self._captions[caption])
+            self._append(caption=self._captions[caption])
         label = clip.facts["label"]
-        for name, value in (
-            ("offset", offset),
-            ("shard", self._shard(place["shard"])),
-            ("row", place["row"]),
-            ("bucket", known["number"]),
-            ("label", -1 if label is None else label),
-            ("split", self._split(clip.facts["split"])),
-        ):
+        self._append(
+            offset=offset,
+            shard=self._shard(place["shard"]),
+            row=place["row"],
+            bucket=known["number"],
+            label=-1 if label is None else label,
+            split=self._split(clip.facts["split"]),
+        )
+
+    def _append(self, **values: int) -> None:
+        for name, value in values.items():
             self._columns[name].append(value)
 
     def _left_out_lines(self) -> Iterator[str]:
         for item in self._planner.walk():
-            late = [(clip, self._row(clip)) for clip in item.clips]
             failed = [
                 LeftOut(clip.facts["key"], record["reason"], True, clip.facts["times"][0])
-                for clip, record in late
-                if "reason" in record
+                for clip in item.clips
+                if "reason" in (record := self._row(clip))
             ]
             for out in (*item.left_out, *failed):
                 self._left_out["rejected" if out.rejected else "dropped"] += 1
@@ -196,15 +201,11 @@ class TableWriter:
         return sum(1 << self._tags.index(tag) for tag in tags)
 
     def _tensors(self) -> dict[str, Tensor]:
-        return {
-            name: torch.frombuffer(values, dtype=torch.int64).clone()
-            if values
-            else torch.zeros(0, dtype=torch.int64)
-            for name, values in self._columns.items()
-        }
+        columns = {name: np.array(values, np.int64) for name, values in self._columns.items()}
+        return {name: torch.from_numpy(values) for name, values in columns.items()}
 
     def _clean(self, parts: dict[str, Part]) -> None:
-        """Take away what no table names: older tables, shards of a plan given up, torn files."""
+        """Delete files that no table names: older tables, unused shards, partly written files."""
         out = self._request.out
         kept = {part.path for part in parts.values()}
         table = re.compile(
@@ -223,12 +224,12 @@ class TableWriter:
 
 
 def finished_parts(out: Path) -> dict[str, Path]:
-    """The tables of the finished data set that is there, if any."""
+    """Paths of the tables by name, if the folder holds a finished data set."""
     if not (out / INDEX).is_file():
         return {}
     return {name: out / part["path"] for name, part in read_index(out)["files"].items()}
 
 
 def remove_journal(out: Path) -> None:
-    """Take the journal away: the data set is finished."""
+    """Delete the journal of a finished data set."""
     shutil.rmtree(out / JOURNAL, ignore_errors=True)

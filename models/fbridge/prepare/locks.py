@@ -1,7 +1,7 @@
-"""The other processes of a run: told apart from dead ones by the locks they hold, nothing else.
+"""File locks by which the processes of a run see which others are alive.
 
-No process ever waits for another while there is work of its own, and what a dead one left undone is
-done by those who live.
+No process waits for another while it has work left, and the work of a process that died is done by
+the others.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from fbridge.prepare.request import Rank
 
 
 class RankLock:
-    """Holds this process's lock; knows whether another one's is held.
+    """The lock of this process in the data set's folder, held until the context ends.
 
     Raises:
-        DataError: a process with this number is already at work in the folder.
+        DataError: a process with this number is already running in the folder.
     """
 
     def __init__(self, out: Path, rank: Rank) -> None:
@@ -50,12 +50,11 @@ class RankLock:
         self._own.release()
 
     def others_alive(self) -> bool:
-        """Whether any other process of the run is at work."""
-        return any(
-            self._holds(number) for number in range(self._rank.world) if number != self._rank.number
-        )
+        """Whether any other process of the run is alive."""
+        others = (number for number in range(self._rank.world) if number != self._rank.number)
+        return any(map(self._is_held, others))
 
-    def _holds(self, number: int) -> bool:
+    def _is_held(self, number: int) -> bool:
         path = self._path(number)
         if not path.is_file():
             return False

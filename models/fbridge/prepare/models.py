@@ -1,4 +1,4 @@
-"""The networks that an order names."""
+"""Load the codec and the text encoder of a request."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from fbridge.prepare.request import PrepareRequest
 
 
 def load_models(request: PrepareRequest) -> tuple[LoadedCodec, TextEncoder]:
-    """Codec and text encoder; without a name, a pipeline's own text encoder, else MiniLM.
+    """Codec and text encoder; without a name, the codec's own text encoder, else MiniLM.
 
     Raises:
         ConfigError: the codec cannot encode clips of a bucket's shape.
-        CheckpointError: one of them is nowhere, or does not load.
+        CheckpointError: one of them is not found, or does not load.
     """
-    # Said even when it changes nothing: until it is said, MKL takes other numbers of threads for
-    # itself now and then, and a sum over other threads rounds otherwise.
+    # Set even where it changes nothing: until it is set, MKL sometimes uses another number of
+    # threads, and sums over other numbers of threads are rounded differently.
     torch.set_num_threads(torch.get_num_threads())
     codec = load_codec(request.codec, device=request.device)
     for bucket in request.cutting.buckets:
@@ -32,7 +32,7 @@ def load_models(request: PrepareRequest) -> tuple[LoadedCodec, TextEncoder]:
 
 
 def _own_text_encoder(codec: LoadedCodec) -> str:
-    """That of the pipeline or whole file that a codec is part of, here or still on the hub."""
+    """The text encoder of the pipeline or single file of a codec, local or on the hub."""
     file = find_single_file(Path(codec.name))
     if file is not None and holds_other_parts(read_header(file).shapes):
         return str(unpack(file))

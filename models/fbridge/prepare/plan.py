@@ -1,6 +1,6 @@
-"""The plan: a pure function of source, findings and request that every process computes alike.
+"""The plan: a pure function of source, surveys and request, so that all processes compute it alike.
 
-Nothing of it is held or written. It is walked again whenever it is needed, file by file.
+It is never stored, but computed again, file by file, whenever it is needed.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fbridge.data.latents.format import digest
@@ -27,10 +26,10 @@ class PlannedClip:
     """A clip to be encoded.
 
     Attributes:
-        id: sha256 of all that decides its latents; clips with one id are one.
-        media, pts, bucket: where its frames are, and the size they get.
-        captions: what is told of it, with the prefix.
-        facts: its row of the manifest but for where the latents lie.
+        id: sha256 of all that decides its latents; clips with equal ids are encoded once.
+        media, pts, bucket: source of its frames, and the shape they are resized to.
+        captions: with the prefix.
+        facts: its row of the manifest, without the place of its latents.
     """
 
     id: str
@@ -43,7 +42,7 @@ class PlannedClip:
 
 @dataclass(frozen=True)
 class PlannedVideo:
-    """One file of the source as planned."""
+    """One file of the source, with its survey record, its clips and what is left out of it."""
 
     entry: Entry
     found: dict[str, Any] | None
@@ -53,7 +52,7 @@ class PlannedVideo:
 
 @dataclass(frozen=True)
 class Unit:
-    """Clips of one bucket that become one shard, named by what it will hold."""
+    """Clips of one bucket that are stored in one shard; `name` is a hash of their ids."""
 
     name: str
     bucket: Bucket
@@ -61,18 +60,18 @@ class Unit:
 
 
 class NotScanned(Exception):
-    """A file has not been looked at yet, by this or another process."""
+    """A file was not surveyed yet, by this or another process."""
 
 
 class Planner:
-    """Walks the plan.
+    """Computes the plan.
 
     Args:
-        request: what is wanted.
+        request: which clips are cut, and how many a shard holds.
         layout: the source.
-        surveys: findings by key.
-        recipe: hash of what decides latents beside the pixels (codec, dtype).
-        reads_text: whether the codec's latents depend on the words.
+        surveys: records of `scan_source` by key.
+        recipe: hash of what decides latents besides the pixels (codec, dtype).
+        reads_text: whether the codec's latents depend on the caption.
     """
 
     def __init__(
@@ -92,29 +91,32 @@ class Planner:
         self._reads_text = reads_text
 
     def walk(self) -> Iterator[PlannedVideo]:
-        """Every file of the source, in its order.
+        """Every file of the source, in order.
 
         Raises:
             NotScanned: the survey is not complete.
         """
-        keys, looks = KeyNumbers(), KeyNumbers()
+        keys, hashes = KeyNumbers(), KeyNumbers()
         for entry in self._layout.entries():
             if not keys.add(entry.key):
                 yield _whole(entry, None, "is named twice by the source; name it once")
             elif entry.media is None:
                 yield _whole(entry, None, entry.refused)
             else:
-                yield self._item(entry, entry.media, looks)
+                yield self._plan(entry, entry.media, hashes)
 
     def units(self, finished: Container[str], tally: Tally | None = None) -> Iterator[Unit]:
-        """Shards to be made of the clips that are not `finished`; counts all into `tally`."""
+        """Shards to make of the clips that are not `finished`; all are counted in `tally`."""
         seen = KeyNumbers()
         open_units: dict[Bucket, list[PlannedClip]] = {}
         for item in self.walk():
             if tally is not None:
                 tally.add(item.left_out)
                 if item.clips:
-                    _keep(tally, item.clips)
+                    first, number = item.clips[0], len(item.clips)
+                    width, height = first.facts["size"]
+                    captionless = not first.captions
+                    tally.keep(first.bucket, number, (width, height), captionless=captionless)
             for clip in item.clips:
                 if clip.id in finished or not seen.add(clip.id):
                     continue
@@ -128,7 +130,7 @@ class Planner:
             yield _unit(bucket, pending)
 
     def captions(self, finished: Container[str]) -> Iterator[list[str]]:
-        """Captions not yet embedded, each once, in groups; the empty one is the very first."""
+        """Captions that are not `finished`, each once, in groups; the empty one comes first."""
         seen = KeyNumbers()
         group: list[str] = []
         for caption in self.all_captions():
@@ -142,13 +144,13 @@ class Planner:
             yield group
 
     def all_captions(self) -> Iterator[str]:
-        """The empty caption, then those of all clips, as often as they occur."""
+        """The empty caption, then the captions of all clips, with repetitions."""
         yield ""
         for item in self.walk():
             for clip in item.clips:
                 yield from clip.captions
 
-    def _item(self, entry: Entry, media: Media, looks: KeyNumbers) -> PlannedVideo:
+    def _plan(self, entry: Entry, media: Media, hashes: KeyNumbers) -> PlannedVideo:
         record = self._surveys.get(entry.key)
         if record is None or record["cutting"] != self._cutting:
             raise NotScanned(entry.key)
@@ -164,7 +166,7 @@ class Planner:
         clips, left_out = [], []
         for cut in found.cuts:
             reason = cut.dropped
-            if self._request.cutting.drop_duplicates and not reason and not looks.add(cut.look):
+            if self._request.cutting.drop_duplicates and not reason and not hashes.add(cut.look):
                 reason = "duplicate"
             if reason:
                 left_out.append(LeftOut(entry.key, reason, False, cut.times[0]))
@@ -177,13 +179,14 @@ class Planner:
     ) -> PlannedClip:
         bucket = found.bucket
         assert bucket is not None
-        words = captions[:1] if self._reads_text else ()
+        caption = captions[:1] if self._reads_text else ()
         decoder = found.decoder.split(" ")[0]
-        identity = digest([found.sha256, cut.pts, bucket, decoder, self._recipe, words])
+        identity = digest([found.sha256, cut.pts, bucket, decoder, self._recipe, caption])
+        path = os.path.relpath(media.path, self._layout.root)
         facts = {
             "id": identity,
             "key": entry.key,
-            "media": place_of(media, self._layout.root),
+            "media": [path, media.offset, media.size],
             "source_sha256": found.sha256,
             "decoder": found.decoder,
             "pts": cut.pts,
@@ -198,20 +201,9 @@ class Planner:
         return PlannedClip(identity, media, cut.pts, bucket, captions, facts)
 
 
-def place_of(media: Media, root: Path) -> list[Any]:
-    """A media's path below the source's root, with its window."""
-    return [os.path.relpath(media.path, root), media.offset, media.size]
-
-
 def caption_hash(caption: str) -> str:
-    """sha256 of a caption, by its JSON."""
+    """sha256 of a caption's JSON."""
     return digest(caption)
-
-
-def _keep(tally: Tally, clips: tuple[PlannedClip, ...]) -> None:
-    width, height = clips[0].facts["size"]
-    captionless = not clips[0].captions
-    tally.keep(clips[0].bucket, len(clips), (width, height), captionless=captionless)
 
 
 def _whole(

@@ -1,4 +1,4 @@
-"""What the model will see: a contact sheet, and one decoded clip of every bucket."""
+"""Preview of a data set: a contact sheet, and one decoded clip of every bucket."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ Frames = npt.NDArray[np.uint8]
 def write_preview(request: PrepareRequest) -> list[Path]:
     """Write DIR/preview/sheet.png and DIR/preview/<bucket>.mp4 of a finished data set.
 
-    In the sheet each clip has two strips: its frames as they were cut and cropped, and as the codec
-    gives them back from the stored latents.
+    In the sheet each clip has two strips: its frames, cropped and resized, and the frames that the
+    codec decodes from the stored latents.
 
     Raises:
-        DataError: a source video is no longer as it was.
+        DataError: a source video is missing or has changed.
     """
     dataset = LatentDataset(request.out)
     codec, text = load_models(request)

@@ -18,23 +18,14 @@ from fbridge.loaders.codec import LoadedCodec
 from fbridge.loaders.text_encoder import TextEncoder
 from fbridge.prepare.encode import Encoder
 from fbridge.prepare.finalize import Records, TableWriter, finished_parts, remove_journal
-from fbridge.prepare.journal import Lookup
+from fbridge.prepare.journal import JournalLookup, Lookup
 from fbridge.prepare.locks import RankLock
 from fbridge.prepare.models import load_models
 from fbridge.prepare.pinned import check_pinned, content, origin, pin
 from fbridge.prepare.plan import NotScanned, Planner, Unit, caption_hash
 from fbridge.prepare.request import PrepareRequest, Rank
-from fbridge.prepare.scan import open_surveys, refresh_surveys, scan_source
-from fbridge.prepare.shards import (
-    CaptionWriter,
-    ShardWriter,
-    Timings,
-    is_whole,
-    open_captions,
-    open_rows,
-    refresh_captions,
-    refresh_rows,
-)
+from fbridge.prepare.scan import scan_source
+from fbridge.prepare.shards import CaptionWriter, ShardWriter, Timings, is_complete
 from fbridge.prepare.summary import Tally, check_bad
 
 POLL = 0.5
@@ -98,7 +89,7 @@ def prepare(request: PrepareRequest, *, dry_run: bool = False) -> Iterator[Event
     codec, text = load_models(request)
     with ExitStack() as stack:
         run = _Run(request, layout, codec, text, stack)
-        yield from run.look()
+        yield from run.survey()
         tally, todo = run.plan()
         yield Planned(tally)
         check_bad(tally, request.max_bad)
@@ -124,8 +115,12 @@ class _Run:
         self.lock = stack.enter_context(RankLock(request.out, request.rank))
         self.workers = stack.enter_context(Workers(request.workers, time_limit=request.time_limit))
         self.parts = finished_parts(request.out)
-        self.surveys = open_surveys(request.out, self.parts.get("survey"))
-        self.rows, self.captions = open_rows(request), open_captions(request)
+        out, finished = request.out, self.parts.get("survey")
+        self.surveys = JournalLookup(out, "survey", lambda record: record["key"], finished)
+        self.rows = JournalLookup(out, "rows", lambda record: record.get("unit") or record["id"])
+        self.captions = JournalLookup(
+            out, "captions", lambda record: record.get("unit") or record["caption"]
+        )
         self.old_rows = Lookup(lambda record: record["id"])
         self.old_captions = Lookup(lambda record: record["caption"])
         self.old_shards = Lookup(lambda record: record["unit"])
@@ -144,11 +139,11 @@ class _Run:
         self.timings = Timings()
         self.started = time.perf_counter()
 
-    def look(self) -> Iterator[Event]:
+    def survey(self) -> Iterator[Event]:
         """Survey this process's share, then wait for the others; do the share of dead ones."""
-        yield from self._look(self.request)
+        yield from self._survey(self.request)
         while True:
-            refresh_surveys(self.surveys, self.request.out, self.parts.get("survey"))
+            self.surveys.refresh()
             try:
                 for _ in self.planner.walk():
                     pass
@@ -158,20 +153,19 @@ class _Run:
                     yield Progress(f"waiting for another process to look at {missing}", 0)
                     time.sleep(POLL)
                 else:
-                    yield from self._look(
-                        replace(self.request, rank=Rank(self.request.rank.number))
-                    )
+                    alone = replace(self.request, rank=Rank(self.request.rank.number))
+                    yield from self._survey(alone)
 
-    def _look(self, request: PrepareRequest) -> Iterator[Event]:
+    def _survey(self, request: PrepareRequest) -> Iterator[Event]:
         for done, key in scan_source(request, self.layout, self.surveys, self.workers):
             yield Progress(f"looking at {key}", done)
-        refresh_surveys(self.surveys, self.request.out, self.parts.get("survey"))
+        self.surveys.refresh()
 
     def plan(self) -> tuple[Tally, int]:
         """The plan, and how many clips this process is to encode."""
         tally, todo = Tally(), 0
         for unit in self.planner.units(self.stored, tally):
-            if self._mine(unit) and not is_whole(unit, self.rows, self.request):
+            if self._mine(unit) and not is_complete(unit, self.rows, self.request):
                 todo += len(unit.clips)
         return tally, todo
 
@@ -215,8 +209,8 @@ class _Run:
             yield from map(Note, self.notes)
             self.notes.clear()
             yield Progress("encoding", done, todo)
-        refresh_rows(self.rows, self.request)
-        refresh_captions(self.captions, self.request)
+        self.rows.refresh()
+        self.captions.refresh()
 
     def finish(self) -> Iterator[Event]:
         """Merge the parts, in process 0."""
@@ -251,7 +245,7 @@ class _Run:
 
     def _undone_units(self) -> Iterator[Unit]:
         for unit in self.planner.units(self.stored):
-            if not is_whole(unit, self.rows, self.request):
+            if not is_complete(unit, self.rows, self.request):
                 yield unit
 
     def _caption_units(self) -> Iterator[tuple[str, list[str]]]:
@@ -263,8 +257,8 @@ class _Run:
 
     def _undone(self) -> bool:
         """Whether units or captions of other processes are still missing."""
-        refresh_rows(self.rows, self.request)
-        refresh_captions(self.captions, self.request)
+        self.rows.refresh()
+        self.captions.refresh()
         return any(True for _ in self._undone_units()) or any(True for _ in self._caption_units())
 
 

@@ -1,10 +1,10 @@
-"""The second pass: units of clips and of captions become shards."""
+"""Second pass: encode clips and captions, and write them in shards."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import tee
 from typing import Any
 
@@ -21,23 +21,23 @@ from fbridge.prepare.plan import PlannedClip, Unit, caption_hash
 from fbridge.prepare.request import PrepareRequest
 
 MEMORY_AHEAD = 2**30
-"""Bytes of decoded frames that may wait for the codec."""
+"""Limit on decoded frames that wait for the codec, in bytes."""
 
 
 @dataclass
 class Timings:
-    """Seconds spent: decoding and resizing in the workers, the rest in the main process."""
+    """Seconds spent: `decode` and `resize` in the workers, the rest in the main process."""
 
     decode: float = 0.0
     resize: float = 0.0
     encode: float = 0.0
     write: float = 0.0
     waiting: float = 0.0
-    total: float = field(default=0.0)
+    total: float = 0.0
 
 
 class ShardWriter:
-    """Makes shards and writes down, once each is whole, what it holds."""
+    """Writes shards of latents; each is entered in the journal once it is complete."""
 
     def __init__(self, request: PrepareRequest, workers: Workers, encoder: Encoder) -> None:
         self._request = request
@@ -47,7 +47,7 @@ class ShardWriter:
         self.timings = Timings()
 
     def write(self, units: Iterator[Unit]) -> Iterator[int]:
-        """Make the shards of these units; yields how many more clips are behind."""
+        """Write the shards of these units; yields numbers of clips that were encoded."""
         coming, wanted = tee(units)
         tasks = (
             (clip.media, clip.pts, clip.bucket, self._request.cutting.decoder)
@@ -99,15 +99,15 @@ class ShardWriter:
         clips = iter(unit.clips)
         while batch := self._decode(clips, decoded):
             started = time.perf_counter()
-            words = [clip.captions[0] if clip.captions else "" for clip, _ in batch]
-            tensors = self._encoder([frames.frames for _, frames in batch], words)
-            good = finite_rows(tensors)
-            for (clip, _), fine in zip(batch, good.tolist(), strict=True):
-                if fine:
+            captions = [clip.captions[0] if clip.captions else "" for clip, _ in batch]
+            tensors = self._encoder([frames.frames for _, frames in batch], captions)
+            finite = finite_rows(tensors)
+            for (clip, _), is_finite in zip(batch, finite.tolist(), strict=True):
+                if is_finite:
                     rows.append(clip)
                 else:
                     self._fail(clip, "encodes to numbers that are not finite; use --dtype float32")
-            parts.append({name: tensor[good] for name, tensor in tensors.items()})
+            parts.append({name: tensor[finite] for name, tensor in tensors.items()})
             self.timings.encode += time.perf_counter() - started
             yield len(batch)
         names = parts[0] if parts else ()
@@ -136,20 +136,8 @@ class ShardWriter:
         self._failures.append({"id": clip.id, "reason": reason})
 
 
-def open_rows(request: PrepareRequest) -> Lookup:
-    """All rows and whole shards so far, of every process, by clip and by unit."""
-    rows = Lookup(lambda record: record.get("unit") or record["id"])
-    refresh_rows(rows, request)
-    return rows
-
-
-def refresh_rows(rows: Lookup, request: PrepareRequest) -> None:
-    """Take in what other processes have made since."""
-    rows.read(*sorted((request.out / JOURNAL).glob("rows-*.jsonl")))
-
-
-def is_whole(unit: Unit, rows: Lookup, request: PrepareRequest) -> bool:
-    """Whether a unit's shard is there, as it was written down."""
+def is_complete(unit: Unit, rows: Lookup, request: PrepareRequest) -> bool:
+    """Whether the shard of a unit exists with the size in its record."""
     record = rows.get(unit.name)
     if record is None:
         return False
@@ -158,7 +146,7 @@ def is_whole(unit: Unit, rows: Lookup, request: PrepareRequest) -> bool:
 
 
 class CaptionWriter:
-    """Makes shards of captions' embeddings."""
+    """Writes shards of text embeddings."""
 
     def __init__(self, request: PrepareRequest, text: TextEncoder, dtype: torch.dtype) -> None:
         self._request = request
@@ -167,7 +155,7 @@ class CaptionWriter:
         self._journal = Journal(request.out / JOURNAL / f"captions-{request.rank.number:05d}.jsonl")
 
     def write(self, name: str, captions: Sequence[str]) -> None:
-        """Embed these captions, once each."""
+        """Embed these captions and write them as one shard."""
         text, mask = self._text(captions)
         rows = [row[real].to(self._dtype) for row, real in zip(text, mask, strict=True)]
         start = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
@@ -187,15 +175,3 @@ class CaptionWriter:
             "rows": len(rows),
         }
         self._journal.append([*lines, whole])
-
-
-def open_captions(request: PrepareRequest) -> Lookup:
-    """All captions and whole text shards so far, by hash and by unit."""
-    captions = Lookup(lambda record: record.get("unit") or record["caption"])
-    refresh_captions(captions, request)
-    return captions
-
-
-def refresh_captions(captions: Lookup, request: PrepareRequest) -> None:
-    """Take in what other processes have embedded since."""
-    captions.read(*sorted((request.out / JOURNAL).glob("captions-*.jsonl")))

@@ -1,4 +1,4 @@
-"""`fbridge prepare --verify`: hash a data set again, and trace damage to rows."""
+"""`fbridge prepare --verify`: hash all files of a data set, and list the damaged rows."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from fbridge.data.latents.format import hash_file, hash_row, read_index
-from fbridge.data.sources import find_layout
+from fbridge.data.sources import Media, find_layout
 from fbridge.errors import FBridgeError
 from fbridge.files.atomic import shown
-from fbridge.prepare.journal import Lookup, ShardRows
+from fbridge.prepare.journal import KeyNumbers, Lookup, ShardRows
 
 
 @dataclass(frozen=True)
 class VerifyProgress:
-    """Progress: the file being hashed, how many are done, of how many if known."""
+    """Number of shards, then of source videos, that are checked; the latter have no total."""
 
     what: str
     done: int
@@ -30,12 +30,12 @@ class VerifyProgress:
 
 @dataclass(frozen=True)
 class Damage:
-    """A file of the data set that is not as it was written.
+    """A file of the data set that is missing or has changed.
 
     Attributes:
         what: the file, relative to the data set.
         reason: what is wrong with it.
-        rows, keys: the manifest's rows that are lost, and the videos they were cut from.
+        rows, keys: rows of the manifest that are lost, and the videos they were cut from.
     """
 
     what: str
@@ -46,7 +46,14 @@ class Damage:
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """The result of a check; sources that changed since do not damage a data set."""
+    """The result of a check.
+
+    Attributes:
+        rows, shards: how many were checked.
+        damaged: files of the data set.
+        sources_checked: number of source videos that were hashed.
+        sources_changed, sources_missing: their keys; this does not damage the data set.
+    """
 
     rows: int
     shards: int
@@ -57,18 +64,18 @@ class VerifyResult:
 
     @property
     def ok(self) -> bool:
-        """Whether every byte of the data set is as it was written."""
+        """Whether no file of the data set is damaged."""
         return not self.damaged
 
 
 def verify(folder: Path) -> Iterator[VerifyProgress | VerifyResult]:
-    """Hash tables, shards and, where they still exist, the sources; a `VerifyResult` comes last.
+    """Hash tables, shards and, where they still exist, the sources; the last item is the result.
 
     Raises:
         DataError: the folder holds no finished data set.
     """
     index = read_index(folder)
-    damaged = [*_check_tables(folder, index)]
+    damaged = list(_check_tables(folder, index))
     shards = index["counts"]["shards"]
     if damaged:
         yield VerifyResult(index["counts"]["clips"], 0, tuple(damaged), 0, (), ())
@@ -107,7 +114,7 @@ def _table(folder: Path, index: dict[str, Any], kind: str) -> Iterator[dict[str,
 
 
 def _rows_of_shards(folder: Path, index: dict[str, Any]) -> ShardRows:
-    """The manifest's rows by shard, on disk; of text shards, the captions' numbers are not rows."""
+    """The manifest's rows by shard; shards of text embeddings have none."""
     rows = ShardRows()
     for number, record in enumerate(_table(folder, index, "manifest")):
         rows.add(record["shard"], record["row"], number, record["key"], record["sha256"])
@@ -134,29 +141,29 @@ def _check_shard(folder: Path, record: dict[str, Any], rows: ShardRows) -> Damag
 
 
 def _sources(folder: Path, index: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each video of the source with "changed", "missing" or "" for as it was."""
+    """The key of each source video, with "changed", "missing" or "" for unchanged."""
     source = index["source"]
     expected = Lookup(lambda record: record["key"])
     expected.read(folder / index["files"]["survey"]["path"])
-    present = ShardRows()
+    present = KeyNumbers()
     try:
         media_root = Path(source["media_root"]) if source["media_root"] else None
         layout = find_layout(Path(source["path"]), source["layout"], media_root=media_root)
-        entries = layout.entries()
-        for entry in entries:
+        for entry in layout.entries():
             record = expected.get(entry.key)
             if record is None or entry.media is None or "found" not in record:
                 continue
-            present.add(entry.key, 0, 0, "", "")
+            present.add(entry.key)
             yield entry.key, "" if _sha256(entry.media) == record["found"]["sha256"] else "changed"
     except FBridgeError:
-        pass  # the source is gone or is another one: its videos are missing
+        pass  # the source is gone or has another layout: its videos are missing
     for record in _table(folder, index, "survey"):
-        if "found" in record and not any(True for _ in present.of(record["key"])):
+        if "found" in record and record["key"] not in present:
             yield record["key"], "missing"
 
 
-def _sha256(media: Any) -> str:
+def _sha256(media: Media) -> str:
+    """sha256 of the bytes; "" if they cannot be read."""
     whole = hashlib.sha256()
     try:
         with media.open() as file:
@@ -168,7 +175,7 @@ def _sha256(media: Any) -> str:
 
 
 def way_out(folder: Path, damage: Damage) -> str:
-    """How to repair a damaged file."""
+    """How the user can repair the data set."""
     if damage.what.endswith(".safetensors") and "/" in damage.what:
         return (
             f"delete {shown(folder / damage.what)} and run the same fbridge prepare line again: "
