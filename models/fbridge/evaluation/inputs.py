@@ -166,8 +166,8 @@ def _held_out(request: EvalRequest, run: Path) -> Finding:
 
 def _first_frames(folder: Path, ids: frozenset[str], protocol: Protocol) -> Iterator[_Input]:
     """First frame and caption of held-out clips."""
-    cut = FrameSampling(protocol.frames, protocol.stride)
-    for number, clip in enumerate(sample_clips(list_clips(folder, ids).found, cut, workers=0)):
+    sampling = FrameSampling(protocol.frames, protocol.stride)
+    for number, clip in enumerate(sample_clips(list_clips(folder, ids).found, sampling, workers=0)):
         if isinstance(clip, EvalClip):
             size = protocol.size or (clip.width, clip.height)
             caption = clip.captions[0] if clip.captions else ""

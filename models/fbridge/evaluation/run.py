@@ -19,7 +19,7 @@ from fbridge.evaluation.features.networks import Setup, identity_of
 from fbridge.evaluation.inputs import Making, Note, find_inputs
 from fbridge.evaluation.metrics import vbench
 from fbridge.evaluation.metrics.catalogue import find_metrics
-from fbridge.evaluation.metrics.metric import ClipMetric, Metric
+from fbridge.evaluation.metrics.metric import Metric
 from fbridge.evaluation.pairing import ClipSet, SamplingProgress, Selection, collect_clips, select
 from fbridge.evaluation.plan import Plan, usable_variants
 from fbridge.evaluation.request import EvalRequest
@@ -44,8 +44,8 @@ class Share:
     """This process among several that evaluate together.
 
     Attributes:
-        number, world: which one of how many.
-        wait: returns when all have come so far.
+        number, world: number of this process, from 0, and of all processes.
+        wait: returns when all processes have called it.
     """
 
     number: int = 0
@@ -53,7 +53,7 @@ class Share:
     wait: Callable[[], None] = lambda: None
 
     def of(self, tasks: Sequence[FeatureTask]) -> list[FeatureTask]:
-        """Its tasks."""
+        """The tasks of this process."""
         return list(tasks[self.number :: self.world])
 
 
@@ -143,7 +143,7 @@ def _check(request: EvalRequest, metrics: Sequence[Metric]) -> None:
 def _select(
     request: EvalRequest, metrics: Sequence[Metric]
 ) -> Generator[Listed | SamplingProgress, None, Selection]:
-    """Both sides, joined; returned at the end."""
+    """Sample the clips of both sides; returns the selection."""
     protocol = request.protocol
     assert request.generated is not None
     sides: list[ClipSet] = []
@@ -158,13 +158,13 @@ def _select(
             found = tuple(one for one in listing.found if one.key in keys)
             listing = replace(listing, found=found)
         random = number == 1 and protocol.starts == "random" and not paired
-        cut = FrameSampling(
+        sampling = FrameSampling(
             protocol.frames,
             protocol.stride if number else protocol.generated_stride,
             protocol.seed if random else None,
         )
         what = "real videos" if number else "generated videos"
-        for event in collect_clips(listing, cut, what=what, workers=request.workers):
+        for event in collect_clips(listing, sampling, what=what, workers=request.workers):
             if isinstance(event, ClipSet):
                 sides.append(event)
             else:
@@ -181,9 +181,13 @@ def _select(
 
 
 def _check_needs(plan: Plan) -> None:
-    """What metrics need of the clips, once these are known."""
-    selection = plan.selection
+    """Check that frames are large enough, and that clips have captions and pictures if needed."""
+    selection, clips = plan.selection, plan.selection.generated.clips
     width, height = selection.size
+    without = {
+        "caption": [key for key in clips if key not in selection.captions],
+        "picture": [key for key in clips if plan.picture(key) is None],
+    }
     for metric in plan.metrics:
         least = metric.min_side
         if min(width, height) < least:
@@ -191,23 +195,15 @@ def _check_needs(plan: Plan) -> None:
                 f"--metric {metric.name}: needs frames of {least} x {least} pixels or more, these "
                 f"have {width} x {height}; leave it out, or resize them with --size {least}"
             )
-        if not isinstance(metric, ClipMetric):
-            continue
-        for need, without in (
-            (
-                "caption",
-                [key for key in selection.generated.clips if key not in selection.captions],
-            ),
-            ("picture", [key for key in selection.generated.clips if plan.picture(key) is None]),
-        ):
-            if need in metric.needs and without:
+        for need, keys in without.items():
+            if need in metric.needs and keys:
                 raise DataError(
-                    f"--metric {metric.name}: {len(without)} of {len(selection.generated.clips)} "
-                    f"videos have no {need}, such as {without[0]!r}; {_WAYS[need]}"
+                    f"--metric {metric.name}: {len(keys)} of {len(clips)} videos have no {need}, "
+                    f"such as {keys[0]!r}; {_REMEDIES[need]}"
                 )
 
 
-_WAYS = {
+_REMEDIES = {
     "caption": "put a .txt of the same name beside each, or give a table with captions",
     "picture": "name the folder of the pictures with --pictures, or give a --reference whose "
     "videos have the same names",
@@ -215,7 +211,7 @@ _WAYS = {
 
 
 def _without(plan: Plan, failed: Mapping[str, str], *, skip_bad: bool) -> Plan:
-    """The plan without clips that turned out to be damaged where they were decoded."""
+    """The plan without the clips that could not be decoded."""
     if not skip_bad:
         named = "; ".join(f"{key}: {reason}" for key, reason in list(failed.items())[:_NAMED])
         raise DataError(
@@ -248,7 +244,7 @@ def _pairs(selection: Selection, motion: Mapping[str, float]) -> Iterator[ClipPa
 
 
 def _vbench_totals(scores: Sequence[Score]) -> Iterator[str]:
-    """VBench-I2V's weighted sums, of the dimensions that were asked for in full."""
+    """Lines with those of VBench-I2V's weighted sums for which all dimensions were scored."""
     values = {score.metric.replace("-", "_"): score.value for score in scores}
     for name, total in vbench.totals(values).items():
         yield f"VBench-I2V {name.replace('_', ' ')}: {total:.4f} of 1"

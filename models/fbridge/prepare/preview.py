@@ -45,13 +45,13 @@ def write_preview(request: PrepareRequest) -> list[Path]:
         for place, row in enumerate(rows[:: max(1, len(rows) // ROWS)][:ROWS]):
             record = dataset.record(row)
             caption = (dataset.captions(row) or [""])[0]
-            true = _source_frames(dataset, record, request)
-            seen = _decoded(dataset, row, true, caption, codec, text)
+            source = _source_frames(dataset, record, request)
+            decoded = _decoded(dataset, row, source, caption, codec, text)
             title = f"{bucket['bucket']}  {record['key']}"
-            drawn.append(strips(title, caption, (true, seen)))
+            drawn.append(strips(title, caption, (source, decoded)))
             if place == 0:
                 path = request.out / "preview" / f"{bucket['bucket']}.mp4"
-                write_video(seen, path, _fps(record["times"]))
+                write_video(decoded, path, _fps(record["times"]))
                 written.append(path)
     sheet = request.out / "preview" / "sheet.png"
     with replacing(sheet) as hidden:
@@ -74,14 +74,14 @@ def _source_frames(
 def _decoded(
     dataset: LatentDataset,
     row: int,
-    true: Frames,
+    source: Frames,
     caption: str,
     codec: LoadedCodec,
     text: TextEncoder,
 ) -> Frames:
     device = next(codec.codec.parameters()).device if hasattr(codec.codec, "parameters") else "cpu"
     tokens, mask = text([caption])
-    picture = torch.from_numpy(true[0].copy()).permute(2, 0, 1).float().to(device) / 255
+    picture = torch.from_numpy(source[0].copy()).permute(2, 0, 1).float().to(device) / 255
     view = codec.codec.view([picture], tokens.to(device), mask.to(device))
     with torch.no_grad():
         video = codec.codec.decode(dataset[row].clip[None].float().to(device), view)[0]

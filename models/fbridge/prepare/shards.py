@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -75,13 +76,8 @@ class ShardWriter:
             {"id": clip.id, "shard": name, "row": row, "sha256": hash_row(tensors, row)}
             for row, clip in enumerate(rows)
         ]
-        path = self._request.out / name
         whole = {
-            "unit": unit.name,
-            "path": name,
-            "sha256": hash_file(path),
-            "bytes": path.stat().st_size,
-            "rows": len(rows),
+            **_shard_record(self._request.out, unit.name, name, len(rows)),
             "bucket": str(unit.bucket),
             "latent": list(tensors["clip"].shape[1:]),
             "moments": Moments.of(tensors).to_json(),
@@ -167,11 +163,11 @@ class CaptionWriter:
              "tokens": len(rows[row]), "truncated": truncated[row]}
             for row, caption in enumerate(captions)
         ]  # fmt: skip
-        whole = {
-            "unit": name,
-            "path": path,
-            "sha256": hash_file(self._request.out / path),
-            "bytes": (self._request.out / path).stat().st_size,
-            "rows": len(rows),
-        }
-        self._journal.append([*lines, whole])
+        self._journal.append([*lines, _shard_record(self._request.out, name, path, len(rows))])
+
+
+def _shard_record(out: Path, unit: str, name: str, rows: int) -> dict[str, Any]:
+    """The journal's record of a shard that is complete."""
+    path = out / name
+    size = path.stat().st_size
+    return {"unit": unit, "path": name, "sha256": hash_file(path), "bytes": size, "rows": rows}

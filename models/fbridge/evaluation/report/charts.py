@@ -60,11 +60,10 @@ def quartile_chart(values: Sequence[float], label: str) -> str:
         f'<text class="tick" x="{x:.1f}" y="{y - 8:.1f}">{value:.4g}</text>'
         for (x, y), value in zip(points, values, strict=True)
     )
-    return (
-        f'<figure><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)} '
-        f'by motion"><polyline class="line" points="{line}"/>{dots}</svg>'
-        f"<figcaption>{escape(label)} by the real clips' motion, least to most</figcaption>"
-        "</figure>"
+    return _figure(
+        f'<polyline class="line" points="{line}"/>{dots}',
+        f"{label} by motion",
+        f"{label} by the real clips' motion, least to most",
     )
 
 
@@ -89,8 +88,11 @@ def histogram(values: Sequence[float], label: str, bins: int = 24) -> str:
         f'<text class="tick first" x="{_PAD}" y="{_HEIGHT - 6}">{low:.4g}</text>'
         f'<text class="tick last" x="{_WIDTH - _PAD}" y="{_HEIGHT - 6}">{high:.4g}</text>'
     )
+    return _figure(f"{bars}{ends}", f"{label} of the clips", f"{label} of {len(known)} clips")
+
+
+def _figure(shapes: str, name: str, caption: str) -> str:
     return (
-        f'<figure><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
-        f'aria-label="{escape(label)} of the clips">{bars}{ends}</svg>'
-        f"<figcaption>{escape(label)} of {len(known)} clips</figcaption></figure>"
+        f'<figure><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(name)}">'
+        f"{shapes}</svg><figcaption>{escape(caption, quote=False)}</figcaption></figure>"
     )

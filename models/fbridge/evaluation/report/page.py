@@ -15,6 +15,7 @@ from torch import Tensor
 from fbridge.evaluation.report.charts import baseline_chart, histogram, quartile_chart
 from fbridge.evaluation.report.media import encode_jpeg, encode_webm
 from fbridge.evaluation.report.sources import load_frames
+from fbridge.evaluation.report.tables import number
 from fbridge.evaluation.result import ClipPair, Evaluation, Score, Side
 from fbridge.files.atomic import write_text
 
@@ -94,23 +95,23 @@ def _table(scores: Sequence[Score]) -> str:
 
 def _row(score: Score) -> str:
     interval = score.interval
-    ends = "" if interval is None else f"{_number(interval.low)} to {_number(interval.high)}"
+    ends = "" if interval is None else f"{number(interval.low)} to {number(interval.high)}"
     method = "" if interval is None else f' title="{escape(interval.method)}"'
     count = f"{score.generated}" + (f" / {score.reference}" if score.reference else "")
     better = "" if score.better == "neither" else f"{score.better} is better"
-    baselines = {name: _number(value) for name, value in score.baselines.items()}
+    baselines = {name: number(value) for name, value in score.baselines.items()}
     items = "".join(f"<li>{escape(name)} <b>{text}</b></li>" for name, text in baselines.items())
     remarks = ""
     if "limit" in score.details:
         remarks = (
-            f'<div class="small">infinitely many clips: {_number(score.details["limit"])} &plusmn; '
-            f"{_number(score.details['limit_stderr'])}</div>"
+            f'<div class="small">infinitely many clips: {number(score.details["limit"])} &plusmn; '
+            f"{number(score.details['limit_stderr'])}</div>"
         )
     if score.warning:
         remarks += f'<div class="small">{escape(score.warning)}</div>'
     return (
         f'<tr><th scope="row">{escape(score.label)}<div class="small">{better}</div></th>'
-        f'<td class="number"><b>{_number(score.value)}</b>{remarks}</td>'
+        f'<td class="number"><b>{number(score.value)}</b>{remarks}</td>'
         f'<td class="number"{method}>{ends}</td><td class="number">{count}</td>'
         f"<td>{baseline_chart(score, baselines)}<ul>{items}</ul></td></tr>"
     )
@@ -151,7 +152,7 @@ def _best_and_worst(score: Score) -> Iterator[tuple[str, str]]:
     order = sorted(finite, key=lambda key: finite[key], reverse=score.better == "higher")
     for place in range(SHOWN):
         for key, what in ((order[place], "best"), (order[-1 - place], "worst")):
-            yield key, f"{score.label} {_number(finite[key])}, {what} {place + 1}"
+            yield key, f"{score.label} {number(finite[key])}, {what} {place + 1}"
 
 
 def _clip(pair: ClipPair, tags: Sequence[str], frames: Frames) -> str:
@@ -192,7 +193,7 @@ def _protocol(evaluation: Evaluation) -> Iterator[str]:
     for name, side in (("generated", evaluation.generated), ("real", evaluation.reference)):
         if side is not None:
             yield f"<dt>{name}</dt><dd>{_side(side)}</dd>"
-    versions = ", ".join(f"{name} {number}" for name, number in evaluation.versions.items())
+    versions = ", ".join(f"{name} {version}" for name, version in evaluation.versions.items())
     yield f"<dt>versions</dt><dd>{escape(versions)}</dd>"
     for note in evaluation.notes:
         yield f"<dt>note</dt><dd>{escape(note)}</dd>"
@@ -204,12 +205,6 @@ def _side(side: Side) -> str:
     for name, counts in (("sizes", side.sizes), ("codecs", side.codecs), ("rates", side.rates),
                          ("left out", side.dropped)):  # fmt: skip
         if counts:
-            listed = ", ".join(f"{escape(key)} ({number})" for key, number in counts.items())
+            listed = ", ".join(f"{escape(key)} ({times})" for key, times in counts.items())
             facts.append(f"{name}: {listed}")
     return "<br>".join(facts)
-
-
-def _number(value: float) -> str:
-    if not math.isfinite(value):
-        return "none" if math.isnan(value) else "infinite"
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:.1f}"

@@ -1,10 +1,10 @@
-"""A user study of several systems: their common clips, written as a page."""
+"""Make a user study of several systems from the clips that they have in common."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -22,10 +22,10 @@ class StudyRequest:
     """Which systems people compare.
 
     Attributes:
-        systems: a folder of videos each, two or more; a system is called as its folder.
+        systems: a folder of videos for each, two or more; its name is the system's name.
         protocol: frames and stride of clips, and the seed.
-        most: how many clips, None is all that the systems have in common.
-        question: what is asked; None is `QUESTION`.
+        most: largest number of clips; None for all that the systems have in common.
+        question: shown above each trial; None is `QUESTION`.
         pictures: folder of the pictures that clips were made from, by key.
         skip_bad: leave out videos that cannot be used, instead of stopping.
         workers: processes that decode.
@@ -41,7 +41,7 @@ class StudyRequest:
 
 
 def make_study(request: StudyRequest, folder: Path) -> tuple[Path, int]:
-    """Write the page of a study into a folder; returns the path of its key and how many clips.
+    """Write the page of a study into a folder; returns the path of its key and number of clips.
 
     Raises:
         FBridgeError: there are not two systems with clips of the same names, or it cannot be
@@ -53,47 +53,39 @@ def make_study(request: StudyRequest, folder: Path) -> tuple[Path, int]:
     twice = [name for name, times in names.items() if times > 1]
     if twice:
         raise ConfigError(f"--study: two systems are called {twice[0]!r}; rename one folder")
-    casts = {path.resolve().name: _cast(path, request) for path in request.systems}
-    keys = sorted(set.intersection(*(set(cast.clips) for cast in casts.values())))
+    systems = {path.resolve().name: _clip_set(path, request) for path in request.systems}
+    keys = sorted(set.intersection(*(set(system.clips) for system in systems.values())))
     keys = keys[: request.most or len(keys)]
-    first = next(iter(casts.values()))
+    first = next(iter(systems.values()))
     first.keep(keys)
     records = {key: record for key, clip in first.clips.items() if (record := record_of(clip))}
     pictures = pictures_of(first, records, request.pictures)
+
+    def frames(system: ClipSet, key: str) -> Tensor:
+        clip = system.clips[key]
+        return read_clip(clip, (clip.width, clip.height))
 
     def picture(key: str) -> Tensor | None:
         clip = first.clips[key]
         size = clip.width, clip.height
         return read_picture(pictures[key], size)[0] if key in pictures else None
 
-    subjects = StudyVideos(
-        systems={name: _frames(cast) for name, cast in casts.items()},
+    videos = StudyVideos(
+        systems={name: partial(frames, system) for name, system in systems.items()},
         keys=keys,
         captions=captions_of(first, None, records, 0),
         pictures=picture,
     )
-    seed = request.protocol.seed
-    return write_study(folder, subjects, question=request.question or QUESTION, seed=seed), len(
-        keys
-    )
+    question, seed = request.question or QUESTION, request.protocol.seed
+    return write_study(folder, videos, question=question, seed=seed), len(keys)
 
 
-def _cast(path: Path, request: StudyRequest) -> ClipSet:
-    protocol = request.protocol
-    cut = FrameSampling(protocol.frames, protocol.generated_stride)
+def _clip_set(path: Path, request: StudyRequest) -> ClipSet:
+    sampling = FrameSampling(request.protocol.frames, request.protocol.generated_stride)
     name = path.resolve().name
-    for event in collect_clips(list_clips(path), cut, what=name, workers=request.workers):
-        if isinstance(event, ClipSet):
-            if event.failed and not request.skip_bad:
-                bad = event.failed[0]
-                raise DataError(f"{shown(bad.path)}: {bad.reason}; --skip-bad leaves it out")
-            return event
-    raise AssertionError("looking ends with its outcome")
-
-
-def _frames(cast: ClipSet) -> Callable[[str], Tensor]:
-    def frames(key: str) -> Tensor:
-        clip = cast.clips[key]
-        return read_clip(clip, (clip.width, clip.height))
-
-    return frames
+    *_, found = collect_clips(list_clips(path), sampling, what=name, workers=request.workers)
+    assert isinstance(found, ClipSet)
+    if found.failed and not request.skip_bad:
+        bad = found.failed[0]
+        raise DataError(f"{shown(bad.path)}: {bad.reason}; --skip-bad leaves it out")
+    return found
