@@ -153,41 +153,29 @@ class Evaluation:
         """As JSON values; numbers that are not finite become text."""
         return {"format": FORMAT, **_plain(asdict(self))}
 
-    @classmethod
-    def from_json(cls, tree: Mapping[str, Any], source: str) -> Evaluation:
-        """From the values of `to_json`; `source` names them in errors.
-
-        Raises:
-            DataError: they are no result, or one of another format.
-        """
-        if not isinstance(tree, Mapping) or "format" not in tree or "scores" not in tree:
-            raise DataError(f"{source}: is no result of fbridge eval; write one with --json")
-        if tree["format"] != FORMAT:
-            raise DataError(
-                f"{source}: has format {tree['format']!r}, this fbridge reads {FORMAT}; "
-                "upgrade fbridge"
-            )
-        try:
-            return TypeAdapter(cls).validate_python(tree)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"]))
-            raise DataError(
-                f"{source}: is damaged ({place}: {first['msg']}); make it again"
-            ) from None
-
 
 def parse_evaluation(text: str, source: str) -> Evaluation:
     """The evaluation in a JSON text; `source` names it in errors.
 
     Raises:
-        DataError: the text is no result.
+        DataError: the text is no result, or one of another format.
     """
     try:
         tree = json.loads(text)
     except (ValueError, RecursionError):
         raise DataError(f"{source}: is no JSON; write one with fbridge eval --json") from None
-    return Evaluation.from_json(tree, source)
+    if not isinstance(tree, dict) or "format" not in tree or "scores" not in tree:
+        raise DataError(f"{source}: is no result of fbridge eval; write one with --json")
+    if tree["format"] != FORMAT:
+        raise DataError(
+            f"{source}: has format {tree['format']!r}, this fbridge reads {FORMAT}; upgrade fbridge"
+        )
+    try:
+        return TypeAdapter(Evaluation).validate_python(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise DataError(f"{source}: is damaged ({place}: {first['msg']}); make it again") from None
 
 
 def _plain(value: Any) -> Any:

@@ -36,170 +36,104 @@ def _clipsim(features: MetricInputs) -> float:
 
 
 MOTION = ClipMetric(
-    name="motion",
-    label="motion",
+    name="motion", label="motion", better="neither",
     about="mean optical flow in pixels a frame (dense inverse search), at the size compared",
-    better="neither",
-    own=("flow",),
-    score=lambda features: float(features.own["flow"].double().mean()),
-)
+    own=("flow",), score=lambda features: float(features.own["flow"].double().mean()),
+)  # fmt: skip
 FLICKER = ClipMetric(
-    name="flicker",
-    label="flicker",
+    name="flicker", label="flicker", better="lower",
     about="mean second difference in time of the frames' brightness, in levels of 255",
-    better="lower",
-    own=("flicker",),
-    score=lambda features: float(features.own["flicker"][0]),
-)
+    own=("flicker",), score=lambda features: float(features.own["flicker"][0]),
+)  # fmt: skip
 PSNR = ClipMetric(
-    name="psnr",
-    label="PSNR dB",
+    name="psnr", label="PSNR dB", better="higher", needs=_PAIR,
     about="against the real clip with the same name, mean over frames",
-    better="higher",
-    needs=_PAIR,
-    pair=("psnr",),
-    score=_psnr,
-    pool=_finite_mean,
-)
+    pair=("psnr",), score=_psnr, pool=_finite_mean,
+)  # fmt: skip
 SSIM = ClipMetric(
-    name="ssim",
-    label="SSIM",
+    name="ssim", label="SSIM", better="higher", needs=_PAIR,
     about="against the real clip with the same name, Gaussian window (Wang et al. 2004)",
-    better="higher",
-    needs=_PAIR,
-    pair=("ssim",),
-    score=lambda features: float(features.pair["ssim"].double().mean()),
-)
+    pair=("ssim",), score=lambda features: float(features.pair["ssim"].double().mean()),
+)  # fmt: skip
 LPIPS = ClipMetric(
-    name="lpips",
-    label="LPIPS",
+    name="lpips", label="LPIPS", better="lower", needs=_PAIR, networks=("alexnet", "lpips"),
     about="against the real clip with the same name, AlexNet v0.1 (Zhang et al. 2018)",
-    better="lower",
-    needs=_PAIR,
-    networks=("alexnet", "lpips"),
-    pair=("lpips",),
-    score=lambda features: float(features.pair["lpips"].double().mean()),
-)
+    pair=("lpips",), score=lambda features: float(features.pair["lpips"].double().mean()),
+)  # fmt: skip
 FIRST_FRAME = ClipMetric(
-    name="first-frame",
-    label="first frame dB",
+    name="first-frame", label="first frame dB", better="higher", needs=_PICTURE,
     about="PSNR of the first frame against the picture it was made from",
-    better="higher",
-    needs=_PICTURE,
     with_picture=("psnr-first",),
-    score=lambda features: float(features.with_picture["psnr-first"][0]),
-    pool=_finite_mean,
-)
+    score=lambda features: float(features.with_picture["psnr-first"][0]), pool=_finite_mean,
+)  # fmt: skip
 CONFORMITY = ClipMetric(
-    name="pixel-conformity",
-    label="pixel conformity",
+    name="pixel-conformity", label="pixel conformity", better="higher", needs=_PICTURE,
     about="1 minus the mean absolute difference of all frames to the picture; not PIC",
-    better="higher",
-    needs=_PICTURE,
     with_picture=("difference",),
     score=lambda features: 1 - float(features.with_picture["difference"].double().mean()),
-)
+)  # fmt: skip
 CLIPSIM = ClipMetric(
-    name="clipsim",
-    label="CLIPSIM",
-    about="mean cosine of frames and caption under CLIP ViT-B/32 (GODIVA)",
-    better="higher",
-    needs=frozenset({"caption"}),
+    name="clipsim", label="CLIPSIM", better="higher", needs=frozenset({"caption"}),
     networks=("clip", "clip-merges"),
-    own=("clip",),
-    score=_clipsim,
-)
+    about="mean cosine of frames and caption under CLIP ViT-B/32 (GODIVA)",
+    own=("clip",), score=_clipsim,
+)  # fmt: skip
 PIC = ClipMetric(
-    name="pic",
-    label="PIC",
-    about="mean cosine of picture and frames under DreamSim (DynamiCrafter); 1 for a frozen video",
-    better="higher",
-    needs=_PICTURE,
+    name="pic", label="PIC", better="higher", needs=_PICTURE,
     networks=("dreamsim-dino", "dreamsim-clip", "dreamsim-open-clip", "dreamsim-lora"),
-    own=("dreamsim",),
-    picture=("dreamsim",),
+    about="mean cosine of picture and frames under DreamSim (DynamiCrafter); 1 for a frozen video",
+    own=("dreamsim",), picture=("dreamsim",),
     score=lambda m: float(_cosines(m.own["dreamsim"], m.picture["dreamsim"][0]).mean()),
-)
+)  # fmt: skip
 I2V_SUBJECT = ClipMetric(
-    name="i2v-subject",
-    label="i2v subject",
+    name="i2v-subject", label="i2v subject", better="higher", needs=_PICTURE, networks=("dino",),
     about="VBench-I2V's i2v_subject: DINO ViT-B/16 of picture and frames",
-    better="higher",
-    needs=_PICTURE,
-    networks=("dino",),
-    own=("dino-crop",),
-    picture=("dino-crop",),
+    own=("dino-crop",), picture=("dino-crop",),
     score=lambda m: vbench.i2v_similarity(m.picture["dino-crop"], m.own["dino-crop"]),
-)
+)  # fmt: skip
 I2V_BACKGROUND = ClipMetric(
-    name="i2v-background",
-    label="i2v background",
-    about="VBench-I2V's i2v_background: DreamSim of picture and frames",
-    better="higher",
-    needs=_PICTURE,
+    name="i2v-background", label="i2v background", better="higher", needs=_PICTURE,
     networks=PIC.networks,
-    own=("dreamsim",),
-    picture=("dreamsim",),
+    about="VBench-I2V's i2v_background: DreamSim of picture and frames",
+    own=("dreamsim",), picture=("dreamsim",),
     score=lambda m: vbench.i2v_similarity(m.picture["dreamsim"], m.own["dreamsim"]),
-)
+)  # fmt: skip
 SUBJECT = ClipMetric(
-    name="subject-consistency",
-    label="subject consistency",
+    name="subject-consistency", label="subject consistency", better="higher", networks=("dino",),
     about="VBench's subject_consistency: DINO ViT-B/16 of neighbouring frames",
-    better="higher",
-    networks=("dino",),
-    own=("dino-squeeze",),
-    score=lambda features: vbench.consistency(features.own["dino-squeeze"]),
-)
+    own=("dino-squeeze",), score=lambda features: vbench.consistency(features.own["dino-squeeze"]),
+)  # fmt: skip
 BACKGROUND = ClipMetric(
-    name="background-consistency",
-    label="background consistency",
-    about="VBench's background_consistency: CLIP ViT-B/32 of neighbouring frames",
-    better="higher",
+    name="background-consistency", label="background consistency", better="higher",
     networks=("clip",),
-    own=("clip-tensor",),
-    score=lambda features: vbench.consistency(features.own["clip-tensor"]),
-)
+    about="VBench's background_consistency: CLIP ViT-B/32 of neighbouring frames",
+    own=("clip-tensor",), score=lambda features: vbench.consistency(features.own["clip-tensor"]),
+)  # fmt: skip
 
 AESTHETIC = ClipMetric(
-    name="aesthetic-quality",
-    label="aesthetic quality",
-    about="VBench's aesthetic_quality: LAION's predictor over CLIP ViT-L/14, over 10",
-    better="higher",
+    name="aesthetic-quality", label="aesthetic quality", better="higher",
     networks=("clip-l14", "aesthetic"),
+    about="VBench's aesthetic_quality: LAION's predictor over CLIP ViT-L/14, over 10",
     own=("aesthetic",),
     score=lambda features: float(features.own["aesthetic"].double().mean()) / 10,
-)
+)  # fmt: skip
 IMAGING = ClipMetric(
-    name="imaging-quality",
-    label="imaging quality",
+    name="imaging-quality", label="imaging quality", better="higher", networks=("musiq",),
     about="VBench's imaging_quality: MUSIQ trained on SPAQ, over 100",
-    better="higher",
-    networks=("musiq",),
-    own=("musiq",),
-    score=lambda features: float(features.own["musiq"].double().mean()) / 100,
-)
+    own=("musiq",), score=lambda features: float(features.own["musiq"].double().mean()) / 100,
+)  # fmt: skip
 SMOOTHNESS = ClipMetric(
-    name="motion-smoothness",
-    label="motion smoothness",
+    name="motion-smoothness", label="motion smoothness", better="higher", networks=("amt-s",),
+    min_frames=3, min_side=flow_parts.SMALLEST,
     about="VBench's motion_smoothness: every second frame as AMT-S interpolates it",
-    better="higher",
-    networks=("amt-s",),
-    min_frames=3,
-    min_side=flow_parts.SMALLEST,
-    own=("amt",),
-    score=lambda features: vbench.motion_smoothness(features.own["amt"]),
-)
+    own=("amt",), score=lambda features: vbench.motion_smoothness(features.own["amt"]),
+)  # fmt: skip
 DYNAMIC = ClipMetric(
-    name="dynamic-degree",
-    label="dynamic degree",
-    about="VBench's dynamic_degree: share of clips with enough RAFT flow, at the frames compared",
-    better="neither",
-    networks=("raft",),
+    name="dynamic-degree", label="dynamic degree", better="neither", networks=("raft",),
     min_side=flow_parts.SMALLEST,
-    own=("raft",),
-    score=lambda features: float(vbench.is_dynamic(features.own["raft"])),
-)
+    about="VBench's dynamic_degree: share of clips with enough RAFT flow, at the frames compared",
+    own=("raft",), score=lambda features: float(vbench.is_dynamic(features.own["raft"])),
+)  # fmt: skip
 
 CLIPS = (
     PSNR, SSIM, LPIPS, FIRST_FRAME, CONFORMITY, PIC, CLIPSIM, I2V_SUBJECT, I2V_BACKGROUND, SUBJECT,

@@ -73,61 +73,34 @@ def _inception_measured(own: Tensor, _: Tensor, protocol: Protocol) -> MetricVal
 
 
 FVD = SetMetric(
-    name="fvd",
-    label="FVD",
+    name="fvd", label="FVD", better="lower", needs=frozenset({"reference"}), networks=("i3d",),
+    min_frames=SHORTEST_CLIP, settings="logits,eps1e-3",
     about="Fréchet Video Distance (Unterthiner et al. 2018): I3D's 400 logits",
-    better="lower",
-    needs=frozenset({"reference"}),
-    networks=("i3d",),
-    min_frames=SHORTEST_CLIP,
-    settings="logits,eps1e-3",
-    feature=lambda protocol: f"i3d-{protocol.resize}",
-    measure=_frechet_measured,
-    quick=_frechet,
-)
+    feature=lambda protocol: f"i3d-{protocol.resize}", measure=_frechet_measured, quick=_frechet,
+)  # fmt: skip
 KVD = replace(
-    FVD,
-    name="kvd",
-    label="KVD",
+    FVD, name="kvd", label="KVD", settings=f"{FVD.settings},cubic",
     about="Kernel Video Distance: the same logits, cubic kernel, unbiased with few clips",
-    settings=f"{FVD.settings},cubic",
-    measure=_kernel_measured,
-    quick=lambda own, real, protocol: _kernel(own, real, protocol).value,
-)
+    measure=_kernel_measured, quick=lambda own, real, protocol: _kernel(own, real, protocol).value,
+)  # fmt: skip
 FID = SetMetric(
-    name="fid",
-    label="FID",
+    name="fid", label="FID", better="lower", needs=frozenset({"reference"}),
+    networks=("inception",), settings="pool3,all frames",
     about="Fréchet Inception Distance over all frames of all clips, TensorFlow's resize",
-    better="lower",
-    needs=frozenset({"reference"}),
-    networks=("inception",),
-    settings="pool3,all frames",
-    feature=lambda _: "inception",
-    measure=_frechet_measured,
-    quick=_frechet,
-)
+    feature=lambda _: "inception", measure=_frechet_measured, quick=_frechet,
+)  # fmt: skip
 KID = replace(
-    FID,
-    name="kid",
-    label="KID",
+    FID, name="kid", label="KID", settings=f"{FID.settings},cubic",
     about="Kernel Inception Distance over all frames of all clips",
-    settings=f"{FID.settings},cubic",
-    measure=_kernel_measured,
-    quick=KVD.quick,
-)
+    measure=_kernel_measured, quick=KVD.quick,
+)  # fmt: skip
 INCEPTION = SetMetric(
-    name="is",
-    label="IS",
+    name="is", label="IS", better="higher", networks=("c3d", "c3d-mean"), min_frames=_C3D_FRAMES,
+    exact_frames=True, settings="10 splits",
     about="video Inception Score of clips of 16 frames under C3D for UCF-101 (TGAN)",
-    better="higher",
-    networks=("c3d", "c3d-mean"),
-    min_frames=_C3D_FRAMES,
-    exact_frames=True,
-    settings="10 splits",
-    feature=lambda _: "c3d",
-    measure=_inception_measured,
+    feature=lambda _: "c3d", measure=_inception_measured,
     quick=lambda own, _, protocol: _inception(own, protocol).value,
-)
+)  # fmt: skip
 
 SETS = (FVD, KVD, FID, KID, INCEPTION)
 """In the order in which they are listed."""
