@@ -84,7 +84,8 @@ def _machine(device: str) -> dict[str, Any]:
     import torch
 
     from fbridge.errors import CheckpointError
-    from fbridge.loaders.locate import EMBEDDED, hash_model, locate_model
+    from fbridge.files.hashing import hash_model
+    from fbridge.loaders.locate import EMBEDDED, locate_model
     from fbridge.weights import ENTRIES, cache_folder, find_weights
 
     gpus = [
@@ -116,7 +117,7 @@ def _machine(device: str) -> dict[str, Any]:
         "device": device,
         "packages": versions,
         "codecs": _codecs(),
-        "embedded": hash_model(locate_model(EMBEDDED, {}))[:12],
+        "embedded": hash_model(locate_model(EMBEDDED))[:12],
         "metric_weights": present,
         "cache": str(cache_folder()),
         "free_disk": shutil.disk_usage(here).free,

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from fbridge.backbones.families import FAMILIES
 from fbridge.backbones.wan import FAMILY
-from fbridge.files.tensors import find_weight_file, network_folder
+from fbridge.files.weight_files import find_weight_file, network_folder
 from tests.backbones.networks import network
 from tests.backbones.original import ORIGINAL
 from tests.bases import tiny_base

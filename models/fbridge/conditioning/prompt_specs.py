@@ -1,22 +1,24 @@
-"""How each family of models had its prompts read by its text encoder."""
+"""How each family of models encodes its prompts."""
 
 from __future__ import annotations
 
-import json
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from fbridge.errors import CheckpointError
+from fbridge.files.configs import read_json
+
 
 class PromptSpec(NamedTuple):
-    """How a family of models had its prompts read.
+    """How a family of models encodes its prompts.
 
     Attributes:
         max_tokens: of a prompt; what is beyond is cut.
-        padded: prompts are filled up to so many tokens before they are read, and the encoder is not
-            told which are fillers.
-        keep_padding: the fillers' embeddings are words like all others.
-        pooled_first: a second encoder's one vector goes before the words (`PairTextEncoder`).
-        pad_token: number of the token that fills prompts up; None is the tokenizer's own.
+        padded: prompts are padded to `max_tokens`, and the encoder gets no attention mask.
+        keep_padding: the embeddings of padding tokens are part of the prompt's.
+        pooled_first: a second encoder's pooled vector is the first row (`PairTextEncoder`).
+        pad_token: id of the padding token; None is the tokenizer's own.
     """
 
     max_tokens: int
@@ -36,14 +38,13 @@ PROMPT_SPECS = {
     "VideoCrafterUNet": PromptSpec(77, padded=True, keep_padding=True, pad_token=0),
     "HunyuanVideoPipeline": PromptSpec(256, pooled_first=True),
 }
-"""By the class of diffusers' pipeline that a text encoder is part of; of none, by the network's."""
+"""By the class of the diffusers pipeline; of a network without one, by the network's class."""
 
 
 def prompt_spec_of(folder: Path) -> PromptSpec | None:
-    """How the pipeline in a folder reads prompts, as far as its class or its index tells."""
-    try:
-        index = json.loads((folder / "model_index.json").read_text("utf-8"))
-        told = index.get("reading")
-        return PROMPT_SPECS.get(index.get("_class_name")) if told is None else PromptSpec(*told)
-    except (OSError, ValueError, AttributeError, TypeError):
-        return None
+    """How the pipeline in a folder encodes prompts, by its class or its index; None if unknown."""
+    with suppress(CheckpointError, TypeError):
+        index = read_json(folder / "model_index.json")
+        own = index.get("reading")
+        return PROMPT_SPECS.get(str(index.get("_class_name"))) if own is None else PromptSpec(*own)
+    return None

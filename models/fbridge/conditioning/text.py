@@ -1,8 +1,7 @@
-"""Prompt to token embeddings, once per distinct prompt: by one encoder, or by two together."""
+"""Prompts as token embeddings, each distinct prompt encoded once, by one encoder or by two."""
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,12 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fbridge.conditioning.prompt_specs import PromptSpec
+from fbridge.files.hashing import hash_files
 
 MAX_TOKENS = 512
-"""The most tokens of a prompt for any encoder that is not told otherwise."""
+"""The default limit of a prompt's tokens."""
 REMEMBERED_BYTES = 2**28
 SUFFIXES = {".json", ".safetensors", ".txt", ".model"}
-"""Of files that decide what an encoder makes of a prompt."""
+"""Of the files that an encoder's hash covers."""
 
 
 class Origin(NamedTuple):
@@ -27,25 +27,32 @@ class Origin(NamedTuple):
 
     Attributes:
         name: as it was asked for.
-        folder: that it was loaded from.
-        parts: sub-folders of model and tokenizer, and of a second pair; "" is the folder itself.
+        folder: that it is loaded from.
+        parts: subfolders of model and tokenizer, and of a second pair; "" is the folder itself.
     """
 
     name: str
     folder: Path
     parts: tuple[str, ...] = ("",)
 
+    @property
+    def hash(self) -> str:
+        """sha256 over weights, configuration and vocabulary."""
+        files = [path for part in self.parts for path in sorted((self.folder / part).iterdir())]
+        known = [path for path in files if path.suffix in SUFFIXES]
+        return hash_files(known, relative_to=self.folder)
+
 
 class TextEncoder:
-    """A transformers encoder with its tokenizer behind one call; frozen, remembers what it saw.
+    """A transformers encoder with its tokenizer; frozen, and its embeddings are cached.
 
     Args:
-        model: whose last hidden states are the embeddings.
-        tokenizer: its own.
+        model: its last hidden states are the embeddings.
+        tokenizer: of the model.
         max_tokens: of a prompt; what is beyond is cut. None is what tokenizer and model can take,
             at most 512.
-        reading: how the model's own family reads prompts; its number of tokens holds.
-        origin: None for one made in memory.
+        reading: how the model's family encodes prompts; sets the default of `max_tokens`.
+        origin: None of one made in memory.
     """
 
     def __init__(
@@ -68,13 +75,13 @@ class TextEncoder:
 
     @property
     def name(self) -> str:
-        """As it was asked for; "" for one made in memory."""
+        """As it was asked for; "" of one made in memory."""
         return "" if self.origin is None else self.origin.name
 
     @cached_property
     def hash(self) -> str:
-        """sha256 over its weights, configuration and vocabulary; "" for one made in memory."""
-        return "" if self.origin is None else hash_encoder(self.origin)
+        """sha256 over its weights, configuration and vocabulary; "" of one made in memory."""
+        return "" if self.origin is None else self.origin.hash
 
     def __call__(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token embeddings (B, L, D) float32 and mask (B, L); L is the longest prompt's."""
@@ -89,7 +96,7 @@ class TextEncoder:
         return text, torch.arange(text.shape[1])[None] < lengths[:, None]
 
     def truncated(self, prompts: Sequence[str]) -> list[bool]:
-        """Which prompts have more than `max_tokens` tokens, so that their ends are not read."""
+        """Which prompts have more than `max_tokens` tokens and are cut."""
         if not prompts:
             return []
         tokens = self.tokenizer(list(prompts), truncation=False, verbose=False)
@@ -108,17 +115,17 @@ class TextEncoder:
         if self.reading.pad_token is not None:
             tokens["input_ids"][tokens["attention_mask"] == 0] = self.reading.pad_token
         device = working_device(self.model)
-        told = self._takes - {"attention_mask"} if filled else self._takes
-        given = {name: ids for name, ids in tokens.to(device).items() if name in told}
+        names = self._takes - {"attention_mask"} if filled else self._takes
+        given = {name: ids for name, ids in tokens.to(device).items() if name in names}
         hidden = self.model(**given).last_hidden_state.float().cpu()
         for prompt, row, mask in zip(prompts, hidden, tokens["attention_mask"].bool(), strict=True):
             self._seen[prompt] = row if self.reading.keep_padding else row[mask.cpu()]
 
 
 class PairTextEncoder(TextEncoder):
-    """HunyuanVideo's two encoders: CLIP's vector is the first row, LLaMA's tokens follow.
+    """HunyuanVideo's two encoders: CLIP's pooled vector is the first row, LLaMA's tokens follow.
 
-    Prompts are read by diffusers' own pipeline: in its template, LLaMA's last layers skipped.
+    Prompts are encoded by diffusers' own pipeline: in its template, LLaMA's last layers skipped.
 
     Args:
         model, tokenizer: LLaMA's.
@@ -164,7 +171,7 @@ class PairTextEncoder(TextEncoder):
 
 
 def working_device(*models: Any) -> torch.device:
-    """Where networks compute, also while their weights wait elsewhere."""
+    """The device on which networks compute, also where their weights are offloaded."""
     for model in models:
         for module in model.modules():
             hook = getattr(module, "_hf_hook", None)
@@ -178,17 +185,3 @@ def working_device(*models: Any) -> torch.device:
 def _most_tokens(model: Any, tokenizer: Any) -> int:
     places = getattr(model.config, "max_position_embeddings", None) or MAX_TOKENS
     return int(min(tokenizer.model_max_length, places, MAX_TOKENS))
-
-
-def hash_encoder(origin: Origin) -> str:
-    """sha256 over weights, configuration and vocabulary."""
-    digest = hashlib.sha256()
-    for part in origin.parts:
-        for path in sorted((origin.folder / part).iterdir()):
-            if path.suffix in SUFFIXES:
-                named = path.relative_to(origin.folder).as_posix()
-                digest.update(f"{named} {path.stat().st_size}\n".encode())
-                with path.open("rb") as file:
-                    while block := file.read(2**20):
-                        digest.update(block)
-    return digest.hexdigest()

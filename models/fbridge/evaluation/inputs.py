@@ -27,7 +27,7 @@ from fbridge.evaluation.metrics.catalogue import find_metrics
 from fbridge.evaluation.protocol import Protocol
 from fbridge.evaluation.request import EvalRequest
 from fbridge.files.atomic import shown, write_text
-from fbridge.files.modules import read_json
+from fbridge.files.configs import read_json
 from fbridge.generate import GenerateRequest, Job, Loaded, load_pipeline, run
 from fbridge.weights import cache_folder
 

@@ -1,41 +1,22 @@
-"""Files of models: a base in one file, and networks from their configurations and weights."""
+"""Networks from their configurations and weights, and the single file of a text-to-video base."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import init_empty_weights
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fbridge.errors import CheckpointError
-from fbridge.files.tensors import broken
+from fbridge.files.tensors import Header, broken
 
 FORMAT = 1
 _KEY = "fbridge"
-
-
-@dataclass(frozen=True)
-class SingleFile:
-    """What a base's one file holds.
-
-    Attributes:
-        facts: of its header.
-        tensors: by name, "transformer.<key>" and "vae.<key>".
-    """
-
-    facts: dict[str, Any]
-    tensors: dict[str, Tensor]
-
-    def part(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors whose names begin so, without that."""
-        return {k[len(prefix) :]: v for k, v in self.tensors.items() if k.startswith(prefix)}
 
 
 def save_single_file(  # noqa: PLR0913 - a base's parts and facts
@@ -51,11 +32,12 @@ def save_single_file(  # noqa: PLR0913 - a base's parts and facts
     sizes: list[list[int]],
     dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write a text-to-video base as one file: weights, and in its header all there is to know.
+    """Write a text-to-video base as a single file: the weights, and all else in its header.
 
-    The header's metadata has one key, "fbridge", whose JSON holds "format" and "kind", the
-    configurations of transformer and vae with their `_class_name`, "noise" and "prediction" as
-    `fbridge.loaders.load.Base` has them, "text_encoder", "frames", "fps" and "sizes".
+    Tensors are named "transformer.<key>" and "vae.<key>". The header's metadata has one key,
+    "fbridge", whose JSON holds "format" and "kind", the configurations of transformer and vae with
+    their `_class_name`, "noise" and "prediction" as `fbridge.loaders.pretrained.PretrainedModel`
+    has them, "text_encoder", "frames", "fps" and "sizes".
     """
     facts = {
         "format": FORMAT,
@@ -77,40 +59,25 @@ def save_single_file(  # noqa: PLR0913 - a base's parts and facts
     save_file(tensors, path, {_KEY: json.dumps(facts, sort_keys=True)})
 
 
-def read_single_file(path: Path) -> SingleFile | None:
-    """A base's one file, or None of a file that is not one.
+def single_file_facts(path: Path, header: Header) -> dict[str, Any] | None:
+    """What `save_single_file` wrote into a file's header; None of a file that it did not write.
 
     Raises:
-        CheckpointError: the file is broken, or of a newer format.
+        CheckpointError: the header is broken, or of a newer format.
     """
-    facts = read_single_file_facts(path)
-    try:
-        return None if facts is None else SingleFile(facts, load_file(path))
-    except (SafetensorError, OSError) as error:
-        raise broken(path, error) from error
-
-
-def read_single_file_facts(path: Path) -> dict[str, Any] | None:
-    """What the header of a base's one file tells, or None of a file that is not one.
-
-    Raises:
-        CheckpointError: the file is broken, or of a newer format.
-    """
-    if path.suffix != ".safetensors":
+    if _KEY not in header.metadata:
         return None
     try:
-        with safe_open(path, "np") as file:
-            told = (file.metadata() or {}).get(_KEY)
-        facts: dict[str, Any] | None = None if told is None else json.loads(told)
-        wanted = (FORMAT, "text-to-video")
-        if facts is not None and (facts.get("format"), facts.get("kind")) != wanted:
-            raise CheckpointError(
-                f"{path}: is a {facts.get('kind')} base of format {facts.get('format')}, and this "
-                f"version reads text-to-video bases of format {FORMAT}; update fbridge"
-            )
-        return facts
-    except (SafetensorError, OSError, ValueError, AttributeError) as error:
+        facts: dict[str, Any] = json.loads(header.metadata[_KEY])
+        kind, version = facts.get("kind"), facts.get("format")
+    except (ValueError, AttributeError) as error:
         raise broken(path, error) from error
+    if (version, kind) != (FORMAT, "text-to-video"):
+        raise CheckpointError(
+            f"{path}: is a {kind} base of format {version}, and this version reads text-to-video "
+            f"bases of format {FORMAT}; update fbridge"
+        )
+    return facts
 
 
 def build(
@@ -181,7 +148,7 @@ def load_folder(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> 
         )
     except Exception as error:  # what libraries raise over broken files is of many kinds
         reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(f"{folder}: does not load: {reason}") from error
+        raise CheckpointError(f"{folder}: {kind.__name__} does not load: {reason}") from error
     if told["missing_keys"]:
         raise CheckpointError(
             f"{folder}: weights are incomplete: {len(told['missing_keys'])} missing, such as "
@@ -194,21 +161,6 @@ def load_folder(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> 
 
 def _kept(value: Tensor, dtype: torch.dtype) -> torch.dtype:
     return dtype if value.is_floating_point() else value.dtype
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A configuration.
-
-    Raises:
-        CheckpointError: it is missing or broken.
-    """
-    try:
-        held = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(held, dict):
-        raise CheckpointError(f"{path}: is no configuration; fetch the folder again")
-    return held
 
 
 def _stored(value: Tensor, dtype: torch.dtype) -> Tensor:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -15,10 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fbridge.errors import CheckpointError, DependencyError
+from fbridge.files.weight_files import GGUF, INDEX, PICKLES, weight_paths
 
-_INDEX = ".safetensors.index.json"
-_PICKLES = (".pt", ".pth", ".ckpt", ".bin")
-_GGUF = ".gguf"
 _SHAPE = "comfy.gguf.orig_shape."
 """Before a tensor's name: its shape, of one with more sides than GGUF knows."""
 _NESTS = ("state_dict", "ema", "module", "model")
@@ -30,54 +27,17 @@ _TYPES |= {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "I64": "int64",
 
 
 class Header(NamedTuple):
-    """What a file of weights tells of them.
+    """What a file of weights holds, without the weights.
 
     Attributes:
         shapes: of the tensors, by name.
-        dtypes: as torch calls them.
+        dtypes: by name, as torch calls them.
+        metadata: of a safetensors file.
     """
 
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, str]
-
-
-def is_weight_file(path: Path) -> bool:
-    """Whether a name looks like that of a file of weights."""
-    return path.name.endswith((".safetensors", _INDEX, _GGUF, *_PICKLES))
-
-
-def names_weight_file(name: str) -> bool:
-    """Whether a name is that of a file of weights, or of a network's own folder."""
-    path = Path(name)
-    return is_weight_file(path) or (path.is_dir() and find_weight_file(path) is not None)
-
-
-def network_folder(pipeline: Path) -> Path:
-    """Where a pipeline has its network: `transformer/`, or `unet/`."""
-    unet = pipeline / "unet"
-    return unet if (unet / "config.json").is_file() else pipeline / "transformer"
-
-
-def find_weight_file(folder: Path) -> Path | None:
-    """The weights, or the index of them, of a network's own folder; None of any other folder.
-
-    A folder that holds nothing of a pipeline but its network's stands for that, and one without any
-    configuration for the only file of weights in it.
-    """
-    if (folder / "model_index.json").is_file():
-        return None
-    if not (folder / "config.json").is_file():
-        inner = network_folder(folder)
-        return find_weight_file(inner) if inner.is_dir() else _only_weights(folder)
-    found = [*sorted(folder.glob(f"*{_INDEX}")), *sorted(folder.glob("*.safetensors"))]
-    return found[0] if found else None
-
-
-def _only_weights(folder: Path) -> Path | None:
-    if not folder.is_dir() or any(folder.glob("*.json")):
-        return None
-    found = [path for path in folder.iterdir() if path.is_file() and is_weight_file(path)]
-    return found[0] if len(found) == 1 else None
+    metadata: Mapping[str, str] = MappingProxyType({})
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -89,14 +49,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the file is broken, incomplete, or holds code.
     """
-    if path.name.endswith(_INDEX):
-        return _shards(path)
-    if path.suffix in _PICKLES:
+    if path.suffix in PICKLES:
         return _unpickled(path)
-    if path.suffix == _GGUF:
+    if path.suffix == GGUF:
         return _unpacked(path)
     _require_known(path)
-    return _loaded(path)
+    weights: dict[str, Tensor] = {}
+    for part in weight_paths(path):
+        weights.update(_loaded(part, path))
+    return weights
 
 
 def read_header(path: Path) -> Header:
@@ -108,13 +69,13 @@ def read_header(path: Path) -> Header:
     Raises:
         CheckpointError: the file is broken or incomplete, or a .pt or .ckpt that holds code.
     """
-    if path.suffix in _PICKLES:
+    if path.suffix in PICKLES:
         tensors = _unpickled(path)
         return Header(
             {name: tuple(tensor.shape) for name, tensor in tensors.items()},
             {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in tensors.items()},
         )
-    if path.suffix == _GGUF:
+    if path.suffix == GGUF:
         return Header(
             {name: shape for name, _, shape in _packed(path)},
             {name: tensor.tensor_type.name.lower() for name, tensor, _ in _packed(path)},
@@ -122,41 +83,33 @@ def read_header(path: Path) -> Header:
     _require_known(path)
     shapes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, str] = {}
+    metadata: dict[str, str] = {}
     try:
-        for part in _shard_paths(path) if path.name.endswith(_INDEX) else [path]:
+        for part in weight_paths(path):
             with safe_open(part, "np") as file:  # torch would want memory for the whole file
+                metadata |= file.metadata() or {}
                 for name in file.keys():  # noqa: SIM118 - it is no mapping
                     told = file.get_slice(name)
                     shapes[name] = tuple(told.get_shape())
                     dtypes[name] = _TYPES.get(told.get_dtype(), told.get_dtype())
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise broken(path, error) from error
-    return Header(shapes, dtypes)
-
-
-def hash_weight_file(path: Path) -> str:
-    """sha256 of a file or, of an index, over all its shards."""
-    digest = hashlib.sha256()
-    for part in _shard_paths(path) if path.name.endswith(_INDEX) else [path]:
-        with part.open("rb") as file:
-            while block := file.read(2**20):
-                digest.update(block)
-    return digest.hexdigest()
+    return Header(shapes, dtypes, metadata)
 
 
 def _require_known(path: Path) -> None:
-    if path.suffix != ".safetensors" and not path.name.endswith(_INDEX):
+    if path.suffix != ".safetensors" and not path.name.endswith(INDEX):
         raise CheckpointError(
-            f"{path}: is no file of weights; known: .safetensors, {_INDEX}, {_GGUF}, "
-            f"{', '.join(_PICKLES)}"
+            f"{path}: is no file of weights; known: .safetensors, {INDEX}, {GGUF}, "
+            f"{', '.join(PICKLES)}"
         )
 
 
-def _loaded(path: Path) -> dict[str, Tensor]:
+def _loaded(path: Path, named: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise broken(path, error) from error
+        raise broken(named, error) from error
     except RuntimeError as error:
         if "mmap" not in str(error):
             raise
@@ -188,21 +141,6 @@ def _unpacked(path: Path) -> dict[str, Tensor]:
         name: torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy()).view(shape)
         for name, tensor, shape in _packed(path)
     }
-
-
-def _shards(index: Path) -> dict[str, Tensor]:
-    try:
-        weights: dict[str, Tensor] = {}
-        for path in _shard_paths(index):
-            weights.update(_loaded(path))
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise broken(index, error) from error
-    return weights
-
-
-def _shard_paths(index: Path) -> list[Path]:
-    names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
-    return [index.with_name(Path(name).name) for name in sorted(names)]
 
 
 def _unpickled(path: Path) -> dict[str, Tensor]:

@@ -1,18 +1,14 @@
-"""What a transformer's weights alone lack (autoencoder, noise, words), and where it is had."""
+"""The parts that a network's weights alone lack (autoencoder, scheduler, text encoder)."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 from fbridge.backbones.checkpoint_layout import Variant
-from fbridge.backbones.families import FAMILIES
 from fbridge.errors import CheckpointError
-from fbridge.files.modules import read_json
-from fbridge.files.tensors import hash_weight_file, network_folder
-from fbridge.loaders.detect import Detected
-from fbridge.loaders.locate import is_hub_id
+from fbridge.files.hashing import hash_files
+from fbridge.files.hub import NOT_READ, cached_snapshot, fetch_snapshot, parse_hub_name
 from fbridge.loaders.single_file import unpack
 
 _PARTS = (
@@ -30,7 +26,6 @@ _PATTERNS = [
     "unet/config.json",
     *(f"{part}/*" for part in _PARTS),
 ]
-_VARIANTS = ["*.fp16*", "*.bf16*", "*.bin", "*.py", "*.msgpack", "*.onnx"]
 _IS_SHA256 = re.compile("[0-9a-f]{64}").fullmatch
 
 
@@ -43,22 +38,22 @@ def find_components(
     download: bool = False,
     whole: bool = False,
 ) -> Path:
-    """The folder with what a transformer's weights lack.
+    """The folder with the parts that a network's weights lack.
 
     Args:
         weights: the file.
         given: the folder, or the hub id of a pipeline; None looks beside the file and, where the
             model is known, in the local cache of the hub.
-        variant: the model that the weights are of.
+        variant: the published model that the weights are of.
         needed: files that the folder must hold.
         download: fetch it from the hub where it is not here.
         whole: the file holds its other parts itself; they are unpacked where none are given.
 
     Raises:
-        CheckpointError: it is nowhere or incomplete; tells what, and how to get it.
+        CheckpointError: it is nowhere or incomplete; the message says how to get it.
     """
     beside = [weights.parent, weights.parent.parent]
-    if given is not None and (Path(given).is_dir() or not is_hub_id(given)):
+    if given is not None and (Path(given).is_dir() or parse_hub_name(given) is None):
         missing = missing_files(Path(given), needed)
         if not missing:
             return Path(given)
@@ -81,24 +76,6 @@ def find_components(
     if download and len(hubs) == 1:
         return _fetched(hubs[0], needed)
     raise CheckpointError(_how(weights, variant, given, hubs, needed, several=len(cached) > 1))
-
-
-def required_files(found: Detected) -> tuple[str, ...]:
-    """Files that the weights of a network lack."""
-    looks = bool(found.config and found.config.get("image"))
-    return (*found.family.required_files, *(["image_encoder/config.json"] if looks else []))
-
-
-def network_config(weights: Path, folder: Path | None) -> dict[str, Any] | None:
-    """The configuration of a network, from beside its weights or from its pipeline's folder."""
-    places = [weights.parent / "config.json"]
-    places += [] if folder is None else [network_folder(folder) / "config.json"]
-    for place in places:
-        if place.is_file():
-            config = read_json(place)
-            if config.get("_class_name") in FAMILIES:
-                return config
-    return None
 
 
 def missing_files(folder: Path, needed: tuple[str, ...]) -> list[str]:
@@ -140,28 +117,16 @@ def _list(names: list[str]) -> str:
 
 
 def _cached(hub: str, needed: tuple[str, ...]) -> Path | None:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(hub, allow_patterns=_PATTERNS, local_files_only=True))
-    except (LocalEntryNotFoundError, OSError):
-        return None
-    return None if missing_files(folder, needed) else folder
+    folder = cached_snapshot(hub, _PATTERNS)
+    return None if folder is None or missing_files(folder, needed) else folder
 
 
 def _fetched(hub: str, needed: tuple[str, ...]) -> Path:
-    """Downloaded, going on where an earlier try stopped, and with the hashes that the hub tells."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        folder = Path(snapshot_download(hub, allow_patterns=_PATTERNS, ignore_patterns=_VARIANTS))
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(f"{hub}: cannot be had from the hub: {reason}") from error
+    """Downloaded, from where an earlier try stopped, and compared with the hub's own sha256."""
+    folder = fetch_snapshot(hub, _PATTERNS, what=f"{hub}:", ignore=NOT_READ)
     for path in sorted(folder.rglob("*")):
         blob = path.resolve()
-        if path.is_file() and _IS_SHA256(blob.name) and hash_weight_file(blob) != blob.name:
+        if path.is_file() and _IS_SHA256(blob.name) and hash_files([blob]) != blob.name:
             blob.unlink()
             raise CheckpointError(
                 f"{path}: was damaged on its way (its sha256 is not {blob.name}) and is deleted; "

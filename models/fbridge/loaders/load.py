@@ -1,9 +1,4 @@
-"""Bases: the pretrained models that fine-tuning begins with, whatever they are stored as.
-
-A base is named by a single file (`t2v.safetensors`, see `save_single_file`), a pipeline's folder or
-hub id (FrameBridge's own, or diffusers' text-to-video ones), the weights of a transformer alone
-with a folder for the rest, or "scratch:<preset>" for a fresh network.
-"""
+"""Loading pretrained models, for fine-tuning and for training-free bridges."""
 
 from __future__ import annotations
 
@@ -14,113 +9,87 @@ from typing import Any
 
 import torch
 
-from fbridge.backbones.families import FAMILIES, family_named
-from fbridge.backbones.family import Family
-from fbridge.backbones.scratch import find_preset
+from fbridge.backbones.families import family_named
 from fbridge.codecs.vae import VAECodec
 from fbridge.conditioning.image import load_image_encoder
 from fbridge.data.sources.ucf101 import CLASSES
 from fbridge.errors import CheckpointError
-from fbridge.files.modules import (
-    SingleFile,
-    build,
-    load_folder,
-    read_json,
-    read_single_file,
-)
+from fbridge.files.configs import has_component, read_json
+from fbridge.files.hashing import hash_model
+from fbridge.files.key_mapping import with_prefix
+from fbridge.files.modules import build, load_folder
 from fbridge.files.modules import save_single_file as save_single_file
-from fbridge.files.tensors import (
-    find_weight_file,
-    hash_weight_file,
-    is_weight_file,
-    network_folder,
-    read_header,
-    read_weights,
-)
+from fbridge.files.tensors import read_weights
+from fbridge.files.weight_files import hash_weight_file, network_folder
 from fbridge.loaders.codec import load_codec, vae_class
-from fbridge.loaders.components import find_components, network_config, required_files
-from fbridge.loaders.detect import Detected, detect
-from fbridge.loaders.locate import ADAPTER, hash_model, locate_model, packaged_file
 from fbridge.loaders.pretrained import PretrainedModel as PretrainedModel
-from fbridge.loaders.single_file import holds_other_parts
+from fbridge.loaders.resolve import SCHEDULER, SCRATCH, ResolvedModel, network_config, resolve
 from fbridge.loaders.text_encoder import MINILM
 from fbridge.scheduler import FrameBridgeScheduler
 
-SCRATCH = "scratch:"
-"""What the name of a base without weights begins with."""
-
-
-def is_stock(folder: Path) -> bool:
-    """Whether a folder is one of diffusers' text-to-video pipelines, not a bridge's."""
-    index = folder / "model_index.json"
-    known = [name for family in FAMILIES.values() for name in family.pipelines]
-    return index.is_file() and read_json(index).get("_class_name") in known
-
 
 def load_pretrained(
-    name: str,
+    name: str | ResolvedModel,
     *,
     components: str | None = None,
     download: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> PretrainedModel:
-    """Find and read a base.
+    """Load a pretrained model.
 
     Args:
-        name: see the module.
-        components: folder or hub id with `vae/`, `scheduler/`, `text_encoder/`, `tokenizer/`, for
-            the weights of a transformer alone; None: see `find_components`.
-        download: fetch them from the hub where they are not here.
+        name: as `fbridge.loaders.resolve.resolve` takes it, or its answer.
+        components: likewise.
+        download: fetch what a network's weights lack from the hub where it is not here.
         dtype: of the networks.
 
     Raises:
         CheckpointError: there is none, it is broken or incomplete, or of no known family.
     """
-    if name.startswith(SCRATCH):
-        preset = name[len(SCRATCH) :]
-        find_preset(preset)
-        family = FAMILIES["SpaceTimeTransformer"]
-        return PretrainedModel(name, "", family, preset=preset, prediction=family.prediction)
-    path = Path(name)
-    if not path.exists():
-        path = packaged_file(name) or path
-    path = find_weight_file(path) or path
-    if path.is_file():
-        held = read_single_file(path)
-        base = (
-            _of_weights(path, components, download=download, dtype=dtype)
-            if held is None
-            else _of_file(path, held, dtype)
-        )
-        return replace(base, name=name, hash=hash_weight_file(path), dtype=dtype)
-    if is_weight_file(path):
-        raise CheckpointError(f"base {name!r}: there is no such file; check the path")
-    folder = locate_model(name, {})
-    base = _of_folder(folder, dtype)
-    own_words = base.text_encoder == str(folder)
-    words = name if own_words and not path.is_dir() else base.text_encoder  # a hub id stays one
-    return replace(
-        base, name=name, hash=base.hash or hash_model(folder), text_encoder=words, dtype=dtype
-    )
+    model = resolve(name, components=components) if isinstance(name, str) else name
+    if model.kind == "pipeline" and model.refused:  # of a single file, its weights decide
+        raise CheckpointError(f"{model.path}: {model.refused}")
+    match model.kind:
+        case "scratch":
+            preset = model.name.removeprefix(SCRATCH)
+            return PretrainedModel(
+                model.name, "", model.family, preset=preset, prediction=model.family.prediction
+            )
+        case "adapter":
+            raise CheckpointError(
+                f"{model.path}: is an adapter, not a whole model; make it one with fbridge export "
+                "and take that as base"
+            )
+        case "base":
+            loaded = _single_file(model, dtype)
+        case "weights" | "whole":
+            loaded = _weights(model, dtype, download=download)
+        case _:
+            loaded = _pipeline(model, dtype)
+    if model.path.is_file():
+        loaded = replace(loaded, hash=hash_weight_file(model.path))
+    return replace(loaded, name=model.name, dtype=dtype)
 
 
-def _of_file(path: Path, held: SingleFile, dtype: torch.dtype) -> PretrainedModel:
-    facts = held.facts
+def _single_file(model: ResolvedModel, dtype: torch.dtype) -> PretrainedModel:
+    facts, path = model.facts, model.path
+    noise, prediction = model.noise_and_prediction(None)
+    assert model.config is not None, "its header has it"
+    held = read_weights(path)
+    kind = model.family.load_class()
     try:
-        family = family_named(facts["transformer"]["_class_name"])
-        transformer = build(
-            family.load_class(), facts["transformer"], held.part("transformer."), path, dtype
-        )
-        vae = build(vae_class(facts["vae"]), facts["vae"], held.part("vae."), path, dtype)
+        transformer = build(kind, model.config, with_prefix(held, "transformer."), path, dtype)
+        vae = build(vae_class(facts["vae"]), facts["vae"], with_prefix(held, "vae."), path, dtype)
         return PretrainedModel(
             "",
             "",
-            family,
+            model.family,
             transformer,
-            noise_schedule=facts["noise"],
-            prediction=facts["prediction"],
+            noise_schedule=noise,
+            prediction=prediction,
             codec=VAECodec(vae),
-            vae=vae,
+            vae=vae.requires_grad_(False),
+            codec_path=path,
             text_encoder=facts["text_encoder"],
             frames=facts["frames"],
             fps=facts["fps"],
@@ -132,125 +101,68 @@ def _of_file(path: Path, held: SingleFile, dtype: torch.dtype) -> PretrainedMode
         ) from error
 
 
-def _of_weights(
-    path: Path, components: str | None, *, download: bool, dtype: torch.dtype
-) -> PretrainedModel:
-    shapes = read_header(path).shapes
+def _weights(model: ResolvedModel, dtype: torch.dtype, *, download: bool) -> PretrainedModel:
+    found, path = model.detected, model.path
+    assert found is not None, "weights have been detected"
+    folder = model.find_components(download=download)
+    weights = read_weights(path)
+    read = found.family.single_file_config
     try:
-        found = detect(shapes)
-    except CheckpointError as error:
-        raise CheckpointError(
-            f"{path}: {error}" if str(path) not in str(error) else str(error)
-        ) from error
-    whole = holds_other_parts(shapes)
-    if whole and network_config(path, None) is None and found.config is None:
-        raise _unknown(path, found)  # before anything is unpacked
-    folder = find_components(
-        path,
-        given=components,
-        variant=found.variant,
-        needed=required_files(found),
-        download=download,
-        whole=whole,
-    )
-    own, weights = network_config(path, folder), read_weights(path)
-    if own is None and found.config is None:
-        raise _unknown(path, found, folder)
-    try:
-        told = (
-            {}
-            if found.family.single_file_config is None
-            else found.family.single_file_config(weights)
-        )
+        held = {} if read is None else read(weights)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    config = {**(found.config or {}), **told, **(own or {})}
+    config = {**(found.config or {}), **held, **(network_config(path, folder) or {})}
     if why := found.family.refused(config):
         raise CheckpointError(f"{path}: {why}")
     transformer = build(found.family.load_class(), config, found.take(weights), path, dtype)
-    return _diffusers(folder, found.family, transformer, dtype)
+    return _with_components(replace(model, components=folder), transformer, dtype)
 
 
-def _unknown(path: Path, found: Detected, folder: Path | None = None) -> CheckpointError:
-    where = "" if folder is None else f" or in {folder}"
-    return CheckpointError(
-        f"{path}: is of the {found.family.name} family but no published model of it "
-        f"({'; '.join(found.differences)}); its transformer/config.json is needed, beside it{where}"
-    )
-
-
-def _of_folder(folder: Path, dtype: torch.dtype) -> PretrainedModel:
-    if (folder / ADAPTER).is_file():
-        raise CheckpointError(
-            f"{folder}: is an adapter, not a whole model; make it one with fbridge export and take "
-            "that as base"
-        )
-    index = read_json(folder / "model_index.json")
-    kind = index.get("_class_name")
-    known = ["FrameBridgePipeline", *(name for f in FAMILIES.values() for name in f.pipelines)]
-    if kind not in known:
-        raise CheckpointError(
-            f"{folder}: a {kind} is not supported as base; known: {', '.join(known)}"
-        )
-    if (index.get("transformer_2") or [None])[0] is not None:
-        raise CheckpointError(
-            f"{folder}: has two networks, one for much noise and one for little (Wan 2.2 A14B), "
-            "which is not supported as base; take a model of one"
-        )
-    family = family_named(str(read_json(network_folder(folder) / "config.json").get("_class_name")))
-    transformer = load_folder(family.load_class(), network_folder(folder), dtype)
-    if kind != "FrameBridgePipeline":
-        told = "".join(
-            hash_model(folder / part) for part in (network_folder(folder).name, "vae", "scheduler")
-        )
-        return replace(
-            _diffusers(folder, family, transformer, dtype),
-            hash=hashlib.sha256(told.encode()).hexdigest(),
-        )
-    codec, vae = _codec(folder, dtype)
-    has_words = (index.get("text_encoder") or [None])[0] is not None
-    has_prior = (index.get("prior") or [None])[0] is not None
+def _pipeline(model: ResolvedModel, dtype: torch.dtype) -> PretrainedModel:
+    folder, index = model.path, model.facts
+    network = network_folder(folder)
+    transformer = load_folder(model.family.load_class(), network, dtype)
+    if model.kind == "pipeline":
+        loaded = _with_components(model, transformer, dtype)
+        parts = "".join(hash_model(folder / part) for part in (network.name, "vae", "scheduler"))
+        return replace(loaded, hash=hashlib.sha256(parts.encode()).hexdigest())
     scheduler = FrameBridgeScheduler.from_pretrained(folder / "scheduler")
     return PretrainedModel(
         "",
-        "",
-        family,
+        hash_model(folder),
+        model.family,
         transformer,
         noise_schedule=scheduler.config.base,
         prediction=scheduler.config.prediction,
-        codec=codec,
-        vae=vae,
-        text_encoder=str(folder) if has_words else MINILM,
+        **_codec(folder, dtype),
+        text_encoder=_text_encoder(model) if has_component(index, "text_encoder") else MINILM,
         frames=index["frames"],
         fps=index["fps"],
         sizes=index.get("sizes"),
         scheduler=scheduler,
-        prior=_prior(folder / "prior", dtype) if has_prior else None,
+        prior=_prior(folder / "prior", dtype) if has_component(index, "prior") else None,
         classes=index.get("classes"),
         start_from=index.get("start_from"),
         image_encoder=_image_encoder(folder, transformer, dtype),
     )
 
 
-def _diffusers(
-    folder: Path, family: Family, transformer: Any, dtype: torch.dtype
-) -> PretrainedModel:
-    """A base whose parts but the transformer lie in a folder as diffusers' pipelines have them."""
+def _with_components(model: ResolvedModel, transformer: Any, dtype: torch.dtype) -> PretrainedModel:
+    """A network with the other parts of its pipeline's folder, as diffusers lays them out."""
+    family, folder = model.family, model.components or model.path
     if family.noise_schedule is None or family.video is None:
         raise CheckpointError(
             f"{folder}: a {family.transformer} is part of a FrameBridge model; name that model's "
             "folder as base"
         )
-    place = "scheduler/scheduler_config.json"
-    has_words = family.prompt_width(transformer) > 0
-    told = read_json(folder / place) if place in family.required_files else transformer.config
     try:
-        noise, prediction = family.noise_schedule(told)
+        noise, prediction = model.noise_and_prediction(transformer.config)
     except CheckpointError as error:
         raise CheckpointError(f"{folder}: {error}") from error
+    if not noise:
+        raise CheckpointError(f"{folder}: lacks {SCHEDULER}; fetch the folder again")
     video = family.video(transformer.config)
-    codec, vae = _codec(folder, dtype)
-    width, height = (side * codec.spatial for side in video.grid)
+    parts = _codec(folder, dtype)
     return PretrainedModel(
         "",
         "",
@@ -258,20 +170,25 @@ def _diffusers(
         transformer,
         noise_schedule=noise,
         prediction=prediction,
-        codec=codec,
-        vae=vae,
-        text_encoder=str(folder) if has_words else MINILM,
+        **parts,
+        text_encoder=_text_encoder(model) if family.prompt_width(transformer) > 0 else MINILM,
         frames=video.frames,
         fps=video.fps,
-        sizes=[[width, height]],
+        sizes=[[side * parts["codec"].spatial for side in video.grid]],
         classes=_classes(transformer),
         image_encoder=_image_encoder(folder, transformer, dtype),
     )
 
 
-def _codec(folder: Path, dtype: torch.dtype) -> tuple[Any, Any]:
-    codec = load_codec(str(folder), device="cpu", dtype=dtype).codec
-    return codec, getattr(codec, "vae", None)
+def _text_encoder(model: ResolvedModel) -> str:
+    """The name of a model's own text encoder: the folder, or the hub id that it is from."""
+    return model.name if model.remote else str(model.components or model.path)
+
+
+def _codec(folder: Path, dtype: torch.dtype) -> dict[str, Any]:
+    loaded = load_codec(str(folder), device="cpu", dtype=dtype)
+    codec = loaded.codec
+    return {"codec": codec, "vae": getattr(codec, "vae", None), "codec_path": loaded.folder}
 
 
 def _prior(folder: Path, dtype: torch.dtype) -> Any:
@@ -280,7 +197,7 @@ def _prior(folder: Path, dtype: torch.dtype) -> Any:
 
 
 def _image_encoder(folder: Path, transformer: Any, dtype: torch.dtype) -> Any:
-    """Of a network that is told what it sees."""
+    """Of a network that takes image embeddings; None of others."""
     image = transformer.config.get("image")
     if not image:
         return None

@@ -1,40 +1,94 @@
-"""Where models lie: the embedded one in this folder, others in folders or on the hub."""
+"""Where models lie: in this package, in files and folders, on the hub. Needs no torch."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from fbridge.errors import CheckpointError
+from fbridge.files.hub import fetch_snapshot, parse_hub_name
+from fbridge.files.weight_files import find_weight_file, is_weight_file
 
 EMBEDDED = "embedded"
 """Name of the model that comes with the package."""
 ADAPTER = "adapter.json"
 """What an adapter's folder has in place of `model_index.json`."""
+ADAPTER_WEIGHTS = "pytorch_lora_weights.safetensors"
+"""As diffusers writes and reads them."""
 _WEIGHTS = Path(__file__).parents[1] / "pretrained"
 """Weights that come with the package."""
 _FOLDERS = {EMBEDDED: _WEIGHTS / "motion"}
 _RESULTS = ("", "model", "lora")
 """Where in a training run's folder its result lies; "" is the folder itself."""
-_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 _CONFIGS = ("*.json", "*.txt", "*.model")
-_HUB_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
+_FILES = (*_CONFIGS, "*.safetensors")
 
 
-def locate_model(name: str, options: Mapping[str, Any], *, configs_only: bool = False) -> Path:
-    """The folder of a model by its name: embedded, a folder, or a hub id, fetched if need be.
+def packaged_file(name: str) -> Path | None:
+    """The file of this name that comes with the package, if there is one."""
+    path = _WEIGHTS / name
+    return path if Path(name).name == name and path.is_file() else None
 
-    A training run's folder stands for the model or adapter in it. With `configs_only` the weights
-    of a hub id stay where they are.
+
+def locate_file(name: str) -> Path | None:
+    """The file of weights that a name means: itself, one of the package, or its folder's.
+
+    Raises:
+        CheckpointError: the name is that of a file of weights, and there is none.
+    """
+    path = Path(name)
+    if not path.exists():
+        path = packaged_file(name) or path
+    path = find_weight_file(path) or path
+    if path.is_file():
+        return path
+    if is_weight_file(path):
+        raise CheckpointError(f"{name!r}: there is no such file; check the path")
+    return None
+
+
+def locate_folder(
+    name: str, files: Sequence[str], *, what: str, known: str = EMBEDDED, **options: Any
+) -> Path:
+    """The folder that a name means: the embedded model's, itself, or a hub id's, which is fetched.
+
+    A folder goes before the hub, also where its name has the form `owner/name@revision`.
+
+    Args:
+        name: of a model, codec or text encoder.
+        files: patterns of what is fetched from the hub.
+        what: "model", "codec" or "text encoder", for messages.
+        known: the name that needs no folder, for messages.
+        options: see `fbridge.files.hub.fetch_snapshot`.
 
     Raises:
         CheckpointError: there is none.
     """
     folder = _FOLDERS.get(name, Path(name))
-    if not folder.is_dir():
-        folder = _from_hub(name, options, _CONFIGS if configs_only else _FILES)
+    if folder.is_dir():
+        return folder
+    if parse_hub_name(name) is None:
+        raise CheckpointError(
+            f"{what} {name!r} is neither {known!r} nor a folder nor a hub id (owner/name)"
+        )
+    return fetch_snapshot(name, files, what=f"{what} {name!r}", **options)
+
+
+def locate_model(name: str, *, configs_only: bool = False, **options: Any) -> Path:
+    """The folder of a model: with a `model_index.json`, or an adapter's.
+
+    A training run's folder stands for the model or adapter in it.
+
+    Args:
+        name: "embedded", a folder, or a hub id, fetched if need be.
+        configs_only: the weights of a hub id stay where they are.
+        options: see `fbridge.files.hub.fetch_snapshot`.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    folder = locate_folder(name, _CONFIGS if configs_only else _FILES, what="model", **options)
     for part in _RESULTS:
         if any((folder / part / file).is_file() for file in ("model_index.json", ADAPTER)):
             return folder / part
@@ -47,41 +101,3 @@ def locate_model(name: str, options: Mapping[str, Any], *, configs_only: bool = 
         f"model {name!r}: {folder} holds no model_index.json; give a folder written by "
         f"save_pretrained, or {EMBEDDED!r}"
     )
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether a name has the form of a hub's: owner/name."""
-    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
-
-
-def packaged_file(name: str) -> Path | None:
-    """The file of this name that comes with the package, if there is one."""
-    path = _WEIGHTS / name
-    return path if Path(name).name == name and path.is_file() else None
-
-
-def hash_model(folder: Path) -> str:
-    """sha256 over the weights and configurations of a model folder, with their names."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in {".json", ".safetensors"}:
-            digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
-            with path.open("rb") as file:
-                while block := file.read(2**20):
-                    digest.update(block)
-    return digest.hexdigest()
-
-
-def _from_hub(name: str, options: Mapping[str, Any], files: tuple[str, ...]) -> Path:
-    if not is_hub_id(name):
-        raise CheckpointError(
-            f"model {name!r} is neither {EMBEDDED!r} nor a folder nor a hub id (owner/name)"
-        )
-    from huggingface_hub import snapshot_download
-
-    known = {key: options[key] for key in _HUB_OPTIONS if key in options}
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(files), **known))
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(f"model {name!r} cannot be had from the hub: {reason}") from error

@@ -20,13 +20,13 @@ from safetensors.torch import load_file
 
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.errors import CheckpointError
+from fbridge.files.configs import read_json
 from fbridge.files.modules import load_folder
 from fbridge.loaders.load import PretrainedModel, load_pretrained
-from fbridge.loaders.locate import ADAPTER
+from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS
 from fbridge.scheduler import FrameBridgeScheduler
 
 FORMAT = 1
-WEIGHTS = "pytorch_lora_weights.safetensors"
 EXTRA = "fbridge_extra.safetensors"
 PRIOR = "prior"
 
@@ -58,11 +58,6 @@ class AdapterCard:
         return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
 
 
-def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds an adapter."""
-    return (folder / ADAPTER).is_file()
-
-
 def read_card(folder: Path) -> AdapterCard:
     """The card of an adapter.
 
@@ -70,15 +65,14 @@ def read_card(folder: Path) -> AdapterCard:
         CheckpointError: it is broken or of a newer format.
     """
     path = folder / ADAPTER
+    held = read_json(path)
+    if held.get("format", FORMAT) != FORMAT:
+        raise CheckpointError(
+            f"{path}: has format {held['format']}, and this version reads {FORMAT}; update fbridge"
+        )
     try:
-        held = json.loads(path.read_text("utf-8"))
-        if held["format"] != FORMAT:
-            raise CheckpointError(
-                f"{path}: has format {held['format']}, and this version reads {FORMAT}; update "
-                "fbridge"
-            )
         return AdapterCard(**held)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except TypeError as error:
         raise CheckpointError(f"{path}: is no adapter's card: {error}") from error
 
 
@@ -131,7 +125,9 @@ def merge_lora(transformer: Any) -> None:
 
 def _put(folder: Path, transformer: Any) -> None:
     try:
-        transformer.load_lora_adapter(str(folder), weight_name=WEIGHTS, local_files_only=True)
+        transformer.load_lora_adapter(
+            str(folder), weight_name=ADAPTER_WEIGHTS, local_files_only=True
+        )
         extra = load_file(folder / EXTRA) if (folder / EXTRA).is_file() else {}
         strange = transformer.load_state_dict(extra, strict=False).unexpected_keys
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:

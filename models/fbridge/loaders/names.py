@@ -24,7 +24,7 @@ def check_model(option: str, name: str) -> None:
             f"{option} {name}: unknown{did_you_mean(name, [EMBEDDED])}; "
             f"use {EMBEDDED}, a folder, or a hub id such as owner/name"
         )
-    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name):
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+(@\S+)?", name):
         raise CheckpointError(
             f"{option} {name}: no such folder; use {EMBEDDED}, a folder, or a hub id"
         )

@@ -10,7 +10,8 @@ from typing import Any
 
 from fbridge.errors import CheckpointError
 from fbridge.files.modules import build
-from fbridge.files.tensors import is_weight_file, read_header, read_weights
+from fbridge.files.tensors import read_header, read_weights
+from fbridge.files.weight_files import is_weight_file
 from fbridge.loaders.detect import detect
 from fbridge.loaders.load import PretrainedModel
 from fbridge.scheduler import FrameBridgeScheduler

@@ -1,8 +1,10 @@
-"""A pretrained model, taken apart: what fine-tuning begins with and an untrained bridge is."""
+"""A pretrained model as its parts: for fine-tuning and for training-free bridges."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,33 +12,35 @@ import torch
 from fbridge.backbones.family import Family
 from fbridge.codecs import Codec
 from fbridge.conditioning.text import PairTextEncoder
+from fbridge.files.hashing import hash_model
 from fbridge.loaders.text_encoder import MINILM, load_text_encoder
 from fbridge.scheduler import FrameBridgeScheduler
 
 
 @dataclass(frozen=True)
 class PretrainedModel:
-    """A pretrained model, taken apart.
+    """A pretrained model as its parts.
 
     Attributes:
         name: as it was asked for.
         hash: sha256 of its file or files; "" of a network from scratch.
         family: of its network.
-        transformer: the network; None from scratch, where the data decide its shapes.
+        transformer: the network; None from scratch, where its shapes follow from the data.
         preset: of a network from scratch.
         noise_schedule: the argument of `build_noise_schedule`; None if it has none.
-        prediction: what it answers: "v", "flow", "noise", "clean"; of a bridge its scheduler's.
-        codec: of its latents; None where the data tell it.
+        prediction: "v", "flow", "noise" or "clean"; of a bridge its scheduler's.
+        codec: of its latents; None from scratch.
         vae: diffusers' autoencoder behind the codec, where it is one.
-        text_encoder: name of what reads its words.
+        codec_path: folder of the codec, or the single file that holds it.
+        text_encoder: name of its text encoder.
         frames: default, minimum, maximum and step of their number.
         fps: frames per second.
         sizes: (width, height) it was trained at; None where any will do.
-        scheduler: of a base that is a bridge already.
-        prior: network of such a one.
-        classes: names of a class-conditional one's.
+        scheduler: of a model that is a bridge already.
+        prior: network of such a model.
+        classes: names of a class-conditional model's.
         start_from: of a bridge, see `FrameBridgePipeline`.
-        image_encoder: what looks at the picture for a network that is told of it; None of others.
+        image_encoder: CLIP's, of a network that takes image embeddings; None of others.
         dtype: of the networks.
     """
 
@@ -49,6 +53,7 @@ class PretrainedModel:
     prediction: str | None = None
     codec: Codec | None = None
     vae: Any = None
+    codec_path: Path | None = None
     text_encoder: str = MINILM
     frames: list[int] = field(default_factory=lambda: [16, 2, 64, 1])
     fps: float = 8.0
@@ -60,8 +65,15 @@ class PretrainedModel:
     image_encoder: Any = None
     dtype: torch.dtype = torch.float32
 
+    @cached_property
+    def codec_hash(self) -> str:
+        """`LoadedCodec.hash` of the codec; "" from scratch."""
+        if self.codec_path is None:
+            return ""
+        return self.hash if self.codec_path.is_file() else hash_model(self.codec_path)
+
     def components(self) -> dict[str, Any]:
-        """Arguments of `FrameBridgePipeline` that are the base's own, but its network."""
+        """Arguments of `FrameBridgePipeline`: all parts but the network and the scheduler."""
         held: dict[str, Any] = {"vae": self.vae} if self.vae is not None else {"codec": self.codec}
         if self.text_encoder != MINILM:
             encoder = load_text_encoder(self.text_encoder, dtype=self.dtype)

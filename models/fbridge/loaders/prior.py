@@ -115,7 +115,7 @@ def _motion_prior(codec: Codec) -> MotionPrior:
 
 @lru_cache(maxsize=1)
 def _embedded_motion() -> tuple[MotionCodec, SpaceTimeTransformer]:
-    folder = locate_model(EMBEDDED, {})
+    folder = locate_model(EMBEDDED)
     codec: MotionCodec = load_folder(MotionCodec, folder / "codec").requires_grad_(False)
     network: SpaceTimeTransformer = load_folder(SpaceTimeTransformer, folder / "prior")
     return codec, network.requires_grad_(False)

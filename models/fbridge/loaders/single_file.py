@@ -21,7 +21,8 @@ from safetensors import SafetensorError
 from fbridge.errors import CheckpointError
 from fbridge.files.key_mapping import Weights, count_modules, with_prefix
 from fbridge.files.modules import build
-from fbridge.files.tensors import find_weight_file, is_weight_file, read_header, read_weights
+from fbridge.files.tensors import read_header, read_weights
+from fbridge.files.weight_files import find_weight_file, is_weight_file
 from fbridge.loaders import open_clip
 from fbridge.weights import CLIP_MERGES, cache_folder, find_weights
 from fbridge.weights.fetch import fetch

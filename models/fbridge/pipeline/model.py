@@ -22,12 +22,12 @@ from fbridge.codecs.vae import VAECodec
 from fbridge.conditioning.prompt_specs import PromptSpec
 from fbridge.conditioning.text import PairTextEncoder, TextEncoder
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.files.tensors import names_weight_file
-from fbridge.loaders.load import is_stock, load_pretrained
-from fbridge.loaders.locate import hash_model, locate_model
-from fbridge.loaders.lora import adapted_components, is_adapter
+from fbridge.files.hashing import hash_model
+from fbridge.loaders.load import load_pretrained
+from fbridge.loaders.lora import adapted_components
 from fbridge.loaders.official import is_official_bridge, official_components
 from fbridge.loaders.prior import build_prior
+from fbridge.loaders.resolve import ResolvedModel, resolve
 from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.loaders.training_free import training_free_components
 from fbridge.pipeline.inputs import class_of, fitting_size, nearest_shape
@@ -55,6 +55,7 @@ _RELEASED = (
 )
 _OF_BASES = ("base", "components", "download")
 """Options of `from_pretrained` that diffusers does not know."""
+_HUB_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 
 
 class FrameLimits(NamedTuple):
@@ -153,31 +154,29 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
             CheckpointError: there is no such model, or it is not one of this kind.
         """
         name = str(pretrained_model_name_or_path)
+        hub = {key: kwargs[key] for key in _HUB_OPTIONS if key in kwargs}
+        model = resolve(name, components=kwargs.get("components"), **hub)
+        if model.kind not in ("adapter", "bridge"):
+            return cls._from_base(model, **kwargs)
         pipe: _Model
-        if names_weight_file(name):
-            return cls._from_base(name, **kwargs)
-        folder = locate_model(name, kwargs)
-        if is_stock(folder):
-            return cls._from_base(name, **kwargs)
         try:
-            if is_adapter(folder):
-                pipe = cls(**adapted_components(folder, base=kwargs.get("base")))
+            if model.kind == "adapter":
+                pipe = cls(**adapted_components(model.path, base=kwargs.get("base")))
                 pipe._cast(kwargs.get("dtype", kwargs.get("torch_dtype")))
             else:
                 stock = {k: v for k, v in kwargs.items() if k not in _OF_BASES}
-                pipe = super().from_pretrained(folder, **stock)
+                pipe = super().from_pretrained(model.path, **stock)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             reason = str(error).strip().split("\n")[0]
             raise CheckpointError(f"model {name!r} does not load: {reason}") from error
-        pipe._folder = folder
+        pipe._folder = model.path
         pipe._align()
         return pipe
 
     @classmethod
-    def _from_base(cls: type[_Model], name: str, **kwargs: Any) -> _Model:
+    def _from_base(cls: type[_Model], model: ResolvedModel, **kwargs: Any) -> _Model:
         base = load_pretrained(
-            name,
-            components=kwargs.get("components"),
+            model,
             download=kwargs.get("download", False),
             dtype=kwargs.get("dtype", kwargs.get("torch_dtype")) or torch.float32,
         )

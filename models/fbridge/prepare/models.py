@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from fbridge.files.modules import read_json
+from fbridge.files.configs import has_component, read_json
 from fbridge.files.tensors import read_header
 from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.loaders.single_file import find_single_file, holds_other_parts, unpack
@@ -42,5 +42,5 @@ def _own_text_encoder(codec: LoadedCodec) -> str:
     if (pipeline / "text_encoder").is_dir():
         return str(pipeline)
     index = read_json(pipeline / "model_index.json")
-    named = (index.get("text_encoder") or [None])[0] is not None
+    named = has_component(index, "text_encoder")
     return codec.name if named and not Path(codec.name).exists() else MINILM

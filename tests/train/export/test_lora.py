@@ -16,7 +16,8 @@ from fbridge.backbones.cogvideox import FAMILY, CogVideoXBackbone
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.loaders.load import load_pretrained
-from fbridge.loaders.lora import EXTRA, WEIGHTS, AdapterCard, load_adapter, read_card
+from fbridge.loaders.locate import ADAPTER_WEIGHTS
+from fbridge.loaders.lora import EXTRA, AdapterCard, load_adapter, read_card
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.train.export.lora import add_lora, merge_lora, save_lora
 from fbridge.types import Condition
@@ -89,7 +90,7 @@ def test_rank_alpha_dropout_and_targets_are_as_asked() -> None:
 def test_diffusers_loads_the_file(tmp_path: Path, *, dora: bool) -> None:
     net = trained(dora=dora)
     save_lora(tmp_path / "lora", net, card(tiny_base(tmp_path / "base.safetensors")))
-    with safe_open(tmp_path / "lora" / WEIGHTS, "pt") as file:
+    with safe_open(tmp_path / "lora" / ADAPTER_WEIGHTS, "pt") as file:
         told = file.metadata()
         keys = set(file.keys())
     assert "transformer.transformer_blocks.0.attn1.to_q.lora_A.weight" in keys
@@ -100,7 +101,7 @@ def test_diffusers_loads_the_file(tmp_path: Path, *, dora: bool) -> None:
     assert described["transformer.use_dora"] is dora
     stock = tiny_transformer()
     FAMILY.expand_inputs(stock, 2)
-    stock.load_lora_adapter(str(tmp_path / "lora"), weight_name=WEIGHTS)
+    stock.load_lora_adapter(str(tmp_path / "lora"), weight_name=ADAPTER_WEIGHTS)
     stock.load_state_dict(load_file(tmp_path / "lora" / EXTRA), strict=False)
     assert isinstance(stock, CogVideoXTransformer3DModel)
     assert torch.allclose(answer(stock.eval()), answer(net), atol=1e-6)
@@ -112,7 +113,9 @@ def test_only_what_was_trained_is_kept_beside_the_adapter(tmp_path: Path) -> Non
     extra = load_file(tmp_path / "lora" / EXTRA)
     assert set(extra) == {"patch_embed.proj.weight", "patch_embed.proj.bias"}
     assert {value.dtype for value in extra.values()} == {torch.float16}
-    assert {v.dtype for v in load_file(tmp_path / "lora" / WEIGHTS).values()} == {torch.float16}
+    assert {v.dtype for v in load_file(tmp_path / "lora" / ADAPTER_WEIGHTS).values()} == {
+        torch.float16
+    }
 
 
 @pytest.mark.parametrize("dora", [False, True])
@@ -188,10 +191,10 @@ def test_a_broken_adapter_is_named(tmp_path: Path) -> None:
     save_file({"nowhere.weight": torch.zeros(1)}, folder / EXTRA)
     with pytest.raises(CheckpointError, match=r"nowhere\.weight is unknown"):
         load_adapter(folder)
-    (folder / WEIGHTS).write_bytes(b"garbage")
+    (folder / ADAPTER_WEIGHTS).write_bytes(b"garbage")
     with pytest.raises(CheckpointError, match="does not fit its base"):
         load_adapter(folder)
-    (folder / WEIGHTS).unlink()
+    (folder / ADAPTER_WEIGHTS).unlink()
     with pytest.raises(CheckpointError, match="does not fit its base"):
         load_adapter(folder)
     (folder / "adapter.json").write_text('{"format": 2}')

@@ -32,6 +32,7 @@ from torch import Tensor
 
 from fbridge.errors import DataError
 from fbridge.files.atomic import replacing, shown, write_text
+from fbridge.files.hashing import hash_files
 
 FORMAT = 1
 INDEX = "index.json"
@@ -66,11 +67,7 @@ def digest(value: Any) -> str:
 
 def hash_file(path: Path) -> str:
     """sha256 of a file."""
-    whole = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            whole.update(block)
-    return whole.hexdigest()
+    return hash_files([path])
 
 
 def hash_row(tensors: dict[str, Tensor], row: int) -> str:

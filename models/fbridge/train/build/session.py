@@ -13,7 +13,7 @@ from fbridge.loaders.load import PretrainedModel
 from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.config.tree import Config
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.loaders.locate import hash_model
+from fbridge.files.hashing import hash_model
 from fbridge.train.ema.averages import build_average
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.batches import Augmentation, TrainingClips, training_loader

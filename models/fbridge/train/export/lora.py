@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fbridge.backbones.families import family_of
 from fbridge.errors import ConfigError
-from fbridge.loaders.locate import ADAPTER
-from fbridge.loaders.lora import EXTRA, PRIOR, WEIGHTS, AdapterCard
+from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS
+from fbridge.loaders.lora import EXTRA, PRIOR, AdapterCard
 from fbridge.loaders.lora import merge_lora as merge_lora
 from fbridge.train.export.model_folder import replacing_model
 
@@ -102,7 +102,7 @@ def save_lora(
             state_dict={f"{_PART}.{k}": _still(v, dtype) for k, v in lora.items()},
             save_directory=str(part),
             is_main_process=True,
-            weight_name=WEIGHTS,
+            weight_name=ADAPTER_WEIGHTS,
             save_function=None,
             safe_serialization=True,
             lora_adapter_metadata=_described(transformer.peft_config[_NAME]),

@@ -1,0 +1,31 @@
+"""sha256 over files and folders: what records, manifests and runs know models by."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def hash_files(paths: Iterable[Path], *, relative_to: Path | None = None) -> str:
+    """sha256 over the contents of files, one after the other.
+
+    Args:
+        paths: in the order that counts.
+        relative_to: a folder; the path in it and the size go before each file's content.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        if relative_to is not None:
+            name = path.relative_to(relative_to).as_posix()
+            digest.update(f"{name} {path.stat().st_size}\n".encode())
+        with path.open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def hash_model(folder: Path) -> str:
+    """sha256 over the weights and configurations below a model's folder, with their names."""
+    held = [path for path in sorted(folder.rglob("*")) if path.suffix in {".json", ".safetensors"}]
+    return hash_files(held, relative_to=folder)

@@ -1,0 +1,295 @@
+"""What the name of a model means: its kind, files, configuration and parts, found once.
+
+No weights are read. `load_pretrained` and `FrameBridgePipeline.from_pretrained` load the answer,
+`inspect_model` (fbridge info) and `model_sizes` (fbridge doctor) describe it, so that all of them
+take a name for the same model.
+
+Where another form of checkpoint is added: names of tensors and published models are a
+`CheckpointLayout` and a `Variant` of their family (`fbridge.backbones`); where files lie and what
+kind of model they are is decided here. No other module looks for files of a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from fbridge.backbones.families import FAMILIES, family_named
+from fbridge.backbones.family import Family
+from fbridge.backbones.scratch import find_preset
+from fbridge.conditioning.prompt_specs import PROMPT_SPECS
+from fbridge.errors import CheckpointError
+from fbridge.files.configs import has_component, read_json
+from fbridge.files.hub import parse_hub_name
+from fbridge.files.modules import single_file_facts
+from fbridge.files.tensors import Header, read_header
+from fbridge.files.weight_files import find_weight_file, network_folder
+from fbridge.loaders.components import find_components, missing_files
+from fbridge.loaders.detect import Detected, detect
+from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS, locate_file, locate_model
+from fbridge.loaders.single_file import find_tokenizer, holds_other_parts
+
+SCRATCH = "scratch:"
+"""What the name of a network without weights begins with; its preset follows."""
+INDEX = "model_index.json"
+SCHEDULER = "scheduler/scheduler_config.json"
+
+Kind: TypeAlias = Literal["scratch", "weights", "whole", "base", "pipeline", "bridge", "adapter"]
+"""A network without weights; weights of a network alone; a makers' single file with all parts; a
+single file of ours; diffusers' text-to-video pipeline; a bridge's pipeline; LoRA of a bridge."""
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """What a name means.
+
+    Attributes:
+        name: as it was asked for.
+        kind: see `Kind`.
+        path: of its file or index, or its folder; of none from scratch.
+        facts: of a single file of ours, what its header says; of a folder, its `model_index.json`
+            or `adapter.json`.
+        components: folder of what the weights of a network alone lack; None where it is not known.
+        given: the folder or hub id that was named for that.
+        detected: which network a file's tensors are.
+        remote: the name is a hub id, and not a folder.
+        configs_only: the weights may not be here.
+    """
+
+    name: str
+    kind: Kind
+    path: Path = Path()
+    facts: dict[str, Any] = field(default_factory=dict, repr=False)
+    components: Path | None = None
+    given: str | None = None
+    detected: Detected | None = field(default=None, repr=False)
+    remote: bool = False
+    configs_only: bool = False
+    file_header: Header | None = field(default=None, repr=False)
+
+    @property
+    def revision(self) -> str | None:
+        """The branch, tag or commit of a hub id that names one."""
+        found = parse_hub_name(self.name) if self.remote else None
+        return None if found is None else found.revision
+
+    @cached_property
+    def weights(self) -> Path | None:
+        """The file of the network's weights, or the index of its shards; None if it is not here."""
+        if self.kind == "adapter":
+            return self.path / ADAPTER_WEIGHTS
+        return find_weight_file(network_folder(self.path)) if self.path.is_dir() else self.path
+
+    @cached_property
+    def header(self) -> Header:
+        """Names, shapes and types of the network's tensors; of the configuration's, if not here."""
+        if self.file_header is not None:
+            return self.file_header
+        if self.weights is not None:
+            return read_header(self.weights)
+        assert self.config is not None, "a folder has one"
+        network = self.family.empty_network(self.config)
+        shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+        return Header(shapes, dict.fromkeys(shapes, "not here"))
+
+    @cached_property
+    def config(self) -> dict[str, Any] | None:
+        """The network's configuration; None where neither a file nor its tensors have it."""
+        return self.config_with(self.components)
+
+    def config_with(self, components: Path | None) -> dict[str, Any] | None:
+        """The same, with the other parts in a folder."""
+        if self.kind == "base":
+            return dict(self._fact("transformer"))
+        if self.detected is None:
+            return read_json(network_folder(self.path) / "config.json")
+        own = network_config(self.path, components)
+        return {**(self.detected.config or {}), **(own or {})} or None
+
+    @cached_property
+    def family(self) -> Family:
+        """Of the network."""
+        if self.kind == "scratch":
+            return FAMILIES["SpaceTimeTransformer"]
+        if self.detected is not None:
+            return self.detected.family
+        assert self.config is not None, "a folder and a single file of ours have one"
+        return family_named(str(self.config.get("_class_name")))
+
+    @property
+    def refused(self) -> str:
+        """Why the model cannot be used; "" if it can."""
+        if self.kind == "pipeline" and has_component(self.facts, "transformer_2"):
+            return (
+                "has two networks, one for much noise and one for little (Wan 2.2 A14B), which is "
+                "not supported as base; take a model of one"
+            )
+        return "" if self.detected is None else self.family.refused(self.config or {})
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Files of a pipeline that the network's weights alone lack."""
+        looks = bool(self.detected and (self.detected.config or {}).get("image"))
+        return (*self.family.required_files, *(["image_encoder/config.json"] if looks else []))
+
+    @cached_property
+    def missing(self) -> list[str]:
+        """Files that the model cannot be used without and that are not here."""
+        if self.kind in ("weights", "whole"):
+            missing = [] if self.config is not None else ["transformer/config.json"]
+            if self.kind == "weights":
+                return missing + (list(self.required) if self.components is None else [])
+            found = find_tokenizer(self.path, self.given)
+            return missing + ([] if found else ["tokenizer/tokenizer_config.json"])
+        if self.kind not in ("pipeline", "bridge"):
+            return []
+        here = self.weights is not None or self.configs_only
+        missing = [] if here else ["transformer/*.safetensors"]
+        if self.kind == "pipeline":
+            missing += missing_files(self.path, self.required)
+        return missing
+
+    def noise_and_prediction(self, config: Mapping[str, Any] | None) -> tuple[dict[str, Any], str]:
+        """What the network was trained on, for `build_noise_schedule`, and what it predicts.
+
+        As its scheduler says, or of a family without one `config`, the network's own; else the
+        prediction that the family is known for, and {}.
+        """
+        if self.kind == "base":
+            return self._fact("noise"), self._fact("prediction")
+        if self.kind == "bridge":
+            scheduler = read_json(self.path / SCHEDULER)
+            return scheduler.get("base") or {}, scheduler["prediction"]
+        if SCHEDULER in self.family.required_files:
+            folder = self.path if self.path.is_dir() else self.components
+            known = folder is not None and (folder / SCHEDULER).is_file()
+            config = read_json(folder / SCHEDULER) if folder is not None and known else None
+        read = self.family.noise_schedule
+        return ({}, self.family.prediction) if read is None or config is None else read(config)
+
+    @property
+    def tokens(self) -> int:
+        """The most tokens of a prompt that are read; 0 where that is not known."""
+        if self.kind == "bridge":
+            return int((self.facts.get("reading") or [0])[0])
+        if self.kind == "base":
+            return 0
+        names = (*self.family.pipelines, self.family.transformer)
+        return next((PROMPT_SPECS[name].max_tokens for name in names if name in PROMPT_SPECS), 0)
+
+    def find_components(self, *, download: bool) -> Path:
+        """The folder with what a network's weights lack; a single file's own parts are unpacked.
+
+        Raises:
+            CheckpointError: it is nowhere or incomplete, or it lacks the configuration.
+        """
+        assert self.detected is not None, "only weights lack parts"
+        if self.kind == "whole" and self.config is None:
+            raise self._unknown(None)  # before anything is unpacked
+        folder = self.components or find_components(
+            self.path,
+            given=self.given,
+            variant=self.detected.variant,
+            needed=self.required,
+            download=download,
+            whole=self.kind == "whole",
+        )
+        if self.config_with(folder) is None:
+            raise self._unknown(folder)
+        return folder
+
+    def _unknown(self, folder: Path | None) -> CheckpointError:
+        assert self.detected is not None, "only weights can be of no known model"
+        where = "" if folder is None else f" or in {folder}"
+        return CheckpointError(
+            f"{self.path}: is of the {self.family.name} family but no published model of it "
+            f"({'; '.join(self.detected.differences)}); its transformer/config.json is needed, "
+            f"beside it{where}"
+        )
+
+    def _fact(self, name: str) -> Any:
+        if name in self.facts:
+            return self.facts[name]
+        raise CheckpointError(
+            f"{self.path}: its header lacks {name!r}; the file is incomplete, get it again"
+        )
+
+
+def resolve(
+    name: str, *, components: str | None = None, configs_only: bool = False, **options: Any
+) -> ResolvedModel:
+    """What a name means.
+
+    Args:
+        name: "embedded", "scratch:<preset>", a single file, a network's weights, an index of
+            shards, a folder of any of them, of a pipeline, an adapter or a training run, or a hub
+            id (`owner/name` or `owner/name@revision`), which is fetched.
+        components: folder or hub id with what a network's weights alone lack; None looks beside
+            them and in the hub's local cache.
+        configs_only: leave the weights of a hub id where they are.
+        options: see `fbridge.files.hub.fetch_snapshot`.
+
+    Raises:
+        CheckpointError: there is no such model, it is broken, or of no known family.
+        ConfigError: there is no such preset.
+    """
+    if name.startswith(SCRATCH):
+        find_preset(name[len(SCRATCH) :])
+        return ResolvedModel(name, "scratch")
+    file = locate_file(name)
+    if file is not None:
+        return _resolve_file(name, file, components)
+    remote = not Path(name).is_dir() and parse_hub_name(name) is not None
+    folder = locate_model(name, configs_only=configs_only, **options)
+    adapter = (folder / ADAPTER).is_file()
+    facts = read_json(folder / (ADAPTER if adapter else INDEX))
+    kind: Kind = "adapter" if adapter else _pipeline_kind(folder, facts)
+    return ResolvedModel(
+        name, kind, folder, facts, remote=remote, configs_only=remote and configs_only
+    )
+
+
+def _pipeline_kind(folder: Path, index: dict[str, Any]) -> Kind:
+    stock = [name for family in FAMILIES.values() for name in family.pipelines]
+    found = index.get("_class_name")
+    if found == "FrameBridgePipeline" or (index.get("scheduler") or [""])[0] == "fbridge.scheduler":
+        return "bridge"
+    if found in stock:
+        return "pipeline"
+    raise CheckpointError(
+        f"{folder}: a {found} is not supported; known: {', '.join(['FrameBridgePipeline', *stock])}"
+    )
+
+
+def _resolve_file(name: str, path: Path, given: str | None) -> ResolvedModel:
+    header = read_header(path)
+    facts = single_file_facts(path, header)
+    if facts is not None:
+        return ResolvedModel(name, "base", path, facts, file_header=header)
+    try:
+        found = detect(header.shapes)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    parts: dict[str, Any] = {"given": given, "detected": found, "file_header": header}
+    alone = ResolvedModel(name, "weights", path, **parts)
+    whole = holds_other_parts(header.shapes)
+    place: Path | None = None
+    if given is not None or not whole:
+        with suppress(CheckpointError):
+            place = find_components(path, given=given, variant=found.variant, needed=alone.required)
+    kind: Kind = "whole" if whole and place is None else "weights"
+    return ResolvedModel(name, kind, path, components=place, **parts)
+
+
+def network_config(weights: Path, folder: Path | None) -> dict[str, Any] | None:
+    """The configuration of a network, from beside its weights or from its pipeline's folder."""
+    places = [weights.parent / "config.json"]
+    places += [] if folder is None else [network_folder(folder) / "config.json"]
+    for place in places:
+        if place.is_file() and (config := read_json(place)).get("_class_name") in FAMILIES:
+            return config
+    return None
