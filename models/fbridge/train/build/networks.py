@@ -25,7 +25,6 @@ from fbridge.train.export.lora import add_lora
 from fbridge.train.build.dataset import Shape, frame_limits
 from fbridge.train.losses import BridgeTraining, PriorTraining, PriorStart
 
-SCRATCH = "scratch:"
 SHOWN = ("prior", "picture")
 """What a network is shown beside the latents: the prior; the picture too where they differ."""
 
@@ -63,33 +62,46 @@ def build_prior_network(config: Config, shape: Shape) -> BuiltNetwork:
     return BuiltNetwork(None, network, network, None, None, task, {})
 
 
-def build_generator(config: Config, shape: Shape, codec: Codec) -> BuiltNetwork:
+def load_base(config: Config) -> PretrainedModel:
+    """The model that a configuration fine-tunes.
+
+    Raises:
+        CheckpointError: it is missing or broken.
+        ConfigError: it needs what prepared latents do not hold.
+    """
+    assert config.base is not None, "the command line has filled it in"
+    base = load_pretrained(config.base, components=config.components, download=config.download)
+    if base.transformer is not None and base.transformer.config.get("image"):
+        raise ConfigError(
+            f"base {base.name}: takes embeddings of the picture by an image encoder, which "
+            "prepared latents do not hold; fine-tune the text-to-video model that it was made from"
+        )
+    return base
+
+
+def build_generator(
+    config: Config, shape: Shape, codec: Codec, base: PretrainedModel | None = None
+) -> BuiltNetwork:
     """A network that ends a bridge, or its diffusion twin, on a base or from scratch.
 
     Args:
         config: of the run.
         shape: what it must fit.
         codec: of the data set.
+        base: as `load_base` gives it; None loads it.
 
     Raises:
         CheckpointError: base or prior are missing, or do not fit the data.
         ConfigError: the configuration asks for what the base cannot do.
     """
-    assert config.base is not None, "the command line has filled it in"
-    base = load_pretrained(config.base, components=config.components, download=config.download)
-    if base.transformer is not None and base.transformer.config.get("image"):
-        raise ConfigError(
-            f"base {base.name}: is told what an image encoder sees of the picture, which prepared "
-            "latents do not hold; fine-tune the text-to-video model that it was made from"
-        )
+    base = load_base(config) if base is None else base
     _check_codec(base, codec)
     kind, mix, network = _start(config, base, shape)
     transformer = base.transformer
     if transformer is None:
         base = replace(base, text_encoder=shape.text_encoder)
         torch.manual_seed(config.train.seed)
-        preset = config.base.removeprefix(SCRATCH)
-        transformer = _scratch(preset, shape, timed=True, classes=_classes(config, shape))
+        transformer = _scratch(str(base.preset), shape, timed=True, classes=_classes(config, shape))
     else:
         _check_fit(base, shape)
         if config.model.condition == "class" and base.classes is None:
@@ -215,7 +227,9 @@ def prior_folder(config: Config) -> Path | None:
 
 def _check_codec(base: PretrainedModel, codec: Codec) -> None:
     """Raise CheckpointError where the latents of the data are not those of the base."""
-    if base.codec is not None and fingerprint(base.codec) != fingerprint(codec):
+    if base.codec is None or base.codec is codec:
+        return
+    if fingerprint(base.codec) != fingerprint(codec):
         raise CheckpointError(
             f"base {base.name}: its codec is another one than the data set's; prepare the videos "
             f"with this base's: fbridge prepare VIDEOS -o DIR --codec {base.name}"

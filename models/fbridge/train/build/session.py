@@ -25,6 +25,7 @@ from fbridge.train.build.networks import (
     BuiltNetwork,
     build_generator,
     build_prior_network,
+    load_base,
     prior_folder,
 )
 from fbridge.train.request import Command
@@ -84,15 +85,15 @@ def build_session(command: Command, config: Config, run: Path, *, device: str) -
     accelerator = _accelerator(config, run, device)
     assert config.data is not None, "the command line has filled it in"
     dataset, parts = read_data(Path(config.data), split=config.split, share=config.validation.share)
-    codec = load_codec(dataset.index["codec"]["name"], device="cpu")
-    _check_codec(dataset.index["codec"], codec)
+    base = load_base(config) if command == "finetune" else None
+    codec = _codec(dataset.index["codec"], base)
     material = TrainingData(dataset, parts, codec, measure(dataset, codec))
-    if command == "train-prior":
+    if base is None:
         model = build_prior_network(config, material.shape)
     else:
-        model = build_generator(config, material.shape, codec.codec)
-        if model.base is not None and config.model.condition == "text":
-            check_words(model.base, dataset)
+        model = build_generator(config, material.shape, codec.codec, base)
+        if config.model.condition == "text":
+            check_words(base, dataset)
     training = _training(command, config, run, material, model, accelerator)
     return Session(command, config, run, material, model, training)
 
@@ -222,10 +223,20 @@ def _place(model: BuiltNetwork, codec: LoadedCodec, accelerator: Accelerator) ->
             part.to(accelerator.device)
 
 
-def _check_codec(told: dict[str, str], codec: LoadedCodec) -> None:
-    """Raise CheckpointError where a data set's codec is no longer what it was."""
-    if told["hash"] != codec.hash and told.get("fingerprint") != codec.fingerprint:
+def _codec(record: dict[str, str], base: PretrainedModel | None) -> LoadedCodec:
+    """The data set's codec: the base's own where that is the same, else loaded by its name.
+
+    Raises:
+        CheckpointError: it is no longer the one that the data set was prepared with.
+    """
+    if base is not None and base.codec_hash == record["hash"]:
+        assert base.codec is not None and base.codec_path is not None, "it has a hash"
+        kind = type(base.codec if base.vae is None else base.vae).__name__
+        return LoadedCodec(base.codec, record["name"], kind, base.codec_path)
+    codec = load_codec(record["name"], device="cpu")
+    if record["hash"] != codec.hash and record.get("fingerprint") != codec.fingerprint:
         raise CheckpointError(
             f"codec {codec.name}: is not the one that the data set was prepared with; put the "
             "right one in its place, or prepare the data set again"
         )
+    return codec
