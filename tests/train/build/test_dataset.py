@@ -12,14 +12,8 @@ import torch
 from fbridge.loaders.codec import load_codec
 from fbridge.data.latents import LatentDataset
 from fbridge.errors import DataError
-from fbridge.train.build.dataset import (
-    TrainingData,
-    Shape,
-    class_names,
-    frame_limits,
-    measure,
-    read_data,
-)
+from fbridge.data.latents.shape import Shape, class_names, frame_limits, read_data
+from fbridge.train.build.dataset import TrainingData, measure
 from tests.train.sets import Row, pixel_codec, rows, write_set
 
 

@@ -24,7 +24,8 @@ from fbridge.prior import MixPrior, NeuralPrior, ReplicatePrior
 from fbridge.process import BridgeProcess, DiffusionProcess
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.export import assemble, save_model
-from fbridge.train.build.dataset import Shape, measure
+from fbridge.data.latents.shape import Shape
+from fbridge.train.build.dataset import measure
 from fbridge.train.build.networks import (
     BuiltNetwork,
     build_generator,

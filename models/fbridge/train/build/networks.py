@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fbridge.backbones.families import aligned_prediction, as_backbone, family_of
+from fbridge.backbones.families import aligned_prediction
 from fbridge.backbones.scratch import build_scratch
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.loaders.load import PretrainedModel, load_pretrained
@@ -22,7 +22,7 @@ from fbridge.memory.apply import shrink
 from fbridge.memory.options import MemoryOptions
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.lora import add_lora
-from fbridge.train.build.dataset import Shape, frame_limits
+from fbridge.data.latents.shape import Shape, frame_limits
 from fbridge.train.losses import BridgeTraining, PriorTraining, PriorStart
 
 SHOWN = ("prior", "picture")
@@ -108,9 +108,8 @@ def build_generator(
             raise ConfigError(
                 f'model.condition is "class", but base {base.name} is told captions; use "text"'
             )
-        family = family_of(transformer)
         apart = kind != "repeat" or config.condition.picture_dropout > 0
-        family.expand_inputs(transformer, max(family.extra_inputs(transformer), 2 if apart else 1))
+        base.family.make_room(transformer, 2 if apart else 1)
     scheduler = build_scheduler(config.bridge, base)
     if config.train.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
@@ -129,7 +128,7 @@ def build_generator(
         "classes": list(shape.classes) if _classes(config, shape) else base.classes,
         "start_from": {"kind": kind, "mix": mix},
     }
-    return BuiltNetwork(base, transformer, as_backbone(transformer), scheduler, network, task, about)
+    return BuiltNetwork(base, transformer, base.family.adapt(transformer), scheduler, network, task, about)
 
 
 def build_scheduler(config: BridgeConfig, base: PretrainedModel) -> FrameBridgeScheduler:

@@ -12,6 +12,7 @@ from torch import nn
 from fbridge.loaders.load import PretrainedModel
 from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.config.tree import Config
+from fbridge.data.latents.shape import read_data
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.hashing import hash_model
 from fbridge.train.ema.averages import build_average
@@ -20,7 +21,7 @@ from fbridge.train.batches import Augmentation, TrainingClips, training_loader
 from fbridge.train.training import Training, Validate
 from fbridge.train.optimizer import build_optimizer
 from fbridge.train.build.accelerate import adapt_launch
-from fbridge.train.build.dataset import TrainingData, check_words, measure, read_data
+from fbridge.train.build.dataset import TrainingData, check_words, measure
 from fbridge.train.build.networks import (
     BuiltNetwork,
     build_generator,

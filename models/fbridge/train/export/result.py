@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from fbridge.config.read import load_config
 from fbridge.config.tree import Config
+from fbridge.data.latents.shape import Shape
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.atomic import shown
 from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.loaders.lora import AdapterCard, merge_lora
-from fbridge.train.build.dataset import Shape
 from fbridge.train.build.networks import BuiltNetwork, build_generator, build_prior_network
 from fbridge.train.checkpoints.checkpoint import Checkpoint, checkpoints, newest, open_group
 from fbridge.train.checkpoints.state import copy_weights, trained
