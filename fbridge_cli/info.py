@@ -1,4 +1,4 @@
-"""`fbridge info`: what a model is, from configurations and headers alone."""
+"""`fbridge info`: describe a model from its configurations and headers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def info(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
-    """Tell which model a file or folder is, and what it lacks; weights are not read.
+    """Show which model a file or folder is and what it lacks, without reading weights.
 
     Example:
         fbridge info wan2.1_t2v_1.3B.safetensors

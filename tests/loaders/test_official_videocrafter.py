@@ -201,7 +201,7 @@ def test_the_picture_is_seen_by_its_own_encoder(file: Path, tmp_path: Path) -> N
         FrameBridgePipeline.from_pretrained(str(file), components=str(tmp_path / "parts"))
     other = CLIPVisionConfig(hidden_size=32, num_attention_heads=2, image_size=28, patch_size=14)
     CLIPVisionModel(other).save_pretrained(tmp_path / "parts/image_encoder")
-    with pytest.raises(CheckpointError, match="sees 32 features where the network is told 64"):
+    with pytest.raises(CheckpointError, match="has 32 features where the network takes 64"):
         FrameBridgePipeline.from_pretrained(str(file), components=str(tmp_path / "parts"))
     weights = home / "image_encoder/model.safetensors"
     held = load_file(weights)

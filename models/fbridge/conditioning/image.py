@@ -1,4 +1,4 @@
-"""What an image encoder sees of a picture, for networks that are told it."""
+"""Embeddings of pictures by CLIP's image encoder, for networks that take them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fbridge.files.modules import load_folder
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
-"""Of the channels of CLIP's pictures."""
+"""Of the channels of CLIP's inputs."""
 
 
 @torch.no_grad()
@@ -42,24 +42,23 @@ def load_image_encoder(folder: Path, *, features: int, dtype: torch.dtype) -> An
 
     Args:
         folder: of its configuration and weights.
-        features: of the tokens that the network is told.
+        features: of the tokens that the network takes.
         dtype: of its weights.
 
     Raises:
-        CheckpointError: it is not there, does not load whole, or is another one.
+        CheckpointError: it is missing or incomplete, or of another width.
     """
     from transformers import CLIPVisionModel
 
     if not (folder / "config.json").is_file():
         raise CheckpointError(
-            f"{folder}: is not there; this network is told what CLIP's image encoder sees of the "
-            "picture: name a folder that has it with --components, or none where the file of the "
-            "whole model holds it"
+            f"{folder}: is not there; this network needs CLIP's image encoder: name a folder that "
+            "has it with --components, or none where the single file holds it"
         )
     encoder = load_folder(CLIPVisionModel, folder, dtype)
     if encoder.config.hidden_size != features:
         raise CheckpointError(
-            f"{folder}: sees {encoder.config.hidden_size} features where the network is told "
+            f"{folder}: has {encoder.config.hidden_size} features where the network takes "
             f"{features}; it is another model's image encoder"
         )
     return encoder.requires_grad_(False)

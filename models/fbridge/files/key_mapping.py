@@ -1,4 +1,4 @@
-"""Weights under other names: from one program's layers to another's."""
+"""State dicts under other names: from one program's layers to another's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 Weights = dict[str, Tensor]
-"""By name, without what trainers put before the names."""
+"""A state dict, without prefixes of trainers."""
 
 
 def rename_keys(weights: Weights, rules: Mapping[str, str], drop: str = "(?!)") -> Weights:
@@ -17,7 +17,7 @@ def rename_keys(weights: Weights, rules: Mapping[str, str], drop: str = "(?!)") 
 
     Args:
         weights: to be renamed.
-        rules: regular expressions of parts of names and what is put there, applied in their order.
+        rules: regular expressions of parts of names and their replacements, applied in order.
         drop: regular expression of names that are left out.
     """
     done = {}
@@ -31,12 +31,12 @@ def rename_keys(weights: Weights, rules: Mapping[str, str], drop: str = "(?!)") 
 
 
 def split_layers(weights: Weights, ending: str, parts: tuple[str, ...]) -> Weights:
-    """Layers of several in one, cut along their outputs.
+    """Fused layers split along their outputs.
 
     Args:
-        weights: of which some are to be cut; the others stay.
-        ending: of the names of modules that are, such as "qkv".
-        parts: what takes its place in the names, in the order of the rows.
+        weights: of which some are split.
+        ending: of the names of fused modules, such as "qkv".
+        parts: replacements of the ending, in the order of the rows.
     """
     done = {}
     for name, tensor in weights.items():
@@ -58,7 +58,7 @@ def swap_halves(weights: Weights, name: str) -> Weights:
 
 
 def with_prefix(weights: Mapping[str, Tensor], beginning: str) -> Weights:
-    """Those whose names begin so, without that."""
+    """The tensors whose names begin so, without that beginning."""
     return {
         name[len(beginning) :]: tensor
         for name, tensor in weights.items()
@@ -67,6 +67,6 @@ def with_prefix(weights: Mapping[str, Tensor], beginning: str) -> Weights:
 
 
 def count_modules(names: Iterable[str], before: str) -> int:
-    """How many modules of a list there are, whose names begin so and go on with their number."""
+    """Length of a list of modules, whose names go on after `before` with their number."""
     numbers = [name[len(before) :].split(".")[0] for name in names if name.startswith(before)]
     return 1 + max(map(int, numbers), default=-1)

@@ -1,4 +1,4 @@
-"""Files of weights: safetensors, shards of them, pickled tensors. Nothing in them is ever run."""
+"""Reading weights: safetensors, shards, GGUF, pickled tensors. No code in them is ever run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from fbridge.errors import CheckpointError, DependencyError
 from fbridge.files.weight_files import GGUF, INDEX, PICKLES, weight_paths
 
 _SHAPE = "comfy.gguf.orig_shape."
-"""Before a tensor's name: its shape, of one with more sides than GGUF knows."""
+"""Prefix of the field with a tensor's shape, where it has more axes than GGUF supports."""
 _NESTS = ("state_dict", "ema", "module", "model")
-"""Under which of their keys trainers keep the weights; averages are those to be used."""
+"""Keys under which trainers save weights; averages go first."""
 _DEEPSPEED = "_forward_module."
-"""Before all names in its files of a Lightning module."""
+"""DeepSpeed's prefix of all names of a Lightning module."""
 _TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _TYPES |= {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "I64": "int64", "U8": "uint8"}
 
@@ -61,7 +61,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def read_header(path: Path) -> Header:
-    """Names, shapes and types of the tensors of a file, of which no weights are read.
+    """Names, shapes and types of a file's tensors, without reading weights.
 
     Args:
         path: as `read_weights` takes it.
@@ -170,6 +170,6 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
 
 
 def broken(path: Path, error: Exception) -> CheckpointError:
-    """What is said of a file that cannot be read."""
+    """The error of a file that cannot be read."""
     reason = str(error).strip().split("\n")[0] or type(error).__name__
     return CheckpointError(f"{path}: is broken or cut off ({reason}); get the file again")

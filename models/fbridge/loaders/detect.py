@@ -1,4 +1,4 @@
-"""Which model some weights are, from the names and shapes of the tensors alone."""
+"""Which model some weights are of, by the names and shapes of the tensors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PREFIXES = (
 )
 """What trainers and other programs put before a network's names."""
 _STRANGERS = {"vae", "text_encoder", "text_encoders", "first_stage_model"}
-"""What else a whole model's one file holds, by the first part of its names."""
+"""First parts of the names of other networks in a single file."""
 _SHOWN = 3
 _LOW_RANK = ("lora_A", "lora_down", "lora_up", "lora_B")
 
@@ -39,16 +39,16 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Detected:
-    """What some weights are.
+    """Which model some weights are of.
 
     Attributes:
         family: of the network.
         layout: how its tensors are named.
-        prefix: before their names.
+        prefix: of their names.
         variant: the published model of exactly these names and shapes; None where none is.
         config: of diffusers' class, where the variant is known.
-        parts: besides the latents, that there is room for; None where the variant is not known.
-        others: how many tensors do not belong to the network, by the first part of their names.
+        parts: besides the latents, that its input has room for; None where the variant is unknown.
+        others: numbers of tensors of other networks, by the first part of their names.
         differences: what keeps it from being the nearest variant, one a line.
     """
 
@@ -69,10 +69,10 @@ class Detected:
 
 
 def detect(shapes: Shapes) -> Detected:
-    """What a file's tensors are.
+    """Which model a file's tensors are of.
 
     Raises:
-        CheckpointError: they are of no known family; names the nearest one, and what it would need.
+        CheckpointError: they are of no known family; the message names the nearest.
     """
     for family in FAMILIES.values():
         for layout in family.layouts:
@@ -110,8 +110,8 @@ def _described(shapes: Shapes, family: Family, layout: CheckpointLayout, prefix:
 
 
 def _compare(held: Shapes, family: Family, variant: Variant) -> tuple[dict[str, Any], list[str]]:
-    """A variant's configuration, its input as wide as a file's, and how the file differs."""
-    if family.variant_from_shapes is not None:  # made of the shapes themselves, width and all
+    """A variant's configuration, with a file's input channels, and how the file differs."""
+    if family.variant_from_shapes is not None:  # made of the shapes themselves
         known, config = _built(family, variant)
         return config, _differing(known, held)
     published, config = _published(family.transformer, variant.name)
@@ -161,7 +161,7 @@ def _owned(names: Mapping[str, Any], layout: CheckpointLayout, prefix: str) -> s
 
 
 def _nearest(shapes: Shapes) -> str:
-    """Which family comes nearest, and what of it is not there."""
+    """The error: which family is nearest, and what is missing of it."""
     if not shapes:
         return "holds no tensors"
     if any(part in name for name in shapes for part in _LOW_RANK):

@@ -1,11 +1,11 @@
-"""Adapters (LoRA and DoRA): what was trained beside a base that stays as it is.
+"""Adapters (LoRA and DoRA) over a base that stays as it is.
 
-A folder of three files and what else the model needs:
+A folder with these files:
 
 - `pytorch_lora_weights.safetensors`: as diffusers writes and reads it;
-- `fbridge_extra.safetensors`: layers trained in full, such as the widened input; absent if none;
+- `fbridge_extra.safetensors`: layers trained in full, such as the expanded input; absent if none;
 - `adapter.json`: the base by name and hash, the bridge and the facts of the pipeline;
-- `prior/`: the network that the bridge starts from, if it has one.
+- `prior/`: the network of a neural prior, if there is one.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ PRIOR = "prior"
 
 @dataclass(frozen=True)
 class AdapterCard:
-    """What `adapter.json` tells.
+    """What `adapter.json` holds.
 
     Attributes:
         base: name of the base, as it was asked for.
         base_sha256: its hash.
-        parts: that the base's input was widened to hold.
+        parts: besides the latents, that the base's input was expanded for.
         scheduler: configuration of the bridge.
         pipeline: `frames`, `fps`, `sizes`, `classes`, `start_from` of the pipeline.
         components: see `fbridge.loaders.load.load_pretrained`.
@@ -118,7 +118,7 @@ def adapted_components(folder: Path, *, base: str | None = None) -> dict[str, An
 
 
 def merge_lora(transformer: Any) -> None:
-    """Add what was adapted to the layers' own weights, in place, and drop the adapter."""
+    """Add the updates to the layers' own weights, in place, and drop the adapter."""
     transformer.fuse_lora()
     transformer.unload_lora()
 

@@ -1,4 +1,4 @@
-"""The models that FrameBridge's authors released, as their own code runs them.
+"""The official checkpoints of FrameBridge's authors, sampled as in their code.
 
 Source: their configurations and scripts (github.com/thu-ml/FrameBridge), for the numbers alone.
 """
@@ -16,13 +16,9 @@ from fbridge.loaders.detect import detect
 from fbridge.loaders.load import PretrainedModel
 from fbridge.scheduler import FrameBridgeScheduler
 
-_COGVIDEOX = {"frames": 17, "sizes": [[256, 256]], "steps": 50, "words": 6.0}
-_LATTE = {"steps": 1000, "class": 7.0}
-_VIDEOCRAFTER = {"steps": 50, "words": 7.5}
-
 
 def is_official_bridge(base: PretrainedModel) -> bool:
-    """Whether a base's network is shown the picture: beside the latents, or before them."""
+    """Whether a model's network takes the picture: beside the latents, or before them."""
     if base.transformer is None:
         return False
     return base.family.extra_inputs(base.transformer) > 0 or bool(
@@ -31,67 +27,39 @@ def is_official_bridge(base: PretrainedModel) -> bool:
 
 
 def official_components(base: PretrainedModel) -> dict[str, Any]:
-    """Arguments of `FrameBridgePipeline` for a network that is shown the picture already.
+    """Arguments of `FrameBridgePipeline` for one of the authors' checkpoints.
 
     All are sampled by the bridge's SDE at the training times (i + 1) / 1001, from the prior itself.
 
-    FrameBridge-CogVideoX is CogVideoX 2B with twice the input channels: the bridge's state with the
-    prior taken off, and the latents of the repeated picture, which are the prior; 50 steps, words
-    of weight 6. The class-conditional Latte of UCF-101 is told the raw state after the picture as
-    a frame of its own; 1000 steps, classes of weight 7. Where it has twice the channels it is shown
-    the guess of a neural prior, whose file lies beside. FrameBridge-VideoCrafter is told what CLIP
-    sees of the picture too, which stays where words are left out; 50 steps, words of weight 7.5.
+    - CogVideoX: CogVideoX 2B with twice the input channels, for the bridge's state without the
+      prior and for the latents of the repeated picture, which are the prior.
+    - Latte, class-conditional on UCF-101: takes the state as it is, after the picture as a frame of
+      its own. With twice the input channels it takes a neural prior, whose file lies beside it.
+    - VideoCrafter: takes CLIP's embeddings of the picture too, also without a prompt in guidance.
 
     Raises:
         CheckpointError: no such model is known, or its prior is missing.
     """
-    if base.family.name == "latte-class" and base.transformer.config.leads:
-        return _latte(base)
-    if base.family.name == "videocrafter" and base.transformer.config.bridge:
-        return _videocrafter(base)
-    shown = base.family.extra_inputs(base.transformer)
-    if base.family.name != "cogvideox" or shown != 1 or base.noise_schedule is None:
+    name, config = base.family.name, base.transformer.config
+    parts = base.family.extra_inputs(base.transformer)
+    own: dict[str, Any] = {}
+    if name == "latte-class" and config.leads:
+        numbers: dict[str, Any] = {"prediction": "psi-noise", "steps": 1000, "guidance_scale": 7.0}
+        own["prior"] = _prior_beside(Path(base.name)) if parts else None
+    elif name == "videocrafter" and config.bridge:
+        numbers = {"prediction": "aligned-psi-noise", "steps": 50, "guidance_scale": 7.5}
+        numbers["base"] = base.noise_schedule
+    elif name == "cogvideox" and parts == 1 and base.noise_schedule is not None:
+        numbers = {"prediction": "aligned-v", "steps": 50, "guidance_scale": 6.0}
+        numbers["base"] = base.noise_schedule
+        own = {"frames": [17, *base.frames[1:]], "sizes": [[256, 256]]}
+    else:
         raise CheckpointError(
-            f"{base.name}: a {base.family.name} network that is shown {shown} parts besides the "
-            "latents is an image-to-video model of unknown kind; name a bridge's folder, or a "
-            "text-to-video base"
+            f"{base.name}: a {name} network that is shown {parts} parts besides the latents is an "
+            "image-to-video model of unknown kind; name a bridge's folder, or a text-to-video base"
         )
-    scheduler = _scheduler(
-        prediction="aligned-v",
-        base=base.noise_schedule,
-        steps=_COGVIDEOX["steps"],
-        guidance_scale=_COGVIDEOX["words"],
-    )
-    own = {"frames": [_COGVIDEOX["frames"], *base.frames[1:]], "sizes": _COGVIDEOX["sizes"]}
+    scheduler = FrameBridgeScheduler(sampler="sde", grid="trailing", start="exact", **numbers)
     return {**base.components(), **own, "transformer": base.transformer, "scheduler": scheduler}
-
-
-def _latte(base: PretrainedModel) -> dict[str, Any]:
-    scheduler = _scheduler(
-        prediction="psi-noise", steps=_LATTE["steps"], guidance_scale=_LATTE["class"]
-    )
-    return {
-        **base.components(),
-        "transformer": base.transformer,
-        "scheduler": scheduler,
-        "prior": _prior_beside(Path(base.name))
-        if base.family.extra_inputs(base.transformer)
-        else None,
-    }
-
-
-def _videocrafter(base: PretrainedModel) -> dict[str, Any]:
-    scheduler = _scheduler(
-        prediction="aligned-psi-noise",
-        base=base.noise_schedule,
-        steps=_VIDEOCRAFTER["steps"],
-        guidance_scale=_VIDEOCRAFTER["words"],
-    )
-    return {**base.components(), "transformer": base.transformer, "scheduler": scheduler}
-
-
-def _scheduler(**numbers: Any) -> FrameBridgeScheduler:
-    return FrameBridgeScheduler(sampler="sde", grid="trailing", start="exact", **numbers)
 
 
 def _prior_beside(bridge: Path) -> Any:

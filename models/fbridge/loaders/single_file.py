@@ -1,8 +1,8 @@
-"""The other parts of a whole model's one file, as folders that diffusers and transformers know.
+"""Single files of makers with all parts of a model, unpacked for diffusers and transformers.
 
-Files of the latent-diffusion kind (VideoCrafter, FrameBridge's released one) hold the autoencoder,
-OpenCLIP's text encoder and, where the picture is looked at, its image encoder beside the network.
-They are unpacked once, into the cache. Only the vocabulary is not in them.
+Files of the latent-diffusion kind (VideoCrafter, FrameBridge's checkpoint of it) hold the
+autoencoder, OpenCLIP's text encoder and sometimes its image encoder beside the network, but not the
+tokenizer's vocabulary. Each part is unpacked once, into a folder of the cache.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from fbridge.weights.fetch import fetch
 _VAE, _WORDS, _SIGHT = "first_stage_model.", "cond_stage_model.model.", "embedder.model.visual."
 _SCALE = 0.18215
 _READING = {"_class_name": "VideoCrafterUNet"}
-"""`model_index.json` of what was unpacked; the class decides how prompts are encoded."""
+"""The unpacked folder's `model_index.json`; its class decides how prompts are encoded."""
 _TOKENIZER = "tokenizer/tokenizer_config.json"
 
 
 def holds_other_parts(names: Iterable[str]) -> bool:
-    """Whether a file's tensors are those of an autoencoder and a text encoder too."""
+    """Whether a file holds an autoencoder and a text encoder too."""
     held = list(names)
     return all(any(name.startswith(part) for name in held) for part in (_VAE, _WORDS))
 
 
 def find_single_file(path: Path) -> Path | None:
-    """The file of weights that a name is, or the whole model's that is alone in its folder."""
+    """The file of weights that a path is, or a single file with all parts that is alone in it."""
     if path.is_file():
         return path if is_weight_file(path) else None
     inner = find_weight_file(path)
@@ -51,12 +51,12 @@ def find_single_file(path: Path) -> Path | None:
 
 
 def find_tokenizer(path: Path, given: str | None = None) -> Path | None:
-    """Where a whole file's vocabulary is; None where it is nowhere.
+    """Where the vocabulary of a single file is; None where it is nowhere.
 
     Args:
         path: of the file.
-        given: a folder with a `tokenizer/`; None is the file's own folder or, without one there,
-            what was unpacked before, or else CLIP's merges.
+        given: a folder with a `tokenizer/`; None looks beside the file, in what was unpacked
+            before, and for CLIP's merges.
     """
     for place in (path.parent, _home(path)) if given is None else (Path(given),):
         if (place / _TOKENIZER).is_file():
@@ -71,13 +71,12 @@ def unpack(path: Path, given: str | None = None, *, download: bool = False) -> P
     """The folder with `vae/`, `text_encoder/`, `tokenizer/` and, if it is there, `image_encoder/`.
 
     Args:
-        path: of the whole model's file.
+        path: of the file.
         given: see `find_tokenizer`.
         download: fetch CLIP's merges where no vocabulary is here.
 
     Raises:
-        CheckpointError: the vocabulary is nowhere, a part is not what it should be, or the cache
-            has no room.
+        CheckpointError: the vocabulary is nowhere, a part does not fit, or the cache has no room.
     """
     place = find_tokenizer(path, given)
     if place is None and download:
@@ -112,7 +111,7 @@ def unpack(path: Path, given: str | None = None, *, download: bool = False) -> P
 
 
 def unpack_codec(path: Path) -> Path:
-    """The folder of a whole file's autoencoder.
+    """The folder of a single file's autoencoder.
 
     Raises:
         CheckpointError: it has none, or the cache has no room.
@@ -130,13 +129,13 @@ def _home(path: Path) -> Path:
 
 
 def _stamp(path: Path) -> str:
-    """What another file, or the same one changed, would have another of."""
+    """Place, size and time of a file: what changes with it."""
     stat = (path / "tokenizer_config.json" if path.is_dir() else path).stat()
     return f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
 
 
 def _once(path: Path, place: Path, write: Callable[[Path], object]) -> None:
-    """Write a part of a file, a folder or a file itself, if it is not there; it is there whole."""
+    """Write a folder or file of the cache if it is not there, whole or not at all."""
     if place.exists():
         return
     part = place.with_name(f"{place.name}.{uuid.uuid4().hex[:8]}")
@@ -171,7 +170,7 @@ def _of(path: Path, error: CheckpointError) -> str:
 
 
 def autoencoder_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
-    """The configuration of a whole file's autoencoder, from the shapes of its tensors.
+    """The configuration of a single file's autoencoder, from the shapes of its tensors.
 
     Raises:
         CheckpointError: it lacks one of them.
@@ -198,7 +197,7 @@ def autoencoder_config(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
 
 
 def count_numbers(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int]:
-    """How many weights a whole file's autoencoder has, and its encoders of words and picture."""
+    """Numbers of weights of a single file's autoencoder, and of its text and image encoders."""
     vae, words = (
         sum(prod(shape) for name, shape in shapes.items() if name.startswith(parts))
         for parts in (_VAE, (_WORDS, _SIGHT))

@@ -1,9 +1,9 @@
-"""A text-to-video base as a bridge, without any training.
+"""A text-to-video model as a bridge without training.
 
-An aligned network cannot tell a bridge's state from one of its own diffusion, so the base's own
-denoiser ends a bridge as it is (FrameBridge, arXiv 2410.15371). From the full way it would know
-nothing of the picture, whose share has been taken off; so the bridge starts from the repeated
-picture only part of the way up, as SDEdit does (arXiv 2108.01073).
+By SNR alignment a bridge's state looks to the network like one of its own diffusion, so it can
+denoise a bridge as it is (FrameBridge, arXiv 2410.15371). The aligned state has the prior removed
+and at t = 1 nothing of the picture; so the bridge starts from the repeated picture noised part of
+the way, as in SDEdit (arXiv 2108.01073).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from fbridge.loaders.load import PretrainedModel
 from fbridge.scheduler import FrameBridgeScheduler
 
 STRENGTH = 0.7
-"""Of the way: more moves more and keeps less of the picture."""
+"""Share of the way: more moves more and keeps less of the picture."""
 STEPS = 30
 _GUIDANCE = {"v": 6.0, "flow": 5.0, "noise": 7.5}
-"""Weight of the words that each sort of base is used with."""
+"""Guidance scale by the prediction."""
 
 
 def training_free_components(base: PretrainedModel) -> dict[str, Any]:
-    """Arguments of `FrameBridgePipeline` for a base as it is.
+    """Arguments of `FrameBridgePipeline` for a text-to-video model as it is.
 
     Raises:
         CheckpointError: the base has no network, or none that knows noise.

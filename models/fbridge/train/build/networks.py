@@ -73,8 +73,8 @@ def load_base(config: Config) -> PretrainedModel:
     base = load_pretrained(config.base, components=config.components, download=config.download)
     if base.transformer is not None and base.transformer.config.get("image"):
         raise ConfigError(
-            f"base {base.name}: takes embeddings of the picture by an image encoder, which "
-            "prepared latents do not hold; fine-tune the text-to-video model that it was made from"
+            f"base {base.name}: takes what an image encoder sees of the picture, which prepared "
+            "latents do not hold; fine-tune the text-to-video model that it was made from"
         )
     return base
 
