@@ -1,8 +1,8 @@
-"""One training loop for prior, bridge and diffusion baseline; it yields events.
+"""The training loop for prior, bridge and diffusion baseline; it yields events, prints nothing.
 
-What is random is decided by the number of the micro-step (`fbridge.train.batches`) and the learning
-rate by that of the step, so weights, optimiser, average and a few numbers are all the state there
-is: a run that is cut anywhere and resumed equals one that was not.
+Random numbers depend on the micro-step (`fbridge.train.batches`) and the learning rate on the step,
+so the state is weights, optimiser, average and a few values: a run that is interrupted anywhere and
+resumed equals an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from fbridge.train.training import Batch, StopAsked, Training
 
 @dataclass
 class _Sums:
-    """Means since the last report."""
+    """Sums since the last report."""
 
     steps: int = 0
     loss: float = 0.0
@@ -60,22 +60,21 @@ def fit(
     accept_changes: bool = False,
     stop: Callable[[], bool] = bool,
 ) -> Iterator[Event]:
-    """Train to the last step, or until `stop()` says so: then save and end.
+    """Train to the last step, or until `stop()` is true: then save and end.
 
-    The first event is `Begun`, the last `Ended`. Saves every `checkpoint_every` steps, where a
-    validation is the best so far, and at the end; validates before the first step, every
-    `validate_every` steps and at the end. A validation that a stop prevents is made up on resuming.
+    The first event is `Begun`, the last `Ended`. Saves every `checkpoint_every` steps, at the best
+    validation so far, and at the end; validates before the first step, every `validate_every` steps
+    and at the end. A validation prevented by a stop is done on resuming.
 
     Args:
-        training: what is trained, on what, how.
-        resume: the checkpoint to resume.
-        accept_changes: whether it may be of another configuration, where that can be.
-        stop: asked after every step and within validations; where there are several processes, one
-            that says so is enough.
+        training: network, data and settings.
+        resume: the checkpoint to resume from.
+        accept_changes: accept a checkpoint of another configuration, where that is possible.
+        stop: called after every step and within validations; true on one process stops all.
 
     Raises:
-        TrainingError: a loss or gradient is not finite, or a spike; names the step, the clips and
-            the last good checkpoint. The weights are those before that step.
+        TrainingError: a loss or gradient is not finite, or a loss spikes; names the step, the clips
+            and the last good checkpoint. The weights are those before that step.
         CheckpointError: the checkpoint does not fit.
     """
     config = training.config
@@ -119,7 +118,7 @@ def fit(
 def _validation(
     training: Training, state: State, step: int, stop: Callable[[], bool]
 ) -> Generator[Event, None, bool]:
-    """Validate, if there is something to validate on; True where it was asked to stop instead."""
+    """Validate, if there are held-out clips; returns whether it was asked to stop instead."""
     if training.validate is None:
         return False
 
@@ -135,7 +134,7 @@ def _validation(
 
 
 def _asked(accelerator: Accelerator, stop: Callable[[], bool]) -> bool:
-    """Whether some process was asked to stop; every process gets the same answer."""
+    """Whether any process was asked to stop; the same on every process."""
     if accelerator.num_processes == 1:
         return stop()
     asked = torch.tensor([float(stop())], device=accelerator.device)
@@ -143,7 +142,7 @@ def _asked(accelerator: Accelerator, stop: Callable[[], bool]) -> bool:
 
 
 class _Step:
-    """One optimiser step: its micro-steps, its check, its update."""
+    """One optimiser step: micro-steps, check, update."""
 
     def __init__(self, training: Training, step: int, watch: DivergenceGuard) -> None:
         self.training = training
@@ -153,7 +152,7 @@ class _Step:
         self._losses: list[Tensor] = []
 
     def take(self, batches: Iterator[Batch], sums: _Sums, stop: Callable[[], bool]) -> bool:
-        """Do it; True where some process was asked to stop."""
+        """Take the step; returns whether any process was asked to stop."""
         began = time.perf_counter()
         training = self.training
         optimizer, config = training.optimizer, training.config
@@ -173,7 +172,7 @@ class _Step:
         return stopped
 
     def _backward(self, batches: Iterator[Batch]) -> float:
-        """Gradients of all micro-steps; the seconds spent waiting for data."""
+        """Gradients of all micro-steps; returns the seconds spent waiting for data."""
         training, waited = self.training, 0.0
         accelerator, parts = training.accelerator, training.config.gradient_accumulation
         for part in range(parts):
@@ -192,7 +191,7 @@ class _Step:
         return waited
 
     def _check(self, norm: Any, sums: _Sums, stop: Callable[[], bool]) -> bool:
-        """Look at loss and gradient of all processes together."""
+        """Check loss and gradient of all processes; returns whether any was asked to stop."""
         training = self.training
         accelerator = training.accelerator
         size = torch.as_tensor(0.0 if norm is None else norm, device=accelerator.device)

@@ -127,7 +127,7 @@ def test_a_changed_bit_is_named_with_the_way_out(tmp_path: Path, group: str) -> 
     with pytest.raises(CheckpointError) as caught:
         open_group(checkpoints(tmp_path)[-1], group)
     assert str(caught.value) == (
-        f"{file}: is damaged or incomplete; continue from the older {tmp_path}/checkpoint-1"
+        f"{file}: is damaged or incomplete; resume from the older {tmp_path}/checkpoint-1"
     )
     other = {"network": "optimizer", "optimizer": "network"}[group]
     load_group(checkpoints(tmp_path)[-1], other)

@@ -25,7 +25,7 @@ from fbridge.train.checkpoints.checkpoint import (
     save_checkpoint,
 )
 from fbridge.train.checkpoints.optimizer_state import load_optimizer_state, optimizer_state
-from fbridge.train.checkpoints.shards import Pieces, Processes, local, local_part
+from fbridge.train.checkpoints.shards import Processes, ShardedTensors, local, local_shard
 from fbridge.train.ema.averages import PlainEma, PostHocEma, applied
 from fbridge.train.ema.snapshots import reconstruct
 
@@ -38,7 +38,7 @@ pytestmark = [
 
 
 class Network(nn.Module):
-    """Pieces of unequal size (7 rows, 1 row), beside parameters that are not sharded."""
+    """ShardedTensors of unequal size (7 rows, 1 row), beside parameters that are not sharded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Training:
         assert found is not None
         for name, whole in open_group(found, "network").items():
             with torch.no_grad():
-                local(self.parameters[name]).copy_(local_part(whole, self.parameters[name]))
+                local(self.parameters[name]).copy_(local_shard(whole, self.parameters[name]))
         moments = open_group(found, "optimizer")
         load_optimizer_state(self.optimizer, self.parameters, moments, found.facts["optimizer"])
         self.plain.load(open_group(found, "ema"))
@@ -231,5 +231,5 @@ def test_snapshots_of_two_are_read_by_one(folder: Path) -> None:
 def test_a_missing_piece_is_named(trained: Path) -> None:
     found = newest(trained / "sharded" / "run")
     assert found is not None
-    with pytest.raises(CheckpointError, match=r"pieces of '(first|last)\..*' are missing"):
-        Pieces([found.path / found.groups["network"][0]])
+    with pytest.raises(CheckpointError, match=r"shards of '(first|last)\..*' are missing"):
+        ShardedTensors([found.path / found.groups["network"][0]])

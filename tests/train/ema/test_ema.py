@@ -175,7 +175,7 @@ def test_resuming_equals_never_stopping(tmp_path: Path, kind: type) -> None:
 
 def test_averages_of_another_network_are_refused_by_name() -> None:
     average = PostHocEma({"w": torch.ones(3)})
-    with pytest.raises(CheckpointError, match=r"averages lack '0.05/w'; continue with"):
+    with pytest.raises(CheckpointError, match=r"averages lack '0.05/w'; resume with"):
         average.load(PlainEma({"w": torch.ones(3)}).tensors())
     with pytest.raises(CheckpointError, match=r"'0.05/w' has shape \(1,\), .* \(3,\)"):
         average.load(PostHocEma({"w": torch.ones(1)}).tensors())

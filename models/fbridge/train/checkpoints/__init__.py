@@ -1,1 +1,1 @@
-"""Checkpoints: what is kept of a run so that it can go on, and how."""
+"""Checkpoints of a training run."""

@@ -1,12 +1,12 @@
-"""Checkpoints of a run: safetensors and JSON, whole or absent whatever happens.
+"""Checkpoints of a run: safetensors and JSON, written atomically.
 
     RUN/checkpoint-<step>/<group>.safetensors    tensors of a group: network, optimizer, ema, ...
     RUN/checkpoint-<step>/checkpoint.json        format, step, facts; every file's size and sha256
-    RUN/.checkpoint-<step>.part/                 one being written or removed, or left by a kill
-    RUN/.checkpoint-<step>.old/                  one whose place another is just taking
+    RUN/.checkpoint-<step>.part/                 being written or removed, or left by a kill
+    RUN/.checkpoint-<step>.old/                  being replaced by another
 
-All is written into the hidden folder, `checkpoint.json` last, and every file is on the device
-before one rename makes the folder a checkpoint. Nothing is pickled. Sharded tensors: `pieces`.
+All files are written into the hidden folder, `checkpoint.json` last, and synced, before a rename
+makes the folder a checkpoint. Nothing is pickled. Sharded tensors: see `shards`.
 
 torch.distributed.checkpoint is not used: it pickles its metadata, keeps no hashes, writes in place
 (old and new files mix after a kill), and its get_state_dict raises on schedule-free optimizers.
@@ -28,7 +28,7 @@ from torch import Tensor
 from fbridge.data.latents.format import hash_file
 from fbridge.errors import CheckpointError, DependencyError
 from fbridge.files.atomic import shown, write_failure
-from fbridge.train.checkpoints.shards import ALONE, Pieces, Processes, own_part
+from fbridge.train.checkpoints.shards import ALONE, Processes, ShardedTensors, own_shard
 from fbridge.train.checkpoints.tensor_file import Written, sync_folder, write_json, write_tensors
 
 FORMAT = 1
@@ -39,11 +39,11 @@ _PART = re.compile(r"\.checkpoint-(\d+)\.part")
 
 
 class NewerCheckpointError(CheckpointError):
-    """A checkpoint that a newer fbridge wrote."""
+    """A checkpoint written by a newer fbridge."""
 
 
 class _DamagedError(CheckpointError):
-    """A file of a checkpoint that is not what was written."""
+    """A file of a checkpoint differs from what was written."""
 
     def __init__(self, file: Path) -> None:
         super().__init__(shown(file))
@@ -52,14 +52,14 @@ class _DamagedError(CheckpointError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint.
+    """A complete checkpoint.
 
     Attributes:
-        step: optimiser steps that are in it.
+        step: optimiser steps done.
         path: its folder.
-        facts: the JSON tree that was handed in.
-        groups: names of the files of every group of tensors.
-        files: what every file must be.
+        facts: the JSON passed to `save_checkpoint`.
+        groups: file names of every group of tensors.
+        files: size and sha256 of every file.
     """
 
     step: int
@@ -70,7 +70,7 @@ class Checkpoint:
 
 
 def checkpoints(run: Path) -> list[Checkpoint]:
-    """The whole checkpoints of a run, oldest first."""
+    """The complete checkpoints of a run, oldest first."""
     found = []
     for path in _folders(run):
         with suppress(CheckpointError):
@@ -79,10 +79,10 @@ def checkpoints(run: Path) -> list[Checkpoint]:
 
 
 def newest(run: Path) -> Checkpoint | None:
-    """The newest whole checkpoint of a run, None if there is none.
+    """The newest complete checkpoint of a run; None if there is none.
 
     Raises:
-        CheckpointError: a newer fbridge wrote a newer one.
+        CheckpointError: a newer one was written by a newer fbridge.
     """
     for path in reversed(_folders(run)):
         try:
@@ -95,10 +95,10 @@ def newest(run: Path) -> Checkpoint | None:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """What a checkpoint says of itself; its files must be there with their sizes.
+    """Read a checkpoint's index and check that its files are there with their sizes.
 
     Raises:
-        CheckpointError: it is not whole, or a newer fbridge wrote it.
+        CheckpointError: it is incomplete, or written by a newer fbridge.
     """
     try:
         return _read(path)
@@ -106,17 +106,17 @@ def read_checkpoint(path: Path) -> Checkpoint:
         raise _damaged(error.file, path) from None
 
 
-def open_group(checkpoint: Checkpoint, name: str) -> Pieces:
-    """The tensors of a group, whole and on the CPU, read one by one as they are asked for.
+def open_group(checkpoint: Checkpoint, name: str) -> ShardedTensors:
+    """The tensors of a group, whole and on the CPU, read on access.
 
     Raises:
-        CheckpointError: there is no such group, or one of its files is not what was written.
+        CheckpointError: there is no such group, or one of its files is damaged.
     """
     if name not in checkpoint.groups:
         raise CheckpointError(
             f"{shown(checkpoint.path)}: was saved without {name!r}, "
             f"only with {', '.join(checkpoint.groups)}; "
-            "continue with the settings of the run that saved it"
+            "resume with the settings of the run that saved it"
         )
     paths = [checkpoint.path / file for file in checkpoint.groups[name]]
     for path in paths:
@@ -126,7 +126,7 @@ def open_group(checkpoint: Checkpoint, name: str) -> Pieces:
             intact = False
         if not intact:
             raise _damaged(path, checkpoint.path)
-    return Pieces(paths)
+    return ShardedTensors(paths)
 
 
 def load_group(checkpoint: Checkpoint, name: str) -> dict[str, Tensor]:
@@ -144,13 +144,13 @@ def save_checkpoint(
     best: int | None = None,
     processes: Processes = ALONE,
 ) -> Path:
-    """Write `RUN/checkpoint-<step>`, called by all processes with the same step.
+    """Write `RUN/checkpoint-<step>`; called by all processes.
 
-    Then the newest `keep` stay, and the one of step `best`; older ones go, and later ones too: they
-    belong to a run that was given up for an older checkpoint.
+    Then remove all but the newest `keep` and that of step `best`. Later steps, from before the run
+    was resumed, are removed too.
 
     Raises:
-        DependencyError: the system refuses (no room, no permission, ...), on every process.
+        DependencyError: it cannot be written (no room, no permission, ...); on every process.
     """
     path, partial = run / f"checkpoint-{step}", run / f".checkpoint-{step}.part"
     first = processes.rank == 0
@@ -163,7 +163,7 @@ def save_checkpoint(
         if first:
             shutil.rmtree(partial, ignore_errors=True)
     if first:
-        _roll(run, step, keep, best)
+        _prune(run, step, keep, best)
     return path
 
 
@@ -193,7 +193,7 @@ def _read(path: Path) -> Checkpoint:
 
 
 def _folders(run: Path) -> list[Path]:
-    """Of all checkpoints, oldest first; one put aside counts while nothing is in its place."""
+    """Folders of all checkpoints, oldest first; `.old` ones count if not yet replaced."""
     found = {int(match[1]): path for path, match in _matching(run, _ASIDE)}
     found |= {int(match[1]): path for path, match in _matching(run, _NAME)}
     return [found[step] for step in sorted(found)]
@@ -205,8 +205,8 @@ def _matching(run: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[
 
 
 def _begin(run: Path, partial: Path) -> None:
-    """Take away what killed runs left, and make the hidden folder."""
-    with _refusals(run, run):
+    """Remove what killed runs left, and make the hidden folder."""
+    with _write_errors(run, run):
         for aside, match in _matching(run, _ASIDE):
             place = run / f"checkpoint-{match[1]}"
             if not place.exists():
@@ -223,13 +223,13 @@ def _write_groups(
     groups: Mapping[str, Mapping[str, Tensor]],
     processes: Processes,
 ) -> dict[str, dict[str, Written]]:
-    """Write what is this process's: group -> file -> what it must be."""
+    """Write this process's files: group -> file -> size and sha256."""
     written: dict[str, dict[str, Written]] = {}
     for name, tensors in groups.items():
-        part = own_part(name, tensors, processes)
+        part = own_shard(name, tensors, processes)
         written[name] = {}
         if part is not None:
-            with _refusals(run, path / part.file):
+            with _write_errors(run, path / part.file):
                 file = write_tensors(partial / part.file, part.tensors, part.header)
             written[name][part.file] = file
     return written
@@ -247,20 +247,20 @@ def _joined(written: list[dict[str, dict[str, Written]]]) -> dict[str, Any]:
 
 
 def _finish(run: Path, partial: Path, path: Path, tree: dict[str, Any]) -> None:
-    """Write the index and give the folder its name: the moment at which the checkpoint exists."""
+    """Write the index and rename the folder: from then on the checkpoint exists."""
     aside = run / f".{path.name}.old"
-    with _refusals(run, path / INDEX):
+    with _write_errors(run, path / INDEX):
         write_json(partial / INDEX, tree)
         sync_folder(partial)
-        if path.exists():  # the run was continued from an older one
+        if path.exists():  # the run was resumed from an older one
             path.rename(aside)
         partial.rename(path)
         sync_folder(run)
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _roll(run: Path, step: int, keep: int, best: int | None) -> None:
-    """Remove the checkpoints that need not stay; what cannot be removed is left."""
+def _prune(run: Path, step: int, keep: int, best: int | None) -> None:
+    """Remove superfluous checkpoints; ignore those that cannot be removed."""
     whole = checkpoints(run)
     earlier = [checkpoint.step for checkpoint in whole if checkpoint.step <= step]
     kept = {*earlier[-keep:], step, best}
@@ -273,8 +273,8 @@ def _roll(run: Path, step: int, keep: int, best: int | None) -> None:
 
 
 @contextmanager
-def _refusals(run: Path, path: Path) -> Iterator[None]:
-    """What the system refuses about `path`, as an error that names the last good checkpoint."""
+def _write_errors(run: Path, path: Path) -> Iterator[None]:
+    """Turn an OSError about `path` into an error that names the last good checkpoint."""
     try:
         yield
     except OSError as error:
@@ -284,12 +284,12 @@ def _refusals(run: Path, path: Path) -> Iterator[None]:
 
 
 def _damaged(file: Path, path: Path) -> CheckpointError:
-    """The error of a file that is not what was written; it names the checkpoint to use instead."""
+    """The error of a damaged file, which names the checkpoint to use instead."""
     match = _NAME.fullmatch(path.name)
     older = [c for c in checkpoints(path.parent) if match and c.step < int(match[1])]
-    way = (
-        f"continue from the older {shown(older[-1].path)}"
+    way_out = (
+        f"resume from the older {shown(older[-1].path)}"
         if older
-        else "there is no older one, begin again or restore it"
+        else "there is no older one; start again or restore it"
     )
-    return CheckpointError(f"{shown(file)}: is damaged or incomplete; {way}")
+    return CheckpointError(f"{shown(file)}: is damaged or incomplete; {way_out}")

@@ -1,15 +1,15 @@
 """An optimiser's state by the names of parameters: tensors for safetensors, the rest for JSON.
 
-It knows only what all optimisers have (`state` by parameter, `param_groups`), so that torch's,
-bitsandbytes' (uint8 moments and their maps) and schedulefree's (numbers of its own in the groups)
-are saved alike. A tensor of the state is called "<parameter>/<key>", one of a parameter group
-"group:<number>/<key>".
+Only `state` and `param_groups` are used, which all optimisers have: torch's, bitsandbytes' (uint8
+moments and quantization maps) and schedulefree's (values of its own in the groups) are saved alike.
+Tensors of the state are named "<parameter>/<key>", those of a group "group:<number>/<key>".
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -17,25 +17,25 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.train.checkpoints.shards import sharded_like
+from fbridge.train.checkpoints.shards import shard_like
 
 _KERNELS = {"foreach", "fused", "capturable", "differentiable"}
-"""How an optimiser computes: a matter of the machine, never loaded."""
+"""Options of how an optimiser computes, which depend on the machine and are not restored."""
 
-_WAY_OUT = "continue with the settings of the run that saved it, or begin another run"
+_WAY_OUT = "resume with the settings of the run that saved it, or start another run"
 
 
 def optimizer_state(
     optimizer: Any, parameters: Mapping[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors by name, not copied, and JSON: all that is needed to go on.
+    """Tensors by name, not copied, and JSON, from which the optimiser can be restored.
 
     Args:
         optimizer: any with `state` and `param_groups`.
-        parameters: its parameters by name.
+        parameters: by name.
 
     Raises:
-        ConfigError: it keeps a state that differs between processes and is not sharded.
+        ConfigError: a state differs between processes but is not a sharded tensor.
     """
     names = _names(parameters)
     tensors: dict[str, Tensor] = {}
@@ -65,12 +65,12 @@ def load_optimizer_state(
     tensors: Mapping[str, Tensor],
     facts: Mapping[str, Any],
 ) -> None:
-    """Put what `optimizer_state` gave, whole tensors, into a fresh optimiser of the same kind.
+    """Restore what `optimizer_state` returned, as whole tensors, in a new optimiser.
 
-    A moment goes to its parameter's device and is sharded as it is; dtypes stay.
+    Moments are moved to their parameter's device and sharded like it; dtypes stay.
 
     Raises:
-        CheckpointError: it is the state of other parameters; names the first.
+        CheckpointError: it is the state of other parameters; the first is named.
     """
     names = _names(parameters)
     groups, saved = optimizer.param_groups, facts["groups"]
@@ -105,7 +105,7 @@ def _names(parameters: Mapping[str, Tensor]) -> dict[int, str]:
 
 
 def _split(prefix: str, values: Mapping[str, Any], tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """Put the tensors among some values into `tensors`; tell their keys and the other values."""
+    """Move tensors among the values into `tensors`; return their keys and the other values."""
     own = [key for key, value in values.items() if isinstance(value, Tensor)]
     tensors |= {f"{prefix}/{key}": values[key] for key in own}
     plain = {k: v for k, v in values.items() if not isinstance(v, Tensor) and _is_json(v)}
@@ -121,38 +121,36 @@ def _is_json(value: Any) -> bool:
 
 
 def _placed(tensor: Tensor, key: str, parameter: Tensor, group: Mapping[str, Any]) -> Tensor:
-    """A tensor of the state where the optimiser wants it.
+    """A tensor of the state on the device where the optimiser expects it.
 
-    torch keeps the scalar `step` on the CPU unless its kernel runs where the parameter is
-    (`torch.optim.Optimizer.load_state_dict` decides likewise).
+    torch keeps the scalar `step` on the CPU unless the kernel is fused or capturable, as in
+    `torch.optim.Optimizer.load_state_dict`.
     """
     device = parameter.device
     if key == "step" and not (group.get("fused") or group.get("capturable")):
         device = torch.device("cpu")
-    return sharded_like(tensor, parameter, device)
+    return shard_like(tensor, parameter, device)
 
 
 def _check_sharded(optimizer: Any, name: str, key: str, value: Any, parameter: Tensor) -> None:
     sharded = isinstance(parameter, DTensor) and parameter.device_mesh.size() > 1
     if sharded and isinstance(value, Tensor) and not isinstance(value, DTensor) and value.ndim > 0:
         raise ConfigError(
-            f"{type(optimizer).__name__} keeps {key!r} of {name!r} apart on every process, which "
-            "cannot be saved from a sharded network; use the optimizer 'adamw'"
+            f"{type(optimizer).__name__} keeps {key!r} of {name!r} unsharded on every process, "
+            "which cannot be saved from a sharded network; use the optimizer 'adamw'"
         )
 
 
 def _check_parameters(own: list[list[str]], saved: list[list[str]]) -> None:
     if own == saved:
         return
-    here, there = list(_flat(own)), list(_flat(saved))
-    missing = next((name for name in here if name not in set(there)), None)
-    extra = next((name for name in there if name not in set(here)), None)
-    told = "in another order or in other groups"
-    if missing is not None:
-        told = f"without the network's {missing!r}"
-    elif extra is not None:
-        told = f"with {extra!r}, which the network does not have"
-    raise CheckpointError(f"the checkpoint's optimiser was saved {told}; {_WAY_OUT}")
+    here, there = list(chain(*own)), list(chain(*saved))
+    difference = "in another order or in other groups"
+    if missing := [name for name in here if name not in set(there)]:
+        difference = f"without the network's {missing[0]!r}"
+    elif extra := [name for name in there if name not in set(here)]:
+        difference = f"with {extra[0]!r}, which the network does not have"
+    raise CheckpointError(f"the checkpoint's optimiser was saved {difference}; {_WAY_OUT}")
 
 
 def _check_shapes(parameters: Mapping[str, Tensor], saved: Mapping[str, list[int]]) -> None:
@@ -162,7 +160,3 @@ def _check_shapes(parameters: Mapping[str, Tensor], saved: Mapping[str, list[int
                 f"the checkpoint's optimiser was saved with {name!r} of shape {tuple(shape)}, "
                 f"which is {tuple(parameters[name].shape)} here; {_WAY_OUT}"
             )
-
-
-def _flat(lists: Iterable[Iterable[str]]) -> Iterable[str]:
-    return (name for names in lists for name in names)

@@ -1,10 +1,8 @@
-"""Tensors that several processes hold pieces of: every one writes its own, any number reads them.
+"""Sharded tensors on disk: every process writes its shards, any number of processes reads them.
 
-A group of tensors is one file, `<stem>.safetensors`, or, where some are sharded (a `DTensor`, as
-`torch.distributed.fsdp.fully_shard` makes them), one a process,
-`<stem>-00001-of-00002.safetensors`.
-The header's metadata has one key, "fbridge": JSON that knows, for every piece of a larger tensor,
-that tensor's shape and where the piece begins.
+A group of tensors is one file, `<stem>.safetensors`, or, if some are sharded (`DTensor`, as by
+`torch.distributed.fsdp.fully_shard`), one per process, `<stem>-00001-of-00002.safetensors`. The
+header's metadata has one key, "fbridge": JSON with the full shape and the offset of every shard.
 """
 
 from __future__ import annotations
@@ -31,13 +29,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a run, as seen by one of them; the default is one alone.
+    """The processes of a run, as seen by one of them; by default it is the only one.
 
     Attributes:
-        rank: which one this is.
-        world: how many there are.
-        gather_object: a list from every process -> all of them behind one another, on every
-            process (`accelerate.utils.gather_object`).
+        rank: index of this process.
+        world: number of processes.
+        gather_object: concatenates the lists of all processes, on every process
+            (`accelerate.utils.gather_object`).
     """
 
     rank: int = 0
@@ -45,10 +43,10 @@ class Processes:
     gather_object: Callable[[list[Any]], list[Any]] = list
 
     def agree(self, work: Callable[[], T]) -> list[T]:
-        """Do something on every process: results by rank, once all have one.
+        """Call `work` on every process; returns the results by rank.
 
         Raises:
-            DependencyError: on all of them, when `work` raised it on any.
+            DependencyError: on all processes, if `work` raised it on any.
         """
         outcome: tuple[T | None, str | None]
         try:
@@ -66,13 +64,13 @@ ALONE = Processes()
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one process has to write of a group.
+class FileContents:
+    """What one process writes of a group.
 
     Attributes:
-        file: the name of its file.
-        tensors: own ones, and own pieces of sharded ones.
-        header: what its header has to say beside.
+        file: name.
+        tensors: whole ones, and this process's shards.
+        header: JSON for the metadata.
     """
 
     file: str
@@ -81,8 +79,8 @@ class Part:
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where a piece lies: in which file, how large, of how large a tensor, from where on."""
+class _Shard:
+    """A shard in a file: its own shape, the full tensor's shape, and its offset in that."""
 
     file: Path
     own: tuple[int, ...]
@@ -91,26 +89,25 @@ class _Place:
 
 
 def local(tensor: Tensor) -> Tensor:
-    """The memory of a tensor in this process, without its history."""
+    """The tensor, or the local shard of a sharded one, detached."""
     bare = tensor.detach()
     return bare.to_local() if isinstance(bare, DTensor) else bare
 
 
-def local_part(tensor: Tensor, like: Tensor) -> Tensor:
-    """Of `tensor`, whole or sharded like `like`: what `local(like)` is of `like`."""
+def local_shard(tensor: Tensor, like: Tensor) -> Tensor:
+    """The shard of `tensor`, whole or sharded like `like`, that corresponds to `local(like)`."""
     if isinstance(tensor, DTensor) or not isinstance(like, DTensor):
         return local(tensor)
-    shape, offset = _place_of(like)
+    shape, offset = _shape_and_offset(like)
     return tensor.detach()[_slices(shape, offset)]
 
 
-def sharded_like(tensor: Tensor, like: Tensor, device: torch.device) -> Tensor:
-    """A copy of a whole tensor on a device, sharded as `like` is if that is of the same shape."""
+def shard_like(tensor: Tensor, like: Tensor, device: torch.device) -> Tensor:
+    """A copy of a whole tensor on a device; sharded like `like` if that has the same shape."""
     if not isinstance(like, DTensor) or tensor.shape != like.shape:
         return tensor.detach().to(device, copy=True)
-    part = local_part(tensor, like).to(device, copy=True).contiguous()
     return DTensor.from_local(
-        part,
+        local_shard(tensor, like).to(device, copy=True).contiguous(),
         like.device_mesh,
         like.placements,
         run_check=False,
@@ -119,8 +116,10 @@ def sharded_like(tensor: Tensor, like: Tensor, device: torch.device) -> Tensor:
     )
 
 
-def own_part(stem: str, tensors: Mapping[str, Tensor], processes: Processes) -> Part | None:
-    """What this process has to write of a group, the same on all of them; None is nothing."""
+def own_shard(
+    stem: str, tensors: Mapping[str, Tensor], processes: Processes
+) -> FileContents | None:
+    """What this process writes of a group; None: nothing. Called by all processes."""
     sharded = processes.world > 1 and any(isinstance(t, DTensor) for t in tensors.values())
     if processes.rank > 0 and not sharded:
         return None
@@ -131,66 +130,66 @@ def own_part(stem: str, tensors: Mapping[str, Tensor], processes: Processes) -> 
             if processes.rank == 0:
                 own[name] = tensor
             continue
-        shape, offset = _place_of(tensor)
+        shape, offset = _shape_and_offset(tensor)
         if processes.world == 1 and shape != tuple(tensor.shape):
-            raise ValueError(f"tensor {name!r} is sharded: hand in the processes")
+            raise ValueError(f"tensor {name!r} is sharded: pass the processes")
         if _writes(tensor, shape):
             own[name] = local(tensor)
             places[name] = {"shape": list(tensor.shape), "offset": list(offset)}
     if not sharded:
-        return Part(f"{stem}.safetensors", own, {})
+        return FileContents(f"{stem}.safetensors", own, {})
     number = f"{processes.rank + 1:05d}-of-{processes.world:05d}"
-    return Part(f"{stem}-{number}.safetensors", own, {"format": 1, "pieces": places})
+    return FileContents(f"{stem}-{number}.safetensors", own, {"format": 1, "pieces": places})
 
 
-class Pieces(Mapping[str, Tensor]):
-    """The whole tensors of a group, on the CPU, put together when asked for.
+class ShardedTensors(Mapping[str, Tensor]):
+    """The tensors of a group, on the CPU, read and joined on access.
 
     Args:
         files: all of the group.
 
     Raises:
-        CheckpointError: a file cannot be read, or pieces are missing.
+        CheckpointError: a file cannot be read, or shards are missing.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
         self._files = {file: _opened(file) for file in files}
-        self._places: dict[str, list[_Place]] = {}
+        self._shards: dict[str, list[_Shard]] = {}
         for file, opened in self._files.items():
-            for name, place in _places_in(file, opened):
-                self._places.setdefault(name, []).append(place)
-        for name, places in self._places.items():
-            if sum(math.prod(place.own) for place in places) != math.prod(places[0].shape):
+            for name, shard in _shards_in(file, opened):
+                self._shards.setdefault(name, []).append(shard)
+        for name, shards in self._shards.items():
+            if sum(math.prod(shard.own) for shard in shards) != math.prod(shards[0].shape):
                 raise CheckpointError(
-                    f"{shown(places[0].file)}: pieces of {name!r} are missing; "
+                    f"{shown(shards[0].file)}: shards of {name!r} are missing; "
                     "use an older checkpoint"
                 )
 
     @property
     def header(self) -> dict[str, Any]:
-        """What the header of the first file says beside."""
+        """JSON in the metadata of the first file."""
         return _header(next(iter(self._files.values())))
 
     def __getitem__(self, name: str) -> Tensor:
-        places = self._places[name]
-        pieces = [self._files[place.file].get_tensor(name) for place in places]
-        # Copies, as the mapped files may be deleted or replaced.
-        if places[0].own == places[0].shape:
-            return torch.clone(pieces[0])
-        whole = torch.empty(places[0].shape, dtype=pieces[0].dtype)
-        for place, piece in zip(places, pieces, strict=True):
-            whole[_slices(place.own, place.offset)] = piece
+        shards = self._shards[name]
+        read = [self._files[shard.file].get_tensor(name) for shard in shards]
+        # Copies: the mapped files may be deleted or replaced.
+        if shards[0].own == shards[0].shape:
+            return torch.clone(read[0])
+        whole = torch.empty(shards[0].shape, dtype=read[0].dtype)
+        for shard, tensor in zip(shards, read, strict=True):
+            whole[_slices(shard.own, shard.offset)] = tensor
         return whole
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return iter(self._shards)
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._shards)
 
 
-def _place_of(tensor: DTensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Shape and beginning of the piece that this process has."""
+def _shape_and_offset(tensor: DTensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shape and offset of this process's shard."""
     shape, offset = compute_local_shape_and_global_offset(
         tensor.shape, tensor.device_mesh, tensor.placements
     )
@@ -198,12 +197,12 @@ def _place_of(tensor: DTensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def _writes(tensor: DTensor, shape: tuple[int, ...]) -> bool:
-    """Whether it falls to this process to write its piece: the first of those that have it."""
+    """Whether this process is the first of those that hold its shard, and so writes it."""
     at = tensor.device_mesh.get_coordinate()
     if at is None:
         return False
     if any(placement.is_partial() for placement in tensor.placements):
-        raise ValueError("a sum that is still to be made over processes cannot be saved")
+        raise ValueError("a partial sum over processes cannot be saved")
     alike = (own for own, place in zip(at, tensor.placements, strict=True) if place.is_replicate())
     return not any(alike) and (math.prod(shape) > 0 or not any(at))
 
@@ -226,9 +225,9 @@ def _header(opened: Any) -> dict[str, Any]:
     return header
 
 
-def _places_in(file: Path, opened: Any) -> Iterator[tuple[str, _Place]]:
+def _shards_in(file: Path, opened: Any) -> Iterator[tuple[str, _Shard]]:
     pieces = _header(opened).get("pieces", {})
-    for name in opened.keys():  # noqa: SIM118 - it is no mapping
+    for name in opened.keys():  # noqa: SIM118 - not a mapping
         own = tuple(opened.get_slice(name).get_shape())
         piece = pieces.get(name, {"shape": own, "offset": [0] * len(own)})
-        yield name, _Place(file, own, tuple(piece["shape"]), tuple(piece["offset"]))
+        yield name, _Shard(file, own, tuple(piece["shape"]), tuple(piece["offset"]))

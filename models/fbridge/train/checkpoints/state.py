@@ -1,4 +1,4 @@
-"""A run's state between steps: what a checkpoint holds, and whether one can be resumed."""
+"""Save a run's state in a checkpoint, restore it, and check that the configuration fits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fbridge.files.atomic import shown
 from fbridge.train.checkpoints import zero
 from fbridge.train.checkpoints.checkpoint import Checkpoint, load_group, open_group, save_checkpoint
 from fbridge.train.checkpoints.optimizer_state import load_optimizer_state, optimizer_state
-from fbridge.train.checkpoints.shards import Pieces, Processes, local, local_part
+from fbridge.train.checkpoints.shards import Processes, ShardedTensors, local, local_shard
 from fbridge.train.ema.averages import PostHocEma
 from fbridge.train.events import Validated
 from fbridge.train.training import Training
@@ -24,14 +24,14 @@ _FIXED = (
     "command", "data", "base", "prior", "prior.kind", "prior.mix", "ema.kind", "train.optimizer",
 )  # fmt: skip
 _FIXED_SECTIONS = ("model", "bridge", "lora")
-"""What decides a checkpoint's tensors and their meaning: it never changes within a run."""
+"""Keys that decide a checkpoint's tensors and their meaning: they must not change within a run."""
 
 _WRAPPERS = ("module", "_orig_mod", "_checkpoint_wrapped_module")
-"""What DDP, `torch.compile` and activation checkpointing put into the names of parameters."""
+"""Parts of parameter names added by DDP, `torch.compile` and activation checkpointing."""
 
 
 def trained(network: nn.Module) -> dict[str, nn.Parameter]:
-    """The parameters that are trained, by the names they have outside of any wrapper."""
+    """The trained parameters, by their names without wrappers."""
     found = {}
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
@@ -41,12 +41,12 @@ def trained(network: nn.Module) -> dict[str, nn.Parameter]:
 
 
 class State:
-    """Saves and restores a training.
+    """Saves and restores a training run.
 
     Attributes:
-        losses: the last ones, for the watch over spikes.
+        losses: the last ones, for the divergence guard.
         best_step, best_score: of the checkpoint with the lowest held-out loss.
-        owed: whether the validation of the step it stands at is still to be done.
+        owed: whether the validation of the current step is still due.
     """
 
     def __init__(self, training: Training) -> None:
@@ -59,14 +59,14 @@ class State:
         self.owed = False
 
     def scored(self, validated: Validated) -> Validated:
-        """Take note of a held-out loss, and pass it on."""
+        """Record the held-out loss of a validation, and return the validation."""
         score = validated.scores.get("held_out")
         self._score = None if score is None else (validated.step, score)
         self.owed = False
         return validated
 
     def is_best(self, step: int) -> bool:
-        """Whether this step has the lowest held-out loss so far, and is not saved as such."""
+        """Whether this step has the lowest held-out loss so far, not yet saved as the best."""
         return self._score is not None and self._score[0] == step and (
             self._score[1] < self.best_score
         )  # fmt: skip
@@ -108,10 +108,10 @@ class State:
         )
 
     def restore(self, checkpoint: Checkpoint, *, accept_changes: bool = False) -> int:
-        """Take up a checkpoint; the steps that are behind.
+        """Restore a checkpoint; returns its step.
 
         Raises:
-            CheckpointError: it is of another data set, network or configuration; says which.
+            CheckpointError: its data set, network or configuration differs; names the difference.
         """
         facts = checkpoint.facts
         check_identity(checkpoint, self._training.identity, accept_changes=accept_changes)
@@ -140,10 +140,10 @@ class State:
 def check_identity(
     checkpoint: Checkpoint, identity: dict[str, Any], *, accept_changes: bool = False
 ) -> list[str]:
-    """What a run has changed since a checkpoint was made, a line each: nothing, unless accepted.
+    """Changes of the configuration since a checkpoint, one line each.
 
     Raises:
-        CheckpointError: something differs that was not accepted or never can be; names it.
+        CheckpointError: something differs, and was not accepted or cannot be; names it.
     """
     before = checkpoint.facts["identity"]
     changed = [
@@ -179,9 +179,9 @@ def _brief(value: Any) -> str:
 
 @torch.no_grad()
 def copy_weights(
-    tensors: Pieces, parameters: Mapping[str, nn.Parameter], checkpoint: Checkpoint
+    tensors: ShardedTensors, parameters: Mapping[str, nn.Parameter], checkpoint: Checkpoint
 ) -> None:
-    """Copy a checkpoint's weights into parameters, one by one; sharded ones get their part.
+    """Copy a checkpoint's weights into parameters, one by one; sharded ones get their shard.
 
     Raises:
         CheckpointError: a name or a shape differs.
@@ -196,7 +196,7 @@ def copy_weights(
                 f"{shown(checkpoint.path)}: does not fit: {name} is {tuple(whole.shape)} there and "
                 f"{tuple(own.shape)} here"
             )
-        local(own).copy_(local_part(whole, own))
+        local(own).copy_(local_shard(whole, own))
 
 
 def _bare(optimizer: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Safetensors files written tensor by tensor: no second copy of a model, and never a pickle.
+"""Write safetensors files tensor by tensor, without a second copy of a model in memory.
 
-The format (https://huggingface.co/docs/safetensors): 8 bytes, little-endian, the header's length;
-the header, JSON: name -> dtype, shape and where its bytes begin and end; the bytes.
+The format (https://huggingface.co/docs/safetensors): the header's length in 8 little-endian bytes;
+the header, JSON: name -> dtype, shape, begin and end of its bytes; the bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 KEY = "fbridge"
-"""The one key of a header's metadata."""
+"""The only key of the header's metadata."""
 ALIGNMENT = 8
 
 _DTYPES = {
@@ -41,7 +41,7 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class Written:
-    """What a file must be to be whole."""
+    """Size and hash of a written file."""
 
     bytes: int
     sha256: str
@@ -54,17 +54,17 @@ def write_tensors(
     *,
     dtype: torch.dtype | None = None,
 ) -> Written:
-    """Write a file and wait until the device has it; tensors may share memory and lie anywhere.
+    """Write and sync a file; tensors may share memory and be on any device.
 
     Args:
         path: of the file.
         tensors: by name.
-        header: JSON; becomes the value of the metadata's one key, "fbridge", unless it is empty.
-        dtype: of all tensors in the file, if not their own.
+        header: JSON, for the metadata's key "fbridge" unless empty.
+        dtype: of all tensors in the file; None: their own.
 
     Raises:
-        OSError: the system refuses.
-        ValueError: a dtype that the format does not know.
+        OSError: the file cannot be written.
+        ValueError: a dtype that the format lacks.
     """
     dtypes = {name: dtype or tensor.dtype for name, tensor in tensors.items()}
     order = sorted(tensors, key=lambda name: (-dtypes[name].itemsize, name))
@@ -86,18 +86,17 @@ def write_tensors(
     return Written(size, whole.hexdigest())
 
 
-def write_json(path: Path, tree: Any) -> Written:
-    """Write JSON likewise."""
+def write_json(path: Path, tree: Any) -> None:
+    """Write and sync a JSON file."""
     data = (json.dumps(tree, indent=1) + "\n").encode()
     with path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    return Written(len(data), hashlib.sha256(data).hexdigest())
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the device has the names in a folder, on systems that can tell."""
+    """Sync the names in a folder, on systems that can."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,8 +1,8 @@
-"""DeepSpeed's ZeRO stage 2: weights and moments whole, out of its pieces and back.
+"""DeepSpeed's ZeRO stage 2: gather whole weights and moments from its shards, and scatter them.
 
-Its optimiser works on one flat float32 tensor a process, its piece of all parameters one behind the
-other. Here that looks like an optimiser over whole parameters, so that a checkpoint is the one that
-a run without DeepSpeed would have written, and either can go on from it.
+Its optimiser works on one flat float32 tensor per process, a shard of all parameters concatenated.
+Here it is converted to an optimiser over whole parameters, so that checkpoints are the same with
+and without DeepSpeed, and either kind of run can resume from them.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import Tensor
 
 
 @dataclass
-class Whole:
-    """What `checkpoints.optimizer_state` asks of an optimiser, over whole parameters."""
+class WholeOptimizer:
+    """What `checkpoints.optimizer_state` needs of an optimiser, over whole parameters."""
 
     param_groups: list[dict[str, Any]]
     state: dict[Tensor, dict[str, Any]] = field(default_factory=dict)
@@ -28,14 +28,16 @@ def is_zero(optimizer: Any) -> bool:
     return hasattr(optimizer, "single_partition_of_fp32_groups")
 
 
-def empty(optimizer: Any, parameters: Mapping[str, Tensor]) -> Whole:
-    """The whole optimiser before its first step."""
+def empty(optimizer: Any, parameters: Mapping[str, Tensor]) -> WholeOptimizer:
+    """The optimiser over whole parameters before its first step."""
     (group,) = optimizer.param_groups
-    return Whole([{**group, "params": list(parameters.values())}])
+    return WholeOptimizer([{**group, "params": list(parameters.values())}])
 
 
-def gather(optimizer: Any, parameters: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Whole]:
-    """Weights in float32 by name, and the optimiser; called by all processes together."""
+def gather(
+    optimizer: Any, parameters: Mapping[str, Tensor]
+) -> tuple[dict[str, Tensor], WholeOptimizer]:
+    """Weights in float32 by name, and the optimiser; called by all processes."""
     from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 
     weights = {name: safe_get_full_fp32_param(own) for name, own in parameters.items()}
@@ -51,9 +53,12 @@ def gather(optimizer: Any, parameters: Mapping[str, Tensor]) -> tuple[dict[str, 
 
 @torch.no_grad()
 def scatter(
-    optimizer: Any, parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor], whole: Whole
+    optimizer: Any,
+    parameters: Mapping[str, Tensor],
+    weights: Mapping[str, Tensor],
+    whole: WholeOptimizer,
 ) -> None:
-    """Put what `gather` gave into a fresh optimiser's pieces."""
+    """Put what `gather` returned into the shards of a new optimiser."""
     from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
 
     (flat,) = optimizer.single_partition_of_fp32_groups

@@ -17,12 +17,12 @@ from typing_extensions import override
 
 from fbridge.config.tree import EmaConfig
 from fbridge.errors import CheckpointError
-from fbridge.train.checkpoints.shards import ALONE, Processes, local, local_part
+from fbridge.train.checkpoints.shards import ALONE, Processes, local, local_shard
 from fbridge.train.ema.profiles import decay
 from fbridge.train.ema.snapshots import flatten, write_snapshot
 
 Weights = dict[str, Tensor]
-_WAY_OUT = "continue with the settings of the run that saved it, or begin another run"
+_WAY_OUT = "resume with the settings of the run that saved it, or start another run"
 
 
 class Ema:
@@ -190,7 +190,7 @@ def applied(
         own = {name: local(parameter).clone() for name, parameter in parameters.items()}
         try:
             for name, parameter in parameters.items():
-                local(parameter).copy_(local_part(weights[name], parameter))
+                local(parameter).copy_(local_shard(weights[name], parameter))
             _reshard(network)
             with torch.enable_grad():
                 yield
@@ -222,7 +222,7 @@ def _copy_into(own: Weights, tensors: Mapping[str, Tensor]) -> None:
                 f"the checkpoint's average of {name!r} has shape {tuple(saved.shape)}, "
                 f"the network's is {tuple(tensor.shape)}; {_WAY_OUT}"
             )
-        local(tensor).copy_(local_part(saved, tensor))
+        local(tensor).copy_(local_shard(saved, tensor))
 
 
 def _reshard(network: nn.Module | None) -> None:

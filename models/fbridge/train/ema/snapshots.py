@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.atomic import HIDDEN_NAME, replacing, shown
-from fbridge.train.checkpoints.shards import ALONE, Pieces, Processes, own_part
+from fbridge.train.checkpoints.shards import ALONE, Processes, ShardedTensors, own_shard
 from fbridge.train.checkpoints.tensor_file import write_tensors
 from fbridge.train.ema.profiles import LONGEST, coefficients
 
@@ -38,7 +38,7 @@ def write_snapshot(
         DependencyError: the files cannot be written; on every process.
     """
     folder = run / FOLDER
-    part = own_part(str(step), flatten(averages), processes)
+    part = own_shard(str(step), flatten(averages), processes)
     facts = {"format": FORMAT, "step": step, "lengths": list(averages)}
 
     def write() -> None:
@@ -95,7 +95,7 @@ def reconstruct(run: Path, length: float, step: int | None = None) -> dict[str, 
     total: dict[str, Tensor] = {}
     for at, paths in files.items():
         factor = {own: f for (own, s), f in factors.items() if s == at and f != 0}
-        tensors = Pieces(paths) if factor else {}
+        tensors = ShardedTensors(paths) if factor else {}
         for name in tensors:
             own, parameter = name.split("/", 1)
             if float(own) in factor:
@@ -115,7 +115,7 @@ def _clean(folder: Path, step: int) -> None:
 
 
 def _lengths(paths: list[Path]) -> list[float]:
-    facts = Pieces(paths).header
+    facts = ShardedTensors(paths).header
     if facts.get("format") != FORMAT:
         raise CheckpointError(
             f"{shown(paths[0])}: has format {facts.get('format')}, this fbridge reads {FORMAT}; "
