@@ -23,7 +23,7 @@ from fbridge.train.events import (
     Validated,
     Warned,
 )
-from fbridge.train.export.result import finished_kind, write_result
+from fbridge.train.export.result import result_folder, write_result
 from fbridge.train.loop import fit
 from fbridge.train.request import TrainRequest
 from fbridge.train.run_files import CURVES, Curves, environment_facts, write_run
@@ -194,11 +194,11 @@ def run_facts(session: Session, command_line: str) -> dict[str, Any]:
 
 def _result(session: Session) -> Path | None:
     session.training.accelerator.wait_for_everyone()
-    result = session.run / finished_kind(session.command, session.config)
+    result = session.run / result_folder(session.command, session.config)
     if session.first:
         last = newest(session.run)
         assert last is not None, "the loop has saved its last step"
-        write_result(session.run, last, result, session=session)
+        write_result(session, last, result)
     session.training.accelerator.wait_for_everyone()
     return result
 

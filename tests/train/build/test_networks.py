@@ -23,7 +23,7 @@ from fbridge.loaders.prior import MotionPrior
 from fbridge.prior import MixPrior, NeuralPrior, ReplicatePrior
 from fbridge.process import BridgeProcess, DiffusionProcess
 from fbridge.scheduler import FrameBridgeScheduler
-from fbridge.train.export.export import assemble, save_model
+from fbridge.train.export.model_folder import assemble, save_model
 from fbridge.data.latents.shape import Shape
 from fbridge.train.build.dataset import measure
 from fbridge.train.build.networks import (

@@ -18,7 +18,7 @@ from fbridge.errors import CheckpointError, DependencyError
 from fbridge.loaders.load import load_pretrained
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.scheduler import FrameBridgeScheduler
-from fbridge.train.export.export import assemble, save_model
+from fbridge.train.export.model_folder import assemble, save_model
 from tests.bases import tiny_base, tiny_vae
 
 
@@ -99,7 +99,7 @@ def test_a_failure_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest.Monk
     def fail(*_: object) -> None:
         raise RuntimeError("no")
 
-    monkeypatch.setattr("fbridge.train.export.export.cast_weights", fail)
+    monkeypatch.setattr("fbridge.train.export.model_folder.cast_weights", fail)
     with pytest.raises(RuntimeError):
         save_model(pipe, tmp_path / "model", dtype=torch.float16)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["base.safetensors", "model"]

@@ -19,7 +19,7 @@ from fbridge.data.video_files import read_video
 from fbridge.loaders.codec import load_codec
 from fbridge.train.build.session import Session
 from fbridge.train.validation.scores import HeldOut
-from fbridge.train.validation.videos import Gallery, Strip
+from fbridge.train.validation.videos import Column, ValidationVideos
 from tests.train.sets import pixel_codec, rows, write_set
 
 CPU = torch.device("cpu")
@@ -31,19 +31,19 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> LatentDataset:
     return write_set(folder / "set", rows(7), pixel_codec(folder / "codec"))
 
 
-def gallery(data: LatentDataset, count: int = 3) -> Gallery:
+def gallery(data: LatentDataset, count: int = 3) -> ValidationVideos:
     codec = load_codec(data.index["codec"]["name"], device="cpu").codec
-    return Gallery(HeldOut.choose(data, 6, 2), count, codec, 8.0)
+    return ValidationVideos(HeldOut.choose(data, 6, 2), count, codec, 8.0)
 
 
-STRIPS = (
-    Strip("truth again", lambda batch: batch.clean),
-    Strip("grey", lambda batch: torch.zeros_like(batch.clean)),
+COLUMNS = (
+    Column("truth again", lambda batch: batch.clean),
+    Column("grey", lambda batch: torch.zeros_like(batch.clean)),
 )
 
 
 def test_a_video_for_each_clip_and_a_sheet_of_all(data: LatentDataset, tmp_path: Path) -> None:
-    files, psnr = gallery(data).show(STRIPS, tmp_path / "made" / "step-4", CPU)
+    files, psnr = gallery(data).write(COLUMNS, tmp_path / "made" / "step-4", CPU)
     assert [file.name for file in files] == ["sheet.png", "01.mp4", "02.mp4", "03.mp4"]
     assert all(file.is_file() for file in files)
     video = read_video(files[1])
@@ -56,8 +56,8 @@ def test_a_video_for_each_clip_and_a_sheet_of_all(data: LatentDataset, tmp_path:
 def test_psnr_is_over_all_frames_but_the_given_one(data: LatentDataset) -> None:
     shown = gallery(data, 2)
     batch = shown.held_out.batch(shown.held_out.batches[0], 0, CPU)
-    first_wrong = Strip("first", lambda b: torch.cat([b.clean[:, :1] * 0, b.clean[:, 1:]], 1))
-    files, psnr = shown.show([first_wrong, STRIPS[1]], None, CPU)
+    first_wrong = Column("first", lambda b: torch.cat([b.clean[:, :1] * 0, b.clean[:, 1:]], 1))
+    files, psnr = shown.write([first_wrong, COLUMNS[1]], None, CPU)
     assert files == ()
     assert psnr["psnr_first"] == pytest.approx(10 * np.log10(255**2 / 1e-9))
     values = ((batch.clean.clamp(-1, 1) + 1) / 2 * 255).round()
@@ -79,7 +79,7 @@ def test_as_many_clips_as_asked_for(data: LatentDataset) -> None:
 
     for count, expected in ((1, 1), (3, 3), (50, 6)):
         seen.clear()
-        gallery(data, count).show([Strip("seen", look)], None, CPU)
+        gallery(data, count).write([Column("seen", look)], None, CPU)
         assert len(seen) == len(set(seen)) == expected
 
 
@@ -95,7 +95,7 @@ def test_decoding_keeps_to_float32(data: LatentDataset) -> None:
 
     careful = replace(shown, codec=Careful(8, 8))
     with torch.autocast("cpu", torch.bfloat16):
-        careful.show(STRIPS, None, CPU)
+        careful.write(COLUMNS, None, CPU)
 
 
 def test_a_validation_is_of_the_average_and_leaves_no_trace(

@@ -31,7 +31,7 @@ from fbridge.train.build.networks import (
 )
 from fbridge.train.request import Command
 from fbridge.train.trackers import check_trackers
-from fbridge.train.validation.videos import Gallery
+from fbridge.train.validation.videos import ValidationVideos
 from fbridge.train.validation.scores import HeldOut
 from fbridge.train.validation.validate import validate
 
@@ -209,7 +209,7 @@ def _validation(
         material.parts.held_out, config.validation.rows, config.train.batch_size
     )
     fps = model.about.get("fps", material.shape.fps)
-    gallery = Gallery(held_out, config.validation.clips, material.codec.codec, fps)
+    gallery = ValidationVideos(held_out, config.validation.clips, material.codec.codec, fps)
     folder = run / "validation" if training.accelerator.is_main_process else None
     return lambda step, pause: validate(
         step, training, model, gallery, config.validation, folder, pause

@@ -1,1 +1,1 @@
-"""From a run to a model: folders, adapters."""
+"""Export of a run's checkpoint as a model."""

@@ -1,4 +1,4 @@
-"""Low-rank adaptation: what is trained beside a frozen base, and how it is kept."""
+"""Add low-rank adapters to a network, and save them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from fbridge.loaders.lora import merge_lora as merge_lora
 from fbridge.train.export.model_folder import replacing_model
 
 _NAME = "default"
-_PART = "transformer"
-"""How diffusers' pipelines call the adapted network."""
+_PREFIX = "transformer"
+"""Name of the adapted network in diffusers' pipelines."""
 
 
 def add_lora(
@@ -33,33 +33,29 @@ def add_lora(
     dropout: float = 0.0,
     targets: Sequence[str] = (),
 ) -> None:
-    """Freeze a network and adapt it, in place; its widened input stays trained in full.
+    """Freeze a network and add LoRA layers, in place; its expanded input layer is trained in full.
 
     Args:
-        transformer: of a family in `fbridge.backbones.families`; widened already.
-        rank: of the update of each adapted layer.
-        alpha: the update counts alpha / rank fold; None is the rank.
-        dora: train lengths apart from directions (DoRA, arXiv 2402.09353).
-        dropout: of what enters an update, while training.
-        targets: layers by the ends of their names; none are the family's.
+        transformer: of a family in `fbridge.backbones.families`, with expanded input channels.
+        rank: of the updates.
+        alpha: the updates are scaled by alpha / rank; None: alpha = rank.
+        dora: train magnitudes apart from directions (DoRA, arXiv 2402.09353).
+        dropout: on the inputs of the updates, in training.
+        targets: name endings of the adapted layers; empty: the family's.
 
     Raises:
-        ConfigError: no layer has such a name.
+        ConfigError: no layer's name ends so.
     """
     family = family_of(transformer)
     ends = list(targets or family.lora_targets)
-    whole = (
-        [family.input_layer]
-        if any(f".{family.input_layer}".endswith(f".{e}") for e in ends)
-        else None
-    )
+    in_full = any(f".{family.input_layer}".endswith(f".{end}") for end in ends)
     config = LoraConfig(
         r=rank,
-        lora_alpha=rank if alpha is None else alpha,  # a float does
+        lora_alpha=rank if alpha is None else alpha,  # peft accepts floats
         use_dora=dora,
         lora_dropout=dropout,
         target_modules=ends,
-        exclude_modules=whole,
+        exclude_modules=[family.input_layer] if in_full else None,
         init_lora_weights=True,
     )
     transformer.requires_grad_(requires_grad=False)
@@ -82,14 +78,14 @@ def save_lora(
     prior: Any = None,
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write an adapter's folder, as `fbridge.loaders.lora` has it.
+    """Write an adapter's folder, in the format of `fbridge.loaders.lora`.
 
     Args:
         folder: to write.
-        transformer: an adapted network.
-        card: what the adapter belongs to.
-        prior: the network that the bridge starts from.
-        dtype: of the weights; None is their own.
+        transformer: network with LoRA layers.
+        card: base and settings of the adapter.
+        prior: network of a neural prior.
+        dtype: of the weights; None: their own.
     """
     lora = get_peft_model_state_dict(transformer, adapter_name=_NAME)
     extra = {
@@ -99,29 +95,29 @@ def save_lora(
     }
     with replacing_model(folder) as part:
         LoraBaseMixin.write_lora_layers(
-            state_dict={f"{_PART}.{k}": _still(v, dtype) for k, v in lora.items()},
+            state_dict={f"{_PREFIX}.{k}": _on_cpu(v, dtype) for k, v in lora.items()},
             save_directory=str(part),
             is_main_process=True,
             weight_name=ADAPTER_WEIGHTS,
             save_function=None,
             safe_serialization=True,
-            lora_adapter_metadata=_described(transformer.peft_config[_NAME]),
+            lora_adapter_metadata=_metadata(transformer.peft_config[_NAME]),
         )
         if extra:
-            save_file({k: _still(v, dtype) for k, v in extra.items()}, part / EXTRA)
+            save_file({k: _on_cpu(v, dtype) for k, v in extra.items()}, part / EXTRA)
         if prior is not None:
             prior.save_pretrained(part / PRIOR)
         (part / ADAPTER).write_text(card.text(), encoding="utf-8")
 
 
-def _described(config: LoraConfig) -> dict[str, Any]:
-    """A configuration as diffusers stores it: plain values under prefixed names."""
+def _metadata(config: LoraConfig) -> dict[str, Any]:
+    """A configuration as diffusers stores it: JSON values under prefixed names."""
     plain = {
         key: sorted(value) if isinstance(value, set) else value
         for key, value in config.to_dict().items()
     }
-    return {f"{_PART}.{key}": value for key, value in plain.items()}
+    return {f"{_PREFIX}.{key}": value for key, value in plain.items()}
 
 
-def _still(value: Tensor, dtype: torch.dtype | None) -> Tensor:
+def _on_cpu(value: Tensor, dtype: torch.dtype | None) -> Tensor:
     return value.detach().to("cpu", dtype, copy=True).contiguous()

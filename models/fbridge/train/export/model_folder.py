@@ -1,4 +1,4 @@
-"""Folders of models: whole or absent, in the precision wanted, without where they were made."""
+"""Write a model's folder, which the pipeline loads."""
 
 from __future__ import annotations
 
@@ -8,25 +8,83 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from fbridge.backbones.families import family_of
+from fbridge.codecs import Codec
+from fbridge.codecs.vae import VAECodec
 from fbridge.errors import DependencyError
 from fbridge.files.atomic import replacing, shown
+from fbridge.loaders.load import PretrainedModel
 from fbridge.loaders.locate import ADAPTER
+from fbridge.pipeline import FrameBridgePipeline
+from fbridge.scheduler import FrameBridgeScheduler
 
-_MARKS = ("model_index.json", ADAPTER, "config.json")
-"""Files by which a pipeline, an adapter or a network is known."""
+NETWORKS = ("transformer", "prior", "codec", "vae")
+"""Components that are stored in the requested dtype; text encoders keep theirs."""
+_INDEX_FILES = ("model_index.json", ADAPTER, "config.json")
+"""A folder with one of these is a pipeline, an adapter or a network."""
+
+
+def assemble(
+    base: PretrainedModel,
+    transformer: Any,
+    *,
+    scheduler: FrameBridgeScheduler,
+    codec: Codec | None = None,
+    prior: Any = None,
+    facts: dict[str, Any] | None = None,
+) -> FrameBridgePipeline:
+    """A pipeline of a base's components and a trained network.
+
+    Args:
+        base: the model that training started from.
+        transformer: the trained network.
+        scheduler: the bridge.
+        codec: of the latents; None: the base's.
+        prior: the network of a neural prior.
+        facts: `frames`, `fps`, `sizes`, `classes`, `start_from` where they differ from the base's.
+    """
+    components = base.components()
+    if codec is not None:
+        vae = codec.vae if isinstance(codec, VAECodec) else None
+        components.update(vae=vae, codec=codec if vae is None else None)
+    return FrameBridgePipeline(
+        **{**components, **(facts or {})}, transformer=transformer, scheduler=scheduler, prior=prior
+    )
+
+
+def save_model(
+    pipeline: FrameBridgePipeline, folder: Path, *, dtype: torch.dtype | None = None
+) -> None:
+    """Write a pipeline as a folder, atomically; replaces a model that is there.
+
+    Args:
+        pipeline: without adapters, which must be merged first.
+        folder: to write.
+        dtype: of the stored weights; None: their own. The pipeline itself does not change.
+
+    Raises:
+        DependencyError: it cannot be written, or something else than a model is there.
+    """
+    family_of(pipeline.transformer)  # an unknown network would not load
+    with replacing_model(folder) as part:
+        pipeline.save_pretrained(part, safe_serialization=True)
+        if dtype is not None:
+            for network in NETWORKS:
+                cast_weights(part / network, dtype)
 
 
 @contextmanager
 def replacing_model(folder: Path) -> Iterator[Path]:
-    """A hidden folder that takes the place of `folder` at the end, or vanishes on any exception.
+    """A temporary folder that replaces `folder` at the end, or is removed on an exception.
 
     Raises:
-        DependencyError: something else than a model is in its place, or it cannot be written.
+        DependencyError: `folder` holds something else than a model, or cannot be written.
     """
     if folder.exists() and not _is_model(folder) and any(folder.iterdir()):
         raise DependencyError(
@@ -48,23 +106,24 @@ def replacing_model(folder: Path) -> Iterator[Path]:
 
 
 def cast_weights(folder: Path, dtype: torch.dtype) -> None:
-    """Rewrite all floating weights of a folder in another precision, file by file."""
+    """Convert all floating-point weights in a folder to a dtype, file by file."""
     for path in sorted(folder.rglob("*.safetensors")):
         with safe_open(path, "pt") as file:
-            told = file.metadata()
-            held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
-        cast = {k: v.to(dtype) if v.is_floating_point() else v for k, v in held.items()}
-        del held
+            metadata = file.metadata()
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
+        cast = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
+        del tensors
         path.unlink()
-        save_file(cast, path, told)
+        save_file(cast, path, metadata)
 
 
 def _is_model(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in _MARKS)
+    return any((folder / name).is_file() for name in _INDEX_FILES)
 
 
 def _forget_origin(folder: Path) -> None:
+    """Remove diffusers' `_name_or_path`, the path that a component was loaded from."""
     for path in folder.rglob("*.json"):
-        held = json.loads(path.read_text("utf-8"))
-        if isinstance(held, dict) and held.pop("_name_or_path", None) is not None:
-            path.write_text(json.dumps(held, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        tree = json.loads(path.read_text("utf-8"))
+        if isinstance(tree, dict) and tree.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(tree, indent=2, sort_keys=True) + "\n", encoding="utf-8")

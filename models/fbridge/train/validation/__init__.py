@@ -1,1 +1,1 @@
-"""What held-out clips tell of a run."""
+"""Validation on held-out clips."""

@@ -1,4 +1,4 @@
-"""Held-out scores: always the same clips, times and noise, so that any two can be compared."""
+"""Held-out scores: always of the same clips, times and noise, so that they can be compared."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fbridge.train.losses import BridgeTraining, PriorTraining
 from fbridge.train.timesteps import FIRST, LAST
 
 _SEED = 20_241_015
-"""Of everything drawn for validation, in every run."""
+"""Seed of all random numbers of validation, in every run."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class HeldOut:
     """Held-out clips in batches.
 
     Attributes:
-        clips: with their draws, undisturbed by dropout and noise on the prior.
-        batches: rows of one bucket each.
-        pause: called before each batch that `read` gives.
+        clips: without dropout and noise on the prior.
+        batches: rows, of one bucket each.
+        pause: called before each batch of `read`.
     """
 
     clips: TrainingClips
@@ -39,7 +39,7 @@ class HeldOut:
 
     @classmethod
     def choose(cls, dataset: LatentDataset, rows: int, batch_size: int) -> HeldOut:
-        """At most `rows` clips, evenly over the data set."""
+        """At most `rows` clips, evenly spaced in the data set."""
         clips = TrainingClips(dataset, Augmentation(), seed=_SEED)
         number = min(rows, len(dataset))
         chosen = torch.linspace(0, len(dataset) - 1, number).round().long().unique()
@@ -55,26 +55,26 @@ class HeldOut:
         return sum(map(len, self.batches))
 
     def read(self, band: int, device: torch.device) -> Iterator[TrainingBatch]:
-        """All batches, with the noise of a band."""
+        """All batches, with the noise of an interval of time."""
         for rows in self.batches:
             self.pause()
             yield self.batch(rows, band, device)
 
     def batch(self, rows: tuple[int, ...], band: int, device: torch.device) -> TrainingBatch:
-        """Some clips, with the noise of a band."""
-        places = [ClipIndex(row, 0, band, row) for row in rows]
-        return collate_training([self.clips[place] for place in places]).to(device)
+        """The clips of some rows, with the noise of an interval of time."""
+        clips = [self.clips[ClipIndex(row, 0, band, row)] for row in rows]
+        return collate_training(clips).to(device)
 
 
 @torch.no_grad()
 def score_generation(
     task: BridgeTraining, network: nn.Module, held_out: HeldOut, bands: int, device: torch.device
 ) -> dict[str, float]:
-    """Mean loss over held-out clips, of all times and of each of `bands` equal parts of them.
+    """Mean loss over held-out clips: over all times, and over each of `bands` equal intervals.
 
-    "another_picture" is the loss where the network is shown another clip's picture and prior: above
-    "held_out" it tells that the condition is used; before training they are equal. A clip that is
-    alone in its bucket has no other's and is left out of it.
+    "another_picture" is the loss when the network is given another clip's picture and prior: if it
+    is above "held_out", the network uses them; before training they are equal. Clips that are alone
+    in their bucket do not count in it.
     """
     scores: dict[str, float] = {}
     own, other = [], []
@@ -85,7 +85,7 @@ def score_generation(
             t = FIRST + (LAST - FIRST) * (low + batch.uniform / bands)
             losses.append(task.error(network, batch, t).float().cpu())
             if len(batch.rows) > 1:
-                swapped = task.error(network, batch, t, replace_inputs=_another)
+                swapped = task.error(network, batch, t, replace_inputs=_of_another_clip)
                 other.append(swapped.float().cpu())
         band_losses = torch.cat(losses)
         own.append(band_losses)
@@ -103,16 +103,17 @@ def score_regression(
 ) -> dict[str, float]:
     """Distance to held-out clips of the prediction and of the repeated picture.
 
-    "gain" is the share of the repeated picture's squared error that the prediction takes away, in
-    latents; "another_picture" as in `score_generation`.
+    "gain" is 1 - (squared error of the prediction) / (squared error of the repeated picture), in
+    latents; "another_picture" is as in `score_generation`.
     """
     parts: dict[str, list[Tensor]] = {name: [] for name in ("held_out", "another", "mse", "still")}
     for batch in held_out.read(0, device):
         predicted = network(batch.still, None, batch.condition).float()
         parts["held_out"].append(task.distance(predicted, batch.clean))
         if len(batch.rows) > 1:
-            turned = _turned(batch)
-            other = network(turned.still, None, turned.condition).float()
+            picture = _of_another_clip(batch.condition.image_latents)
+            condition = replace(batch.condition, image_latents=picture)
+            other = network(_of_another_clip(batch.still), None, condition).float()
             parts["another"].append(task.distance(other, batch.clean))
         parts["mse"].append(_squared(predicted, batch.clean))
         parts["still"].append(_squared(batch.still, batch.clean))
@@ -128,24 +129,19 @@ def score_regression(
 
 
 def _parts(rows: Tensor, batch_size: int) -> tuple[Tensor, ...]:
-    """Rows (N,) in batches of at most `batch_size`, or one more where one would be left alone."""
+    """Rows (N,) in batches of at most `batch_size`, or one more where one row would be left."""
     wanted = -(-len(rows) // batch_size)
     return rows.tensor_split(max(1, min(wanted, len(rows) // 2)))
 
 
 def _mean_of(name: str, losses: list[Tensor]) -> dict[str, float]:
-    """The mean by its name, if there is anything to take it of."""
+    """The mean under its name, if there is any loss."""
     return {name: float(torch.cat(losses).mean())} if losses else {}
 
 
-def _another(shown: Tensor) -> Tensor:
-    """Each clip's from one far off in the batch: neighbours are often of one video."""
+def _of_another_clip(shown: Tensor) -> Tensor:
+    """Those of another clip, half a batch away: neighbours are often of the same video."""
     return shown.roll(len(shown) // 2, 0)
-
-
-def _turned(batch: TrainingBatch) -> TrainingBatch:
-    condition = replace(batch.condition, image_latents=_another(batch.condition.image_latents))
-    return replace(batch, still=_another(batch.still), condition=condition)
 
 
 def _squared(guess: Tensor, truth: Tensor) -> Tensor:

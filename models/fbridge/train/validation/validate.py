@@ -1,4 +1,4 @@
-"""A validation: the averaged weights, their held-out scores, and clips to look at."""
+"""Validation: held-out scores and videos of the averaged weights."""
 
 from __future__ import annotations
 
@@ -22,20 +22,23 @@ from fbridge.train.ema.averages import applied
 from fbridge.train.events import Validated
 from fbridge.train.losses import BridgeTraining, PriorTraining
 from fbridge.train.training import Training
-from fbridge.train.validation.scores import score_generation, score_regression
-from fbridge.train.validation.videos import Gallery, Strip
+from fbridge.train.validation.scores import HeldOut, score_generation, score_regression
+from fbridge.train.validation.videos import Column, ValidationVideos
 
 
 def validate(
     step: int,
     training: Training,
     model: BuiltNetwork,
-    gallery: Gallery,
+    videos: ValidationVideos,
     config: ValidationConfig,
     folder: Path | None,
     pause: Callable[[], None],
 ) -> Validated:
-    """Score the averaged weights, and write `folder`/step-<step>/; `pause` is called in between."""
+    """Score the averaged weights, and write videos to `folder`/step-<step>/.
+
+    `pause` is called before each batch and may raise an exception to stop.
+    """
     began = time.monotonic()
     network, device = training.network, training.accelerator.device
     network.eval()
@@ -44,9 +47,10 @@ def validate(
             applied(trained(network), training.average.weights(), network),
             training.accelerator.autocast(),
         ):
-            scores, strips = _score(model, network, gallery, config, device, pause)
-            there = None if folder is None else folder / f"step-{step}"
-            files, psnr = gallery.show(strips, there, device, pause) if gallery.count else ((), {})
+            held_out = replace(videos.held_out, pause=pause)
+            scores, columns = _score(model, network, held_out, config, device)
+            to = None if folder is None else folder / f"step-{step}"
+            files, psnr = videos.write(columns, to, device, pause) if videos.count else ((), {})
     finally:
         network.train()
     return Validated(step, {**scores, **psnr}, files, time.monotonic() - began)
@@ -55,25 +59,22 @@ def validate(
 def _score(
     model: BuiltNetwork,
     network: nn.Module,
-    gallery: Gallery,
+    held_out: HeldOut,
     config: ValidationConfig,
     device: torch.device,
-    pause: Callable[[], None],
-) -> tuple[dict[str, float], list[Strip]]:
-    held_out = replace(gallery.held_out, pause=pause)
+) -> tuple[dict[str, float], list[Column]]:
     if isinstance(model.task, PriorTraining):
         scores = score_regression(model.task, network, held_out, device)
-        guess = Strip("prior", lambda batch: network(batch.still, None, batch.condition))
-        return scores, [guess]
+        return scores, [Column("prior", lambda batch: network(batch.still, None, batch.condition))]
     scores = score_generation(model.task, network, held_out, config.bands, device)
     generate = partial(_sample, model, network, config.steps)
-    return scores, [Strip("prior", model.task.start), Strip("generated", generate)]
+    return scores, [Column("prior", model.task.start), Column("generated", generate)]
 
 
 def _sample(
     model: BuiltNetwork, network: nn.Module, steps: int | None, batch: TrainingBatch
 ) -> Tensor:
-    """Latents of the model's own sampler, from noise that each row decides."""
+    """Latents of the model's default sampler; the noise is seeded by the row."""
     assert isinstance(model.task, BridgeTraining)
     assert model.scheduler is not None
     task = model.task

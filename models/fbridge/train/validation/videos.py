@@ -1,10 +1,11 @@
-"""Held-out clips made visible: picture, prior, what is generated, and the truth, side by side."""
+"""Videos of held-out clips: picture, prior, generated video and real video side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,23 +22,22 @@ from fbridge.train.batches import TrainingBatch
 from fbridge.train.validation.scores import HeldOut
 
 
-@dataclass(frozen=True)
-class Strip:
-    """One kind of video of all clips shown: its name, and how a batch becomes latents."""
+class Column(NamedTuple):
+    """One of the videos side by side: its name, and how latents are made from a batch."""
 
     name: str
     make: Callable[[TrainingBatch], Tensor]
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """Clips that are shown at every validation.
+class ValidationVideos:
+    """Writes videos of the same held-out clips at every validation.
 
     Attributes:
-        held_out: where they are from.
-        count: how many.
-        codec: back to pixels.
-        fps: of the videos written.
+        held_out: the clips.
+        count: number of clips.
+        codec: decodes latents.
+        fps: frame rate of the videos.
     """
 
     held_out: HeldOut
@@ -46,39 +46,39 @@ class Gallery:
     fps: float
 
     @torch.no_grad()
-    def show(
+    def write(
         self,
-        made: Sequence[Strip],
+        columns: Sequence[Column],
         folder: Path | None,
         device: torch.device,
         pause: Callable[[], None] = lambda: None,
     ) -> tuple[tuple[Path, ...], dict[str, float]]:
-        """Write a video for each clip and `sheet.png` of all into `folder`.
+        """Write one video per clip, and `sheet.png` of all, into `folder`.
 
         Args:
-            made: what is shown between picture and truth.
-            folder: where; None on a process that writes nothing but computes along.
-            device: where the networks are.
-            pause: called before each batch of clips.
+            columns: between picture and real video.
+            folder: None on a process that takes part but writes nothing.
+            device: of the networks.
+            pause: called before each batch.
 
         Returns:
-            The files, and "psnr_<name>" of each kind, and of the repeated picture, in decibels
-            against the decoded truth.
+            The files; and "psnr_<name>" of each column and of the repeated picture, in decibels
+            against the decoded real video.
         """
         sheets: list[Image.Image] = []
         files: list[Path] = []
-        names = ("repeated", *(strip.name for strip in made))
+        names = ("repeated", *(column.name for column in columns))
         psnr: dict[str, list[float]] = {name: [] for name in names}
-        for clip in self._clips(made, device, pause):
-            *shown, truth = clip.videos
-            for name, video in zip(names, shown, strict=True):
+        for key, caption, videos in self._clips(columns, device, pause):
+            *others, truth = videos
+            for name, video in zip(names, others, strict=True):
                 psnr[name].append(_psnr(video, truth))
             if folder is None:
                 continue
-            called = ("picture", *names[1:], "truth")
-            sheets.append(strips(clip.key, clip.caption, clip.videos, called))
+            titles = ("picture", *names[1:], "truth")
+            sheets.append(strips(key, caption, videos, titles))
             path = folder / f"{len(sheets):02d}.mp4"
-            write_video(np.concatenate(clip.videos, axis=2), path, self.fps)
+            write_video(np.concatenate(videos, axis=2), path, self.fps)
             files.append(path)
         if folder is not None and sheets:
             sheet = folder / "sheet.png"
@@ -89,8 +89,9 @@ class Gallery:
         return tuple(files), scores
 
     def _clips(
-        self, made: Sequence[Strip], device: torch.device, pause: Callable[[], None]
-    ) -> Iterator[_Clip]:
+        self, columns: Sequence[Column], device: torch.device, pause: Callable[[], None]
+    ) -> Iterator[tuple[str, str, list[Frames]]]:
+        """Key, caption and videos of each clip."""
         left = self.count
         data = self.held_out.clips.dataset
         for rows in self.held_out.batches:
@@ -100,13 +101,13 @@ class Gallery:
             left -= len(rows)
             pause()
             batch = self.held_out.batch(rows, 0, device)
-            view = look_again(self.codec, data, batch, device)
-            latents = [batch.still, *(strip.make(batch) for strip in made), batch.clean]
+            view = _view(self.codec, data, batch, device)
+            latents = [batch.still, *(column.make(batch) for column in columns), batch.clean]
             videos = [self._frames(part, view) for part in latents]
-            for place, row in enumerate(rows):
+            for i, row in enumerate(rows):
                 caption = (data.captions(row) or [""])[0]
                 key = str(data.record(row)["key"])
-                yield _Clip(key, caption, [video[place] for video in videos])
+                yield key, caption, [video[i] for video in videos]
 
     def _frames(self, latents: Tensor, view: View) -> list[Frames]:
         with torch.autocast(latents.device.type, enabled=False):  # some codecs overflow in half
@@ -117,28 +118,19 @@ class Gallery:
         ]
 
 
-@dataclass(frozen=True)
-class _Clip:
-    key: str
-    caption: str
-    videos: list[Frames]
-
-
-def look_again(
-    codec: Codec, data: LatentDataset, batch: TrainingBatch, device: torch.device
-) -> View:
-    """The view that a codec decodes a batch with: from the stored pictures, where it needs them."""
+def _view(codec: Codec, data: LatentDataset, batch: TrainingBatch, device: torch.device) -> View:
+    """The view for decoding a batch; from the stored pictures if the codec needs them."""
     if not codec.needs_picture:
         return View(batch.condition.image_latents, None, ())
     pictures = []
     for row in batch.rows.tolist():
         picture = data[row].picture
-        assert picture is not None, "a codec that needs pictures has stored them"
+        assert picture is not None, "prepare stores pictures for such a codec"
         pictures.append(picture.to(device).float() / 255)
     return codec.view(pictures, batch.condition.prompt_embeds, batch.condition.prompt_mask)
 
 
 def _psnr(video: Frames, truth: Frames) -> float:
-    """Peak signal-to-noise ratio in decibels over all frames but the first, which is given."""
+    """Peak signal-to-noise ratio in decibels over all frames but the first, which is the input."""
     error = (video[1:].astype(np.float64) - truth[1:].astype(np.float64)) ** 2
     return float(10 * np.log10(255**2 / max(1e-9, float(error.mean())))) if error.size else 0.0
