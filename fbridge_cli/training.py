@@ -232,8 +232,10 @@ def _run(request: TrainRequest, ui: Ui, process: Process) -> None:
     from fbridge_cli.training_show import Report, show_dry_run, show_request
 
     show_request(request, ui)
-    if request.device == "cuda":
-        runtime.present_device(request.device)
+    with ui.waiting("getting ready"):
+        runtime.silence_libraries()
+        if request.device == "cuda":
+            runtime.present_device(request.device)
     if request.config.data == DEMO:
         request = request.with_data(_demo_data(ui, process))
     stop, command_line = StopAtStep(), shlex.join(["fbridge", *sys.argv[1:]])
