@@ -51,6 +51,7 @@ class FakePipeline:
             "sampler": "sde",
             "grid": "trailing",
             "start": "noised",
+            "strength": 1.0,
             "guidance_scale": float(os.environ.get("FAKE_GUIDANCE", "1.5")),
         }
 

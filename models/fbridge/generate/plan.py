@@ -19,7 +19,6 @@ from fbridge.generate.load import Loaded, versions
 from fbridge.generate.request import GenerateRequest, Job
 
 if TYPE_CHECKING:
-    from fbridge.pipeline import FrameBridgePipeline
     from fbridge.pipeline.model import FrameLimits
 
 MOST_SHOWN = 20
@@ -81,10 +80,9 @@ def make_plan(
     defaults = pipeline.defaults
     sampler = request.sampler or str(defaults["sampler"])
     frames = _frames(request.frames, pipeline.frame_limits)
-    guidance = request.guidance if request.guidance is not None else defaults["guidance_scale"]
-    image_guidance = request.image_guidance
-    if image_guidance is None:
-        image_guidance = defaults.get("image_guidance_scale", 1.0)
+    guidance = defaults["guidance_scale"] if request.guidance is None else request.guidance
+    image_guidance = 1.0 if request.image_guidance is None else request.image_guidance
+    memory = request.memory.to_record() or None
     items = []
     for job, video in zip(jobs, videos, strict=True):
         picture = pictures[job.picture]
@@ -97,12 +95,12 @@ def make_plan(
             seed=job.seed,
             sampler=sampler,
             steps=request.steps or int(defaults["num_inference_steps"]),
-            eta=_eta(sampler, request.eta, pipeline),
-            guidance=None if guidance is None else float(guidance),
+            eta=_eta(sampler, request.eta),
+            guidance=float(guidance),
             image_guidance=float(image_guidance),
             grid=request.grid or str(defaults["grid"]),
             start=request.start or str(defaults["start"]),
-            strength=request.strength or float(defaults.get("strength", 1.0)),
+            strength=request.strength or float(defaults["strength"]),
             frames=frames,
             fps=request.fps or float(pipeline.default_fps),
             size=size,
@@ -110,13 +108,7 @@ def make_plan(
             model=ModelRecord(
                 request.model_name, pipeline.model_hash, pipeline.untrained, request.components
             ),
-            machine=Machine(
-                loaded.device,
-                request.dtype,
-                loaded.threads,
-                1,
-                request.memory.to_record() or None,
-            ),
+            machine=Machine(loaded.device, request.dtype, loaded.threads, 1, memory),
             versions=versions(),
         )
         fitting = describe_fit(picture.size, size, name=name, notes=picture.notes)
@@ -139,9 +131,9 @@ def _frames(wanted: int | None, limits: FrameLimits) -> int:
     )
 
 
-def _eta(sampler: str, wanted: float | None, pipeline: FrameBridgePipeline) -> float | None:
+def _eta(sampler: str, wanted: float | None) -> float | None:
     if sampler in SAMPLERS_WITH_ETA:
-        return float(pipeline.defaults.get("eta", 0.0)) if wanted is None else wanted
+        return wanted or 0.0
     if wanted is not None:
         raise ConfigError(
             f"--eta {wanted:g}: the sampler {sampler} has none; drop it, "

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
+
+from PIL import Image
 
 from fbridge.choices import GridKind, Start
 from fbridge.data.pictures import fit_picture, open_picture
@@ -95,7 +97,7 @@ def _run(
         ) from error
 
 
-def _fitted(item: Item) -> Any:
+def _fitted(item: Item) -> Image.Image:
     picture = open_picture(item.job.picture)
     if picture.sha256 != item.record.picture.sha256:
         raise DataError(f"{shown(picture.path)}: was changed while this command ran; run it again")
