@@ -9,7 +9,7 @@ import pytest
 import torch
 from diffusers import CogVideoXTransformer3DModel
 
-from fbridge.backbones import expand
+from fbridge.backbones import adapter
 from fbridge.backbones.cogvideox import FAMILY, CogVideoXBackbone
 from fbridge.backbones.families import aligned_prediction, as_backbone, family_named, family_of
 from fbridge.errors import CheckpointError, ConfigError
@@ -122,7 +122,7 @@ def test_the_prior_comes_before_the_picture() -> None:
 def test_words_are_cut_or_filled_up_and_masked_ones_are_not_read(tokens: int) -> None:
     backbone = CogVideoXBackbone(network())
     x, time, condition, prior = inputs(tokens=tokens)
-    words = expand.pad_prompt(condition, 6)
+    words = adapter.pad_prompt(condition, 6)
     assert words.shape == (2, 6, 12)
     assert torch.equal(words[1, :tokens], condition.prompt_embeds[1, :6])
     assert words[1, tokens:].abs().sum() == 0

@@ -118,7 +118,7 @@ def test_an_aligned_flow_bridge_without_noise_walks_the_schedulers_own_path(name
     ],
 )
 def test_another_noise_is_refused(family: str, change: dict[str, Any], complaint: str) -> None:
-    read = FAMILIES[family].noise
+    read = FAMILIES[family].noise_schedule
     assert read is not None
     with pytest.raises(CheckpointError, match=complaint):
         read({"_class_name": "UniPCMultistepScheduler", **change})

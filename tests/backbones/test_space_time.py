@@ -143,11 +143,11 @@ def test_without_words_a_network_reads_none() -> None:
 def test_places_of_another_grid_are_resized(patch: int) -> None:
     net = network(patch=patch)
     rows, columns = 4 // patch, 2 // patch
-    assert net._places(rows, columns) is net.place  # the trained grid is not touched
+    assert net._positions(rows, columns) is net.place  # the trained grid is not touched
     with torch.no_grad():
         net.place.zero_()
         net.place[:, 0] = torch.arange(rows).repeat_interleave(columns)
-    larger = net._places(2 * rows, 3)[:, 0].reshape(2 * rows, 3)
+    larger = net._positions(2 * rows, 3)[:, 0].reshape(2 * rows, 3)
     assert torch.equal(larger[:, 0], larger[:, 2])  # nothing changes along a row
     assert (larger[1:-1, 0].diff() > 0).all()
     assert torch.isclose(larger.mean(), net.place[:, 0].mean())

@@ -164,10 +164,10 @@ def test_what_is_not_possible_is_refused() -> None:
     x = torch.zeros(1, 4, 4, 4, 8)
     words = torch.zeros(1, 3, 12), torch.ones(1, 3, dtype=torch.bool)
     blind = Condition(*words, x[:, 0])
-    with pytest.raises(ConfigError, match="what an image encoder sees"):
+    with pytest.raises(ConfigError, match="an image encoder's embedding"):
         net(x, torch.ones(1), blind, x)
     seen = Condition(*words, x[:, 0], image_embeds=torch.zeros(1, 5, 10))
-    with pytest.raises(ConfigError, match=r"3 frames are not possible.*picture for 4"):
+    with pytest.raises(ConfigError, match=r"3 frames are not possible.*image tokens for 4"):
         net(x[:, :3], torch.ones(1), seen, x[:, :3])
     with pytest.raises(ConfigError, match="sides that are multiples of 2"):
         net(x[..., :3], torch.ones(1), seen, x[..., :3])

@@ -10,7 +10,7 @@ import diffusers
 import pytest
 import torch
 
-from fbridge.backbones import expand
+from fbridge.backbones import adapter
 from fbridge.conditioning.prompt_specs import PROMPT_SPECS, PromptSpec, prompt_spec_of
 from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.pipeline import FrameBridgePipeline
@@ -44,7 +44,7 @@ def read_by(pipe: Any, prompt: str) -> torch.Tensor:
         )[0]
         assert rows.shape[1] == 512, "Wan fills up with zeros"
         condition = Condition(rows, torch.ones(rows.shape[:2], dtype=torch.bool), rows)
-        assert torch.equal(expand.pad_prompt(condition, 512), rows)
+        assert torch.equal(adapter.pad_prompt(condition, 512), rows)
         return rows[0][: int(rows[0].any(-1).sum())]
 
 

@@ -139,7 +139,7 @@ def test_its_folder_stands_for_its_one_file(file: Path) -> None:
 def test_a_diffusion_that_is_told_of_the_picture_is_not_taken_for_it(tmp_path: Path) -> None:
     """DynamiCrafter's networks have the same shapes; their files have no bridge's tables."""
     place = save_whole(tmp_path / "dynamicrafter", bridge_unet())
-    with pytest.raises(CheckpointError, match="told of the picture by CLIP"):
+    with pytest.raises(CheckpointError, match="CLIP's embedding of the picture"):
         FrameBridgePipeline.from_pretrained(str(place))
 
 

@@ -1,4 +1,4 @@
-"""What a family's weights look like in a file: names of tensors, and the models that are known."""
+"""How a family's tensors are named in files, and its published models."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ class CheckpointLayout(NamedTuple):
     """One way in which the tensors of a family are named.
 
     Attributes:
-        style: "diffusers", or "original" for that of the model's makers.
-        keys: tensors that are in every file of it and, together, of no other family's.
-        convert: to diffusers' names and shapes; None where they are those.
-        beside: beginnings of names in a whole model's file that are the network's too, though they
-            lack what stands before its others.
+        style: "diffusers", or "original" for that of the model's own code.
+        keys: tensors that every such file has and, together, no other family's.
+        convert: to diffusers' names and shapes; None if they are the same.
+        beside: prefixes of the network's tensors in a single file that lack the prefix of its
+            other tensors.
     """
 
     style: str
@@ -29,10 +29,10 @@ class Variant(NamedTuple):
     """A published model of a family.
 
     Attributes:
-        name: as its makers call it.
-        hubs: ids of the diffusers pipelines whose transformer looks so; where there are several,
-            their autoencoders differ.
-        config: of its transformer, where it differs from the class's own defaults.
+        name: as published.
+        hubs: ids of the diffusers pipelines with this transformer; if there are several, their
+            autoencoders differ.
+        config: of the transformer, where it differs from the defaults of its class.
     """
 
     name: str

@@ -1,8 +1,8 @@
-"""CogVideoX's transformer of diffusers as a backbone, with room for prior and picture.
+"""CogVideoX's transformer of diffusers as a backbone.
 
-Text is the token embeddings without padding, cut or filled up with zeros to the length that the
-network knows; time is a step of its diffusion, between steps too. Version 1.5 takes two latent
-frames at once, so that there must be an even number of them.
+Prompts are token embeddings without padding, cut or padded with zeros to the network's own length;
+time is a step of its diffusion, which may be fractional. Version 1.5 has patches of two latent
+frames, so that their number must be even.
 """
 
 from __future__ import annotations
@@ -11,62 +11,44 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fbridge.backbones import expand
+from fbridge.backbones.adapter import DiffusersBackbone, check_temporal_patches, pad_prompt
 from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
-from fbridge.backbones.family import Family, Video
+from fbridge.backbones.family import Family, VideoDefaults
 from fbridge.backbones.noise_schedules import cogvideox_noise
-from fbridge.errors import ConfigError
 from fbridge.files.key_mapping import Weights, rename_keys, split_layers
 from fbridge.types import Condition, Latents
 
-_FIRST = "patch_embed.proj"
-_OFFSET = 2.0  # what diffusers tells 1.5's networks that have an offset embedding
+_OFFSET = 2.0  # what diffusers gives to 1.5's networks that have an offset embedding
 
 
-class CogVideoXBackbone(nn.Module):
-    """A `CogVideoXTransformer3DModel` behind `fbridge.denoiser.Backbone`.
+class CogVideoXBackbone(DiffusersBackbone):
+    """A `CogVideoXTransformer3DModel`; predicts v."""
 
-    Attributes:
-        transformer: diffusers' network. It is shown, side by side in the channels, the latents and
-            as many of prior and picture (repeated over the frames) as its input has room for.
-    """
+    frame_axis = 1
 
-    def __init__(self, transformer: Any) -> None:
-        super().__init__()
-        expand.check_input_channels(transformer, _latents(transformer))
-        self.transformer = transformer
+    def check(self, latents: Latents) -> None:
+        """Version 1.5 has patches of two frames."""
+        super().check(latents)
+        check_temporal_patches(latents, self.transformer.config.patch_size_t or 1)
 
-    def forward(
-        self, latents: Latents, time: Tensor, condition: Condition, prior: Latents
-    ) -> Tensor:
-        """Output (B, F, C, H, W) at the base's own, fractional step (B,)."""
+    def predict(self, video: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        """Prediction of v, (B, F, C, H, W)."""
         config = self.transformer.config
-        expand.check_patches(latents, config.patch_size)
-        together = config.patch_size_t or 1
-        if latents.shape[1] % together:
-            raise ConfigError(
-                f"{latents.shape[1]} latent frames are not possible with this network: it takes "
-                f"{together} together"
-            )
-        dtype = self.transformer.dtype
-        given = expand.concat_inputs(self.transformer, latents, prior, condition)
-        offset = None if config.ofs_embed_dim is None else time.new_full((1,), _OFFSET)
+        prompts = pad_prompt(condition, config.max_text_seq_length)
         out: Tensor = self.transformer(
-            hidden_states=given.to(dtype),
-            encoder_hidden_states=expand.pad_prompt(condition, config.max_text_seq_length).to(
-                dtype
-            ),
+            hidden_states=video,
+            encoder_hidden_states=prompts.to(video.dtype),
             timestep=time,
-            ofs=offset,
-            image_rotary_emb=self._rotary(latents),
+            ofs=None if config.ofs_embed_dim is None else time.new_full((1,), _OFFSET),
+            image_rotary_emb=self._rotary(video),
             return_dict=False,
         )[0]
-        return out.to(latents.dtype)
+        return out
 
-    def _rotary(self, latents: Latents) -> tuple[Tensor, Tensor] | None:
-        """Rotary embeddings of the latents' grid, where the network uses them (5B and 1.5)."""
+    def _rotary(self, video: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Rotary embeddings of a video's latent grid, if the network uses them (5B and 1.5)."""
         config = self.transformer.config
         if not config.use_rotary_positional_embeddings:
             return None
@@ -74,7 +56,7 @@ class CogVideoXBackbone(nn.Module):
         from diffusers.pipelines.cogvideo.pipeline_cogvideox import get_resize_crop_region_for_grid
 
         p, together = config.patch_size, config.patch_size_t
-        grid = (latents.shape[3] // p, latents.shape[4] // p)
+        grid = (video.shape[3] // p, video.shape[4] // p)
         trained = (config.sample_width // p, config.sample_height // p)
         if together is None:
             placed = {"crops_coords": get_resize_crop_region_for_grid(grid, *trained)}
@@ -83,33 +65,23 @@ class CogVideoXBackbone(nn.Module):
         angles: tuple[Tensor, Tensor] = get_3d_rotary_pos_embed(
             embed_dim=config.attention_head_dim,
             grid_size=grid,
-            temporal_size=latents.shape[1] // (together or 1),
-            device=latents.device,
+            temporal_size=video.shape[1] // (together or 1),
+            device=video.device,
             **placed,
         )
         return angles
 
 
-def _latents(transformer: Any) -> int:
-    return int(transformer.config.out_channels)
-
-
-def _video(config: Mapping[str, Any]) -> Video:
+def _video(config: Mapping[str, Any]) -> VideoDefaults:
     step = config["temporal_compression_ratio"]
     if config["patch_size_t"] is None:
         frames = (config["sample_frames"] - 1) // step * step + 1
         grid = (config["sample_width"], config["sample_height"])
-        return Video([frames, 1, frames, step], 8.0, grid)
+        return VideoDefaults([frames, 1, frames, step], 8.0, grid)
     together = config["patch_size_t"] * step  # 1.5: 1360x768 at 16 frames a second
     first = together - step + 1
     most = first + (config["sample_frames"] - first) // together * together
-    return Video([most, first, most, together], 16.0, (170, 96))
-
-
-def _load_class() -> Any:
-    from diffusers import CogVideoXTransformer3DModel
-
-    return CogVideoXTransformer3DModel
+    return VideoDefaults([most, first, most, together], 16.0, (170, 96))
 
 
 _NAMES = {
@@ -131,25 +103,25 @@ _NAMES = {
     r"^mixins\.final_layer\.adaLN_modulation\.1\.": "norm_out.linear.",
     r"^mixins\.adaln_layer\.query_layernorm_list\.(\d+)\.": r"transformer_blocks.\1.attn1.norm_q.",
     r"^mixins\.adaln_layer\.key_layernorm_list\.(\d+)\.": r"transformer_blocks.\1.attn1.norm_k.",
-    r"^mixins\.adaln_layer\.adaLN_modulations\.(\d+)\.1\.": r"transformer_blocks.\1.tuned.",
+    r"^mixins\.adaln_layer\.adaLN_modulations\.(\d+)\.1\.": r"transformer_blocks.\1.modulation.",
 }
 _CONSTANTS = r"embed_tokens|freqs_(sin|cos)|position_embedding"
 
 
 def _from_original(weights: Weights) -> Weights:
-    """From the names of the makers' own trainer (SAT)."""
+    """From the names of the original trainer (SAT)."""
     named = split_layers(
         rename_keys(weights, _NAMES, _CONSTANTS), "to_qkv", ("to_q", "to_k", "to_v")
     )
     done: Weights = {}
     for name, tensor in named.items():
-        home, is_tuning, kind = name.partition(".tuned.")
-        if not is_tuning:
+        block, is_modulation, kind = name.partition(".modulation.")
+        if not is_modulation:
             done[name] = tensor
             continue
         parts = tensor.chunk(12)  # shift, scale, gate: of attention and of the rest, twice (text)
-        done[f"{home}.norm1.linear.{kind}"] = torch.cat([*parts[0:3], *parts[6:9]])
-        done[f"{home}.norm2.linear.{kind}"] = torch.cat([*parts[3:6], *parts[9:12]])
+        done[f"{block}.norm1.linear.{kind}"] = torch.cat([*parts[0:3], *parts[6:9]])
+        done[f"{block}.norm2.linear.{kind}"] = torch.cat([*parts[3:6], *parts[9:12]])
     return done
 
 
@@ -160,13 +132,11 @@ _NEWER |= {"sample_height": 300, "sample_width": 300}
 FAMILY = Family(
     name="cogvideox",
     transformer="CogVideoXTransformer3DModel",
-    load_class=_load_class,
     adapt=CogVideoXBackbone,
-    latents=_latents,
+    latents=CogVideoXBackbone.latent_channels,
     prompt_width=lambda transformer: int(transformer.config.text_embed_dim),
-    patch=lambda transformer: int(transformer.config.patch_size),
-    lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    input_layer=_FIRST,
+    patch=CogVideoXBackbone.patch,
+    input_layer="patch_embed.proj",
     prediction="v",
     pipelines=("CogVideoXPipeline",),
     noise_schedule=cogvideox_noise,

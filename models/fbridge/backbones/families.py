@@ -36,19 +36,14 @@ FAMILIES = {
 }
 """By the name of the transformer's class."""
 
-_ALIGNED = {
-    "v": "aligned-v",
-    "flow": "aligned-flow",
-    "noise": "aligned-noise",
-    "clean": "clean",
-}
+_ALIGNED = {"v": "aligned-v", "flow": "aligned-flow", "noise": "aligned-noise", "clean": "clean"}
 
 
 def family_named(transformer: str) -> Family:
-    """The family of a class of transformers, by the class's name.
+    """The family of a class of networks, by the class's name.
 
     Raises:
-        CheckpointError: it is of none.
+        CheckpointError: there is none.
     """
     if transformer in FAMILIES:
         return FAMILIES[transformer]
@@ -58,7 +53,7 @@ def family_named(transformer: str) -> Family:
 
 
 def family_of(transformer: Any) -> Family:
-    """The family that a network is of."""
+    """The family of a network."""
     return family_named(type(transformer).__name__)
 
 
@@ -68,15 +63,16 @@ def as_backbone(transformer: Any) -> nn.Module:
 
 
 def aligned_prediction(prediction: str) -> str:
-    """The scheduler's prediction under which a base is used aligned.
-
-    Of "v", "flow" and "noise" the untouched base is a denoiser already.
+    """The bridge scheduler's prediction for a pretrained network used with SNR alignment.
 
     Args:
-        prediction: what the base answers: "v", "flow", "noise" or "clean".
+        prediction: of the network: "v", "flow", "noise" or "clean".
+
+    Raises:
+        CheckpointError: another prediction.
     """
     if prediction in _ALIGNED:
         return _ALIGNED[prediction]
     raise CheckpointError(
-        f"a base that predicts {prediction!r} is not supported; known: {', '.join(_ALIGNED)}"
+        f"a network that predicts {prediction!r} is not supported; known: {', '.join(_ALIGNED)}"
     )

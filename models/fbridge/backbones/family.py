@@ -1,7 +1,8 @@
-"""What differs between the families of networks, as one record a family."""
+"""What differs between families of networks: one record a family."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,19 +15,17 @@ from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.errors import ConfigError
 from fbridge.files.key_mapping import Weights
 
-Adapter = Callable[[Any], nn.Module]
-"""From a transformer to a `fbridge.denoiser.Backbone`."""
 FEWEST = 64 * 64
 """Weights of a layer that is worth quantising."""
 
 
-class Video(NamedTuple):
-    """What a base was trained to make.
+class VideoDefaults(NamedTuple):
+    """The videos that a pretrained model was trained to make.
 
     Attributes:
-        frames: default, minimum, maximum and step of their number.
+        frames: default, minimum, maximum and step of the number of frames.
         fps: frames per second.
-        grid: (width, height) of its latents.
+        grid: (width, height) of the latents.
     """
 
     frames: list[int]
@@ -36,29 +35,29 @@ class Video(NamedTuple):
 
 @dataclass(frozen=True)
 class Family:
-    """Networks of one class, and what fine-tuning needs to know of them.
+    """Networks of one class, and what loading and fine-tuning need to know of them.
 
     Attributes:
         name: short, for messages and records.
         transformer: name of the class, as `_class_name` in a configuration.
-        load_class: imports it.
-        adapt: wraps a network as a backbone that shares its parameters.
+        adapt: wraps a network as a `fbridge.denoiser.Backbone` that shares its parameters.
         latents: channels of the latents that a network denoises.
-        prompt_width: features of the token embeddings it reads; 0 if it reads none.
-        patch: side of its square patches, in latent pixels.
+        prompt_width: features of the prompt embeddings; 0 of a network without a prompt.
+        patch: side of the square patches, in latent pixels.
+        own_class: imports the class if it is not the one that diffusers has under this name.
         lora_targets: endings of the names of linear layers that LoRA adapts.
-        input_layer: full name of the layer that `expand_inputs` widens and that LoRA leaves to full
-            training; "" if there is none.
+        input_layer: full name of the first layer, which `expand_inputs` replaces and LoRA leaves
+            to full training; "" if inputs cannot be added.
         prediction: "v", "flow", "noise" or "clean".
         pipelines: diffusers' text-to-video pipelines that use this class.
         noise_schedule: from the configuration of the pipeline's scheduler (or of the network, if
             it needs no scheduler) to the argument of `build_noise_schedule` and the prediction.
-        video: default frames, rate and size, from the configuration of a transformer.
-        layouts: how its tensors are named in files.
+        video: default frames, rate and size, from the configuration of a network.
+        layouts: how the tensors are named in files.
         variants: the published models.
         variant_from_shapes: builds the variant from tensor shapes, if they determine it.
-        single_file_config: configuration read from the other tensors of a single file; meta
-            tensors are enough.
+        single_file_config: configuration from the other tensors of a single file; meta tensors
+            are enough.
         refused: why a network with this configuration cannot be used; "" if it can.
         required_files: files of a pipeline that a transformer's weights alone lack.
         guidance: default guidance scale; None is the default of the prediction.
@@ -68,17 +67,17 @@ class Family:
 
     name: str
     transformer: str
-    load_class: Callable[[], Any]
-    adapt: Adapter
+    adapt: Callable[[Any], nn.Module]
     latents: Callable[[Any], int]
     prompt_width: Callable[[Any], int]
     patch: Callable[[Any], int]
-    lora_targets: tuple[str, ...]
+    own_class: Callable[[], Any] | None = None
+    lora_targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
     input_layer: str = ""
     prediction: str = "v"
     pipelines: tuple[str, ...] = ()
     noise_schedule: Callable[[Mapping[str, Any]], tuple[dict[str, Any], str]] | None = None
-    video: Callable[[Mapping[str, Any]], Video] | None = None
+    video: Callable[[Mapping[str, Any]], VideoDefaults] | None = None
     layouts: tuple[CheckpointLayout, ...] = ()
     variants: tuple[Variant, ...] = ()
     variant_from_shapes: Callable[[Mapping[str, tuple[int, ...]]], Variant] | None = None
@@ -94,23 +93,26 @@ class Family:
     depth_keys: tuple[str, ...] = ("num_layers",)
     attention_mask: bool = False
 
+    def load_class(self) -> Any:
+        """The class of the networks, imported when it is needed."""
+        if self.own_class is not None:
+            return self.own_class()
+        return getattr(importlib.import_module("diffusers"), self.transformer)
+
     def empty_network(self, config: Mapping[str, Any]) -> Any:
-        """A network of a configuration, without weights: names, shapes and numbers alone."""
+        """A network of a configuration on the meta device, without weights."""
         with init_empty_weights():
             return self.load_class().from_config({k: v for k, v in config.items() if k[0] != "_"})
 
     def extra_inputs(self, transformer: Any) -> int:
-        """For how many parts besides the latents a network has room: prior, and picture."""
+        """How many inputs of the latents' shape a network takes besides them: prior, picture."""
         return expand.extra_inputs(transformer, self.latents(transformer))
 
     def quantizable_layers(self, transformer: Any) -> list[tuple[str, nn.Linear]]:
-        """The large linear layers of a network's blocks, which may be kept in few bits.
-
-        Embeddings and heads are not among them.
-        """
+        """Names and layers: the large linear layers of the blocks, no embeddings and no heads."""
         return [
-            (f"{home}.{name}", layer)
-            for home, blocks in transformer.named_children()
+            (f"{parent}.{name}", layer)
+            for parent, blocks in transformer.named_children()
             if isinstance(blocks, nn.ModuleList)
             for name, layer in blocks.named_modules()
             if type(layer) is nn.Linear and layer.weight.numel() >= FEWEST
@@ -121,10 +123,10 @@ class Family:
         self.expand_inputs(transformer, max(self.extra_inputs(transformer), parts))
 
     def expand_inputs(self, transformer: Any, wanted: int) -> None:
-        """Make room in a network's input for so many parts besides the latents, in place.
+        """Give a network input channels for `wanted` inputs besides the latents, in place.
 
         Raises:
-            ConfigError: there is room for more already.
+            ConfigError: it has input channels for more already.
         """
         expand.expand_inputs(
             transformer, wanted, latents=self.latents(transformer), name=self.input_layer
@@ -133,20 +135,20 @@ class Family:
 
 @dataclass(frozen=True)
 class FixedFamily(Family):
-    """Networks whose inputs are what they were made with.
+    """Networks whose inputs cannot be changed.
 
     Attributes:
-        fixed_inputs: parts besides the latents that a network is shown.
+        fixed_inputs: inputs of a network besides the latents.
     """
 
     fixed_inputs: Callable[[Any], int] = lambda _: 0
 
     def extra_inputs(self, transformer: Any) -> int:
-        """As it was made."""
+        """How many inputs a network takes besides the latents."""
         return self.fixed_inputs(transformer)
 
     def expand_inputs(self, transformer: Any, wanted: int) -> None:
-        """Raise ConfigError where something else is wanted."""
+        """Raise ConfigError for another number of inputs."""
         if wanted != self.fixed_inputs(transformer):
             raise ConfigError(
                 f"this network takes {self.fixed_inputs(transformer)} inputs besides the latents, "

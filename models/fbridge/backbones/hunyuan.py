@@ -1,8 +1,8 @@
-"""HunyuanVideo's transformer of diffusers as a backbone, with room for prior and picture.
+"""HunyuanVideo's transformer of diffusers as a backbone.
 
-Words are two encoders': the first row is CLIP's one vector for the prompt, filled up with zeros to
-the width of the rows that follow, which are LLaMA's. Time is 1000 times the flow's. Guidance was
-distilled into the network, which is told its weight.
+Prompts come from two encoders: row 0 is CLIP's pooled embedding, padded with zeros to the width of
+the rows that follow, which are LLaMA's. Time is 1000 times the flow's. Guidance was distilled into
+the network, which takes its scale as an input.
 """
 
 from __future__ import annotations
@@ -10,77 +10,53 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fbridge.backbones import expand
+from fbridge.backbones.adapter import DiffusersBackbone, masked_prompt
 from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
-from fbridge.backbones.family import Family, Video
+from fbridge.backbones.family import Family, VideoDefaults
 from fbridge.backbones.noise_schedules import flow_noise
 from fbridge.errors import CheckpointError
 from fbridge.files.key_mapping import Weights, rename_keys, split_layers, swap_halves
-from fbridge.types import Condition, Latents
+from fbridge.types import Condition
 
 GUIDANCE = 6.0
-"""Weight of the words that the network is told, as diffusers' pipeline tells it."""
-_FIRST = "x_embedder.proj"
+"""Scale of the distilled guidance, as in diffusers' pipeline."""
 
 
-class HunyuanBackbone(nn.Module):
-    """A `HunyuanVideoTransformer3DModel` behind `fbridge.denoiser.Backbone`.
-
-    Attributes:
-        transformer: diffusers' network, shown latents, prior and picture side by side.
-    """
+class HunyuanBackbone(DiffusersBackbone):
+    """A `HunyuanVideoTransformer3DModel`; predicts the flow's velocity."""
 
     def __init__(self, transformer: Any) -> None:
-        super().__init__()
         if transformer.config.image_condition_type is not None:
             raise CheckpointError(
-                "this transformer is of HunyuanVideo's picture-to-video model "
-                f"({transformer.config.image_condition_type}); take the text-to-video one as base"
+                "this transformer is of HunyuanVideo's image-to-video model "
+                f"({transformer.config.image_condition_type}); use the text-to-video model"
             )
-        expand.check_input_channels(transformer, _latents(transformer))
-        self.transformer = transformer
+        super().__init__(transformer)
 
-    def forward(
-        self, latents: Latents, time: Tensor, condition: Condition, prior: Latents
-    ) -> Tensor:
-        """Flow velocity (B, F, C, H, W) at 1000 s (B,)."""
-        config, dtype = self.transformer.config, self.transformer.dtype
-        expand.check_patches(latents, config.patch_size)
-        given = expand.concat_inputs(self.transformer, latents, prior, condition)
-        words = torch.where(condition.prompt_mask[..., None], condition.prompt_embeds, 0.0).to(
-            dtype
-        )
-        weight = time.new_full((len(time),), 1000 * GUIDANCE) if config.guidance_embeds else None
+    def predict(self, video: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        """Velocity (B, C, F, H, W)."""
+        config = self.transformer.config
+        prompts = masked_prompt(condition).to(video.dtype)
+        scale = time.new_full((len(time),), 1000 * GUIDANCE) if config.guidance_embeds else None
         out: Tensor = self.transformer(
-            hidden_states=given.to(dtype).transpose(1, 2),
+            hidden_states=video,
             timestep=time,
-            encoder_hidden_states=words[:, 1:],
+            encoder_hidden_states=prompts[:, 1:],
             encoder_attention_mask=condition.prompt_mask[:, 1:],
-            pooled_projections=words[:, 0, : config.pooled_projection_dim],
-            guidance=weight,
+            pooled_projections=prompts[:, 0, : config.pooled_projection_dim],
+            guidance=scale,
             return_dict=False,
         )[0]
-        return out.transpose(1, 2).to(latents.dtype)
+        return out
 
 
-def _latents(transformer: Any) -> int:
-    return int(transformer.config.out_channels)
+def _video(_: Mapping[str, Any]) -> VideoDefaults:
+    return VideoDefaults([129, 5, 129, 4], 24.0, (160, 90))
 
 
-def _video(_: Mapping[str, Any]) -> Video:
-    return Video([129, 5, 129, 4], 24.0, (160, 90))
-
-
-def _load_class() -> Any:
-    from diffusers import HunyuanVideoTransformer3DModel
-
-    return HunyuanVideoTransformer3DModel
-
-
-_WORDS = "context_embedder"
+_PROMPT = "context_embedder"
 _JOINT = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
 _NAMES = {
     r"^img_in\.": "x_embedder.",
@@ -91,10 +67,10 @@ _NAMES = {
     r"^vector_in\.in_layer\.": "time_text_embed.text_embedder.linear_1.",
     r"^vector_in\.out_layer\.": "time_text_embed.text_embedder.linear_2.",
     r"^txt_in\.input_embedder\.": "context_embedder.proj_in.",
-    r"^txt_in\.t_embedder\.mlp\.0\.": f"{_WORDS}.time_text_embed.timestep_embedder.linear_1.",
-    r"^txt_in\.t_embedder\.mlp\.2\.": f"{_WORDS}.time_text_embed.timestep_embedder.linear_2.",
-    r"^txt_in\.c_embedder\.": f"{_WORDS}.time_text_embed.text_embedder.",
-    r"^txt_in\.individual_token_refiner\.blocks\.": f"{_WORDS}.token_refiner.refiner_blocks.",
+    r"^txt_in\.t_embedder\.mlp\.0\.": f"{_PROMPT}.time_text_embed.timestep_embedder.linear_1.",
+    r"^txt_in\.t_embedder\.mlp\.2\.": f"{_PROMPT}.time_text_embed.timestep_embedder.linear_2.",
+    r"^txt_in\.c_embedder\.": f"{_PROMPT}.time_text_embed.text_embedder.",
+    r"^txt_in\.individual_token_refiner\.blocks\.": f"{_PROMPT}.token_refiner.refiner_blocks.",
     r"\.self_attn_qkv\.": ".attn.to_qkv.",
     r"\.self_attn_proj\.": ".attn.to_out.0.",
     r"^(context_embedder.*)\.adaLN_modulation\.1\.": r"\1.norm_out.linear.",
@@ -121,34 +97,30 @@ _NAMES = {
 
 
 def _from_original(weights: Weights) -> Weights:
-    """From the names of the makers' own code."""
+    """From the names of the original code."""
     named = split_layers(rename_keys(weights, _NAMES), "to_qkv", ("to_q", "to_k", "to_v"))
     named = split_layers(named, "add_qkv", ("add_q_proj", "add_k_proj", "add_v_proj"))
     done: Weights = {}
     for name, tensor in named.items():
-        home, is_joint, kind = name.partition(".linear1.")
+        block, is_joint, kind = name.partition(".linear1.")
         if not is_joint:
             done[name] = tensor
             continue
-        width = len(named[f"{home}.proj_out.bias"])
+        width = len(named[f"{block}.proj_out.bias"])
         parts = tensor.split([width, width, width, len(tensor) - 3 * width])
-        for part, piece in zip(
-            ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp"), parts, strict=True
-        ):
-            done[f"{home}.{part}.{kind}"] = piece.contiguous()
+        for part, piece in zip(_JOINT, parts, strict=True):
+            done[f"{block}.{part}.{kind}"] = piece.contiguous()
     return swap_halves(done, "norm_out.linear")
 
 
 FAMILY = Family(
     name="hunyuan",
     transformer="HunyuanVideoTransformer3DModel",
-    load_class=_load_class,
     adapt=HunyuanBackbone,
-    latents=_latents,
+    latents=HunyuanBackbone.latent_channels,
     prompt_width=lambda transformer: int(transformer.config.text_embed_dim),
-    patch=lambda transformer: int(transformer.config.patch_size),
-    lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    input_layer=_FIRST,
+    patch=HunyuanBackbone.patch,
+    input_layer="x_embedder.proj",
     prediction="flow",
     guidance=1.0,
     depth_keys=("num_layers", "num_single_layers"),
@@ -177,10 +149,7 @@ FAMILY = Family(
     ),
     variants=(Variant("HunyuanVideo 13B", ("hunyuanvideo-community/HunyuanVideo",), {}),),
     required_files=(
-        "vae/config.json",
-        "scheduler/scheduler_config.json",
-        "text_encoder/config.json",
-        "tokenizer/tokenizer_config.json",
+        *Family.required_files,
         "text_encoder_2/config.json",
         "tokenizer_2/tokenizer_config.json",
     ),

@@ -1,8 +1,8 @@
-"""Latte's text-to-video transformer of diffusers as a backbone, with room for prior and picture.
+"""Latte's text-to-video transformer of diffusers as a backbone.
 
-Frames are latents of an image VAE. Text is T5's token embeddings, of which shorter ones of a batch
-are masked; time is a step of its diffusion, between steps too. Its output tells a variance besides
-the noise, which is not read.
+Frames are latents of an image VAE. Prompts are T5's embeddings, masked where those of a batch
+differ in length; time is a step of its diffusion, which may be fractional. Its output has the noise
+and a variance, which is dropped.
 """
 
 from __future__ import annotations
@@ -12,74 +12,61 @@ from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fbridge.backbones import expand
+from fbridge.backbones.adapter import DiffusersBackbone, masked_prompt
 from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
-from fbridge.backbones.family import Family, Video
+from fbridge.backbones.family import Family, VideoDefaults
 from fbridge.backbones.noise_schedules import linear_noise
 from fbridge.errors import ConfigError
 from fbridge.types import Condition, Latents
 
-_FIRST = "pos_embed.proj"
 
+class LatteBackbone(DiffusersBackbone):
+    """A `LatteTransformer3DModel`; predicts the noise."""
 
-class LatteBackbone(nn.Module):
-    """A `LatteTransformer3DModel` behind `fbridge.denoiser.Backbone`.
+    @staticmethod
+    def latent_channels(transformer: Any) -> int:
+        """Half of the output: the rest is a variance."""
+        return int(transformer.config.out_channels) // 2
 
-    Attributes:
-        transformer: diffusers' network, shown latents, prior and picture side by side.
-    """
-
-    def __init__(self, transformer: Any) -> None:
-        super().__init__()
-        expand.check_input_channels(transformer, _latents(transformer))
-        self.transformer = transformer
-
-    def forward(
-        self, latents: Latents, time: Tensor, condition: Condition, prior: Latents
-    ) -> Tensor:
-        """Noise (B, F, C, H, W) at the base's own, fractional step (B,)."""
-        config = self.transformer.config
-        expand.check_patches(latents, config.patch_size)
-        frames = latents.shape[1]
-        if frames not in (1, config.video_length):
+    def check(self, latents: Latents) -> None:
+        """Only the learnt number of frames, or one."""
+        super().check(latents)
+        frames, known = latents.shape[1], self.transformer.config.video_length
+        if frames not in (1, known):
             raise ConfigError(
                 f"{frames} frames are not possible with this network: it has learnt the places of "
-                f"{config.video_length}"
+                f"{known}"
             )
-        dtype = self.transformer.dtype
-        given = expand.concat_inputs(self.transformer, latents, prior, condition)
-        words = torch.where(condition.prompt_mask[..., None], condition.prompt_embeds, 0.0)
+
+    def predict(self, video: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        """Noise and variance (B, 2 C, F, H, W)."""
         out: Tensor = self.transformer(
-            hidden_states=given.to(dtype).transpose(1, 2),
+            hidden_states=video,
             timestep=time,
-            encoder_hidden_states=words.to(dtype),
-            encoder_attention_mask=_bias(condition.prompt_mask, frames, dtype),
+            encoder_hidden_states=masked_prompt(condition).to(video.dtype),
+            encoder_attention_mask=_bias(condition.prompt_mask, video.shape[2], video.dtype),
             return_dict=False,
         )[0]
-        return out.transpose(1, 2)[:, :, : latents.shape[2]].to(latents.dtype)
+        return out
 
 
 def _bias(mask: Tensor, frames: int, dtype: torch.dtype) -> Tensor | None:
-    """(B * frames, 1, L) what is added to attention: nothing (None), or much less."""
+    """(B * frames, 1, L) added to the attention scores; None if nothing is masked."""
     if mask.is_meta or bool(mask.all()):
         return None
     return ((~mask).to(dtype) * -10000.0).repeat_interleave(frames, 0)[:, None]
 
 
-def _latents(transformer: Any) -> int:
-    return int(transformer.config.out_channels) // 2
-
-
-def _video(config: Mapping[str, Any]) -> Video:
+def _video(config: Mapping[str, Any]) -> VideoDefaults:
     frames, side = config["video_length"], config["sample_size"]
-    return Video([frames, frames, frames, 1], 8.0, (side, side))
+    return VideoDefaults([frames, frames, frames, 1], 8.0, (side, side))
 
 
 @cache
-def _load_class() -> Any:
-    """The class of diffusers, with the adapters that it lacks; saved under its own name."""
+def _with_lora() -> Any:
+    """The class of diffusers with the LoRA methods that it lacks, saved under its own name."""
     from diffusers import LatteTransformer3DModel
     from diffusers.loaders import PeftAdapterMixin
 
@@ -112,13 +99,12 @@ _FIRST_MODEL = {
 FAMILY = Family(
     name="latte",
     transformer="LatteTransformer3DModel",
-    load_class=_load_class,
+    own_class=_with_lora,
     adapt=LatteBackbone,
-    latents=_latents,
+    latents=LatteBackbone.latent_channels,
     prompt_width=lambda transformer: int(transformer.config.caption_channels),
-    patch=lambda transformer: int(transformer.config.patch_size),
-    lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    input_layer=_FIRST,
+    patch=LatteBackbone.patch,
+    input_layer="pos_embed.proj",
     prediction="noise",
     pipelines=("LattePipeline",),
     noise_schedule=linear_noise,

@@ -1,8 +1,7 @@
-"""The class-conditional Latte (arXiv 2401.03048), under the names of its makers' tensors.
+"""The class-conditional Latte (arXiv 2401.03048), with the tensor names of its original code.
 
-FrameBridge's models from scratch are such networks: the bridge with the picture as a frame before
-the others, with the neural prior's guess in further channels if it has one; and that prior, which
-is told no time.
+FrameBridge's models trained from scratch are such networks: the bridge, with the picture as the
+first frame and the neural prior's video, if any, in further channels; and the prior, without time.
 """
 
 from __future__ import annotations
@@ -14,20 +13,21 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.loaders import PeftAdapterMixin
+from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fbridge.backbones.adapter import run_block
 from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
-from fbridge.backbones.family import Family, Video
+from fbridge.backbones.family import Family, VideoDefaults
 from fbridge.backbones.noise_schedules import linear_noise
-from fbridge.backbones.time_embedding import waves
 from fbridge.errors import ConfigError
 from fbridge.types import Condition, Latents
 
 _HEADS = {384: 6, 768: 12, 1024: 16, 1152: 16}
-"""By width: S, B, L, XL."""
+"""By width, of the sizes S, B, L and XL."""
 _SIZES = {384: "S", 768: "B", 1024: "L", 1152: "XL"}
-_RATES = 256
+_FREQUENCIES = 256
 _STEPS = 1000
 
 
@@ -42,19 +42,22 @@ class _Patches(nn.Module):
         return self.proj(frames).flatten(2).mT
 
 
-class _Clock(nn.Module):
+class _TimeEmbedding(nn.Module):
     """Steps (B,) to (B, D)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(nn.Linear(_RATES, width), nn.SiLU(), nn.Linear(width, width))
+        self.mlp = nn.Sequential(nn.Linear(_FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, steps: Tensor, dtype: torch.dtype) -> Tensor:
-        return self.mlp(waves(steps, _RATES).to(dtype))
+        embedded = get_timestep_embedding(
+            steps, _FREQUENCIES, flip_sin_to_cos=True, downscale_freq_shift=0
+        )
+        return self.mlp(embedded.to(dtype))
 
 
-class _Labels(nn.Module):
-    """Classes (B,) to (B, D); the last row is none of them."""
+class _LabelEmbedding(nn.Module):
+    """Labels (B,) to (B, D); the last row is for no class, -1."""
 
     def __init__(self, classes: int, width: int) -> None:
         super().__init__()
@@ -78,7 +81,7 @@ class _Attention(nn.Module):
         return self.proj(mixed.transpose(1, 2).flatten(2))
 
 
-class _Perceptron(nn.Module):
+class _MLP(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.fc1 = nn.Linear(width, 4 * width)
@@ -88,21 +91,21 @@ class _Perceptron(nn.Module):
         return self.fc2(F.gelu(self.fc1(x), approximate="tanh"))
 
 
-def _tuning(width: int, parts: int) -> nn.Sequential:
+def _modulation(width: int, parts: int) -> nn.Sequential:
     return nn.Sequential(nn.SiLU(), nn.Linear(width, parts * width))
 
 
 class _Block(nn.Module):
-    """Attention and a perceptron on (N, S, D), tuned by (N, D)."""
+    """Attention and an MLP on tokens (N, S, D), modulated by (N, D) (adaLN-zero)."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.attn = _Attention(width, heads)
-        self.mlp = _Perceptron(width)
-        self.adaLN_modulation = _tuning(width, 6)
+        self.mlp = _MLP(width)
+        self.adaLN_modulation = _modulation(width, 6)
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        parts = self.adaLN_modulation(told)[:, None].chunk(6, -1)
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
+        parts = self.adaLN_modulation(embedded)[:, None].chunk(6, -1)
         x = x + parts[2] * self.attn(_normed(x) * (1 + parts[1]) + parts[0])
         return x + parts[5] * self.mlp(_normed(x) * (1 + parts[4]) + parts[3])
 
@@ -111,10 +114,10 @@ class _Head(nn.Module):
     def __init__(self, width: int, outputs: int) -> None:
         super().__init__()
         self.linear = nn.Linear(width, outputs)
-        self.adaLN_modulation = _tuning(width, 2)
+        self.adaLN_modulation = _modulation(width, 2)
 
-    def forward(self, x: Tensor, told: Tensor) -> Tensor:
-        shift, scale = self.adaLN_modulation(told)[:, None].chunk(2, -1)
+    def forward(self, x: Tensor, embedded: Tensor) -> Tensor:
+        shift, scale = self.adaLN_modulation(embedded)[:, None].chunk(2, -1)
         return self.linear(_normed(x) * (1 + scale) + shift)
 
 
@@ -123,18 +126,18 @@ def _normed(x: Tensor) -> Tensor:
 
 
 class LatteClassTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: ignore[misc]
-    """(B, F, C, H, W) latents, a step, classes and the picture in; a prediction of that shape out.
+    """Latents (B, F, C, H, W), a step, classes and the picture to a prediction of that shape.
 
     Args:
         input_size: side of the latents.
-        patch_size: side of the squares of latent pixels that are one token.
-        in_channels: of the latents and of what is shown beside them: prior, picture.
+        patch_size: side of a patch in latent pixels; a patch is a token.
+        in_channels: of the latents and further inputs: prior, picture.
         latent_channels: of the latents.
-        out_channels: those that are answered; of twice the latents' the first half is read.
+        out_channels: of the output; of twice the latents' channels the second half is dropped.
         hidden_size, depth, num_heads: of the transformer.
-        num_frames: that it has places for; one more than a clip's where the picture leads.
+        num_frames: of its position embeddings; one more than a clip's where the picture leads.
         num_classes: of the labels.
-        timed: whether it is told a step.
+        timed: whether it takes a step.
         leads: whether the picture is a frame before the others.
     """
 
@@ -160,8 +163,8 @@ class LatteClassTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type:
         del latent_channels, leads  # kept in the configuration
         super().__init__()
         self.x_embedder = _Patches(in_channels, patch_size, hidden_size)
-        self.t_embedder = _Clock(hidden_size) if timed else None
-        self.y_embedder = _Labels(num_classes, hidden_size)
+        self.t_embedder = _TimeEmbedding(hidden_size) if timed else None
+        self.y_embedder = _LabelEmbedding(num_classes, hidden_size)
         places = (input_size // patch_size) ** 2
         self.pos_embed = nn.Parameter(torch.zeros(1, places, hidden_size), requires_grad=False)
         self.temp_embed = nn.Parameter(torch.zeros(1, num_frames, hidden_size), requires_grad=False)
@@ -178,15 +181,15 @@ class LatteClassTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type:
     ) -> Tensor:
         """Predict from a state, its time (B,) and its prior.
 
-        A bridge's time comes in thousandths and is the step i of (i + 1) / 1001; a diffusion's is
-        its step.
+        A diffusion's time is its step. A bridge's comes as 1000 t, of which step i of the original
+        code is t = (i + 1) / 1001.
         """
         config, dtype = self.config, self.dtype
         channels = latents.shape[2]
         first = condition.image_latents[:, None]
-        given = [latents, latents if prior is None else prior, first.expand_as(latents)]
-        given = given[: config.in_channels // config.latent_channels]
-        x = torch.cat([torch.cat([first, part], 1) if config.leads else part for part in given], 2)
+        inputs = [latents, latents if prior is None else prior, first.expand_as(latents)]
+        inputs = inputs[: config.in_channels // config.latent_channels]
+        x = torch.cat([torch.cat([first, part], 1) if config.leads else part for part in inputs], 2)
         if (x.shape[1], *x.shape[3:]) != (config.num_frames, *[config.input_size] * 2):
             raise ConfigError(
                 f"{latents.shape[1]} frames of {x.shape[4]}x{x.shape[3]} latent pixels are not "
@@ -194,15 +197,16 @@ class LatteClassTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type:
                 f"{config.num_frames - config.leads} of {config.input_size}x{config.input_size}"
             )
         b, f = x.shape[:2]
-        told = self._told(time, condition, b)
+        embedded = self._embed(time, condition, b)
         x = self.x_embedder(x.flatten(0, 1).to(dtype)) + self.pos_embed
-        within, along = told.repeat_interleave(f, 0), told.repeat_interleave(x.shape[1], 0)
+        within = embedded.repeat_interleave(f, 0)
+        along = embedded.repeat_interleave(x.shape[1], 0)
         for n, block in enumerate(self.blocks):
             if n % 2 == 0:
-                x = self._run(block, x, within)
+                x = run_block(self, block, x, within)
                 continue
             x = x.unflatten(0, (b, f)).transpose(1, 2).flatten(0, 1)
-            x = self._run(block, x + self.temp_embed if n == 1 else x, along)
+            x = run_block(self, block, x + self.temp_embed if n == 1 else x, along)
             x = x.unflatten(0, (b, -1)).transpose(1, 2).flatten(0, 1)
         x = self.final_layer(x, within)
         side, p = config.input_size // config.patch_size, config.patch_size
@@ -210,25 +214,19 @@ class LatteClassTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type:
         out = x.flatten(4, 5).flatten(2, 3).unflatten(0, (b, f))[:, int(config.leads) :]
         return out[:, :, :channels].to(latents.dtype)
 
-    def _told(self, time: Tensor | None, condition: Condition, batch: int) -> Tensor:
-        label = condition.class_labels
-        if label is None:
-            label = torch.full((batch,), -1, device=condition.image_latents.device)
-        told: Tensor = self.y_embedder(label)
+    def _embed(self, time: Tensor | None, condition: Condition, batch: int) -> Tensor:
+        """(B, D) of class and step."""
+        labels = condition.class_labels
+        if labels is None:
+            labels = torch.full((batch,), -1, device=condition.image_latents.device)
+        embedded: Tensor = self.y_embedder(labels)
         if self.t_embedder is None or time is None:
-            return told
+            return embedded
         step = time * (_STEPS + 1) / _STEPS - 1 if self.config.leads else time
-        return told + self.t_embedder(step, self.dtype)
-
-    def _run(self, block: nn.Module, x: Tensor, told: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and self.gradient_checkpointing:
-            ran: Tensor = self._gradient_checkpointing_func(block, x, told)
-            return ran
-        out: Tensor = block(x, told)
-        return out
+        return embedded + self.t_embedder(step, self.dtype)
 
 
-def _measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
+def _variant(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
     """The model whose tensors have these shapes."""
     width, inputs, patch = shapes["x_embedder.proj.weight"][:3]
     frames = shapes["temp_embed"][1]
@@ -236,7 +234,7 @@ def _measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
     timed = "t_embedder.mlp.0.weight" in shapes
     depth = 1 + max(int(name.split(".")[1]) for name in shapes if name.startswith("blocks."))
     leads = frames % 8 == 1
-    latents = min(inputs, outputs)  # more are shown, or a variance is answered too
+    latents = min(inputs, outputs)  # the input has a prior too, or the output a variance
     what = "bridge" if leads else "diffusion" if timed else "neural prior"
     return Variant(
         f"class-conditional Latte-{_SIZES.get(width, width)}/{patch}, {what}",
@@ -258,15 +256,15 @@ def _measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
     )
 
 
-def _video(config: Mapping[str, Any]) -> Video:
+def _video(config: Mapping[str, Any]) -> VideoDefaults:
     frames, side = config["num_frames"] - int(config["leads"]), config["input_size"]
-    return Video([frames, frames, frames, 1], 8.0, (side, side))
+    return VideoDefaults([frames, frames, frames, 1], 8.0, (side, side))
 
 
 FAMILY = Family(
     name="latte-class",
     transformer="LatteClassTransformer",
-    load_class=lambda: LatteClassTransformer,
+    own_class=lambda: LatteClassTransformer,
     adapt=lambda transformer: transformer,
     latents=lambda transformer: int(transformer.config.latent_channels),
     prompt_width=lambda _: 0,
@@ -287,7 +285,7 @@ FAMILY = Family(
             ),
         ),
     ),
-    variant_from_shapes=_measured,
+    variant_from_shapes=_variant,
     required_files=("vae/config.json",),
     depth_keys=("depth",),
 )

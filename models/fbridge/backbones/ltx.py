@@ -1,7 +1,7 @@
-"""LTX-Video's transformer of diffusers as a backbone, with room for prior and picture.
+"""LTX-Video's transformer of diffusers as a backbone.
 
-Every latent pixel is a token, and is placed by where it is in pixels and seconds. Text is T5's
-token embeddings under their mask; time is 1000 times the flow's.
+Every latent pixel is a token with its position in pixels and seconds. Prompts are T5's embeddings
+under their mask; time is 1000 times the flow's.
 """
 
 from __future__ import annotations
@@ -10,51 +10,41 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from fbridge.backbones import expand
+from fbridge.backbones.adapter import DiffusersBackbone, masked_prompt
 from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
-from fbridge.backbones.family import Family, Video
+from fbridge.backbones.family import Family, VideoDefaults
 from fbridge.backbones.noise_schedules import flow_noise
 from fbridge.errors import CheckpointError
 from fbridge.files.key_mapping import Weights
-from fbridge.types import Condition, Latents
+from fbridge.types import Condition
 
 FPS = 25.0
-"""Frames per second that places in time are told for, as diffusers does by itself."""
+"""Frames per second that positions in time are computed with: the default of diffusers."""
 _STRIDES = (8, 32, 32)  # frames, rows and columns of pixels a latent pixel
-_FIRST = "proj_in"
 
 
-class LTXBackbone(nn.Module):
-    """An `LTXVideoTransformer3DModel` behind `fbridge.denoiser.Backbone`.
+class LTXBackbone(DiffusersBackbone):
+    """An `LTXVideoTransformer3DModel`; predicts the flow's velocity."""
 
-    Attributes:
-        transformer: diffusers' network, shown latents, prior and picture side by side.
-    """
+    frame_axis = 1
 
     def __init__(self, transformer: Any) -> None:
-        super().__init__()
         config = transformer.config
         if (config.patch_size, config.patch_size_t) != (1, 1):
             raise CheckpointError(
                 f"this transformer takes patches of {config.patch_size_t} x {config.patch_size}; "
                 "LTX-Video's are single latent pixels"
             )
-        expand.check_input_channels(transformer, _latents(transformer))
-        self.transformer = transformer
+        super().__init__(transformer)
 
-    def forward(
-        self, latents: Latents, time: Tensor, condition: Condition, prior: Latents
-    ) -> Tensor:
-        """Flow velocity (B, F, C, H, W) at 1000 s (B,)."""
-        dtype = self.transformer.dtype
-        given = expand.concat_inputs(self.transformer, latents, prior, condition).to(dtype)
-        frames, _, height, width = latents.shape[1:]
-        words = torch.where(condition.prompt_mask[..., None], condition.prompt_embeds, 0.0)
+    def predict(self, video: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        """Velocity (B, F, C, H, W)."""
+        frames, _, height, width = video.shape[1:]
         out: Tensor = self.transformer(
-            hidden_states=given.permute(0, 1, 3, 4, 2).flatten(1, 3),
-            encoder_hidden_states=words.to(dtype),
+            hidden_states=video.permute(0, 1, 3, 4, 2).flatten(1, 3),
+            encoder_hidden_states=masked_prompt(condition).to(video.dtype),
             timestep=time,
             encoder_attention_mask=condition.prompt_mask.to(torch.int64),
             num_frames=frames,
@@ -63,22 +53,7 @@ class LTXBackbone(nn.Module):
             rope_interpolation_scale=(_STRIDES[0] / FPS, *_STRIDES[1:]),
             return_dict=False,
         )[0]
-        video = out.unflatten(1, (frames, height, width)).permute(0, 1, 4, 2, 3)
-        return video.to(latents.dtype)
-
-
-def _latents(transformer: Any) -> int:
-    return int(transformer.config.out_channels)
-
-
-def _video(_: Mapping[str, Any]) -> Video:
-    return Video([121, 9, 257, 8], FPS, (22, 15))
-
-
-def _load_class() -> Any:
-    from diffusers import LTXVideoTransformer3DModel
-
-    return LTXVideoTransformer3DModel
+        return out.unflatten(1, (frames, height, width)).permute(0, 1, 4, 2, 3)
 
 
 def _from_original(weights: Weights) -> Weights:
@@ -88,19 +63,20 @@ def _from_original(weights: Weights) -> Weights:
     return converted
 
 
-_LARGE = {"attention_head_dim": 128, "cross_attention_dim": 4096, "num_layers": 48}
+def _video(_: Mapping[str, Any]) -> VideoDefaults:
+    return VideoDefaults([121, 9, 257, 8], FPS, (22, 15))
 
+
+_13B = {"attention_head_dim": 128, "cross_attention_dim": 4096, "num_layers": 48}
 
 FAMILY = Family(
     name="ltx",
     transformer="LTXVideoTransformer3DModel",
-    load_class=_load_class,
     adapt=LTXBackbone,
-    latents=_latents,
+    latents=LTXBackbone.latent_channels,
     prompt_width=lambda transformer: int(transformer.config.caption_channels),
-    patch=lambda _: 1,
-    lora_targets=("to_q", "to_k", "to_v", "to_out.0"),
-    input_layer=_FIRST,
+    patch=LTXBackbone.patch,
+    input_layer="proj_in",
     prediction="flow",
     pipelines=("LTXPipeline",),
     noise_schedule=flow_noise,
@@ -126,11 +102,7 @@ FAMILY = Family(
         ),
     ),
     variants=(
-        Variant(
-            "LTX-Video 2B",
-            ("Lightricks/LTX-Video", "Lightricks/LTX-Video-0.9.5"),
-            {},
-        ),
-        Variant("LTX-Video 13B", ("Lightricks/LTX-Video-0.9.7-dev",), _LARGE),
+        Variant("LTX-Video 2B", ("Lightricks/LTX-Video", "Lightricks/LTX-Video-0.9.5"), {}),
+        Variant("LTX-Video 13B", ("Lightricks/LTX-Video-0.9.7-dev",), _13B),
     ),
 )

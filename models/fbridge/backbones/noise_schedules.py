@@ -1,4 +1,4 @@
-"""What a base's noise is, from the configuration of its diffusers scheduler."""
+"""A pretrained model's noise schedule, from the configuration of its diffusers scheduler."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Noise = tuple[dict[str, Any], str]
 
 
 def flow_noise(scheduler: Mapping[str, Any]) -> Noise:
-    """Of a flow-matching scheduler; its shift says which times are sampled, and is not read."""
+    """Of a flow-matching scheduler; its shift only decides which times are sampled."""
     prediction = scheduler.get("prediction_type", "flow_prediction")
     flows = scheduler.get(
         "use_flow_sigmas", "shift" in scheduler or "FlowMatch" in _name(scheduler)
@@ -28,23 +28,20 @@ def flow_noise(scheduler: Mapping[str, Any]) -> Noise:
 
 def linear_noise(scheduler: Mapping[str, Any]) -> Noise:
     """Of DDPM's linear betas and noise prediction."""
-    require(scheduler, {"beta_schedule": "linear", "prediction_type": "epsilon"}, "Latte")
-    ends = {name: float(scheduler.get(name, usual)) for name, usual in _ENDS.items()}
-    return {"kind": "linear", **ends}, "noise"
+    _require(scheduler, {"beta_schedule": "linear", "prediction_type": "epsilon"}, "Latte")
+    return {"kind": "linear", **_betas(scheduler, 0.0001, 0.02)}, "noise"
 
 
 def stable_diffusion_noise(scheduler: Mapping[str, Any]) -> Noise:
     """Of DDPM's linear or scaled linear betas and noise prediction."""
-    require(scheduler, {"prediction_type": "epsilon"}, "AnimateDiff")
+    _require(scheduler, {"prediction_type": "epsilon"}, "AnimateDiff")
     schedule = scheduler.get("beta_schedule", "linear")
     if schedule not in ("linear", "scaled_linear"):
         raise CheckpointError(
             f"scheduler_config.json: beta_schedule is {schedule!r}, where AnimateDiff has 'linear' "
             "or 'scaled_linear'; this diffusion is not supported"
         )
-    usual = {"beta_start": 0.00085, "beta_end": 0.012}
-    ends = {name: float(scheduler.get(name, number)) for name, number in usual.items()}
-    return {"kind": schedule.replace("_", "-"), **ends}, "noise"
+    return {"kind": schedule.replace("_", "-"), **_betas(scheduler, 0.00085, 0.012)}, "noise"
 
 
 def cogvideox_noise(scheduler: Mapping[str, Any]) -> Noise:
@@ -56,21 +53,26 @@ def cogvideox_noise(scheduler: Mapping[str, Any]) -> Noise:
         "prediction_type": "v_prediction",
         "rescale_betas_zero_snr": True,
     }
-    require(scheduler, needed, "CogVideoX")
+    _require(scheduler, needed, "CogVideoX")
     return {"kind": "cogvideox", "snr_shift": float(scheduler.get("snr_shift_scale", 3.0))}, "v"
 
 
-def require(scheduler: Mapping[str, Any], needed: Mapping[str, Any], whose: str) -> None:
-    """Raise CheckpointError where a scheduler says something else than a family has."""
+def _betas(scheduler: Mapping[str, Any], start: float, end: float) -> dict[str, float]:
+    """First and last beta of a scheduler, with a family's defaults."""
+    return {
+        "beta_start": float(scheduler.get("beta_start", start)),
+        "beta_end": float(scheduler.get("beta_end", end)),
+    }
+
+
+def _require(scheduler: Mapping[str, Any], needed: Mapping[str, Any], whose: str) -> None:
+    """Raise CheckpointError unless a scheduler has the settings that a family needs."""
     for name, value in needed.items():
         if scheduler.get(name, value) != value:
             raise CheckpointError(
                 f"scheduler_config.json: {name} is {scheduler[name]!r}, where {whose} has "
                 f"{value!r}; this diffusion is not supported"
             )
-
-
-_ENDS = {"beta_start": 0.0001, "beta_end": 0.02}
 
 
 def _name(scheduler: Mapping[str, Any]) -> str:

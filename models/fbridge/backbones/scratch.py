@@ -1,4 +1,4 @@
-"""Networks from scratch: named sizes of the space-time transformer."""
+"""Presets: named sizes of the space-time transformer for training from scratch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fbridge.errors import ConfigError
 
 
 class Preset(NamedTuple):
-    """The size of a network; `patch` is 1 instead where the latents' grid has an odd side."""
+    """The size of a network; `patch` becomes 1 for latents whose sides are no multiples of it."""
 
     dim: int
     depth: int
@@ -23,15 +23,15 @@ PRESETS = {
     "latte-s2": Preset(384, 11, 6, 2),
     "latte-b2": Preset(768, 11, 12, 2),
 }
-"""The Latte ones have the size of Latte-S/2 (33 M parameters) and Latte-B/2 (130 M,
-arXiv 2401.03048), each of their 12 layers, of space or of time, against 11 of both here."""
+"""latte-s2 and latte-b2 have the parameter counts of Latte-S/2 (33 M) and Latte-B/2 (130 M,
+arXiv 2401.03048), whose 12 blocks are of space or of time; the 11 blocks here have both."""
 
 
 def find_preset(name: str) -> Preset:
     """A preset by its name.
 
     Raises:
-        ConfigError: there is none of this name; tells the nearest.
+        ConfigError: there is none of this name; names the nearest.
     """
     if name in PRESETS:
         return PRESETS[name]
@@ -51,7 +51,7 @@ def build_scratch(
     timed: bool = True,
     classes: int = 0,
 ) -> SpaceTimeTransformer:
-    """A fresh network of a preset's size for the latents and conditions of a data set."""
+    """A network of a preset's size with random weights, for the latents of a data set."""
     size = find_preset(preset)
     return SpaceTimeTransformer(
         channels,

@@ -1,28 +1,20 @@
-"""Our own from-scratch network: a transformer with factorised attention over space and time."""
+"""Our own network: a transformer with separate attention over space and over time."""
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.loaders import PeftAdapterMixin
+from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fbridge.backbones.adapter import run_block
 from fbridge.backbones.family import FixedFamily
 from fbridge.types import Condition, Latents
-
-
-def sinusoid(position: Tensor, width: int, longest: float) -> Tensor:
-    """(..., width) sines and cosines of a position, wavelengths from 2 pi up to `longest`."""
-    rates = torch.exp(
-        -math.log(longest) * torch.arange(width // 2, device=position.device) / (width // 2 - 1)
-    )
-    phase = position[..., None].float() * rates
-    return torch.cat([phase.sin(), phase.cos()], -1)
 
 
 class _Attention(nn.Module):
@@ -47,7 +39,7 @@ class _Attention(nn.Module):
 
 
 class _Block(nn.Module):
-    """Attention within a frame, along time, to the words; then a perceptron (adaLN-zero)."""
+    """Attention within frames, along time and to the prompt; then an MLP (adaLN-zero)."""
 
     def __init__(self, width: int, heads: int, text_width: int) -> None:
         super().__init__()
@@ -60,43 +52,43 @@ class _Block(nn.Module):
         )
         self.table = nn.Parameter(torch.randn(12, width) / width**0.5)
 
-    def forward(self, x: Tensor, tuning: Tensor, text: Tensor, prompt_mask: Tensor) -> Tensor:
-        """Tokens (B, F, S, D), tuning (B, 12, D) shared by all blocks (adaLN-single)."""
+    def forward(self, x: Tensor, modulation: Tensor, prompts: Tensor, mask: Tensor) -> Tensor:
+        """Tokens (B, F, S, D), modulation (B, 12, D) shared by all blocks (adaLN-single)."""
         b, f, s, _ = x.shape
-        parts = (self.table + tuning)[:, :, None, None].unbind(1)
+        parts = (self.table + modulation)[:, :, None, None].unbind(1)
         shift, scale, gate = parts[0:4], parts[4:8], parts[8:12]
 
-        def tuned(i: int) -> Tensor:
+        def modulated(i: int) -> Tensor:
             out: Tensor = self.norms[i](x) * (1 + scale[i]) + shift[i]
             return out
 
         if s > 1:
-            x = x + gate[0] * self.space(tuned(0).flatten(0, 1)).unflatten(0, (b, f))
-        along = self.time(tuned(1).transpose(1, 2).flatten(0, 1)).unflatten(0, (b, s))
+            x = x + gate[0] * self.space(modulated(0).flatten(0, 1)).unflatten(0, (b, f))
+        along = self.time(modulated(1).transpose(1, 2).flatten(0, 1)).unflatten(0, (b, s))
         x = x + gate[1] * along.transpose(1, 2)
         if self.words is not None:
-            words = self.words(tuned(2).flatten(1, 2), text, prompt_mask)
-            x = x + gate[2] * words.unflatten(1, (f, s))
-        return x + gate[3] * self.perceptron(tuned(3))
+            read = self.words(modulated(2).flatten(1, 2), prompts, mask)
+            x = x + gate[2] * read.unflatten(1, (f, s))
+        return x + gate[3] * self.perceptron(modulated(3))
 
 
 class SpaceTimeTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: ignore[misc]
-    """(B, F, C, H, W) latents, prior and picture condition in; a prediction of that shape out.
+    """Latents, prior and picture (B, F, C, H, W) to a prediction of the latents' shape.
 
-    The three enter side by side in the channels. Frames are placed by the share of the clip that
-    has passed, so that one network serves any number of frames. With `timed=False` there is neither
-    diffusion time nor prior: from the repeated picture and the words it regresses the video, which
-    is the neural prior of FrameBridge. Latents of another height and width than the configured ones
-    are placed by the learned places' bilinear resize.
+    The three are concatenated in the channels. A frame's position is the share of the clip before
+    it, so that one network takes any number of frames. With `timed=False` there is no diffusion
+    time and no prior: from the repeated picture and the prompt it regresses the video, as
+    FrameBridge's neural prior. Position embeddings of latents of another height and width than the
+    configured ones are resized (bilinear).
 
     Args:
-        channels, height, width: of the latents it is for.
-        condition_channels: of the picture's description.
-        patch: side of the squares of latent pixels that are one token.
+        channels, height, width: of the latents.
+        condition_channels: of the picture's latent.
+        patch: side of a patch in latent pixels; a patch is a token.
         dim, depth, heads: of the transformer.
-        text_width: features of a token of the words; 0 is a network that reads none.
+        text_width: features of the prompt embeddings; 0 of a network without a prompt.
         timed: see above.
-        residual: the answer is added to the latents: a prior begins as the repeated picture.
+        residual: the output is added to the latents: a prior starts as the repeated picture.
         classes: of a class-conditional network; label -1, or no label, is none of them.
     """
 
@@ -144,34 +136,31 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         condition: Condition,
         prior: Latents | None = None,
     ) -> Tensor:
-        """Predict from a state, its network time (B,) and its prior; untimed, from the still."""
+        """Predict from a state, its network time (B,) and its prior; untimed, from the picture."""
         picture = condition.image_latents[:, None].expand(-1, latents.shape[1], -1, -1, -1)
-        given = [latents, picture] if prior is None else [latents, prior, picture]
+        inputs = [latents, picture] if prior is None else [latents, prior, picture]
         dtype = self.dtype
-        x = torch.cat([part.to(dtype) for part in given], 2)
+        x = torch.cat([part.to(dtype) for part in inputs], 2)
         p: int = self.config.patch
         b, f, _, h, w = x.shape
         x = F.pixel_unshuffle(x.flatten(0, 1), p).flatten(2).mT
         passed = torch.linspace(0, 1, f, device=x.device) * 100
-        x = self.embed(x).unflatten(0, (b, f)) + self._places(h // p, w // p)
-        x = x + self.moment(sinusoid(passed, 64, 200.0).to(x.dtype))[:, None]
+        x = self.embed(x).unflatten(0, (b, f)) + self._positions(h // p, w // p)
+        x = x + self.moment(get_timestep_embedding(passed, 64, max_period=200).to(x.dtype))[:, None]
         clock = x.new_zeros(b) if time is None else time
-        told = self.clock(sinusoid(clock, 128, 1e4).to(x.dtype))
+        embedded = self.clock(get_timestep_embedding(clock, 128).to(x.dtype))
         if self.label is not None:
-            told = told + self.label(self._rows(condition.class_labels, told))
-        tuning = self.tune(F.silu(told)).unflatten(-1, (12, -1))
-        given_words = condition.prompt_embeds.to(dtype), condition.prompt_mask[:, None, None]
+            embedded = embedded + self.label(self._rows(condition.class_labels, embedded))
+        modulation = self.tune(F.silu(embedded)).unflatten(-1, (12, -1))
+        prompts, mask = condition.prompt_embeds.to(dtype), condition.prompt_mask[:, None, None]
         for block in self.blocks:
-            if torch.is_grad_enabled() and self.gradient_checkpointing:
-                x = self._gradient_checkpointing_func(block, x, tuning, *given_words)
-            else:
-                x = block(x, tuning, *given_words)
+            x = run_block(self, block, x, modulation, prompts, mask)
         out: Tensor = self.head(self.norm(x)).flatten(0, 1).mT.unflatten(2, (h // p, w // p))
-        answer = F.pixel_shuffle(out, p).unflatten(0, (b, f)).to(latents.dtype)
-        return latents + answer if self.config.residual else answer
+        predicted = F.pixel_shuffle(out, p).unflatten(0, (b, f)).to(latents.dtype)
+        return latents + predicted if self.config.residual else predicted
 
-    def _places(self, rows: int, columns: int) -> Tensor:
-        """(rows * columns, D) where the tokens of a grid are."""
+    def _positions(self, rows: int, columns: int) -> Tensor:
+        """(rows * columns, D) position embeddings of the tokens of a grid."""
         p: int = self.config.patch
         grid = (self.config.height // p, self.config.width // p)
         if grid == (rows, columns):
@@ -179,18 +168,18 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         known = self.place.mT.unflatten(1, grid)[None]
         return F.interpolate(known, (rows, columns), mode="bilinear")[0].flatten(1).mT
 
-    def _rows(self, label: Tensor | None, told: Tensor) -> Tensor:
-        """(B,) rows of the class table; its last one is no class."""
+    def _rows(self, labels: Tensor | None, like: Tensor) -> Tensor:
+        """(B,) rows of the class embedding; the last one is no class."""
         none: int = self.config.classes
-        if label is None:
-            return torch.full((len(told),), none, device=told.device)
-        return torch.where(label < 0, none, label).to(told.device)
+        if labels is None:
+            return torch.full((len(like),), none, device=like.device)
+        return torch.where(labels < 0, none, labels).to(like.device)
 
 
 FAMILY = FixedFamily(
     name="space-time",
     transformer="SpaceTimeTransformer",
-    load_class=lambda: SpaceTimeTransformer,
+    own_class=lambda: SpaceTimeTransformer,
     adapt=lambda transformer: transformer,
     latents=lambda transformer: int(transformer.config["channels"]),
     prompt_width=lambda transformer: int(transformer.config["text_width"]),

@@ -1,4 +1,4 @@
-"""Convolutions within frames and along time, and the stages of a level."""
+"""Convolutions within frames and along time, and their sequences."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch.nn import functional as F
 
 from fbridge.backbones.videocrafter.attention import (
     GROUPS,
+    Context,
     SpatialTransformer,
     TemporalTransformer,
-    Told,
 )
 
 
 class TemporalConvBlock(nn.Module):
-    """Four convolutions along time, added to what they read."""
+    """Four convolutions along time with a residual connection."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -33,35 +33,37 @@ class TemporalConvBlock(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two convolutions within frames, told of step and speed; then, if `timed`, some along time."""
+    """Two convolutions within frames, conditioned on step and rate; if `timed`, then along time."""
 
-    def __init__(self, inputs: int, outputs: int, told: int, *, timed: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, embedding: int, *, timed: bool) -> None:
         super().__init__()
         self.in_layers = nn.Sequential(
             nn.GroupNorm(GROUPS, inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1)
         )
-        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(told, outputs))
+        self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(embedding, outputs))
         self.out_layers = nn.Sequential(
             nn.GroupNorm(GROUPS, outputs),
             nn.SiLU(),
-            nn.Identity(),  # where its makers drop out
+            nn.Identity(),  # dropout in the original
             nn.Conv2d(outputs, outputs, 3, padding=1),
         )
         self.skip_connection = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
-        self.temopral_conv = TemporalConvBlock(outputs) if timed else None  # their spelling
+        self.temopral_conv = (
+            TemporalConvBlock(outputs) if timed else None
+        )  # spelt as in the original
 
-    def forward(self, x: Tensor, told: Told) -> Tensor:
+    def forward(self, x: Tensor, context: Context) -> Tensor:
         """(N, inputs, H, W) to (N, outputs, H, W)."""
-        hidden = self.in_layers(x) + self.emb_layers(told.clip)[..., None, None]
+        hidden = self.in_layers(x) + self.emb_layers(context.embedded)[..., None, None]
         out: Tensor = self.skip_connection(x) + self.out_layers(hidden)
         if self.temopral_conv is None:
             return out
-        clips = out.unflatten(0, (told.videos, -1)).transpose(1, 2)
+        clips = out.unflatten(0, (context.videos, -1)).transpose(1, 2)
         return self.temopral_conv(clips).transpose(1, 2).flatten(0, 1)
 
 
 class Downsample(nn.Module):
-    """Half the sides."""
+    """Halves the sides."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -73,7 +75,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Twice the sides."""
+    """Doubles the sides."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -85,11 +87,11 @@ class Upsample(nn.Module):
 
 
 class Stage(nn.ModuleList):
-    """Layers one after the other, each told what it takes."""
+    """Layers one after the other, with the context for those that take it."""
 
-    def forward(self, x: Tensor, told: Told) -> Tensor:
-        """(N, C, H, W) to what the last of them makes."""
+    def forward(self, x: Tensor, context: Context) -> Tensor:
+        """(N, C, H, W) to the output of the last layer."""
         for layer in self:
-            listens = isinstance(layer, ResBlock | SpatialTransformer | TemporalTransformer)
-            x = layer(x, told) if listens else layer(x)
+            takes = isinstance(layer, ResBlock | SpatialTransformer | TemporalTransformer)
+            x = layer(x, context) if takes else layer(x)
         return x

@@ -1,4 +1,4 @@
-"""Which VideoCrafter a file holds, from names and shapes, and how it was trained."""
+"""Which VideoCrafter model a file holds, from tensor names and shapes, and its training."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from fbridge.backbones.checkpoint_layout import Variant
-from fbridge.backbones.family import Video
+from fbridge.backbones.family import VideoDefaults
 from fbridge.backbones.noise_schedules import Noise
-from fbridge.backbones.videocrafter.network import HEADS_AT_FIRST
+from fbridge.backbones.videocrafter.network import INIT_HEADS
 from fbridge.errors import CheckpointError
 from fbridge.files.key_mapping import Weights, count_modules
 from fbridge.process import BridgeProcess
@@ -18,11 +18,11 @@ from fbridge.schedule import GmaxSchedule
 
 _HEAD = 64
 _FRAMES = 16
-FIRST = "input_blocks.0.0"
-LOOKS = "image_proj_model."
+INPUT_LAYER = "input_blocks.0.0"
+RESAMPLER = "image_proj_model."
 _DISTANCES = "relative_position_k.embeddings_table"
 _FPS, _STRIDE = 28, 3
-"""What VideoCrafter's networks are told of the clip's speed by their makers, and FrameBridge's."""
+"""The frame-rate input of VideoCrafter's networks, and of FrameBridge's."""
 _PUBLISHED = {
     (False, False): ("VideoCrafter-1 512", None, (40, 64)),
     (True, False): ("VideoCrafter-1 1024", (0.3, 400), (72, 128)),
@@ -31,28 +31,29 @@ _PUBLISHED = {
     ("image", True): ("FrameBridge-VideoCrafter, or DynamiCrafter", None, (32, 32)),
     ("image", False): ("VideoCrafter-1 I2V 512", (0.7, 400), (40, 64)),
 }
-"""Name, scale of the signal and latents, by whether it is told the speed and convolves in time; of
-those that are told of the picture, by whether it is beside the latents too."""
+"""Name, signal scale and latents' sides, by: whether it takes the frame rate and convolves along
+time; of networks with an image embedding, whether the picture is in the input channels too."""
 
 
 def videocrafter_noise(config: Mapping[str, Any]) -> Noise:
-    """Of Stable Diffusion's betas, the signal scaled down as a network's configuration says."""
+    """Stable Diffusion's betas, with the signal scale of a network's configuration."""
     noise: dict[str, Any] = {"kind": "scaled-linear", "beta_start": 0.00085, "beta_end": 0.012}
     if config.get("signal_scale"):
         noise["signal_scale"] = list(config["signal_scale"])
     return noise, "noise"
 
 
-def video_of(config: Mapping[str, Any]) -> Video:
-    """What a network of a configuration was trained to make."""
+def video_of(config: Mapping[str, Any]) -> VideoDefaults:
+    """The videos that a network of a configuration was trained to make."""
     height, width = config["sample_size"]
     fixed = config["frames"]
-    return Video([fixed, fixed, fixed, 1] if fixed else [_FRAMES, 2, 64, 1], 10.0, (width, height))
+    frames = [fixed, fixed, fixed, 1] if fixed else [_FRAMES, 2, 64, 1]
+    return VideoDefaults(frames, 10.0, (width, height))
 
 
-def measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
+def variant_of(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
     """The model whose tensors have these shapes."""
-    base, inputs = shapes[f"{FIRST}.weight"][:2]
+    base, inputs = shapes[f"{INPUT_LAYER}.weight"][:2]
     first = shapes.get("init_attn.0.proj_in.weight")
     middle = "middle_block.1"
     rated, timed = "fps_embedding.0.weight" in shapes, _any(shapes, ".temopral_conv.")
@@ -67,7 +68,7 @@ def measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
             "out_channels": outputs,
             "model_channels": base,
             **_levels(shapes, base),
-            "head_features": first[0] // HEADS_AT_FIRST if first else _HEAD,
+            "head_features": first[0] // INIT_HEADS if first else _HEAD,
             "transformer_depth": count_modules(shapes, f"{middle}.transformer_blocks."),
             "context_dim": shapes[f"{middle}.transformer_blocks.0.attn2.to_k.weight"][1],
             "linear": len(shapes[f"{middle}.proj_in.weight"]) == 2,
@@ -88,7 +89,7 @@ def measured(shapes: Mapping[str, tuple[int, ...]]) -> Variant:
 
 
 def _levels(shapes: Mapping[str, tuple[int, ...]], base: int) -> dict[str, Any]:
-    """Widths, transformers and blocks of the levels, from the way down."""
+    """Widths, transformers and blocks of the levels, from the downsampling half."""
     levels: list[list[tuple[int, bool]]] = [[]]
     for n in range(1, count_modules(shapes, "input_blocks.")):
         block = f"input_blocks.{n}"
@@ -105,16 +106,16 @@ def _levels(shapes: Mapping[str, tuple[int, ...]], base: int) -> dict[str, Any]:
 
 
 def _image(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any] | None:
-    """Numbers of the picture's resampler, where there is one."""
-    if f"{LOOKS}latents" not in shapes:
+    """Arguments of the resampler; None if there is none."""
+    if f"{RESAMPLER}latents" not in shapes:
         return None
-    width, features = shapes[f"{LOOKS}proj_in.weight"]
+    width, features = shapes[f"{RESAMPLER}proj_in.weight"]
     return {
         "features": features,
         "width": width,
-        "count": shapes[f"{LOOKS}latents"][1],
-        "depth": count_modules(shapes, f"{LOOKS}layers."),
-        "heads": shapes[f"{LOOKS}layers.0.0.to_q.weight"][0] // _HEAD,
+        "count": shapes[f"{RESAMPLER}latents"][1],
+        "depth": count_modules(shapes, f"{RESAMPLER}layers."),
+        "heads": shapes[f"{RESAMPLER}layers.0.0.to_q.weight"][0] // _HEAD,
         "head": _HEAD,
         "gated": _any(shapes, ".attn2.alpha"),
     }
@@ -125,19 +126,19 @@ def _any(shapes: Mapping[str, Any], part: str) -> bool:
 
 
 def refused(config: Mapping[str, Any]) -> str:
-    """Why a network of a configuration cannot be used; "" where it can."""
+    """Why a network of a configuration cannot be used; "" if it can."""
     if not config.get("image") or config.get("bridge"):
         return ""
     return (
-        "is an image-to-video model that is told of the picture by CLIP, as DynamiCrafter and "
-        "VideoCrafter-1 I2V are, which is not supported; take a text-to-video model (where it is a "
+        "is an image-to-video model with CLIP's embedding of the picture, as DynamiCrafter and "
+        "VideoCrafter-1 I2V are, which is not supported; use a text-to-video model (where it is a "
         'bridge of FrameBridge\'s, a config.json beside it that holds "_class_name" and '
         '"bridge": true says so)'
     )
 
 
 def _check_bridge(tensors: Weights) -> None:
-    """Raise CheckpointError where a file's bridge is another than the published one."""
+    """Raise CheckpointError if a file's bridge is not the published one."""
     table = tensors.get("bridge_coef_x0")
     if "original_diffusion_rescale" in tensors:
         raise CheckpointError(
@@ -155,15 +156,15 @@ def _check_bridge(tensors: Weights) -> None:
         )
 
 
-def whole(tensors: Weights) -> dict[str, Any]:
-    """What the tables in a whole model's file tell: of its diffusion's signal, and of a bridge."""
+def single_file_config(tensors: Weights) -> dict[str, Any]:
+    """Configuration from the tables of a single file: signal scale, and whether it is a bridge."""
     if "alphas_cumprod" not in tensors:
         return {}
-    told: dict[str, Any] = {"bridge": "bridge_coef_x0" in tensors}
+    config: dict[str, Any] = {"bridge": "bridge_coef_x0" in tensors}
     _check_bridge(tensors)
     table = tensors.get("scale_arr")
     if table is None:
-        told["signal_scale"] = None
+        config["signal_scale"] = None
     elif not table.is_meta:
-        told["signal_scale"] = [float(table[-1]), 1 + int((table > table[-1]).sum())]
-    return told
+        config["signal_scale"] = [float(table[-1]), 1 + int((table > table[-1]).sum())]
+    return config

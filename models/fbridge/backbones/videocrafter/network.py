@@ -1,4 +1,4 @@
-"""The U-Net, under the names of its makers' tensors."""
+"""The U-Net, with the tensor names of the original code."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from diffusers.loaders import PeftAdapterMixin
+from diffusers.models.embeddings import get_timestep_embedding
 from torch import Tensor, nn
 
-from fbridge.backbones import expand
-from fbridge.backbones.time_embedding import waves
+from fbridge.backbones.adapter import check_patches, concat_inputs, masked_prompt, run_block
 from fbridge.backbones.videocrafter.attention import (
     GROUPS,
-    Attending,
+    Context,
     SpatialTransformer,
     TemporalTransformer,
-    Told,
+    TransformerOptions,
 )
 from fbridge.backbones.videocrafter.layers import Downsample, ResBlock, Stage, Upsample
 from fbridge.backbones.videocrafter.resampler import Resampler
 from fbridge.errors import ConfigError
 from fbridge.types import Condition, Latents
 
-HEADS_AT_FIRST = 8
-"""Of the attention along time behind the first convolution."""
+INIT_HEADS = 8
+"""Heads of the attention along time behind the first convolution."""
 
 
 class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: ignore[misc]
-    """(B, F, C, H, W) latents, a step, words and the picture in; a prediction of that shape out.
+    """Latents (B, F, C, H, W), a step, prompt and picture to a prediction of the latents' shape.
 
     Args:
-        in_channels: of the latents and of what is shown beside them: prior, picture.
+        in_channels: of the latents and further inputs: prior, picture.
         out_channels: of the latents.
         model_channels: of the first convolution, a multiple of 32.
-        channel_mult: times those, of every level; each has half the sides of the one before.
-        attention_levels: of them, whether they have transformers.
+        channel_mult: multiples of those for each level, which has half the sides of the one before.
+        attention_levels: whether each level has transformers.
         num_res_blocks: of a level.
         head_features: of an attention head.
         transformer_depth: blocks of a transformer.
@@ -44,16 +44,15 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
         linear: whether the transformers' projections are linear layers.
         temporal_conv: whether the residual blocks have convolutions along time.
         first_attention: whether there is attention along time behind the first convolution.
-        reach: frames that attention along time tells apart by an embedding; 0 is none.
-        rate: what the network is told of the clip's speed, in its makers' scale: frames a second
-            (VideoCrafter), or frames of the original from one to the next (FrameBridge); None of a
-            network that is told nothing.
-        image: of a network that is told what CLIP sees of the picture, the numbers of its
-            `resampler.Resampler`: features, width, count, depth, heads, head, and "gated"
-            as `attention.Attention` has it; None of others.
-        frames: that the picture has tokens for; 0 where it has none.
-        signal_scale: last factor on the signal of its diffusion, and after how many steps it is
-            reached, in a line from 1; None of one that preserves variance.
+        reach: largest distance of frames with a position embedding; 0 is no such embeddings.
+        rate: the constant frame-rate input: frames a second (VideoCrafter), or frames of the source
+            video from one frame to the next (FrameBridge); None of a network without.
+        image: of a network with CLIP's embedding of the picture, the arguments of its
+            `resampler.Resampler` (features, width, count, depth, heads, head), and "gated" of
+            `attention.Attention`; None of others.
+        frames: number of frames that the picture has tokens for; 0 of a network without.
+        signal_scale: last factor on the signal of its diffusion, and the number of steps in which
+            it is reached, linearly from 1; None of a variance-preserving diffusion.
         sample_size: (height, width) of the latents that it was trained on.
         bridge: whether it was trained as FrameBridge's bridge, not as a diffusion.
     """
@@ -86,21 +85,21 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
     ) -> None:
         del signal_scale, sample_size, bridge, frames  # kept in the configuration
         super().__init__()
-        told = 4 * model_channels
-        looks = dict(image or {})
-        gated = bool(looks.pop("gated", False))
-        how = Attending(
+        embedding = 4 * model_channels
+        resampler = dict(image or {})
+        gated = bool(resampler.pop("gated", False))
+        options = TransformerOptions(
             head_features, transformer_depth, context_dim, linear, reach, image is not None, gated
         )
-        build = _Builder(how, told, timed=temporal_conv)
-        self.time_embed = _embedding(model_channels, told)
-        self.fps_embedding = None if rate is None else _embedding(model_channels, told)
+        build = _Builder(options, embedding, timed=temporal_conv)
+        self.time_embed = _embedding(model_channels, embedding)
+        self.fps_embedding = None if rate is None else _embedding(model_channels, embedding)
         self.init_attn = (
-            Stage([TemporalTransformer(model_channels, how, count=HEADS_AT_FIRST, linear=False)])
+            Stage([TemporalTransformer(model_channels, options, count=INIT_HEADS, linear=False)])
             if first_attention
             else None
         )
-        self.image_proj_model = Resampler(outputs=context_dim, **looks) if image else None
+        self.image_proj_model = Resampler(outputs=context_dim, **resampler) if image else None
 
         first = nn.Conv2d(in_channels, model_channels, 3, padding=1)
         self.input_blocks = nn.ModuleList([Stage([first])])
@@ -136,91 +135,86 @@ class VideoCrafterUNet(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: igno
         """Predict from a state at a fractional step (B,) of the network's own diffusion.
 
         Raises:
-            ConfigError: sides or frames are such that the network cannot take them, or it is told
-                nothing of the picture and should be.
+            ConfigError: the network cannot take latents of these sides or so many frames, or needs
+                an image embedding and the condition has none.
         """
-        expand.check_patches(latents, patch_of(self))
+        check_patches(latents, patch_of(self))
         dtype: torch.dtype = self.dtype
-        given = expand.concat_inputs(self, latents, prior, condition).to(dtype)
-        told = self._told(time, condition, latents, dtype)
-        x, kept = given.flatten(0, 1), []
+        x = concat_inputs(self, latents, prior, condition).to(dtype).flatten(0, 1)
+        context, kept = self._context(time, condition, latents, dtype), []
         for n, stage in enumerate(self.input_blocks):
-            x = self._run(stage, x, told)
+            x = run_block(self, stage, x, context)
             if n == 0 and self.init_attn is not None:
-                x = self._run(self.init_attn, x, told)
+                x = run_block(self, self.init_attn, x, context)
             kept.append(x)
-        x = self._run(self.middle_block, x, told)
+        x = run_block(self, self.middle_block, x, context)
         for stage in self.output_blocks:
-            x = self._run(stage, torch.cat([x, kept.pop()], 1), told)
+            x = run_block(self, stage, torch.cat([x, kept.pop()], 1), context)
         return self.out(x).unflatten(0, latents.shape[:2]).to(latents.dtype)
 
-    def _told(
+    def _context(
         self, time: Tensor, condition: Condition, latents: Latents, dtype: torch.dtype
-    ) -> Told:
+    ) -> Context:
         frames = latents.shape[1]
-        clip = self.time_embed(waves(time, self.config.model_channels).to(dtype))
+        embedded = self.time_embed(self._sinusoids(time, dtype))
         if self.fps_embedding is not None:
             rate = torch.full_like(time, self.config.rate)
-            clip = clip + self.fps_embedding(waves(rate, self.config.model_channels).to(dtype))
-        real = condition.prompt_mask
-        words = torch.where(real[..., None], condition.prompt_embeds, 0.0).to(dtype)
-        real = real | ~real.any(1, keepdim=True)  # who has no words reads zeros, which say nothing
-        every = real.is_meta or bool(real.all())
-        return Told(
-            clip.repeat_interleave(frames, 0),
-            words.repeat_interleave(frames, 0),
-            None if every else real[:, None, None].repeat_interleave(frames, 0),
-            self._looks(condition, frames, dtype),
+            embedded = embedded + self.fps_embedding(self._sinusoids(rate, dtype))
+        mask = condition.prompt_mask
+        mask = mask | ~mask.any(1, keepdim=True)  # an empty prompt attends to its zeros
+        full = mask.is_meta or bool(mask.all())
+        return Context(
+            embedded.repeat_interleave(frames, 0),
+            masked_prompt(condition).to(dtype).repeat_interleave(frames, 0),
+            None if full else mask[:, None, None].repeat_interleave(frames, 0),
+            self._image_tokens(condition, frames, dtype),
             len(latents),
         )
 
-    def _looks(self, condition: Condition, frames: int, dtype: torch.dtype) -> Tensor | None:
-        """(B F, Q, D) of the picture, for every frame its own."""
+    def _sinusoids(self, numbers: Tensor, dtype: torch.dtype) -> Tensor:
+        """(B, model_channels) of numbers (B,)."""
+        return get_timestep_embedding(
+            numbers, self.config.model_channels, flip_sin_to_cos=True, downscale_freq_shift=0
+        ).to(dtype)
+
+    def _image_tokens(self, condition: Condition, frames: int, dtype: torch.dtype) -> Tensor | None:
+        """(B F, Q, D) image tokens of each frame."""
         if self.image_proj_model is None:
             return None
         if condition.image_embeds is None:
-            raise ConfigError(
-                "this network is told what an image encoder sees of the picture, and was given none"
-            )
+            raise ConfigError("this network needs an image encoder's embedding of the picture")
         if frames != self.config.frames:
             raise ConfigError(
-                f"{frames} frames are not possible with this network: it looks at the picture for "
+                f"{frames} frames are not possible with this network: it has image tokens for "
                 f"{self.config.frames}"
             )
-        looks = self.image_proj_model(condition.image_embeds.to(dtype))
-        return looks.unflatten(1, (frames, -1)).flatten(0, 1)
-
-    def _run(self, stage: nn.Module, x: Tensor, told: Told) -> Tensor:
-        if torch.is_grad_enabled() and self.gradient_checkpointing:
-            ran: Tensor = self._gradient_checkpointing_func(stage, x, told)
-            return ran
-        out: Tensor = stage(x, told)
-        return out
+        tokens = self.image_proj_model(condition.image_embeds.to(dtype))
+        return tokens.unflatten(1, (frames, -1)).flatten(0, 1)
 
 
 class _Builder:
-    """Of the stages that levels are made of."""
+    """Builds the layers of a level."""
 
-    def __init__(self, how: Attending, told: int, *, timed: bool) -> None:
-        self.how, self.told, self.timed = how, told, timed
+    def __init__(self, options: TransformerOptions, embedding: int, *, timed: bool) -> None:
+        self.options, self.embedding, self.timed = options, embedding, timed
 
     def residual(self, inputs: int, outputs: int) -> ResBlock:
-        return ResBlock(inputs, outputs, self.told, timed=self.timed)
+        return ResBlock(inputs, outputs, self.embedding, timed=self.timed)
 
     def layers(self, inputs: int, outputs: int, *, attends: bool) -> list[nn.Module]:
         layers: list[nn.Module] = [self.residual(inputs, outputs)]
         if attends:
             layers += [
-                SpatialTransformer(outputs, self.how),
-                TemporalTransformer(outputs, self.how),
+                SpatialTransformer(outputs, self.options),
+                TemporalTransformer(outputs, self.options),
             ]
         return layers
 
 
-def _embedding(width: int, told: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(width, told), nn.SiLU(), nn.Linear(told, told))
+def _embedding(width: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, outputs), nn.SiLU(), nn.Linear(outputs, outputs))
 
 
 def patch_of(transformer: Any) -> int:
-    """Side of the squares of latent pixels that are one at the lowest level."""
+    """Side, in latent pixels, of one pixel at the lowest level."""
     return int(2 ** (len(transformer.config.channel_mult) - 1))
