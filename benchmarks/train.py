@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from fbridge.backbones import scratch
 from fbridge.config.tree import Config
-from fbridge.data.synthetic.shapes import FRAMES, SIZE, write_clips
+from fbridge.data.shapes import FRAMES, SIZE, write_clips
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.prepare import PrepareRequest, prepare

@@ -15,7 +15,7 @@ import typer
 
 import fbridge
 from fbridge.config import load_config
-from fbridge.data.synthetic.shapes import write_clips
+from fbridge.data.shapes import write_clips
 from fbridge_cli.main import build_app, run
 
 ROOT = Path(__file__).parents[1]

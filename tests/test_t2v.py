@@ -14,7 +14,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from fbridge.alignment import DDPMSchedule
-from fbridge.data.synthetic.shapes import FPS, FRAMES, SIZE, ShapeClip, draw_clip
+from fbridge.data.shapes import FPS, FRAMES, SIZE, ShapeClip, draw_clip
 from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.scheduler import build_noise_schedule
 

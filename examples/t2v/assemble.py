@@ -18,7 +18,7 @@ from diffusers import AutoencoderTiny, CogVideoXTransformer3DModel
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fbridge.data.synthetic.shapes import FPS, FRAMES, SIZE
+from fbridge.data.shapes import FPS, FRAMES, SIZE
 from fbridge.loaders.text_encoder import MINILM
 
 

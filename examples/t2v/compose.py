@@ -13,7 +13,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from fbridge.data.synthetic.shapes import write_clips
+from fbridge.data.shapes import write_clips
 
 SEED, HELD_OUT_SEED = 0, 1
 PORTION = 100

@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 from safetensors import safe_open
 from torch import Tensor
 
-from fbridge.data.synthetic.shapes import COLOURS, ROUND, SHAPES, VERBS, draw_clip
+from fbridge.data.shapes import COLOURS, ROUND, SHAPES, VERBS, draw_clip
 from fbridge.data.video_files import write_video
 from fbridge.loaders.text_encoder import TextEncoder, load_text_encoder
 

@@ -19,7 +19,7 @@ from examples.training import fit_steps
 from fbridge.alignment import cogvideox_alphas_cumprod
 from fbridge.config.tree import TrainConfig
 from fbridge.data.latents.dataset import LatentDataset
-from fbridge.data.synthetic.shapes import FRAMES, SIZE
+from fbridge.data.shapes import FRAMES, SIZE
 from fbridge.train.events import Stepped
 
 BATCH = 16

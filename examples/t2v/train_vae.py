@@ -19,7 +19,7 @@ from torch import Tensor
 
 from examples.training import fit_steps
 from fbridge.config.tree import TrainConfig
-from fbridge.data.synthetic.shapes import FRAMES
+from fbridge.data.shapes import FRAMES
 from fbridge.data.video_files import read_video
 from fbridge.train.events import Stepped
 

@@ -226,7 +226,7 @@ class Workshop:
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     """A base and a data set that its codec made, by the road of any user."""
-    from fbridge.data.synthetic.shapes import write_clips
+    from fbridge.data.shapes import write_clips
     from tests.bases import tiny_base
 
     shop = Workshop(tmp_path_factory.mktemp("workshop"))

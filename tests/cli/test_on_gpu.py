@@ -9,7 +9,7 @@ import torch
 from accelerate.state import AcceleratorState
 
 from fbridge.data.provenance import read_provenance
-from fbridge.data.synthetic.shapes import write_clips
+from fbridge.data.shapes import write_clips
 from tests.cli.conftest import Workshop, draw_picture
 from tests.pipelines import publish
 

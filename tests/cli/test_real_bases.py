@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from fbridge.backbones.latte_class import LatteClassTransformer
 from fbridge.data.provenance import read_provenance
-from fbridge.data.synthetic.shapes import write_clips
+from fbridge.data.shapes import write_clips
 from tests.pipelines import PUBLISHED, Published, network_of, publish
 
 every = pytest.mark.parametrize("name", PUBLISHED)

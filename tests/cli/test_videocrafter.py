@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fbridge.data.provenance import read_provenance
-from fbridge.data.synthetic.shapes import write_clips
+from fbridge.data.shapes import write_clips
 from tests.whole import bridge_table, bridge_unet, save_whole, unet
 
 SMALL = ("--frames", 4, "--size", "64x64", "--steps", 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fbridge.data.synthetic.shapes import (
+from fbridge.data.shapes import (
     COLOURS,
     DEMO_SEED,
     FPS,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fbridge.data.synthetic.shapes import draw_clip
+from fbridge.data.shapes import draw_clip
 from fbridge.data.video_files import write_video
 from fbridge.evaluation.clips import EvalClip, FrameSampling, list_clips, sample_clips
 

@@ -22,7 +22,7 @@ from diffusers import AutoencoderTiny, CogVideoXTransformer3DModel
 from torch.multiprocessing.spawn import spawn
 
 from fbridge.config.tree import Config
-from fbridge.data.synthetic.shapes import FRAMES, SIZE, write_clips
+from fbridge.data.shapes import FRAMES, SIZE, write_clips
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.loaders.load import save_single_file

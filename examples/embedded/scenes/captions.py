@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fbridge.data.synthetic.verbs import CAMERA_VERBS, OBJECT_VERBS, SPEEDS
+from fbridge.data.shape_verbs import CAMERA_VERBS, OBJECT_VERBS, SPEEDS
 
 Rng = np.random.Generator
 Act = tuple[str, float]

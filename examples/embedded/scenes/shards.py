@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from examples.embedded.scenes.compose import Library, Scene, compose, draw_motion
-from fbridge.data.synthetic.motions import Body
+from fbridge.data.shape_motions import Body
 from fbridge.loaders.text_encoder import TextEncoder
 
 SIZES = ((128, 128), (112, 144), (144, 112), (96, 160), (160, 96))

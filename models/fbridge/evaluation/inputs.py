@@ -18,7 +18,7 @@ from PIL import Image
 from fbridge.checks import home_expanded
 from fbridge.config import load_config
 from fbridge.data.latents import LatentDataset, hold_out
-from fbridge.data.synthetic.shapes import draw_clip
+from fbridge.data.shapes import draw_clip
 from fbridge.data.video_files import write_video
 from fbridge.data.video_writers import Frames
 from fbridge.errors import ConfigError

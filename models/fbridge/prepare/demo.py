@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fbridge.data.latents.format import hash_file
-from fbridge.data.synthetic.shapes import DEMO_NAME, FRAMES, SIZE, demo_videos
+from fbridge.data.shapes import DEMO_NAME, FRAMES, SIZE, demo_videos
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.loaders.locate import packaged_file

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fbridge.data.synthetic.motions import (
+from fbridge.data.shape_motions import (
     ANGLE,
     FADE,
     LOG_SCALE,
@@ -25,7 +25,7 @@ from fbridge.data.synthetic.motions import (
     Array,
     Body,
 )
-from fbridge.data.synthetic.verbs import OBJECT_VERBS, Verb
+from fbridge.data.shape_verbs import OBJECT_VERBS, Verb
 from fbridge.data.video_files import write_video
 from fbridge.files.atomic import write_text
 from fbridge.weights import cache_folder

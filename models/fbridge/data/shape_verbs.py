@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fbridge.data.synthetic.motions import (
+from fbridge.data.shape_motions import (
     Array,
     Body,
     away,
