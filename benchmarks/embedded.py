@@ -1,6 +1,6 @@
 """Compare the embedded model's bridge with its prior, on composed scenes of held-out pictures.
 
-    python benchmarks/embedded.py scenes/ --scenes 256 [--fvd]
+    python -m benchmarks.embedded scenes/ --scenes 256 [--fvd]
 
 `scenes/` holds shards written by `examples/embedded/compose.py --held-out`. The truth of a scene is
 one motion, drawn from those that its caption allows. Errors are root mean squares over all motion

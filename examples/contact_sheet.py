@@ -1,6 +1,6 @@
 """Lay some frames of videos under each other, each with its prompt: a sheet to judge motion by.
 
-python examples/contact_sheet.py cat.mp4 cat-2.mp4 -o sheet.jpg
+python -m examples.contact_sheet cat.mp4 cat-2.mp4 -o sheet.jpg
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Training by step numbers, for networks that are no bridges: the same loop, any loss."""
+"""The training loop of fbridge for any network and any loss of the step's number."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fbridge.train.training import Training
 
 @dataclass(frozen=True)
 class Numbered:
-    """A batch that is but the number of its micro-step; the loss draws the rest from that."""
+    """A batch that only has the number of its micro-step, from which the loss draws its data."""
 
     number: int
     rows: Tensor
@@ -44,16 +44,16 @@ def fit_steps(
     report_every: int = 25,
     device: str = "auto",
 ) -> Iterator[Event]:
-    """Train a network and leave its averaged weights in it; a cut run goes on where it was.
+    """Train a network and leave its averaged weights in it; an interrupted run is continued.
 
     Args:
-        network: all of whose parameters are trained.
+        network: all of its parameters are trained.
         loss: of the network at a step, which alone decides the batch; a scalar or (B,).
-        config: how long and how fast.
+        config: steps, learning rate and optimizer.
         run: folder of the checkpoints.
         decay: of the average.
         report_every: in steps.
-        device: "auto" is an accelerator where there is one, "cpu" never.
+        device: "auto" uses an accelerator if there is one, "cpu" does not.
     """
     precision = {"fp32": "no"}.get(config.precision, config.precision)
     accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu")

@@ -1,6 +1,6 @@
 """Put trained parts together as one model folder that `FrameBridgePipeline` loads.
 
-    python examples/embedded/assemble.py runs/ models/fbridge/pretrained/motion
+    python -m examples.embedded.assemble runs/ models/fbridge/pretrained/motion
 
 Weights are kept in float16, which halves the package and changes no frame visibly.
 """

@@ -1,8 +1,8 @@
 """Compose the scenes that the embedded model is trained on.
 
-    python examples/embedded/compose.py materials/ scenes/ --shards 60
-    python examples/embedded/compose.py materials/ scenes/ --shards 22 --first 200 --close-ups 0.75
-    python examples/embedded/compose.py materials/ scenes/ --shards 4 --held-out
+    python -m examples.embedded.compose materials/ scenes/ --shards 60
+    python -m examples.embedded.compose materials/ scenes/ --shards 22 --first 200 --close-ups 0.75
+    python -m examples.embedded.compose materials/ scenes/ --shards 4 --held-out
 
 256 scenes a shard; a shard depends on its number alone, and those that exist are left as they are.
 """

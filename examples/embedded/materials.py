@@ -1,6 +1,6 @@
 """Collect the pictures that the embedded model is trained on.
 
-    python examples/embedded/materials.py materials/
+    python -m examples.embedded.materials materials/
 
 downloads six Debian packages (no root needed, nothing is installed), unpacks them beside the
 target and writes

@@ -1,6 +1,6 @@
-"""Train the network that takes a picture apart: `LayerNet` on composed scenes.
+"""Train the network that segments a picture into layers: `LayerNet` on composed scenes.
 
-python examples/embedded/train_layers.py scenes/ runs/layers --steps 6000
+python -m examples.embedded.train_layers scenes/ runs/layers --steps 6000
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from fbridge.train.events import Stepped
 BATCH = 24
 
 
-def mask_losses(logits: Tensor, masks: Tensor, told: Tensor) -> Tensor:
-    """Cross-entropy and Dice on masks (B, 2, H, W), counted where the words tell (B,) which."""
+def mask_losses(logits: Tensor, masks: Tensor, named: Tensor) -> Tensor:
+    """Cross-entropy and Dice on masks (B, 2, H, W) of samples whose caption names them (B,)."""
     truth = torch.cat([masks, 1 - masks.sum(1, keepdim=True).clamp(0, 1)], 1)
-    told = told.float()[:, None]
+    named = named.float()[:, None]
     entropy = -(truth * logits.log_softmax(1)).sum(1).mean((1, 2))[:, None]
     guess = masks_of(logits)
     size = guess.sum((2, 3)) + masks.sum((2, 3))
     present = masks.sum((2, 3)) > 0
     dice = (1 - (2 * (guess * masks).sum((2, 3)) + 1) / (size + 1)) * present
-    overlap = (dice * told).sum() / (present * told).sum().clamp_min(1)
-    return (entropy * told).mean() + overlap
+    overlap = (dice * named).sum() / (present * named).sum().clamp_min(1)
+    return (entropy * named).mean() + overlap
 
 
 class SceneLoss:

@@ -1,10 +1,10 @@
 """Train the motion of the embedded model: first the neural prior, then the bridge on it.
 
-    python examples/embedded/train_motion.py scenes/ runs/motion --stage prior
-    python examples/embedded/train_motion.py scenes/ runs/motion --stage bridge
+    python -m examples.embedded.train_motion scenes/ runs/motion --stage prior
+    python -m examples.embedded.train_motion scenes/ runs/motion --stage bridge
 
-Motions are drawn anew for every batch. What the networks are told of the picture is computed from
-the true masks, blurred and jittered, so that masks estimated later lie within what they have seen.
+Motions are drawn anew for every batch. The description of the picture is computed from the
+true masks, blurred and jittered, so that estimated masks stay within the training distribution.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ SCHEDULER = {
 def describe_loosely(shard: Shard, rows: Tensor, draw: torch.Generator) -> Tensor:
     """(N, 20, 3, 1) descriptions as imperfect masks would give them."""
     masks = shard.pixels("masks", rows)
-    untold = ~shard.supervise(rows) & (torch.rand(len(rows), generator=draw) < 0.5)
-    masks = avg_pool2d(masks, 5, 1, 2) * ~untold[:, None, None, None]
+    unnamed = ~shard.supervise(rows) & (torch.rand(len(rows), generator=draw) < 0.5)
+    masks = avg_pool2d(masks, 5, 1, 2) * ~unnamed[:, None, None, None]
     out = describe(masks, shard.pixels("picture", rows))
     jitter = torch.randn(out.shape, generator=draw)
     jitter[:, 11:14] = 0
@@ -77,19 +77,19 @@ class MotionLoss:
         self.empty = load_text_encoder()([""])
 
     def batch(self, step: int) -> tuple[Tensor, Condition]:
-        """Clean latents and condition, some without words or picture."""
+        """Clean latents and condition, some without prompt or picture."""
         draw = torch.Generator().manual_seed(step)
         shard = self.shards[int(torch.randint(len(self.shards), (1,), generator=draw))]
         rows = torch.randperm(len(shard), generator=draw)[:BATCH]
         frames = FRAMES[int(torch.randint(len(FRAMES), (1,), generator=draw))]
         clean = self.codec.latents(shard.motions(rows, frames, np.random.default_rng(step)))
         text, mask = (part.clone() for part in shard.text(rows))
-        wordless = torch.rand(len(rows), generator=draw) < DROP_TEXT
+        empty = torch.rand(len(rows), generator=draw) < DROP_TEXT
         length = self.empty[0].shape[1]
-        text[wordless, :length] = self.empty[0]
-        mask[wordless] = torch.arange(mask.shape[1]) < length
-        blind = torch.rand(len(rows), generator=draw) < DROP_PICTURE
-        picture = describe_loosely(shard, rows, draw) * ~blind[:, None, None, None]
+        text[empty, :length] = self.empty[0]
+        mask[empty] = torch.arange(mask.shape[1]) < length
+        without = torch.rand(len(rows), generator=draw) < DROP_PICTURE
+        picture = describe_loosely(shard, rows, draw) * ~without[:, None, None, None]
         return clean, Condition(text, mask, picture)
 
     def __call__(self, net: nn.Module, step: int) -> Tensor:

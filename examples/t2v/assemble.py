@@ -1,6 +1,6 @@
 """Put the trained parts together as the one file that ships.
 
-    python examples/t2v/assemble.py runs/ models/fbridge/pretrained/t2v.safetensors
+    python -m examples.t2v.assemble runs/ models/fbridge/pretrained/t2v.safetensors
 
 Tensors are float16; the header's only key, "fbridge", says as JSON what they are.
 """
@@ -25,8 +25,8 @@ from fbridge.loaders.text_encoder import MINILM
 def settings(model: Any) -> dict[str, Any]:
     """A diffusers model's class and the arguments that make it."""
     names = inspect.signature(type(model).__init__).parameters
-    told = {name: value for name, value in model.config.items() if name in names}
-    return {"_class_name": type(model).__name__, **told}
+    kept = {name: value for name, value in model.config.items() if name in names}
+    return {"_class_name": type(model).__name__, **kept}
 
 
 def halved(model: Any, prefix: str) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Draw the captioned clips that the small text-to-video model is trained on.
 
-    python examples/t2v/compose.py clips/ --count 9000
-    python examples/t2v/compose.py held/ --count 256 --held-out
+    python -m examples.t2v.compose clips/ --count 9000
+    python -m examples.t2v.compose held/ --count 256 --held-out
 
 A clip depends on its number alone, and those that exist are left as they are.
 """

@@ -1,7 +1,7 @@
 """Words to videos with the file that ships, and a contact sheet of them.
 
-    python examples/t2v/sample.py models/fbridge/pretrained/t2v.safetensors samples/
-    python examples/t2v/sample.py .../t2v.safetensors samples/ -p "a red star moves left" --seed 3
+    python -m examples.t2v.sample models/fbridge/pretrained/t2v.safetensors samples/
+    python -m examples.t2v.sample .../t2v.safetensors samples/ -p "a red star moves left" --seed 3
 
 Each row of samples/sheet.png is a video, its frames from left to right, under its caption. Without
 a prompt, one is shown for every verb.
@@ -23,7 +23,8 @@ from PIL import Image, ImageDraw
 from safetensors import safe_open
 from torch import Tensor
 
-from fbridge.data.shapes import COLOURS, ROUND, SHAPES, VERBS, draw_clip
+from fbridge.data.shape_motions import VERBS
+from fbridge.data.shapes import COLOURS, ROUND, SHAPES, draw_clip
 from fbridge.data.video_files import write_video
 from fbridge.loaders.text_encoder import TextEncoder, load_text_encoder
 
@@ -78,11 +79,11 @@ def sample(
         set_alpha_to_one=True,
     )
     scheduler.set_timesteps(steps)
-    told = torch.cat([text, empty.expand_as(text)])
+    prompts = torch.cat([text, empty.expand_as(text)])
     for time in scheduler.timesteps:
-        v = transformer(latents.repeat(2, 1, 1, 1, 1), told, time.expand(len(told))).sample
-        worded, wordless = v.chunk(2)
-        latents = scheduler.step(wordless + scale * (worded - wordless), time, latents).prev_sample
+        v = transformer(latents.repeat(2, 1, 1, 1, 1), prompts, time.expand(len(prompts))).sample
+        guided, without = v.chunk(2)
+        latents = scheduler.step(without + scale * (guided - without), time, latents).prev_sample
     return latents
 
 

@@ -1,7 +1,7 @@
 """Train the small text-to-video model: a miniature of diffusers' CogVideoX transformer.
 
     fbridge prepare clips/ -o latents/ --codec runs/vae/final --frames 8 --size 64x64
-    python examples/t2v/train_t2v.py latents/ runs/t2v --steps 4000
+    python -m examples.t2v.train_t2v latents/ runs/t2v --steps 4000
 
 It predicts v over CogVideoX's own noise levels, which end in pure noise.
 """
@@ -25,7 +25,7 @@ from fbridge.train.events import Stepped
 BATCH = 16
 TEXT_DROPOUT = 0.1
 TOKENS = 16
-"""Of a caption that the transformer is told; the longest of these clips' has 11."""
+"""Length of the prompts; the longest caption of these clips has 11 tokens."""
 
 
 def make_transformer() -> CogVideoXTransformer3DModel:
@@ -69,7 +69,7 @@ def load_latents(folder: Path) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def noised(clips: Tensor, noise: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-    """What the network sees of clips at DDPM steps (B,), and the v that it should tell."""
+    """Noisy clips at DDPM steps (B,), and the v that the network should predict."""
     squared = cogvideox_alphas_cumprod(1.0)[step].float().view(-1, 1, 1, 1, 1)
     signal, scale = squared.sqrt(), (1 - squared).sqrt()
     return signal * clips + scale * noise, signal * noise - scale * clips

@@ -1,6 +1,6 @@
 """Train the picture autoencoder of the small text-to-video model: diffusers' AutoencoderTiny.
 
-    python examples/t2v/train_vae.py clips/ runs/vae --steps 4000
+    python -m examples.t2v.train_vae clips/ runs/vae --steps 4000
 
 Latents get noise while the decoder learns, so that a little error in them shows little; a penalty
 holds each channel near mean 0 and spread 1. The config's scaling factor makes their spread one.

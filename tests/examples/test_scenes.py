@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 
 from examples.embedded.scenes.compose import Library, compose, draw_motion
 from examples.embedded.scenes.shards import Shard, write_shard
+from examples.embedded.scenes.verbs import CAMERA_VERBS, OBJECT_VERBS
 from fbridge.data.shape_motions import ANGLE, FADE, GAIN, LOG_SCALE, TX, TY, Body
-from fbridge.data.shape_verbs import CAMERA_VERBS, OBJECT_VERBS
 from fbridge.errors import DataError
 from fbridge.loaders.text_encoder import load_text_encoder
 

@@ -1,4 +1,4 @@
-"""Words for a scene, and the motions that they stand for."""
+"""Captions of composed scenes, and the motions that they describe."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fbridge.data.shape_verbs import CAMERA_VERBS, OBJECT_VERBS, SPEEDS
+from examples.embedded.scenes.verbs import CAMERA_VERBS, OBJECT_VERBS, SPEEDS, WITHOUT_NOUN
 
 Rng = np.random.Generator
 Act = tuple[str, float]
@@ -17,13 +17,13 @@ STATIC, STAY = CAMERA_VERBS[-1], OBJECT_VERBS[-1]
 
 @dataclass(frozen=True)
 class Script:
-    """What is said and what is done.
+    """A caption and the motions that it describes.
 
     Attributes:
-        caption: the words.
-        acts: what each object does, in the order of the nouns.
-        camera: what the camera does.
-        names_objects: whether the words tell which objects are meant.
+        caption: its text.
+        acts: the motion of each object, in the order of the nouns.
+        camera: the camera's motion.
+        names_objects: whether the caption says which objects move.
     """
 
     caption: str
@@ -33,7 +33,7 @@ class Script:
 
 
 def write_script(nouns: Sequence[str], rng: Rng, *, crowded: bool) -> Script:
-    """Draw what objects and camera do, and say it; in a crowd each object is called by its noun."""
+    """Draw motions of objects and camera, and a caption; `crowded` scenes name each object."""
     camera, camera_words = STATIC, ""
     if not nouns or rng.random() < 0.3:
         camera = CAMERA_VERBS[rng.integers(len(CAMERA_VERBS))]
@@ -57,7 +57,8 @@ def write_script(nouns: Sequence[str], rng: Rng, *, crowded: bool) -> Script:
 def _clause(noun: str, rng: Rng, *, bare: bool) -> tuple[str, Act]:
     verb = OBJECT_VERBS[rng.integers(len(OBJECT_VERBS))]
     if bare and rng.random() < 0.3:
-        words = verb.bare[rng.integers(len(verb.bare))]
+        captions = WITHOUT_NOUN[verb.name]
+        words = captions[rng.integers(len(captions))]
     else:
         article = str(rng.choice(["a ", "the ", ""], p=[0.35, 0.45, 0.2]))
         words = verb.wordings[rng.integers(len(verb.wordings))].format(article + noun)

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from examples.embedded.scenes.captions import Act, Script, write_script
+from examples.embedded.scenes.verbs import CAMERA_VERBS, OBJECT_VERBS
 from fbridge.data.shape_motions import CHANNELS, Body
-from fbridge.data.shape_verbs import CAMERA_VERBS, OBJECT_VERBS
 from fbridge.errors import DataError
 
 Rng = np.random.Generator

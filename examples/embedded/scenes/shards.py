@@ -70,7 +70,7 @@ def _facts(scene: Scene) -> dict[str, Any]:
 
 
 class Shard:
-    """A shard read back; `motions` draws anew each time it is asked."""
+    """A shard read back; each call of `motions` draws anew."""
 
     def __init__(self, path: Path) -> None:
         with safe_open(path, "pt") as file:
@@ -82,7 +82,7 @@ class Shard:
 
     @property
     def captions(self) -> list[str]:
-        """The words of each scene."""
+        """The caption of each scene."""
         return [fact["caption"] for fact in self.facts]
 
     def pixels(self, name: str, rows: Tensor) -> Tensor:
@@ -94,11 +94,11 @@ class Shard:
         return self._tensors["text"][rows].float(), self._tensors["text_mask"][rows]
 
     def supervise(self, rows: Tensor) -> Tensor:
-        """(N,) bool: whether the words tell which objects the masks are."""
+        """(N,) bool: whether the caption says which objects the masks are of."""
         return self._tensors["supervise"][rows]
 
     def motions(self, rows: Tensor, num_frames: int, rng: np.random.Generator) -> Tensor:
-        """(N, F, 3, 26) float32: for each scene one of the motions that its words allow."""
+        """(N, F, 3, 26) float32: for each scene one of the motions that its caption allows."""
         facts = [self.facts[row] for row in rows.tolist()]
         bodies = [[Body(**body) for body in fact["bodies"]] for fact in facts]
         drawn = [

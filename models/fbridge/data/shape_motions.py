@@ -1,28 +1,28 @@
-"""Motion programs of objects and camera: what the verbs of `verbs` do.
+"""How the shapes of `fbridge.data.shapes` move: a program and its captions for each verb.
 
 A program turns the clip's normalised time u (F,) in [0, 1] into motion channels (F, 26), zero at
-u = 0, where the clip is the picture itself. The channel layout is that of `fbridge.codecs.render`.
-Lengths are in *frame units*: x to the right, y down, the picture's area is 4 (its half width times
-half height is 1), so that a motion does not depend on resolution. Angles are radians, clockwise.
+u = 0. The channels are those of `fbridge.codecs.render`. Lengths are in *frame units*: x to the
+right, y down, the frame's half width times its half height is 1. Angles are radians, clockwise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array: TypeAlias = NDArray[np.float64]
+Rng: TypeAlias = np.random.Generator
 CHANNELS = 26
 TX, TY, LOG_SCALE, ANGLE, STRETCH, SHEAR, GAIN, FADE = range(8)
-BEND = slice(8, 26)
 
 
 @dataclass(frozen=True)
 class Body:
-    """What a program may know of the object it moves (frame units)."""
+    """Half sizes of a moved object, and its distances from the frame's edges, in frame units."""
 
     half_width: float
     half_height: float
@@ -32,13 +32,38 @@ class Body:
     room_down: float
 
 
+Program: TypeAlias = Callable[[Array, Body, Rng], Array]
+"""From times u (F,), the object and a generator to motion channels (F, 26)."""
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A motion and its captions.
+
+    Attributes:
+        name: short, unique.
+        program: draws the motion.
+        wordings: captions, in which `{}` stands for the noun.
+        speed: the share of the program that a clip of shapes shows, as it lasts one second.
+        start: where a shape starts on the axes (x, y): -1, 0 or 1; 0 is anywhere.
+        half_size: smallest and largest half size of a shape, in frame units.
+    """
+
+    name: str
+    program: Program
+    wordings: tuple[str, ...]
+    speed: float = 1.0
+    start: tuple[int, int] = (0, 0)
+    half_size: tuple[float, float] = (0.26, 0.44)
+
+
 def still(u: Array) -> Array:
-    """The motion of a picture that stays as it is: (F, 26) zeros."""
+    """No motion: zeros (F, 26)."""
     return np.zeros((len(u), CHANNELS))
 
 
-def _ease(u: Array, rng: np.random.Generator) -> Array:
-    """A monotone profile from 0 to 1: steady, starting slowly, or slow at both ends."""
+def ease(u: Array, rng: Rng) -> Array:
+    """A monotone profile from 0 to 1: linear, accelerating, or slow at both ends."""
     kind = rng.integers(3)
     if kind == 0:
         return u
@@ -47,20 +72,13 @@ def _ease(u: Array, rng: np.random.Generator) -> Array:
     return u * u * (3 - 2 * u)
 
 
-def _squash(motion: Array, amount: Array, body: Body) -> None:
-    """Stretch vertically by exp(amount / 2) at constant area with the feet kept in place."""
+def squash(motion: Array, amount: Array, body: Body) -> None:
+    """Stretch vertically by exp(amount / 2) at constant area, the lower edge fixed, in place."""
     motion[:, STRETCH] += amount
     motion[:, TY] -= body.half_height * (np.exp(amount / 2) - 1)
 
 
-def _grid(motion: Array, field: Callable[[Array, Array], tuple[Array, Array]]) -> None:
-    """Add a bending: field(x, y) -> (dx, dy), each (F, 9), at 3 x 3 points in [-1, 1]."""
-    y, x = np.meshgrid([-1.0, 0.0, 1.0], [-1.0, 0.0, 1.0], indexing="ij")
-    dx, dy = field(x.reshape(1, 9), y.reshape(1, 9))
-    motion[:, BEND] += np.concatenate([dx, dy], axis=1)
-
-
-def jump(u: Array, body: Body, rng: np.random.Generator) -> Array:
+def jump(u: Array, body: Body, rng: Rng) -> Array:
     """One to three hops with a crouch before each and a stretch in the air."""
     motion, hops = still(u), rng.integers(1, 4)
     height = rng.uniform(0.3, 0.75) / np.sqrt(hops) * np.clip(body.half_height + 0.25, 0.4, 0.9)
@@ -72,16 +90,16 @@ def jump(u: Array, body: Body, rng: np.random.Generator) -> Array:
     amount = -0.35 * np.sin(np.pi * np.clip(phase / crouch, 0, 1)) + 0.22 * np.sin(
         np.pi * air
     ) * np.sign(air)
-    _squash(motion, amount * rng.uniform(0.5, 1.1), body)
+    squash(motion, amount * rng.uniform(0.5, 1.1), body)
     motion[:, TX] += rng.normal(0, 0.06) * u
     return motion
 
 
-def move(dx: int, dy: int) -> Callable[[Array, Body, np.random.Generator], Array]:
-    """Go somewhere, as far as there is room."""
+def move(dx: int, dy: int) -> Program:
+    """Moves along an axis, about as far as there is room."""
 
-    def program(u: Array, body: Body, rng: np.random.Generator) -> Array:
-        motion, way = still(u), _ease(u, rng)
+    def program(u: Array, body: Body, rng: Rng) -> Array:
+        motion, way = still(u), ease(u, rng)
         room = {(-1, 0): body.room_left, (1, 0): body.room_right, (0, -1): body.room_up}.get(
             (dx, dy), body.room_down
         )
@@ -98,54 +116,32 @@ def move(dx: int, dy: int) -> Callable[[Array, Body, np.random.Generator], Array
     return program
 
 
-def roll(sign: int) -> Callable[[Array, Body, np.random.Generator], Array]:
-    """Move sideways turning as a wheel on the ground does."""
-
-    def program(u: Array, body: Body, rng: np.random.Generator) -> Array:
-        motion = move(sign, 0)(u, body, rng)
-        motion[:, [TY, SHEAR]] = 0
-        motion[:, ANGLE] = motion[:, TX] / max(body.half_height, 0.15)
-        return motion
-
-    return program
-
-
-def spin(u: Array, body: Body, rng: np.random.Generator) -> Array:
-    """Turn in the plane, either way round."""
+def spin(u: Array, body: Body, rng: Rng) -> Array:
+    """Turns in the picture's plane, either way."""
     motion = still(u)
-    motion[:, ANGLE] = rng.choice([-1, 1]) * rng.uniform(0.8, 2.2) * np.pi * _ease(u, rng)
+    motion[:, ANGLE] = rng.choice([-1, 1]) * rng.uniform(0.8, 2.2) * np.pi * ease(u, rng)
     return motion
 
 
-def closer(u: Array, body: Body, rng: np.random.Generator) -> Array:
-    """Grow as if coming towards the camera."""
+def closer(u: Array, body: Body, rng: Rng) -> Array:
+    """Grows as if approaching the camera."""
     motion = still(u)
     most = np.log(1.7 / max(body.half_height, body.half_width, 0.2))
-    motion[:, LOG_SCALE] = np.clip(rng.uniform(0.35, 0.9), 0.3, max(most, 0.35)) * _ease(u, rng)
+    motion[:, LOG_SCALE] = np.clip(rng.uniform(0.35, 0.9), 0.3, max(most, 0.35)) * ease(u, rng)
     motion[:, TY] = rng.uniform(0.0, 0.15) * u
     return motion
 
 
-def away(u: Array, body: Body, rng: np.random.Generator) -> Array:
-    """Shrink as if leaving the camera."""
+def away(u: Array, body: Body, rng: Rng) -> Array:
+    """Shrinks as if leaving the camera."""
     motion = still(u)
-    motion[:, LOG_SCALE] = -rng.uniform(0.45, 1.2) * _ease(u, rng)
+    motion[:, LOG_SCALE] = -rng.uniform(0.45, 1.2) * ease(u, rng)
     motion[:, TY] = -rng.uniform(0.0, 0.2) * u
     return motion
 
 
-def shake(u: Array, body: Body, rng: np.random.Generator) -> Array:
-    """Tremble from side to side."""
-    motion, turns, phase = still(u), rng.uniform(3.0, 6.0), np.minimum(1, 6 * u)
-    swing = phase * np.sin(2 * np.pi * turns * u)
-    motion[:, TX] = rng.uniform(0.03, 0.09) * swing
-    motion[:, ANGLE] = rng.uniform(-0.14, 0.14) * swing
-    _grid(motion, lambda x, y: (-0.05 * swing[:, None] * y + 0 * x, 0 * swing[:, None] * x))
-    return motion
-
-
-def fall(u: Array, body: Body, rng: np.random.Generator) -> Array:
-    """Drop with gravity, perhaps tumbling, perhaps out of sight."""
+def fall(u: Array, body: Body, rng: Rng) -> Array:
+    """Falls with constant acceleration, possibly turning, possibly out of the frame."""
     motion = still(u)
     distance = max(0.5, body.room_down * rng.uniform(0.9, 1.3)) + rng.uniform(0, 0.4)
     delay = rng.uniform(0, 0.2)
@@ -155,7 +151,7 @@ def fall(u: Array, body: Body, rng: np.random.Generator) -> Array:
     return motion
 
 
-def bounce(u: Array, body: Body, rng: np.random.Generator) -> Array:
+def bounce(u: Array, body: Body, rng: Rng) -> Array:
     """Hops that lose height, squashed at each landing."""
     motion = still(u)
     drop = float(np.clip(body.room_down * rng.uniform(0.5, 0.95), 0.2, 0.9))
@@ -168,12 +164,12 @@ def bounce(u: Array, body: Body, rng: np.random.Generator) -> Array:
     rest = np.where(lane == 0, height * (1 - phase**2), height * 4 * phase * (1 - phase))
     motion[:, TY] = drop - rest
     contact = np.exp(-((np.minimum(rest, 1) / 0.07) ** 2)) * (u > 0.02)
-    _squash(motion, -0.4 * contact * rng.uniform(0.5, 1.0), body)
+    squash(motion, -0.4 * contact * rng.uniform(0.5, 1.0), body)
     return motion
 
 
-def swing(u: Array, body: Body, rng: np.random.Generator) -> Array:
-    """A pendulum hung somewhat above the object's top."""
+def swing(u: Array, body: Body, rng: Rng) -> Array:
+    """Swings as a pendulum fixed at or above the object's top."""
     motion, arm = still(u), body.half_height + rng.uniform(0.0, 0.5)
     angle = (
         rng.choice([-1, 1])
@@ -186,111 +182,117 @@ def swing(u: Array, body: Body, rng: np.random.Generator) -> Array:
     return motion
 
 
-def sway(u: Array, body: Body, rng: np.random.Generator) -> Array:
-    """Bend like a tree in the wind, the foot at rest."""
-    motion = still(u)
-    lean = rng.uniform(0.15, 0.4) * np.sin(2 * np.pi * rng.uniform(1.0, 2.5) * u)
-    lean *= rng.choice([-1, 1]) * body.half_width
-    _grid(motion, lambda x, y: (lean[:, None] * ((1 - y) / 2) ** 2 + 0 * x, 0 * lean[:, None] * x))
-    return motion
-
-
-def wobble(u: Array, body: Body, rng: np.random.Generator) -> Array:
-    """Quiver like jelly: squash and stretch with the middle swinging."""
-    motion, turns = still(u), rng.uniform(2.0, 4.0)
-    wave = np.sin(2 * np.pi * turns * u)
-    _squash(motion, rng.uniform(0.12, 0.3) * wave, body)
-    side = rng.uniform(0.05, 0.2) * body.half_width * np.sin(2 * np.pi * turns * u + 0.8) * (u > 0)
-    _grid(motion, lambda x, y: (side[:, None] * (1 - y * y) + 0 * x, 0 * side[:, None] * x))
-    return motion
-
-
-def vanish(u: Array, body: Body, rng: np.random.Generator) -> Array:
-    """Fade until only what was behind is left."""
+def vanish(u: Array, body: Body, rng: Rng) -> Array:
+    """Fades until only the background is left."""
     motion = still(u)
     motion[:, FADE] = np.clip(u / rng.uniform(0.6, 1.0), 0, 1)
     return motion
 
 
-def glow(u: Array, body: Body, rng: np.random.Generator) -> Array:
-    """Grow brighter, steadily or pulsing."""
-    motion = still(u)
-    wave = _ease(u, rng) if rng.random() < 0.5 else np.sin(np.pi * rng.uniform(1, 3) * u) ** 2
-    motion[:, GAIN] = rng.uniform(0.3, 0.7) * wave
-    return motion
-
-
-def stay(u: Array, body: Body, rng: np.random.Generator) -> Array:
-    """Nothing happens."""
+def stay(u: Array, body: Body, rng: Rng) -> Array:
+    """Does not move."""
     return still(u)
 
 
-def pan(dx: int, dy: int) -> Callable[[Array, Body, np.random.Generator], Array]:
-    """Turn the camera: the scene goes the other way."""
-
-    def program(u: Array, body: Body, rng: np.random.Generator) -> Array:
-        motion, way = still(u), rng.uniform(0.25, 0.65) * _ease(u, rng)
-        motion[:, TX], motion[:, TY] = -dx * way, -dy * way
-        return motion
-
-    return program
-
-
-def zoom(sign: int) -> Callable[[Array, Body, np.random.Generator], Array]:
-    """Come nearer or draw back."""
-
-    def program(u: Array, body: Body, rng: np.random.Generator) -> Array:
-        motion, most = still(u), rng.uniform(0.3, 0.75) if sign > 0 else rng.uniform(0.2, 0.45)
-        motion[:, LOG_SCALE] = sign * most * _ease(u, rng)
-        return motion
-
-    return program
-
-
-def turn(sign: int) -> Callable[[Array, Body, np.random.Generator], Array]:
-    """Roll the camera; sign 0 is either way."""
-
-    def program(u: Array, body: Body, rng: np.random.Generator) -> Array:
-        motion, way = still(u), rng.uniform(0.25, 0.8) * _ease(u, rng)
-        motion[:, ANGLE] = -(sign or rng.choice([-1, 1])) * way
-        motion[:, LOG_SCALE] = 0.35 * np.abs(np.sin(way))
-        return motion
-
-    return program
-
-
-def handheld(u: Array, body: Body, rng: np.random.Generator) -> Array:
-    """A camera held in the hand."""
-    motion = still(u)
-    for channel, size in ((TX, 0.06), (TY, 0.06), (ANGLE, 0.04)):
-        for turns in (1.3, 2.9, 5.1):
-            wave = np.sin(2 * np.pi * turns * rng.uniform(0.8, 1.2) * u)
-            motion[:, channel] += size * rng.normal() / turns**0.5 * wave
-    motion[:, LOG_SCALE] = 0.05 * np.minimum(1, 5 * u)
-    return motion
-
-
-def ripple(u: Array, body: Body, rng: np.random.Generator) -> Array:
-    """Reflections in moving water."""
-    motion, turns, size = still(u), rng.uniform(1.0, 2.5), rng.uniform(0.02, 0.06)
-    phase = 2 * np.pi * turns * u[:, None]
-    _grid(
-        motion,
-        lambda x, y: (
-            size * (np.sin(phase + 2.2 * y + x) - np.sin(2.2 * y + x)),
-            0.6 * size * (np.sin(phase + 2.2 * x) - np.sin(2.2 * x)),
+VERBS = (
+    Verb(
+        "jump",
+        jump,
+        ("{} jumping", "{} jumps", "{} jumps up", "{} hops", "{} is leaping up and down"),
+        speed=0.7,
+        start=(0, 1),
+    ),
+    Verb(
+        "left",
+        move(-1, 0),
+        (
+            "{} moves left",
+            "{} moving to the left",
+            "{} goes left",
+            "{} slides to the left",
+            "{} walks left",
+            "{} runs to the left",
         ),
-    )
-    return motion
-
-
-def dim(sign: int) -> Callable[[Array, Body, np.random.Generator], Array]:
-    """The light fades or grows."""
-
-    def program(u: Array, body: Body, rng: np.random.Generator) -> Array:
-        motion = still(u)
-        size = rng.uniform(0.8, 1.8) if sign < 0 else rng.uniform(0.25, 0.5)
-        motion[:, GAIN] = sign * size * _ease(u, rng)
-        return motion
-
-    return program
+        start=(1, 0),
+    ),
+    Verb(
+        "right",
+        move(1, 0),
+        (
+            "{} moves right",
+            "{} moving to the right",
+            "{} goes right",
+            "{} slides to the right",
+            "{} walks right",
+            "{} runs to the right",
+        ),
+        start=(-1, 0),
+    ),
+    Verb(
+        "up",
+        move(0, -1),
+        ("{} moves up", "{} rises", "{} flies up", "{} floats upwards", "{} lifts off"),
+        start=(0, 1),
+    ),
+    Verb(
+        "down",
+        move(0, 1),
+        ("{} moves down", "{} sinks", "{} goes down", "{} slides downwards"),
+        start=(0, -1),
+    ),
+    Verb(
+        "spin",
+        spin,
+        ("{} spinning", "{} spins", "{} rotates", "{} turns around", "{} twirls"),
+        speed=0.6,
+        half_size=(0.32, 0.5),
+    ),
+    Verb(
+        "closer",
+        closer,
+        ("{} coming closer", "{} comes closer", "{} approaches", "{} grows", "{} gets bigger"),
+        half_size=(0.2, 0.32),
+    ),
+    Verb(
+        "away",
+        away,
+        (
+            "{} going away",
+            "{} goes away",
+            "{} leaves into the distance",
+            "{} shrinks",
+            "{} gets smaller",
+        ),
+        half_size=(0.4, 0.55),
+    ),
+    Verb(
+        "fall",
+        fall,
+        ("{} falling", "{} falls", "{} falls down", "{} drops", "{} tumbles down"),
+        start=(0, -1),
+    ),
+    Verb(
+        "bounce",
+        bounce,
+        ("{} bouncing", "{} bounces", "{} bounces on the ground", "{} bouncing like a ball"),
+        speed=0.5,
+        start=(0, -1),
+    ),
+    Verb(
+        "swing",
+        swing,
+        ("{} swinging", "{} swings", "{} swings from side to side", "{} dangles to and fro"),
+        speed=0.7,
+    ),
+    Verb(
+        "vanish",
+        vanish,
+        ("{} disappears", "{} fades away", "{} vanishes", "{} becomes invisible"),
+    ),
+    Verb(
+        "stay",
+        stay,
+        ("{} stands still", "{} does not move", "{} stays where it is", "a still picture of {}"),
+    ),
+)
+"""The verbs of shapes."""

@@ -1,8 +1,8 @@
-"""Captioned clips drawn from nothing: a coloured shape over a soft ground, moved as words say.
+"""Drawn clips with captions: a coloured shape moves over a pale background.
 
-Shapes are signed distances, so edges are antialiased at any place, size and angle. A clip depends
-on its seed and number alone. These clips are what `pretrained/t2v.safetensors` was trained on, and
-a data set to try training with that needs no download.
+Shapes are signed distance functions, antialiased at any position, size and angle. A clip depends
+only on its seed and number. `pretrained/t2v.safetensors` was trained on such clips, and they are a
+data set to try training with that needs no download.
 """
 
 from __future__ import annotations
@@ -22,26 +22,25 @@ from fbridge.data.shape_motions import (
     STRETCH,
     TX,
     TY,
+    VERBS,
     Array,
     Body,
+    Rng,
 )
-from fbridge.data.shape_verbs import OBJECT_VERBS, Verb
 from fbridge.data.video_files import write_video
 from fbridge.files.atomic import write_text
 from fbridge.weights import cache_folder
 
 FRAMES, SIZE, FPS = 8, 64, 8.0
-"""Of every clip: frames, side in pixels, frames a second."""
+"""Frames, side in pixels, and frames per second of a clip."""
 DEMO_CLIPS, DEMO_SEED = 512, 2
-"""The built-in demo; the base model's training clips have seed 0, held-out ones seed 1."""
+"""Of the built-in demo; t2v.safetensors was trained on clips of seed 0, validated on seed 1."""
 DEMO_NAME = "demo-1"
-"""Of the demo's folder in the cache; it changes with what is drawn."""
-
-Rng = np.random.Generator
+"""Folder of the demo in the cache; must change if the drawn clips change."""
 
 
 def _polar(x: Array, y: Array, sides: int) -> tuple[Array, Array]:
-    """Coordinates (along, across) folded into half a sector, the first one pointing up."""
+    """Coordinates (along, across) folded into half a sector of `sides`; the first points up."""
     sector = np.pi / sides
     angle = np.abs((np.arctan2(x, -y) + sector) % (2 * sector) - sector)
     radius = np.hypot(x, y)
@@ -97,9 +96,9 @@ SHAPES: dict[str, Callable[[Array, Array], Array]] = {
     "cross": _cross,
     "moon": _moon,
 }
-"""Signed distance (negative inside) of a shape of half size about one, x to the right, y down."""
+"""Signed distances, negative inside, of shapes with a half size of about 1; x right, y down."""
 ROUND = frozenset({"circle", "ring"})
-"""Shapes that look the same at any angle: they are never said to spin."""
+"""Shapes that look the same at any angle: their captions never say that they spin."""
 COLOURS: dict[str, tuple[float, float, float]] = {
     "red": (0.86, 0.08, 0.10),
     "orange": (0.98, 0.52, 0.05),
@@ -114,47 +113,13 @@ COLOURS: dict[str, tuple[float, float, float]] = {
 
 
 @dataclass(frozen=True)
-class Habit:
-    """How a verb is played in a clip of a second.
-
-    Attributes:
-        speed: how much of the verb's program fits in.
-        start: where the shape is at first, (x, y), each -1, 0 or 1: 0 is anywhere.
-        half_size: least and most, in frame units.
-    """
-
-    speed: float = 1.0
-    start: tuple[int, int] = (0, 0)
-    half_size: tuple[float, float] = (0.26, 0.44)
-
-
-HABITS: dict[str, Habit] = {
-    "jump": Habit(speed=0.7, start=(0, 1)),
-    "left": Habit(start=(1, 0)),
-    "right": Habit(start=(-1, 0)),
-    "up": Habit(start=(0, 1)),
-    "down": Habit(start=(0, -1)),
-    "spin": Habit(speed=0.6, half_size=(0.32, 0.5)),
-    "closer": Habit(half_size=(0.2, 0.32)),
-    "away": Habit(half_size=(0.4, 0.55)),
-    "fall": Habit(start=(0, -1)),
-    "bounce": Habit(speed=0.5, start=(0, -1)),
-    "swing": Habit(speed=0.7),
-    "vanish": Habit(),
-    "stay": Habit(),
-}
-"""The verbs that are drawn."""
-VERBS: tuple[Verb, ...] = tuple(verb for verb in OBJECT_VERBS if verb.name in HABITS)
-
-
-@dataclass(frozen=True)
 class ShapeClip:
-    """One clip with its words.
+    """A clip and its caption.
 
     Attributes:
         frames: (F, H, W, 3) uint8 sRGB.
-        caption: what is to be seen, as "a red star moves left".
-        shape, colour, verb: names of the parts of `SHAPES`, `COLOURS`, `HABITS`.
+        caption: such as "a red star moves left".
+        shape, colour, verb: names in `SHAPES`, `COLOURS` and `VERBS`.
     """
 
     frames: NDArray[np.uint8]
@@ -174,31 +139,30 @@ def draw_clip(
     count: int = FRAMES,
     size: int = SIZE,
 ) -> ShapeClip:
-    """Clip `number` of the data set of `seed`; what is named is shown, the rest is drawn.
+    """Clip `number` of the data set of `seed`: what is not given is drawn at random.
 
-    Another `count` of frames or `size` in pixels shows the same second at another resolution.
+    Another `count` of frames or `size` in pixels gives the same second at another resolution.
     """
     rng = np.random.default_rng([seed, number])
     colour = _chosen(colour, list(COLOURS), rng)
     shape = _chosen(shape, list(SHAPES), rng)
     able = [v for v in VERBS if v.name != "spin" or shape not in ROUND]
-    act = {v.name: v for v in VERBS}[_chosen(verb, [v.name for v in able], rng)]
-    caption = act.wordings[rng.integers(len(act.wordings))].format(_noun(colour, shape))
-    habit = HABITS[act.name]
-    half = rng.uniform(*habit.half_size)
-    x, y = (_start(side, half, rng) for side in habit.start)
+    chosen = {v.name: v for v in VERBS}[_chosen(verb, [v.name for v in able], rng)]
+    caption = chosen.wordings[rng.integers(len(chosen.wordings))].format(_noun(colour, shape))
+    half = rng.uniform(*chosen.half_size)
+    x, y = (_start(side, half, rng) for side in chosen.start)
     body = Body(half, half, *(max(way + 1 - half, 0.0) for way in (x, -x, y, -y)))
     u = np.linspace(0.0, 1.0, count)
-    motion = act.program(np.minimum(u * habit.speed, 1), body, rng)
+    motion = chosen.program(np.minimum(u * chosen.speed, 1), body, rng)
     tint = np.clip(np.array(COLOURS[colour]) + rng.normal(0, 0.02, 3), 0, 1)
     cover = _cover(SHAPES[shape], motion, (x, y), half, size)[..., None]
-    pictures = cover * tint + (1 - cover) * _ground(rng, size)
+    pictures = cover * tint + (1 - cover) * _background(rng, size)
     frames = np.clip(pictures * 255 + 0.5, 0, 255).astype(np.uint8)
-    return ShapeClip(frames, caption, shape, colour, act.name)
+    return ShapeClip(frames, caption, shape, colour, chosen.name)
 
 
 def write_clips(folder: Path, count: int, *, seed: int, first: int = 0) -> None:
-    """Write clips `first` ... as <number>.mp4 and <number>.txt; those that exist are left alone.
+    """Write `count` clips from `first` on as <number>.mp4 and <number>.txt, unless they exist.
 
     Raises:
         DependencyError: a file cannot be written.
@@ -213,10 +177,7 @@ def write_clips(folder: Path, count: int, *, seed: int, first: int = 0) -> None:
 
 
 def demo_videos(count: int = DEMO_CLIPS) -> Path:
-    """The folder of the built-in demo's clips in the cache, drawn where they are missing.
-
-    An interrupted call is continued by the next one.
-    """
+    """The folder of the demo's clips in the cache; draws those that are missing."""
     folder = cache_folder() / DEMO_NAME / "videos"
     write_clips(folder, count, seed=DEMO_SEED)
     return folder
@@ -232,13 +193,13 @@ def _chosen(named: str | None, among: Sequence[str], rng: Rng) -> str:
 
 
 def _start(side: int, half: float, rng: Rng) -> float:
-    """Where the middle of a shape is along an axis in [-1, 1]; the shape is wholly inside."""
+    """Coordinate of a shape's centre on an axis in [-1, 1]; the whole shape is inside."""
     most = 1 - half
     return float(side * rng.uniform(0.3, 1.0) * most if side else rng.uniform(-0.8, 0.8) * most)
 
 
 def _grid(size: int) -> tuple[Array, Array]:
-    """(H, W) x and y of the pixels' middles in frame units."""
+    """(H, W) x and y of the pixels' centres in frame units."""
     line = (np.arange(size) + 0.5) / size * 2 - 1
     x, y = np.meshgrid(line, line)
     return x, y
@@ -251,7 +212,7 @@ def _cover(
     half: float,
     size: int,
 ) -> Array:
-    """(F, H, W) how much of each pixel a moved shape covers, by similarity, stretch and fade."""
+    """(F, H, W) coverage of each pixel by a moved shape."""
     m = motion.T[..., None, None]
     x, y = _grid(size)
     x, y = x - middle[0] - m[TX], y - middle[1] - m[TY]
@@ -263,8 +224,8 @@ def _cover(
     return np.clip(0.5 - pixels, 0, 1) * (1 - np.clip(m[FADE], 0, 1))
 
 
-def _ground(rng: Rng, size: int) -> Array:
-    """(H, W, 3) two pale colours blending into each other under a faint large pattern."""
+def _background(rng: Rng, size: int) -> Array:
+    """(H, W, 3) a gradient between two pale colours with a faint, smooth pattern."""
     x, y = _grid(size)
     ends = rng.uniform(0.38, 0.78, (2, 1)) + rng.normal(0, 0.06, (2, 3))
     angle = rng.uniform(0, 2 * np.pi)
