@@ -81,7 +81,7 @@ def authors(pipe: Any, home: Path, *, steps: int, seed: int) -> torch.Tensor:
     still = pixels.expand(-1, -1, 9, -1, -1)
     with torch.no_grad():
         prior = vae.encode(still).latent_dist.mode().transpose(1, 2) * vae.config.scaling_factor
-    words = torch.cat([pipe.words([text])[0] for text in ("", "a cat jumps")])
+    words = torch.cat([pipe.encode_prompts([text])[0] for text in ("", "a cat jumps")])
     assert words.shape[1] == 226
     network = CogVideoXTransformer3DModel.from_pretrained(
         home / "FrameBridge-CogVideoX/transformer"
