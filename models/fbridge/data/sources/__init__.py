@@ -1,4 +1,4 @@
-"""Where the videos of `fbridge prepare SOURCE` come from: eight layouts, found or forced.
+"""The layouts of video collections that `fbridge prepare SOURCE` reads.
 
 The layouts are tried in this order, and the first that fits is taken; `Layout.told` says which.
 
@@ -9,13 +9,13 @@ The layouts are tried in this order, and the first that fits is taken; `Layout.t
 4. `ucf101`: `trainlist0N.txt`, `testlist0N.txt` or `classInd.txt`, or class folders with clips
    called `v_<Class>_gNN_cNN.avi`.
 5. `msrvtt`: one `.json` with "videos" and "sentences" (unless the folder has more than eight).
-6. `webdataset`: `.tar` files; together with loose videos the user has to say which is meant.
+6. `webdataset`: `.tar` files; if there are loose videos too, `--layout` must be given.
 7. `table`: one `.csv`, `.jsonl` or `.parquet` with a column for the video.
 8. `folder`: any other folder.
 
-A SOURCE that is a file is a table, a WebVid table, an MSR-VTT json or a tar. Everything streams:
-no layout holds a list of all videos (but MSR-VTT's json and UCF-101's lists are read whole). A
-video that cannot be used is an entry with a reason. Captions are joined by key, never by position.
+A SOURCE that is a file is a table, a WebVid table, an MSR-VTT json or a tar. Videos are listed one
+by one; only MSR-VTT's json and UCF-101's lists are held in memory. A video that cannot be used is
+an entry with a reason. Captions are joined by key, not by position.
 """
 
 from fbridge.choices import LAYOUTS

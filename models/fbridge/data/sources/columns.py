@@ -1,7 +1,7 @@
-"""Which column of a row is the video and which the caption.
+"""Which column of a row has the video and which the caption.
 
-Several columns of one kind may stand beside each other as long as they agree; empty ones do not
-count. Where two differ there is no right choice, so none is made.
+There may be several columns of one kind if their values agree; empty ones do not count. Two that
+differ are an error.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ SPLIT = ("split",)
 LABEL = ("label",)
 
 Cells = Mapping[str, object]
-"""Column to value: text in a csv, anything in a jsonl or parquet."""
+"""Values by column: text in a csv, any JSON or Arrow value otherwise."""
 
 
 class BadRow(ValueError):
-    """Why one row, and only this one, cannot be used."""
+    """Why one row cannot be used."""
 
 
 class Clash(BadRow):
@@ -26,10 +26,10 @@ class Clash(BadRow):
 
 
 def pick(cells: Cells, aliases: tuple[str, ...]) -> object:
-    """The value under whichever of `aliases` is filled; None when none is.
+    """The value of the columns `aliases`; None if all are empty.
 
     Raises:
-        Clash: when two are filled differently.
+        Clash: two have different values.
     """
     chosen, value = "", None
     for name in aliases:
@@ -47,7 +47,7 @@ def video_of(cells: Cells, aliases: tuple[str, ...] = VIDEO) -> str:
     """The path as written.
 
     Raises:
-        BadRow: when there is none.
+        BadRow: there is none.
     """
     value = pick(cells, aliases)
     if value is None:
@@ -61,7 +61,7 @@ def captions_of(cells: Cells) -> tuple[str, ...]:
     """All captions of a row.
 
     Raises:
-        BadRow: when one is not text.
+        BadRow: one is not text.
     """
     value = pick(cells, CAPTION)
     several = value if isinstance(value, list) else [value]
@@ -72,7 +72,7 @@ def clean_caption(text: object) -> tuple[str, ...]:
     """The caption without whitespace around it, as a tuple of one; none when nothing is left.
 
     Raises:
-        BadRow: when it is not text that UTF-8 can hold.
+        BadRow: it is not text that UTF-8 can hold.
     """
     if not isinstance(text, str):
         raise BadRow(f"the caption is {ascii(text)[:60]}, not text; mend it")
@@ -92,7 +92,7 @@ def split_of(cells: Cells) -> tuple[str, ...]:
 
 
 def label_of(cells: Cells) -> int | None:
-    """The class number; a label that is no whole number is none."""
+    """The class number; None for a label that is no whole number."""
     value = pick(cells, LABEL)
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < 10:
         return int(value)
@@ -100,7 +100,7 @@ def label_of(cells: Cells) -> int | None:
 
 
 def _plain(value: object) -> object:
-    """A value so that equal ones compare equal; None for an empty one."""
+    """A value in a form in which equal ones compare equal; None for an empty one."""
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Which layout a source has."""
+"""Finds the layout of a source."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ _LISTING = ("lists", "table", "webvid", "msrvtt")
 
 
 def find_layout(source: Path, name: str | None = None, *, media_root: Path | None = None) -> Layout:
-    """The layout of `source`, the one called `name` or the first that fits.
+    """The layout of `source`: the one called `name`, or the first that fits.
 
     Args:
-        source: A folder, or a file that is a table, an MSR-VTT json or a tar.
-        name: One of `LAYOUTS`.
-        media_root: The folder from which the paths of a list count and that they may not leave;
-            without it that of the list.
+        source: a folder, or a file that is a table, an MSR-VTT json or a tar.
+        name: one of `LAYOUTS`.
+        media_root: the folder that the paths of a list are relative to and that they may not leave;
+            None is the list's own folder.
 
     Raises:
-        ConfigError: when the layout is unknown, does not fit, or cannot be told for certain.
-        DataError: when the source is missing, unreadable or without a video.
-        DependencyError: when it is parquet and pyarrow is missing.
+        ConfigError: the layout is unknown, does not fit, or is ambiguous.
+        DataError: the source is missing, unreadable or has no video.
+        DependencyError: it is parquet and pyarrow is not installed.
     """
     if name is not None:
         check_choice("--layout", shown(name), LAYOUTS)

@@ -1,4 +1,4 @@
-"""One video of a source: its bytes, its key, its captions, or why it is refused."""
+"""One video of a source: its bytes, its key and captions, or why it is refused."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Media:
-    """The bytes of one video: a file, or a window on one (a member of a tar).
+    """The bytes of one video: a file, or part of one (a member of a tar).
 
     Attributes:
-        path: The file, with every link already resolved.
-        offset: Where the video starts in it.
-        size: Bytes of the video; None is all from `offset` on.
+        path: the file, without symbolic links.
+        offset: where the video starts in it, in bytes.
+        size: bytes of the video; None is up to the end of the file.
     """
 
     path: Path
@@ -27,16 +27,16 @@ class Media:
     size: int | None = None
 
     def open(self) -> BinaryIO:
-        """The bytes to read, seekable; positions count from the start of the window."""
+        """A seekable stream of the video's bytes."""
         if self.offset == 0 and self.size is None:
             return self.path.open("rb")
         return cast(BinaryIO, io.BufferedReader(_Window(self.path, self.offset, self.size)))
 
     def stat(self) -> tuple[int, int]:
-        """Bytes of the video and the time of the file's last change in nanoseconds.
+        """Bytes of the video, and modification time of the file in nanoseconds.
 
         Raises:
-            OSError: as the system gives it.
+            OSError: the file cannot be read.
         """
         facts = self.path.stat()
         size = max(0, facts.st_size - self.offset) if self.size is None else self.size
@@ -48,14 +48,14 @@ class Entry:
     """One video of a source, or the reason why it cannot be used.
 
     Attributes:
-        key: Name inside the source: the path relative to its root with "/", "shard.tar/000.mp4"
-            for a member of a tar, "clips.csv:12" for a line from which no path can be had. A list
-            that names a video twice gives the same key twice; refusing that is the planner's.
-        media: None when refused.
-        captions: As written, without whitespace around them; empty ones are left out.
-        split: Tags, such as ("train",), or ("train01", "test02", "test03") of UCF-101.
-        label: Class number, if the source has one.
-        refused: Why it cannot be used; empty when it can.
+        key: name inside the source: the path relative to its root with "/", "shard.tar/000.mp4" of
+            a member of a tar, "clips.csv:12" of a line without a usable path. A list that names a
+            video twice gives the same key twice; `fbridge.prepare.plan` refuses the second.
+        media: None if refused.
+        captions: without surrounding whitespace and without empty ones.
+        split: tags, such as ("train",), or ("train01", "test02", "test03") of UCF-101.
+        label: class number, if the source has one.
+        refused: why it cannot be used; empty if it can.
     """
 
     key: str
@@ -67,7 +67,7 @@ class Entry:
 
 
 class _Window(io.RawIOBase):
-    """Part of a file as a file of its own."""
+    """Part of a file as a stream."""
 
     def __init__(self, path: Path, start: int, size: int | None) -> None:
         super().__init__()

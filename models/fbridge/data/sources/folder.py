@@ -1,12 +1,13 @@
 """A plain folder: videos with a `.txt` of the same name beside them.
 
-`clip.mp4` has its caption in `clip.txt`, all of it. Videos that differ in their suffix only share
-it. A caption that is not UTF-8 refuses its video, so that no caption is lost unnoticed.
+The caption of `clip.mp4` is the whole of `clip.txt`. Videos that differ only in their suffix share
+it. A video whose caption is not UTF-8 is refused, so that no caption is lost unnoticed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from fbridge.data.sources.columns import BadRow, clean_caption
@@ -26,10 +27,10 @@ def find(sought: Sought) -> Layout | None:
 
 
 def read_text(media: Media, name: str) -> str:
-    """A whole text file or member, called `name` in messages.
+    """The text of a file or member, called `name` in messages.
 
     Raises:
-        BadRow: naming it, when it cannot be read as UTF-8.
+        BadRow: it cannot be read as UTF-8.
     """
     try:
         if media.stat()[0] > LARGEST_TEXT:
@@ -45,12 +46,12 @@ def read_text(media: Media, name: str) -> str:
 def _entries(root: str) -> Iterator[Entry]:
     for place in videos_below(root):
         if place.refused:
-            yield place.entry()
+            yield place
             continue
         name = place.key.rpartition(".")[0] + ".txt"
         beside = locate(root, root, name, line=name)
         try:
-            yield place.entry(_sidecar(beside.media, name, beside.refused))
+            yield replace(place, captions=_sidecar(beside.media, name, beside.refused))
         except BadRow as fault:
             yield Entry(place.key, None, refused=str(fault))
 

@@ -1,4 +1,4 @@
-"""What is looked for in a source, and what was found there."""
+"""A source and the layout found in it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from fbridge.errors import DataError
 from fbridge.files.atomic import shown
 
 MANY_JSON = 8
-"""With more .json files than this in a folder, they are notes beside videos, not an index."""
+"""A folder with more .json files than this has metadata of single videos, not an index."""
 
 _KEPT = (".csv", ".jsonl", ".parquet", ".txt", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A source whose order is understood.
+    """A source with the layout that it has.
 
     Attributes:
-        name: One of `LAYOUTS`.
-        told: One line for the user: what was found and which columns were chosen.
-        root: The folder that no path may leave.
+        name: one of `LAYOUTS`.
+        told: a line for the user: the files that were found and the columns that were chosen.
+        root: the folder that no path may leave.
     """
 
     name: str
@@ -35,30 +35,30 @@ class Layout:
     reader: Callable[[], Iterator[Entry]] = field(repr=False)
 
     def entries(self) -> Iterator[Entry]:
-        """All videos, one after the other and each time in the same order; none is kept.
+        """All videos, one by one and always in the same order.
 
         Raises:
-            DataError: when an index file can no longer be read.
+            DataError: an index file can no longer be read.
         """
         return self.reader()
 
 
 @dataclass(frozen=True)
 class Names:
-    """The names directly in a folder that could mean a layout, sorted; hidden ones left out."""
+    """The sorted names in a folder that may identify a layout, without hidden ones."""
 
     files: tuple[str, ...]
     folders: tuple[str, ...]
     videos: bool
 
     def ending(self, *suffixes: str) -> list[str]:
-        """The files whose names end in one of `suffixes`, whatever the case."""
+        """The files whose names end in one of `suffixes`, ignoring case."""
         return [name for name in self.files if name.lower().endswith(suffixes)]
 
 
 @dataclass(frozen=True)
 class Sought:
-    """What a user names: the source, where its videos lie, whether the layout is forced."""
+    """A source as the user gave it, with the folder of its videos and a forced layout, if any."""
 
     source: Path
     media_root: Path | None = None
@@ -66,31 +66,31 @@ class Sought:
 
     @cached_property
     def folder(self) -> Path:
-        """The source, or the folder of the file that is the source; without links."""
+        """The source if it is a folder, else the folder of the source; without symbolic links."""
         real = Path(os.path.realpath(self.source))
         return real if real.is_dir() else real.parent
 
     @cached_property
     def file(self) -> Path | None:
-        """The source when it is a file."""
+        """The source if it is a file."""
         return None if self.source.is_dir() else Path(os.path.realpath(self.source))
 
     @cached_property
     def root(self) -> Path:
-        """The folder that no path of an index may leave and from which relative ones count."""
+        """The folder that relative paths of an index start from and that they may not leave."""
         return Path(os.path.realpath(self.media_root)) if self.media_root else self.folder
 
     @cached_property
     def names(self) -> Names:
-        """What lies in the folder; nothing when the source is a file."""
+        """The names in the folder; none if the source is a file."""
         return Names((), (), False) if self.file else look(self.folder)
 
 
 def look(folder: Path) -> Names:
-    """The telling names of one folder; a link out of it tells nothing.
+    """The names in a folder that may identify a layout, without links that leave it.
 
     Raises:
-        DataError: when it cannot be read.
+        DataError: it cannot be read.
     """
     files: list[str] = []
     notes: list[str] = []
@@ -127,7 +127,7 @@ def _leaves(item: os.DirEntry[str]) -> bool:
 
 
 def _is_caption(name: str) -> bool:
-    """Whether a .txt is no index of any layout."""
+    """Whether a file is a .txt that is not an index of any layout."""
     known = ("videos.txt", "prompts.txt", "captions.txt", "classind.txt")
     small = name.lower()
     return (

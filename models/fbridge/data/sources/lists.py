@@ -1,12 +1,13 @@
 """Two lists: line i of `prompts.txt` (or `captions.txt`) belongs to line i of `videos.txt`.
 
-The line is this layout's own key, so lists of different length and blank lines among the videos
-are errors. A blank prompt is a missing caption. Only line feeds end a line.
+Lists of different length and blank lines among the videos are errors, since captions are joined by
+line number. A blank prompt is a missing caption. Only line feeds end a line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def find(sought: Sought) -> Layout | None:
     """The layout of a folder with both lists.
 
     Raises:
-        ConfigError: when there are two lists of captions.
-        DataError: when the lists do not fit together.
+        ConfigError: there are two lists of captions.
+        DataError: the lists differ in length, or a video is blank.
     """
     prompts = [name for name in PROMPTS if name in sought.names.files]
     if VIDEOS not in sought.names.files or not prompts:
@@ -67,7 +68,8 @@ def _entries(root: str, videos: Path, texts: Path) -> Iterator[Entry]:
             path = name.decode("utf-8", errors="surrogateescape").strip()
             place = locate(root, root, path, line=f"{VIDEOS}:{number}")
             try:
-                yield place.entry(clean_caption(text.decode("utf-8", errors="surrogateescape")))
+                caption = clean_caption(text.decode("utf-8", errors="surrogateescape"))
+                yield replace(place, captions=caption)
             except BadRow as fault:
                 yield Entry(place.key, None, refused=f"{texts.name}:{number}: {fault}")
     except ValueError:

@@ -1,14 +1,13 @@
-"""The members of a tar, found by their headers; nothing is extracted and nothing else is opened."""
+"""The members of a tar, listed from their headers without extracting anything."""
 
 from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from fbridge.data.sources.entry import Media
+from fbridge.data.sources.entry import Entry, Media
 
 BLOCK = tarfile.BLOCKSIZE
 
@@ -21,26 +20,17 @@ _PACKED = {
 _DAMAGE = (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError, IndexError)
 
 
-@dataclass(frozen=True)
-class Member:
-    """A file in a tar; `media` is None when it is refused, `name` "" when the tar itself is."""
-
-    name: str
-    media: Media | None
-    refused: str = ""
-
-
-def members(path: Path) -> Iterator[Member]:
-    """The files of a tar in their order, and at its end what is wrong with the tar, if anything."""
+def members(path: Path) -> Iterator[Entry]:
+    """The files of a tar in order, keyed by name; a refused entry "" last if it is damaged."""
     try:
         with path.open("rb") as file:
             packed = packing(file)
             if packed:
-                yield Member("", None, f"is compressed ({packed}): {UNPACK}")
+                yield Entry("", None, refused=f"is compressed ({packed}): {UNPACK}")
                 return
             yield from _plain_members(path, file)
     except OSError as error:
-        yield Member("", None, f"cannot be read ({error.strerror or error})")
+        yield Entry("", None, refused=f"cannot be read ({error.strerror or error})")
 
 
 UNPACK = "videos cannot be reached at random in it; decompress it first"
@@ -50,12 +40,12 @@ def packing(file: BinaryIO) -> str:
     """The compression of an open file; "" for none."""
     start = file.read(BLOCK)
     file.seek(0)
-    if start[257:262] == b"ustar":  # a first member may well be called BZh.mp4
+    if start[257:262] == b"ustar":  # the first member may be called BZh.mp4
         return ""
     return next((name for magic, name in _PACKED.items() if start.startswith(magic)), "")
 
 
-def _plain_members(path: Path, file: BinaryIO) -> Iterator[Member]:
+def _plain_members(path: Path, file: BinaryIO) -> Iterator[Entry]:
     end = file.seek(0, 2)
     file.seek(0)
     number, last = 0, -1
@@ -67,8 +57,8 @@ def _plain_members(path: Path, file: BinaryIO) -> Iterator[Member]:
                 break
             last = tar.offset
             if _plain(found) and found.offset_data + found.size > end:
-                yield Member(
-                    "", None, f"is truncated within {ascii(found.name)[:80]}; copy it anew"
+                yield Entry(
+                    "", None, refused=f"is truncated within {ascii(found.name)[:80]}; copy it anew"
                 )
                 return
             number += 1
@@ -77,17 +67,17 @@ def _plain_members(path: Path, file: BinaryIO) -> Iterator[Member]:
         file.seek(tar.offset)
         mark = file.read(BLOCK)
     except _DAMAGE as error:
-        yield Member("", None, f"is damaged after {number} members ({error}); copy it anew")
+        yield Entry("", None, refused=f"is damaged after {number} members ({error}); copy it anew")
         return
     if len(mark) < BLOCK or mark.strip(b"\0"):
-        yield Member("", None, f"is damaged or cut after {number} members; copy it anew")
+        yield Entry("", None, refused=f"is damaged or cut after {number} members; copy it anew")
 
 
 def _plain(found: tarfile.TarInfo) -> bool:
     return found.isreg() and not found.issparse()
 
 
-def _judge(path: Path, found: tarfile.TarInfo) -> Member:
+def _judge(path: Path, found: tarfile.TarInfo) -> Entry:
     name = found.name.removeprefix("./")
     parts = name.replace("\\", "/").split("/")
     reason = ""
@@ -100,5 +90,5 @@ def _judge(path: Path, found: tarfile.TarInfo) -> Member:
     elif name.startswith("/") or ".." in parts or "\0" in name:
         reason = "leaves the tar by its name; store it under a plain name"
     if reason:
-        return Member(found.name, None, reason)
-    return Member(name, Media(path, found.offset_data, found.size))
+        return Entry(found.name, None, refused=reason)
+    return Entry(name, Media(path, found.offset_data, found.size))

@@ -1,14 +1,15 @@
 """MSR-VTT: one json with "videos" and "sentences", joined by video_id; all sentences are kept.
 
-`<video_id>.mp4` is looked for in the folder of the json and all below it; of two of that name the
-first in the order of folders counts. A sentence about a video that is not among "videos" counts
-when there is such a file. The json is read whole, as json must be (20 MB for 10000 videos).
+`<video_id>.mp4` may be in the folder of the json or below it; of several, the first in the order of
+folders is taken. Sentences about a video that is not among "videos" count if the file exists. The
+json is held in memory (20 MB for 10000 videos).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from fbridge.data.sources.columns import BadRow, clean_caption
 from fbridge.data.sources.entry import Entry
 from fbridge.data.sources.layout import MANY_JSON, Layout, Sought, listed
-from fbridge.data.sources.paths import Place, locate, videos_below
+from fbridge.data.sources.paths import locate, videos_below
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
 
@@ -28,8 +29,8 @@ def find(sought: Sought) -> Layout | None:
     """The layout of such a json, or of a folder with one.
 
     Raises:
-        ConfigError: when a folder holds several.
-        DataError: when the json cannot be read.
+        ConfigError: a folder has several such files.
+        DataError: the json cannot be read.
     """
     if sought.file:
         path = sought.file
@@ -39,7 +40,7 @@ def find(sought: Sought) -> Layout | None:
         names = sought.names.ending(".json")
         if len(names) > MANY_JSON:
             return None
-        names = [name for name in names if _speaks_of_videos(sought.folder / name)]
+        names = [name for name in names if _has_keys(sought.folder / name)]
         if len(names) > 1:
             raise ConfigError(
                 f"{shown(sought.folder)}: holds several lists ({listed(names)}); "
@@ -53,7 +54,7 @@ def find(sought: Sought) -> Layout | None:
     return Layout("msrvtt", told, sought.root, partial(_entries, str(sought.root), path))
 
 
-def _speaks_of_videos(path: Path) -> bool:
+def _has_keys(path: Path) -> bool:
     seen: set[bytes] = set()
     tail = b""
     try:
@@ -111,16 +112,16 @@ def _entries(root: str, path: Path) -> Iterator[Entry]:
         place = files.get(f"{name}.mp4") or locate(root, root, f"{name}.mp4", line=line)
         split = item.get("split")
         tags = (split,) if isinstance(split, str) and split else ()
-        yield place.entry(tuple(captions.get(name, ())), tags)
+        yield replace(place, captions=tuple(captions.get(name, ())), split=tags)
     for name, texts_of in captions.items():
         if name not in known and (found := files.get(f"{name}.mp4")):
-            yield found.entry(tuple(texts_of))
+            yield replace(found, captions=tuple(texts_of))
     yield from faults
 
 
-def _files(root: str) -> dict[str, Place]:
-    """Name of the file to its place, the first of each name."""
-    files: dict[str, Place] = {}
+def _files(root: str) -> dict[str, Entry]:
+    """The first video of each file name."""
+    files: dict[str, Entry] = {}
     for place in videos_below(root):
         files.setdefault(place.key.rpartition("/")[2], place)
     return files

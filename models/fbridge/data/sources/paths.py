@@ -1,7 +1,7 @@
-"""From a name in a list to a file that lies inside the source folder, or a reason why not.
+"""From a name in a list to a file inside the source folder, or the reason why there is none.
 
-A path is judged by where it leads once all links are followed, and the file that was judged is the
-one that is opened later. Nothing outside the folder is opened or even asked about.
+A path is checked after all symbolic links are resolved, and the resolved file is the one that is
+opened later. Nothing outside the folder is opened, nor its existence checked.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from fbridge.data.sources.entry import Entry, Media
 from fbridge.files.atomic import shown
@@ -19,69 +18,54 @@ VIDEO_SUFFIXES = frozenset(
     {"mp4", "m4v", "mov", "mkv", "webm", "avi", "gif"}
     | {"mpg", "mpeg", "ts", "wmv", "flv", "3gp", "ogv"}
 )
-"""Ends of file names, in small letters, that are taken for videos."""
+"""Lower-case suffixes of file names that are taken for videos."""
 
 LARGEST_TEXT = 16 * 2**20
-"""Bytes that one caption, cell or line may have."""
+"""Maximum bytes of a caption, cell or line."""
 
 _LONGEST_PATH = 4096
 
 
-class Place(NamedTuple):
-    """Where a name leads: `media` is None when it is refused, and `refused` says why."""
-
-    key: str
-    media: Media | None
-    refused: str = ""
-
-    def entry(
-        self, captions: tuple[str, ...] = (), split: tuple[str, ...] = (), label: int | None = None
-    ) -> Entry:
-        """The entry of this place with what the source says about it."""
-        return Entry(self.key, self.media, captions, split, label, self.refused)
-
-
 def is_video(name: str) -> bool:
-    """Whether the name ends as a video's does."""
+    """Whether a file name has a suffix of `VIDEO_SUFFIXES`."""
     stem, dot, suffix = name.rpartition(".")
     return bool(stem and dot) and suffix.lower() in VIDEO_SUFFIXES
 
 
-def locate(root: str, base: str, name: str, *, line: str) -> Place:
-    """The file called `name` as seen from the folder `base`, if it lies inside `root`.
+def locate(root: str, base: str, name: str, *, line: str) -> Entry:
+    """The video file `name` relative to the folder `base`, refused unless it lies inside `root`.
 
     Args:
-        root: The folder that nothing may leave; real, without links.
-        base: The folder from which relative names count.
-        name: As written in a list.
-        line: The key if `name` cannot even be a name.
+        root: the folder that paths may not leave, without symbolic links.
+        base: the folder that relative names start from.
+        name: as written in a list.
+        line: the entry's key if `name` is no possible file name.
     """
-    fault = _unspeakable(name)
+    fault = _impossible(name)
     if fault:
-        return Place(line, None, fault)
+        return Entry(line, None, refused=fault)
     if "://" in name:
-        return Place(name, None, "is an address, not a file; download the videos first")
+        return Entry(name, None, refused="is an address, not a file; download the videos first")
     whole = os.path.join(base, name)  # noqa: PTH118 - text that may be anything
     real = os.path.realpath(whole)
     inside = relative(root, real)
     if inside is None:
-        return Place(
+        return Entry(
             name,
             None,
-            f"leaves the source folder {shown(root)}; copy the file into it, "
+            refused=f"leaves the source folder {shown(root)}; copy the file into it, "
             "or name a folder that holds both",
         )
     key = (relative(root, os.path.normpath(whole)) or inside).replace(os.sep, "/")
     refused = _not_a_file(real)
-    return Place(key, None if refused else Media(Path(real)), refused)
+    return Entry(key, None if refused else Media(Path(real)), refused=refused)
 
 
-def videos_below(root: str, top: str = "") -> Iterator[Place]:
-    """The videos in `root/top` by name, then those of each folder in it.
+def videos_below(root: str, top: str = "") -> Iterator[Entry]:
+    """The videos in `root/top` by name, then those of each folder in it, depth first.
 
-    Hidden names are left out. A link to a folder is not followed: one that leads out of `root` is
-    refused, of one that stays inside the videos are met where they are. Only the names of the
-    folders between `root` and the present one are held.
+    Hidden names are skipped. Links to folders are not followed; those that leave `root` are refused
+    entries. Only the names of the folders on the current path are held in memory.
     """
     waiting = [iter([top])]
     while waiting:
@@ -93,14 +77,14 @@ def videos_below(root: str, top: str = "") -> Iterator[Place]:
         try:
             found = sorted(os.scandir(folder), key=lambda item: item.name)
         except OSError as error:
-            yield Place(key, None, f"cannot be read ({error.strerror})")
+            yield Entry(key, None, refused=f"cannot be read ({error.strerror})")
             continue
         yield from _level(root, key, found, waiting)
 
 
 def _level(
     root: str, key: str, found: list[os.DirEntry[str]], waiting: list[Iterator[str]]
-) -> Iterator[Place]:
+) -> Iterator[Entry]:
     folders = []
     for item in found:
         name = f"{key}/{item.name}" if key else item.name
@@ -114,15 +98,13 @@ def _level(
                 yield place
         elif is_video(item.name):
             plain = item.is_file(follow_symlinks=False)
-            yield (
-                Place(name, Media(Path(item.path)))
-                if plain
-                else locate(root, root, name, line=name)
-            )
+            here = Entry(name, Media(Path(item.path)))
+            yield here if plain else locate(root, root, name, line=name)
     waiting.append(iter(folders))
 
 
-def _unspeakable(name: str) -> str:
+def _impossible(name: str) -> str:
+    """Why a text is no possible file name; "" if it is one."""
     start = ascii(name[:60])
     if not name:
         return "has no path"
@@ -138,7 +120,7 @@ def _unspeakable(name: str) -> str:
 
 
 def relative(root: str, path: str) -> str | None:
-    """`path` as seen from `root`, None when it lies elsewhere."""
+    """`path` relative to `root`; None if it is outside."""
     if path == root:
         return "."
     start = root if root.endswith(os.sep) else root + os.sep

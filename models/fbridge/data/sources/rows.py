@@ -1,6 +1,6 @@
-"""The rows of a csv, jsonl or parquet, one after the other; a damaged row stops nothing.
+"""The rows of a csv, jsonl or parquet file, one by one; damaged rows are skipped with a reason.
 
-Bytes that are no UTF-8 survive in names of files (as surrogates, like everywhere in Python).
+Bytes of file names that are no UTF-8 are kept as surrogates, as elsewhere in Python.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
 SAMPLE = 100
-"""Rows from which the columns of a jsonl are known."""
+"""Rows of a jsonl that are read to find its columns."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its line (or number, in a parquet), and its cells or its fault."""
+    """One row: its line (its number in a parquet file), and its cells or why it is damaged."""
 
     line: int
     cells: Cells
@@ -37,11 +37,11 @@ class Row:
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """The rows of a table, read as they are asked for.
+    """The rows of a table, read one by one.
 
     Raises:
-        DataError: when the file cannot be read.
-        DependencyError: when it is parquet and nothing here can read that.
+        DataError: the file cannot be read.
+        DependencyError: it is parquet and pyarrow is not installed.
     """
     reader: dict[str, Callable[[Path], Iterator[Row]]] = {
         ".csv": _csv_rows,
@@ -58,8 +58,8 @@ def columns(path: Path) -> tuple[str, ...]:
     """The names of the columns; of a jsonl, those of its first hundred rows.
 
     Raises:
-        ConfigError: when a column of a csv is there twice.
-        DataError: when the file cannot be read.
+        ConfigError: a csv has two columns of one name.
+        DataError: the file cannot be read.
         DependencyError: as for `rows`.
     """
     suffix = path.suffix.lower()
@@ -92,9 +92,9 @@ def _csv_columns(path: Path) -> tuple[str, ...]:
 
 
 def _csv_lines(path: Path) -> Iterator[tuple[int, list[str] | str]]:
-    """Line number and cells, or a fault instead of the cells; blank lines are left out.
+    """Line number and cells, or why the line is damaged instead of cells; blank lines are skipped.
 
-    A quote that is never closed takes the lines after it along: each of them is a fault.
+    Each line inside a quote that is never closed is damaged.
     """
     csv.field_size_limit(max(csv.field_size_limit(), LARGEST_TEXT))
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:

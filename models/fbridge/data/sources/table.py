@@ -1,13 +1,13 @@
 """One csv, jsonl or parquet whose rows name a video and its caption.
 
-It is the source itself, or the only one of a folder that has a column for the video. A damaged
-row is a refused entry with the key "<file>:<line>". A label that is no whole number is left out.
+It is the source itself, or the only table in a folder with a column for the video. A damaged row is
+a refused entry with the key "<file>:<line>". Labels that are no whole numbers are ignored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -37,12 +37,12 @@ class Index:
     """One table of videos.
 
     Attributes:
-        path: The table.
-        name: What it is called in messages and in the keys of damaged rows.
-        root: The folder that no path may leave.
-        base: The folder from which its paths count.
-        video: The columns that may hold the path.
-        split: Tags that all its videos have.
+        path: the table.
+        name: its name in messages and in the keys of damaged rows.
+        root: the folder that no path may leave.
+        base: the folder that its relative paths start from.
+        video: the columns that may have the path.
+        split: tags of all its videos.
     """
 
     path: Path
@@ -53,11 +53,11 @@ class Index:
     split: tuple[str, ...] = ()
 
     def check(self) -> str:
-        """Which columns were chosen, in words.
+        """The chosen columns, as a text for the user.
 
         Raises:
-            ConfigError: when there is none for the video, or two that differ.
-            DataError: when the file cannot be read.
+            ConfigError: there is none for the video, or two that differ.
+            DataError: the file cannot be read.
         """
         there = columns(self.path)
         if not has_video(there, self.video):
@@ -70,8 +70,8 @@ class Index:
                     raise ConfigError(f"{shown(self.path)}:{row.line}: {clash}") from None
         kinds = {"video": self.video, "caption": CAPTION, "split": SPLIT, "label": LABEL}
         found = {kind: [name for name in names if name in there] for kind, names in kinds.items()}
-        told = [f"{kind} from {_columns(names)}" for kind, names in found.items() if names]
-        return ", ".join(told) + ("" if found["caption"] else ", no captions")
+        chosen = [f"{kind} from {_columns(names)}" for kind, names in found.items() if names]
+        return ", ".join(chosen) + ("" if found["caption"] else ", no captions")
 
     def entries(self) -> Iterator[Entry]:
         """The videos in the order of the rows."""
@@ -87,7 +87,8 @@ class Index:
             raise BadRow(row.fault)
         captions = captions_of(row.cells)
         place = locate(self.root, self.base, video_of(row.cells, self.video), line=line)
-        return place.entry(captions, self.split + split_of(row.cells), label_of(row.cells))
+        split = self.split + split_of(row.cells)
+        return replace(place, captions=captions, split=split, label=label_of(row.cells))
 
     def _explain(self, there: tuple[str, ...]) -> None:
         first = None if there else next(rows(self.path), None)
@@ -102,7 +103,7 @@ class Index:
 
 
 def has_video(there: tuple[str, ...], aliases: tuple[str, ...] = VIDEO) -> bool:
-    """Whether one of the columns can name the video."""
+    """Whether one of the columns may have the path of the video."""
     return any(name in there for name in aliases)
 
 
@@ -110,7 +111,7 @@ def find(sought: Sought) -> Layout | None:
     """The layout of one table of videos.
 
     Raises:
-        ConfigError: when there are several tables, or several columns that differ.
+        ConfigError: there are several tables, or several columns that differ.
     """
     path = sought.file
     if path is None:

@@ -1,11 +1,11 @@
 """UCF-101: a folder a class, the class name as caption, the official splits kept as tags.
 
-`trainlist0N.txt`, `testlist0N.txt` and `classInd.txt` lie in the folder, in its `ucfTrainTestlist/`
-or in the one beside it; the classes may lie in its `UCF-101/`. A video is joined to its splits by
-class and name without suffix, whatever the case, so that transcoded copies keep theirs; the label
-is the number in `classInd.txt` less one, else the place of the class among the sorted folders. A
-video that a list names and the folder lacks is refused as missing. The lists (some 13000 lines)
-are held, the videos are not.
+`trainlist0N.txt`, `testlist0N.txt` and `classInd.txt` are in the folder, in its `ucfTrainTestlist/`
+or in the `ucfTrainTestlist/` beside it; the classes may be in its `UCF-101/`. A video is joined to
+its splits by class and name without suffix, ignoring case, so that transcoded copies keep theirs.
+The label is the number in `classInd.txt` minus one, else the index of the class among the sorted
+folders. A video that is in a list but not in the folder is refused as missing. The lists (about
+13000 lines) are held in memory, the videos are not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -44,7 +45,7 @@ CLASSES = (
     "TrampolineJumping", "Typing", "UnevenBars", "VolleyballSpiking", "WalkingWithDog",
     "WallPushups", "WritingOnBoard", "YoYo",
 )  # fmt: skip
-"""Its folders, in the order of a program that sorts their names."""
+"""The class folders, sorted by name."""
 CLIP = re.compile(r"v_\w+_g\d+_c\d+\.avi", re.IGNORECASE)
 SPLIT = re.compile(r"(train|test)list(\d+)\.txt", re.IGNORECASE)
 
@@ -52,7 +53,7 @@ _PROBED = 3
 
 
 def find(sought: Sought) -> Layout | None:
-    """The layout of a folder of classes; the lists or the names of the clips betray it."""
+    """The layout of a folder of classes, recognised by the lists or the names of the clips."""
     if sought.file:
         return None
     root = sought.folder
@@ -73,7 +74,7 @@ def find(sought: Sought) -> Layout | None:
 
 
 def class_words(name: str) -> str:
-    """The class name in words: "ApplyEyeMakeup" is "apply eye makeup"."""
+    """The class name as separate words: "ApplyEyeMakeup" is "apply eye makeup"."""
     words = ""
     for before, letter, after in zip(" " + name, name, name[1:] + " ", strict=False):
         if not letter.isalnum():
@@ -118,18 +119,22 @@ def _entries(
         folder = there.get(inner.partition("/")[0].casefold(), "") if "/" in inner else ""
         key = _join(inner)
         named.pop(key, None)
-        yield place.entry(_caption(folder), splits.get(key, ()), labels.get(folder.casefold()))
+        yield replace(
+            place,
+            captions=_caption(folder),
+            split=splits.get(key, ()),
+            label=labels.get(folder.casefold()),
+        )
     for key, name in named.items():
         folder = name.partition("/")[0]
         place = locate(root, str(Path(root, top)), name, line=name)
-        refused = place.refused or "is no video of its class folder; move or rename it"
         yield Entry(
             place.key,
             None,
             _caption(folder),
             splits[key],
             labels.get(folder.casefold()),
-            refused,
+            place.refused or "is no video of its class folder; move or rename it",
         )
 
 
@@ -177,6 +182,6 @@ def _number(tag: str) -> tuple[str, str]:
 
 
 def _join(name: str) -> str:
-    """What one clip is called in a list and in the folder."""
+    """The name by which a clip in a list and a file in the folder are joined."""
     stem, dot, _ = name.rpartition(".")
     return (stem if dot else name).casefold()

@@ -1,6 +1,6 @@
 """The videofolder of Hugging Face: `metadata.csv`, `.jsonl` or `.parquet` beside the videos.
 
-The table has a column `file_name`, which counts from the folder of the table. There may be one in
+The table has a column `file_name`, relative to the folder of the table. There may be one table in
 the folder itself and one in each folder of a split (`train/`, `test/`, `validation/`, ...), whose
 name becomes the tag of its videos.
 """
@@ -22,10 +22,10 @@ SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val", 
 
 
 def find(sought: Sought) -> Layout | None:
-    """The layout of a folder with metadata, None when it has none with a `file_name`.
+    """The layout of a folder with metadata; None without a table that has a `file_name`.
 
     Raises:
-        ConfigError: when a folder has two of them, or two columns that differ.
+        ConfigError: a folder has two tables, or a table two columns that differ.
     """
     found = [_index(sought, "")]
     found += [_index(sought, folder) for folder in sought.names.folders if folder.lower() in SPLITS]

@@ -1,11 +1,10 @@
 """WebDataset: tar files whose members `000123.mp4`, `000123.txt` and `000123.json` are a sample.
 
-The key of a sample is the name up to the first dot of its last part, folders included. As in
-WebDataset itself the members of a sample follow one another: a caption that stands apart from its
-video is refused as such and the video has none. `.txt` comes before the caption of the `.json`
-(under "caption", "captions", "text" or "prompt"). A video is a window on the tar; links, devices
-and names that leave the tar are refused, and a damaged or cut tar is refused at the place where it
-broke, after its good members.
+The key of a sample is the name up to the first dot after the last "/". As in WebDataset itself, the
+members of a sample must follow one another: a caption apart from its video is refused, and the
+video has none. `.txt` has priority over the caption of the `.json` (under "caption", "captions",
+"text" or "prompt"). Videos are read in place; links, devices and names that leave the tar are
+refused, and a damaged or truncated tar is refused after its readable members.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from fbridge.data.sources.columns import BadRow, captions_of, clean_caption
 from fbridge.data.sources.entry import Entry, Media
 from fbridge.data.sources.folder import read_text
 from fbridge.data.sources.layout import Layout, Sought, listed
-from fbridge.data.sources.members import UNPACK, Member, members
+from fbridge.data.sources.members import UNPACK, members
 from fbridge.data.sources.paths import is_video, locate
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
@@ -34,8 +33,8 @@ def find(sought: Sought) -> Layout | None:
     """The layout of a tar, or of a folder with some.
 
     Raises:
-        ConfigError: when a folder holds videos besides.
-        DataError: when the tar is compressed.
+        ConfigError: a folder has loose videos too.
+        DataError: the tar is compressed.
     """
     root = sought.folder
     if sought.file:
@@ -59,56 +58,56 @@ def _entries(root: str, names: tuple[str, ...]) -> Iterator[Entry]:
     for name in names:
         place = locate(root, root, name, line=name)
         if place.media is None:
-            yield place.entry()
+            yield place
         else:
             yield from _samples(place.media.path, place.key)
 
 
 def _samples(path: Path, shard: str) -> Iterator[Entry]:
-    told = (member for member in members(path) if member.refused or _matters(member))
-    for _, group in groupby(told, key=_key):
+    found = (member for member in members(path) if member.refused or _matters(member))
+    for _, group in groupby(found, key=_key):
         yield from _sample(list(group), shard)
 
 
-def _matters(member: Member) -> bool:
-    return bool(_key(member)) and (is_video(member.name) or _suffix(member) in TEXTS)
+def _matters(member: Entry) -> bool:
+    return bool(_key(member)) and (is_video(member.key) or _suffix(member) in TEXTS)
 
 
-def _key(member: Member) -> str:
-    """The key of its sample; "" for what belongs to none."""
-    folder, slash, name = member.name.rpartition("/")
+def _key(member: Entry) -> str:
+    """The key of its sample; "" if it belongs to none."""
+    folder, slash, name = member.key.rpartition("/")
     stem, dot, _ = name.partition(".")
     return folder + slash + stem if stem and dot else ""
 
 
-def _sample(group: list[Member], shard: str) -> Iterator[Entry]:
+def _sample(group: list[Entry], shard: str) -> Iterator[Entry]:
     texts = {_suffix(member): member for member in group if member.media}
     captions: tuple[str, ...] = ()
-    fault, alone = "", not any(is_video(member.name) for member in group)
+    fault, alone = "", not any(is_video(member.key) for member in group)
     try:
         captions = _captions(texts.get("txt"), texts.get("json"))
     except BadRow as error:
         fault = str(error)
     for member in group:
-        key = f"{shard}/{member.name}" if member.name else shard
+        key = f"{shard}/{member.key}" if member.key else shard
         if member.refused:
             yield Entry(key, None, refused=member.refused)
-        elif is_video(member.name):
+        elif is_video(member.key):
             yield Entry(key, None if fault else member.media, captions, refused=fault)
         elif alone and _suffix(member) in TEXTS:
             yield Entry(key, None, refused=APART)
 
 
-def _suffix(member: Member) -> str:
-    return member.name.rpartition("/")[2].partition(".")[2].lower()
+def _suffix(member: Entry) -> str:
+    return member.key.rpartition("/")[2].partition(".")[2].lower()
 
 
-def _captions(text: Member | None, note: Member | None) -> tuple[str, ...]:
+def _captions(text: Entry | None, note: Entry | None) -> tuple[str, ...]:
     captions: tuple[str, ...] = ()
     if text and text.media:
-        captions = clean_caption(read_text(text.media, text.name))
+        captions = clean_caption(read_text(text.media, text.key))
     if note and note.media and not captions:
-        captions = _of_json(note.media, note.name)
+        captions = _of_json(note.media, note.key)
     return captions
 
 

@@ -7,13 +7,14 @@ last word of `results_2M_train.csv` is the split.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from fbridge.data.sources.columns import BadRow, clean_caption, video_of
 from fbridge.data.sources.entry import Entry
 from fbridge.data.sources.layout import Layout, Sought, listed
-from fbridge.data.sources.paths import Place, locate
+from fbridge.data.sources.paths import locate
 from fbridge.data.sources.rows import Row, columns, rows
 
 COLUMNS = {"videoid", "name", "page_dir"}
@@ -25,13 +26,13 @@ def find(sought: Sought) -> Layout | None:
     if sought.file:
         paths = [sought.file] if sought.file.suffix.lower() == ".csv" else []
     else:
-        names = [name for name in sought.names.ending(".csv") if name.startswith("results_")]
-        paths = [sought.folder / name for name in names]
+        found = [name for name in sought.names.ending(".csv") if name.startswith("results_")]
+        paths = [sought.folder / name for name in found]
     tables = tuple(path for path in paths if columns(path) and set(columns(path)) >= COLUMNS)
     if not tables:
         return None
-    names_told = listed(path.name for path in tables)
-    told = f"webvid: {names_told}, video from columns 'page_dir' and 'videoid', caption from 'name'"
+    names = listed(path.name for path in tables)
+    told = f"webvid: {names}, video from columns 'page_dir' and 'videoid', caption from 'name'"
     return Layout("webvid", told, sought.root, partial(_entries, str(sought.root), tables))
 
 
@@ -43,12 +44,12 @@ def _entries(root: str, tables: tuple[Path, ...]) -> Iterator[Entry]:
             line = f"{path.name}:{row.line}"
             try:
                 captions = () if row.fault else clean_caption(row.cells.get("name", ""))
-                yield _place(root, row, line).entry(captions, split)
+                yield replace(_locate(root, row, line), captions=captions, split=split)
             except BadRow as fault:
                 yield Entry(line, None, split=split, refused=str(fault))
 
 
-def _place(root: str, row: Row, line: str) -> Place:
+def _locate(root: str, row: Row, line: str) -> Entry:
     if row.fault:
         raise BadRow(row.fault)
     folder = video_of(row.cells, ("page_dir",))
