@@ -1,8 +1,7 @@
-"""Videos as arrays of frames: written whole or not at all, read back by either of two decoders."""
+"""Videos as arrays of frames: atomic writing, and reading with either of two decoders."""
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,14 +11,13 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import Colorspace, Interpolation
+from av.video.reformatter import Interpolation
 from PIL import Image
 
-from fbridge.data.video_writers import EXACT, GIF_FASTEST, WRITERS, Frames
+from fbridge.data.video.with_decord import load_decord
+from fbridge.data.video_writers import EXACT, GIF_FASTEST, WRITERS, Frames, colorspace
 from fbridge.errors import ConfigError, DataError, DependencyError
 from fbridge.files.atomic import replacing, shown, write_failure
-
-_UNSPECIFIED = 2  # what ffmpeg says of a frame without a colour tag
 
 
 @dataclass(frozen=True)
@@ -28,8 +26,8 @@ class Video:
 
     Attributes:
         frames: (F, H, W, 3) uint8 sRGB.
-        timestamps: (F,) float64, seconds at which each frame appears.
-        fps: frames a second on average.
+        timestamps: (F,) float64, start of each frame in seconds.
+        fps: frames per second on average.
     """
 
     frames: Frames
@@ -40,14 +38,14 @@ class Video:
 def write_video(
     frames: Frames, path: Path | str, fps: float, *, comment: str | None = None
 ) -> None:
-    """Write frames (F, H, W, 3) uint8 as the file's name says: .mp4, .gif, .webp.
+    """Write frames (F, H, W, 3) uint8 in the format of the file's suffix: .mp4, .gif or .webp.
 
-    A name without suffix becomes a folder of frame_0000.png, frame_0001.png, ... The file is there
-    whole or not at all, and equal frames give equal bytes.
+    A name without suffix becomes a folder of frame_0000.png, frame_0001.png, ... Writing is atomic,
+    and equal frames give equal bytes.
 
     Raises:
-        ConfigError: for a suffix that is none of these, or a speed that the format cannot hold.
-        DependencyError: when the encoder is missing or the file cannot be written.
+        ConfigError: for another suffix, or a frame rate that the format does not have.
+        DependencyError: the encoder is missing or the file cannot be written.
     """
     path = Path(path)
     if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or frames.size == 0:
@@ -71,14 +69,14 @@ def write_video(
 
 
 def read_video(path: Path | str, *, decoder: str = "pyav", limit: int | None = None) -> Video:
-    """Decode a video, or a folder of frames, at most `limit` frames of it.
+    """Decode at most `limit` frames of a video, or of a folder of frames.
 
-    "pyav" reads every kind that `write_video` makes and honours colour tags and rotation; "decord"
-    reads what its own ffmpeg knows, and may differ by a few levels in colour.
+    "pyav" reads all that `write_video` writes and applies colour tags and rotation; "decord" reads
+    what its own ffmpeg knows, and its colours may differ by a few levels.
 
     Raises:
-        DataError: when the file is missing, damaged, cut short or holds no video.
-        DependencyError: when the decoder is not installed.
+        DataError: the file is missing, damaged, truncated or no video.
+        DependencyError: the decoder is not installed.
     """
     path = Path(path)
     name = shown(path)
@@ -144,24 +142,16 @@ def _read_pyav(path: Path, limit: int | None) -> Video:
 
 
 def _to_rgb(frame: av.VideoFrame) -> Frames:
-    untagged = frame.colorspace == _UNSPECIFIED
-    by_size = Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601  # as players do
     rgb: npt.NDArray[Any] = frame.to_ndarray(
         format="rgb24",
-        src_colorspace=by_size if untagged else None,
+        src_colorspace=colorspace(frame),
         interpolation=Interpolation.BICUBIC | EXACT,
     )
     return np.ascontiguousarray(np.rot90(rgb, frame.rotation // 90)) if frame.rotation else rgb
 
 
 def _read_decord(path: Path, limit: int | None) -> Video:
-    try:
-        decord = importlib.import_module("decord")
-    except ImportError:
-        raise DependencyError(
-            "decord is not installed or has no build for this machine; use the decoder pyav"
-        ) from None
-    reader = decord.VideoReader(str(path), num_threads=1)
+    reader = load_decord().VideoReader(str(path), num_threads=1)
     number = len(reader) if limit is None else min(limit, len(reader))
     wanted = list(range(number))
     frames = reader.get_batch(wanted).asnumpy()
@@ -183,7 +173,7 @@ def _read_webp(path: Path, limit: int | None) -> Video:
 
 
 def _read_folder(path: Path, limit: int | None) -> Video:
-    """Frames carry no speed: one a second."""
+    """A folder of frames, at one frame per second."""
     files = sorted(path.glob("frame_*.png"))[:limit]
     if not files:
         raise DataError(f"{shown(path)}: holds no frame_0000.png; name a video")

@@ -1,7 +1,7 @@
-"""One writer per kind of video file; the same frames always give the same bytes.
+"""One writer per video format; the same frames always give the same bytes.
 
-Nothing is written that depends on the clock, on the machine's cores or on a library's version,
-except what an encoder cannot be told to leave out of its stream.
+Nothing written depends on the time, the number of cores or a library's version, except what an
+encoder always puts in its stream.
 """
 
 from __future__ import annotations
@@ -26,16 +26,18 @@ Frames: TypeAlias = npt.NDArray[np.uint8]
 Writer: TypeAlias = Callable[[Frames, Path, float, "str | None"], None]
 
 EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
-"""Without these the scaler rounds down and every round trip darkens the picture by one."""
+"""Without these the scaler rounds down and each round trip darkens the picture by one level."""
+
+_UNSPECIFIED = 2  # ffmpeg's value of a frame without a colour tag
 
 GIF_FASTEST = 50
-"""Frames a second: browsers slow down whatever shows a frame for less than 20 ms."""
+"""Frames per second: browsers slow down GIFs with frames of less than 20 ms."""
 
 
 def write_mp4(frames: Frames, path: Path, fps: float, comment: str | None) -> None:
-    """H.264 that every player shows: 4:2:0, BT.709 and tagged so, even sides, index in front.
+    """H.264, 4:2:0, tagged BT.709, with the index first.
 
-    An odd side gains one pixel: its last row or column twice.
+    Odd sides are padded by repeating the last row or column.
     """
     _, height, width, _ = frames.shape
     frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
@@ -45,7 +47,7 @@ def write_mp4(frames: Frames, path: Path, fps: float, comment: str | None) -> No
         if comment is not None:
             container.metadata["comment"] = comment
         stream = container.add_stream("libx264", rate=1 / tick)
-        # Macroblock trees read memory that was never written, so their bytes differ at random.
+        # mbtree reads uninitialised memory, so that the bytes would differ.
         stream.options = {"crf": "16", "preset": "medium", "threads": "1", "mbtree": "0"}
         stream.width, stream.height = frames.shape[2], frames.shape[1]
         stream.pix_fmt = "yuv420p"
@@ -65,7 +67,7 @@ def write_mp4(frames: Frames, path: Path, fps: float, comment: str | None) -> No
 
 
 def write_gif(frames: Frames, path: Path, fps: float, comment: str | None) -> None:
-    """A looping GIF: one palette for the whole clip, rounding errors diffused."""
+    """A looping GIF with one dithered palette for the whole clip."""
     tick = Fraction(1, 100)
     graph = _gif_graph(frames.shape[2], frames.shape[1], tick)
     starts = _ticks(len(frames), fps, 100)
@@ -88,7 +90,7 @@ def write_gif(frames: Frames, path: Path, fps: float, comment: str | None) -> No
 
 
 def write_webp(frames: Frames, path: Path, fps: float, comment: str | None) -> None:
-    """A looping animated WebP of high quality; equal neighbours become one longer frame."""
+    """A looping animated WebP of quality 90; equal neighbours become one longer frame."""
     pictures = [Image.fromarray(frame) for frame in frames]
     pictures[0].save(
         path,
@@ -104,7 +106,7 @@ def write_webp(frames: Frames, path: Path, fps: float, comment: str | None) -> N
 
 
 def write_png(frames: Frames, path: Path, fps: float, comment: str | None) -> None:
-    """A folder of pictures frame_0000.png, ...; each carries the comment, none the speed."""
+    """A folder of frame_0000.png, ...; each has the comment, none the frame rate."""
     del fps
     path.mkdir()
     for position, frame in enumerate(frames):
@@ -124,18 +126,25 @@ WRITERS: dict[str, Writer] = {
 """By format; "png" writes a folder."""
 
 
+def colorspace(frame: av.VideoFrame) -> Colorspace | None:
+    """Colour space of an untagged frame, by its height as in players; None of a tagged one."""
+    if frame.colorspace != _UNSPECIFIED:
+        return None
+    return Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
+
+
 def _video_frames(frames: Frames) -> Iterator[av.VideoFrame]:
     for frame in np.ascontiguousarray(frames):
         yield av.VideoFrame.from_ndarray(frame, format="rgb24")
 
 
 def _ticks(number: int, fps: float, per_second: int) -> list[int]:
-    """(number + 1,) when each frame starts, and the end, without drift."""
+    """Start of each frame and the end, number + 1 values rounded without drift."""
     return [round(position * per_second / fps) for position in range(number + 1)]
 
 
 def _gif_graph(width: int, height: int, tick: Fraction) -> Graph:
-    """Frames in, frames of one common palette out once all are in."""
+    """A filter graph: frames in, frames of one common palette out after the last."""
     graph = Graph()
     graph.threads = 1
     source = graph.add_buffer(

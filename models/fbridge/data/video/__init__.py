@@ -1,4 +1,4 @@
-"""From one video file to clips of frames, inside workers that can be killed."""
+"""From a video file to clips of frames, in worker processes that can be killed."""
 
 from fbridge.data.video.buckets import (
     Bucket,

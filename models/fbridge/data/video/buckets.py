@@ -1,6 +1,6 @@
-"""The shapes that clips may have, and which part of a picture fills one.
+"""Buckets, the shapes of clips, and the crop of a picture that fills one.
 
-Pictures are meant as they are shown: after rotation, with square pixels.
+Sizes of pictures are as shown: after rotation, with square pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fbridge.checks import check_range, check_work, parse_size
 from fbridge.errors import ConfigError
 
 ASPECTS = ((9, 16), (2, 3), (3, 4), (1, 1), (4, 3), (3, 2), (16, 9))
-"""Width to height, from upright to wide: the shapes that cameras and films have."""
+"""Usual aspect ratios (width, height), from upright to wide."""
 
 AUTO = "auto"
 FRAMES, SIZE = "16", "256x256"
@@ -26,7 +26,7 @@ _BUCKET = re.compile(r"(\d{1,5})x(\d{1,5})x(\d{1,5})")
 
 
 class Bucket(NamedTuple):
-    """The shape of a clip: all clips of a bucket can be stacked."""
+    """The shape of a clip; clips of one bucket can be batched."""
 
     width: int
     height: int
@@ -37,7 +37,7 @@ class Bucket(NamedTuple):
 
 
 class Crop(NamedTuple):
-    """The box of a picture that is kept, in its pixels."""
+    """The box of a picture that is kept, in pixels."""
 
     width: int
     height: int
@@ -48,24 +48,24 @@ class Crop(NamedTuple):
 def choose_bucket(
     buckets: Iterable[Bucket], width: int, height: int, available: int
 ) -> Bucket | None:
-    """The bucket for pictures of this size of which there are `available`, or none.
+    """The bucket for `available` frames of a size, or None.
 
-    Of those that are not too long: the nearest aspect ratio, then the longest, then the largest
-    that needs no upscaling (the smallest where all do).
+    Of those with at most so many frames: the one with the nearest aspect ratio, then the longest,
+    then the largest that needs no upscaling (the smallest if all need it).
     """
 
     def misfit(bucket: Bucket) -> tuple[float, int, bool, int, Bucket]:
         ratio = math.log(bucket.width * height) - math.log(bucket.height * width)
         enlarges = upscaled(width, height, bucket)
         area = bucket.width * bucket.height
-        # rounded: equal ratios in other numbers (256x144, 512x288) must come out equal
+        # rounded: 256x144 and 512x288 must have equal ratios
         return round(abs(ratio), 9), -bucket.frames, enlarges, area if enlarges else -area, bucket
 
     return min((b for b in buckets if b.frames <= available), key=misfit, default=None)
 
 
 def cover(width: int, height: int, bucket: Bucket) -> Crop:
-    """The largest box of the bucket's aspect ratio in the middle of the picture."""
+    """The largest centred box with the bucket's aspect ratio."""
     wide, high = width, height
     if width * bucket.height > height * bucket.width:
         wide = max(1, round(height * bucket.width / bucket.height))
@@ -75,7 +75,7 @@ def cover(width: int, height: int, bucket: Bucket) -> Crop:
 
 
 def cover_size(width: int, height: int, bucket: Bucket) -> tuple[int, int]:
-    """(width, height) to which the picture is resized before the bucket is cut from its middle."""
+    """(width, height) to which the picture is resized before the centre crop."""
     scale = _scale(width, height, bucket)
     return max(bucket.width, round(width * scale)), max(bucket.height, round(height * scale))
 
@@ -87,7 +87,7 @@ def crop_loss(width: int, height: int, bucket: Bucket) -> float:
 
 
 def upscaled(width: int, height: int, bucket: Bucket) -> bool:
-    """Whether the picture has too few pixels for the bucket."""
+    """Whether the picture must be enlarged for the bucket."""
     return _scale(width, height, bucket) > 1
 
 
@@ -151,9 +151,9 @@ def _parse_frames(text: str) -> tuple[int, ...]:
 def aspect_buckets(
     width: int, height: int, frames: Sequence[int], multiple: int
 ) -> tuple[Bucket, ...]:
-    """Buckets of the usual aspect ratios at about the area of width x height.
+    """Buckets of all `ASPECTS` with about the area of width x height, in each length of `frames`.
 
-    Sides are multiples of `multiple`; every shape comes in every length of `frames`.
+    Sides are multiples of `multiple`.
     """
     shapes: dict[tuple[int, int], None] = {}
     for across, down in ASPECTS:

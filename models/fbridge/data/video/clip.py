@@ -1,4 +1,4 @@
-"""The frames of one clip, decoded no further than needed and resized straight to the bucket."""
+"""Decodes the frames of one clip at the bucket's size."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from fbridge.errors import DataError
 
 @dataclass(frozen=True)
 class Decoded:
-    """A clip.
+    """A decoded clip.
 
     Attributes:
         frames: (F, H, W, 3) uint8 sRGB.
-        seconds_decode: spent on reading and decoding.
-        seconds_resize: spent on resizing.
+        seconds_decode, seconds_resize: time that reading and decoding, and resizing took.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -36,15 +35,15 @@ def decode_clip(media: Readable, pts: tuple[int, ...], bucket: Bucket, decoder: 
     """Decode the frames with these stamps, in this order, at the bucket's size.
 
     Raises:
-        DataError: when a frame is damaged or missing.
-        DependencyError: when the decoder is not installed.
+        DataError: a frame is damaged or missing.
+        DependencyError: the decoder is not installed.
     """
     if decoder == "decord":
         return _collect(read_with_decord(media, pts), pts, bucket)
     try:
         return _collect(read_frames(media, pts, straight=False), pts, bucket)
     except DataError:
-        # What cannot be decoded after a jump may be whole when decoded from the start.
+        # Frames that cannot be decoded after a seek may be intact when decoded from the start.
         return _collect(read_frames(media, pts, straight=True), pts, bucket)
 
 

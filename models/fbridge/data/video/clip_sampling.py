@@ -1,4 +1,4 @@
-"""Which frames of a file make clips: arithmetic on their times, no pixels."""
+"""Which frames of a file make clips, from the frames' times alone."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ MOST_SECONDS = 86_400
 _MODE = re.compile(r"(head|middle)|(uniform|slide):([1-9]\d{0,8})")
 
 _LATE = 0.2
-"""Share of a frame's time by which a clock may be late: webm counts ms, gif hundredths."""
+"""Share of a frame's duration by which its time may be late: webm rounds to ms, gif to 10 ms."""
 
 
 @dataclass(frozen=True)
 class ClipSampling:
-    """How files are cut into clips: all that decides which frames are chosen.
+    """How files are cut into clips.
 
     Attributes:
         buckets: the shapes a clip may have.
         stride: every stride-th frame is taken; not together with `fps`.
-        fps: so many frames a second are taken, by their times, whatever rate the file has.
+        fps: frames per second that are taken, by their times, whatever the rate of the file.
         mode: which clips: "head" (one from the start), "middle" (one), "uniform:K" (K, evenly
             spread), "slide:STEP" (as many as fit, each STEP taken frames after the one before).
         min_seconds: shorter files are dropped.
-        drop_still: drop clips in which nothing moves.
+        drop_still: drop clips without motion.
         drop_cuts: drop clips across a scene cut.
         drop_duplicates: fingerprint clips, so that equal ones can be found.
         decoder: "pyav" or "decord".
 
     Raises:
-        ConfigError: for values that cannot be.
+        ConfigError: for values that are not possible.
     """
 
     buckets: tuple[Bucket, ...]
@@ -76,32 +76,32 @@ class ClipSampling:
 
     @property
     def pace(self) -> str:
-        """In words how densely frames are taken."""
+        """The stride or rate, as a text for the user."""
         return f"at stride {self.stride}" if self.fps is None else f"at {self.fps:g} a second"
 
 
 def choose_frames(
     times: Sequence[float], seconds: float, cutting: ClipSampling, frames: int
 ) -> list[list[int]]:
-    """The clips: for each, the positions of its frames among `times`.
+    """The indices of each clip's frames in `times`.
 
     Args:
-        times: when each frame appears, from 0 on, ascending.
-        seconds: when the last one ends.
-        cutting: how to choose.
-        frames: how many a clip has.
+        times: start of each frame in seconds, from 0 on, ascending.
+        seconds: end of the last frame.
+        cutting: the settings.
+        frames: of a clip.
 
     Returns:
-        No clip if the file is too short for one; fewer than K if it has no room for K that differ.
+        No clip of a file that is too short; fewer than K if K different ones do not fit.
     """
     taken = take(times, seconds, cutting)
     return [taken[start : start + frames] for start in _starts(len(taken) - frames, cutting.mode)]
 
 
 def take(times: Sequence[float], seconds: float, cutting: ClipSampling) -> list[int]:
-    """The frames of the whole file that clips are made of: every stride-th, or by the clock.
+    """The indices of the frames that clips are made of: every stride-th, or those shown at k / fps.
 
-    By the clock, it is the frame that is on screen at k / fps; a slow film repeats frames.
+    With `fps`, frames of a slower file are repeated.
     """
     if not times:
         return []
@@ -115,7 +115,7 @@ def take(times: Sequence[float], seconds: float, cutting: ClipSampling) -> list[
 
 
 def _starts(room: int, mode: str) -> list[int]:
-    """Where clips begin when the last place to begin is `room`."""
+    """First frames of the clips, of which the last possible one is `room`."""
     if room < 0:
         return []
     kind, _, amount = mode.partition(":")

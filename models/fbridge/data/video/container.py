@@ -1,4 +1,4 @@
-"""The door to ffmpeg: what it may open, how much it may allocate, and how its failures read."""
+"""Opens videos with ffmpeg: allowed formats and protocols, memory limits, error messages."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from av.video.stream import VideoStream
 from fbridge.errors import DataError
 
 MAX_PIXELS = 2**26
-"""Pixels a frame: twice 8K. More is refused before anything is allocated."""
+"""Maximum pixels of a frame: twice 8K. Larger ones are refused before memory is allocated."""
 
 AGAIN = "copy or download it again"
 
 _OPTIONS = {
-    # A playlist that calls itself film.mp4 would make ffmpeg open other files and addresses.
+    # A playlist named film.mp4 would make ffmpeg open other files and URLs.
     "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,flv,asf,ogg",
     "protocol_whitelist": "none",
     "max_pixels": str(MAX_PIXELS),
@@ -29,25 +29,25 @@ _OPTIONS = {
 _DECODING = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
 
 _UNCLOCKED = {"avi"}
-"""Formats that store no times of frames: ffmpeg guesses, and guesses wrong across B-frames."""
+"""Formats without timestamps of frames; ffmpeg's guesses are wrong across B-frames."""
 
 
 class Readable(Protocol):
-    """Bytes that can be opened as often as needed, in any process."""
+    """A video's bytes, which can be opened repeatedly and in any process."""
 
     def open(self) -> BinaryIO:
-        """A seekable stream from the first byte to the last."""
+        """A seekable stream of all bytes."""
 
 
-class Source(NamedTuple):
+class OpenVideo(NamedTuple):
     """An open video.
 
     Attributes:
         container: the file.
-        stream: its pictures.
-        clocked: whether the file stores when each frame is shown. If not, a frame's stamp is the
-            decoding time of the packet with its rank: n-th shown, n-th stored.
-        aspect: width to height of a pixel.
+        stream: its video stream.
+        clocked: whether the file has presentation timestamps. If not, the stamp of the n-th frame
+            shown is the decoding timestamp of the n-th packet.
+        aspect: width of a pixel divided by its height.
     """
 
     container: InputContainer
@@ -57,11 +57,11 @@ class Source(NamedTuple):
 
 
 @contextmanager
-def opened(media: Readable) -> Iterator[Source]:
-    """Open a video to be decoded in one thread, damage being an error.
+def opened(media: Readable) -> Iterator[OpenVideo]:
+    """Open a video for decoding in one thread; damaged frames are errors.
 
     Raises:
-        DataError: when it is no video, or ffmpeg fails while it is in use.
+        DataError: it is no video, or ffmpeg fails while it is open.
     """
     try:
         with media.open() as file:
@@ -75,7 +75,7 @@ def opened(media: Readable) -> Iterator[Source]:
                 aspect = stream.sample_aspect_ratio or Fraction(1)
                 sane = Fraction(1, 8) <= aspect <= 8
                 clocked = container.format.name not in _UNCLOCKED
-                yield Source(container, stream, clocked, aspect if sane else Fraction(1))
+                yield OpenVideo(container, stream, clocked, aspect if sane else Fraction(1))
     except (DataError, MemoryError):
         raise
     except av.FFmpegError as error:
@@ -85,13 +85,13 @@ def opened(media: Readable) -> Iterator[Source]:
 
 
 def display_size(width: int, height: int, aspect: Fraction, rotation: int) -> tuple[int, int]:
-    """(width, height) in square pixels, as shown: stretched by the pixels' aspect, then turned."""
+    """(width, height) as shown: in square pixels, after rotation."""
     wide = max(1, round(width * aspect))
     return (height, wide) if quarter_turns(rotation) % 2 else (wide, height)
 
 
 def quarter_turns(rotation: int) -> int:
-    """Degrees counter-clockwise in quarters of a turn."""
+    """Degrees counter-clockwise as a number of quarter turns."""
     return round(rotation / 90)
 
 
@@ -113,6 +113,6 @@ def _pictures(container: InputContainer) -> VideoStream:
     stream = streams[0]
     if stream.codec_context is None:
         raise DataError("is encoded in a way that ffmpeg cannot decode; convert it to H.264")
-    if not 0 < stream.width * stream.height <= MAX_PIXELS:  # 0: ffmpeg refused to allocate them
+    if not 0 < stream.width * stream.height <= MAX_PIXELS:  # 0: ffmpeg refused to allocate
         raise DataError(f"has no frames of up to {MAX_PIXELS} pixels; make them smaller")
     return stream

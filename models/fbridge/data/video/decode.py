@@ -1,4 +1,4 @@
-"""Frames out of a file by their stamps: jump near the first, decode to the last, not more."""
+"""Decodes frames of a file by timestamp, from the key frame before the first to the last."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ import av
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from fbridge.data.video.container import AGAIN, Readable, Source, opened
+from fbridge.data.video.container import AGAIN, OpenVideo, Readable, opened
 from fbridge.errors import DataError
 
 VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 _SKIPPING = {"h264", "hevc"}
-"""Decoders that can leave out, packet by packet, the frames that no other one refers to."""
+"""Codecs whose decoder can skip single non-reference frames."""
 
 
 class DecodedFrame(NamedTuple):
     """One decoded frame.
 
     Attributes:
-        stamp: the number by which the survey knows it.
-        frame: as decoded: not yet turned or resized.
-        aspect: width to height of its pixels.
+        stamp: as in `timestamps.Timeline`.
+        frame: not yet rotated or resized.
+        aspect: width of a pixel divided by its height.
     """
 
     stamp: int
@@ -42,11 +42,11 @@ def read_frames(
 
     Args:
         media: the file.
-        stamps: which frames.
-        straight: decode everything from the start, without jumps and omissions.
+        stamps: of the frames.
+        straight: decode every frame from the start, without seeking and skipping.
 
     Raises:
-        DataError: when a frame is damaged or never appears.
+        DataError: a frame is damaged or missing.
     """
     missing = set(stamps)
     with opened(media) as source:
@@ -64,8 +64,8 @@ def read_frames(
         raise DataError(f"has no frame at {_seconds(source, min(missing))}; {AGAIN}")
 
 
-def _packets(source: Source, first: int | None) -> Iterator[VideoPacket]:
-    """What must be decoded to see `first` and all after it; everything if that is None."""
+def _packets(source: OpenVideo, first: int | None) -> Iterator[VideoPacket]:
+    """The packets needed for `first` and all frames after it; all packets if it is None."""
     packets = (packet for packet in source.container.demux(source.stream) if packet.size)
     if first is None or first <= (source.stream.start_time or 0):
         yield from packets
@@ -76,15 +76,15 @@ def _packets(source: Source, first: int | None) -> Iterator[VideoPacket]:
         raise DataError("cannot be decoded from the middle; decode it from the start")
     yield head
     for packet in packets:
-        # Shown before the key frame but stored after it: refers to what was jumped over.
+        # Shown before the key frame but stored after it: needs frames before the key frame.
         if packet.pts is None or packet.pts > head.pts:
             yield packet
 
 
 def _decode(
-    source: Source, packets: Iterator[VideoPacket], wanted: set[int] | None
+    source: OpenVideo, packets: Iterator[VideoPacket], wanted: set[int] | None
 ) -> Iterator[tuple[int | None, av.VideoFrame]]:
-    """Stamp and frame of all that is decoded; given `wanted`, others are left out if possible."""
+    """Stamp and frame of all decoded frames; if `wanted`, others are skipped where possible."""
     codec = source.stream.codec_context
     skips = wanted is not None and codec.name in _SKIPPING
     ranks: deque[int | None] = deque()
@@ -104,11 +104,11 @@ def _decode(
             yield frame.pts if source.clocked else ranks.popleft(), frame
 
 
-def _damaged(source: Source, stamp: int | None) -> DataError:
+def _damaged(source: OpenVideo, stamp: int | None) -> DataError:
     where = "its end" if stamp is None else _seconds(source, stamp)
     return DataError(f"is damaged at {where}; {AGAIN}")
 
 
-def _seconds(source: Source, stamp: int) -> str:
+def _seconds(source: OpenVideo, stamp: int) -> str:
     start = source.stream.start_time or 0
     return f"{float((stamp - start) * (source.stream.time_base or 0)):.2f} s"

@@ -1,4 +1,4 @@
-"""What is seen in a clip's frames at a small size: nothing moves, a scene cut, a fingerprint."""
+"""Filters on a clip's frames at a small size: no motion, scene cuts, and fingerprints."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ import numpy.typing as npt
 from fbridge.data.video.buckets import Bucket
 
 STILL_LEVELS = 1.0
-"""Mean difference to the first frame up to which a picture counts as the same: coding noise."""
+"""Mean difference of 8-bit luma up to which frames are equal but for coding noise."""
 
 CUT_LEVELS = 30.0
-"""Mean difference between neighbours that a scene cut exceeds ..."""
+"""Minimum mean difference of neighbouring frames at a scene cut ..."""
 
 CUT_RATIO = 4.0
-"""... being so many times the clip's median: a fast pan differs as much, but all the time."""
+"""... which is also so many times the clip's median, unlike in a fast pan."""
 
 _SIDE = 64  # of a square with the area of the small pictures
 _LUMA = np.array([0.299, 0.587, 0.114])
 
 
 def small(bucket: Bucket) -> Bucket:
-    """The same cut of the picture with fewer pixels."""
+    """The same crop with fewer pixels."""
     shrink = min(1.0, _SIDE / math.sqrt(bucket.width * bucket.height))
     width, height = (max(9, round(side * shrink)) for side in (bucket.width, bucket.height))
     return Bucket(width, height, bucket.frames)
 
 
 def luma(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-    """(F, H, W) brightness from 0 to 255."""
+    """(F, H, W) luma from 0 to 255."""
     return frames @ _LUMA
 
 
 def is_still(levels: npt.NDArray[np.float64]) -> bool:
-    """Whether no frame differs from the first; levels (F, H, W)."""
+    """Whether no frame differs from the first; luma (F, H, W)."""
     return bool(np.abs(levels - levels[:1]).mean(axis=(1, 2)).max() <= STILL_LEVELS)
 
 
 def has_scene_cut(levels: npt.NDArray[np.float64]) -> bool:
-    """Whether one jump between neighbours stands out; levels (F, H, W)."""
+    """Whether neighbouring frames differ as at a scene cut; luma (F, H, W)."""
     if len(levels) < 2:
         return False
     jumps = np.abs(np.diff(levels, axis=0)).mean(axis=(1, 2))
@@ -50,8 +50,8 @@ def has_scene_cut(levels: npt.NDArray[np.float64]) -> bool:
 def fingerprint(levels: npt.NDArray[np.float64]) -> str:
     """Difference hashes of the first, middle and last frame, 64 bits each, as hex.
 
-    A bit says whether one of 8x9 fields is brighter than its right neighbour, so brightness and
-    coding noise hardly matter.
+    A bit says whether one of 8x9 fields is brighter than its right neighbour, which brightness and
+    coding noise hardly change.
     """
     chosen = levels[[0, (len(levels) - 1) // 2, -1]]
     rows = np.array_split(chosen, 8, axis=1)

@@ -1,4 +1,4 @@
-"""Whether a file ends where its own structure says: what ffmpeg does not tell."""
+"""Whether a file is truncated, by its container's structure; ffmpeg does not report this."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def is_cut(file: BinaryIO, size: int) -> bool:
 
     Args:
         file: at its start.
-        size: of the file.
+        size: of the file, in bytes.
 
     Returns:
-        False for other kinds: MP4 has an index in which missing frames show.
+        False for other formats: missing frames of MP4 are found by its index.
     """
     head = file.read(13)
     if head[:4] == b"RIFF":
@@ -29,7 +29,7 @@ def is_cut(file: BinaryIO, size: int) -> bool:
 
 
 def _matroska_end(file: BinaryIO) -> int:
-    """Where the segment ends; 0 if its size was unknown when it was written."""
+    """End of the segment in bytes; 0 if its size was unknown when it was written."""
     file.seek(4)
     length = _variable_integer(file) or 0
     file.seek(length, 1)
@@ -40,7 +40,7 @@ def _matroska_end(file: BinaryIO) -> int:
 
 
 def _variable_integer(file: BinaryIO) -> int | None:
-    """EBML: as many leading zeros as bytes follow; all ones mean unknown (RFC 8794, 4)."""
+    """An EBML integer; its leading zeros count the bytes, all ones are None (RFC 8794, 4)."""
     first = file.read(1)
     if not first or not first[0]:
         return None
@@ -50,7 +50,7 @@ def _variable_integer(file: BinaryIO) -> int | None:
 
 
 def _gif_ends(file: BinaryIO, head: bytes) -> bool:
-    """Walk the blocks to the trailer (GIF89a, appendix A)."""
+    """Whether the blocks lead to the trailer (GIF89a, appendix A)."""
     file.seek(13 + _palette(head[10]) if len(head) == 13 else 0)
     while kind := file.read(1):
         if kind == b";":

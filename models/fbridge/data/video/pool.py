@@ -1,4 +1,4 @@
-"""Work in processes that can be killed: a file that hangs or crashes costs its own result only."""
+"""Worker processes with a time limit: a file that hangs or crashes costs only its own result."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from fbridge.errors import DataError, DependencyError
 Result = TypeVar("Result")
 
 MEMORY_LIMIT = 16 << 30
-"""Bytes of address space a worker may have: many times what 8K video needs."""
+"""Maximum bytes of a worker's address space; 8K video needs far less."""
 
-_REVIVALS = 3  # new pools in a row without a single result before it is given up
+_REVIVALS = 3  # new pools in a row without a result before giving up
 _GRACE = 60.0  # seconds for a process to start and for results to come through
 
 
@@ -36,8 +36,8 @@ class Failure:
     """A task without a result.
 
     Attributes:
-        reason: why, in one line.
-        transient: whether it may succeed another time: it ran out of time or crashed.
+        reason: one line.
+        transient: whether it may succeed another time, after a timeout or a crash.
     """
 
     reason: str
@@ -51,9 +51,9 @@ class _Pending(Generic[Result]):
 
 
 class Workers(AbstractContextManager["Workers"]):
-    """A few processes for tasks of limited time; use it in a `with` block.
+    """Processes for tasks with a time limit; use it in a `with` block.
 
-    Leaving the block kills what still runs. If this process dies, so do they.
+    Leaving the block kills running tasks. If this process dies, so do the workers.
     """
 
     def __init__(self, count: int, *, time_limit: float) -> None:
@@ -82,11 +82,11 @@ class Workers(AbstractContextManager["Workers"]):
 
         Args:
             function: importable by name; a `DataError` it raises becomes a `Failure`.
-            tasks: read one by one as there is room.
-            ahead: how many tasks are under way or waiting to be fetched at most.
+            tasks: read one by one.
+            ahead: maximum number of tasks that run or whose results are not yet taken.
 
         Raises:
-            DependencyError: when workers cannot be kept alive.
+            DependencyError: the workers crash again and again.
         """
         if ahead < 1:
             raise ValueError(f"ahead is {ahead}; at least one task must be under way")
@@ -118,9 +118,9 @@ class Workers(AbstractContextManager["Workers"]):
                 entry.future.cancel()
 
     def _result(self, future: Any) -> Any:
-        """The result or failure of a task that is next in line."""
+        """The result or failure of the next task."""
         try:
-            # Next in line, it waits for one other task at most; longer, and the pool has lost it.
+            # The next task waits for one other task at most; if longer, the pool has lost it.
             return future.result(timeout=2 * self._time_limit + _GRACE)
         except Expired:
             if not future.done():
@@ -136,13 +136,13 @@ class Workers(AbstractContextManager["Workers"]):
     def _schedule(self, function: Callable[..., Result], task: tuple[Any, ...]) -> Any:
         try:
             return self._pool.schedule(function, args=task, timeout=self._time_limit)
-        except RuntimeError:  # a pool that broke between two results
+        except RuntimeError:  # the pool broke between two results
             self._stop()
             self._pool = self._new_pool()
             return self._pool.schedule(function, args=task, timeout=self._time_limit)
 
     def _revive(self, function: Callable[..., Result], pending: deque[_Pending[Result]]) -> None:
-        """A new pool for all that has no result yet."""
+        """Start a new pool with all tasks that have no result yet."""
         self._stop()
         self._pool = self._new_pool()
         for entry in pending:
@@ -152,7 +152,7 @@ class Workers(AbstractContextManager["Workers"]):
 
     def _new_pool(self) -> ProcessPool:
         return ProcessPool(
-            max_workers=self._count, initializer=_prepare_worker, context=_DeafContext()
+            max_workers=self._count, initializer=_prepare_worker, context=_QuietContext()
         )
 
     def _stop(self) -> None:
@@ -160,8 +160,8 @@ class Workers(AbstractContextManager["Workers"]):
         self._pool.join()
 
 
-class _DeafProcess(SpawnProcess):
-    """Started with Ctrl-C blocked: it is the parent's to answer, even while a child starts."""
+class _QuietProcess(SpawnProcess):
+    """A process that ignores Ctrl-C, also while it starts: the parent handles it."""
 
     def start(self) -> None:
         if not hasattr(signal, "pthread_sigmask"):
@@ -174,15 +174,17 @@ class _DeafProcess(SpawnProcess):
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class _DeafContext(SpawnContext):
-    Process = _DeafProcess
+class _QuietContext(SpawnContext):
+    Process = _QuietProcess
 
 
 def _prepare_worker() -> None:
-    """In the worker: die when told or when the parent is gone, and take no more than a share."""
+    """In the worker: end on SIGTERM or with the parent; lower priority; limit the memory."""
     if hasattr(os, "nice"):
-        os.nice(5)  # the encoder's threads wait for each other: a pause of one is one of all
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # Python's handler waits for ffmpeg to return
+        os.nice(5)  # the encoder's threads wait for the slowest of them
+    signal.signal(
+        signal.SIGTERM, signal.SIG_DFL
+    )  # Python's handler would wait for ffmpeg to return
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_follow, args=(parent.sentinel,), daemon=True).start()

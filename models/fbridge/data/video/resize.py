@@ -1,27 +1,24 @@
-"""From a decoded frame to the bucket's pixels in one step of the scaler."""
+"""From a decoded frame to the bucket's pixels, resized once."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from fbridge.data.video.buckets import Bucket, cover_size
 from fbridge.data.video.container import display_size, quarter_turns
 from fbridge.data.video.decode import DecodedFrame
-from fbridge.data.video_writers import EXACT
-
-_UNSPECIFIED = 2  # what ffmpeg says of a frame without a colour tag
+from fbridge.data.video_writers import EXACT, colorspace
 
 
 class Scaler:
-    """Resizes frames to cover a bucket, turns them upright and cuts the bucket from the middle.
+    """Resizes frames to cover a bucket, rotates them as shown and crops the bucket from the centre.
 
-    Bicubic with a kernel as wide as the reduction, so nothing aliases; one scaler of ffmpeg for
-    all frames, whose tables are made once.
+    Bicubic, with a kernel widened by the reduction against aliasing; one scaler of ffmpeg for all
+    frames, whose tables are computed once.
     """
 
     def __init__(self, bucket: Bucket) -> None:
@@ -39,17 +36,10 @@ class Scaler:
             width=height if turns % 2 else width,
             height=width if turns % 2 else height,
             format="rgb24",
-            src_colorspace=_colorspace(frame),
+            src_colorspace=colorspace(frame),
             interpolation=Interpolation.BICUBIC | EXACT,
             threads=1,
         )
         rgb: npt.NDArray[Any] = np.rot90(scaled.to_ndarray(), turns)
         left, top = (width - self._bucket.width) // 2, (height - self._bucket.height) // 2
         return rgb[top : top + self._bucket.height, left : left + self._bucket.width]
-
-
-def _colorspace(frame: av.VideoFrame) -> Colorspace | None:
-    """Untagged frames are taken as players take them: by their height."""
-    if frame.colorspace != _UNSPECIFIED:
-        return None
-    return Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601

@@ -1,4 +1,4 @@
-"""What a video file holds, and which clips are cut from it."""
+"""The properties of a video file, and the clips that are cut from it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from fbridge.errors import DataError
 
 _CHUNK = 1 << 20
 
-_MOST_FRAMES = 10_000_000  # a file whose clock is broken claims to last for years
+_MOST_FRAMES = 10_000_000  # a file with broken timestamps may claim to last for years
 
 
 @dataclass(frozen=True)
 class ClipSpan:
-    """One clip.
+    """One clip of a file.
 
     Attributes:
-        pts: the stamps of its frames: what `decode_clip` asks for.
-        times: seconds of each frame after the file's first, to the microsecond.
-        dropped: why a filter refuses it: "still", "scene cut"; empty if none does.
-        look: fingerprint in hex, if asked for: near duplicates differ in few bits.
+        pts: stamps of its frames, the argument of `decode_clip`.
+        times: seconds of each frame after the file's first, rounded to microseconds.
+        dropped: the filter that refuses it: "still", "scene cut"; empty if none does.
+        look: fingerprint in hex, if requested: near duplicates differ in few bits.
     """
 
     pts: tuple[int, ...]
@@ -44,22 +44,21 @@ class ClipSpan:
 
 @dataclass(frozen=True)
 class Survey:
-    """A file.
+    """A video file.
 
     Attributes:
         sha256: of its bytes.
         size: in bytes.
-        codec: of its pictures.
-        width: as shown: after rotation, with square pixels.
-        height: likewise.
-        frames: how many are shown.
-        seconds: when the last one ends.
-        fps: frames a second on average.
-        variable: whether they come at unequal intervals.
-        bucket: the shape of its clips, or none that fits.
+        codec: of the video stream.
+        width, height: as shown: after rotation, with square pixels.
+        frames: number of frames.
+        seconds: end of the last frame.
+        fps: frames per second on average.
+        variable: whether the frames' intervals are unequal.
+        bucket: the shape of its clips; None if none fits.
         cuts: its clips.
         dropped: why there are none.
-        decoder: what will decode the clips, with version.
+        decoder: of the clips, with version.
     """
 
     sha256: str
@@ -83,7 +82,7 @@ class Survey:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Survey:
-        """From what `to_json` gave."""
+        """From the values of `to_json`."""
         bucket = values["bucket"]
         cuts = (
             ClipSpan(**{**cut, "pts": tuple(cut["pts"]), "times": tuple(cut["times"])})
@@ -96,11 +95,11 @@ class Survey:
 def survey_file(media: Readable, cutting: ClipSampling) -> Survey:
     """Read all packets and one frame of a video, and choose its clips.
 
-    Frames of clips are decoded, at a small size, only if a filter asks for it.
+    Frames of clips are decoded, at a small size, only for filters.
 
     Raises:
-        DataError: with the reason, when the file cannot be used: damaged, cut short, no video, ...
-        DependencyError: when the decoder is not installed.
+        DataError: the file cannot be used: damaged, truncated, no video, ...
+        DependencyError: the decoder is not installed.
     """
     sha256, size, cut = _read_bytes(media)
     with opened(media) as source:
@@ -148,7 +147,7 @@ def _with_cuts(
         return replace(survey, dropped=reason)
     clips = choose_frames(timeline.times, timeline.seconds, cutting, bucket.frames)
     cuts = tuple(
-        _seen(
+        _filtered(
             ClipSpan(
                 tuple(timeline.stamps[position] for position in clip),
                 tuple(timeline.times[position] for position in clip),
@@ -162,8 +161,8 @@ def _with_cuts(
     return replace(survey, bucket=bucket, cuts=cuts)
 
 
-def _seen(cut: ClipSpan, media: Readable, bucket: Bucket, cutting: ClipSampling) -> ClipSpan:
-    """The clip with what the filters say of it."""
+def _filtered(cut: ClipSpan, media: Readable, bucket: Bucket, cutting: ClipSampling) -> ClipSpan:
+    """The clip with the results of the filters."""
     if not (cutting.drop_still or cutting.drop_cuts or cutting.drop_duplicates):
         return cut
     levels = luma(decode_clip(media, cut.pts, small(bucket), cutting.decoder).frames)
@@ -175,7 +174,7 @@ def _seen(cut: ClipSpan, media: Readable, bucket: Bucket, cutting: ClipSampling)
 
 
 def _read_bytes(media: Readable) -> tuple[str, int, bool]:
-    """The sha256 and size, and whether the file ends too early."""
+    """The sha256 and size, and whether the file is truncated."""
     digest, size = hashlib.sha256(), 0
     try:
         with media.open() as file:

@@ -1,4 +1,4 @@
-"""When the frames of a file are shown, read from its packets without decoding one."""
+"""Times of a file's frames, read from its packets without decoding."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from typing import NamedTuple
 
 import av
 
-from fbridge.data.video.container import AGAIN, Source
+from fbridge.data.video.container import AGAIN, OpenVideo
 from fbridge.data.video.decode import VideoPacket
 from fbridge.errors import DataError
 
 _VARIABLE = 0.1
-"""Share of a frame's time by which intervals may differ at a constant rate."""
+"""Share of a frame's duration by which intervals may differ at a constant rate."""
 
 
 class Timeline(NamedTuple):
-    """The frames that are shown, in that order.
+    """The frames of a file in the order in which they are shown.
 
     Attributes:
-        stamps: the number by which a frame is found again.
-        times: seconds after the first, to the microsecond.
-        seconds: when the last one ends.
-        fps: frames a second on average.
-        variable: whether they come at unequal intervals.
+        stamps: timestamps in the stream's time base, by which frames are decoded.
+        times: seconds after the first frame, rounded to microseconds.
+        seconds: end of the last frame.
+        fps: frames per second on average.
+        variable: whether the intervals are unequal.
     """
 
     stamps: tuple[int, ...]
@@ -34,21 +34,21 @@ class Timeline(NamedTuple):
     variable: bool
 
 
-def read_timeline(source: Source, *, cut: bool) -> Timeline:
-    """Read all packets.
+def read_timeline(source: OpenVideo, *, cut: bool) -> Timeline:
+    """The frames' times, from all packets.
 
     Args:
         source: the open file, at its start.
-        cut: whether the file is known to end too early.
+        cut: whether the file is known to be truncated.
 
     Raises:
-        DataError: when frames are missing at the end, or none is shown.
+        DataError: frames are missing at the end, or there is none.
     """
     stamps: set[int] = set()
     stored, last = 0, None
     for packet in _packets(source):
         stored += 1
-        if packet.size == 0:  # AVI: the frame before stays
+        if packet.size == 0:  # AVI: the frame before is repeated
             continue
         last = packet
         if packet.is_discard or _is_hidden(packet):
@@ -70,8 +70,8 @@ def read_timeline(source: Source, *, cut: bool) -> Timeline:
     return _measured(source, sorted(stamps))
 
 
-def _packets(source: Source) -> Iterator[VideoPacket]:
-    """All packets but the empty one that marks the end; damage ends them early."""
+def _packets(source: OpenVideo) -> Iterator[VideoPacket]:
+    """All packets but the empty one that marks the end; they stop at damage."""
     try:
         for packet in source.container.demux(source.stream):
             if packet.size or packet.dts is not None:
@@ -83,19 +83,19 @@ def _packets(source: Source) -> Iterator[VideoPacket]:
 
 
 def _is_hidden(packet: VideoPacket) -> bool:
-    """VP8 stores pictures that are only referred to as packets of their own."""
+    """VP8 stores reference frames that are never shown as packets of their own."""
     return packet.stream.codec_context.name == "vp8" and not bytes(packet)[0] & 0x10
 
 
-def _declared(source: Source) -> int:
-    """How many packets the file should have, as far as it says."""
+def _declared(source: OpenVideo) -> int:
+    """How many packets the file should have, as far as its headers say."""
     if "mp4" in source.container.format.name.split(","):
-        # An edit list may leave samples out; the index holds what remains.
+        # An edit list may leave samples out; the index has the rest.
         return min(source.stream.frames, len(source.stream.index_entries))
     return source.stream.frames if source.clocked else 0
 
 
-def _measured(source: Source, stamps: list[int]) -> Timeline:
+def _measured(source: OpenVideo, stamps: list[int]) -> Timeline:
     tick = float(source.stream.time_base or 0)
     times = tuple(round((stamp - stamps[0]) * tick, 6) for stamp in stamps)
     steps = sorted(after - before for before, after in pairwise(times))
@@ -103,7 +103,7 @@ def _measured(source: Source, stamps: list[int]) -> Timeline:
         rate = float(source.stream.average_rate or source.stream.guessed_rate or 1)
         return Timeline(tuple(stamps), times, round(1 / rate, 6), rate, variable=False)
     middle = steps[len(steps) // 2]
-    # A clock that counts in coarse ticks rounds: that is no variable rate.
+    # Rounding to a coarse time base is no variable rate.
     rounding = tick if tick <= middle / 2 else 0.0
     variable = steps[-1] - steps[0] > max(_VARIABLE * middle, rounding) + 1e-6
     fps = len(steps) / times[-1]

@@ -1,9 +1,9 @@
-"""The second decoder: the same frames through decord, where decord can be trusted.
+"""Decoding with decord, of formats for which it gives the right frames.
 
-Only when frames are asked for one after the other does decord 0.6 number them as they are shown:
-after a jump (`reader[n]`, `get_batch`, `skip_frames`) it returns other frames under the same
-numbers and times wherever groups of pictures are open, in AVI, and in transport streams. So every
-frame from the first to the last wanted one is taken in turn. Damage it conceals without a word.
+decord 0.6 numbers frames correctly only if they are read one after the other: after a seek
+(`reader[n]`, `get_batch`, `skip_frames`) it returns other frames under the same numbers and times
+in files with open GOPs, in AVI and in transport streams. So every frame up to the last wanted one
+is read in turn. decord does not report damaged frames.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from fbridge.errors import DataError, DependencyError
 
 _TRUSTED = {"mp4", "matroska", "avi", "flv"}
 
-_NO_SUBSTITUTES = 1e-6  # share of frames that decord may replace by their neighbours
+_NO_SUBSTITUTES = 1e-6  # share of frames that decord may replace by neighbours
 
 
 def load_decord() -> Any:
-    """The module.
+    """The module decord, without its log messages.
 
     Raises:
-        DependencyError: when it is not installed.
+        DependencyError: it is not installed.
     """
     try:
         decord = importlib.import_module("decord")
@@ -45,8 +45,8 @@ def read_with_decord(media: Readable, stamps: Sequence[int]) -> Iterator[Decoded
     """The frames with these stamps, once each, in the order in which they are shown.
 
     Raises:
-        DataError: when decord cannot decode them, or counts or times other frames than are shown.
-        DependencyError: when decord is not installed.
+        DataError: decord cannot decode them, or its number of frames or their times are wrong.
+        DependencyError: decord is not installed.
     """
     decord = load_decord()
     with opened(media) as source:
@@ -65,7 +65,7 @@ def read_with_decord(media: Readable, stamps: Sequence[int]) -> Iterator[Decoded
         for stamp in timeline.stamps[: timeline.stamps.index(max(wanted)) + 1]:
             image = reader.next().asnumpy()
             if stamp in wanted:
-                turned = image.shape[1::-1] != stored  # by decord, as the file demands
+                turned = image.shape[1::-1] != stored  # by decord, by the file's rotation
                 frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
                 yield DecodedFrame(stamp, frame, 1 / aspect if turned else aspect)
     except (decord.DECORDError, decord.DECORDLimitReachedError, StopIteration):
@@ -73,7 +73,7 @@ def read_with_decord(media: Readable, stamps: Sequence[int]) -> Iterator[Decoded
 
 
 def _check(reader: Any, timeline: Timeline, *, clocked: bool) -> None:
-    """Make sure that decord's n-th frame is the n-th that is shown, by number and by times."""
+    """Check by number and times that decord's n-th frame is the n-th that is shown."""
     if len(reader) != len(timeline.stamps):
         raise DataError(
             f"has {len(timeline.stamps)} frames, but {len(reader)} for decord; use the decoder pyav"
