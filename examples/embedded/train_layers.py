@@ -36,8 +36,8 @@ def mask_losses(logits: Tensor, masks: Tensor, named: Tensor) -> Tensor:
 class SceneLoss:
     """Draws the batch of a step from the shards that exist, by the step alone."""
 
-    def __init__(self, scenes: Path, *, shard_steps: int = 5) -> None:
-        self.scenes, self.shard_steps = scenes, shard_steps
+    def __init__(self, scenes: Path) -> None:
+        self.scenes = scenes
         self._shards: dict[Path, Shard] = {}
 
     def batch(self, step: int) -> tuple[Shard, Tensor]:

@@ -17,7 +17,7 @@ from fbridge.config.tree import Config
 from fbridge.data.latents import LatentDataset
 from fbridge.data.latents.format import (
     FORMAT,
-    Part,
+    IndexedFile,
     digest,
     dump,
     save_tensors,
@@ -105,7 +105,7 @@ def write_set(
 
 
 def _index(
-    folder: Path, codec: Path, buckets: list[str], splits: list[str], parts: dict[str, Part]
+    folder: Path, codec: Path, buckets: list[str], splits: list[str], parts: dict[str, IndexedFile]
 ) -> None:
     loaded = load_codec(str(codec), device="cpu")
     write_index(

@@ -1,7 +1,7 @@
-"""Codecs: between pictures or videos and the latents that a bridge works on.
+"""Codecs: from pictures and videos to the latents that a bridge works on, and back.
 
-A codec first *looks* at pictures (led by the words, should it care), then turns latents into frames
-and frames into latents. Whether a latent is a motion, a pixel or a VAE's code is its own business.
+A codec first encodes the pictures (`view`); with this view it encodes videos and decodes latents.
+Latents may be those of a VAE, pixels or motions.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from fbridge.types import View as View
 
 
 class Gaussian(NamedTuple):
-    """Latents as a codec tells them.
+    """The distribution of latents that a codec encodes to.
 
     Attributes:
-        mean: (B, F', C, H, W) what is decoded where nothing is drawn.
-        log_variance: of the same shape; None of a codec that is not stochastic.
+        mean: (B, F', C, H, W).
+        log_variance: of the same shape; None of a deterministic codec.
     """
 
     mean: Latents
@@ -34,16 +34,16 @@ class Gaussian(NamedTuple):
 
 
 class Codec(Protocol):
-    """The one interface of all latent spaces."""
+    """The interface of all latent spaces."""
 
     @property
     def reads_text(self) -> bool:
-        """Whether what it sees in a picture depends on the words."""
+        """Whether the encoding of a picture depends on the prompt."""
         ...
 
     @property
     def repeats(self) -> bool:
-        """Whether still latents are one latent frame repeated; not those of a causal video VAE."""
+        """Whether `still` repeats one latent frame, unlike a causal video VAE."""
         ...
 
     @property
@@ -52,34 +52,34 @@ class Codec(Protocol):
         ...
 
     def view(self, pictures: Sequence[Tensor], prompt_embeds: Tensor, prompt_mask: Tensor) -> View:
-        """Encode pictures, each (3, H, W) in [0, 1], with their prompts' token embeddings."""
+        """Encode pictures, each (3, H, W) in [0, 1], with their prompt embeddings (B, L, D)."""
         ...
 
     def output_size(
         self, picture: tuple[int, int], requested: tuple[int, int] | None
     ) -> tuple[int, int]:
-        """(width, height) of the video for a picture of a size, or for a size asked for."""
+        """(width, height) of the video for a picture's (width, height) and a requested size."""
         ...
 
     def check_shape(self, width: int, height: int, frames: int) -> None:
-        """Raise a ConfigError that names the nearest possible sizes or numbers of frames."""
+        """Raise ConfigError, with the nearest possible values, for a shape that is not possible."""
         ...
 
     def encode(self, videos: Sequence[Tensor], view: View) -> Gaussian:
-        """Latents (B, F', C, H, W) of videos (F, 3, H, W) in [0, 1] that begin at the view."""
+        """Latents (B, F', C, H, W) of videos (F, 3, H, W) in [0, 1] that start at the view."""
         ...
 
     def still(self, view: View, num_frames: int) -> Gaussian:
-        """Latents (B, F', C, H, W) of the pictures repeated for a number of video frames.
+        """Latents (B, F', C, H, W) of the pictures repeated for a number of frames.
 
-        Their mean is the plain prior of FrameBridge.
+        Their mean is FrameBridge's prior without a neural prior.
         """
         ...
 
     def decode(self, latents: Latents, view: View) -> list[Tensor]:
-        """Videos (F, 3, H, W) in [0, 1], each of its picture's size."""
+        """Videos (F, 3, H, W) in [0, 1] of the pictures' sizes."""
         ...
 
     def tile(self) -> bool:
-        """Go on in tiles, which need less memory; False where it cannot or already does."""
+        """Switch to tiles, which need less memory; False if not possible or already on."""
         ...

@@ -1,4 +1,4 @@
-"""The layers of a picture: which pixels belong to what the words speak of."""
+"""Segmentation of a picture into the objects that the prompt names."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 OBJECT_SLOTS = 2
+_DEPTH = 2
+"""Residual blocks of a level."""
 
 
 def masks_of(logits: Tensor) -> Tensor:
-    """(B, 2, H, W) soft masks of the objects; they and the background sum to one."""
+    """(B, 2, H, W) soft masks of the two objects; with the background they sum to one."""
     return logits.softmax(1)[:, :OBJECT_SLOTS]
 
 
 class _Residual(nn.Module):
-    """Two convolutions, scaled and shifted by the words (FiLM)."""
+    """Two convolutions, modulated by the prompt (FiLM)."""
 
     def __init__(self, width_in: int, width: int, text_width: int) -> None:
         super().__init__()
@@ -39,11 +41,11 @@ class _Residual(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Places look at each other and at the words."""
+    """Attention of pixels to each other and to the prompt."""
 
-    def __init__(self, width: int, text_width: int, heads: int = 4) -> None:
+    def __init__(self, width: int, text_width: int) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads = 4
         self.norm = nn.GroupNorm(8, width)
         self.query = nn.Linear(width, width)
         self.keys = nn.Linear(width, 2 * width)
@@ -58,22 +60,20 @@ class _Attention(nn.Module):
         pairs = torch.cat([self.keys(places), self.words(text)], 1)
         key, value = pairs.unflatten(-1, (2 * self.heads, -1)).transpose(1, 2).chunk(2, 1)
         query = self.query(places).unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        seen = torch.cat([prompt_mask.new_ones(b, h * w), prompt_mask], 1)[:, None, None]
-        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen)
+        mask = torch.cat([prompt_mask.new_ones(b, h * w), prompt_mask], 1)[:, None, None]
+        mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return x + self.out(mixed.transpose(1, 2).flatten(2)).mT.reshape(b, c, h, w)
 
 
 class LayerNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """A small U-Net that finds in a picture the objects that the words name.
+    """A small U-Net that segments the objects that the prompt names.
 
-    Pixels enter as 2 x 2 blocks, so the widest level works at half the picture's resolution.
-    Height and width must be multiples of 16.
+    Its input are blocks of 2 x 2 pixels: the first level has half the picture's resolution. Height
+    and width must be multiples of 16.
     """
 
     @register_to_config
-    def __init__(
-        self, widths: tuple[int, ...] = (32, 64, 128, 192), text_width: int = 384, depth: int = 2
-    ) -> None:
+    def __init__(self, widths: tuple[int, ...] = (32, 64, 128, 192), text_width: int = 384) -> None:
         super().__init__()
         self.pooled_text = nn.Sequential(nn.Linear(text_width, text_width), nn.SiLU())
         self.stem = nn.Conv2d(3 * 4, widths[0], 3, padding=1)
@@ -82,16 +82,16 @@ class LayerNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         for level, width in enumerate(widths):
             before = widths[max(level - 1, 0)]
             blocks = [
-                _Residual(before if i == 0 else width, width, text_width) for i in range(depth)
+                _Residual(before if i == 0 else width, width, text_width) for i in range(_DEPTH)
             ]
-            look = _Attention(width, text_width) if attends[level] else None
-            self.down.append(nn.ModuleList([*blocks, *([look] if look else [])]))
+            last = [_Attention(width, text_width)] if attends[level] else []
+            self.down.append(nn.ModuleList([*blocks, *last]))
         for level in range(len(widths) - 2, -1, -1):
             width = widths[level]
             first = _Residual(widths[level + 1] + width, width, text_width)
-            rest = [_Residual(width, width, text_width) for _ in range(depth - 1)]
-            look = _Attention(width, text_width) if attends[level] else None
-            self.up.append(nn.ModuleList([first, *rest, *([look] if look else [])]))
+            rest = [_Residual(width, width, text_width) for _ in range(_DEPTH - 1)]
+            last = [_Attention(width, text_width)] if attends[level] else []
+            self.up.append(nn.ModuleList([first, *rest, *last]))
         self.head = nn.Sequential(
             nn.GroupNorm(8, widths[0]),
             nn.SiLU(),
@@ -99,9 +99,9 @@ class LayerNet(ModelMixin, ConfigMixin):  # type: ignore[misc]
         )
 
     def forward(self, picture: Tensor, text: Tensor, prompt_mask: Tensor) -> Tensor:
-        """Logits (B, 3, H, W): first object named, second, neither; at every pixel.
+        """Logits (B, 3, H, W) of the first object named, the second, and the background.
 
-        Pictures are (B, 3, H, W) in [0, 1], the words token embeddings (B, L, D).
+        Pictures are (B, 3, H, W) in [0, 1], prompt embeddings (B, L, D).
         """
         weight = prompt_mask[..., None].to(text.dtype)
         pooled = self.pooled_text((text * weight).sum(1) / weight.sum(1).clamp_min(1))

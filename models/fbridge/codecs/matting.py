@@ -1,4 +1,4 @@
-"""From coarse masks and colours to the picture's own resolution."""
+"""From coarse masks to masks and background colours at the picture's resolution."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 NO_CONTOUR = 0.175
-"""Mean difference between an object and the fill behind it, below which it is not cut out."""
+"""Minimum mean difference between an object and the fill behind it for cutting it out."""
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
@@ -15,7 +15,7 @@ def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _mean(image: Tensor, radius: int) -> Tensor:
-    """Box mean with the edge repeated, separable."""
+    """Box mean with replicated edges."""
     width = 2 * radius + 1
     image = F.pad(image, (radius, radius, radius, radius), mode="replicate")
     image = F.avg_pool2d(image, (1, width), 1)
@@ -37,10 +37,10 @@ def guided_filter(guide: Tensor, mask: Tensor, radius: int, smooth: float) -> Te
 
 
 def refine_masks(picture: Tensor, masks: Tensor) -> Tensor:
-    """Masks (1, K, h, w) at the picture's size (1, 3, H, W), with edges where it has them.
+    """Masks (1, K, h, w) at the picture's size (1, 3, H, W), aligned with its edges.
 
-    They are made firmer and a little wider: a rim of the object left behind shows more than a rim
-    of background taken along.
+    They are made harder and a little wider: a rim of the object left behind is more visible than a
+    rim of background that moves along.
     """
     size = (picture.shape[2], picture.shape[3])
     wide = F.interpolate(masks, size, mode="bicubic", align_corners=False).clamp(0, 1)
@@ -53,9 +53,9 @@ def refine_masks(picture: Tensor, masks: Tensor) -> Tensor:
 
 
 def pull_push(image: Tensor, known: Tensor) -> Tensor:
-    """Image (B, C, H, W) spread smoothly from where it is known (B, 1, H, W) to where it is not.
+    """Image (B, C, H, W) smoothly extended from known (B, 1, H, W) to unknown pixels.
 
-    Gortler et al.: The Lumigraph (SIGGRAPH 1996): averages of ever coarser blocks fill the gaps.
+    Gortler et al., The Lumigraph (SIGGRAPH 1996): means of ever coarser blocks fill the gaps.
     """
     height, width = image.shape[2:]
     if height == 1 and width == 1:
@@ -70,9 +70,9 @@ def pull_push(image: Tensor, known: Tensor) -> Tensor:
 
 
 def fill_behind(picture: Tensor, masks: Tensor) -> Tensor:
-    """(B, 3, H, W) the picture with what lies under masks (B, K, H, W) filled from around them.
+    """The picture (B, 3, H, W) with the area of masks (B, K, H, W) filled from around them.
 
-    The fill starts a little outside the masks, where no colour of the object is left.
+    The filled area is a little wider than the masks, to exclude the objects' colours.
     """
     reach = max(1, min(picture.shape[2:]) // 50)
     wide = F.max_pool2d(masks.sum(1, keepdim=True), 2 * reach + 1, 1, reach)
@@ -80,10 +80,9 @@ def fill_behind(picture: Tensor, masks: Tensor) -> Tensor:
 
 
 def has_no_contour(picture: Tensor, masks: Tensor, fill: Tensor) -> bool:
-    """Whether the first of masks (1, 2, H, W), alone, hides little more than it is.
+    """Whether the first of masks (1, 2, H, W) is the only object and resembles the fill behind it.
 
-    So it is for a part of a close-up: what lies around it would fill it well. Cutting it out would
-    show.
+    Then it is part of a close-up, and a cut along its mask would be visible.
     """
     first, second = masks[0]
     if float(second.mean()) > 0.01 or float(first.mean()) < 0.05:

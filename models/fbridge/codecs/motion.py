@@ -1,7 +1,7 @@
-"""The embedded model's latent space: how each layer of the picture moves.
+"""The embedded model's latent space: motions of the picture's layers.
 
 A latent is (B, F, 26, 3, 1): the motion channels of `fbridge.codecs.render` for two objects and the
-camera, each divided by its usual size. Zero is the picture standing still.
+camera, each divided by its scale. Zero is the still picture.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DESCRIPTION = 20
 TRACKING_SIDE = 64
 MIN_SIDE, USUAL_SIDE, MAX_SIDE = 64, 512, 2048
 RENDER_PIXELS = 2**21
-"""Pixels rendered at a time: bounds the memory, not the result."""
+"""Pixels rendered at a time, which limits the memory."""
 
 
 class MotionScene(NamedTuple):
@@ -39,7 +39,7 @@ class MotionScene(NamedTuple):
 
 
 def working_size(height: int, width: int, side: int) -> tuple[int, int]:
-    """Height and width near the picture's aspect, area near side squared, multiples of 16."""
+    """(height, width) of about the aspect ratio, with an area of about side^2; multiples of 16."""
     half_w, half_h = half_size(height, width)
 
     def snap(length: float) -> int:
@@ -49,12 +49,12 @@ def working_size(height: int, width: int, side: int) -> tuple[int, int]:
 
 
 def describe(masks: Tensor, picture: Tensor) -> Tensor:
-    """(B, 20, 3, 1): place, size and colours of each slot, the camera's being what is left.
+    """(B, 20, 3, 1): position, size and colours of each slot; the camera's slot is the background.
 
-    Deliberately coarse: numbers that mean the same for a drawing and a photograph. Channels: middle
-    and half sizes (4) in frame units, square root of the area (1), share of each picture edge that
-    the slot touches (4), the frame's half sizes (2), which slot it is (3), mean and spread of its
-    colours (6).
+    Coarse on purpose, so that it means the same for drawings and photographs. Channels: centre and
+    half sizes in frame units (4), square root of the area (1), share of each picture edge that the
+    slot touches (4), the frame's half sizes (2), one-hot slot (3), mean and standard deviation of
+    the colours (6).
 
     Args:
         masks: (B, 2, H, W) of the objects.
@@ -75,7 +75,7 @@ def describe(masks: Tensor, picture: Tensor) -> Tensor:
 
 
 class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """Picture and words to layers; motions to frames; frames to motions."""
+    """From picture and prompt to layers, from motions to frames, and from frames to motions."""
 
     reads_text = True
     repeats = True
@@ -94,13 +94,13 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     @property
     def unit(self) -> Tensor:
-        """(26, 3, 1) each channel's usual size; float32 in every precision of the network."""
+        """(26, 3, 1) scale of each channel, float32 whatever the network's dtype."""
         return torch.tensor(self.config.scale, device=self.device)[..., None]
 
     def output_size(
         self, picture: tuple[int, int], requested: tuple[int, int] | None
     ) -> tuple[int, int]:
-        """The picture's own size with even sides, its longer side at most 512; or as asked."""
+        """The requested size, else the picture's with even sides, the longer one at most 512."""
         if requested is not None:
             if any(side % 2 or not MIN_SIDE <= side <= MAX_SIDE for side in requested):
                 near = [min(max(side // 2 * 2, MIN_SIDE), MAX_SIDE) for side in requested]
@@ -117,31 +117,32 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return width, height
 
     def check_shape(self, width: int, height: int, frames: int) -> None:
-        """Even sides in bounds; any number of frames."""
+        """Even sides within the limits; any number of frames."""
         self.output_size((width, height), (width, height))
 
     @torch.no_grad()
     def view(self, pictures: Sequence[Tensor], text: Tensor, prompt_mask: Tensor) -> View:
-        """Take each picture apart; pictures may be of different sizes."""
+        """Segment each picture into layers; pictures may be of different sizes."""
         conditions, scenes = [], []
         for row, picture in enumerate(pictures):
             size = working_size(picture.shape[1], picture.shape[2], self.config.side)
             length = int(prompt_mask[row].sum())
-            words = text[row : row + 1, :length].to(self.dtype), prompt_mask[row : row + 1, :length]
+            prompt = text[row : row + 1, :length].to(self.dtype)
             small = resize(picture[None], size)
-            masks = masks_of(self.layers(small.to(self.dtype), *words))
+            mask = prompt_mask[row : row + 1, :length]
+            masks = masks_of(self.layers(small.to(self.dtype), prompt, mask))
             conditions.append(describe(masks, small))
             scenes.append(MotionScene(picture, masks[0]))
         return View(torch.cat(conditions), None, tuple(scenes))
 
     def still(self, view: View, num_frames: int) -> Gaussian:
-        """Nothing moves: zeros."""
+        """No motion: zeros."""
         frame = view.image_latents.new_zeros(len(view.scenes), 1, CHANNELS, SLOTS, 1)
         return Gaussian(frame.expand(-1, num_frames, -1, -1, -1))
 
     @torch.no_grad()
     def decode(self, latents: Latents, view: View) -> list[Tensor]:
-        """Move each picture's own pixels."""
+        """Render the moved layers of each picture."""
         videos = []
         for row, scene in zip(self.motions(latents), view.scenes, strict=True):
             stack = self.stack(scene.picture[None], scene.masks)
@@ -152,7 +153,7 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     def encode(
         self, videos: Sequence[Tensor], view: View, *, steps: int = 12, polish: int = 40
     ) -> Gaussian:
-        """Track the layers through each clip, which begins at its picture."""
+        """Track the layers through each clip, which starts with its picture."""
         latents = []
         for video, scene in zip(videos, view.scenes, strict=True):
             small = working_size(scene.picture.shape[1], scene.picture.shape[2], TRACKING_SIDE)
@@ -163,7 +164,7 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return Gaussian(torch.stack(latents))
 
     def tile(self) -> bool:
-        """Never: rendering already goes in parts."""
+        """Tiles do not apply: frames are rendered in parts anyway."""
         return False
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The codec that changes nothing: latents are pixels."""
+"""The codec whose latents are pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fbridge.types import Latents
 
 
 class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
-    """Pixels scaled to [-1, 1]; all pictures of a batch must be `height` x `width`."""
+    """Pixels scaled to [-1, 1]; pictures must be `height` x `width`."""
 
     reads_text = False
     repeats = True
@@ -28,7 +28,7 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         self.register_buffer("span", torch.tensor(2.0))  # of [-1, 1]; diffusers wants a tensor
 
     def view(self, pictures: Sequence[Tensor], text: Tensor, prompt_mask: Tensor) -> View:
-        """The pictures themselves are the condition."""
+        """The image latents are the pictures."""
         size = (self.config.height, self.config.width)
         for picture in pictures:
             if picture.shape[1:] != size:
@@ -43,7 +43,7 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         picture: tuple[int, int],
         requested: tuple[int, int] | None,
     ) -> tuple[int, int]:
-        """The one size there is."""
+        """The model's only size."""
         size = (self.config.width, self.config.height)
         if requested not in (None, size):
             raise ConfigError(
@@ -53,7 +53,7 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return size
 
     def check_shape(self, width: int, height: int, frames: int) -> None:
-        """The one size; any number of frames."""
+        """Only the model's size; any number of frames."""
         self.output_size((width, height), (width, height))
 
     def encode(self, videos: Sequence[Tensor], view: View) -> Gaussian:
@@ -65,9 +65,9 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return Gaussian(view.image_latents[:, None].expand(-1, num_frames, -1, -1, -1))
 
     def decode(self, latents: Latents, view: View) -> list[Tensor]:
-        """[-1, 1] to [0, 1], clipped."""
+        """[-1, 1] to [0, 1], clamped."""
         return list(((latents.float() + 1) / self.span.float()).clamp(0, 1))
 
     def tile(self) -> bool:
-        """Never: there is nothing to take apart."""
+        """Tiles do not apply."""
         return False

@@ -1,8 +1,7 @@
-"""The renderer: a picture's layers moved by motions become frames.
+"""The renderer of moved layers.
 
 Coordinates are *frame units* (x right, y down, centre 0; half width times half height is 1). At
-zero motion the frame is the picture itself: each layer's colour is defined as what it must add so
-that the stack at rest gives the picture back.
+zero motion the frame is the picture itself: the colour of a layer is what it must add for that.
 """
 
 from __future__ import annotations
@@ -16,25 +15,25 @@ from torch.nn import functional as F
 TX, TY, LOG_SCALE, ANGLE, STRETCH, SHEAR, GAIN, FADE = range(8)
 BEND_X, BEND_Y = slice(8, 17), slice(17, 26)
 CHANNELS = 26
-"""Motion channels of a layer in a frame: similarity (4), stretch, shear, brightness (log), fade,
-and the displacements of 3 x 3 control points, x then y, row by row."""
+"""Motion channels of a layer in a frame: translation (2), log scale, angle, stretch, shear, log
+brightness, fade, and displacements of 3 x 3 control points, all x then all y, row by row."""
 
 BEYOND = 0.35
-"""How far, in frame units, an object that the picture's edge cuts goes on beyond it, fading."""
+"""Distance beyond the picture's edge, in frame units, over which a cut-off object fades out."""
 
 REACH, MOST_PULL, EDGE = 3.0, 0.6, 0.6
-"""How far an elastic object pulls, in its half sizes; how much at most, and how near the frame's
-edge it no longer pulls wholly, in frame units."""
+"""Range of an elastic object's pull in its half sizes; its maximum, and the width of the frame's
+margin in which it weakens, in frame units."""
 
 
 class Stack(NamedTuple):
-    """One picture ready to be moved.
+    """The layers of one picture.
 
     Attributes:
         layers: (2, 4, H, W) each object's premultiplied colour and alpha, nearest first.
-        background: (3, H, W) what lies behind them.
-        centre, extent: (2, 2) each object's middle and half sizes as (x, y) in frame units.
-        elastic: whether the first object pulls its surroundings along instead of leaving them.
+        background: (3, H, W) colour behind them.
+        centre, extent: (2, 2) each object's centre and half sizes as (x, y) in frame units.
+        elastic: whether the first object deforms its surroundings instead of moving over them.
     """
 
     layers: Tensor
@@ -50,7 +49,7 @@ def half_size(height: int, width: int) -> tuple[float, float]:
 
 
 def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
-    """(H, W, 2) the pixels' centres (x, y) in frame units."""
+    """(H, W, 2) centres (x, y) of the pixels in frame units."""
     half_w, half_h = half_size(height, width)
     x = (torch.arange(width, device=like.device) + 0.5) / width * 2 - 1
     y = (torch.arange(height, device=like.device) + 0.5) / height * 2 - 1
@@ -59,9 +58,9 @@ def pixel_grid(height: int, width: int, like: Tensor) -> Tensor:
 
 
 def shape_of(masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Middle and half sizes (..., 2) of masks (..., H, W), weighted by the mask squared.
+    """Centre and half sizes (..., 2) of masks (..., H, W), weighted by the squared mask.
 
-    The half sizes are those of a box with the mask's spread; an empty mask has the frame's middle.
+    Half sizes are those of a box with the mask's variance; an empty mask is at the frame's centre.
     """
     height, width = masks.shape[-2:]
     grid = pixel_grid(height, width, masks)
@@ -74,10 +73,10 @@ def shape_of(masks: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def build_stack(picture: Tensor, masks: Tensor, fill: Tensor) -> Stack:
-    """Take a picture (3, H, W) apart with masks (2, H, W), which with the rest sum to one at most.
+    """Layers of a picture (3, H, W) from masks (2, H, W), whose sum is at most one.
 
-    `fill` (3, H, W) is what the objects hide. Under soft edges the hidden colour takes over sooner
-    than the mask fades, so that no rim of the object stays behind when it leaves.
+    `fill` (3, H, W) is the colour behind the objects. At soft edges it replaces the picture sooner
+    than the mask fades, so that no rim stays behind when an object moves away.
     """
     first, second = masks[:1], masks[1:]
 
@@ -97,9 +96,9 @@ def build_stack(picture: Tensor, masks: Tensor, fill: Tensor) -> Stack:
 
 
 def build_elastic(picture: Tensor, masks: Tensor) -> Stack:
-    """A picture (3, H, W) as one rubber sheet that is pulled where the first mask (2, H, W) is.
+    """A picture (3, H, W) as one elastic sheet, which moves where the first mask of (2, H, W) is.
 
-    For close-ups, where an object has no contour to cut along: nothing comes off or is hidden.
+    For close-ups, where an object has no contour to be cut out along.
     """
     sheet = torch.cat([picture, torch.ones_like(picture[:1])])
     layers = torch.stack([sheet, torch.zeros_like(sheet)])
@@ -129,7 +128,7 @@ def render(stack: Stack, motion: Tensor) -> Tensor:
 
 
 def _unmove(grid: Tensor, motion: Tensor, centre: Tensor) -> Tensor:
-    """Where in the layer at rest the places `grid` (..., H, W, 2) show under motions (F, 26)."""
+    """Positions in the layer at rest that motions (F, 26) bring to `grid` (..., H, W, 2)."""
     m = motion[:, :, None, None].unbind(1)
     x, y = (grid - centre).unbind(-1)
     x, y = x - m[TX], y - m[TY]
@@ -142,7 +141,7 @@ def _unmove(grid: Tensor, motion: Tensor, centre: Tensor) -> Tensor:
 
 
 def _bend(place: Tensor, motion: Tensor, extent: Tensor) -> Tensor:
-    """Shift places (F, H, W, 2), relative to the layer's middle, by its 3 x 3 control points."""
+    """Positions (F, H, W, 2) relative to the layer's centre, displaced by the control points."""
     x, y = (place / extent).clamp(-1.3, 1.3).unbind(-1)
 
     def basis(v: Tensor) -> Tensor:
@@ -153,10 +152,10 @@ def _bend(place: Tensor, motion: Tensor, extent: Tensor) -> Tensor:
 
 
 def _pull(view: Tensor, place: Tensor, centre: Tensor, extent: Tensor, size: Tensor) -> Tensor:
-    """Places between `view` (at rest) and `place` (moved), as a rubber sheet would hold them.
+    """Positions between `view` (at rest) and `place` (moved) of an elastic sheet.
 
-    Inside the object the pull is whole, around it and towards the frame's edge it dies away; it is
-    bounded, so that the sheet never folds.
+    The displacement is full inside the object, decays around it and towards the frame's edge, and
+    is bounded, so that the sheet never folds.
     """
     radius = ((view - centre) / (REACH * extent)).norm(dim=-1, keepdim=True)
     edge = ((size - view.abs()).amin(-1, keepdim=True) / EDGE).clamp(0, 1)
@@ -166,7 +165,7 @@ def _pull(view: Tensor, place: Tensor, centre: Tensor, extent: Tensor, size: Ten
 
 
 def _beyond(place: Tensor, size: Tensor) -> Tensor:
-    """(F, 1, H, W) how much is left of an object that the picture's edge cuts, outside of it."""
+    """(F, 1, H, W) opacity of an object beyond the picture's edge."""
     outside = (place.abs() - size).clamp_min(0).amax(-1)
     return (1 - outside / BEYOND).clamp_min(0)[:, None]
 

@@ -1,7 +1,7 @@
-"""From frames back to motions: layers are tracked by fitting what the renderer shows.
+"""From frames to motions: layers are tracked by fitting rendered to given frames.
 
-Direct image alignment in the manner of Lucas and Kanade (1981), with the whole renderer as the
-warp: each frame starts where the one before ended, then all frames are polished together.
+Direct image alignment (Lucas and Kanade, 1981) with the renderer as the warp: each frame starts
+from the motion of the one before, then all frames are optimised together.
 """
 
 from __future__ import annotations
@@ -14,20 +14,19 @@ from fbridge.codecs.render import BEND_X, Stack, render
 
 LEARNING_RATE = 0.06
 BLURS = (4, 1)
-"""Frames are compared as means of blocks of these sizes: far moves first, then details."""
+"""Sizes of the blocks whose means are compared: large ones for large motions."""
 
 
 @torch.enable_grad()
 def track_motions(stack: Stack, video: Tensor, unit: Tensor, *, steps: int, polish: int) -> Tensor:
-    """Motions (F, 3, 26) that render `stack` as close to `video` (F, 3, H, W) as descent can.
+    """Motions (F, 3, 26) with which `stack` renders closest to `video` (F, 3, H, W).
 
     Args:
         stack: the layers of the clip's first frame.
         video: the clip in [0, 1].
-        unit: (3, 26) each channel's usual size.
-        steps: of descent for each frame.
-        polish: of descent for the whole clip, in which the control points join: what a shift
-            explains is no bending.
+        unit: (3, 26) scale of each channel.
+        steps: of the optimiser for each frame, without control points.
+        polish: of the optimiser for the whole clip, with control points.
     """
     found = [torch.zeros_like(unit)]
     for frame in video[1:]:
@@ -42,7 +41,7 @@ def track_motions(stack: Stack, video: Tensor, unit: Tensor, *, steps: int, poli
 def _descend(
     stack: Stack, video: Tensor, start: Tensor, unit: Tensor, steps: int, *, bend: bool
 ) -> Tensor:
-    """Latents (F, 3, 26) from `start` after steps of Adam; each frame keeps its best."""
+    """Latents (F, 3, 26) after steps of Adam from `start`, the best of each frame."""
     latent = start.detach().clone().requires_grad_()
     optimizer = torch.optim.Adam([latent], lr=LEARNING_RATE)
     best = start.detach().clone()
@@ -64,7 +63,7 @@ def _descend(
 
 
 def _misses(stack: Stack, motion: Tensor, video: Tensor) -> Tensor:
-    """(F,) mean absolute difference of rendered and real frames, over the scales of BLURS."""
+    """(F,) mean absolute difference of rendered and given frames, summed over BLURS."""
     difference = render(stack, motion) - video
     means = [F.avg_pool2d(difference, blur) if blur > 1 else difference for blur in BLURS]
     return torch.stack([mean.abs().mean((1, 2, 3)) for mean in means]).sum(0)

@@ -1,8 +1,11 @@
-"""Codecs over the autoencoders of diffusers: per frame (images' VAEs) or causal in time (videos').
+"""The codec over diffusers' autoencoders, of images (per frame) or of videos (causal in time).
 
-Latents are *normalised*: what the denoisers of the VAE's family see, that is
-(latent - latents_mean - shift_factor) * scaling_factor / latents_std with what of these numbers the
-VAE's configuration holds. Pixels are [0, 1] here and [-1, 1] to all of these autoencoders.
+Latents are normalised as the VAE's denoisers expect them:
+
+    (latent - latents_mean - shift_factor) * scaling_factor / latents_std
+
+with those of these numbers that the VAE's configuration has. Pixels are in [0, 1] here and in
+[-1, 1] for the autoencoders.
 """
 
 from __future__ import annotations
@@ -18,20 +21,20 @@ from fbridge.errors import ConfigError, DataError
 from fbridge.types import Latents
 
 FRAMES_AT_ONCE = {"cpu": 4}
-"""Frames that an image VAE is given together, by device: bounds the memory, and no video sees
-another one. Few stay in a processor's cache: 4 are encoded 1.4 times as fast as 8."""
+"""Frames per batch of an image VAE, by device, which limits the memory. On a CPU, batches of 4 are
+1.4 times as fast as of 8."""
 MOST_FRAMES_AT_ONCE = 16
 
 USUAL_SIDE = 512
-"""Longer side of a video whose size nobody asked for."""
+"""Maximum of the longer side if no size is requested."""
 
 
 class VAEKind(NamedTuple):
-    """What differs between classes of autoencoders.
+    """The compression of a class of autoencoders, each a function of the VAE.
 
     Attributes:
-        spatial: pixels a latent pixel, of a VAE.
-        temporal: frames a latent frame, the first frame standing alone; None where each frame does.
+        spatial: pixels per latent pixel and axis.
+        temporal: frames per latent frame after the first; None of an image VAE.
     """
 
     spatial: Callable[[Any], int]
@@ -64,20 +67,20 @@ FAMILIES = {
     "AutoencoderKLLTXVideo": _OWN,
     "AutoencoderKLHunyuanVideo": _OWN,
 }
-"""The classes of diffusers that are known, by name."""
+"""The supported classes of diffusers, by name."""
 
 
 class VAECodec:
-    """Any of the autoencoders of `FAMILIES` as a codec; frozen.
+    """A frozen autoencoder of a class in `FAMILIES` as a codec.
 
-    The condition is the latent of the picture alone. Of a VAE that is causal in every layer (Wan,
-    LTX) it is also the first latent frame of any clip that begins with it; where normalisation
-    layers average over time (CogVideoX, HunyuanVideo) it is so but nearly.
+    The image latent is that of the picture alone. With a VAE that is causal in every layer (Wan,
+    LTX) it equals the first latent frame of a clip that starts with the picture; with normalisation
+    over time (CogVideoX, HunyuanVideo) only approximately.
 
     Attributes:
-        vae: the autoencoder, of a class in `FAMILIES`.
-        spatial: pixels a latent pixel.
-        temporal: frames a latent frame after the first; None of an image VAE.
+        vae: the autoencoder.
+        spatial: pixels per latent pixel and axis.
+        temporal: frames per latent frame after the first; None of an image VAE.
     """
 
     reads_text = False
@@ -99,7 +102,7 @@ class VAECodec:
     def output_size(
         self, picture: tuple[int, int], requested: tuple[int, int] | None
     ) -> tuple[int, int]:
-        """Near the picture's own size, its longer side at most 512; or as asked."""
+        """The requested size, else near the picture's with a longer side of at most 512."""
         if requested is not None:
             self.check_shape(*requested, 1)
             return requested
@@ -110,7 +113,7 @@ class VAECodec:
         return width, height
 
     def check_shape(self, width: int, height: int, frames: int) -> None:
-        """Sides are multiples of `spatial`; frames of `temporal`, and one."""
+        """Sides must be multiples of `spatial`, frames a multiple of `temporal` plus one."""
         kind = type(self.vae).__name__
         sides = [_nearest(side, self.spatial, self.spatial) for side in (width, height)]
         if [width, height] != [below for below, _ in sides]:
@@ -127,12 +130,11 @@ class VAECodec:
 
     @torch.no_grad()
     def view(self, pictures: Sequence[Tensor], text: Tensor, prompt_mask: Tensor) -> View:
-        """Encode the pictures alone; all of a batch are of one size."""
-        seen = self._encode(_stack(pictures)[:, None])
-        told = 1.0
+        """Encode the pictures, all of one size."""
+        scale = 1.0
         if self.vae.config.get("invert_scale_latents"):  # CogVideoX 1.5: of pictures, not videos
-            told = self.vae.config["scaling_factor"] ** -2
-        mean, log_variance = _scaled(seen, told)
+            scale = self.vae.config["scaling_factor"] ** -2
+        mean, log_variance = _scaled(self._encode(_stack(pictures)[:, None]), scale)
         spread = None if log_variance is None else log_variance[:, 0]
         return View(mean[:, 0], spread, tuple(pictures))
 
@@ -143,7 +145,7 @@ class VAECodec:
 
     @torch.no_grad()
     def still(self, view: View, num_frames: int) -> Gaussian:
-        """The condition repeated or, where time is compressed, the repeated picture encoded."""
+        """The image latent repeated, or of a video VAE the encoding of the repeated picture."""
         if self.temporal is not None:
             pixels = _stack(view.scenes)[:, None].expand(-1, num_frames, -1, -1, -1)
             return self._encode(pixels)
@@ -156,7 +158,7 @@ class VAECodec:
 
     @torch.no_grad()
     def decode(self, latents: Latents, view: View) -> list[Tensor]:
-        """Normalised latents to pixels, clipped."""
+        """Normalised latents to pixels in [0, 1]."""
         shift, scale = self._normalisation()
         raw = (latents.to(scale) / scale + shift).to(self.vae.dtype)
         if self.temporal is None:
@@ -174,11 +176,11 @@ class VAECodec:
         return [((video.float() + 1) / 2).clamp(0, 1) for video in videos]
 
     def tile(self) -> bool:
-        """Let diffusers encode and decode large frames in overlapping tiles."""
+        """Encode and decode large frames in overlapping tiles of diffusers."""
         kind = type(self.vae).__name__
         latents = self.vae.config.get("latent_channels")
         if kind == "AutoencoderTiny" and (self.spatial, latents) != (8, 4):
-            return False  # diffusers' tiles of it know no other shape
+            return False  # diffusers' tiling of it supports no other shape
         if self.vae.use_tiling:
             return False
         self.vae.enable_tiling()
@@ -206,7 +208,7 @@ class VAECodec:
         return _scaled(Gaussian(raw.mean - shift, raw.log_variance), scale)
 
     def _code(self, signed: Tensor) -> Gaussian:
-        """What diffusers makes of pixels in [-1, 1], in its axes, as float32."""
+        """The VAE's latents of pixels in [-1, 1], in its axis order, float32."""
         out = self.vae.encode(signed)
         if hasattr(out, "latents"):  # AutoencoderTiny
             return Gaussian(out.latents.float())
@@ -250,12 +252,12 @@ def _stack(clips: Sequence[Tensor]) -> Tensor:
 
 
 def _channels_last(frames: Tensor) -> Tensor:
-    """In the layout that convolutions are fastest with: half as long again without it on a CPU."""
+    """In channels-last format, with which a CPU's convolutions take two thirds of the time."""
     return frames.contiguous(memory_format=torch.channels_last)
 
 
 def _nearest(value: int, step: int, least: int) -> tuple[int, int]:
-    """The possible numbers least, least + step, ... below (or at) a value and above (or at) it."""
+    """The nearest of least, least + step, ... at or below a value, and at or above it."""
     steps = max(0, value - least) / step
     below = least + int(steps) * step
     return below, below if below == value or value < least else below + step

@@ -1,1 +1,1 @@
-"""Pictures, videos and their records on disk: what is read in and what is written out."""
+"""Reading and writing of pictures, videos, data sets and their metadata."""

@@ -1,4 +1,4 @@
-"""Contact sheets: videos as strips of frames under each other, to judge them at a glance."""
+"""Contact sheets: videos as strips of frames below each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAME = 76
 def strips(
     title: str, caption: str, videos: Sequence[Frames], names: Sequence[str] = ()
 ) -> Image.Image:
-    """Equally spaced frames of videos (F, H, W, 3) of one size, a strip each, under their words.
+    """Equally spaced frames of videos (F, H, W, 3) of one size, a strip each, below their caption.
 
     Args:
         title: grey, first.
@@ -50,7 +50,7 @@ def strips(
 
 
 def stack(images: Sequence[Image.Image]) -> Image.Image:
-    """Pictures under each other on white."""
+    """Pictures below each other on white."""
     width = max(image.width for image in images)
     sheet = Image.new("RGB", (width, sum(image.height for image in images)), "white")
     top = 0
@@ -61,5 +61,5 @@ def stack(images: Sequence[Image.Image]) -> Image.Image:
 
 
 def _drawable(text: str) -> str:
-    """The font knows Latin letters; others become question marks."""
+    """Text with question marks for letters that the font lacks: all but Latin ones."""
     return text.encode("latin-1", errors="replace").decode("latin-1")

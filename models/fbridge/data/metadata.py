@@ -1,4 +1,4 @@
-"""The comment that a video file carries: where each kind of file keeps it."""
+"""The comment in a video file's metadata, for each format."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fbridge.files.atomic import shown
 _EXIF_FOLDER, _USER_COMMENT = 0x8769, 0x9286
 _ASCII, _UNICODE = b"ASCII\0\0\0", b"UNICODE\0"
 _PNG_KEY = "Comment"
-_LARGEST = 1 << 20  # characters; a comment is a page of JSON, not a payload
+_LARGEST = 1 << 20  # characters; larger comments are ignored
 
 
 def read_comment(path: Path | str) -> str | None:
-    """The comment in a video file, or in the first picture of a folder of frames; None if none.
+    """The comment of a video file, or of the first picture in a folder of frames; None if none.
 
     Raises:
-        DataError: when there is no such file or it is neither video nor picture.
+        DataError: there is no such file, or it is no video.
     """
     path = Path(path)
     name = shown(path)
@@ -49,7 +49,7 @@ def with_gif_comment(gif: bytes, comment: str) -> bytes:
 
 
 def exif_with_comment(comment: str) -> bytes:
-    """An EXIF record holding nothing but a UserComment."""
+    """An EXIF record with a UserComment only."""
     exif = Image.Exif()
     if comment.isascii():
         coded = _ASCII + comment.encode("ascii")

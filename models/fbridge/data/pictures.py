@@ -1,4 +1,4 @@
-"""Pictures of any kind as plain RGB, and their fitting to a size without distortion."""
+"""Reads pictures of any format as RGB, and crops and resizes them to a size."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg"}
     | {".pgm", ".png", ".ppm", ".tga", ".tif", ".tiff", ".webp"}
 )
-"""File names that are taken for pictures when a whole folder is given."""
+"""Suffixes of the pictures in a folder."""
 
 MAX_PIXELS = 178_956_970
-"""More is refused before anything is decoded: half a gigabyte of RGB, Pillow's own limit."""
+"""Maximum pixels, checked before decoding: half a gigabyte of RGB, Pillow's own limit."""
 
 MIN_SIDE = 16
-"""Fewer pixels than this on a side hold no picture to set in motion."""
+"""Minimum pixels of a side."""
 
 MAX_BYTES = 1 << 30
 
 _ORIENTATION = 0x0112
 
 BACKGROUND = (255, 255, 255)
-"""What shows through transparent places: white, as on a page."""
+"""Colour behind transparent pixels."""
 
-_PROGRAMS = frozenset({"EPS", "WMF"})  # drawn by running a program, not decoded
+_PROGRAMS = frozenset({"EPS", "WMF"})  # formats that need an external program
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as it will be used, and what was done to read it.
+    """A picture and what was done to read it.
 
     Attributes:
-        path: where it lies.
+        path: of the file.
         pixels: the upright RGB picture.
         sha256: of the file's bytes.
-        notes: what was changed, in words ("turned upright", ...).
+        notes: the changes, for the user ("turned upright", ...).
     """
 
     path: Path
@@ -56,7 +56,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A picture of the wanted size and, in words, what became of the original."""
+    """A picture of the wanted size, and a line for the user on how it was fitted."""
 
     pixels: Image.Image
     words: str
@@ -66,16 +66,16 @@ def load_picture(path: Path | str) -> Image.Image:
     """The upright RGB picture in a file.
 
     Raises:
-        DataError: when the file is missing, empty, damaged, too large, too small or no picture.
+        DataError: the file is missing, empty, damaged, too large, too small or no picture.
     """
     return open_picture(path).pixels
 
 
 def open_picture(path: Path | str) -> Picture:
-    """Read a picture file of any mode: turned upright, in sRGB, on white where transparent.
+    """Read a picture file of any mode as upright sRGB, on white where it is transparent.
 
     Raises:
-        DataError: when the file is missing, empty, damaged, too large, too small or no picture.
+        DataError: the file is missing, empty, damaged, too large, too small or no picture.
     """
     path = Path(path)
     content = _read_bytes(path)
@@ -91,10 +91,10 @@ def open_picture(path: Path | str) -> Picture:
 
 
 def fit_picture(picture: Image.Image, size: tuple[int, int], *, name: str = "picture") -> Fitted:
-    """Cover `size` (width, height) with the picture: scaled evenly, the rest cut off all around."""
+    """Resize a picture to cover `size` (width, height), and crop it from the centre."""
     scale, kept_width, kept_height = _cover(picture.size, size)
     left, top = (picture.width - kept_width) / 2, (picture.height - kept_height) / 2
-    if scale == 1:  # cutting alone must not blur, so whole pixels
+    if scale == 1:  # cropping alone must not blur, so whole pixels
         corner = (int(left), int(top))
         pixels = picture.crop((*corner, corner[0] + size[0], corner[1] + size[1]))
     else:
@@ -104,14 +104,14 @@ def fit_picture(picture: Image.Image, size: tuple[int, int], *, name: str = "pic
 
 
 def upright_rgb(picture: Image.Image) -> Image.Image:
-    """Any picture of Pillow's as RGB: turned as its EXIF says, transparency laid on white."""
+    """A Pillow picture as RGB: rotated by its EXIF orientation, on white where transparent."""
     return _rgb(_upright(picture))
 
 
 def describe_fit(
     before: tuple[int, int], after: tuple[int, int], *, name: str, notes: Sequence[str] = ()
 ) -> str:
-    """What `fit_picture` does to a picture of that size, in words, after what `notes` say."""
+    """A line for the user on what `fit_picture` does to a picture, after its `notes`."""
     scale, kept_width, kept_height = _cover(before, after)
     done = list(notes)
     if scale != 1:
@@ -124,7 +124,7 @@ def describe_fit(
 
 
 def _cover(before: tuple[int, int], after: tuple[int, int]) -> tuple[float, float, float]:
-    """The scale, and the width and height of the original that stay in sight."""
+    """The scale, and the width and height of the original that are kept."""
     scale = max(after[0] / before[0], after[1] / before[1])
     return scale, min(after[0] / scale, float(before[0])), min(after[1] / scale, float(before[1]))
 
@@ -153,7 +153,7 @@ def _read_bytes(path: Path) -> bytes:
 def _decode(path: Path, content: bytes) -> Image.Image:
     name = shown(path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of what is checked here, and of odd tags
+        warnings.simplefilter("ignore")  # Pillow warns of what is checked here
         try:
             picture = Image.open(io.BytesIO(content))
         except Image.DecompressionBombError:
@@ -195,11 +195,11 @@ def _check_size(name: str, size: tuple[int, int]) -> None:
 
 
 def _upright(picture: Image.Image) -> Image.Image:
-    """Turned as its EXIF says; the very same object when there is nothing to turn."""
+    """Rotated by its EXIF orientation; the same object if there is nothing to rotate."""
     try:
         if picture.getexif().get(_ORIENTATION) in range(2, 9):
             return ImageOps.exif_transpose(picture)
-    except Exception:  # a broken tag costs the turn, not the picture
+    except Exception:  # a broken tag is ignored
         return picture
     return picture
 
@@ -207,7 +207,7 @@ def _upright(picture: Image.Image) -> Image.Image:
 def _is_animated(picture: Image.Image) -> bool:
     try:
         return bool(getattr(picture, "is_animated", False))
-    except Exception:  # its first picture is whole, which is all that is used
+    except Exception:  # only the first picture is used
         return True
 
 
@@ -224,9 +224,10 @@ def _rgb(picture: Image.Image) -> Image.Image:
 
 
 def _from_deep_grey(picture: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits or of floats: black is 0, white the first of 1, 255, 65535 to hold all.
+    """Grey of 16 or 32 bits or floats as RGB.
 
-    Sixteen-bit pictures always have white at 65535.
+    White is 65535 in 16-bit pictures, else the first of 1 (floats only), 255 and 65535 that is no
+    less than the largest value, or that value.
     """
     values = np.asarray(picture, dtype=np.float64)
     values = np.where(np.isfinite(values), values, 0.0)
@@ -240,7 +241,7 @@ def _from_deep_grey(picture: Image.Image) -> Image.Image:
 
 
 def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """Follow an embedded colour profile; without a usable one the colours are sRGB already."""
+    """Convert from an embedded colour profile; without a usable one, colours are taken as sRGB."""
     if not profile and picture.mode != "LAB":
         return picture
     try:

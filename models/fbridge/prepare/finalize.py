@@ -20,7 +20,7 @@ from fbridge.data.latents.format import (
     FORMAT,
     INDEX,
     JOURNAL,
-    Part,
+    IndexedFile,
     dump,
     read_index,
     write_columns,
@@ -204,7 +204,7 @@ class TableWriter:
         columns = {name: np.array(values, np.int64) for name, values in self._columns.items()}
         return {name: torch.from_numpy(values) for name, values in columns.items()}
 
-    def _clean(self, parts: dict[str, Part]) -> None:
+    def _clean(self, parts: dict[str, IndexedFile]) -> None:
         """Delete files that no table names: older tables, unused shards, partly written files."""
         out = self._request.out
         kept = {part.path for part in parts.values()}

@@ -1,4 +1,4 @@
-"""Reading a prepared data set: any row at any time, from any number of workers."""
+"""Random access to a prepared data set, from any number of worker processes."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from fbridge.errors import DataError
 from fbridge.files.atomic import shown
 
 OPEN_SHARDS = 32
-"""Shards that a worker keeps mapped."""
+"""Maximum number of shards that a worker keeps mapped."""
 
 
 class Draw(NamedTuple):
-    """A row in an epoch: where a clip has several captions, the epoch draws which one is told."""
+    """A row in an epoch; the epoch decides which of a clip's captions is used."""
 
     row: int
     epoch: int = 0
@@ -37,13 +37,13 @@ class LatentSample:
     """One clip.
 
     Attributes:
-        row: its place in the manifest.
-        clip: (F, C, H, W) its latents, as the denoiser sees them.
-        still: (1 or F, C, H, W) its first frame standing still; one frame means that it repeats.
-        condition: (C', H, W) its first frame alone.
-        text: (L, D) token embeddings of the caption drawn, or of the empty one where it has none.
-        spreads: log-variances of "clip", "still", "condition"; none of a deterministic codec.
-        picture: (3, height, width) uint8, its first frame, where the codec needs pixels to decode.
+        row: its index in the data set.
+        clip: (F, C, H, W) normalised latents.
+        still: (1 or F, C, H, W) latents of its first frame repeated; one frame if all are equal.
+        condition: (C', H, W) latent of its first frame alone.
+        text: (L, D) prompt embeddings of the drawn caption, or of the empty one if it has none.
+        spreads: log-variances of "clip", "still", "condition"; empty of a deterministic codec.
+        picture: (3, height, width) uint8, its first frame, if the codec needs pixels to decode.
         label: class number, -1 without.
     """
 
@@ -59,7 +59,7 @@ class LatentSample:
 
 @dataclass(frozen=True)
 class LatentBatch:
-    """Samples of one bucket; every tensor with a first axis B, text padded to (B, L, D)."""
+    """Samples of one bucket; each tensor has a first axis B, text is padded to (B, L, D)."""
 
     rows: Tensor
     clip: Tensor
@@ -73,7 +73,7 @@ class LatentBatch:
 
 
 def collate(samples: Sequence[LatentSample]) -> LatentBatch:
-    """Stack samples of one bucket."""
+    """Batch samples of one bucket."""
     lengths = torch.tensor([len(sample.text) for sample in samples])
     text = torch.nn.utils.rnn.pad_sequence([sample.text for sample in samples], batch_first=True)
     pictures = [sample.picture for sample in samples if sample.picture is not None]
@@ -94,18 +94,18 @@ def collate(samples: Sequence[LatentSample]) -> LatentBatch:
 
 
 class LatentDataset(Dataset[LatentSample]):
-    """Read-only view of a folder that `fbridge prepare` wrote.
+    """A data set that `fbridge prepare` wrote, read-only.
 
-    Rows are in the order of the manifest. Nothing of the size of the data set is held in memory but
-    what the operating system maps; an instance may be sent to worker processes.
+    Rows are in the order of the manifest. Files are memory-mapped; an instance can be pickled for
+    worker processes.
 
     Args:
         folder: the data set.
         split: only rows with this tag ("train", "test01", ...).
-        seed: of the draw among several captions.
+        seed: of the choice among several captions.
 
     Raises:
-        DataError: the folder holds no finished data set, or no row has the tag.
+        DataError: the folder has no finished data set, or no row has the tag.
     """
 
     def __init__(self, folder: Path | str, *, split: str | None = None, seed: int = 0) -> None:
@@ -121,14 +121,14 @@ class LatentDataset(Dataset[LatentSample]):
         return len(self._rows)
 
     def only(self, rows: Tensor) -> LatentDataset:
-        """A view of some rows (N,), in their order."""
+        """A view of the given rows (N,), in their order."""
         view = copy.copy(self)
         view._rows = self._rows[rows]
         view._open = OrderedDict()
         return view
 
     def tagged(self, split: str) -> Tensor:
-        """(N,) bool: which rows have a tag; none where the data set does not know it."""
+        """(N,) bool: which rows have a tag."""
         tags: list[str] = self.index["splits"]
         if split not in tags:
             return torch.zeros(len(self), dtype=torch.bool)
@@ -141,16 +141,16 @@ class LatentDataset(Dataset[LatentSample]):
 
     @property
     def hash(self) -> str:
-        """sha256 over all that the index vouches for: the data set's identity."""
+        """sha256 of the index, which has the hashes of all files: identifies the data set."""
         return hashlib.sha256((self.folder / "index.json").read_bytes()).hexdigest()
 
     @property
     def bucket(self) -> Tensor:
-        """(N,) number of each row's bucket in `index["buckets"]`."""
+        """(N,) index of each row's bucket in `index["buckets"]`."""
         return self._columns["bucket"][self._rows]
 
     def captions(self, row: int) -> list[str]:
-        """The words of a row, as they were embedded."""
+        """The captions of a row."""
         path = self.folder / self.index["files"]["captions"]["path"]
         found = []
         with path.open("rb") as file:
@@ -160,14 +160,14 @@ class LatentDataset(Dataset[LatentSample]):
         return found
 
     def record(self, row: int) -> dict[str, Any]:
-        """A row of the manifest: source, timestamps, crop, hashes."""
+        """A row's record in the manifest: source, timestamps, crop, hashes."""
         with (self.folder / self.index["files"]["manifest"]["path"]).open("rb") as file:
             file.seek(int(self._columns["offset"][int(self._rows[row])]))
             found: dict[str, Any] = json.loads(file.readline())
             return found
 
     def empty_text(self) -> Tensor:
-        """(L, D) the empty caption's embedding, for guidance."""
+        """(L, D) the empty caption's embeddings, for guidance."""
         return self._text(0)
 
     def __getitem__(self, draw: int | Draw) -> LatentSample:
@@ -201,7 +201,7 @@ class LatentDataset(Dataset[LatentSample]):
         self._columns = self._map_columns()
 
     def _pick(self, row: int, epoch: int, among: int) -> int:
-        """Which caption: even over the epochs, and the same in every worker."""
+        """Index of the caption: uniform over the epochs, and the same in every worker."""
         drawn = hashlib.sha256(f"{self.seed} {epoch} {row}".encode()).digest()
         return int.from_bytes(drawn[:8], "big") % among
 

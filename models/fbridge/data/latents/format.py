@@ -1,20 +1,20 @@
-"""Where a data set's files lie and how they are written.
+"""The files of a data set, and how they are written.
 
     DIR/index.json                  format, options, codec, counts, moments, and the names below
     DIR/manifest-<digest>.jsonl     a row for every clip, in the order of the source
     DIR/captions-<digest>.jsonl     every caption once, the empty one first
     DIR/rejected-<digest>.jsonl     every file and clip left out, with its reason
-    DIR/survey-<digest>.jsonl       what was found in every file of the source
-    DIR/shards-<digest>.jsonl       every shard with its size, sha256 and sums
+    DIR/survey-<digest>.jsonl       the properties of every file of the source
+    DIR/shards-<digest>.jsonl       every shard with its size, sha256 and moments
     DIR/columns-<digest>.safetensors    the manifest's numbers, for random access
     DIR/shards/ab/<name>.safetensors    `clip`, `still` (N, F, C, H, W), `condition` (N, C, H, W),
                                     their log-variances, `picture` (N, 3, height, width)
     DIR/text/ab/<name>.safetensors  `tokens` (T, D) of several captions, `start` (N + 1,)
     DIR/journal/                    only while unfinished: append-only, one file a process
 
-A digest is the beginning of the file's own sha256 and a shard's name that of the clips it was
-planned for, so no file ever changes once it is there; `index.json`, replaced in one step, alone
-says which belong together.
+A digest is the beginning of the file's own sha256, and a shard's name that of the clips planned for
+it, so that files never change once written; `index.json`, replaced atomically, names those that
+belong together.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DIGITS = 12
 
 
 @dataclass(frozen=True)
-class Part:
+class IndexedFile:
     """A file that the index names."""
 
     path: str
@@ -51,17 +51,17 @@ class Part:
 
 
 def shard_path(kind: str, name: str) -> str:
-    """Where a shard lies below the data set: `kind` is "shards" or "text"."""
+    """Path of a shard in the data set; `kind` is "shards" or "text"."""
     return f"{kind}/{name[:2]}/{name}.safetensors"
 
 
 def dump(value: Any) -> str:
-    """JSON in one line whose bytes depend on the value alone."""
+    """JSON in one line, the same bytes for equal values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
 def digest(value: Any) -> str:
-    """sha256 of a value by its JSON."""
+    """sha256 of a value's JSON."""
     return hashlib.sha256(dump(value).encode()).hexdigest()
 
 
@@ -71,7 +71,7 @@ def hash_file(path: Path) -> str:
 
 
 def hash_row(tensors: dict[str, Tensor], row: int) -> str:
-    """sha256 over one row of all tensors, in the order of their names."""
+    """sha256 of one row of all tensors, in the order of their names."""
     whole = hashlib.sha256()
     for name in sorted(tensors):
         whole.update(
@@ -81,7 +81,7 @@ def hash_row(tensors: dict[str, Tensor], row: int) -> str:
 
 
 def read_lines(file: BinaryIO) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Offset and record of every whole line from where `file` stands; a torn one is passed over."""
+    """Offset and record of each line from the file's position on, without torn lines."""
     while line := file.readline():
         if not line.endswith(b"\n"):
             return
@@ -96,7 +96,7 @@ def read_index(folder: Path) -> dict[str, Any]:
     """The index of a finished data set.
 
     Raises:
-        DataError: the folder holds none, an unfinished or damaged one, or one of a newer fbridge.
+        DataError: there is none, or it is unfinished, damaged, or of a newer fbridge.
     """
     path = folder / INDEX
     if not path.is_file():
@@ -119,12 +119,12 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def write_index(folder: Path, index: dict[str, Any]) -> None:
-    """Write the index, whole or not at all: the moment at which a data set changes."""
+    """Write the index atomically, which completes a change of the data set."""
     write_text(folder / INDEX, json.dumps(index, indent=1, sort_keys=True) + "\n")
 
 
-def write_part(folder: Path, kind: str, lines: Iterator[str]) -> Part:
-    """Write `<kind>-<digest>.jsonl` from lines without their ends, streaming."""
+def write_part(folder: Path, kind: str, lines: Iterator[str]) -> IndexedFile:
+    """Write `<kind>-<digest>.jsonl` from lines without line feeds."""
     scratch = folder / f"{kind}.jsonl"
     rows, whole = 0, hashlib.sha256()
     with replacing(scratch) as hidden, hidden.open("wb") as file:
@@ -136,7 +136,7 @@ def write_part(folder: Path, kind: str, lines: Iterator[str]) -> Part:
     return _named(folder, scratch, kind, whole.hexdigest(), rows)
 
 
-def write_columns(folder: Path, columns: dict[str, Tensor], rows: int) -> Part:
+def write_columns(folder: Path, columns: dict[str, Tensor], rows: int) -> IndexedFile:
     """Write `columns-<digest>.safetensors`."""
     scratch = folder / "columns.safetensors"
     save_tensors(scratch, columns)
@@ -144,13 +144,13 @@ def write_columns(folder: Path, columns: dict[str, Tensor], rows: int) -> Part:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file, whole or not at all; equal tensors give equal bytes."""
+    """Write a safetensors file atomically; equal tensors give equal bytes."""
     with replacing(path) as hidden:
         save_file({name: tensors[name].contiguous() for name in sorted(tensors)}, hidden)
 
 
-def _named(folder: Path, scratch: Path, kind: str, sha256: str, rows: int) -> Part:
+def _named(folder: Path, scratch: Path, kind: str, sha256: str, rows: int) -> IndexedFile:
     path = folder / f"{kind}-{sha256[:DIGITS]}{scratch.suffix}"
     size = scratch.stat().st_size
     scratch.replace(path)
-    return Part(path.name, sha256, size, rows)
+    return IndexedFile(path.name, sha256, size, rows)

@@ -1,4 +1,4 @@
-"""Which rows make which batch: a pure function of seed, epoch and step."""
+"""The rows of each batch, a function of seed and step."""
 
 from __future__ import annotations
 
@@ -13,17 +13,15 @@ from fbridge.errors import ConfigError
 
 
 class BucketBatches(Sampler[list[Draw]]):
-    """Batches of one bucket each, without end, in an order that the seed decides.
+    """Endless batches of one bucket each, in an order decided by the seed.
 
-    For `DataLoader(batch_sampler=...)`. Every epoch shows each row once, but for the rows that do
-    not fill a last batch of their bucket: these are other ones in each epoch. A bucket with fewer
-    rows than a batch is refilled from itself, so that none is silently left out.
-
-    Set `step` to continue anywhere, as if never interrupted.
+    For `DataLoader(batch_sampler=...)`. Each epoch has each row once, except those that do not fill
+    a last batch of their bucket, which differ between epochs. A bucket with fewer rows than a batch
+    repeats them, so that none is left out. Set `step` to continue an interrupted run.
 
     Args:
-        dataset: what is read.
-        batch_size: rows a batch, of all processes together where there are several.
+        dataset: the data set.
+        batch_size: rows of a batch, of all processes together.
         seed: of the order.
         rank, world: this process takes every batch's rows rank, rank + world, ...
     """

@@ -1,4 +1,4 @@
-"""Which clips a run never trains on."""
+"""Splits a data set into training and validation clips."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 from fbridge.data.latents.dataset import LatentDataset
 
 VALIDATION_TAGS = ("validation", "valid", "val", "dev", "test")
-"""Tags of a data set's own held-out clips, the first that there is."""
+"""Tags of a data set's own held-out clips; the first that exists is used."""
 
 
 class Split(NamedTuple):
-    """Clips to train on, clips held out (perhaps none), and how they were told apart."""
+    """Clips to train on, clips held out (possibly none), and a line for the user on the split."""
 
     training: LatentDataset
     held_out: LatentDataset
@@ -25,9 +25,9 @@ class Split(NamedTuple):
 def hold_out(dataset: LatentDataset, share: float, *, split: str | None = None) -> Split:
     """Take clips out of a data set for validation.
 
-    Those that the data set itself calls validation or test, or by UCF-101's numbers "test01" for
-    "train01". Else `share` of the source videos by the hash of their content, so that two clips of
-    one video are never on both sides; at least one video, of two or more.
+    Those with a tag of `VALIDATION_TAGS`, or with UCF-101's numbers "test01" for "train01". Else a
+    `share` of the source videos by the hash of their content, so that clips of one video are never
+    on both sides; at least one video, if there are two or more.
 
     Args:
         dataset: all of its rows.
@@ -60,7 +60,7 @@ def _counterparts(split: str | None) -> tuple[str, ...]:
 
 
 def _by_source(dataset: LatentDataset, share: float) -> torch.Tensor:
-    """(N,) bool: clips of the videos whose hash is low."""
+    """(N,) bool: clips of the videos with the lowest hashes."""
     places = torch.tensor(
         [_place(dataset, row) for row in range(len(dataset))], dtype=torch.float64
     )
@@ -72,6 +72,6 @@ def _by_source(dataset: LatentDataset, share: float) -> torch.Tensor:
 
 
 def _place(dataset: LatentDataset, row: int) -> float:
-    """A number in [0, 1) that a source video's content decides."""
+    """The hash of a row's source video as a number in [0, 1)."""
     named = hashlib.sha256(dataset.record(row)["source_sha256"].encode()).digest()
     return int.from_bytes(named[:6], "big") / 2**48
