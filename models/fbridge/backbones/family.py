@@ -48,6 +48,7 @@ class Family:
         lora_targets: endings of the names of linear layers that LoRA adapts.
         input_layer: full name of the first layer, which `expand_inputs` replaces and LoRA leaves
             to full training; "" if inputs cannot be added.
+        fixed_inputs: number of inputs besides the latents, of networks to which none can be added.
         prediction: "v", "flow", "noise" or "clean".
         pipelines: diffusers' text-to-video pipelines that use this class.
         noise_schedule: from the configuration of the pipeline's scheduler (or of the network, if
@@ -74,6 +75,7 @@ class Family:
     own_class: Callable[[], Any] | None = None
     lora_targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
     input_layer: str = ""
+    fixed_inputs: Callable[[Any], int] | None = None
     prediction: str = "v"
     pipelines: tuple[str, ...] = ()
     noise_schedule: Callable[[Mapping[str, Any]], tuple[dict[str, Any], str]] | None = None
@@ -106,6 +108,8 @@ class Family:
 
     def extra_inputs(self, transformer: Any) -> int:
         """How many inputs of the latents' shape a network takes besides them: prior, picture."""
+        if self.fixed_inputs is not None:
+            return self.fixed_inputs(transformer)
         return expand.extra_inputs(transformer, self.latents(transformer))
 
     def quantizable_layers(self, transformer: Any) -> list[tuple[str, nn.Linear]]:
@@ -126,31 +130,14 @@ class Family:
         """Give a network input channels for `wanted` inputs besides the latents, in place.
 
         Raises:
-            ConfigError: it has input channels for more already.
+            ConfigError: it has input channels for more already, or they cannot be changed.
         """
-        expand.expand_inputs(
-            transformer, wanted, latents=self.latents(transformer), name=self.input_layer
-        )
-
-
-@dataclass(frozen=True)
-class FixedFamily(Family):
-    """Networks whose inputs cannot be changed.
-
-    Attributes:
-        fixed_inputs: inputs of a network besides the latents.
-    """
-
-    fixed_inputs: Callable[[Any], int] = lambda _: 0
-
-    def extra_inputs(self, transformer: Any) -> int:
-        """How many inputs a network takes besides the latents."""
-        return self.fixed_inputs(transformer)
-
-    def expand_inputs(self, transformer: Any, wanted: int) -> None:
-        """Raise ConfigError for another number of inputs."""
-        if wanted != self.fixed_inputs(transformer):
+        known = self.extra_inputs(transformer)
+        if self.fixed_inputs is None:
+            latents = self.latents(transformer)
+            expand.expand_inputs(transformer, wanted, latents=latents, name=self.input_layer)
+        elif wanted != known:
             raise ConfigError(
-                f"this network takes {self.fixed_inputs(transformer)} inputs besides the latents, "
+                f"this network takes {known} inputs besides the latents, "
                 f"which cannot be changed to {wanted}"
             )

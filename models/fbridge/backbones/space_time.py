@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from fbridge.backbones.adapter import run_block
-from fbridge.backbones.family import FixedFamily
+from fbridge.backbones.family import Family
 from fbridge.types import Condition, Latents
 
 
@@ -176,7 +176,7 @@ class SpaceTimeTransformer(ModelMixin, ConfigMixin, PeftAdapterMixin):  # type: 
         return torch.where(labels < 0, none, labels).to(like.device)
 
 
-FAMILY = FixedFamily(
+FAMILY = Family(
     name="space-time",
     transformer="SpaceTimeTransformer",
     own_class=lambda: SpaceTimeTransformer,
