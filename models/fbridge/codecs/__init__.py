@@ -6,7 +6,7 @@ Latents may be those of a VAE, pixels or motions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
@@ -25,6 +25,13 @@ class Gaussian(NamedTuple):
 
     mean: Latents
     log_variance: Tensor | None = None
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Gaussian:
+        """The same function of mean and log-variance, such as a change of shape."""
+        log_variance = self.log_variance
+        return Gaussian(
+            function(self.mean), None if log_variance is None else function(log_variance)
+        )
 
     def sample(self, noise: Tensor) -> Latents:
         """Latents drawn with standard normal noise of the mean's shape."""

@@ -134,9 +134,8 @@ class VAECodec:
         scale = 1.0
         if self.vae.config.get("invert_scale_latents"):  # CogVideoX 1.5: of pictures, not videos
             scale = self.vae.config["scaling_factor"] ** -2
-        mean, log_variance = _scaled(self._encode(_stack(pictures)[:, None]), scale)
-        spread = None if log_variance is None else log_variance[:, 0]
-        return View(mean[:, 0], spread, tuple(pictures))
+        latents = _scaled(self._encode(_stack(pictures)[:, None]), scale)
+        return View(*latents.map(lambda part: part[:, 0]), tuple(pictures))
 
     @torch.no_grad()
     def encode(self, videos: Sequence[Tensor], view: View) -> Gaussian:
@@ -149,12 +148,8 @@ class VAECodec:
         if self.temporal is not None:
             pixels = _stack(view.scenes)[:, None].expand(-1, num_frames, -1, -1, -1)
             return self._encode(pixels)
-        mean, log_variance = (
-            None if part is None else part[:, None].expand(-1, num_frames, -1, -1, -1)
-            for part in (view.image_latents, view.image_log_variance)
-        )
-        assert mean is not None
-        return Gaussian(mean, log_variance)
+        picture = Gaussian(view.image_latents, view.image_log_variance)
+        return picture.map(lambda part: part[:, None].expand(-1, num_frames, -1, -1, -1))
 
     @torch.no_grad()
     def decode(self, latents: Latents, view: View) -> list[Tensor]:
@@ -199,11 +194,7 @@ class VAECodec:
                              torch.cat) for row in signed]  # fmt: skip
             raw = _joined(coded, torch.stack)
         else:
-            mean, log_variance = self._code(signed.transpose(1, 2))
-            raw = Gaussian(
-                mean.transpose(1, 2),
-                None if log_variance is None else log_variance.transpose(1, 2),
-            )
+            raw = self._code(signed.transpose(1, 2)).map(lambda part: part.transpose(1, 2))
         shift, scale = self._normalisation()
         return _scaled(Gaussian(raw.mean - shift, raw.log_variance), scale)
 
