@@ -80,6 +80,13 @@ class Sought:
         """The folder that relative paths of an index start from and that they may not leave."""
         return Path(os.path.realpath(self.media_root)) if self.media_root else self.folder
 
+    def files(self, *suffixes: str) -> list[Path]:
+        """The source, or the files in it, whose names end in one of `suffixes`, ignoring case."""
+        if self.file:
+            name = self.file.name.lower()[1:]  # a file called .csv has no suffix
+            return [self.file] if name.endswith(suffixes) else []
+        return [self.folder / name for name in self.names.ending(*suffixes)]
+
     @cached_property
     def names(self) -> Names:
         """The names in the folder; none if the source is a file."""

@@ -32,23 +32,18 @@ def find(sought: Sought) -> Layout | None:
         ConfigError: a folder has several such files.
         DataError: the json cannot be read.
     """
-    if sought.file:
-        path = sought.file
-        if path.suffix.lower() != ".json":
-            return None
-    else:
-        names = sought.names.ending(".json")
-        if len(names) > MANY_JSON:
-            return None
-        names = [name for name in names if _has_keys(sought.folder / name)]
-        if len(names) > 1:
-            raise ConfigError(
-                f"{shown(sought.folder)}: holds several lists ({listed(names)}); "
-                "name one of them as SOURCE"
-            )
-        if not names:
-            return None
-        path = sought.folder / names[0]
+    paths = sought.files(".json")
+    if len(paths) > MANY_JSON:
+        return None
+    paths = [path for path in paths if sought.file or _has_keys(path)]
+    if len(paths) > 1:
+        raise ConfigError(
+            f"{shown(sought.folder)}: holds several lists ({listed(p.name for p in paths)}); "
+            "name one of them as SOURCE"
+        )
+    if not paths:
+        return None
+    path = paths[0]
     _read(path)
     told = f"msrvtt: {shown(path.name)}, all captions of 'sentences' joined by 'video_id'"
     return Layout("msrvtt", told, sought.root, partial(_entries, str(sought.root), path))

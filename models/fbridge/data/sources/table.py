@@ -113,21 +113,15 @@ def find(sought: Sought) -> Layout | None:
     Raises:
         ConfigError: there are several tables, or several columns that differ.
     """
-    path = sought.file
-    if path is None:
-        names = [
-            name
-            for name in sought.names.ending(*SUFFIXES)
-            if has_video(columns(sought.folder / name))
-        ]
-        if len(names) > 1:
-            raise ConfigError(
-                f"{shown(sought.folder)}: holds several tables ({listed(names)}); "
-                "name one of them as SOURCE"
-            )
-        path = sought.folder / names[0] if names else None
-    if path is None or path.suffix.lower() not in SUFFIXES:
+    paths = [p for p in sought.files(*SUFFIXES) if sought.file or has_video(columns(p))]
+    if len(paths) > 1:
+        raise ConfigError(
+            f"{shown(sought.folder)}: holds several tables ({listed(p.name for p in paths)}); "
+            "name one of them as SOURCE"
+        )
+    if not paths:
         return None
+    path = paths[0]
     index = Index(path, path.name, str(sought.root), str(sought.root))
     told = f"table: {shown(path.name)}, {index.check()}"
     return Layout("table", told, sought.root, index.entries)

@@ -37,10 +37,7 @@ def find(sought: Sought) -> Layout | None:
         DataError: the tar is compressed.
     """
     root = sought.folder
-    if sought.file:
-        names = [sought.file.name] if sought.file.name.lower().endswith((".tar", *PACKED)) else []
-    else:
-        names = sought.names.ending(".tar", *PACKED)
+    names = [path.name for path in sought.files(".tar", *PACKED)]
     plain = [name for name in names if name.lower().endswith(".tar")]
     if names and not plain and (sought.file or sought.forced):
         raise DataError(f"{shown(root / names[0])}: is compressed: {UNPACK}")

@@ -23,12 +23,8 @@ SPLITS = ("train", "val", "validation", "test")
 
 def find(sought: Sought) -> Layout | None:
     """The layout of a folder with such tables, or of one such table."""
-    if sought.file:
-        paths = [sought.file] if sought.file.suffix.lower() == ".csv" else []
-    else:
-        found = [name for name in sought.names.ending(".csv") if name.startswith("results_")]
-        paths = [sought.folder / name for name in found]
-    tables = tuple(path for path in paths if columns(path) and set(columns(path)) >= COLUMNS)
+    paths = [p for p in sought.files(".csv") if sought.file or p.name.startswith("results_")]
+    tables = tuple(path for path in paths if set(columns(path)) >= COLUMNS)
     if not tables:
         return None
     names = listed(path.name for path in tables)
