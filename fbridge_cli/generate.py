@@ -60,7 +60,6 @@ def generate(
     frames: int | None = option(
         None, SAMPLING, "Number of frames; the embedded model makes 2 to 96 \\[default: 32]"
     ),
-    fps: float | None = option(None, OUTPUT, "Frames per second; else the model's."),
     size: str | None = option(
         None,
         SAMPLING,
@@ -125,6 +124,7 @@ def generate(
         "--format",
         known=FORMATS,
     ),
+    fps: float | None = option(None, OUTPUT, "Frames per second; else the model's."),
     overwrite: bool = option(False, OUTPUT, "Replace videos that exist.", "--overwrite"),
     no_metadata: bool = option(
         False,
