@@ -44,7 +44,7 @@ def info(
     Example:
         fbridge info wan2.1_t2v_1.3B.safetensors
     """
-    from fbridge_cli.checks import home_expanded
+    from fbridge.checks import home_expanded
     from fbridge_cli.runtime import quiet
 
     ui = Ui(machine=json)
