@@ -138,7 +138,7 @@ def main() -> None:
                     dtype="bfloat16",
                     offload=memory.offload,
                     tiling=memory.tiling,
-                    kept=_kept(memory),
+                    quantize=_kept(memory),
                 )
             )
             assert needs.seconds is not None

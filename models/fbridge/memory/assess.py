@@ -111,7 +111,7 @@ def _training_plan(config: Config, clip: ClipShape) -> TrainingPlan:
         steps=train.steps * train.gradient_accumulation,
         precision=_DTYPES[train.precision],
         rank=config.lora.rank,
-        kept="" if config.lora.quantize == "none" else config.lora.quantize,
+        quantize="" if config.lora.quantize == "none" else config.lora.quantize,
         checkpointing=train.gradient_checkpointing,
         optimizer=train.optimizer,
         averaged=config.ema.kind != "none",

@@ -1,4 +1,4 @@
-"""A model's network on shapes alone: with few blocks, and what that tells of all of them."""
+"""Sizes of a model's network, extrapolated from networks with one and two blocks of each kind."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from fbridge.memory.plans import BYTES
 
 
 class Blocks:
-    """The network of a model, of which one and two blocks of each kind tell the rest.
+    """The network of a model, without weights.
 
     Args:
-        model: its parts.
+        model: its configurations.
 
     Attributes:
-        layers: numbers of blocks, by the names of the configuration.
+        layers: number of blocks by key of the network's configuration.
     """
 
     def __init__(self, model: ModelSizes) -> None:
         self.model = model
         self.layers = {key: int(model.network[key]) for key in model.family.depth_keys}
 
-    def deeper(self) -> list[tuple[int, ...]]:
-        """Numbers of blocks of each kind: one of all, then two of each in turn."""
+    def depths(self) -> list[tuple[int, ...]]:
+        """Numbers of blocks to measure: one of each kind, then two of each kind in turn."""
         kinds = range(len(self.layers))
         return [tuple(1 for _ in kinds)] + [tuple(1 + (k == n) for k in kinds) for n in kinds]
 
-    def all_of(self, found: list[int]) -> int:
-        """What grows with the blocks, of the whole network, from what it is of `deeper`."""
+    def extrapolate(self, found: list[int]) -> int:
+        """A quantity that is linear in the blocks, of the whole network, from that at `depths`."""
         more = [n - 1 for n in self.layers.values()]
         return found[0] + sum(n * (two - found[0]) for n, two in zip(more, found[1:], strict=True))
 
     def build(self, layers: tuple[int, ...] | int, parts: int) -> Any:
-        """The network with so many blocks, and room for so many parts; without weights."""
+        """The network with these numbers of blocks and inputs for `parts`, without weights."""
         config = {key: value for key, value in self.model.network.items() if key[0] != "_"}
         each = layers if isinstance(layers, tuple) else (layers,) * len(self.layers)
         depths = dict(zip(self.layers, each, strict=True))
@@ -46,45 +46,43 @@ class Blocks:
         family.expand_inputs(network, max(parts, family.extra_inputs(network)))
         return network
 
-    def numbers(self, parts: int) -> int:
-        """How many weights the whole network has."""
-        return self.all_of(
-            [
-                sum(p.numel() for p in self.build(layers, parts).parameters())
-                for layers in self.deeper()
-            ]
-        )
+    def parameter_count(self, parts: int) -> int:
+        """Parameters of the whole network."""
+        return self.extrapolate([_parameters(network) for network in self._networks(parts)])
 
-    def kept(self, *, parts: int, dtype: str, kept: str) -> int:
-        """Bytes of the network, of which few bits hold the large layers of its blocks alone."""
-        numbers, few = self.numbers(parts), 0
-        if kept == "float8":
-            few = numbers
-        elif kept:
-            networks = [self.build(layers, parts) for layers in self.deeper()]
-            many = [self.model.family.quantizable_layers(network) for network in networks]
-            few = self.all_of([sum(layer.weight.numel() for _, layer in each) for each in many])
-        return int(few * BYTES[kept or dtype] + (numbers - few) * BYTES[dtype])
+    def weight_bytes(self, *, parts: int, dtype: str, quantize: str) -> int:
+        """Bytes of the weights; int8 and nf4 quantize only the large layers of the blocks."""
+        total, quantized = self.parameter_count(parts), 0
+        if quantize == "float8":
+            quantized = total
+        elif quantize:
+            layers = map(self.model.family.quantizable_layers, self._networks(parts))
+            quantized = self.extrapolate([sum(o.weight.numel() for _, o in one) for one in layers])
+        return int(quantized * BYTES[quantize or dtype] + (total - quantized) * BYTES[dtype])
 
-    def largest(self) -> int:
-        """Numbers of the largest layer."""
+    def largest_layer(self) -> int:
+        """Parameters of the largest layer."""
         layers = (m for m in self.build(1, 0).modules() if next(m.children(), None) is None)
-        return max(sum(p.numel() for p in layer.parameters()) for layer in layers)
+        return max(map(_parameters, layers))
 
-    def trained(self, rank: int, parts: int) -> tuple[int, int]:
-        """Numbers of the updates, and of the layer that is trained in full."""
+    def trained_by_lora(self, rank: int, parts: int) -> tuple[int, int]:
+        """Parameters of the updates, and of the input layer, which is trained in full."""
         family = self.model.family
-        networks = [self.build(layers, parts) for layers in self.deeper()]
-        updates = self.all_of(
-            [
-                sum(
-                    rank * (layer.in_features + layer.out_features)
-                    for name, layer in network.named_modules()
-                    if isinstance(layer, nn.Linear) and name.endswith(tuple(family.lora_targets))
-                )
-                for network in networks
-            ]
-        )
-        network = networks[0]
-        first = network.get_submodule(family.input_layer).parameters() if family.input_layer else ()
-        return updates, sum(p.numel() for p in first)
+        networks = self._networks(parts)
+        updates = [
+            sum(
+                rank * (layer.in_features + layer.out_features)
+                for name, layer in network.named_modules()
+                if isinstance(layer, nn.Linear) and name.endswith(tuple(family.lora_targets))
+            )
+            for network in networks
+        ]
+        first = networks[0].get_submodule(family.input_layer) if family.input_layer else nn.Module()
+        return self.extrapolate(updates), _parameters(first)
+
+    def _networks(self, parts: int) -> list[Any]:
+        return [self.build(layers, parts) for layers in self.depths()]
+
+
+def _parameters(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())

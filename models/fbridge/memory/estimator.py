@@ -1,13 +1,12 @@
-"""What training and generating will need, from configurations: no weights are read.
+"""Estimate the memory and time of preparing, training and generating, without reading weights.
 
-Memory is that of `fbridge.memory.meter`: the network with one and with two blocks, on shapes alone,
-gives what a block adds. Time is arithmetic over the speed of one block that really runs.
+Memory is measured by `fbridge.memory.meter` on networks with one and two blocks and extrapolated.
+Time is the number of floating-point operations over the measured speed of a block.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -26,79 +25,82 @@ from fbridge.types import Condition
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _TILE = 256
-"""Pixels along the sides of diffusers' tiles, where an autoencoder tells no others."""
+"""Side of diffusers' tiles in pixels, if an autoencoder has no attribute for it."""
 _PROBED_FLOPS = {"cpu": 2e11, "cuda": 4e13}
-"""Of the most that a block is probed with: seconds of a laptop, less of a large GPU."""
+"""Upper bound of a probe: seconds on a laptop, less on a large GPU."""
 _PROBED_LAYERS = 2
 _PROBED_SIDE = 16
-"""Patches along the sides of what is probed where a whole clip is too much."""
+"""Side in patches of the probe's input if a whole clip is too large."""
 
 
 class Estimator:
     """Estimates for one model.
 
     Args:
-        model: its parts.
-        speed: additions and multiplications a second; None leaves time out.
+        model: its configurations.
+        speed: floating-point operations per second; None: no times.
     """
 
     def __init__(self, model: ModelSizes, speed: float | None = None) -> None:
         self.model = model
         self.speed = speed
         self._blocks = Blocks(model)
-        assert model.family.video is not None, "as `anatomy` has it"
+        assert model.family.video is not None, "checked by model_sizes"
         self._video = model.family.video(model.family.empty_network(model.network).config)
-        self._known: dict[tuple[Any, ...], Footprint] = {}
+        self._cache: dict[tuple[Any, ...], Footprint] = {}
 
     def usual_clip(self) -> ClipShape:
-        """The clip that the model was made for."""
+        """The clip shape that the model was trained for."""
         spatial = self._codec("float32").spatial
         width, height = (side * spatial for side in self._video.grid)
         return ClipShape(self._video.frames[0], width, height)
 
-    def generate(self, how: GenerationPlan) -> Requirements:
-        """What a call of the pipeline needs."""
-        size = BYTES[how.dtype]
-        network = self._blocks.kept(parts=2, dtype=how.dtype, kept=how.kept)
-        batch = how.batch * (2 if how.guided else 1)
-        work = self._forward(how.clip, batch, how.dtype)
-        vae, words = int(self.model.vae_numbers * size), int(self.model.words_numbers * size)
-        frames = self._decoding(how.clip, how.dtype, tiling=how.tiling)
-        kept = {"none": network + words, "model": 0, "group": 0}[how.offload] + vae
+    def generate(self, plan: GenerationPlan) -> Requirements:
+        """Needs of a call of the pipeline."""
+        size = BYTES[plan.dtype]
+        network = self._blocks.weight_bytes(parts=2, dtype=plan.dtype, quantize=plan.quantize)
+        batch = plan.batch * (2 if plan.guided else 1)
+        work = self._forward(plan.clip, batch, plan.dtype)
+        vae, text = int(self.model.vae_numbers * size), int(self.model.words_numbers * size)
+        frames = self._decoding(plan.clip, plan.dtype, tiling=plan.tiling)
+        resident = {"none": network + text, "model": 0, "group": 0}[plan.offload] + vae
         peak = {
             "none": max(work.peak, frames.peak),
-            "model": max(words, network + work.peak, frames.peak),
-            "group": max(int(2 * self._blocks.largest() * size) + work.peak, frames.peak),
-        }[how.offload]
-        flops = how.steps * work.flops + how.batch * frames.flops
-        told = {"transformer": network, "text encoder": words, "VAE": vae}
-        told |= {"a step": work.peak, "decoding": frames.peak}
-        return Requirements(kept + peak, self._seconds(flops), told)
+            "model": max(text, network + work.peak, frames.peak),
+            "group": max(int(2 * self._blocks.largest_layer() * size) + work.peak, frames.peak),
+        }[plan.offload]
+        flops = plan.steps * work.flops + plan.batch * frames.flops
+        parts = {"transformer": network, "text encoder": text, "VAE": vae}
+        parts |= {"a step": work.peak, "decoding": frames.peak}
+        return Requirements(resident + peak, self._seconds(flops), parts)
 
-    def train(self, how: TrainingPlan) -> Requirements:
-        """What a training step needs."""
-        numbers = self._blocks.numbers(how.parts)
-        updates, whole = self._blocks.trained(how.rank, how.parts) if how.rank else (0, numbers)
-        trained = updates + whole
-        network = self._blocks.kept(parts=how.parts, dtype=how.precision, kept=how.kept)
-        frozen = network * (numbers - whole) // numbers
-        per_number = 4.0 + 4.0 + STATE[how.optimizer] + (4.0 if how.averaged else 0.0)
-        state = int(trained * per_number)
-        blocks = [self._step(how, layers) for layers in self._blocks.deeper()]
+    def train(self, plan: TrainingPlan) -> Requirements:
+        """Needs of a training step."""
+        total = self._blocks.parameter_count(plan.parts)
+        updates, in_full = 0, total
+        if plan.rank:
+            updates, in_full = self._blocks.trained_by_lora(plan.rank, plan.parts)
+        network = self._blocks.weight_bytes(
+            parts=plan.parts, dtype=plan.precision, quantize=plan.quantize
+        )
+        frozen = network * (total - in_full) // total
+        per_weight = 4.0 + 4.0 + STATE[plan.optimizer] + (4.0 if plan.averaged else 0.0)
+        state = int((updates + in_full) * per_weight)
+        blocks = [self._step(plan, layers) for layers in self._blocks.depths()]
         first, more = blocks[0], blocks[1:]
         counts = list(self._blocks.layers.values())
         grown = [step.peak - first.peak for step in more]
         work = first.peak + sum((n - 1) * g for n, g in zip(counts, grown, strict=True))
-        if how.checkpointing and grown:
-            kept = sum(counts) * self._hidden(how)
-            work = first.peak - sum(grown) + max(grown) + kept
-        flops = self._blocks.all_of([step.flops for step in blocks])
-        flops = int(flops * (4 / 3 if how.checkpointing and grown else 1))
-        told = {"frozen weights": frozen, "trained weights": state, "activations": work}
-        return Requirements(frozen + state + work, self._seconds(flops), told)
+        if plan.checkpointing and grown:
+            hidden = sum(counts) * self._hidden(plan)
+            work = first.peak - sum(grown) + max(grown) + hidden
+        flops = self._blocks.extrapolate([step.flops for step in blocks])
+        flops = int(flops * (4 / 3 if plan.checkpointing and grown else 1))
+        parts = {"frozen weights": frozen, "trained weights": state, "activations": work}
+        return Requirements(frozen + state + work, self._seconds(flops), parts)
 
     def prepare(self, clip: ClipShape, dtype: str = "float32") -> Requirements:
-        """What encoding a clip needs."""
+        """Needs of encoding a clip."""
         vae = int(self.model.vae_numbers * BYTES[dtype])
         work = self._coding(clip, dtype, encode=True)
         return Requirements(
@@ -106,10 +108,10 @@ class Estimator:
         )
 
     def probe(self, clip: ClipShape, device: str, dtype: str = "float32") -> float:
-        """Additions and multiplications a second that a block of the network does on a device.
+        """Floating-point operations per second of a block of the network on a device.
 
         Args:
-            clip: that it is shown, or a part of it where it is much.
+            clip: its input, or a part of it if that is too large.
             device: where it runs.
             dtype: of the network.
         """
@@ -118,9 +120,9 @@ class Estimator:
         batch = int(min(8, max(1, most // flops)))
         network = self._blocks.build(_PROBED_LAYERS, parts=0).to_empty(device=device)
         network = network.to(_DTYPES[dtype]).requires_grad_(requires_grad=False).eval()
-        for held in (*network.parameters(), *network.buffers()):
-            if held.is_floating_point():
-                held.data.normal_(0, 0.02)
+        for tensor in (*network.parameters(), *network.buffers()):
+            if tensor.is_floating_point():
+                tensor.data.normal_(0, 0.02)
         inputs = self._inputs(shape, batch, device)
         taken = []
         for _ in range(4):
@@ -132,56 +134,39 @@ class Estimator:
         return batch * flops / min(taken[1:])  # the first call chooses kernels
 
     def _probed(self, clip: ClipShape, dtype: str, most: float) -> tuple[tuple[int, int, int], int]:
-        """Shape of what the block is shown, and the arithmetic of it."""
+        """Shape of the probe's input, and its flops."""
         shape = self._latents(clip)
         empty = self._blocks.build(_PROBED_LAYERS, parts=0).to(_DTYPES[dtype]).to("meta").eval()
         empty.requires_grad_(requires_grad=False)
         backbone = as_backbone(empty)
         side = _PROBED_SIDE * self.model.family.patch(empty)
-        few = (
-            min(shape[0], self._latent_frames(None, 2)),
-            min(shape[1], side),
-            min(shape[2], side),
-        )
+        frames, height, width = shape
+        part = (min(frames, self._latent_frames(None, 2)), min(height, side), min(width, side))
 
-        def work(seen: tuple[int, int, int]) -> int:
-            inputs = self._inputs(seen, 1, "meta")
+        def flops(shape: tuple[int, int, int]) -> int:
+            inputs = self._inputs(shape, 1, "meta")
+            return measure_memory(lambda: backbone(*inputs)).flops
 
-            def compute() -> object:
-                return backbone(*inputs)
-
-            return measure_memory(compute).flops
-
-        whole = work(shape)
-        return (shape, whole) if whole < most else (few, work(few))
+        whole = flops(shape)
+        return (shape, whole) if whole < most else (part, flops(part))
 
     def _inputs(self, shape: tuple[int, int, int], batch: int, device: str) -> tuple[Any, ...]:
         network = self._blocks.build(1, 0)
-        channels, words = (
-            self.model.family.latents(network),
-            self.model.family.prompt_width(network),
-        )
+        channels = self.model.family.latents(network)
+        width_of_text = self.model.family.prompt_width(network)
         frames, height, width = shape
         latents = torch.zeros(batch, frames, channels, height, width, device=device)
-        tokens = torch.zeros(batch, self.model.tokens, words, device=device)
+        tokens = torch.zeros(batch, self.model.tokens, width_of_text, device=device)
         mask = torch.ones(batch, self.model.tokens, dtype=torch.bool, device=device)
-        condition = Condition(
-            tokens, mask, latents[:, 0], image_embeds=self._seen(network, latents)
-        )
-        return latents, torch.full((batch,), 500.0, device=device), condition, latents
-
-    def _seen(self, network: Any, latents: torch.Tensor) -> torch.Tensor | None:
-        """What an image encoder sees of a picture, for a network that is told it."""
         image = network.config.get("image")
-        return None if image is None else latents.new_zeros(len(latents), 257, image["features"])
+        embeds = None if image is None else latents.new_zeros(batch, 257, image["features"])
+        condition = Condition(tokens, mask, latents[:, 0], image_embeds=embeds)
+        return latents, torch.full((batch,), 500.0, device=device), condition, latents
 
     def _latents(self, clip: ClipShape) -> tuple[int, int, int]:
         codec = self._codec("float32")
-        return (
-            self._latent_frames(codec, clip.frames),
-            clip.height // codec.spatial,
-            clip.width // codec.spatial,
-        )
+        frames = self._latent_frames(codec, clip.frames)
+        return frames, clip.height // codec.spatial, clip.width // codec.spatial
 
     def _latent_frames(self, codec: VAECodec | None, frames: int) -> int:
         _, least, most, _ = self._video.frames
@@ -191,18 +176,23 @@ class Estimator:
 
     def _forward(self, clip: ClipShape, batch: int, dtype: str) -> Footprint:
         found = [
-            self._pass(clip, batch, dtype, layers, parts=2, learn=False)
-            for layers in self._blocks.deeper()
+            self._pass(clip, batch, dtype, layers, parts=2, training=False)
+            for layers in self._blocks.depths()
         ]
-        return Footprint(
-            max(one.peak for one in found), self._blocks.all_of([one.flops for one in found])
-        )
+        flops = self._blocks.extrapolate([one.flops for one in found])
+        return Footprint(max(one.peak for one in found), flops)
 
-    def _step(self, how: TrainingPlan, layers: tuple[int, ...]) -> Footprint:
-        """Of a step; where no blocks are counted, it computes activations twice as it is told."""
-        twice = how.checkpointing and not self._blocks.layers
+    def _step(self, plan: TrainingPlan, layers: tuple[int, ...]) -> Footprint:
+        """Forward and backward pass; checkpointing of a family with counted blocks is not in it."""
+        checkpointing = plan.checkpointing and not self._blocks.layers
         return self._pass(
-            how.clip, how.batch, how.precision, layers, parts=how.parts, learn=True, twice=twice
+            plan.clip,
+            plan.batch,
+            plan.precision,
+            layers,
+            parts=plan.parts,
+            training=True,
+            checkpointing=checkpointing,
         )
 
     def _pass(
@@ -213,42 +203,42 @@ class Estimator:
         layers: tuple[int, ...],
         *,
         parts: int,
-        learn: bool,
-        twice: bool = False,
+        training: bool,
+        checkpointing: bool = False,
     ) -> Footprint:
-        key = (clip, batch, dtype, layers, parts, learn, twice)
-        if key not in self._known:
-            network = self._blocks.build(layers, parts).to(_DTYPES[dtype]).to("meta").train(learn)
-            network.requires_grad_(learn)
-            if twice:
+        key = (clip, batch, dtype, layers, parts, training, checkpointing)
+        if key not in self._cache:
+            network = self._blocks.build(layers, parts).to(_DTYPES[dtype]).to("meta")
+            network.train(training).requires_grad_(training)
+            if checkpointing:
                 network.enable_gradient_checkpointing()
             inputs = self._inputs(self._latents(clip), batch, "meta")
 
             def compute() -> object:
-                with torch.set_grad_enabled(learn):
+                with torch.set_grad_enabled(training):
                     made = as_backbone(network)(*inputs)
-                    if learn:
+                    if training:
                         made.sum().backward()
                 network.zero_grad()
                 return made
 
-            self._known[key] = measure_memory(compute)
-        return self._known[key]
+            self._cache[key] = measure_memory(compute)
+        return self._cache[key]
 
-    def _hidden(self, how: TrainingPlan) -> int:
-        """Bytes that go from one block to the next."""
-        network = self._blocks.build(1, how.parts).to(_DTYPES[how.precision]).to("meta")
+    def _hidden(self, plan: TrainingPlan) -> int:
+        """Bytes of the activations between two blocks."""
+        network = self._blocks.build(1, plan.parts).to(_DTYPES[plan.precision]).to("meta")
         blocks = next(m for m in network.children() if isinstance(m, nn.ModuleList))
-        seen: list[int] = []
+        found: list[int] = []
         blocks[0].register_forward_pre_hook(
-            lambda _, args, kwargs: seen.append(
-                _bytes(args[0] if args else kwargs["hidden_states"])
+            lambda _, args, kwargs: found.append(
+                (args[0] if args else kwargs["hidden_states"]).nbytes
             ),
             with_kwargs=True,
         )
         with torch.no_grad():
-            as_backbone(network)(*self._inputs(self._latents(how.clip), how.batch, "meta"))
-        return seen[0]
+            as_backbone(network)(*self._inputs(self._latents(plan.clip), plan.batch, "meta"))
+        return found[0]
 
     def _codec(self, dtype: str) -> VAECodec:
         config = {key: value for key, value in self.model.vae.items() if key[0] != "_"}
@@ -257,7 +247,7 @@ class Estimator:
         return VAECodec(vae.to(_DTYPES[dtype]).to("meta"))
 
     def _decoding(self, clip: ClipShape, dtype: str, *, tiling: bool) -> Footprint:
-        """Of a whole clip; of one tile of it, and the frames that tiles are put together to."""
+        """Decoding a clip; with tiling, one tile and the frames that tiles are blended into."""
         if not tiling:
             return self._coding(clip, dtype, encode=False)
         vae = self._codec(dtype).vae
@@ -271,29 +261,17 @@ class Estimator:
 
     def _coding(self, clip: ClipShape, dtype: str, *, encode: bool) -> Footprint:
         key = (clip, dtype, encode)
-        if key not in self._known:
+        if key not in self._cache:
             codec = self._codec(dtype)
-            self._known[key] = measure_memory(
-                _coded(codec, clip, self._latents(clip), encode=encode)
+            pixels = torch.empty(clip.frames, 3, clip.height, clip.width, device="meta")
+            frames, height, width = self._latents(clip)
+            channels = int(codec.vae.config.get("latent_channels") or codec.vae.config["z_dim"])
+            latents = torch.empty(1, frames, channels, height, width, device="meta")
+            view = View(latents[:, 0], None, (pixels[0],))
+            self._cache[key] = measure_memory(
+                lambda: codec.encode([pixels], view) if encode else codec.decode(latents, view)
             )
-        return self._known[key]
+        return self._cache[key]
 
     def _seconds(self, flops: float) -> float | None:
         return None if self.speed is None else flops / self.speed
-
-
-def _coded(
-    codec: VAECodec, clip: ClipShape, shape: tuple[int, int, int], *, encode: bool
-) -> Callable[[], object]:
-    frames, height, width = shape
-    pixels = torch.empty(clip.frames, 3, clip.height, clip.width, device="meta")
-    channels = int(codec.vae.config.get("latent_channels") or codec.vae.config["z_dim"])
-    latents = torch.empty(1, frames, channels, height, width, device="meta")
-    view = View(latents[:, 0], None, (pixels[0],))
-    if encode:
-        return lambda: codec.encode([pixels], view)
-    return lambda: codec.decode(latents, view)
-
-
-def _bytes(tensor: torch.Tensor) -> int:
-    return tensor.numel() * tensor.element_size()

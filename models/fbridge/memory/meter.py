@@ -1,7 +1,6 @@
-"""Memory and arithmetic of a computation, found without doing it: shapes alone, on torch's "meta".
+"""Memory and floating-point operations of a computation, measured on torch's "meta" device.
 
-Attention is taken as fused, as every accelerator computes it: its table of weights is never whole
-in memory.
+Attention is assumed to be fused: its matrix of weights is never in memory as a whole.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from torch.utils.flop_counter import flop_registry
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a computation needs besides what it is given.
+    """What a computation needs besides its inputs.
 
     Attributes:
-        peak: bytes of its intermediate tensors at their most.
-        flops: multiplications and additions of its matrix products and convolutions.
+        peak: largest number of bytes of intermediate tensors.
+        flops: of matrix products and convolutions.
     """
 
     peak: int
@@ -36,7 +35,7 @@ def measure_memory(compute: Callable[[], object]) -> Footprint:
     """The footprint of a computation on meta tensors.
 
     Args:
-        compute: called once; what it returns is kept until the end, as a caller would.
+        compute: called once; its result is kept until the end, as a caller would.
     """
     meter = _Meter()
     attention = _Attention()
@@ -47,9 +46,9 @@ def measure_memory(compute: Callable[[], object]) -> Footprint:
 
 
 class _Meter(TorchDispatchMode):
-    """Counts the bytes of all storages that operations make, until they are let go of; and flops.
+    """Counts the bytes of live storages that operations allocate, and flops.
 
-    FlopCounterMode's own hooks would keep what checkpointing drops.
+    torch's FlopCounterMode cannot be used: its hooks keep what checkpointing frees.
     """
 
     def __init__(self) -> None:
@@ -77,35 +76,30 @@ class _Meter(TorchDispatchMode):
                 if id(storage) not in given and storage not in self._seen:
                     self._seen.add(storage)
                     self._live += storage.nbytes()
-                    weakref.finalize(storage, self._let_go, storage.nbytes())
+                    weakref.finalize(storage, self._freed, storage.nbytes())
         self.peak = max(self.peak, self._live)
         return made
 
-    def _let_go(self, size: int) -> None:
+    def _freed(self, size: int) -> None:
         self._live -= size
 
 
 class _Attention:
-    """In the place of torch's: keeps as much as a fused kernel, and counts what that would do."""
+    """Replaces torch's attention: same memory as a fused kernel, and counts its flops."""
 
     def __init__(self) -> None:
         self.flops = 0
 
     def __call__(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        *_: object,
-        **__: object,
+        self, query: Tensor, key: Tensor, value: Tensor, *_: object, **__: object
     ) -> Tensor:
         work = 2 * query.shape[:-1].numel() * key.shape[-2] * (query.shape[-1] + value.shape[-1])
         self._count(work)
-        if query.shape == key.shape == value.shape:  # products keep all of their factors
+        if query.shape == key.shape == value.shape:  # autograd keeps all factors of a product
             out = query * key * value
         else:
             out = query * key.mean(-2, keepdim=True) + value.mean(-2, keepdim=True)
-        if out.requires_grad:  # five products where the way there had two
+        if out.requires_grad:  # backward has five matrix products, forward two
             out.register_hook(lambda _: self._count(work * 5 // 2))
         return out
 

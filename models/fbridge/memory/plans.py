@@ -1,4 +1,4 @@
-"""What is to be estimated: ways to make videos and to train, and what makes them need less."""
+"""Settings whose needs are estimated: of generation and training, and cheaper variants of them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 BYTES = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "float8": 1.0, "int8": 1.0, "nf4": 0.56}
-"""Of a number; nf4 with the scales of its blocks."""
+"""Bytes per weight; nf4 includes the scales of its blocks."""
 STATE = {"adamw": 8.0, "schedule-free": 8.0, "adamw-8bit": 2.0}
-"""Bytes that an optimiser keeps of a trained number."""
+"""Bytes of optimiser state per trained weight."""
 
 
 class ClipShape(NamedTuple):
-    """A video's numbers in pixels."""
+    """Frames, width and height of a video."""
 
     frames: int
     width: int
@@ -21,16 +21,16 @@ class ClipShape(NamedTuple):
 
 @dataclass(frozen=True)
 class GenerationPlan:
-    """How videos are to be made.
+    """Settings of generation.
 
     Attributes:
-        clip: of the videos.
-        batch: videos at a time.
+        clip: shape of the videos.
+        batch: videos per batch.
         steps: of the sampler.
-        guided: whether words have another weight than one, which takes two passes a step.
+        guided: with guidance, which takes two passes per step.
         dtype: of the networks.
         offload, tiling: as `fbridge.memory.options.MemoryOptions` has them.
-        kept: how the transformer's weights are: "float8", "int8", "nf4", or "" as the others.
+        quantize: "float8", "int8", "nf4" for the transformer's weights; "": dtype.
     """
 
     clip: ClipShape
@@ -40,24 +40,24 @@ class GenerationPlan:
     dtype: str = "float32"
     offload: str = "none"
     tiling: bool = False
-    kept: str = ""
+    quantize: str = ""
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """How a network is to be trained.
+    """Settings of training.
 
     Attributes:
-        clip: of the data.
-        batch: clips at a time.
+        clip: shape of the data.
+        batch: clips per micro-step.
         steps: micro-steps of the run.
         precision: "float32", "bfloat16" or "float16".
-        rank: of the updates (LoRA); 0 trains all.
-        kept: how frozen weights are: "int8", "nf4", or "" in the precision of the arithmetic.
-        checkpointing: whether activations are computed twice instead of kept.
-        optimizer: as the configuration names it.
-        averaged: whether an average is kept.
-        parts: besides the latents, that the network is shown.
+        rank: of LoRA; 0: train all weights.
+        quantize: "int8", "nf4" for frozen weights; "": precision.
+        checkpointing: gradient checkpointing.
+        optimizer: value of train.optimizer.
+        averaged: with an average of the weights.
+        parts: number of inputs besides the latents, such as prior and picture.
     """
 
     clip: ClipShape
@@ -65,7 +65,7 @@ class TrainingPlan:
     steps: int = 1000
     precision: str = "float32"
     rank: int = 0
-    kept: str = ""
+    quantize: str = ""
     checkpointing: bool = False
     optimizer: str = "adamw"
     averaged: bool = True
@@ -73,12 +73,12 @@ class TrainingPlan:
 
 
 class Requirements(NamedTuple):
-    """What something needs.
+    """Memory and time of a computation.
 
     Attributes:
-        memory: bytes at the peak.
-        seconds: of a clip to prepare, a training step, or a video; None where nothing was probed.
-        parts: bytes by what they are for.
+        memory: peak in bytes.
+        seconds: per prepared clip, training step or batch of videos; None: speed unknown.
+        parts: bytes by use.
     """
 
     memory: int
@@ -87,48 +87,48 @@ class Requirements(NamedTuple):
 
 
 def cheaper_ways_to_generate(
-    how: GenerationPlan, *, accelerated: bool
+    plan: GenerationPlan, *, accelerated: bool
 ) -> list[tuple[str, GenerationPlan]]:
-    """Switches that need less and less memory, each on top of those before it."""
+    """Options that reduce memory, each added to those before it, and the resulting plans."""
     steps: list[tuple[str, dict[str, Any]]] = []
-    if how.dtype == "float32" and accelerated:
+    if plan.dtype == "float32" and accelerated:
         steps.append(("--dtype bfloat16", {"dtype": "bfloat16"}))
-    if how.batch > 1:
+    if plan.batch > 1:
         steps.append(("--batch-size 1", {"batch": 1}))
-    if accelerated and how.offload == "none":
+    if accelerated and plan.offload == "none":
         steps.append(("--offload model", {"offload": "model"}))
-    if not how.tiling:
+    if not plan.tiling:
         steps.append(("--vae-tiling", {"tiling": True}))
-    if not how.kept:
-        steps.append(("--quantize int8", {"kept": "int8"}))
-        steps.append(("--quantize nf4", {"kept": "nf4"}))
-    if accelerated and how.offload != "group":
+    if not plan.quantize:
+        steps.append(("--quantize int8", {"quantize": "int8"}))
+        steps.append(("--quantize nf4", {"quantize": "nf4"}))
+    if accelerated and plan.offload != "group":
         steps.append(("--offload group", {"offload": "group"}))
-    return _cumulated(how, steps)
+    return _cumulated(plan, steps)
 
 
-def cheaper_ways_to_train(how: TrainingPlan) -> list[tuple[str, TrainingPlan]]:
-    """Keys that need less and less memory, each on top of those before it."""
+def cheaper_ways_to_train(plan: TrainingPlan) -> list[tuple[str, TrainingPlan]]:
+    """Keys that reduce memory, each added to those before it, and the resulting plans."""
     steps: list[tuple[str, dict[str, Any]]] = []
-    if how.precision == "float32":
+    if plan.precision == "float32":
         steps.append(("train.precision=bf16", {"precision": "bfloat16"}))
-    if not how.checkpointing:
+    if not plan.checkpointing:
         steps.append(("train.gradient_checkpointing=true", {"checkpointing": True}))
-    if how.batch > 1:
+    if plan.batch > 1:
         steps.append(("train.batch_size=1", {"batch": 1}))
-    if how.optimizer == "adamw" and not how.rank:
+    if plan.optimizer == "adamw" and not plan.rank:
         steps.append(("train.optimizer=adamw-8bit", {"optimizer": "adamw-8bit"}))
-    if not how.rank:
-        steps.append(("lora.rank=16", {"rank": 16, "optimizer": how.optimizer}))
-    if not how.kept:
-        steps.append(("lora.quantize=int8", {"kept": "int8"}))
-        steps.append(("lora.quantize=nf4", {"kept": "nf4"}))
-    return _cumulated(how, steps)
+    if not plan.rank:
+        steps.append(("lora.rank=16", {"rank": 16, "optimizer": plan.optimizer}))
+    if not plan.quantize:
+        steps.append(("lora.quantize=int8", {"quantize": "int8"}))
+        steps.append(("lora.quantize=nf4", {"quantize": "nf4"}))
+    return _cumulated(plan, steps)
 
 
-def _cumulated(how: Any, steps: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, Any]]:
+def _cumulated(plan: Any, steps: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, Any]]:
     found = []
     for name, change in steps:
-        how = replace(how, **change)
-        found.append((name, how))
+        plan = replace(plan, **change)
+        found.append((name, plan))
     return found
