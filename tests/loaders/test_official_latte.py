@@ -221,5 +221,5 @@ def test_a_class_conditional_diffusion_is_a_base_like_others(latte: Path) -> Non
     ]
     assert made[0].shape == (1, 8, 4, 8, 8)
     assert (made[0] - made[1]).abs().max() > 0.01
-    with pytest.raises(ConfigError, match="knows none of that name"):
+    with pytest.raises(ConfigError, match="has no class of that name"):
         pipe(PICTURE, "a cat", num_frames=8, size=(64, 64))

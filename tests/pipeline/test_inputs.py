@@ -23,7 +23,7 @@ def test_near_classes_are_named() -> None:
         ConfigError, match=r"'horse rides'.*did you mean 'Horse Riding' or 'HorseRace'"
     ):
         class_of("horse rides", CLASSES)
-    with pytest.raises(ConfigError, match="it knows 4, such as 'ApplyEyeMakeup'"):
+    with pytest.raises(ConfigError, match="it has 4, such as 'ApplyEyeMakeup'"):
         class_of("zzz", CLASSES)
 
 

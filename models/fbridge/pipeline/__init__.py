@@ -1,4 +1,4 @@
-"""FrameBridgePipeline: a picture and a prompt become a video."""
+"""FrameBridgePipeline: from a picture and a prompt to a video."""
 
 from fbridge.pipeline.pipeline import FrameBridgeOutput as FrameBridgeOutput
 from fbridge.pipeline.pipeline import FrameBridgePipeline as FrameBridgePipeline

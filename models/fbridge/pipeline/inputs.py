@@ -1,4 +1,4 @@
-"""What a call of the pipeline is given: columns of one length, pictures as tensors, class names."""
+"""Inputs of the pipeline: broadcasting, pictures as tensors, class names, sizes."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from torch import Tensor
 
 from fbridge.errors import ConfigError
 
-Table = tuple[list[Image.Image], list[str], list[str], list[int]]
+Inputs = tuple[list[Image.Image], list[str], list[str], list[int]]
+"""Pictures, prompts, negative prompts and seeds, one per video."""
 
 
-def request_table(
+def broadcast_inputs(
     image: Image.Image | Sequence[Image.Image],
     prompt: str | Sequence[str],
     negative: str | Sequence[str],
     seed: int | Sequence[int],
-) -> Table:
-    """All columns at the length of the longest.
+) -> Inputs:
+    """Repeat single inputs to the number of videos.
 
     Raises:
-        ConfigError: a column has neither one entry nor as many as the others.
+        ConfigError: an input has neither one entry nor as many as the others.
     """
     columns: list[list[Any]] = [
         [column] if isinstance(column, (str, int, np.integer, Image.Image)) else list(column)
@@ -47,27 +48,27 @@ def picture_tensor(picture: Image.Image) -> Tensor:
 
 
 def class_of(prompt: str, classes: Sequence[str]) -> int:
-    """The number of the class that a prompt names; case, spaces, underscores do not matter.
+    """The label of the class that a prompt names; case, spaces and underscores are ignored.
 
     Raises:
-        ConfigError: it names none; tells the nearest.
+        ConfigError: it names none; the nearest names are suggested.
     """
-    known = {_plain(name): number for number, name in enumerate(classes)}
+    known = {_plain(name): label for label, name in enumerate(classes)}
     if _plain(prompt) in known:
         return known[_plain(prompt)]
     near = difflib.get_close_matches(_plain(prompt), known, n=3)
     hint = (
         f"did you mean {' or '.join(repr(classes[known[name]]) for name in near)}?"
         if near
-        else f"it knows {len(classes)}, such as {', '.join(map(repr, classes[:5]))}"
+        else f"it has {len(classes)}, such as {', '.join(map(repr, classes[:5]))}"
     )
     raise ConfigError(
-        f"prompt {prompt!r}: this model makes videos of classes and knows none of that name; {hint}"
+        f"prompt {prompt!r}: this class-conditional model has no class of that name; {hint}"
     )
 
 
 def nearest_shape(picture: tuple[int, int], sizes: Sequence[Sequence[int]]) -> tuple[int, int]:
-    """The (width, height) of the aspect ratio nearest to a picture's; of equals the largest."""
+    """The (width, height) with the aspect ratio nearest to a picture's; of equals the largest."""
 
     def distance(size: Sequence[int]) -> tuple[float, int]:
         ratio = (size[0] / size[1]) / (picture[0] / picture[1])
@@ -78,10 +79,10 @@ def nearest_shape(picture: tuple[int, int], sizes: Sequence[Sequence[int]]) -> t
 
 
 def fitting_size(size: tuple[int, int], step: int, *, asked: bool) -> tuple[int, int]:
-    """A size whose sides are multiples of a step: the size itself or, if nobody asked, a near one.
+    """The nearest size whose sides are multiples of a step.
 
     Raises:
-        ConfigError: the size was asked for and does not fit.
+        ConfigError: the size was asked for (`asked`) and is another one.
     """
     width, height = (max(1, round(side / step)) * step for side in size)
     if asked and (width, height) != size:

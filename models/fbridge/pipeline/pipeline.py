@@ -1,4 +1,4 @@
-"""Picture and prompt to video, as a diffusers pipeline."""
+"""From picture and prompt to video, as a diffusers pipeline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fbridge.data.pictures import fit_picture, upright_rgb
 from fbridge.data.sources.ucf101 import class_words
 from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
 from fbridge.errors import ConfigError
-from fbridge.pipeline.inputs import picture_tensor, request_table
+from fbridge.pipeline.inputs import broadcast_inputs, picture_tensor
 from fbridge.pipeline.model import BridgeModel
 from fbridge.sampling import GridKind, Start, Step, build_sampler, seeded_noise, time_grid
 from fbridge.types import Condition
@@ -28,14 +28,14 @@ from fbridge.types import Condition
 
 @dataclass
 class FrameBridgeOutput(BaseOutput):  # type: ignore[misc]
-    """One video a picture: uint8 (F, H, W, 3), and the latents (B, F, C, H, W) it was made from."""
+    """Videos, uint8 (F, H, W, 3), and the latents (B, F, C, H, W) they were decoded from."""
 
     frames: list[NDArray[np.uint8]]
     latents: Tensor
 
 
 class FrameBridgePipeline(BridgeModel):
-    """A bridge from a picture to a video.
+    """Sample videos from pictures with a bridge.
 
     pipe = FrameBridgePipeline.from_pretrained("embedded")
     frames = pipe(load_picture("cat.jpg"), "cat jumping", seed=7).frames[0]
@@ -61,30 +61,30 @@ class FrameBridgePipeline(BridgeModel):
         image_guidance_scale: float = 1.0,
         callback: Callable[[int, int], None] | None = None,
     ) -> FrameBridgeOutput:
-        """Make one video for each picture, prompt and seed; single ones serve all the others.
+        """Make one video for each picture, prompt and seed; single ones are used for all videos.
 
         Args:
-            image: pictures of any size and mode; they are turned upright and fitted.
-            prompt: what shall happen; of a class-conditional model, the name of a class.
-            negative_prompt: what guidance steers away from.
-            seed: video i depends on its own picture, prompt and seed, never on the batch, but for
-                the rounding of sums.
+            image: of any size and mode; rotated upright and fitted to the video's size.
+            prompt: text, or the class name for a class-conditional model.
+            negative_prompt: text for the unconditional branch of guidance.
+            seed: each video depends on its own picture, prompt and seed only, not on the batch,
+                except for rounding.
             num_frames: see `frame_limits`.
-            size: (width, height) of all videos; else `output_size` of each picture.
+            size: (width, height) of all videos; None: `output_size` of each picture.
             num_inference_steps: steps of the sampler.
-            sampler: a key of `fbridge.sampling.SAMPLERS`.
-            eta: randomness of sampler "dbim", from 0 to 1.
+            sampler: key of `fbridge.sampling.SAMPLERS`.
+            eta: share of the posterior's noise in sampler "dbim", from 0 (ODE) to 1 (SDE).
             grid: kind of `fbridge.sampling.time_grid`.
             start: "noised", "exact" or "booted".
-            strength: share of the way at which the bridge starts, from the prior noised as a state
-                is there; 1 is all of it, less stays nearer the prior.
-            guidance_scale: weight of the words; 1 is none.
-            image_guidance_scale: weight of the picture's description; 1 is none.
-            callback: told (step, total) after each step.
+            strength: time at which the bridge starts, from the prior with the noise of that time;
+                1 is the whole bridge, less stays nearer to the prior.
+            guidance_scale: guidance by the prompt; 1: none.
+            image_guidance_scale: guidance by the picture; 1: none.
+            callback: called with (step, total) after each step.
         """
-        images, prompts, negatives, seeds = request_table(image, prompt, negative_prompt, seed)
+        images, prompts, negatives, seeds = broadcast_inputs(image, prompt, negative_prompt, seed)
         if self.config.classes and any(negatives):
-            raise ConfigError("negative_prompt: a model of classes has none; leave it out")
+            raise ConfigError("negative_prompt: a class-conditional model has none; leave it out")
         defaults = self.defaults
         count = self.frame_count(num_frames)
         scale = defaults["guidance_scale"] if guidance_scale is None else guidance_scale
@@ -113,7 +113,7 @@ class FrameBridgePipeline(BridgeModel):
             start=start,
             on_step=_reporter(callback),
         )
-        self.maybe_free_model_hooks()  # so that the decoding has the memory for itself
+        self.maybe_free_model_hooks()  # frees memory for decoding
         frames = self.frames(latents, view)
         return FrameBridgeOutput(frames, latents)
 
@@ -123,7 +123,7 @@ class FrameBridgePipeline(BridgeModel):
         prompts: Sequence[str],
         size: tuple[int, int] | None = None,
     ) -> tuple[View, Condition]:
-        """What codec and text encoder make of pictures and words."""
+        """The codec's view of the pictures, and the condition of pictures and prompts."""
         upright = [upright_rgb(image) for image in images]
         fitted = [fit_picture(p, self.output_size(p.size, size)).pixels for p in upright]
         pictures = [picture_tensor(picture).to(self._execution_device) for picture in fitted]
@@ -134,15 +134,13 @@ class FrameBridgePipeline(BridgeModel):
         )
         view = self.latent_codec.view(pictures, text, prompt_mask)
         label = torch.tensor(labels, device=text.device) if labels else None
-        seen = (
-            None
-            if self.image_encoder is None
-            else encode_images(self.image_encoder, torch.stack(pictures))
-        )
-        return view, Condition(text, prompt_mask, view.image_latents, label, seen)
+        embeds = None
+        if self.image_encoder is not None:
+            embeds = encode_images(self.image_encoder, torch.stack(pictures))
+        return view, Condition(text, prompt_mask, view.image_latents, label, embeds)
 
     def frames(self, latents: Tensor, view: View) -> list[NDArray[np.uint8]]:
-        """Latents (B, F, C, H, W) as videos of bytes (F, H, W, 3)."""
+        """Decode latents (B, F, C, H, W) to videos, uint8 (F, H, W, 3)."""
         videos = self.latent_codec.decode(latents, view)
         return [
             video.mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
@@ -164,13 +162,11 @@ def _check_strength(strength: float, start: Start) -> None:
         raise ConfigError(f"strength {strength:g}: must be above 0 and at most 1")
     if strength < 1 and start != "noised":
         raise ConfigError(
-            f'strength {strength:g}: a bridge that starts part of the way starts "noised", '
-            f"not {start!r}"
+            f'strength {strength:g}: below 1 only start "noised" is possible, not {start!r}'
         )
 
 
 def _reporter(callback: Callable[[int, int], None] | None) -> Callable[[Step], None] | None:
     if callback is None:
         return None
-    report = callback
-    return lambda step: report(step.number, step.total)
+    return lambda step: callback(step.number, step.total)

@@ -21,18 +21,18 @@ class Batch(Protocol):
     """What the loop needs of a batch; the task knows its type.
 
     Attributes:
-        rows: (B,) numbers of its clips, for their names.
+        rows: (B,) row numbers of its clips, to name them.
     """
 
     rows: Tensor
 
     def to(self, device: torch.device) -> Self:
-        """The same on a device."""
+        """The batch on a device."""
         ...
 
 
 Loader = Callable[[int], Iterable[Any]]
-"""Batches of this process, without end, from a micro-step on."""
+"""Endless batches of this process, from a micro-step on."""
 Validate = Callable[[int, Callable[[], None]], Validated]
 
 
@@ -45,18 +45,17 @@ class Training:
     """What the loop works on.
 
     Attributes:
-        network: what is trained, prepared by the accelerator; parameters that stay fixed do not
-            require gradients.
-        optimizer: over the others, prepared likewise.
-        average: of the weights, for validation and for the result.
-        task: losses (B,) of a batch.
+        network: prepared by the accelerator; frozen parameters do not require gradients.
+        optimizer: over the trained parameters, prepared by the accelerator.
+        average: of the weights, for validation and the result.
+        task: from network and batch to losses (B,).
         loader: the data.
-        config: how long and how fast.
-        run: the folder of checkpoints.
-        accelerator: where it runs.
-        keys: names of clips, by their rows.
-        validate: held-out scores at a step; None without validation. It calls its second argument
-            between clips, which raises `StopAsked`.
+        config: section [train].
+        run: folder of the checkpoints.
+        accelerator: device and processes.
+        keys: names of clips by rows.
+        validate: held-out scores at a step; None: no validation. It calls its second argument
+            between clips, which may raise `StopAsked`.
         validate_every: in steps.
         report_every: in steps.
         identity: settings that a checkpoint must share to be resumed.

@@ -1,4 +1,4 @@
-"""What `accelerate launch` decides about a run, made to fit the loop."""
+"""Adapt the settings of `accelerate launch` to the training loop."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fbridge.errors import ConfigError
 
 
 def adapt_launch(accelerator: Accelerator, config: TrainConfig) -> None:
-    """Make FSDP2 or DeepSpeed do what the loop relies on, before anything is prepared.
+    """Configure FSDP2 or DeepSpeed as the loop needs, before `Accelerator.prepare`.
 
     Raises:
-        ConfigError: this way of sharing the work is not supported; tells what is.
+        ConfigError: the settings are not supported; names supported ones.
     """
     if accelerator.distributed_type == DistributedType.FSDP:
         _adapt_fsdp(accelerator)
@@ -26,15 +26,14 @@ def adapt_launch(accelerator: Accelerator, config: TrainConfig) -> None:
 
 
 def _adapt_fsdp(accelerator: Accelerator) -> None:
-    """Networks are handed times as they are, and gradients are summed in float32.
+    """Do not cast the network's inputs, and sum gradients in float32.
 
-    FSDP2 would round all that enters a network to its precision: in bf16 a time of 999 and one of
-    997 would be the same.
+    FSDP2 casts inputs to its precision: in bf16 the times 999 and 997 would be the same.
     """
     plugin: Any = accelerator.state.fsdp_plugin
     if plugin.fsdp_version != 2:
         raise ConfigError(
-            "accelerate's fsdp_version is 1, which cannot save what one process can load; use "
+            "accelerate's fsdp_version is 1, whose checkpoints one process cannot load; use "
             "fsdp_version: 2, as examples/accelerate/fsdp2.yaml does"
         )
     if plugin.cpu_ram_efficient_loading:
@@ -50,16 +49,16 @@ def _adapt_fsdp(accelerator: Accelerator) -> None:
 
 
 def _adapt_deepspeed(accelerator: Accelerator, config: TrainConfig) -> None:
-    """Batch and clipping are the run's; what its engine does otherwise than the loop is refused."""
-    numbers: dict[str, Any] = accelerator.state.deepspeed_plugin.deepspeed_config
-    stage = numbers["zero_optimization"]["stage"]
+    """Set batch size and clipping; refuse settings that DeepSpeed handles otherwise than the loop."""
+    settings: dict[str, Any] = accelerator.state.deepspeed_plugin.deepspeed_config
+    stage = settings["zero_optimization"]["stage"]
     if stage != 2:
         raise ConfigError(
             f"DeepSpeed's ZeRO stage {stage} is not supported, only 2; use it, or FSDP2 (as "
             "examples/accelerate/fsdp2.yaml does), which shards the network too"
         )
-    wanted = {"optimizer": "adamw", "gradient_accumulation": 1}
-    for name, value in wanted.items():
+    supported = {"optimizer": "adamw", "gradient_accumulation": 1}
+    for name, value in supported.items():
         if getattr(config, name) != value:
             raise ConfigError(
                 f"train.{name} {getattr(config, name)!r} is not possible with DeepSpeed; set it to "
@@ -67,7 +66,7 @@ def _adapt_deepspeed(accelerator: Accelerator, config: TrainConfig) -> None:
             )
     if config.precision == "fp16":
         raise ConfigError('train.precision "fp16" is not possible with DeepSpeed; use "bf16"')
-    numbers["train_micro_batch_size_per_gpu"] = config.batch_size
-    numbers["gradient_accumulation_steps"] = 1
-    numbers.pop("train_batch_size", None)  # follows from these
-    numbers["gradient_clipping"] = config.max_grad_norm
+    settings["train_micro_batch_size_per_gpu"] = config.batch_size
+    settings["gradient_accumulation_steps"] = 1
+    settings.pop("train_batch_size", None)  # follows from these
+    settings["gradient_clipping"] = config.max_grad_norm

@@ -1,4 +1,4 @@
-"""What a run will need, from one step of it that leaves nothing behind."""
+"""Memory and time of a run, measured on two steps; nothing is written."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from fbridge.train.build.session import Session
 
 @dataclass(frozen=True)
 class StepCost:
-    """A run's needs.
+    """Needs of a run.
 
     Attributes:
-        parameters, trained: of the network.
-        memory: bytes at the peak of a step, with gradients, optimiser and average: of the device
-            where it counts them, else resident.
-        seconds: a step.
-        total: seconds of the whole run, validation and saving not counted.
-        latents: (F, C, H, W) of the probed batch.
+        parameters, trained: number of all and of trained parameters.
+        memory: peak bytes of a step, with gradients, optimiser and average: of a CUDA device, else
+            resident.
+        seconds: per step.
+        total: seconds of the whole run without validation and saving.
+        latents: (F, C, H, W) of the batch.
     """
 
     parameters: int
@@ -39,7 +39,7 @@ class StepCost:
 
 
 def measure_step(session: Session) -> StepCost:
-    """Do two steps of a session, the second one timed, and forget them: the session is spent."""
+    """Take two steps, the second one timed; the session cannot be used for training afterwards."""
     training = session.training
     device = training.accelerator.device
     if device.type == "cuda":
@@ -75,7 +75,7 @@ def measure_step(session: Session) -> StepCost:
 
 
 class _Peak:
-    """The most memory in use while it is open, looked at every 10 ms where nobody counts."""
+    """Peak memory within the context; resident memory is sampled every 10 ms."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -83,7 +83,7 @@ class _Peak:
         self.bytes = 0
 
     def __enter__(self) -> _Peak:
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread = threading.Thread(target=self._sample, daemon=True)
         if self._device.type != "cuda":
             self._thread.start()
         return self
@@ -95,7 +95,7 @@ class _Peak:
         else:
             self._thread.join()
 
-    def _watch(self) -> None:
+    def _sample(self) -> None:
         process = psutil.Process()
         while True:
             self.bytes = max(self.bytes, process.memory_info().rss)
