@@ -82,9 +82,9 @@ class GuidedDenoiser:
 
     Attributes:
         denoiser: the denoiser to guide.
-        unconditional: its text (1 or B, L, D), of an empty or a negative prompt, stands for "no
-            words". Classes are replaced by none, -1.
-        text_scale: weight of the words; 1 is no guidance.
+        unconditional: its prompt (1 or B, L, D), empty or negative, replaces the condition's;
+            classes are replaced by none, -1.
+        text_scale: weight of the prompt; 1 is no guidance.
         picture_scale: weight of the picture's description; 1 is no guidance.
     """
 
@@ -95,11 +95,11 @@ class GuidedDenoiser:
 
     def __call__(self, x: Tensor, t: Tensor, prior: Tensor, condition: Condition, /) -> Tensor:
         """Guided clean video (B, F, C, H, W)."""
-        wordless = _under_words_of(condition, self.unconditional)
+        unprompted = _with_prompt_of(condition, self.unconditional)
         branches = [
             (self.text_scale, condition),
-            (self.picture_scale - self.text_scale, wordless),
-            (1.0 - self.picture_scale, wordless.without_image()),
+            (self.picture_scale - self.text_scale, unprompted),
+            (1.0 - self.picture_scale, unprompted.without_image()),
         ]
         live = [(weight, branch) for weight, branch in branches if weight != 0]
         if len(live) == 1:
@@ -114,12 +114,12 @@ class GuidedDenoiser:
         return guided
 
 
-def _under_words_of(condition: Condition, words: Condition) -> Condition:
+def _with_prompt_of(condition: Condition, other: Condition) -> Condition:
     videos = len(condition.prompt_embeds)
-    text = words.prompt_embeds.to(condition.prompt_embeds).expand(videos, -1, -1)
-    mask = words.prompt_mask.to(condition.prompt_mask).expand(videos, -1)
+    embeds = other.prompt_embeds.to(condition.prompt_embeds).expand(videos, -1, -1)
+    mask = other.prompt_mask.to(condition.prompt_mask).expand(videos, -1)
     label = None if condition.class_labels is None else torch.full_like(condition.class_labels, -1)
-    return replace(condition.with_prompt(text, mask), class_labels=label)
+    return replace(condition.with_prompt(embeds, mask), class_labels=label)
 
 
 def _joined(conditions: Sequence[Condition]) -> Condition:

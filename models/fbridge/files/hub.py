@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, reason
 
 NOT_READ = ("*.fp16*", "*.bf16*", "*.non_ema*", "*.bin", "*.py", "*.msgpack", "*.onnx")
 """Copies in other precisions and formats, and code."""
@@ -56,8 +56,7 @@ def fetch_snapshot(
     try:
         return _snapshot(name, files, **own, **options)
     except Exception as error:  # what the hub's client raises is of many kinds
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(f"{what} cannot be had from the hub: {reason}") from error
+        raise CheckpointError(f"{what} cannot be had from the hub: {reason(error)}") from error
 
 
 def _snapshot(name: str, files: Iterable[str], **options: Any) -> Path:

@@ -12,7 +12,7 @@ from accelerate import init_empty_weights
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, reason
 from fbridge.files.tensors import Header, broken
 
 FORMAT = 1
@@ -147,8 +147,9 @@ def load_folder(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> 
             torch_dtype=dtype,
         )
     except Exception as error:  # what libraries raise over broken files is of many kinds
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(f"{folder}: {kind.__name__} does not load: {reason}") from error
+        raise CheckpointError(
+            f"{folder}: {kind.__name__} does not load: {reason(error)}"
+        ) from error
     if told["missing_keys"]:
         raise CheckpointError(
             f"{folder}: weights are incomplete: {len(told['missing_keys'])} missing, such as "

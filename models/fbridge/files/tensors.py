@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from fbridge.errors import CheckpointError, DependencyError
+from fbridge.errors import CheckpointError, DependencyError, reason
 from fbridge.files.weight_files import GGUF, INDEX, PICKLES, weight_paths
 
 _SHAPE = "comfy.gguf.orig_shape."
@@ -171,5 +171,4 @@ def _unpickled(path: Path) -> dict[str, Tensor]:
 
 def broken(path: Path, error: Exception) -> CheckpointError:
     """The error of a file that cannot be read."""
-    reason = str(error).strip().split("\n")[0] or type(error).__name__
-    return CheckpointError(f"{path}: is broken or cut off ({reason}); get the file again")
+    return CheckpointError(f"{path}: is broken or cut off ({reason(error)}); get the file again")

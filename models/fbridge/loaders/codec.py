@@ -15,7 +15,7 @@ from fbridge.codecs import Codec
 from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import FAMILIES, VAECodec
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, reason
 from fbridge.files.configs import read_json
 from fbridge.files.hashing import hash_model
 from fbridge.files.hub import NOT_READ
@@ -100,8 +100,7 @@ def load_codec(name: str, *, device: str, dtype: torch.dtype = torch.float32) ->
     except CheckpointError:
         raise
     except Exception as error:  # what libraries raise over broken files is of many kinds
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(f"{path}: {kind} does not load: {reason}") from error
+        raise CheckpointError(f"{path}: {kind} does not load: {reason(error)}") from error
     return LoadedCodec(codec, name, kind, path)
 
 

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from fbridge.backbones.space_time import SpaceTimeTransformer
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, reason
 from fbridge.files.configs import read_json
 from fbridge.files.modules import load_folder
 from fbridge.loaders.load import PretrainedModel, load_pretrained
@@ -131,8 +131,7 @@ def _put(folder: Path, transformer: Any) -> None:
         extra = load_file(folder / EXTRA) if (folder / EXTRA).is_file() else {}
         strange = transformer.load_state_dict(extra, strict=False).unexpected_keys
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(f"{folder}: does not fit its base: {reason}") from error
+        raise CheckpointError(f"{folder}: does not fit its base: {reason(error)}") from error
     if strange:
         raise CheckpointError(f"{folder}/{EXTRA}: does not fit its base: {strange[0]} is unknown")
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, reason
 from fbridge.files.key_mapping import Weights, count_modules, with_prefix
 from fbridge.files.modules import build
 from fbridge.files.tensors import read_header, read_weights
@@ -156,9 +156,8 @@ def _once(path: Path, place: Path, write: Callable[[Path], object]) -> None:
             f"{place}: cannot be unpacked: {error}; FBRIDGE_CACHE names another place for it"
         ) from error
     except (ValueError, RuntimeError) as error:  # of shapes that do not belong together
-        reason = str(error).strip().split("\n")[0]
         raise CheckpointError(
-            f"{path}: its {place.name} does not fit its kind: {reason}; get the file again"
+            f"{path}: its {place.name} does not fit its kind: {reason(error)}; get the file again"
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)

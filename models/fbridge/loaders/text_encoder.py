@@ -12,7 +12,7 @@ from fbridge.choices import MINILM as MINILM
 from fbridge.conditioning.prompt_specs import prompt_spec_of
 from fbridge.conditioning.text import SUFFIXES, Origin, PairTextEncoder
 from fbridge.conditioning.text import TextEncoder as TextEncoder
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, reason
 from fbridge.files.hub import NOT_READ
 from fbridge.loaders.locate import locate_folder
 
@@ -73,10 +73,10 @@ def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:
     except CheckpointError:
         raise
     except Exception as error:  # what libraries raise over broken files is of many kinds
-        reason = str(error).strip().split("\n")[0]
         hint = "; pip install sentencepiece" if "sentencepiece" in str(error).lower() else ""
         raise CheckpointError(
-            f"text encoder {origin.name!r} does not load from {origin.folder}: {reason}{hint}"
+            f"text encoder {origin.name!r} does not load from {origin.folder}: "
+            f"{reason(error)}{hint}"
         ) from error
 
 

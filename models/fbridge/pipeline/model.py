@@ -1,4 +1,4 @@
-"""A model as a diffusers pipeline's folder holds it: its parts, its facts, and loading it."""
+"""The components and the configuration of `FrameBridgePipeline`, and how it is loaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import VAECodec
 from fbridge.conditioning.prompt_specs import PromptSpec
 from fbridge.conditioning.text import PairTextEncoder, TextEncoder
-from fbridge.errors import CheckpointError, ConfigError
+from fbridge.errors import CheckpointError, ConfigError, reason
 from fbridge.files.hashing import hash_model
 from fbridge.loaders.load import load_pretrained
 from fbridge.loaders.lora import adapted_components
@@ -68,22 +68,22 @@ class FrameLimits(NamedTuple):
 
 
 class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
-    """What `fbridge.pipeline.FrameBridgePipeline` is made of.
+    """The base class of `fbridge.pipeline.FrameBridgePipeline`: components, configuration, loading.
 
     Components:
         transformer: the network, of a family in `fbridge.backbones.families`.
-        codec: one of the project's codecs, between pixels and latents;
-        vae: or else an autoencoder of diffusers.
-        prior: a time-free network that regresses the start.
-        scheduler: a `FrameBridgeScheduler`, the bridge's numbers.
+        codec: one of `fbridge.codecs`, or None if there is a vae.
+        vae: an autoencoder of diffusers, or None if there is a codec.
+        prior: network of a neural prior (no time input), or None.
+        scheduler: a `FrameBridgeScheduler`.
         text_encoder, tokenizer: transformers', or None for the packaged MiniLM.
-        text_encoder_2, tokenizer_2: a second one, as `PairTextEncoder` has it; None of most models.
-        image_encoder: CLIP's, of a network that is told what it sees of the picture; else None.
+        text_encoder_2, tokenizer_2: of a `PairTextEncoder`; None for most models.
+        image_encoder: CLIP's, for a network with image embeddings; else None.
         frames: default, minimum, maximum, step: see `FrameLimits`.
-        fps: frames per second of the default number of frames.
-        sizes: (width, height) it was trained at, or None where any size does.
-        classes: names of the classes of a class-conditional model, in the order of their numbers.
-        reading: of prompts by the text encoder, as `prompt_specs.Reading`; None is as it comes.
+        fps: frames per second.
+        sizes: (width, height) of training; None allows any size.
+        classes: names of the classes of a class-conditional model, by label.
+        reading: fields of a `PromptSpec`; None encodes prompts without padding or cutting.
         start_from: where the bridge starts: `{"kind": "repeat" | "neural" | "motion" | "mix",
             "mix": share}` as `fbridge.loaders.prior.build_prior` takes them; None is "neural"
             where there is a prior, else "repeat".
@@ -145,10 +145,10 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
     ) -> _Model:
         """Load "embedded", a folder, a training run's or an adapter's folder, or a hub id.
 
-        An adapter (LoRA) is put into its base, which it names; `base=` names another place of it. A
-        text-to-video base in any form that `load_pretrained` reads becomes a bridge without
-        training (`fbridge.loaders.training_free`); `components=` is the folder of what a
-        transformer's weights alone lack, and `download=True` fetches it from the hub.
+        An adapter (LoRA) is merged into its base; `base=` overrides the recorded place of it. A
+        text-to-video model becomes a bridge without training (`fbridge.loaders.training_free`);
+        `components=` is the folder with what bare weights lack, `download=True` fetches that from
+        the hub.
 
         Raises:
             CheckpointError: there is no such model, or it is not one of this kind.
@@ -167,8 +167,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
                 stock = {k: v for k, v in kwargs.items() if k not in _OF_BASES}
                 pipe = super().from_pretrained(model.path, **stock)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise CheckpointError(f"model {name!r} does not load: {reason}") from error
+            raise CheckpointError(f"model {name!r} does not load: {reason(error)}") from error
         pipe._folder = model.path
         pipe._align()
         return pipe
@@ -190,10 +189,10 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
     def _cast(self, dtype: torch.dtype | None) -> None:
         for component in self.components.values():
             if isinstance(component, nn.Module) and dtype is not None:
-                nn.Module.to(component, dtype=dtype)  # diffusers' own `to` warns of nothing
+                nn.Module.to(component, dtype=dtype)  # diffusers' own `to` would log warnings
 
     def _align(self) -> None:
-        """Copy weights out of the mapped file: sums round by how memory is aligned."""
+        """Copy weights out of the mapped file: the alignment of memory changes how sums round."""
         for network in (part for part in self.components.values() if isinstance(part, nn.Module)):
             for parameter in network.parameters():
                 parameter.data = parameter.data.clone()
@@ -202,11 +201,11 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
     _base_hash: str = ""
     _untrained: bool = False
     notice: str = ""
-    """What a user should know of how this model is used; empty where there is nothing."""
+    """A remark for the user on how this model is used; may be empty."""
 
     @property
     def untrained(self) -> bool:
-        """Whether this is a text-to-video base as it is."""
+        """Whether this is a text-to-video model without bridge training."""
         return self._untrained
 
     @cached_property
@@ -221,12 +220,12 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
 
     @property
     def default_fps(self) -> float:
-        """Frames per second at which its motion has the speed it was trained on."""
+        """Frames per second of its training videos."""
         return float(self.config.fps)
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """What a call does where it is not told."""
+        """Default arguments of a call."""
         config = self.scheduler.config
         return {
             "num_inference_steps": config.steps,
@@ -258,19 +257,19 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
 
     @property
     def latent_codec(self) -> Codec:
-        """What is between pixels and latents: the codec, or the vae as one."""
+        """The codec, or the vae wrapped as one."""
         codec: Codec = VAECodec(self.vae) if self.codec is None else self.codec
         return codec
 
     @property
     def start(self) -> Prior:
-        """Where its bridges start."""
+        """The prior of its bridges."""
         usual = "repeat" if self.prior is None else "neural"
         start = {"kind": usual, "mix": 0.5, **(self.config.start_from or {})}
         return build_prior(start["kind"], self.prior, start["mix"], self.latent_codec)
 
     def labels(self, prompts: Sequence[str]) -> list[int]:
-        """Numbers of the classes that the prompts name; none of a model without classes."""
+        """Labels of the classes that the prompts name; empty for a model without classes."""
         return [class_of(prompt, self.config.classes) for prompt in prompts if self.config.classes]
 
     def encode_prompts(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -288,7 +287,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         return PairTextEncoder(*own, self.text_encoder_2, self.tokenizer_2, reading=reading)
 
     def frame_count(self, wanted: int | None) -> int:
-        """The number of frames asked for, or the usual one.
+        """The requested number of frames, or the default.
 
         Raises:
             ConfigError: the model cannot make so many.

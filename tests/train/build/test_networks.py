@@ -290,7 +290,7 @@ def test_mistakes_have_names(
             shape=replace(shape, channels=5))  # fmt: skip
     refused(CheckpointError, "its words have 384 features, the data set's 512",
             shape=replace(shape, text_width=512))  # fmt: skip
-    refused(ConfigError, 'model.condition is "class", but base .* is told captions',
+    refused(ConfigError, 'model.condition is "class", but base .* is conditioned on captions',
             model={"condition": "class"}, shape=replace(shape, classes=("a",)))  # fmt: skip
     refused(DataError, 'model.condition is "class", but the data set has no labels',
             "scratch:tiny", model={"condition": "class"})  # fmt: skip

@@ -16,7 +16,7 @@ from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.codecs import Codec
 from fbridge.loaders.codec import fingerprint
 from fbridge.config.tree import BridgeConfig, Config, LoraConfig
-from fbridge.errors import CheckpointError, ConfigError, DataError
+from fbridge.errors import CheckpointError, ConfigError, DataError, reason
 from fbridge.loaders.prior import build_prior
 from fbridge.memory.apply import shrink
 from fbridge.memory.options import MemoryOptions
@@ -106,7 +106,7 @@ def build_generator(
         _check_fit(base, shape)
         if config.model.condition == "class" and base.classes is None:
             raise ConfigError(
-                f'model.condition is "class", but base {base.name} is told captions; use "text"'
+                f'model.condition is "class", but base {base.name} is conditioned on captions; use "text"'
             )
         apart = kind != "repeat" or config.condition.picture_dropout > 0
         base.family.make_room(transformer, 2 if apart else 1)
@@ -262,8 +262,7 @@ def _load_prior(config: Config, shape: Shape) -> nn.Module | None:
     try:
         network = SpaceTimeTransformer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # what libraries raise over broken files is of many kinds
-        reason = str(error).strip().split("\n")[0]
-        raise CheckpointError(f"prior.path {folder}: does not load: {reason}") from error
+        raise CheckpointError(f"prior.path {folder}: does not load: {reason(error)}") from error
     if network.config["timed"] or network.config["channels"] != shape.channels:
         raise CheckpointError(
             f"prior.path {folder}: is no prior for latents of {shape.channels} channels; train "
