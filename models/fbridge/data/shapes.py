@@ -168,11 +168,11 @@ def write_clips(folder: Path, count: int, *, seed: int, first: int = 0) -> None:
         DependencyError: a file cannot be written.
     """
     for number in range(first, first + count):
-        video, words = folder / f"{number:05d}.mp4", folder / f"{number:05d}.txt"
-        if video.exists() and words.exists():
+        video, caption = folder / f"{number:05d}.mp4", folder / f"{number:05d}.txt"
+        if video.exists() and caption.exists():
             continue
         clip = draw_clip(seed, number)
-        write_text(words, clip.caption + "\n")
+        write_text(caption, clip.caption + "\n")
         write_video(clip.frames, video, FPS)
 
 

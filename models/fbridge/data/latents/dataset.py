@@ -227,7 +227,7 @@ class LatentDataset(Dataset[LatentSample]):
         except Exception as error:
             raise DataError(
                 f"{shown(path)}: is missing or damaged; fbridge prepare --verify "
-                f"{shown(self.folder)} tells more"
+                f"{shown(self.folder)} lists what is wrong"
             ) from error
         self._open[name] = file
         if len(self._open) > OPEN_SHARDS:

@@ -46,8 +46,8 @@ def hold_out(dataset: LatentDataset, share: float, *, split: str | None = None) 
             )
     held = _by_source(chosen, share) if share > 0 else torch.zeros(len(chosen), dtype=torch.bool)
     count = int(held.sum())
-    told = f"{count} clips are held out, by their source" if count else "no clip is held out"
-    return Split(chosen.only((~held).nonzero()[:, 0]), chosen.only(held.nonzero()[:, 0]), told)
+    how = f"{count} clips are held out, by their source" if count else "no clip is held out"
+    return Split(chosen.only((~held).nonzero()[:, 0]), chosen.only(held.nonzero()[:, 0]), how)
 
 
 def _counterparts(split: str | None) -> tuple[str, ...]:

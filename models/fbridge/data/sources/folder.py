@@ -22,8 +22,8 @@ def find(sought: Sought) -> Layout | None:
     if sought.file:
         return None
     root = sought.folder
-    told = f"folder: videos below {shown(root.name or root)}, captions from the .txt beside each"
-    return Layout("folder", told, root, partial(_entries, str(root)))
+    summary = f"folder: videos below {shown(root.name or root)}, captions from the .txt beside each"
+    return Layout("folder", summary, root, partial(_entries, str(root)))
 
 
 def read_text(media: Media, name: str) -> str:

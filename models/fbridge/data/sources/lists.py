@@ -41,8 +41,8 @@ def find(sought: Sought) -> Layout | None:
             f"{shown(texts)}: has {numbers[1]} lines for the {numbers[0]} of {VIDEOS}; "
             "give each video its line, a blank one if it has no caption"
         )
-    told = f"lists: {VIDEOS}, caption from the same line of {prompts[0]}"
-    return Layout("lists", told, sought.root, partial(_entries, str(sought.root), videos, texts))
+    summary = f"lists: {VIDEOS}, caption from the same line of {prompts[0]}"
+    return Layout("lists", summary, sought.root, partial(_entries, str(sought.root), videos, texts))
 
 
 def _count(path: Path, *, blank: bool) -> int:

@@ -45,8 +45,8 @@ def find(sought: Sought) -> Layout | None:
         return None
     path = paths[0]
     _read(path)
-    told = f"msrvtt: {shown(path.name)}, all captions of 'sentences' joined by 'video_id'"
-    return Layout("msrvtt", told, sought.root, partial(_entries, str(sought.root), path))
+    summary = f"msrvtt: {shown(path.name)}, all captions of 'sentences' joined by 'video_id'"
+    return Layout("msrvtt", summary, sought.root, partial(_entries, str(sought.root), path))
 
 
 def _has_keys(path: Path) -> bool:

@@ -123,8 +123,8 @@ def find(sought: Sought) -> Layout | None:
         return None
     path = paths[0]
     index = Index(path, path.name, str(sought.root), str(sought.root))
-    told = f"table: {shown(path.name)}, {index.check()}"
-    return Layout("table", told, sought.root, index.entries)
+    summary = f"table: {shown(path.name)}, {index.check()}"
+    return Layout("table", summary, sought.root, index.entries)
 
 
 def _columns(names: list[str]) -> str:

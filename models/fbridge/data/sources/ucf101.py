@@ -67,10 +67,10 @@ def find(sought: Sought) -> Layout | None:
         return None
     sibling = root.parent / LISTS
     beside = own or (_lists(sibling, look(sibling)) if sibling.is_dir() else ())
-    told = f"ucf101: {len(classes)} classes, caption from the class name, " + (
+    summary = f"ucf101: {len(classes)} classes, caption from the class name, " + (
         f"splits from {listed(path.name for path in beside)}" if beside else "no splits"
     )
-    return Layout("ucf101", told, root, partial(_entries, str(root), top, classes, beside))
+    return Layout("ucf101", summary, root, partial(_entries, str(root), top, classes, beside))
 
 
 def class_words(name: str) -> str:

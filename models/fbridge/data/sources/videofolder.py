@@ -34,8 +34,8 @@ def find(sought: Sought) -> Layout | None:
         return None
     chosen = dict.fromkeys(index.check() for index in indices)
     names = listed(index.name for index in indices)
-    told = f"videofolder: {names}, {'; or '.join(chosen)}"
-    return Layout("videofolder", told, sought.folder, partial(_entries, indices))
+    summary = f"videofolder: {names}, {'; or '.join(chosen)}"
+    return Layout("videofolder", summary, sought.folder, partial(_entries, indices))
 
 
 def _index(sought: Sought, part: str) -> Index | None:

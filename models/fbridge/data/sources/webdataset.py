@@ -47,8 +47,8 @@ def find(sought: Sought) -> Layout | None:
         raise ConfigError(
             f"{shown(root)}: holds tar files and videos; say --layout webdataset or --layout folder"
         )
-    told = f"webdataset: {listed(names)}, caption from the .txt or .json of the same key"
-    return Layout("webdataset", told, root, partial(_entries, str(root), tuple(names)))
+    summary = f"webdataset: {listed(names)}, caption from the .txt or .json of the same key"
+    return Layout("webdataset", summary, root, partial(_entries, str(root), tuple(names)))
 
 
 def _entries(root: str, names: tuple[str, ...]) -> Iterator[Entry]:

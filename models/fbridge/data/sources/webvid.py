@@ -28,8 +28,8 @@ def find(sought: Sought) -> Layout | None:
     if not tables:
         return None
     names = listed(path.name for path in tables)
-    told = f"webvid: {names}, video from columns 'page_dir' and 'videoid', caption from 'name'"
-    return Layout("webvid", told, sought.root, partial(_entries, str(sought.root), tables))
+    summary = f"webvid: {names}, video from columns 'page_dir' and 'videoid', caption from 'name'"
+    return Layout("webvid", summary, sought.root, partial(_entries, str(sought.root), tables))
 
 
 def _entries(root: str, tables: tuple[Path, ...]) -> Iterator[Entry]:
