@@ -97,7 +97,7 @@ def test_the_authors_file_fits_and_no_other() -> None:
     assert not Amt.from_state(state()).training
     wider = state()
     wider["update2.conv.weight"] = torch.zeros(69, 84, 3, 3)
-    with pytest.raises(CheckpointError, match=r"AMT-S's weights do not fit: .*update2.conv.w"):
+    with pytest.raises(CheckpointError, match=r"AMT-S weights do not fit: .*update2.conv.w"):
         Amt.from_state(wider)
 
 

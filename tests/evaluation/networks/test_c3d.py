@@ -47,7 +47,7 @@ def mean() -> Tensor:
 
 @pytest.fixture(scope="module")
 def network(state: dict[str, Tensor], mean: Tensor) -> C3D:
-    return C3D.from_state(state, mean)
+    return C3D.from_state(state, {"mean": mean})
 
 
 def reference(state: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ def test_the_original_way_over_minus_one_to_one_cancels_out(network: C3D, mean: 
 
 
 def test_corners_stay_corners(state: dict[str, Tensor]) -> None:
-    network = C3D.from_state(state, torch.zeros(3, 16, 120, 120))
+    network = C3D.from_state(state, {"mean": torch.zeros(3, 16, 120, 120)})
     ramp = torch.arange(57, dtype=torch.uint8)[None, None, :, None].expand(16, 40, 57, 3)
     expected = torch.arange(112) * 56 / 111
     found = network.prepare(ramp)[0, 1, 3, 50]
@@ -121,6 +121,6 @@ def test_clips_that_cannot_be_measured(network: C3D) -> None:
 
 def test_another_state_is_refused(state: dict[str, Tensor], mean: Tensor) -> None:
     with pytest.raises(CheckpointError, match="lack 'fc7/b'"):
-        C3D.from_state({k: v for k, v in state.items() if k != "fc7/b"}, mean)
+        C3D.from_state({k: v for k, v in state.items() if k != "fc7/b"}, {"mean": mean})
     with pytest.raises(CheckpointError, match="size mismatch for mean"):
-        C3D.from_state(state, mean[:, :, :112])
+        C3D.from_state(state, {"mean": mean[:, :, :112]})

@@ -85,17 +85,17 @@ def test_merged_adapter_is_pefts(states: States) -> None:
                 open_clip(CLIP.standardised(images)) @ states[2]["proj"],
             ]
         )
-        network = DreamSim.from_states(*states, changes, scale=0.5)
+        network = DreamSim.from_state(*states, changes, scale=0.5)
         found = network(images)
         none = {name: torch.zeros_like(change) for name, change in changes.items()}
-        plain = DreamSim.from_states(*states, none, scale=0.5)(images)
+        plain = DreamSim.from_state(*states, none, scale=0.5)(images)
     assert found.shape == (2, WIDTH + 2 * 32)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     assert float((plain - expected).abs().max()) > 1e-2
 
 
 def test_rows_have_mean_nought_and_length_one(states: States) -> None:
-    network = DreamSim.from_states(*states, adapted(states)[1], scale=0.5)
+    network = DreamSim.from_state(*states, adapted(states)[1], scale=0.5)
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(0, 256, (9, 30, 40, 3), generator=generator, dtype=torch.uint8)
     found = network.features(frames)
@@ -155,7 +155,7 @@ def test_other_adapters_are_refused(states: States) -> None:
         (narrow, "another width"),
     ):
         with pytest.raises(CheckpointError, match=told):
-            DreamSim.from_states(*states, adapter, scale=1.0)
+            DreamSim.from_state(*states, adapter, scale=1.0)
     bare = {name: held for name, held in states[1].items() if name != "proj"}
     with pytest.raises(CheckpointError, match="lack 'proj'"):
-        DreamSim.from_states(states[0], bare, states[2], changes, scale=1.0)
+        DreamSim.from_state(states[0], bare, states[2], changes, scale=1.0)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fbridge.errors import CheckpointError, DataError
-from fbridge.evaluation.networks.lpips import SMALLEST, Lpips, load_lpips
+from fbridge.evaluation.networks.lpips import SMALLEST, Lpips
 
 LAYERS = {  # of torchvision's AlexNet: inputs, outputs, kernel, stride, padding, pooled before
     "features.0": (3, 64, 11, 4, 2, False),
@@ -63,7 +63,7 @@ def reference(trunk: dict[str, Tensor], heads: dict[str, Tensor], a: Tensor, b: 
 def test_agrees_with_an_independent_distance(
     trunk: dict[str, Tensor], heads: dict[str, Tensor]
 ) -> None:
-    network = Lpips.from_states(trunk, heads)
+    network = Lpips.from_state(trunk, heads)
     first, second = noise(0), noise(1)
     found = network.distance(first, second)
     expected = reference(trunk, heads, first, second)
@@ -75,7 +75,7 @@ def test_agrees_with_an_independent_distance(
 def test_equal_frames_are_at_no_distance(
     trunk: dict[str, Tensor], heads: dict[str, Tensor]
 ) -> None:
-    network = Lpips.from_states(trunk, heads)
+    network = Lpips.from_state(trunk, heads)
     first, second = noise(0), noise(1)
     assert torch.equal(network.distance(first, first), torch.zeros(2))
     assert torch.equal(network.distance(first, second), network.distance(second, first))
@@ -83,7 +83,7 @@ def test_equal_frames_are_at_no_distance(
 
 
 def test_frames_that_cannot_be_compared(trunk: dict[str, Tensor], heads: dict[str, Tensor]) -> None:
-    network = Lpips.from_states(trunk, heads)
+    network = Lpips.from_state(trunk, heads)
     least = noise(0, SMALLEST, SMALLEST)
     assert network.distance(least, least).shape == (2,)
     small = noise(0, SMALLEST - 1, 64)
@@ -97,15 +97,15 @@ def test_frames_that_cannot_be_compared(trunk: dict[str, Tensor], heads: dict[st
 
 def test_another_state_is_refused(trunk: dict[str, Tensor], heads: dict[str, Tensor]) -> None:
     with pytest.raises(CheckpointError, match=r"features\.10\.bias"):
-        Lpips.from_states({k: v for k, v in trunk.items() if k != "features.10.bias"}, heads)
+        Lpips.from_state({k: v for k, v in trunk.items() if k != "features.10.bias"}, heads)
     with pytest.raises(CheckpointError, match=r"lin4\.model\.1\.weight"):
-        Lpips.from_states(trunk, {k: v for k, v in heads.items() if "lin4" not in k})
+        Lpips.from_state(trunk, {k: v for k, v in heads.items() if "lin4" not in k})
 
 
 def test_published_distance_of_black_and_white() -> None:
     """0.8140090703964233, as a mean over maps that were first enlarged to the frames' size."""
     try:
-        network = load_lpips()
+        network = Lpips.load()
     except CheckpointError as error:
         pytest.skip(f"LPIPS' weights are not on this machine: {error}")
     layers = [network._layers(torch.full((1, 3, 64, 64), value)) for value in (-1.0, 1.0)]

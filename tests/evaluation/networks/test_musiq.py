@@ -66,7 +66,7 @@ def frames(*size: int) -> Tensor:
 
 
 def test_the_converted_file_fits_and_no_other() -> None:
-    with pytest.raises(CheckpointError, match=r"MUSIQ's weights do not fit: .*position_emb"):
+    with pytest.raises(CheckpointError, match=r"MUSIQ weights do not fit: .*position_emb"):
         Musiq.from_state(
             state() | {"transformer_encoder.posembed_input.position_emb": torch.zeros(1, 49, 384)}
         )

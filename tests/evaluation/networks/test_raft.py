@@ -93,7 +93,7 @@ def test_the_authors_file_fits_and_no_other() -> None:
     assert not network.training
     less = state()
     del less["module.update_block.gru.convq2.bias"]
-    with pytest.raises(CheckpointError, match="RAFT's weights do not fit"):
+    with pytest.raises(CheckpointError, match="RAFT weights do not fit"):
         Raft.from_state(less)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from fbridge.conditioning.clip_tokenizer import TOKENS, tokenizer
 from fbridge.errors import CheckpointError
-from fbridge.evaluation.networks.tokens import padded, tokenize
+from fbridge.evaluation.networks.clip import _tokenizer, padded, tokenize
 
 MERGES = "#version: 0.2\nl o\nlo w</w>\ne r</w>\nlo w\nlow er</w>\n"
 
@@ -58,9 +58,10 @@ def test_padding_and_cutting() -> None:
 
 def test_missing_table_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FBRIDGE_CACHE", str(tmp_path))
-    monkeypatch.delenv("FBRIDGE_CLIP_MERGES", raising=False)
+    monkeypatch.setenv("FBRIDGE_CLIP_MERGES", str(tmp_path / "none.txt"))
+    _tokenizer.cache_clear()
     with pytest.raises(CheckpointError, match=r"clip-merges\.txt.*524657 bytes"):
-        tokenize("a cat", tmp_path / "none.txt")
+        tokenize("a cat")
 
 
 def test_genuine_numbers() -> None:

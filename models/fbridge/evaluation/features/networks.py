@@ -14,8 +14,19 @@ import torch
 from torch import Tensor
 
 from fbridge.evaluation.metrics import motion, pixels, vbench
-from fbridge.evaluation.networks.i3d.network import Resize
-from fbridge.weights import DREAMSIM, ENTRIES, identity
+from fbridge.evaluation.networks.aesthetic import Aesthetic
+from fbridge.evaluation.networks.amt import Amt
+from fbridge.evaluation.networks.c3d import C3D
+from fbridge.evaluation.networks.clip import CLIPLarge, CLIPNetwork
+from fbridge.evaluation.networks.dino import Dino
+from fbridge.evaluation.networks.dreamsim import DreamSim
+from fbridge.evaluation.networks.i3d.network import Resize, load_i3d
+from fbridge.evaluation.networks.inception import InceptionV3
+from fbridge.evaluation.networks.load import MetricNetwork
+from fbridge.evaluation.networks.lpips import Lpips
+from fbridge.evaluation.networks.musiq import Musiq
+from fbridge.evaluation.networks.raft import Raft
+from fbridge.weights import ENTRIES, identity
 
 Feature = Callable[..., Tensor]
 """Clips (T, H, W, 3) uint8, one or two, to a float tensor of fixed shape for equal T."""
@@ -90,107 +101,62 @@ def round_trip(setup: Setup) -> Callable[[Tensor], Tensor]:
 
 
 def _i3d(setup: Setup, resize: Resize) -> Feature:
-    from fbridge.evaluation.networks.i3d.network import load_i3d
-
     network = load_i3d().to(setup.device)
     return lambda frames: network.features(frames[None], resize=resize)[0]
 
 
-def _inception(setup: Setup) -> Feature:
-    from fbridge.evaluation.networks.inception import load_inception
-
-    network = load_inception().to(setup.device)
-    return network.features
-
-
-def _lpips(setup: Setup) -> Feature:
-    from fbridge.evaluation.networks.lpips import load_lpips
-
-    return load_lpips().to(setup.device).distance
-
-
-def _clip(setup: Setup, *, exact: bool) -> Feature:
-    from fbridge.evaluation.networks.clip import load_clip
-
-    network = load_clip().to(setup.device)
-    return partial(network.features, exact=exact)
-
-
-def _aesthetic(setup: Setup) -> Feature:
-    from fbridge.evaluation.networks.aesthetic import load_aesthetic
-    from fbridge.evaluation.networks.clip import load_clip_l14
-
-    ratings, clip = load_aesthetic(), load_clip_l14()
-    ratings.to(setup.device)
-    clip.to(setup.device)
-    return lambda frames: ratings(clip.features(frames, exact=False))
-
-
 def _c3d(setup: Setup) -> Feature:
-    from fbridge.evaluation.networks.c3d import load_c3d
-
-    network = load_c3d().to(setup.device)
+    network = C3D.load().to(setup.device)
     return lambda frames: network.features(frames[None])[0]
 
 
-def _dreamsim(setup: Setup) -> Feature:
-    from fbridge.evaluation.networks.dreamsim import load_dreamsim
-
-    return load_dreamsim().to(setup.device).features
-
-
-def _dino(setup: Setup, *, squeeze: bool) -> Feature:
-    from fbridge.evaluation.networks.dino import load_dino
-
-    network = load_dino().to(setup.device)
-    return partial(network.features, squeeze=squeeze)
+def _aesthetic(setup: Setup) -> Feature:
+    ratings, clip = Aesthetic.load().to(setup.device), CLIPLarge.load().to(setup.device)
+    return lambda frames: ratings(clip.features(frames, exact=False))
 
 
 def _raft(setup: Setup) -> Feature:
-    from fbridge.evaluation.networks.raft import load_raft
-
-    network = load_raft().to(setup.device)
+    network = Raft.load().to(setup.device)
     return lambda frames: vbench.strongest(network.flows(frames), min(frames.shape[1:3]))
 
 
-def _amt(setup: Setup) -> Feature:
-    from fbridge.evaluation.networks.amt import load_amt
-
-    return load_amt().to(setup.device).errors
-
-
-def _musiq(setup: Setup) -> Feature:
-    from fbridge.evaluation.networks.musiq import load_musiq
-
-    return load_musiq().to(setup.device).ratings
-
-
-def _plain(function: Feature) -> Callable[[Setup], Feature]:
-    return lambda _: function
+def _by(
+    network: type[MetricNetwork], preprocessing: str, method: Feature, **options: bool
+) -> Maker:
+    """The feature that a method of a network computes."""
+    return Maker(
+        network.weights,
+        preprocessing,
+        lambda setup: partial(method, network.load().to(setup.device), **options),
+    )
 
 
+def _plain(function: Feature, version: str = "1") -> Maker:
+    """A feature that needs no network."""
+    return Maker((), version, lambda _: function)
+
+
+_TENSOR = "tensor-bicubic224,centre"
 MAKERS: dict[str, Maker] = {
     "i3d-bilinear": Maker(("i3d",), "in224-bilinear", partial(_i3d, resize="bilinear")),
     "i3d-tf1": Maker(("i3d",), "in224-tf1", partial(_i3d, resize="tf1")),
-    "psnr": Maker((), "1", _plain(pixels.psnr)),
-    "ssim": Maker((), "1", _plain(pixels.ssim)),
-    "psnr-first": Maker((), "1", _plain(pixels.first_psnr)),
-    "difference": Maker((), "1", _plain(pixels.difference)),
-    "lpips": Maker(("alexnet", "lpips"), "native,v0.1", _lpips),
-    "inception": Maker(("inception",), "in299-tf1,minus128over128", _inception),
-    "clip": Maker(("clip",), "pil-bicubic224,centre", partial(_clip, exact=True)),
-    "clip-tensor": Maker(("clip",), "tensor-bicubic224,centre", partial(_clip, exact=False)),
-    "aesthetic": Maker(("clip-l14", "aesthetic"), "tensor-bicubic224,centre", _aesthetic),
-    "c3d": Maker(("c3d", "c3d-mean"), "resize112-bilinear-aligned,bgr,minus-mean", _c3d),
-    "dreamsim": Maker(
-        tuple(entry.name for entry in DREAMSIM), "pil-bicubic224x224,lora0.5/16", _dreamsim
-    ),
-    "dino-crop": Maker(("dino",), "bicubic256-antialias,crop224", partial(_dino, squeeze=False)),
-    "dino-squeeze": Maker(("dino",), "bilinear224", partial(_dino, squeeze=True)),
-    "raft": Maker(("raft",), "native,20updates,top5", _raft),
-    "amt": Maker(("amt-s",), "native,every-second", _amt),
-    "musiq": Maker(("musiq",), "longer512", _musiq),
-    "flow": Maker((), "dis-medium-1", _plain(motion.flow_magnitudes)),
-    "flicker": Maker((), "1", _plain(motion.flicker)),
+    "psnr": _plain(pixels.psnr),
+    "ssim": _plain(pixels.ssim),
+    "psnr-first": _plain(pixels.first_psnr),
+    "difference": _plain(pixels.difference),
+    "lpips": _by(Lpips, "native,v0.1", Lpips.distance),
+    "inception": _by(InceptionV3, "in299-tf1,minus128over128", InceptionV3.features),
+    "clip": _by(CLIPNetwork, "pil-bicubic224,centre", CLIPNetwork.features, exact=True),
+    "clip-tensor": _by(CLIPNetwork, _TENSOR, CLIPNetwork.features, exact=False),
+    "aesthetic": Maker(("clip-l14", "aesthetic"), _TENSOR, _aesthetic),
+    "c3d": Maker(C3D.weights, "resize112-bilinear-aligned,bgr,minus-mean", _c3d),
+    "dreamsim": _by(DreamSim, "pil-bicubic224x224,lora0.5/16", DreamSim.features),
+    "dino-crop": _by(Dino, "bicubic256-antialias,crop224", Dino.features, squeeze=False),
+    "dino-squeeze": _by(Dino, "bilinear224", Dino.features, squeeze=True),
+    "raft": Maker(Raft.weights, "native,20updates,top5", _raft),
+    "amt": _by(Amt, "native,every-second", Amt.errors),
+    "musiq": _by(Musiq, "longer512", Musiq.ratings),
+    "flow": _plain(motion.flow_magnitudes, "dis-medium-1"),
+    "flicker": _plain(motion.flicker),
 }
 """By name."""

@@ -6,17 +6,15 @@ the help of correlation, and several warped guesses are merged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import OrderedDict
 from functools import partial
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fbridge.evaluation.networks.flow_parts import Correlation, Encoder, grid, padded
-from fbridge.evaluation.networks.load import load_network
-from fbridge.weights import AMT_S, load_weights
+from fbridge.evaluation.networks.load import MetricNetwork
 
 _WIDTHS = (20, 32, 44, 56)  # of the pyramid, from fine to coarse
 _SIDE = 20  # channels of the side convolutions in residual blocks
@@ -25,18 +23,25 @@ _RADIUS = 3
 _STEP = 16  # pixels that sides must be multiples of
 
 
-class Amt(nn.Module):
+class Amt(MetricNetwork):
     """Interpolates the frame in the middle between two frames."""
+
+    title = "AMT-S"
+    weights = ("amt-s",)
 
     def __init__(self) -> None:
         super().__init__()
         finest, fine, coarse, coarsest = _WIDTHS
         self.feat_encoder = Encoder((32, 64, 96), 84, nn.InstanceNorm2d, bottleneck=True)
-        self.encoder = _Pyramid()
-        self.decoder4 = _Decoder(2 * coarsest + 1, 2 * coarsest, coarse + 4)
-        self.decoder3 = _Decoder(3 * coarse + 4, 3 * coarse, fine + 4)
-        self.decoder2 = _Decoder(3 * fine + 4, 3 * fine, finest + 4)
-        self.decoder1 = _Decoder(3 * finest + 4, 3 * finest, 8 * _GUESSES)
+        pairs = zip((3, *_WIDTHS), _WIDTHS, strict=False)
+        self.encoder = nn.ModuleDict({
+            f"pyramid{number}": nn.Sequential(_convolution(a, b, 2), _convolution(b, b))
+            for number, (a, b) in enumerate(pairs, 1)
+        })  # fmt: skip
+        self.decoder4 = _decoder(2 * coarsest + 1, 2 * coarsest, coarse + 4)
+        self.decoder3 = _decoder(3 * coarse + 4, 3 * coarse, fine + 4)
+        self.decoder2 = _decoder(3 * fine + 4, 3 * fine, finest + 4)
+        self.decoder1 = _decoder(3 * finest + 4, 3 * finest, 8 * _GUESSES)
         self.update4, self.update3, self.update2 = _Update(coarse), _Update(fine), _Update(finest)
         self.comb_block = nn.Sequential(
             nn.Conv2d(3 * _GUESSES, 6 * _GUESSES, 3, 1, 1),
@@ -44,22 +49,13 @@ class Amt(nn.Module):
             nn.Conv2d(6 * _GUESSES, 3, 3, 1, 1),
         )
 
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> Amt:
-        """From the names of the authors' `amt-s.pth`.
-
-        Raises:
-            CheckpointError: They are of another network.
-        """
-        return load_network("AMT-S's", cls, state)
-
     def forward(self, first: Tensor, last: Tensor) -> Tensor:
         """(N, 3, H, W) in [0, 1] between frames (N, 3, H, W) in [0, 1]; sides multiples of 16."""
         mean = torch.cat([first, last], 2).mean((1, 2, 3), keepdim=True)
         first, last = first - mean, last - mean
         correlation = Correlation(self.feat_encoder(first), self.feat_encoder(last), _RADIUS)
         both = (correlation, correlation.turned)
-        ones, twos = self.encoder(first), self.encoder(last)
+        ones, twos = self._pyramid(first), self._pyramid(last)
         half = ones[3].new_full((len(first), 1, *ones[3].shape[2:]), 0.5)
         flows, hidden = self.decoder4(torch.cat([ones[3], twos[3], half], 1)).tensor_split([4], 1)
         flows, hidden = _refined(self.update4, both, flows, hidden, 1)
@@ -73,6 +69,13 @@ class Amt(nn.Module):
             flows, hidden = _refined(update, both, flows, hidden, scale)
         made = self.decoder1(_seen(hidden, ones[0], twos[0], flows))
         return self._merged(first, last, mean, flows, made)
+
+    def _pyramid(self, x: Tensor) -> list[Tensor]:
+        found = []
+        for level in self.encoder.values():
+            x = level(x)
+            found.append(x)
+        return found
 
     def _merged(
         self, first: Tensor, last: Tensor, mean: Tensor, flows: Tensor, made: Tensor
@@ -111,37 +114,6 @@ class Amt(nn.Module):
         levels = torch.cat(guessed).mul(255).byte()[:, :, rows, columns].permute(0, 2, 3, 1)
         left_out = frames[1::2][: len(levels)]
         return (left_out.float() - levels.float()).abs().flatten(1).mean(1)
-
-
-class _Pyramid(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        before = 3
-        for number, width in enumerate(_WIDTHS, 1):
-            pair = nn.Sequential(_convolution(before, width, 2), _convolution(width, width))
-            self.add_module(f"pyramid{number}", pair)
-            before = width
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        found = []
-        for level in self.children():
-            x = level(x)
-            found.append(x)
-        return found
-
-
-class _Decoder(nn.Module):
-    """Decodes features and flows to the next, twice as large level."""
-
-    def __init__(self, inputs: int, width: int, outputs: int) -> None:
-        super().__init__()
-        self.convblock = nn.Sequential(
-            _convolution(inputs, width), _Side(width), nn.ConvTranspose2d(width, outputs, 4, 2, 1)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        made: Tensor = self.convblock(x)
-        return made
 
 
 class _Side(nn.Module):
@@ -184,13 +156,12 @@ class _Update(nn.Module):
         return self.feat_head(out), self.flow_head(out)
 
 
-def load_amt(path: Path | None = None) -> Amt:
-    """AMT-S from a file that the user names; no hash of it is published.
-
-    Raises:
-        CheckpointError: Its weights are missing or of another network.
-    """
-    return Amt.from_state(load_weights(AMT_S, path))
+def _decoder(inputs: int, width: int, outputs: int) -> nn.Sequential:
+    """Decodes features and flows to the next, twice as large level."""
+    block = nn.Sequential(
+        _convolution(inputs, width), _Side(width), nn.ConvTranspose2d(width, outputs, 4, 2, 1)
+    )
+    return nn.Sequential(OrderedDict(convblock=block))
 
 
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
@@ -212,12 +183,8 @@ def _refined(
 ) -> tuple[Tensor, Tensor]:
     """Flows (N, 4, h, w) to the first and to the last frame, corrected; motion is taken as steady.
 
-    Args:
-        update: the network that corrects.
-        both: correlations of the first frame with the last, and back.
-        flows: in pixels of their own size.
-        hidden: what else is known at that size.
-        scale: how many times an eighth of the frame that size is.
+    `both` correlates the first frame with the last, and back; `flows` and `hidden` have `scale`
+    times an eighth of the frame's size.
     """
     small = _resized(flows, 1 / scale) / scale
     place = grid(small)

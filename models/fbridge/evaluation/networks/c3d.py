@@ -7,89 +7,71 @@ published scores use. Scores are comparable at equal numbers of clips only.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fbridge.errors import CheckpointError
-from fbridge.evaluation.networks.load import load_network
-from fbridge.weights import C3D_MEAN, C3D_UCF101, load_weights
+from fbridge.evaluation.networks.load import MetricNetwork
 
 FRAMES, SIDE, CLASSES = 16, 112, 101
-PREPROCESSING = "resize112-bilinear-aligned,bgr,minus-mean"
-"""Preprocessing of frames, as named in protocol ids."""
-
 _CORNER = 8  # where in the mean video the network's field begins
 _EDGES = slice(_CORNER, _CORNER + SIDE)
 
 
-class _Layer(NamedTuple):
-    name: str
-    inputs: int
-    outputs: int
-    pool: tuple[int, int, int] | None = None
+_CONVOLUTIONS = {  # output channels, and how many frames are pooled behind; 0 pools nothing
+    "conv1a": (64, 1), "conv2a": (128, 2), "conv3a": (256, 0), "conv3b": (256, 2),
+    "conv4a": (512, 0), "conv4b": (512, 2), "conv5a": (512, 0), "conv5b": (512, 2),
+}  # fmt: skip
+_DENSE = {"fc6": 4096, "fc7": 4096, "fc8": CLASSES}
 
 
-_LAYERS = (
-    _Layer("conv1a", 3, 64, (1, 2, 2)),
-    _Layer("conv2a", 64, 128, (2, 2, 2)),
-    _Layer("conv3a", 128, 256),
-    _Layer("conv3b", 256, 256, (2, 2, 2)),
-    _Layer("conv4a", 256, 512),
-    _Layer("conv4b", 512, 512, (2, 2, 2)),
-    _Layer("conv5a", 512, 512),
-    _Layer("conv5b", 512, 512, (2, 2, 2)),
-)
-_DENSE = (("fc6", 512 * 4 * 4, 4096), ("fc7", 4096, 4096), ("fc8", 4096, CLASSES))
+class C3D(MetricNetwork):
+    """Clips (B, 3, 16, 112, 112), BGR, minus the mean video, to logits (B, 101).
 
+    The files hold "conv1a/W", "conv1a/b" ... "fc8/b", and "mean" (3, 16, H, W): the mean video on
+    0 to 255, blue first. No hash of them is published.
+    """
 
-class C3D(nn.Module):
-    """Clips (B, 3, 16, 112, 112), BGR, minus the mean video, to logits (B, 101)."""
-
+    title = "C3D"
+    weights = ("c3d", "c3d-mean")
     mean: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        layers: dict[str, nn.Module] = {}
-        for layer in _LAYERS:
-            layers[layer.name] = nn.Conv3d(layer.inputs, layer.outputs, 3, padding=1)
-        for name, inputs, outputs in _DENSE:
-            layers[name] = nn.Linear(inputs, outputs)
-        self.layers = nn.ModuleDict(layers)
+        self.layers = nn.ModuleDict()
+        before = 3
+        for name, (outputs, _) in _CONVOLUTIONS.items():
+            self.layers[name] = nn.Conv3d(before, outputs, 3, padding=1)
+            before = outputs
+        before *= 4 * 4
+        for name, outputs in _DENSE.items():
+            self.layers[name] = nn.Linear(before, outputs)
+            before = outputs
         self.register_buffer("mean", torch.zeros(3, FRAMES, SIDE, SIDE))
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor], mean: Tensor) -> C3D:
-        """The network with these weights, ready to measure.
+    def empty(cls, *_: Mapping[str, Tensor]) -> C3D:
+        """The network on the meta device: its 78 million numbers need not be drawn first."""
+        with torch.device("meta"):
+            return cls()
 
-        Args:
-            state: "conv1a/W", "conv1a/b" ... "fc8/b", as in `conv3d_deepnetA_ucf.npz`.
-            mean: (3, 16, H, W) mean video on 0 to 255, blue first, as "mean" in `mean2.npz`.
-
-        Raises:
-            CheckpointError: They are of another network.
-        """
-
-        def own() -> Iterator[tuple[str, Tensor]]:
-            yield "mean", mean[:, :, _EDGES, _EDGES]
-            for name in [layer.name for layer in _LAYERS] + [dense[0] for dense in _DENSE]:
-                yield f"layers.{name}.weight", state[f"{name}/W"]
-                yield f"layers.{name}.bias", state[f"{name}/b"]
-
-        def empty() -> C3D:
-            with torch.device("meta"):  # 78 million numbers need not be drawn first
-                return cls()
-
-        return load_network("C3D", empty, own(), assign=True)
+    @classmethod
+    def renamed(
+        cls, state: Mapping[str, Tensor], mean: Mapping[str, Tensor]
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The layers, and the middle of the mean video."""
+        yield "mean", mean["mean"][:, :, _EDGES, _EDGES]
+        for name in (*_CONVOLUTIONS, *_DENSE):
+            yield f"layers.{name}.weight", state[f"{name}/W"]
+            yield f"layers.{name}.bias", state[f"{name}/b"]
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, 101)."""
-        for layer in _LAYERS:
-            x = F.relu_(self.layers[layer.name](x))
-            if layer.pool:
-                x = F.max_pool3d(x, layer.pool, ceil_mode=True)  # 7 becomes 4
+        for name, (_, frames) in _CONVOLUTIONS.items():
+            x = F.relu_(self.layers[name](x))
+            if frames:
+                x = F.max_pool3d(x, (frames, 2, 2), ceil_mode=True)  # 7 becomes 4
         x = x.flatten(1)
         for name in ("fc6", "fc7"):
             x = F.relu_(self.layers[name](x))
@@ -120,15 +102,3 @@ class C3D(nn.Module):
         images = clip.permute(0, 3, 1, 2).float()
         images = F.interpolate(images, (SIDE, SIDE), mode="bilinear", align_corners=True)
         return (images.flip(1).transpose(0, 1) - self.mean)[None]
-
-
-def load_c3d() -> C3D:
-    """The network from the files the user names; no hash of them is published.
-
-    Raises:
-        CheckpointError: They are not named, or are of another network.
-    """
-    mean = load_weights(C3D_MEAN)
-    if "mean" not in mean:
-        raise CheckpointError(f"{C3D_MEAN.file}: has no mean video")
-    return C3D.from_state(load_weights(C3D_UCF101), mean["mean"])

@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+from typing_extensions import Self
 
-from fbridge.evaluation.networks.load import load_network
-from fbridge.evaluation.networks.pictures import CLIP, by_pillow, fitted, in_parts, middle
-from fbridge.evaluation.networks.tokens import tokenize
-from fbridge.weights import CLIP_VIT_B32, CLIP_VIT_L14, load_weights
+from fbridge.conditioning.clip_tokenizer import TOKENS, tokenizer
+from fbridge.evaluation.networks.load import MetricNetwork
+from fbridge.evaluation.networks.pictures import CLIP, by_pillow, fitted, in_parts, middle, planes
+from fbridge.weights import CLIP_MERGES, find_weights, read_file
+
+if TYPE_CHECKING:
+    from transformers import CLIPTokenizerFast
 
 SIDE = 224
 _HEAD = 64  # channels of an attention head in all published sizes
 
 
-class CLIPNetwork(nn.Module):
-    """Embeddings of frames and captions in one space, not normalised.
+class CLIPNetwork(MetricNetwork):
+    """ViT-B/32: embeddings of frames and captions in one space, not normalised.
 
     Args:
-        model: transformers' CLIPModel.
+        model: transformers' CLIPModel, whose names the file has.
     """
+
+    title = "CLIP"
+    weights: ClassVar[tuple[str, ...]] = ("clip",)
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> CLIPNetwork:
-        """The network with weights in transformers' names; its size follows from their shapes.
-
-        Raises:
-            CheckpointError: They are of another network.
-        """
+    def empty(cls, state: Mapping[str, Tensor]) -> Self:
+        """Its size follows from the shapes of the weights."""
         from transformers import CLIPConfig, CLIPModel
 
-        own = {name: held for name, held in state.items() if not name.endswith("position_ids")}
-        return cls(load_network("CLIP", lambda: CLIPModel(CLIPConfig(**_sizes(own))), own))
+        return cls(CLIPModel(CLIPConfig(**_sizes(state))))
+
+    @classmethod
+    def renamed(cls, state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """Without the position ids of old files, which are no weights."""
+        for name, held in state.items():
+            if not name.endswith("position_ids"):
+                yield f"model.{name}", held
 
     @torch.inference_mode()
     def features(self, frames: Tensor, *, exact: bool) -> Tensor:
@@ -69,39 +77,43 @@ class CLIPNetwork(nn.Module):
         return projected
 
 
-@lru_cache(maxsize=1)
-def load_clip(path: Path | None = None) -> CLIPNetwork:
-    """ViT-B/32 with the published weights.
+class CLIPLarge(CLIPNetwork):
+    """ViT-L/14."""
 
-    Raises:
-        CheckpointError: The weights are missing or not the genuine ones.
-    """
-    return CLIPNetwork.from_state(load_weights(CLIP_VIT_B32, path))
-
-
-def load_clip_l14() -> CLIPNetwork:
-    """ViT-L/14 with the published weights.
-
-    Raises:
-        CheckpointError: The weights are missing or not the genuine ones.
-    """
-    return CLIPNetwork.from_state(load_weights(CLIP_VIT_L14))
+    weights = ("clip-l14",)
 
 
 @lru_cache(maxsize=1024)
-def text_features(caption: str, path: Path | None = None, merges: Path | None = None) -> Tensor:
+def text_features(caption: str) -> Tensor:
     """(D,) embedding of a caption by the published ViT-B/32; it is cut at 77 tokens.
-
-    Args:
-        caption: any text; `tokens.tokenize` returns whether it is cut.
-        path: of the weights; None looks in the usual places.
-        merges: of the tokenizer's merges; None looks in the usual places.
 
     Raises:
         CheckpointError: The weights or the merges are missing.
     """
-    numbers, _ = tokenize(caption, merges)
-    return load_clip(path).text(numbers)[0].cpu()
+    numbers, _ = tokenize(caption)
+    return CLIPNetwork.load().text(numbers)[0].cpu()
+
+
+def tokenize(caption: str) -> tuple[Tensor, bool]:
+    """(1, 77) token ids of a caption, and whether it had to be cut to that length.
+
+    Raises:
+        CheckpointError: The file of merges is missing or is not the published one.
+    """
+    ids = _tokenizer()(caption, verbose=False)["input_ids"]
+    return padded(ids), len(ids) > TOKENS
+
+
+def padded(ids: list[int]) -> Tensor:
+    """(1, 77) token ids: the last one, the end token, repeated, or in last place of a cut text."""
+    end = ids[-1]
+    kept = [*ids[: TOKENS - 1], end]
+    return torch.tensor([kept + [end] * (TOKENS - len(kept))])
+
+
+@lru_cache(maxsize=1)
+def _tokenizer() -> CLIPTokenizerFast:
+    return tokenizer(read_file(CLIP_MERGES, find_weights(CLIP_MERGES)).decode("utf-8"))
 
 
 def cropped_by_pillow(frames: Tensor) -> Tensor:
@@ -112,9 +124,8 @@ def cropped_by_pillow(frames: Tensor) -> Tensor:
 
 def cropped_by_torch(frames: Tensor) -> Tensor:
     """(T, 3, 224, 224), standardised, as VBench prepares videos."""
-    images = frames.permute(0, 3, 1, 2).float() / 255
     size = fitted(frames.shape[1], frames.shape[2], SIDE)
-    images = F.interpolate(images, size, mode="bicubic")
+    images = F.interpolate(planes(frames), size, mode="bicubic")
     return CLIP.standardised(middle(images, SIDE))
 
 
@@ -126,9 +137,7 @@ def _sizes(state: Mapping[str, Tensor]) -> dict[str, Any]:
     text = _tower(state, "text_model", width)
     text |= {
         "vocab_size": words,
-        "max_position_embeddings": len(
-            state["text_model.embeddings.position_embedding.weight"],
-        ),
+        "max_position_embeddings": len(state["text_model.embeddings.position_embedding.weight"]),
         "bos_token_id": words - 2,
         "eos_token_id": words - 1,
         "pad_token_id": words - 1,

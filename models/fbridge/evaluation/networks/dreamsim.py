@@ -12,16 +12,14 @@ import re
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from typing_extensions import Self
 
 from fbridge.errors import CheckpointError
 from fbridge.evaluation.networks.dino import EPS
+from fbridge.evaluation.networks.load import MetricNetwork
 from fbridge.evaluation.networks.pictures import CLIP, IMAGENET, by_pillow, in_parts
 from fbridge.evaluation.networks.vit import VisionTransformer
-from fbridge.weights import DREAMSIM, load_weights
-
-PREPROCESSING = "pil-bicubic224x224"
-"""Preprocessing of frames, as named in protocol ids."""
 
 SCALE = 0.5 / 16
 """LoRA scale: lora_alpha / r in the published adapter's configuration."""
@@ -31,50 +29,49 @@ _CLIP_EPS = 1e-5
 _CHANGE = re.compile(r"extractor_list\.([012])\..*?(blocks\.\d+\.attn\.qkv)\.lora_([AB])\b")
 
 
-class DreamSim(nn.Module):
-    """Pictures to embeddings (N, 768 + 512 + 512) of mean 0 and norm 1."""
+class DreamSim(MetricNetwork):
+    """Pictures to embeddings (N, 768 + 512 + 512) of mean 0 and norm 1.
 
+    Args:
+        dino, clip, open_clip: the networks, CLIP's with their projections (W, D).
+    """
+
+    title = "DreamSim"
+    weights = ("dreamsim-dino", "dreamsim-clip", "dreamsim-open-clip", "dreamsim-lora")
     clip_projection: Tensor
     open_clip_projection: Tensor
 
     def __init__(
         self,
         dino: VisionTransformer,
-        clip: tuple[VisionTransformer, Tensor],
-        open_clip: tuple[VisionTransformer, Tensor],
+        clip: VisionTransformer,
+        clip_projection: Tensor,
+        open_clip: VisionTransformer,
+        open_clip_projection: Tensor,
     ) -> None:
         super().__init__()
-        self.dino = dino
-        self.clip, clip_projection = clip
-        self.open_clip, open_clip_projection = open_clip
+        self.dino, self.clip, self.open_clip = dino, clip, open_clip
         self.register_buffer("clip_projection", clip_projection)
         self.register_buffer("open_clip_projection", open_clip_projection)
 
     @classmethod
-    def from_states(
-        cls,
-        dino: Mapping[str, Tensor],
-        clip: Mapping[str, Tensor],
-        open_clip: Mapping[str, Tensor],
-        changes: Mapping[str, Tensor],
-        *,
-        scale: float,
-    ) -> DreamSim:
+    def from_state(cls, *states: Mapping[str, Tensor], scale: float = SCALE) -> Self:
         """The ensemble with its fine-tuning merged in, ready to measure.
 
         Args:
-            dino: as in `dino_vitbase16_pretrain.pth` of DINO's authors.
-            clip: "state_dict" of `clip_vitb16_pretrain.pth.tar`, DINO's names and "proj".
-            open_clip: likewise of `open_clip_vitb16_pretrain.pth.tar`.
-            changes: `ensemble_lora/adapter_model`, peft's names: LoRA A and B of each block.
+            states: of DINO, in its authors' names; the "state_dict" of CLIP and of OpenCLIP, in
+                DINO's names, with "proj"; the adapter in peft's names, LoRA A and B of each block.
             scale: of the LoRA: `lora_alpha` / `r` of `ensemble_lora/adapter_config.json`.
 
         Raises:
             CheckpointError: They are of other networks.
         """
-        merged = _merged([dino, clip, open_clip], changes, scale)
-        own = VisionTransformer.from_state(merged[0], eps=EPS)
-        network = cls(own, _tower(merged[1], quick=True), _tower(merged[2], quick=False))
+        dino, clip, open_clip = _merged(states[:3], states[3], scale)
+        network = cls(
+            VisionTransformer.from_state(dino, eps=EPS),
+            *_tower(clip, quick=True),
+            *_tower(open_clip, quick=False),
+        )
         return network.eval().requires_grad_(requires_grad=False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -92,9 +89,8 @@ class DreamSim(nn.Module):
     @torch.inference_mode()
     def features(self, frames: Tensor) -> Tensor:
         """(T, D) of frames (T, H, W, 3) uint8, resized to 224 x 224 (aspect ratio not kept)."""
-        return in_parts(
-            lambda part: self(by_pillow(part, (_SIDE, _SIDE))), frames, self.clip_projection.device
-        )
+        device = self.clip_projection.device
+        return in_parts(lambda part: self(by_pillow(part, (_SIDE, _SIDE))), frames, device)
 
 
 def _tower(state: dict[str, Tensor], *, quick: bool) -> tuple[VisionTransformer, Tensor]:
@@ -126,12 +122,3 @@ def _merged(
             raise CheckpointError("DreamSim's adapter is of networks of another width")
         merged[number][weight] = merged[number][weight] + scale * change
     return merged
-
-
-def load_dreamsim() -> DreamSim:
-    """The ensemble from the files the user names; no hash of them is published.
-
-    Raises:
-        CheckpointError: They are not named, or are of other networks.
-    """
-    return DreamSim.from_states(*(load_weights(entry) for entry in DREAMSIM), scale=SCALE)

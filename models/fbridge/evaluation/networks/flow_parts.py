@@ -7,6 +7,7 @@ Names of parameters are those of the authors' files.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -35,13 +36,13 @@ class Encoder(nn.Module):
         self, widths: tuple[int, int, int], outputs: int, norm: Norm, *, bottleneck: bool = False
     ) -> None:
         super().__init__()
-        block = _Bottleneck if bottleneck else _Residual
+        block = partial(_Residual, norm=norm, bottleneck=bottleneck)
         first, second, third = widths
         self.conv1 = nn.Conv2d(3, first, 7, 2, 3)
         self.norm1 = norm(first)
-        self.layer1 = nn.Sequential(block(first, first, 1, norm), block(first, first, 1, norm))
-        self.layer2 = nn.Sequential(block(first, second, 2, norm), block(second, second, 1, norm))
-        self.layer3 = nn.Sequential(block(second, third, 2, norm), block(third, third, 1, norm))
+        self.layer1 = nn.Sequential(block(first, first, 1), block(first, first, 1))
+        self.layer2 = nn.Sequential(block(first, second, 2), block(second, second, 1))
+        self.layer3 = nn.Sequential(block(second, third, 2), block(third, third, 1))
         self.conv2 = nn.Conv2d(third, outputs, 1)
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -52,40 +53,27 @@ class Encoder(nn.Module):
 
 
 class _Residual(nn.Module):
-    def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1)
-        self.norm1, self.norm2 = norm(outputs), norm(outputs)
-        self.downsample = _shortcut(inputs, outputs, stride, norm)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.norm1(self.conv1(x)))
-        y = F.relu(self.norm2(self.conv2(y)))
-        return F.relu(self.downsample(x) + y)
-
-
-class _Bottleneck(nn.Module):
-    def __init__(self, inputs: int, outputs: int, stride: int, norm: Norm) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, stride: int, *, norm: Norm, bottleneck: bool
+    ) -> None:
         super().__init__()
         inner = outputs // 4
-        self.conv1 = nn.Conv2d(inputs, inner, 1)
-        self.conv2 = nn.Conv2d(inner, inner, 3, stride, 1)
-        self.conv3 = nn.Conv2d(inner, outputs, 1)
-        self.norm1, self.norm2, self.norm3 = norm(inner), norm(inner), norm(outputs)
-        self.downsample = _shortcut(inputs, outputs, stride, norm)
+        plain = ((inputs, outputs, 3, stride), (outputs, outputs, 3, 1))
+        narrow = ((inputs, inner, 1, 1), (inner, inner, 3, stride), (inner, outputs, 1, 1))
+        self.layers: list[tuple[str, str]] = []
+        for number, (a, b, kernel, step) in enumerate(narrow if bottleneck else plain, 1):
+            self.layers.append((f"conv{number}", f"norm{number}"))
+            self.add_module(f"conv{number}", nn.Conv2d(a, b, kernel, step, kernel // 2))
+            self.add_module(f"norm{number}", norm(b))
+        self.downsample = nn.Sequential()
+        if stride > 1:
+            self.downsample.extend([nn.Conv2d(inputs, outputs, 1, stride), norm(outputs)])
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.norm1(self.conv1(x)))
-        y = F.relu(self.norm2(self.conv2(y)))
-        y = F.relu(self.norm3(self.conv3(y)))
+        y = x
+        for conv, norm in self.layers:
+            y = F.relu(self.get_submodule(norm)(self.get_submodule(conv)(y)))
         return F.relu(self.downsample(x) + y)
-
-
-def _shortcut(inputs: int, outputs: int, stride: int, norm: Norm) -> nn.Module:
-    if stride == 1:
-        return nn.Identity()
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride), norm(outputs))
 
 
 class Correlation:

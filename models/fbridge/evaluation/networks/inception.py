@@ -7,8 +7,7 @@ pytorch-fid and torch-fidelity, batch normalisation has eps 1e-3.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -17,83 +16,67 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from fbridge.evaluation.networks.load import load_network
+from fbridge.evaluation.networks.load import MetricNetwork
 from fbridge.evaluation.networks.pictures import in_parts
-from fbridge.weights import INCEPTION_FID, load_weights
 
 SIDE, FEATURES, CLASSES = 299, 2048, 1008
 
-Kernel = int | tuple[int, int]
-Pool = Literal["average", "maximum"]
+Step = tuple[int, int | tuple[int, int]]
+"""Output channels of a convolution, and its kernel."""
+Pool = Literal["average", "maximum", "reduction"]
+"""Pooled branch: stride 1 before a convolution, or without one where a block halves the size."""
 Resize = Literal["tf1", "clean"]
 """Method of resizing to 299 x 299: see `prepare`."""
 
 
-class InceptionV3(nn.Module):
+class InceptionV3(MetricNetwork):
     """Frames (N, 3, 299, 299), (x - 128) / 128, to pooled features (N, 2048)."""
+
+    title = "Inception"
+    weights = ("inception",)
 
     def __init__(self) -> None:
         super().__init__()
         self.Conv2d_1a_3x3 = _Unit(3, 32, 3, stride=2)
-        self.Conv2d_2a_3x3 = _Unit(32, 32, 3)
-        self.Conv2d_2b_3x3 = _Unit(32, 64, 3, padding=1)
+        self.Conv2d_2a_3x3 = _Unit(32, 32, 3, valid=True)
+        self.Conv2d_2b_3x3 = _Unit(32, 64, 3)
         self.Conv2d_3b_1x1 = _Unit(64, 80, 1)
-        self.Conv2d_4a_3x3 = _Unit(80, 192, 3)
-        self.Mixed_5b = _BlockA(192, 32)
-        self.Mixed_5c = _BlockA(256, 64)
-        self.Mixed_5d = _BlockA(288, 64)
-        self.Mixed_6a = _BlockB(288)
-        self.Mixed_6b = _BlockC(128)
-        self.Mixed_6c = _BlockC(160)
-        self.Mixed_6d = _BlockC(160)
-        self.Mixed_6e = _BlockC(192)
-        self.Mixed_7a = _BlockD()
-        self.Mixed_7b = _BlockE(1280, "average")
-        self.Mixed_7c = _BlockE(2048, "maximum")
+        self.Conv2d_4a_3x3 = _Unit(80, 192, 3, valid=True)
+        self.Mixed_5b = _block_35(192, 32)
+        self.Mixed_5c = _block_35(256, 64)
+        self.Mixed_5d = _block_35(288, 64)
+        self.Mixed_6a = _Block(
+            288, {"3x3": [(384, 3)], "3x3dbl": [(64, 1), (96, 3), (96, 3)]}, "reduction"
+        )
+        self.Mixed_6b = _block_17(128)
+        self.Mixed_6c = _block_17(160)
+        self.Mixed_6d = _block_17(160)
+        self.Mixed_6e = _block_17(192)
+        seven: list[Step] = [(192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3)]
+        self.Mixed_7a = _Block(768, {"3x3": [(192, 1), (320, 3)], "7x7x3": seven}, "reduction")
+        self.Mixed_7b = _block_8(1280, "average")
+        self.Mixed_7c = _block_8(2048, "maximum")
         self.fc = nn.Linear(FEATURES, CLASSES)
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> InceptionV3:
-        """The network with these weights, ready to measure.
-
-        Raises:
-            CheckpointError: they are of another network.
-        """
-        return load_network("Inception", cls, state)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pooled features (N, 2048)."""
-        x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
-        x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(F.max_pool2d(x, 3, 2)))
-        x = F.max_pool2d(x, 3, 2)
-        for block in (
-            self.Mixed_5b, self.Mixed_5c, self.Mixed_5d, self.Mixed_6a, self.Mixed_6b,
-            self.Mixed_6c, self.Mixed_6d, self.Mixed_6e, self.Mixed_7a, self.Mixed_7b,
-            self.Mixed_7c,
-        ):  # fmt: skip
-            x = block(x)
+        for name, layer in self.named_children():
+            if layer is not self.fc:
+                x = layer(x)
+            if name in ("Conv2d_2b_3x3", "Conv2d_4a_3x3"):
+                x = F.max_pool2d(x, 3, 2)
         return x.mean(dim=(2, 3))
 
     @torch.inference_mode()
     def features(self, frames: Tensor, *, resize: Resize = "tf1") -> Tensor:
         """(T, 2048) of frames (T, H, W, 3) uint8, resized to 299 x 299 by `prepare`."""
-        return in_parts(
-            lambda part: self(prepare(part, resize=resize)), frames, self.fc.weight.device
-        )
+        device = self.fc.weight.device
+        return in_parts(lambda part: self(prepare(part, resize=resize)), frames, device)
 
     @torch.inference_mode()
     def logits(self, features: Tensor) -> Tensor:
         """(T, 1008) of features (T, 2048), without bias, as the first Inception Score had them."""
         return features @ self.fc.weight.T
-
-
-def load_inception(path: Path | None = None) -> InceptionV3:
-    """The FID network with the published weights.
-
-    Raises:
-        CheckpointError: The weights are missing or not the genuine ones.
-    """
-    return InceptionV3.from_state(load_weights(INCEPTION_FID, path))
 
 
 def prepare(frames: Tensor, *, resize: Resize = "tf1") -> Tensor:
@@ -131,132 +114,104 @@ def _clean(frames: Tensor) -> Tensor:
 
 
 class _Unit(nn.Module):
-    """Convolution, batch normalisation, ReLU."""
+    """Convolution, batch normalisation, ReLU; it pads unless it is `valid` or has a stride."""
 
     def __init__(
         self,
         inputs: int,
         outputs: int,
-        kernel: Kernel,
+        kernel: int | tuple[int, int],
         *,
         stride: int = 1,
-        padding: Kernel = 0,
+        valid: bool = False,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, bias=False)
+        high, wide = (kernel, kernel) if isinstance(kernel, int) else kernel
+        padding = (0, 0) if valid or stride > 1 else (high // 2, wide // 2)
+        self.conv = nn.Conv2d(inputs, outputs, (high, wide), stride, padding, bias=False)
         self.bn = nn.BatchNorm2d(outputs, eps=1e-3)
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.bn(self.conv(x)))
 
 
-def _averaged(x: Tensor) -> Tensor:
-    return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+class _Block(nn.Module):
+    """Inception block: chains of units side by side and a pooled branch, joined along the channels.
 
+    Args:
+        inputs: channels.
+        chains: steps of each branch by its name; units are called after it, numbered if several.
+        pool: the last branch. At "reduction" the last step of each chain has stride 2.
+        pooled: channels of the unit behind the pool.
+        ends: chains that part at the end into 1 x 3 and 3 x 1, each of as many channels.
+    """
 
-class _BlockA(nn.Module):
-    """Inception block at 35 x 35."""
-
-    def __init__(self, inputs: int, pooled: int) -> None:
-        super().__init__()
-        self.branch1x1 = _Unit(inputs, 64, 1)
-        self.branch5x5_1 = _Unit(inputs, 48, 1)
-        self.branch5x5_2 = _Unit(48, 64, 5, padding=2)
-        self.branch3x3dbl_1 = _Unit(inputs, 64, 1)
-        self.branch3x3dbl_2 = _Unit(64, 96, 3, padding=1)
-        self.branch3x3dbl_3 = _Unit(96, 96, 3, padding=1)
-        self.branch_pool = _Unit(inputs, pooled, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        five = self.branch5x5_2(self.branch5x5_1(x))
-        three = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return torch.cat([self.branch1x1(x), five, three, self.branch_pool(_averaged(x))], 1)
-
-
-class _BlockB(nn.Module):
-    """Reduction from 35 x 35 to 17 x 17."""
-
-    def __init__(self, inputs: int) -> None:
-        super().__init__()
-        self.branch3x3 = _Unit(inputs, 384, 3, stride=2)
-        self.branch3x3dbl_1 = _Unit(inputs, 64, 1)
-        self.branch3x3dbl_2 = _Unit(64, 96, 3, padding=1)
-        self.branch3x3dbl_3 = _Unit(96, 96, 3, stride=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        double = self.branch3x3dbl_3(self.branch3x3dbl_2(self.branch3x3dbl_1(x)))
-        return torch.cat([self.branch3x3(x), double, F.max_pool2d(x, 3, 2)], 1)
-
-
-class _BlockC(nn.Module):
-    """Inception block at 17 x 17, kernels split into 1 x 7 and 7 x 1."""
-
-    def __init__(self, inner: int) -> None:
-        super().__init__()
-        wide: dict[str, Kernel] = {"kernel": (1, 7), "padding": (0, 3)}
-        high: dict[str, Kernel] = {"kernel": (7, 1), "padding": (3, 0)}
-        self.branch1x1 = _Unit(768, 192, 1)
-        self.branch7x7_1 = _Unit(768, inner, 1)
-        self.branch7x7_2 = _Unit(inner, inner, **wide)  # type: ignore[arg-type]
-        self.branch7x7_3 = _Unit(inner, 192, **high)  # type: ignore[arg-type]
-        self.branch7x7dbl_1 = _Unit(768, inner, 1)
-        self.branch7x7dbl_2 = _Unit(inner, inner, **high)  # type: ignore[arg-type]
-        self.branch7x7dbl_3 = _Unit(inner, inner, **wide)  # type: ignore[arg-type]
-        self.branch7x7dbl_4 = _Unit(inner, inner, **high)  # type: ignore[arg-type]
-        self.branch7x7dbl_5 = _Unit(inner, 192, **wide)  # type: ignore[arg-type]
-        self.branch_pool = _Unit(768, 192, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        seven = self.branch7x7_3(self.branch7x7_2(self.branch7x7_1(x)))
-        double = self.branch7x7dbl_3(self.branch7x7dbl_2(self.branch7x7dbl_1(x)))
-        double = self.branch7x7dbl_5(self.branch7x7dbl_4(double))
-        return torch.cat([self.branch1x1(x), seven, double, self.branch_pool(_averaged(x))], 1)
-
-
-class _BlockD(nn.Module):
-    """Reduction from 17 x 17 to 8 x 8."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.branch3x3_1 = _Unit(768, 192, 1)
-        self.branch3x3_2 = _Unit(192, 320, 3, stride=2)
-        self.branch7x7x3_1 = _Unit(768, 192, 1)
-        self.branch7x7x3_2 = _Unit(192, 192, (1, 7), padding=(0, 3))
-        self.branch7x7x3_3 = _Unit(192, 192, (7, 1), padding=(3, 0))
-        self.branch7x7x3_4 = _Unit(192, 192, 3, stride=2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        seven = self.branch7x7x3_2(self.branch7x7x3_1(x))
-        seven = self.branch7x7x3_4(self.branch7x7x3_3(seven))
-        return torch.cat([self.branch3x3_2(self.branch3x3_1(x)), seven, F.max_pool2d(x, 3, 2)], 1)
-
-
-class _BlockE(nn.Module):
-    """Inception block at 8 x 8; the graph of 2015 differs in its pooling."""
-
-    def __init__(self, inputs: int, pool: Pool) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        chains: Mapping[str, Sequence[Step]],
+        pool: Pool,
+        *,
+        pooled: int = 0,
+        ends: Sequence[str] = (),
+    ) -> None:
         super().__init__()
         self.pool = pool
-        self.branch1x1 = _Unit(inputs, 320, 1)
-        self.branch3x3_1 = _Unit(inputs, 384, 1)
-        self.branch3x3_2a = _Unit(384, 384, (1, 3), padding=(0, 1))
-        self.branch3x3_2b = _Unit(384, 384, (3, 1), padding=(1, 0))
-        self.branch3x3dbl_1 = _Unit(inputs, 448, 1)
-        self.branch3x3dbl_2 = _Unit(448, 384, 3, padding=1)
-        self.branch3x3dbl_3a = _Unit(384, 384, (1, 3), padding=(0, 1))
-        self.branch3x3dbl_3b = _Unit(384, 384, (3, 1), padding=(1, 0))
-        self.branch_pool = _Unit(inputs, 192, 1)
+        self.branches: list[tuple[list[str], list[str]]] = []
+        for branch, steps in chains.items():
+            several = len(steps) > 1 or branch in ends
+            names, width = [], inputs
+            for number, (outputs, kernel) in enumerate(steps, 1):
+                stride = 2 if pool == "reduction" and number == len(steps) else 1
+                names.append(f"branch{branch}_{number}" if several else f"branch{branch}")
+                self.add_module(names[-1], _Unit(width, outputs, kernel, stride=stride))
+                width = outputs
+            parted = [f"branch{branch}_{len(steps) + 1}{end}" for end in "ab" if branch in ends]
+            for name, split in zip(parted, ((1, 3), (3, 1)), strict=False):
+                self.add_module(name, _Unit(width, width, split))
+            self.branches.append((names, parted))
+        if pooled:
+            self.branch_pool = _Unit(inputs, pooled, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        three = self.branch3x3_1(x)
-        double = self.branch3x3dbl_2(self.branch3x3dbl_1(x))
-        pooled = _averaged(x) if self.pool == "average" else F.max_pool2d(x, 3, 1, 1)
-        parts = [
-            self.branch1x1(x),
-            self.branch3x3_2a(three),
-            self.branch3x3_2b(three),
-            self.branch3x3dbl_3a(double),
-            self.branch3x3dbl_3b(double),
-            self.branch_pool(pooled),
-        ]
+        parts = []
+        for names, ends in self.branches:
+            y = x
+            for name in names:
+                y = self.get_submodule(name)(y)
+            parts += [self.get_submodule(end)(y) for end in ends] or [y]
+        if self.pool == "average":
+            aside = F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
+        else:
+            aside = F.max_pool2d(x, 3, 2) if self.pool == "reduction" else F.max_pool2d(x, 3, 1, 1)
+        parts.append(aside if self.pool == "reduction" else self.branch_pool(aside))
         return torch.cat(parts, 1)
+
+
+def _block_35(inputs: int, pooled: int) -> _Block:
+    """At 35 x 35."""
+    return _Block(
+        inputs,
+        {"1x1": [(64, 1)], "5x5": [(48, 1), (64, 5)], "3x3dbl": [(64, 1), (96, 3), (96, 3)]},
+        "average",
+        pooled=pooled,
+    )
+
+
+def _block_17(inner: int) -> _Block:
+    """At 17 x 17, kernels of 7 x 7 split into 1 x 7 and 7 x 1."""
+    wide, high = (1, 7), (7, 1)
+    chains: dict[str, list[Step]] = {
+        "1x1": [(192, 1)],
+        "7x7": [(inner, 1), (inner, wide), (192, high)],
+        "7x7dbl": [(inner, 1), (inner, high), (inner, wide), (inner, high), (192, wide)],
+    }
+    return _Block(768, chains, "average", pooled=192)
+
+
+def _block_8(inputs: int, pool: Pool) -> _Block:
+    """At 8 x 8; the graph of 2015 differs in its pooling."""
+    chains: dict[str, list[Step]] = {
+        "1x1": [(320, 1)], "3x3": [(384, 1)], "3x3dbl": [(448, 1), (384, 3)],
+    }  # fmt: skip
+    return _Block(inputs, chains, pool, pooled=192, ends=("3x3", "3x3dbl"))

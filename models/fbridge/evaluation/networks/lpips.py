@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from fbridge.errors import DataError
-from fbridge.evaluation.networks.load import load_network
-from fbridge.weights import ALEXNET, LPIPS_HEADS, load_weights
+from fbridge.evaluation.networks.load import MetricNetwork
 
 _SHIFT = (-0.030, -0.088, -0.188)
 _SCALE = (0.458, 0.448, 0.450)
@@ -23,8 +21,11 @@ SMALLEST = 31
 """Least height and width in pixels, set by AlexNet's second pooling."""
 
 
-class Lpips(nn.Module):
+class Lpips(MetricNetwork):
     """Distance of two pictures in AlexNet's features, weighted to match human judgement."""
+
+    title = "LPIPS"
+    weights = ("alexnet", "lpips")
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,19 +39,13 @@ class Lpips(nn.Module):
         self.heads = nn.ParameterList(torch.zeros(1, c, 1, 1) for c in _CHANNELS)
 
     @classmethod
-    def from_states(cls, trunk: Mapping[str, Tensor], heads: Mapping[str, Tensor]) -> Lpips:
-        """From torchvision's AlexNet and the published linear layers.
-
-        Raises:
-            CheckpointError: they are of another network.
-        """
-
-        def own() -> Iterator[tuple[str, Tensor]]:
-            for number in range(len(_CHANNELS)):
-                yield f"heads.{number}", heads[f"lin{number}.model.1.weight"]
-            yield from (item for item in trunk.items() if item[0].startswith("features."))
-
-        return load_network("LPIPS", cls, own())
+    def renamed(
+        cls, trunk: Mapping[str, Tensor], heads: Mapping[str, Tensor]
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Torchvision's AlexNet without its classifier, and the published linear layers."""
+        for number in range(len(_CHANNELS)):
+            yield f"heads.{number}", heads[f"lin{number}.model.1.weight"]
+        yield from (item for item in trunk.items() if item[0].startswith("features."))
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """(N,) distances of (N, 3, H, W) in [-1, 1]."""
@@ -91,15 +86,6 @@ class Lpips(nn.Module):
             if number in _ENDS:
                 found.append(x)
         return found
-
-
-def load_lpips(trunk: Path | None = None, heads: Path | None = None) -> Lpips:
-    """LPIPS with the published weights.
-
-    Raises:
-        CheckpointError: Weights are missing or not the genuine ones.
-    """
-    return Lpips.from_states(load_weights(ALEXNET, trunk), load_weights(LPIPS_HEADS, heads))
 
 
 def _normed(x: Tensor) -> Tensor:

@@ -6,16 +6,12 @@ and a transformer predicts the quality of the picture, 0 to 100.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fbridge.evaluation.networks.load import load_network
+from fbridge.evaluation.networks.load import MetricNetwork
 from fbridge.evaluation.networks.pictures import in_parts
-from fbridge.weights import MUSIQ_SPAQ, load_weights
 
 _PATCH = 32
 _SIZES = (224, 384)  # longer sides, beside the picture's own
@@ -24,8 +20,11 @@ _WIDTH, _HEADS, _HIDDEN, _DEPTH = 384, 6, 1152, 14
 _LONGEST = 512  # pixels; VBench shrinks longer frames to that
 
 
-class Musiq(nn.Module):
+class Musiq(MetricNetwork):
     """Pictures (N, 3, H, W) in [0, 1] to (N,) ratings."""
+
+    title = "MUSIQ"
+    weights = ("musiq",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,15 +34,6 @@ class Musiq(nn.Module):
         self.embedding = nn.Linear(256 * (_PATCH // 4) ** 2, _WIDTH)
         self.transformer_encoder = _Encoder()
         self.head = nn.Linear(_WIDTH, 1)
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> Musiq:
-        """From the names of `musiq_spaq_ckpt-358bb6af.pth`.
-
-        Raises:
-            CheckpointError: They are of another network.
-        """
-        return load_network("MUSIQ's", cls, state)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Ratings of pictures of one size."""
@@ -135,15 +125,6 @@ class _Layer(nn.Module):
         seen = F.scaled_dot_product_attention(query, key, value)
         x = x + self.attention["out"](seen.transpose(1, 2).flatten(2))
         return x + self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x))))
-
-
-def load_musiq(path: Path | None = None) -> Musiq:
-    """MUSIQ with the published weights.
-
-    Raises:
-        CheckpointError: Its weights are missing or not the genuine ones.
-    """
-    return Musiq.from_state(load_weights(MUSIQ_SPAQ, path))
 
 
 def _fitted(frames: Tensor) -> Tensor:

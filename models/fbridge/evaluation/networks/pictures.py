@@ -48,6 +48,11 @@ def in_parts(network: Callable[[Tensor], Tensor], frames: Tensor, device: torch.
         return torch.cat([network(part.to(device)) for part in frames.split(_AT_ONCE)])
 
 
+def planes(frames: Tensor) -> Tensor:
+    """(T, 3, H, W) in [0, 1] of frames (T, H, W, 3) uint8."""
+    return frames.permute(0, 3, 1, 2).float() / 255
+
+
 def fitted(height: int, width: int, side: int) -> tuple[int, int]:
     """(height, width) with the shorter side resized to `side`; the other is rounded down."""
     short = min(height, width)
@@ -73,4 +78,4 @@ def by_pillow(frames: Tensor, size: tuple[int, int]) -> Tensor:
         np.asarray(Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC))
         for frame in frames.cpu().numpy()
     ]
-    return torch.from_numpy(np.stack(resized)).to(frames.device).permute(0, 3, 1, 2).float() / 255
+    return planes(torch.from_numpy(np.stack(resized)).to(frames.device))

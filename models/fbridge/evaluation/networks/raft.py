@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fbridge.evaluation.networks.flow_parts import Correlation, Encoder, grid, padded
-from fbridge.evaluation.networks.load import load_network
-from fbridge.weights import RAFT_THINGS, load_weights
+from fbridge.evaluation.networks.load import MetricNetwork
 
 UPDATES = 20
 """Iterations of the flow update, as in VBench."""
@@ -20,8 +18,11 @@ _WIDTH = 128  # of the hidden state, and of the context
 _RADIUS = 4
 
 
-class Raft(nn.Module):
+class Raft(MetricNetwork):
     """Optical flow from the first to the second frame of a pair."""
+
+    title = "RAFT"
+    weights = ("raft",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,15 +31,9 @@ class Raft(nn.Module):
         self.update_block = _Update()
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Tensor]) -> Raft:
-        """From the names of the authors' `raft-things.pth`.
-
-        Raises:
-            CheckpointError: They are of another network.
-        """
-        # The file holds each shortcut's normalisation twice, under downsample and as norm3.
-        own = {name: tensor for name, tensor in state.items() if ".norm3." not in name}
-        return load_network("RAFT's", cls, own)
+    def renamed(cls, state: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+        """Without norm3: the normalisation of each shortcut, which downsample holds as well."""
+        return ((name, held) for name, held in state.items() if ".norm3." not in name)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Flow (N, 2, H, W) in pixels, (x, y), of frames (N, 3, H, W) in [-1, 1].
@@ -74,78 +69,43 @@ class Raft(nn.Module):
 
 
 class _Update(nn.Module):
-    """One step of the flow."""
+    """One step of the flow: motion features, a gated unit (GRU), and a change."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.encoder = _Motion()
-        self.gru = _Gate()
-        self.flow_head = _Head()
+        conv, gate = nn.Conv2d, partial(nn.Conv2d, 3 * _WIDTH, _WIDTH)
+        self.encoder = nn.ModuleDict({
+            "convc1": conv(4 * (2 * _RADIUS + 1) ** 2, 256, 1),
+            "convc2": conv(256, 192, 3, padding=1),
+            "convf1": conv(2, 128, 7, padding=3),
+            "convf2": conv(128, 64, 3, padding=1),
+            "conv": conv(64 + 192, _WIDTH - 2, 3, padding=1),
+        })  # fmt: skip
+        rows = {f"conv{letter}1": gate((1, 5), padding=(0, 2)) for letter in "zrq"}
+        columns = {f"conv{letter}2": gate((5, 1), padding=(2, 0)) for letter in "zrq"}
+        self.gru = nn.ModuleDict(rows | columns)
+        self.flow_head = nn.ModuleDict(
+            {"conv1": conv(_WIDTH, 256, 3, padding=1), "conv2": conv(256, 2, 3, padding=1)}
+        )
         self.mask = nn.Sequential(
-            nn.Conv2d(_WIDTH, 256, 3, padding=1), nn.ReLU(), nn.Conv2d(256, 8 * 8 * 9, 1)
+            conv(_WIDTH, 256, 3, padding=1), nn.ReLU(), conv(256, 8 * 8 * 9, 1)
         )
 
     def forward(
         self, hidden: Tensor, context: Tensor, alike: Tensor, flow: Tensor
     ) -> tuple[Tensor, Tensor]:
-        hidden = self.gru(hidden, torch.cat([context, self.encoder(flow, alike)], 1))
-        return hidden, self.flow_head(hidden)
-
-
-class _Motion(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.convc1 = nn.Conv2d(4 * (2 * _RADIUS + 1) ** 2, 256, 1)
-        self.convc2 = nn.Conv2d(256, 192, 3, padding=1)
-        self.convf1 = nn.Conv2d(2, 128, 7, padding=3)
-        self.convf2 = nn.Conv2d(128, 64, 3, padding=1)
-        self.conv = nn.Conv2d(64 + 192, _WIDTH - 2, 3, padding=1)
-
-    def forward(self, flow: Tensor, alike: Tensor) -> Tensor:
-        seen = F.relu(self.convc2(F.relu(self.convc1(alike))))
-        moved = F.relu(self.convf2(F.relu(self.convf1(flow))))
-        return torch.cat([F.relu(self.conv(torch.cat([seen, moved], 1))), flow], 1)
-
-
-class _Gate(nn.Module):
-    """A gated unit (GRU) along the rows, then along the columns."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        wide = partial(nn.Conv2d, 3 * _WIDTH, _WIDTH)
-        self.convz1, self.convr1, self.convq1 = (wide((1, 5), padding=(0, 2)) for _ in range(3))
-        self.convz2, self.convr2, self.convq2 = (wide((5, 1), padding=(2, 0)) for _ in range(3))
-
-    def forward(self, hidden: Tensor, x: Tensor) -> Tensor:
-        for keep, reset, make in (
-            (self.convz1, self.convr1, self.convq1),
-            (self.convz2, self.convr2, self.convq2),
-        ):
+        encode, gru, head = self.encoder, self.gru, self.flow_head
+        seen = F.relu(encode["convc2"](F.relu(encode["convc1"](alike))))
+        moved = F.relu(encode["convf2"](F.relu(encode["convf1"](flow))))
+        motion = F.relu(encode["conv"](torch.cat([seen, moved], 1)))
+        x = torch.cat([context, motion, flow], 1)
+        for axis in "12":  # along the rows, then along the columns
             both = torch.cat([hidden, x], 1)
-            share = keep(both).sigmoid()
-            made = make(torch.cat([reset(both).sigmoid() * hidden, x], 1)).tanh()
+            share = gru[f"convz{axis}"](both).sigmoid()
+            reset = gru[f"convr{axis}"](both).sigmoid() * hidden
+            made = gru[f"convq{axis}"](torch.cat([reset, x], 1)).tanh()
             hidden = (1 - share) * hidden + share * made
-        return hidden
-
-
-class _Head(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(_WIDTH, 256, 3, padding=1)
-        self.conv2 = nn.Conv2d(256, 2, 3, padding=1)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        change: Tensor = self.conv2(F.relu(self.conv1(hidden)))
-        return change
-
-
-def load_raft(path: Path | None = None) -> Raft:
-    """RAFT with the published weights.
-
-    Raises:
-        CheckpointError: Its weights are missing or not the genuine ones.
-    """
-    return Raft.from_state(load_weights(RAFT_THINGS, path))
+        return hidden, head["conv2"](F.relu(head["conv1"](hidden)))
 
 
 def _enlarged(flow: Tensor, mask: Tensor) -> Tensor:

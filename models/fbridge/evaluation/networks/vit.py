@@ -12,13 +12,14 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import Self
 
-from fbridge.evaluation.networks.load import load_network
+from fbridge.evaluation.networks.load import MetricNetwork
 
 _HEAD = 64  # channels of an attention head in all published sizes
 
 
-class VisionTransformer(nn.Module):
+class VisionTransformer(MetricNetwork):
     """Pictures (N, 3, H, W), standardised, to their class tokens (N, W) after the last norm.
 
     Args:
@@ -30,6 +31,8 @@ class VisionTransformer(nn.Module):
         quick: GELU as x * sigmoid(1.702 x), as in OpenAI's CLIP.
         early: a normalisation before the blocks (`pos_drop`), as in CLIP.
     """
+
+    title = "vision transformer"
 
     def __init__(
         self,
@@ -52,23 +55,13 @@ class VisionTransformer(nn.Module):
         self.norm = nn.LayerNorm(width, eps=eps)
 
     @classmethod
-    def from_state(
-        cls, state: Mapping[str, Tensor], *, eps: float, quick: bool = False
-    ) -> VisionTransformer:
-        """The network with these weights; its size follows from their shapes.
-
-        Raises:
-            CheckpointError: They are of another network.
-        """
-
-        def sized() -> VisionTransformer:
-            width, _, patch, _ = state["patch_embed.proj.weight"].shape
-            grid = math.isqrt(state["pos_embed"].shape[1] - 1)
-            depth = len([name for name in state if name.endswith(".attn.qkv.weight")])
-            early = "pos_drop.weight" in state
-            return cls(width, depth, patch, grid, eps=eps, quick=quick, early=early)
-
-        return load_network("vision transformer", sized, state)
+    def empty(cls, state: Mapping[str, Tensor], *, eps: float, quick: bool = False) -> Self:
+        """Its size follows from the shapes of the weights."""
+        width, _, patch, _ = state["patch_embed.proj.weight"].shape
+        grid = math.isqrt(state["pos_embed"].shape[1] - 1)
+        depth = len([name for name in state if name.endswith(".attn.qkv.weight")])
+        early = "pos_drop.weight" in state
+        return cls(width, depth, patch, grid, eps=eps, quick=quick, early=early)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, W)."""
