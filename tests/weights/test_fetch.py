@@ -28,7 +28,6 @@ ENTRY = WeightsFile(
     size=len(CONTENT),
     sha256=hashlib.sha256(CONTENT).hexdigest(),
     licence="CC0-1.0",
-    variable="FBRIDGE_TINY",
 )
 
 

