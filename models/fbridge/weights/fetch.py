@@ -75,9 +75,13 @@ def _download(entry: WeightsFile, url: str, part: Path) -> Iterator[Fetching]:
     request = urllib.request.Request(url, headers={"User-Agent": "fbridge"})
     if there:
         request.add_header("Range", f"bytes={there}-")
-    with _answer(request) as answer:
-        if answer.status == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return
+    try:
+        opened = urllib.request.urlopen(request, timeout=_PATIENCE)
+    except urllib.error.HTTPError as error:
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            return  # the partial file is complete
+        raise
+    with opened as answer:
         going_on = there and answer.status == http.client.PARTIAL_CONTENT
         done = there if going_on else 0
         size = entry.size or done + int(answer.headers.get("Content-Length", 0))
@@ -90,16 +94,6 @@ def _download(entry: WeightsFile, url: str, part: Path) -> Iterator[Fetching]:
                     break
     if done < size:
         raise ConnectionError(f"ended after {done} of {size} bytes")
-
-
-def _answer(request: urllib.request.Request) -> Any:
-    """The response; status 416 (the partial file is complete) is returned, not raised."""
-    try:
-        return urllib.request.urlopen(request, timeout=_PATIENCE)
-    except urllib.error.HTTPError as error:
-        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return error
-        raise
 
 
 def _settle(entry: WeightsFile, part: Path, target: Path) -> None:

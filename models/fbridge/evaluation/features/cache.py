@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
@@ -77,7 +77,8 @@ class FeatureCache:
     def known(self, keys: Iterable[bytes]) -> set[bytes]:
         """The subset of keys that are cached."""
         every = list(dict.fromkeys(keys))
-        return {key for part in _parts(every) for (key,) in self._rows("key", part)}
+        parts = (every[i : i + _AT_ONCE] for i in range(0, len(every), _AT_ONCE))
+        return {key for part in parts for (key,) in self._rows("key", part)}
 
     def get(self, key: bytes) -> Tensor:
         """The tensor of a key.
@@ -123,8 +124,3 @@ class FeatureCache:
                 "--cache"
             )
         return DataError(f"{self._name}: is no cache of features ({error}); delete it")
-
-
-def _parts(keys: list[bytes]) -> Iterator[list[bytes]]:
-    for start in range(0, len(keys), _AT_ONCE):
-        yield keys[start : start + _AT_ONCE]

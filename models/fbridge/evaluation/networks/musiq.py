@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fbridge.evaluation.networks.load import MetricNetwork
-from fbridge.evaluation.networks.pictures import in_parts
+from fbridge.evaluation.networks.pictures import in_parts, pad_same
 
 _PATCH = 32
 _SIZES = (224, 384)  # longer sides, beside the picture's own
@@ -40,7 +40,7 @@ class Musiq(MetricNetwork):
         patches, places, scales = _patches(2 * pictures - 1)
         n, length = patches.shape[:2]
         x = F.relu(self.gn_root(self.conv_root(patches.flatten(0, 1))))
-        x = self.block1(F.max_pool2d(_same(x, 3, 2), 3, 2))
+        x = self.block1(F.max_pool2d(pad_same(x, (3, 3), (2, 2)), 3, 2))
         tokens = self.embedding(x.permute(0, 2, 3, 1).reshape(n, length, -1))
         seen = self.transformer_encoder(tokens, places, scales)
         rating: Tensor = self.head(seen[:, 0])
@@ -62,7 +62,7 @@ class _Standardised(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         deviation, mean = torch.std_mean(self.weight, (1, 2, 3), keepdim=True)
         kernel = (self.weight - mean) / (deviation + 1e-5)
-        return F.conv2d(_same(x, self.kernel_size[0], self.stride[0]), kernel, None, self.stride)
+        return F.conv2d(pad_same(x, self.kernel_size, self.stride), kernel, None, self.stride)
 
 
 class _Block(nn.Module):
@@ -150,7 +150,8 @@ def _patches(pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     patches, places, scales = [], [], []
     for number, one in enumerate([*sized, pictures]):
         rows, columns = (-(-side // _PATCH) for side in one.shape[2:])
-        patches.append(F.unfold(_same(one, _PATCH, _PATCH), _PATCH, stride=_PATCH).mT)
+        whole = pad_same(one, (_PATCH, _PATCH), (_PATCH, _PATCH))
+        patches.append(F.unfold(whole, _PATCH, stride=_PATCH).mT)
         places.append(_places(rows, columns))
         scales.append(torch.full((rows * columns,), number))
     squares = torch.cat(patches, 1).unflatten(2, (3, _PATCH, _PATCH))
@@ -162,12 +163,3 @@ def _places(rows: int, columns: int) -> Tensor:
     down = torch.arange(rows) * _GRID // rows
     across = torch.arange(columns) * _GRID // columns
     return (down[:, None] * _GRID + across).flatten()
-
-
-def _same(x: Tensor, kernel: int, stride: int) -> Tensor:
-    """Zeros around (N, C, H, W) so that ceil(size / stride) windows fit; the odd one goes last."""
-    pads: list[int] = []
-    for size in x.shape[:1:-1]:
-        total = max((-(-size // stride) - 1) * stride + kernel - size, 0)
-        pads += [total // 2, total - total // 2]
-    return F.pad(x, pads)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -51,6 +52,18 @@ def in_parts(network: Callable[[Tensor], Tensor], frames: Tensor, device: torch.
 def planes(frames: Tensor) -> Tensor:
     """(T, 3, H, W) in [0, 1] of frames (T, H, W, 3) uint8."""
     return frames.permute(0, 3, 1, 2).float() / 255
+
+
+def pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
+    """Zeros around (N, C, ...) so that ceil(size / stride) windows fit; the odd one goes last.
+
+    Spelt out because at stride 2 the padding depends on the size and may be lopsided.
+    """
+    pads: list[int] = []
+    for size, k, s in zip(x.shape[:1:-1], reversed(kernel), reversed(stride), strict=True):
+        total = max((-(-size // s) - 1) * s + k - size, 0)
+        pads += [total // 2, total - total // 2]
+    return F.pad(x, pads) if any(pads) else x
 
 
 def fitted(height: int, width: int, side: int) -> tuple[int, int]:

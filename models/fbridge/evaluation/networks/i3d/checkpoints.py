@@ -44,11 +44,12 @@ _FLAX = re.compile(
     r"(?:params|batch_stats)/(?P<path>.+)/(?P<part>Conv_0|BatchNorm_0)/(?P<kind>\w+)$"
 )
 _PIERGIAJ = re.compile(
-    r"(?:^|.*\.)(?P<block>Conv3d_\w+|Mixed_\w+|logits)(?:\.(?P<unit>b\w+))?"
-    r"\.(?P<part>conv3d|bn)\.(?P<kind>\w+)$"
+    r"(?:^|.*\.)(?P<block>Conv3d_\w+|Mixed_\w+|logits)"
+    rf"(?:\.(?P<unit>{'|'.join(_UNITS)}))?\.(?P<part>conv3d|bn)\.(?P<kind>\w+)$"
 )
 _HASSONY = re.compile(
-    r"(?:^|.*\.)(?P<block>conv3d_\w+?|mixed_\w+?)(?:\.branch_(?P<unit>[\d.]+))?"
+    r"(?:^|.*\.)(?P<block>conv3d_\w+?|mixed_\w+?)"
+    rf"(?:\.branch_(?P<unit>{'|'.join(map(re.escape, _BRANCHES))}))?"
     r"\.(?P<part>conv3d|batch3d)\.(?P<kind>\w+)$"
 )
 
@@ -69,11 +70,10 @@ def canonical_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in state.items():
         if name.endswith("num_batches_tracked"):
             continue
-        for layout in (_tensorflow, _flax, _piergiaj, _hassony):
-            place = layout(name)
-            if place is not None:
-                path, kind = place
-                turned = kind == "kernel" and layout in (_piergiaj, _hassony)
+        for pattern, place in _LAYOUTS:
+            if found := pattern.match(name):
+                path, kind = place(found)
+                turned = kind == "kernel" and pattern in (_PIERGIAJ, _HASSONY)
                 units.setdefault(path, {})[kind] = _plain(tensor, turned=turned)
                 break
     if len(units) != CONVOLUTIONS or _HEAD not in units:
@@ -116,42 +116,34 @@ def _plain(tensor: Tensor, *, turned: bool) -> Tensor:
     return tensor.contiguous() if is_kernel else tensor.flatten()
 
 
-def _tensorflow(name: str) -> Place | None:
-    told = _TENSORFLOW.match(name)
-    if told is None:
-        return None
-    path = told["path"].replace(
-        "Mixed_5b/Branch_2/Conv3d_0a_3x3", "Mixed_5b/Branch_2/Conv3d_0b_3x3"
-    )
-    return path, _KINDS.get(told["kind"], "")
+def _tensorflow(found: re.Match[str]) -> Place:
+    misnamed = "Mixed_5b/Branch_2/Conv3d_0a_3x3"
+    path = found["path"].replace(misnamed, "Mixed_5b/Branch_2/Conv3d_0b_3x3")
+    return path, _KINDS.get(found["kind"], "")
 
 
-def _flax(name: str) -> Place | None:
-    told = _FLAX.match(name)
-    if told is None:
-        return None
-    norm = told["part"] == "BatchNorm_0"
+def _flax(found: re.Match[str]) -> Place:
+    norm = found["part"] == "BatchNorm_0"
     own = {"bias": "beta", "scale": "gamma"} if norm else {"bias": "bias"}
-    return told["path"], own.get(told["kind"], _KINDS.get(told["kind"], ""))
+    return found["path"], own.get(found["kind"], _KINDS.get(found["kind"], ""))
 
 
-def _piergiaj(name: str) -> Place | None:
-    told = _PIERGIAJ.match(name)
-    if told is None or (told["unit"] and told["unit"] not in _UNITS):
-        return None
-    return _torch_place(told["block"], told["unit"], told["part"] == "bn", told["kind"])
+def _piergiaj(found: re.Match[str]) -> Place:
+    return _torch_place(found["block"], found["unit"], found["part"] == "bn", found["kind"])
 
 
-def _hassony(name: str) -> Place | None:
-    told = _HASSONY.match(name)
-    if told is None or (told["unit"] and told["unit"] not in _BRANCHES):
-        return None
-    block = "logits" if told["block"] == "conv3d_0c_1x1" else told["block"].capitalize()
-    unit = _BRANCHES[told["unit"]] if told["unit"] else None
-    return _torch_place(block, unit, told["part"] == "batch3d", told["kind"])
+def _hassony(found: re.Match[str]) -> Place:
+    block = "logits" if found["block"] == "conv3d_0c_1x1" else found["block"].capitalize()
+    unit = _BRANCHES[found["unit"]] if found["unit"] else None
+    return _torch_place(block, unit, found["part"] == "batch3d", found["kind"])
 
 
 def _torch_place(block: str, unit: str | None, norm: bool, kind: str) -> Place:
     path = _HEAD if block == "logits" else f"{block}/{_UNITS[unit]}" if unit else block
     own = {"weight": "gamma", "bias": "beta"} if norm else {"bias": "bias"}
     return path, own.get(kind, _KINDS.get(kind, ""))
+
+
+_LAYOUTS = (
+    (_TENSORFLOW, _tensorflow), (_FLAX, _flax), (_PIERGIAJ, _piergiaj), (_HASSONY, _hassony),
+)  # fmt: skip

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fbridge.evaluation.networks.i3d import winograd
+from fbridge.evaluation.networks.pictures import pad_same
 
 
 class Unit(nn.Module):
@@ -32,7 +33,7 @@ class Unit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, inputs, T, H, W) to (B, outputs, ...)."""
-        padded = _pad_same(x, self.conv.kernel_size, self.conv.stride)
+        padded = pad_same(x, self.conv.kernel_size, self.conv.stride)
         if not self.tiles or x.device.type != "cpu":
             return F.relu_(self.conv(padded))
         if self._transformed is None:
@@ -100,7 +101,7 @@ class MaxPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, T, H, W) to ceil(size / stride) of each."""
-        x = _pad_same(x, self.kernel, self.stride)
+        x = pad_same(x, self.kernel, self.stride)
         for axis, (kernel, stride) in enumerate(zip(self.kernel, self.stride, strict=True), 2):
             steps = (x.shape[axis] - kernel) // stride + 1
             reach = (steps - 1) * stride + 1
@@ -110,15 +111,3 @@ class MaxPool(nn.Module):
                 windows = [window[strided] for window in windows]
             x = reduce(torch.maximum, windows)
         return x
-
-
-def _pad_same(x: Tensor, kernel: tuple[int, ...], stride: tuple[int, ...]) -> Tensor:
-    """Zeros around (B, C, T, H, W) so that ceil(size / stride) windows fit; the odd one goes last.
-
-    Spelt out because at stride 2 the padding depends on the size and may be lopsided.
-    """
-    pads: list[int] = []
-    for size, k, s in zip(x.shape[:1:-1], reversed(kernel), reversed(stride), strict=True):
-        total = max((-(-size // s) - 1) * s + k - size, 0)
-        pads += [total // 2, total - total // 2]
-    return F.pad(x, pads) if any(pads) else x
