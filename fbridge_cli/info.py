@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from fbridge.checks import home_expanded
+from fbridge_cli import runtime
+from fbridge_cli.options import MODEL, Json, option
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
@@ -23,32 +26,23 @@ _KINDS = {
 
 
 def info(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A file of weights, a pipeline's, bridge's or run's folder, or a hub id.",
-            show_default=False,
-        ),
-    ],
-    components: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR", help="Folder or hub id with what bare weights lack.", show_default=False
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    model: str = typer.Argument(
+        metavar="MODEL",
+        help="A file of weights, a pipeline's, bridge's or run's folder, or a hub id.",
+        show_default=False,
+    ),
+    components: str | None = option(
+        None, MODEL, "Folder or hub id with what bare weights lack.", metavar="DIR"
+    ),
+    json: Json = False,
 ) -> None:
     """Show which model a file or folder is and what it lacks, without reading weights.
 
     Example:
         fbridge info wan2.1_t2v_1.3B.safetensors
     """
-    from fbridge.checks import home_expanded
-    from fbridge_cli.runtime import quiet
-
     ui = Ui(machine=json)
-    with quiet():
+    with runtime.quiet():
         from fbridge.loaders.inspect import inspect_model
 
         beside = None if components is None else str(home_expanded(components))
