@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Column, Table
 from rich.text import Text
 
-from fbridge_cli.ui import plain
+from fbridge_cli.plain import plain
 
 if TYPE_CHECKING:
     from fbridge.train.events import Stepped, Validated

@@ -7,7 +7,6 @@ stderr is a terminal.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fbridge_cli.plain import plain
+
 if TYPE_CHECKING:
     from fbridge_cli.progress import Bar, TrainingView
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Ui:
@@ -124,8 +123,3 @@ class Ui:
                 yield Bar(bar, total, unit)
             finally:
                 self._moving = False
-
-
-def plain(text: str) -> Text:
-    """Text with control characters replaced, which could move the cursor or change colours."""
-    return Text(_CONTROL.sub("\N{REPLACEMENT CHARACTER}", text))
