@@ -34,11 +34,11 @@ class Ui:
 
     def __init__(self, *, machine: bool = False, mute: bool = False) -> None:
         self.machine = machine
-        plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+        style: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
         if mute:
-            plain |= {"quiet": True, "force_terminal": False}
-        self._out = Console(soft_wrap=True, **plain)
-        self._err = Console(stderr=True, soft_wrap=True, **plain)
+            style |= {"quiet": True, "force_terminal": False}
+        self._out = Console(soft_wrap=True, **style)
+        self._err = Console(stderr=True, soft_wrap=True, **style)
         self._moving = False
 
     def result(self, text: str) -> None:

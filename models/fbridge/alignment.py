@@ -48,15 +48,12 @@ class NoiseSchedule(Protocol):
             cleanest: largest ratio on the bridge's training grid; only FrameBridge's own rule reads
                 it.
         """
-        ...
 
     def length(self, ratio: Tensor) -> Tensor:
         """sqrt(signal^2 + noise^2) of the base at this ratio: 1 where variance is preserved."""
-        ...
 
     def covers(self, ratio: Tensor) -> Tensor:
         """True where the base was trained at this ratio."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)

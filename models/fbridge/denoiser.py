@@ -26,7 +26,6 @@ class Denoiser(Protocol):
 
         Videos are (B, F, C, H, W).
         """
-        ...
 
 
 class Backbone(Protocol):
@@ -39,7 +38,6 @@ class Backbone(Protocol):
 
         The prior (B, F, C, H, W) is a further input; a network without room for it ignores it.
         """
-        ...
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ class Prior(Protocol):
 
         The view is the codec's encoding of the pictures, for a prior that needs their pixels.
         """
-        ...
 
 
 @dataclass(frozen=True)

@@ -97,23 +97,18 @@ class Process(Protocol):
     @property
     def schedule(self) -> Schedule:
         """The reference diffusion."""
-        ...
 
     def coefficients(self, t: Tensor, *, end: Tensor | float = 1.0) -> Coefficients:
         """Weights at t of the process pinned at `end`; by default the training marginal."""
-        ...
 
     def sample(self, clean: Tensor, prior: Tensor, t: Tensor, noise: Tensor) -> Tensor:
         """State at t of the training marginal, from standard normal noise."""
-        ...
 
     def signal_to_noise(self, t: Tensor) -> Tensor:
         """Amplitude ratio data / noise: infinite at t = 0, decreasing."""
-        ...
 
     def time_at(self, ratio: Tensor) -> Tensor:
         """Inverse of `signal_to_noise`."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -22,11 +22,9 @@ class Schedule(Protocol):
 
     def alpha(self, t: Tensor) -> Tensor:
         """Factor on the whole of x_0 + rho eps: 1 at t = 0."""
-        ...
 
     def rho(self, t: Tensor) -> Tensor:
         """Noise-to-signal ratio: 0 at t = 0."""
-        ...
 
 
 @dataclass(frozen=True)

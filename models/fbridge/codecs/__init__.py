@@ -46,47 +46,37 @@ class Codec(Protocol):
     @property
     def reads_text(self) -> bool:
         """Whether the encoding of a picture depends on the prompt."""
-        ...
 
     @property
     def repeats(self) -> bool:
         """Whether `still` repeats one latent frame, unlike a causal video VAE."""
-        ...
 
     @property
     def needs_picture(self) -> bool:
         """Whether decoding needs the picture's own pixels."""
-        ...
 
     def view(self, pictures: Sequence[Tensor], prompt_embeds: Tensor, prompt_mask: Tensor) -> View:
         """Encode pictures, each (3, H, W) in [0, 1], with their prompt embeddings (B, L, D)."""
-        ...
 
     def output_size(
         self, picture: tuple[int, int], requested: tuple[int, int] | None
     ) -> tuple[int, int]:
         """(width, height) of the video for a picture's (width, height) and a requested size."""
-        ...
 
     def check_shape(self, width: int, height: int, frames: int) -> None:
         """Raise ConfigError, with the nearest possible values, for a shape that is not possible."""
-        ...
 
     def encode(self, videos: Sequence[Tensor], view: View) -> Gaussian:
         """Latents (B, F', C, H, W) of videos (F, 3, H, W) in [0, 1] that start at the view."""
-        ...
 
     def still(self, view: View, num_frames: int) -> Gaussian:
         """Latents (B, F', C, H, W) of the pictures repeated for a number of frames.
 
         Their mean is FrameBridge's prior without a neural prior.
         """
-        ...
 
     def decode(self, latents: Latents, view: View) -> list[Tensor]:
         """Videos (F, 3, H, W) in [0, 1] of the pictures' sizes."""
-        ...
 
     def tile(self) -> bool:
         """Switch to tiles, which need less memory; False if not possible or already on."""
-        ...

@@ -7,7 +7,6 @@ the others.
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 
 from filelock import FileLock, Timeout
 
@@ -41,12 +40,7 @@ class RankLock:
     def __enter__(self) -> RankLock:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._own.release()
 
     def others_alive(self) -> bool:

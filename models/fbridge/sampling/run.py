@@ -127,7 +127,6 @@ class SampleFunction(Protocol):
             on_step: called after each step.
             **numbers: the sampler's own.
         """
-        ...
 
 
 def sampler(method: Callable[..., Tensor]) -> SampleFunction:

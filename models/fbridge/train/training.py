@@ -28,7 +28,6 @@ class Batch(Protocol):
 
     def to(self, device: torch.device) -> Self:
         """The batch on a device."""
-        ...
 
 
 Loader = Callable[[int], Iterable[Any]]
