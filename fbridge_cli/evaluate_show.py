@@ -40,12 +40,7 @@ def show_event(event: Event, bar: Bar, ui: Ui) -> None:
 
 
 def show_evaluation(
-    evaluation: Evaluation,
-    ui: Ui,
-    *,
-    out: Sequence[Path],
-    report: Path | None,
-    vbench: Path | None,
+    evaluation: Evaluation, ui: Ui, *, out: Sequence[Path], report: Path | None, vbench: Path | None
 ) -> None:
     """Print the result and write it to the files that were named."""
     if ui.machine:

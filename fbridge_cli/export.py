@@ -75,11 +75,6 @@ def export(
             )
         check_writable(folder)
         step = export_run(
-            run,
-            folder,
-            kind=kind,
-            step=checkpoint,
-            length=ema_length,
-            dtype=getattr(torch, dtype),
+            run, folder, kind=kind, step=checkpoint, length=ema_length, dtype=getattr(torch, dtype)
         )
     ui.result(f"{shown(folder)}: {kind}, step {step} of {shown(run)}")

@@ -34,9 +34,7 @@ def build_weights() -> typer.Typer:
     return app
 
 
-def list_weights(
-    json: Json = False,
-) -> None:
+def list_weights(json: Json = False) -> None:
     """List the networks: use, size, licence, and whether the file is here.
 
     Example:
@@ -87,8 +85,7 @@ def list_weights(
 
 
 def fetch_weights(
-    names: Names = None,
-    every: bool = option(False, INPUT, "All that have an address.", "--all"),
+    names: Names = None, every: bool = option(False, INPUT, "All that have an address.", "--all")
 ) -> None:
     """Download networks into the cache; an interrupted download is continued.
 

@@ -39,9 +39,7 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         return View(torch.stack(list(pictures)) * self.span - 1, None, tuple(pictures))
 
     def output_size(
-        self,
-        picture: tuple[int, int],
-        requested: tuple[int, int] | None,
+        self, picture: tuple[int, int], requested: tuple[int, int] | None
     ) -> tuple[int, int]:
         """The model's only size."""
         size = (self.config.width, self.config.height)

@@ -100,8 +100,7 @@ class PriorConfig(Section):
         examples=["runs/prior"],
     )
     mix: Share = Field(
-        default=0.5,
-        description="Share of neural or motion in a mix; the rest is the picture.",
+        default=0.5, description="Share of neural or motion in a mix; the rest is the picture."
     )
     noise: NotNegative = Field(
         default=0.0,

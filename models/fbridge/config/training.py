@@ -108,8 +108,7 @@ class EmaConfig(Section):
     )
     decay: BelowOne = Field(default=0.999, description="Decay of the plain average per step.")
     length: Annotated[float, Field(gt=0, lt=0.28)] = Field(
-        default=0.1,
-        description="Length of the result's post-hoc average, relative to the run.",
+        default=0.1, description="Length of the result's post-hoc average, relative to the run."
     )
 
 

@@ -61,8 +61,7 @@ class Config(Section):
         examples=["models/cogvideox-2b"],
     )
     download: bool = Field(
-        default=False,
-        description="Download the components that a single file lacks from the hub.",
+        default=False, description="Download the components that a single file lacks from the hub."
     )
     data: Text = Field(
         default=None,

@@ -22,10 +22,7 @@ from fbridge.generate.request import GenerateRequest, Job, check_negative, check
 
 
 def run(
-    request: GenerateRequest,
-    *,
-    loaded: Loaded | None = None,
-    on_progress: OnProgress | None = None,
+    request: GenerateRequest, *, loaded: Loaded | None = None, on_progress: OnProgress | None = None
 ) -> Generator[Event]:
     """Perform a request; each video is whole on the disk when its `Finished` is yielded.
 

@@ -13,16 +13,7 @@ from fbridge.train.build.dry_run import measure_step
 from fbridge.train.build.session import Session, build_session, flatten
 from fbridge.train.checkpoints.checkpoint import Checkpoint, newest
 from fbridge.train.checkpoints.state import check_identity
-from fbridge.train.events import (
-    Begun,
-    Ended,
-    Event,
-    Measured,
-    Ready,
-    Stepped,
-    Validated,
-    Warned,
-)
+from fbridge.train.events import Begun, Ended, Event, Measured, Ready, Stepped, Validated, Warned
 from fbridge.train.export.result import result_folder, write_result
 from fbridge.train.loop import fit
 from fbridge.train.request import TrainRequest

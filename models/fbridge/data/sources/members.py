@@ -11,12 +11,7 @@ from fbridge.data.sources.entry import Entry, Media
 
 BLOCK = tarfile.BLOCKSIZE
 
-_PACKED = {
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-}
+_PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _DAMAGE = (tarfile.TarError, ValueError, OverflowError, EOFError, RecursionError, IndexError)
 
 

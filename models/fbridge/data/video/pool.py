@@ -67,10 +67,7 @@ class Workers(AbstractContextManager["Workers"]):
         self._stop()
 
     def map(
-        self,
-        function: Callable[..., Result],
-        tasks: Iterable[tuple[Any, ...]],
-        ahead: int,
+        self, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], ahead: int
     ) -> Iterator[Result | Failure]:
         """function(*task) for each task, in the order of the tasks.
 

@@ -114,11 +114,7 @@ def _header(
         if dtype not in _DTYPES:
             raise ValueError(f"tensor {name!r}: {dtype} has no place in a safetensors file")
         end = begin + math.prod(shape) * dtype.itemsize
-        header[name] = {
-            "dtype": _DTYPES[dtype],
-            "shape": list(shape),
-            "data_offsets": [begin, end],
-        }
+        header[name] = {"dtype": _DTYPES[dtype], "shape": list(shape), "data_offsets": [begin, end]}
         begin = end
     text = _dumped(header).encode()
     return text + b" " * (-len(text) % ALIGNMENT)
