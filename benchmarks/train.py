@@ -35,9 +35,9 @@ from fbridge.data.shapes import FRAMES, SIZE, write_clips
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.prepare import PrepareRequest, prepare
-from fbridge.train.build.session import Session, build_session
 from fbridge.train.events import Stepped
 from fbridge.train.loop import fit
+from fbridge.train.setup.session import Session, build_session
 from fbridge.train.training import Training
 
 CLIPS = 128

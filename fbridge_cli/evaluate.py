@@ -92,9 +92,11 @@ def evaluate(
         metavar="WxH",
     ),
     clips: int | None = option(
-        None, SAMPLING, "At most so many a side, drawn by --seed.", metavar="N"
+        None, SAMPLING, "Maximum number of clips per side, drawn by --seed.", metavar="N"
     ),
-    seed: int | None = option(None, SAMPLING, "Of the drawn clips and their starts.", metavar="N"),
+    seed: int | None = option(
+        None, SAMPLING, "Seed of the drawn clips and their start frames.", metavar="N"
+    ),
     weights: list[str] | None = option(
         None,
         MODEL,
@@ -104,7 +106,7 @@ def evaluate(
     skip_bad: bool = option(
         False,
         INPUT,
-        "Leave out videos that are damaged, too short, copies or without a namesake.",
+        "Leave out videos that are damaged, too short, copies, or without a counterpart.",
         "--skip-bad",
     ),
     workers: int | None = option(
@@ -174,7 +176,7 @@ def evaluate(
 
         fbridge eval old/ new/ --study study/
 
-        fbridge eval --study-results answers-*.json
+        fbridge eval --study study/ --study-results answers-*.json
     """
     process = this_process()
     ui = Ui(machine=json, mute=not process.first)

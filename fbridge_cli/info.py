@@ -104,8 +104,8 @@ def _names(found: InspectedModel) -> str:
 def _prediction(found: InspectedModel) -> str:
     noise = " ".join(str(value) for key, value in found.noise.items() if key == "kind")
     numbers = ", ".join(f"{key} {value:g}" for key, value in found.noise.items() if key != "kind")
-    told = f"{found.prediction}, on {noise} noise" if noise else found.prediction
-    return f"{told} ({numbers})" if numbers else told
+    text = f"{found.prediction}, on {noise} noise" if noise else found.prediction
+    return f"{text} ({numbers})" if numbers else text
 
 
 def _latents(found: InspectedModel) -> str:
@@ -113,22 +113,22 @@ def _latents(found: InspectedModel) -> str:
         return ""
     side, parts = found.network["patch"], found.network["parts"]
     room = {0: "no room yet for prior or picture", 1: "room for the prior"}
-    told = room.get(parts, "room for prior and picture")
-    return f"{found.network['latents']} channels, sides in multiples of {side}; {told}"
+    text = room.get(parts, "room for prior and picture")
+    return f"{found.network['latents']} channels, sides in multiples of {side}; {text}"
 
 
 def _video(found: InspectedModel) -> str:
     if not found.video:
         return ""
     usual, least, most, step = found.video["frames"]
-    told = f"{usual} frames" if least == most else f"{usual} frames ({least} to {most} by {step})"
-    told += f" at {found.video['fps']:g} fps"
+    text = f"{usual} frames" if least == most else f"{usual} frames ({least} to {most} by {step})"
+    text += f" at {found.video['fps']:g} fps"
     grid = found.video.get("grid")
-    return told + (f", {grid[0]}x{grid[1]} latent pixels" if grid else "")
+    return text + (f", {grid[0]}x{grid[1]} latent pixels" if grid else "")
 
 
 def _words(found: InspectedModel) -> str:
     if not found.network or not found.network["words"]:
         return ""
-    told = f"{found.network['words']} features"
-    return told + (f", {found.tokens} tokens at most" if found.tokens else "")
+    text = f"{found.network['words']} features"
+    return text + (f", {found.tokens} tokens at most" if found.tokens else "")

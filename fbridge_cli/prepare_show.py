@@ -78,7 +78,7 @@ class Report:
             case SourceFound(layout):
                 self._layout = layout.name
                 if self._process.first:
-                    self._ui.note(layout.told)
+                    self._ui.note(layout.summary)
                 self._move(f"loading codec {self._request.codec}", 0)
             case Progress(what, done, total):
                 if what == "encoding" and total is not None:

@@ -106,7 +106,7 @@ class StopAtStep:
 
     A second signal stops at once, unless it follows the first within `ECHO` seconds: a launcher
     passes on to its processes what the terminal has sent to them already. A signal that the system
-    was told to ignore (nohup) stays ignored.
+    ignores (nohup) stays ignored.
     """
 
     def __init__(self) -> None:

@@ -45,7 +45,7 @@ _DATA = option(
 _STEPS = option(None, MODEL, "Optimizer steps.")
 _BATCH_SIZE = option(None, MEMORY, "Clips per process and step.")
 _LR = option(None, MODEL, "Learning rate.")
-_SEED = option(None, SAMPLING, "Of everything that is drawn.")
+_SEED = option(None, SAMPLING, "Random seed of the run.")
 _RECIPE = option(None, INPUT, "Values to begin with; see fbridge config --recipes.", metavar="NAME")
 _CHANGES = option(
     None,

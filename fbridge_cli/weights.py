@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="NAME", show_default=False, help="Of fbridge weights list."),
+    typer.Argument(metavar="NAME", show_default=False, help="Names from fbridge weights list."),
 ]
 
 

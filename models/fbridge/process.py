@@ -162,7 +162,7 @@ class BridgeProcess:
 
 @dataclass(frozen=True)
 class DiffusionProcess:
-    """The diffusion baseline (`twin` for short in names): the reference process from noise to data.
+    """The diffusion baseline: the reference process from noise to data.
 
     It is pinned at the data only, so the prior has weight 0 in every state. The network is still
     given the prior, so that bridge and baseline differ in the process alone.

@@ -25,7 +25,7 @@ class View(NamedTuple):
     Attributes:
         image_latents: (B, C', H, W) what the networks are given of the pictures.
         image_log_variance: of the same shape, where the codec is stochastic; else None.
-        scenes: one entry a picture, private to the codec.
+        scenes: one entry a picture; the picture itself for codecs of pixels, else the codec's own.
     """
 
     image_latents: Tensor

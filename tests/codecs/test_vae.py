@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from fbridge.codecs import Gaussian, View
-from fbridge.codecs.vae import FAMILIES, VAECodec
+from fbridge.codecs.vae import VAE_KINDS, VAECodec
 from fbridge.errors import ConfigError, DataError
 from tests.codecs.vaes import CAUSAL, CONFIGS, IMAGE, VIDEO, tiny_vae
 
@@ -28,7 +28,7 @@ SHIFT_SCALE: dict[str, tuple[Any, Any]] = {
 """How the pipelines of diffusers normalise: (latent - shift) * scale."""
 
 
-@pytest.fixture(params=list(FAMILIES))
+@pytest.fixture(params=list(VAE_KINDS))
 def codec(request: pytest.FixtureRequest) -> VAECodec:
     return VAECodec(tiny_vae(request.param))
 
@@ -67,7 +67,7 @@ def raw_latents(codec: VAECodec, clips: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def test_every_known_class_is_tested() -> None:
-    assert set(CONFIGS) == set(FAMILIES) == {*IMAGE, *VIDEO}
+    assert set(CONFIGS) == set(VAE_KINDS) == {*IMAGE, *VIDEO}
 
 
 def test_encoding_is_that_of_diffusers_normalised(codec: VAECodec) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
-from fbridge.codecs.vae import FAMILIES, VAECodec
+from fbridge.codecs.vae import VAE_KINDS, VAECodec
 from fbridge.errors import CheckpointError
 from fbridge.loaders.codec import fingerprint, load_codec
 from tests import bases
@@ -34,7 +34,7 @@ def latents(codec: Any) -> torch.Tensor:
     return mean
 
 
-@pytest.mark.parametrize("kind", list(FAMILIES))
+@pytest.mark.parametrize("kind", list(VAE_KINDS))
 def test_every_class_loads_from_its_folder(kind: str, tmp_path: Path) -> None:
     loaded = load_codec(str(saved(tmp_path, kind)), device="cpu")
     assert isinstance(loaded.codec, VAECodec)

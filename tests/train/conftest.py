@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fbridge.data.latents import LatentDataset
-from fbridge.train.build.session import Session, build_session
 from fbridge.train.request import Command
+from fbridge.train.setup.session import Session, build_session
 from tests.bases import tiny_base
 from tests.train.sets import Row, fresh_accelerate, rows, short_run, write_set
 

@@ -27,12 +27,12 @@ from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.loaders.load import save_single_file
 from fbridge.prepare import PrepareRequest, prepare
-from fbridge.train.build import session as sessions
-from fbridge.train.build.session import Session, build_session
 from fbridge.train.checkpoints.checkpoint import load_group, newest
 from fbridge.train.events import Begun, Stepped
 from fbridge.train.export.result import export_run
 from fbridge.train.run import train
+from fbridge.train.setup import session as sessions
+from fbridge.train.setup.session import Session, build_session
 
 fsdp = pytest.importorskip("torch.distributed.fsdp")
 pytestmark = [

@@ -17,11 +17,11 @@ from fbridge.config.read import load_config
 from fbridge.data.latents import LatentDataset
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.pipeline import FrameBridgePipeline
-from fbridge.train.build.session import Session, build_session
 from fbridge.train.checkpoints.checkpoint import checkpoints, load_group, newest
 from fbridge.train.events import Begun, Ended, Event, Saved, Stepped, Validated
 from fbridge.train.run import find_resume, train
 from fbridge.train.run_files import read_curves
+from fbridge.train.setup.session import Session, build_session
 from tests.train.sets import short_run
 
 MakeSession = Callable[..., Session]

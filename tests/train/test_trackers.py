@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from fbridge.errors import ConfigError, DependencyError
-from fbridge.train.build.session import Session
 from fbridge.train.events import Ended, Warned
 from fbridge.train.run import train
+from fbridge.train.setup.session import Session
 from fbridge.train.trackers import Trackers, check_trackers
 
 

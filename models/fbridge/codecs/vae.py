@@ -55,7 +55,7 @@ def _setting(name: str) -> Callable[[Any], int]:
 
 _OWN = VAEKind(_fact("spatial_compression_ratio"), _fact("temporal_compression_ratio"))
 
-FAMILIES = {
+VAE_KINDS = {
     "AutoencoderKL": VAEKind(_halvings("block_out_channels")),
     "AutoencoderTiny": VAEKind(_halvings("encoder_block_out_channels")),
     "AutoencoderKLCogVideoX": VAEKind(
@@ -71,7 +71,7 @@ FAMILIES = {
 
 
 class VAECodec:
-    """A frozen autoencoder of a class in `FAMILIES` as a codec.
+    """A frozen autoencoder of a class in `VAE_KINDS` as a codec.
 
     The image latent is that of the picture alone. With a VAE that is causal in every layer (Wan,
     LTX) it equals the first latent frame of a clip that starts with the picture; with normalisation
@@ -87,7 +87,7 @@ class VAECodec:
     needs_picture = False
 
     def __init__(self, vae: Any) -> None:
-        family = FAMILIES[type(vae).__name__]
+        family = VAE_KINDS[type(vae).__name__]
         self.vae = vae.eval().requires_grad_(False)
         self.spatial = family.spatial(vae)
         self.temporal = None if family.temporal is None else family.temporal(vae)

@@ -148,7 +148,7 @@ def _held_out(request: EvalRequest, run: Path) -> Finding:
     number = min(len(parts.held_out), request.make or RUN_CLIPS)
     ids = frozenset(parts.held_out.record(row)["id"] for row in range(number))
     if not ids:
-        raise ConfigError(f"{shown(run)}: {parts.told}; name videos: fbridge eval GENERATED")
+        raise ConfigError(f"{shown(run)}: {parts.summary}; name videos: fbridge eval GENERATED")
     inputs = list(_first_frames(folder, ids, protocol))
     made = yield from _make(str(run), inputs, protocol.frames, run / "eval", request.device)
     title = f"{shown(run)} on {len(inputs)} of its held-out clips"

@@ -67,7 +67,7 @@ def evaluate(request: EvalRequest, share: Share | None = None) -> Iterator[Event
     each ends with the same result.
 
     Raises:
-        FBridgeError: clips cannot be used (`DataError`), weights are missing (`WeightsMissing`),
+        FBridgeError: clips cannot be used (`DataError`), weights are missing (`CheckpointError`),
             the request is not possible (`ConfigError`).
     """
     begun, share = time.monotonic(), share or Share()

@@ -139,7 +139,7 @@ def load_folder(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> 
         CheckpointError: it does not load, or not all of its weights are there.
     """
     try:
-        model, told = kind.from_pretrained(
+        model, info = kind.from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,
@@ -150,10 +150,10 @@ def load_folder(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> 
         raise CheckpointError(
             f"{folder}: {kind.__name__} does not load: {reason(error)}"
         ) from error
-    if told["missing_keys"]:
+    if info["missing_keys"]:
         raise CheckpointError(
-            f"{folder}: weights are incomplete: {len(told['missing_keys'])} missing, such as "
-            f"{sorted(told['missing_keys'])[0]}; fetch the folder again"
+            f"{folder}: weights are incomplete: {len(info['missing_keys'])} missing, such as "
+            f"{sorted(info['missing_keys'])[0]}; fetch the folder again"
         )
     for held in (*model.parameters(), *model.buffers()):
         held.data = held.data.clone()  # sums round by a mapped file's alignment

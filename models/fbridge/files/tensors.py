@@ -89,9 +89,9 @@ def read_header(path: Path) -> Header:
             with safe_open(part, "np") as file:  # torch would want memory for the whole file
                 metadata |= file.metadata() or {}
                 for name in file.keys():  # noqa: SIM118 - it is no mapping
-                    told = file.get_slice(name)
-                    shapes[name] = tuple(told.get_shape())
-                    dtypes[name] = _TYPES.get(told.get_dtype(), told.get_dtype())
+                    entry = file.get_slice(name)
+                    shapes[name] = tuple(entry.get_shape())
+                    dtypes[name] = _TYPES.get(entry.get_dtype(), entry.get_dtype())
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise broken(path, error) from error
     return Header(shapes, dtypes, metadata)
@@ -127,8 +127,8 @@ def _packed(path: Path) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
     try:
         reader = GGUFReader(path)
         for tensor in reader.tensors:
-            told = reader.fields.get(_SHAPE + tensor.name)
-            sides = reversed(tensor.shape.tolist()) if told is None else told.contents()
+            recorded = reader.fields.get(_SHAPE + tensor.name)
+            sides = reversed(tensor.shape.tolist()) if recorded is None else recorded.contents()
             yield tensor.name, tensor, tuple(int(side) for side in sides)
     except (OSError, ValueError, IndexError, KeyError) as error:
         raise broken(path, error) from error

@@ -14,7 +14,7 @@ import torch
 from fbridge.codecs import Codec
 from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
-from fbridge.codecs.vae import FAMILIES, VAECodec
+from fbridge.codecs.vae import VAE_KINDS, VAECodec
 from fbridge.errors import CheckpointError, reason
 from fbridge.files.configs import read_json
 from fbridge.files.hashing import hash_model
@@ -27,7 +27,7 @@ from fbridge.loaders.locate import EMBEDDED, locate_folder, packaged_file
 from fbridge.loaders.single_file import find_single_file, unpack_codec
 
 _OWN = {"MotionCodec": MotionCodec, "PixelCodec": PixelCodec}
-_KNOWN = ", ".join([*_OWN, *FAMILIES])
+_KNOWN = ", ".join([*_OWN, *VAE_KINDS])
 _PARTS = ("", "codec", "vae")
 """Where a folder has it: itself, or as a pipeline."""
 _WEIGHTS = "diffusion_pytorch_model"
@@ -83,7 +83,7 @@ def load_codec(name: str, *, device: str, dtype: torch.dtype = torch.float32) ->
     """
     path, config, inside = _find(name)
     kind = str(config.get("_class_name"))
-    if kind not in {*_OWN, *FAMILIES}:
+    if kind not in {*_OWN, *VAE_KINDS}:
         raise CheckpointError(f"{path}: {kind!r} is no known codec; known: {_KNOWN}")
     if not inside:
         _require_weights(path)
@@ -111,9 +111,9 @@ def vae_class(config: Mapping[str, Any]) -> Any:
         CheckpointError: it is not known.
     """
     kind = config["_class_name"]
-    if kind not in FAMILIES:
+    if kind not in VAE_KINDS:
         raise CheckpointError(
-            f"an autoencoder of class {kind!r} is not supported; known: {', '.join(FAMILIES)}"
+            f"an autoencoder of class {kind!r} is not supported; known: {', '.join(VAE_KINDS)}"
         )
     return _class_of(kind)
 

@@ -105,8 +105,8 @@ def _described(shapes: Shapes, family: Family, layout: CheckpointLayout, prefix:
             return replace(found, variant=variant, config=config, parts=parts)
         if nearest is None or len(differences) < len(nearest[1]):
             nearest = (variant.name, differences)
-    told = () if nearest is None else (f"nearest: {nearest[0]}", *_few(nearest[1]))
-    return replace(found, differences=told)
+    notes = () if nearest is None else (f"nearest: {nearest[0]}", *_few(nearest[1]))
+    return replace(found, differences=notes)
 
 
 def _compare(held: Shapes, family: Family, variant: Variant) -> tuple[dict[str, Any], list[str]]:

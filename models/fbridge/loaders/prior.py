@@ -66,10 +66,10 @@ class MotionPrior:
         self.network.to(device)
         moving = [picture.to(device, torch.float32) for picture in pictures]
         view = self.motion.view(moving, condition.prompt_embeds, condition.prompt_mask)
-        told = Condition(condition.prompt_embeds, condition.prompt_mask, view.image_latents)
+        inputs = Condition(condition.prompt_embeds, condition.prompt_mask, view.image_latents)
         frames = (latent_frames - 1) * (getattr(self.codec, "temporal", None) or 1) + 1
         rest = self.motion.still(view, frames).mean
-        videos = self.motion.decode(self.network(rest, None, told), view)
+        videos = self.motion.decode(self.network(rest, None, inputs), view)
         seen = self.codec.view(moving, condition.prompt_embeds, condition.prompt_mask)
         return self.codec.encode(videos, seen).mean
 

@@ -96,16 +96,16 @@ def unpack(path: Path, given: str | None = None, *, download: bool = False) -> P
         _once(path, home / name, _writing(make, with_prefix(weights, part)))
     if place != home / "tokenizer":
         rows = len(weights[f"{_WORDS}token_embedding.weight"])
-        told, source = home / "tokenizer.from", _stamp(place)
-        if told.is_file() and told.read_text() != source:
+        record, source = home / "tokenizer.from", _stamp(place)
+        if record.is_file() and record.read_text() != source:
             shutil.rmtree(home / "tokenizer", ignore_errors=True)
-            told.unlink(missing_ok=True)
+            record.unlink(missing_ok=True)
         _once(
             path,
             home / "tokenizer",
             lambda to: open_clip.load_tokenizer(place, rows).save_pretrained(to),
         )
-        _once(path, told, lambda to: to.write_text(source))
+        _once(path, record, lambda to: to.write_text(source))
     _once(path, home / "model_index.json", lambda to: to.write_text(json.dumps(_READING)))
     return home
 

@@ -169,7 +169,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"model {name!r} does not load: {reason(error)}") from error
         pipe._folder = model.path
-        pipe._align()
+        pipe._copy_mapped_weights()
         return pipe
 
     @classmethod
@@ -181,7 +181,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         )
         released = is_official_bridge(base)
         pipe = cls(**(official_components(base) if released else training_free_components(base)))
-        pipe._align()
+        pipe._copy_mapped_weights()
         pipe._base_hash, pipe._untrained = base.hash, not released
         pipe.notice = _RELEASED if released else _UNTRAINED
         return pipe
@@ -191,7 +191,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
             if isinstance(component, nn.Module) and dtype is not None:
                 nn.Module.to(component, dtype=dtype)  # diffusers' own `to` would log warnings
 
-    def _align(self) -> None:
+    def _copy_mapped_weights(self) -> None:
         """Copy weights out of the mapped file: the alignment of memory changes how sums round."""
         for network in (part for part in self.components.values() if isinstance(part, nn.Module)):
             for parameter in network.parameters():

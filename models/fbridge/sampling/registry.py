@@ -1,4 +1,4 @@
-"""Samplers by name: for command lines and configuration files only."""
+"""Samplers by name."""
 
 from __future__ import annotations
 

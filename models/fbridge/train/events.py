@@ -13,7 +13,7 @@ class Measured:
 
     Attributes:
         facts: what the run's run.json would say.
-        cost: what a run needs, as `fbridge.train.build.dry_run.StepCost` has it.
+        cost: what a run needs, as `fbridge.train.setup.dry_run.StepCost` has it.
     """
 
     facts: dict[str, Any]

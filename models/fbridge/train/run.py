@@ -9,8 +9,6 @@ from typing import Any, cast
 
 from fbridge.errors import CheckpointError, ConfigError, DependencyError
 from fbridge.files.atomic import shown
-from fbridge.train.build.dry_run import measure_step
-from fbridge.train.build.session import Session, build_session, flatten
 from fbridge.train.checkpoints.checkpoint import Checkpoint, newest
 from fbridge.train.checkpoints.state import check_identity
 from fbridge.train.events import Begun, Ended, Event, Measured, Ready, Stepped, Validated, Warned
@@ -18,6 +16,8 @@ from fbridge.train.export.result import result_folder, write_result
 from fbridge.train.loop import fit
 from fbridge.train.request import TrainRequest
 from fbridge.train.run_files import CURVES, Curves, environment_facts, write_run
+from fbridge.train.setup.dry_run import measure_step
+from fbridge.train.setup.session import Session, build_session, flatten
 from fbridge.train.trackers import Trackers
 
 
@@ -171,7 +171,7 @@ def run_facts(session: Session, command_line: str) -> dict[str, Any]:
             "sha256": material.dataset.hash,
             "training": len(material.parts.training),
             "held_out": len(material.parts.held_out),
-            "told": material.parts.told,
+            "told": material.parts.summary,
             "codec": material.dataset.index["codec"],
             "text_encoder": material.dataset.index["text_encoder"],
         },
@@ -195,7 +195,7 @@ def _result(session: Session) -> Path | None:
 
 
 def _notes(session: Session, changes: list[str]) -> tuple[str, ...]:
-    notes = [session.material.parts.told, *(f"changed: {change}" for change in changes)]
+    notes = [session.material.parts.summary, *(f"changed: {change}" for change in changes)]
     base, start = session.model.base, session.model.about.get("start_from")
     if base is not None and base.scheduler is not None and start is not None:
         usual = "repeat" if base.prior is None else "neural"

@@ -28,7 +28,7 @@ def test_a_data_sets_own_split_is_taken(tmp_path: Path, tag: str) -> None:
     parts = hold_out(data, 0.5)
     assert keys(parts.held_out) == ["clip 1", "clip 4"]
     assert keys(parts.training) == ["clip 0", "clip 2", "clip 3"]
-    assert parts.told == f"the data set's own {tag!r} clips are held out"
+    assert parts.summary == f"the data set's own {tag!r} clips are held out"
     assert keys(hold_out(data, 0.0).held_out) == ["clip 1", "clip 4"]
     assert keys(hold_out(data, 0.5, split="train").training) == ["clip 0", "clip 3"]
 
@@ -107,4 +107,4 @@ def test_nothing_is_held_out_of_one_video_or_by_no_share(
     data = write(tmp_path, [Row("alone")] * 3 if count == 1 else rows(count))
     parts = hold_out(data, share)
     assert (len(parts.training), len(parts.held_out)) == (len(data), 0)
-    assert parts.told == "no clip is held out"
+    assert parts.summary == "no clip is held out"

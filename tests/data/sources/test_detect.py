@@ -34,8 +34,8 @@ def test_every_layout_is_found(tmp_path: Path, name: str) -> None:
     _grow(tmp_path, name)
     layout = find_layout(tmp_path)
     assert layout.name == name
-    assert layout.told.startswith(f"{name}: ")
-    assert "\n" not in layout.told
+    assert layout.summary.startswith(f"{name}: ")
+    assert "\n" not in layout.summary
     assert facts(layout)
     assert facts(find_layout(tmp_path, name)) == facts(layout)
 

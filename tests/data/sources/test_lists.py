@@ -17,7 +17,7 @@ def test_lines_belong_together(tmp_path: Path, name: str) -> None:
     plant(tmp_path, {"videos.txt": "v/a.mp4\r\nv/x.mp4\nv/b.mp4\nv/c.mp4", **CLIPS})
     plant(tmp_path, {name: f"\ufeff{odd}\none\n \nthree\n"})
     layout = find_layout(tmp_path)
-    assert layout.told == f"lists: videos.txt, caption from the same line of {name}"
+    assert layout.summary == f"lists: videos.txt, caption from the same line of {name}"
     assert facts(layout) == [
         ("v/a.mp4", (odd,), ""),
         ("v/x.mp4", ("one",), "missing: there"),

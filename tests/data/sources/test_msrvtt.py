@@ -35,7 +35,7 @@ CLIPS = {"TrainValVideo/video0.mp4": "", "video2.mp4": "", "Test/x/video9.mp4": 
 def test_all_captions_are_joined_by_id(tmp_path: Path) -> None:
     plant(tmp_path, {"train_val_videodatainfo.json": WHOLE, **CLIPS})
     layout = find_layout(tmp_path)
-    assert layout.told == (
+    assert layout.summary == (
         "msrvtt: train_val_videodatainfo.json, all captions of 'sentences' joined by 'video_id'"
     )
     assert facts(layout) == [

@@ -25,7 +25,7 @@ def test_videofolder_with_splits(tmp_path: Path) -> None:
         },
     )
     layout = find_layout(tmp_path)
-    assert layout.told == (
+    assert layout.summary == (
         "videofolder: test/metadata.jsonl, train/metadata.csv, video from column 'file_name', "
         "caption from column 'prompt'; or video from column 'file_name', caption from column 'text'"
     )
@@ -96,7 +96,7 @@ def test_webvid_finds_its_videos_in_both_places(tmp_path: Path) -> None:
         },
     )
     layout = find_layout(tmp_path)
-    assert layout.told == (
+    assert layout.summary == (
         "webvid: results_2M_train.csv, results_2M_val.csv, video from columns 'page_dir' and "
         "'videoid', caption from 'name'"
     )

@@ -18,7 +18,7 @@ def test_a_table_tells_its_columns(tmp_path: Path) -> None:
         tmp_path, {"clips.csv": "text,file_name,split,label\na cat, a.mp4 ,train,7\n", "a.mp4": ""}
     )
     layout = find_layout(tmp_path)
-    assert layout.told == (
+    assert layout.summary == (
         "table: clips.csv, video from column 'file_name', caption from column 'text', "
         "split from column 'split', label from column 'label'"
     )
@@ -78,7 +78,7 @@ def test_columns_that_differ_late_refuse_their_row(tmp_path: Path) -> None:
     good = "a.mp4,x,x\n" * 200
     plant(tmp_path, {"t.csv": f"video,text,prompt\n{good}a.mp4,x,y\n", "a.mp4": ""})
     layout = find_layout(tmp_path)
-    assert "caption from columns 'text' or 'prompt'" in layout.told
+    assert "caption from columns 'text' or 'prompt'" in layout.summary
     *first, last = layout.entries()
     assert not any(entry.refused for entry in first)
     assert (last.key, last.refused) == (
@@ -184,7 +184,7 @@ def test_a_file_is_a_source_and_its_videos_may_lie_elsewhere(tmp_path: Path) -> 
     source, media = tmp_path / "lists/t.csv", tmp_path / "media"
     layout = find_layout(source, media_root=media)
     assert layout.root == media.resolve()
-    assert layout.told == "table: t.csv, video from column 'path', no captions"
+    assert layout.summary == "table: t.csv, video from column 'path', no captions"
     assert [fact[::2] for fact in facts(layout)] == [
         ("v/a.mp4", ""),
         ("../lists/t.csv", "leaves the"),

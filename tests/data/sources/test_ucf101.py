@@ -41,7 +41,7 @@ def test_classes_splits_and_labels(tmp_path: Path, clips: str, lists: str) -> No
     plant(tmp_path, {clips + name: text for name, text in CLIPS.items()})
     plant(tmp_path, {lists + name: text for name, text in LISTS.items()})
     layout = find_layout(tmp_path / "s")
-    assert layout.told == (
+    assert layout.summary == (
         "ucf101: 3 classes, caption from the class name, splits from classInd.txt, "
         "testlist01.txt, testlist02.txt and 3 more"
     )
@@ -58,7 +58,7 @@ def test_classes_splits_and_labels(tmp_path: Path, clips: str, lists: str) -> No
 def test_names_of_clips_are_enough(tmp_path: Path) -> None:
     plant(tmp_path, CLIPS)
     layout = find_layout(tmp_path)
-    assert layout.told == "ucf101: 3 classes, caption from the class name, no splits"
+    assert layout.summary == "ucf101: 3 classes, caption from the class name, no splits"
     assert {entry.label for entry in layout.entries()} == {0, 1, 2}
 
 

@@ -40,7 +40,9 @@ def test_members_of_a_key_are_a_sample(tmp_path: Path) -> None:
     )
     pack(tmp_path / "a.tar", [("1.mp4", b"first shard")])
     layout = find_layout(tmp_path)
-    assert layout.told == "webdataset: a.tar, b.tar, caption from the .txt or .json of the same key"
+    assert (
+        layout.summary == "webdataset: a.tar, b.tar, caption from the .txt or .json of the same key"
+    )
     assert facts(layout) == [
         ("a.tar/1.mp4", (), ""),
         ("b.tar/d/1.mp4", ("one",), ""),

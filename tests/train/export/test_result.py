@@ -17,12 +17,12 @@ from safetensors.torch import load_file, save_file
 from fbridge.data.latents import LatentDataset
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.pipeline import FrameBridgePipeline
-from fbridge.train.build.session import Session, build_session
 from fbridge.train.checkpoints.checkpoint import load_group
 from fbridge.train.ema.snapshots import reconstruct
 from fbridge.train.export.result import export_run, find_checkpoint, usual_kind
 from fbridge.train.request import Command
 from fbridge.train.run import train
+from fbridge.train.setup.session import Session, build_session
 from tests.train.sets import fresh_accelerate, short_run
 
 MakeSession = Callable[..., Session]

@@ -17,7 +17,7 @@ from fbridge.codecs.pixel import PixelCodec
 from fbridge.data.latents import LatentDataset
 from fbridge.data.video_files import read_video
 from fbridge.loaders.codec import load_codec
-from fbridge.train.build.session import Session
+from fbridge.train.setup.session import Session
 from fbridge.train.validation.scores import HeldOut
 from fbridge.train.validation.videos import Column, ValidationVideos
 from tests.train.sets import pixel_codec, rows, write_set

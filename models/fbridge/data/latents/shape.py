@@ -70,7 +70,7 @@ def read_data(folder: Path, *, split: str | None, share: float) -> tuple[LatentD
     parts = hold_out(dataset, share, split=split)
     if not len(parts.training):
         raise DataError(
-            f"{shown(folder)}: no clip is left to train on ({parts.told}); name a split of "
+            f"{shown(folder)}: no clip is left to train on ({parts.summary}); name a split of "
             f"{', '.join(dataset.index['splits'])}"
         )
     return dataset, parts

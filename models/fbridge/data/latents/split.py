@@ -19,7 +19,7 @@ class Split(NamedTuple):
 
     training: LatentDataset
     held_out: LatentDataset
-    told: str
+    summary: str
 
 
 def hold_out(dataset: LatentDataset, share: float, *, split: str | None = None) -> Split:

@@ -1,6 +1,6 @@
 """The layouts of video collections that `fbridge prepare SOURCE` reads.
 
-The layouts are tried in this order, and the first that fits is taken; `Layout.told` says which.
+The layouts are tried in this order, and the first that fits is taken; `Layout.summary` says which.
 
 1. `webvid`: `results_*.csv` with the columns videoid, name and page_dir.
 2. `videofolder`: `metadata.csv`, `.jsonl` or `.parquet` with a column file_name, in the folder or

@@ -25,12 +25,12 @@ class Layout:
 
     Attributes:
         name: one of `LAYOUTS`.
-        told: a line for the user: the files that were found and the columns that were chosen.
+        summary: a line for the user: the files that were found and the columns that were chosen.
         root: the folder that no path may leave.
     """
 
     name: str
-    told: str
+    summary: str
     root: Path
     reader: Callable[[], Iterator[Entry]] = field(repr=False)
 

@@ -74,7 +74,7 @@ def list_clips(source: Path, rows: frozenset[str] | None = None) -> Listing:
         found = [_framed(source, folder) for folder in folders]
     else:
         layout = find_layout(source)
-        description, found = layout.told, [_entered(entry, source) for entry in layout.entries()]
+        description, found = layout.summary, [_entered(entry, source) for entry in layout.entries()]
     seen: dict[str, Path] = {}
     for one in found:
         if one.key in seen:

@@ -16,16 +16,16 @@ from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.atomic import shown
 from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.loaders.lora import AdapterCard, merge_lora
-from fbridge.train.build.networks import BuiltNetwork, build_generator, build_prior_network
 from fbridge.train.checkpoints.checkpoint import Checkpoint, checkpoints, newest, open_group
 from fbridge.train.checkpoints.state import copy_weights, trained
 from fbridge.train.ema.snapshots import reconstruct
 from fbridge.train.export.lora import save_lora
 from fbridge.train.export.model_folder import assemble, replacing_model, save_model
 from fbridge.train.run_files import CONFIG, read_facts
+from fbridge.train.setup.networks import BuiltNetwork, build_generator, build_prior_network
 
 if TYPE_CHECKING:
-    from fbridge.train.build.session import Session
+    from fbridge.train.setup.session import Session
 
 _FOLDERS = {"merged": "model", "lora": "lora", "prior": "prior"}
 """Kind of result -> its folder in the run's."""

@@ -16,11 +16,11 @@ from fbridge.config.tree import ValidationConfig
 from fbridge.denoiser import BridgeDenoiser
 from fbridge.sampling import build_sampler, seeded_noise, time_grid
 from fbridge.train.batches import TrainingBatch
-from fbridge.train.build.networks import BuiltNetwork
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.ema.averages import applied
 from fbridge.train.events import Validated
 from fbridge.train.losses import BridgeTraining, PriorTraining
+from fbridge.train.setup.networks import BuiltNetwork
 from fbridge.train.training import Training
 from fbridge.train.validation.scores import HeldOut, score_generation, score_regression
 from fbridge.train.validation.videos import Column, ValidationVideos

@@ -128,7 +128,7 @@ def load_i3d(path: Path | None = None) -> I3D:
 
     Args:
         path: the weights where the usual places are not meant: the published file, or a .pt, .pth
-            or .safetensors that holds the same values in any layout of `i3d_layouts`.
+            or .safetensors that holds the same values in any layout that `i3d.checkpoints` reads.
 
     Raises:
         CheckpointError: The weights are missing or not the genuine ones.

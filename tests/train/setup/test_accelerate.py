@@ -14,7 +14,7 @@ from accelerate.utils import DistributedType
 
 from fbridge.config.tree import TrainConfig
 from fbridge.errors import ConfigError
-from fbridge.train.build.accelerate import adapt_launch
+from fbridge.train.setup.accelerate import adapt_launch
 
 FOLDER = Path(__file__).parents[3] / "examples" / "accelerate"
 KINDS = {

@@ -49,7 +49,7 @@ def _adapt_fsdp(accelerator: Accelerator) -> None:
 
 
 def _adapt_deepspeed(accelerator: Accelerator, config: TrainConfig) -> None:
-    """Set batch size and clipping; refuse settings that DeepSpeed handles otherwise than the loop."""
+    """Set batch size and clipping; refuse settings that DeepSpeed treats differently."""
     settings: dict[str, Any] = accelerator.state.deepspeed_plugin.deepspeed_config
     stage = settings["zero_optimization"]["stage"]
     if stage != 2:

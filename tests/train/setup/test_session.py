@@ -15,9 +15,9 @@ import torch
 from fbridge.data.latents import LatentDataset
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.loaders.text_encoder import hash_text_encoder
-from fbridge.train.build.networks import build_generator
-from fbridge.train.build.session import Session, build_session, flatten, identity
 from fbridge.train.losses import BridgeTraining, PriorTraining
+from fbridge.train.setup.networks import build_generator
+from fbridge.train.setup.session import Session, build_session, flatten, identity
 from tests.bases import tiny_base
 from tests.train.sets import fresh_accelerate, rows, short_run, write_set
 

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import torch
 
-from fbridge.train.build.session import Session
+from fbridge.train.setup.session import Session
 
 
 @dataclass(frozen=True)

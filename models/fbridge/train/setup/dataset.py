@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fbridge.loaders.load import PretrainedModel
-from fbridge.loaders.codec import LoadedCodec
 from fbridge.data.latents import LatentDataset, Split
 from fbridge.data.latents.shape import Shape, measure_clips
 from fbridge.errors import CheckpointError
-from fbridge.loaders.text_encoder import load_text_encoder, hash_text_encoder
+from fbridge.loaders.codec import LoadedCodec
+from fbridge.loaders.load import PretrainedModel
+from fbridge.loaders.text_encoder import hash_text_encoder, load_text_encoder
 
 _SAME = 1e-2  # embeddings may be stored in half precision
 
@@ -24,8 +24,8 @@ class TrainingData:
     Attributes:
         dataset: all of it.
         parts: clips to train on and held-out ones.
-        codec: that made the latents.
-        shape: of its clips.
+        codec: of the latents.
+        shape: shape of its clips.
     """
 
     dataset: LatentDataset
@@ -48,20 +48,20 @@ def measure(dataset: LatentDataset, codec: LoadedCodec) -> Shape:
 
 
 def check_words(base: PretrainedModel, dataset: LatentDataset) -> None:
-    """Raise CheckpointError unless a base reads words as the captions of a data set were read.
+    """Raise CheckpointError unless the base uses the text encoder of the data set.
 
-    By the encoder's name or its files; where both differ, by what it makes of the empty caption.
+    Compares the name, then the hash of the files, then the embedding of the empty caption.
     """
-    told = dataset.index["text_encoder"]
-    if base.transformer is None or base.text_encoder == told["name"]:
+    recorded = dataset.index["text_encoder"]
+    if base.transformer is None or base.text_encoder == recorded["name"]:
         return
-    if hash_text_encoder(base.text_encoder) == told["hash"]:
+    if hash_text_encoder(base.text_encoder) == recorded["hash"]:
         return
     stored = dataset.empty_text().float()
     own = load_text_encoder(base.text_encoder)([""])[0][0]
     if own.shape != stored.shape or not torch.allclose(own, stored, atol=_SAME, rtol=_SAME):
         raise CheckpointError(
             f"base {base.name}: reads words with {base.text_encoder}, the data set's captions were "
-            f"read with {told['name']}; prepare the videos again with --text-encoder "
+            f"read with {recorded['name']}; prepare the videos again with --text-encoder "
             f"{base.text_encoder}"
         )

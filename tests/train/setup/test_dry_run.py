@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fbridge.train.build.dry_run import measure_step
-from fbridge.train.build.session import Session
+from fbridge.train.setup.dry_run import measure_step
+from fbridge.train.setup.session import Session
 
 
 @pytest.mark.parametrize("command", ["finetune", "train-prior"])

@@ -12,34 +12,38 @@ from diffusers import AutoencoderTiny
 
 from fbridge.backbones.families import FAMILIES, family_of
 from fbridge.backbones.scratch import build_scratch
-from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.codecs import Codec
-from fbridge.loaders.codec import load_codec
 from fbridge.codecs.vae import VAECodec
 from fbridge.config.tree import BridgeConfig, Config
 from fbridge.data.latents import LatentDataset
+from fbridge.data.latents.shape import Shape
 from fbridge.errors import CheckpointError, ConfigError, DataError
+from fbridge.loaders.codec import load_codec
+from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.prior import MotionPrior
 from fbridge.prior import MixPrior, NeuralPrior, ReplicatePrior
 from fbridge.process import BridgeProcess, DiffusionProcess
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.model_folder import assemble, save_model
-from fbridge.data.latents.shape import Shape
-from fbridge.train.build.dataset import measure
-from fbridge.train.build.networks import (
+from fbridge.train.losses import BridgeTraining, PriorTraining
+from fbridge.train.setup.dataset import measure
+from fbridge.train.setup.networks import (
     BuiltNetwork,
     build_generator,
     build_prior_network,
     build_scheduler,
     prior_folder,
 )
-from fbridge.train.losses import BridgeTraining, PriorTraining
 from fbridge.train.validation.scores import HeldOut
 from tests.train.sets import short_run
 
 NOISE = {"kind": "cogvideox", "snr_shift": 1.0}
-PRETRAINED = PretrainedModel("b", "", FAMILIES["CogVideoXTransformer3DModel"], noise_schedule=NOISE, prediction="v")
-SCRATCH = PretrainedModel("s", "", FAMILIES["SpaceTimeTransformer"], preset="tiny", prediction="clean")
+PRETRAINED = PretrainedModel(
+    "b", "", FAMILIES["CogVideoXTransformer3DModel"], noise_schedule=NOISE, prediction="v"
+)
+SCRATCH = PretrainedModel(
+    "s", "", FAMILIES["SpaceTimeTransformer"], preset="tiny", prediction="clean"
+)
 BRIDGE = replace(
     PRETRAINED,
     prediction="aligned-v",
@@ -144,7 +148,9 @@ def test_every_prior(
     assert (model.task.start.codec is codec) == (kind in ("motion", "mix of motion"))
     assert (model.prior is not None) == (kind in ("neural", "mix"))
     assert model.about["start_from"] == {"kind": kind.split()[0], "mix": 0.25}
-    assert family_of(model.transformer).extra_inputs(model.transformer) == (1 if kind == "repeat" else 2)
+    assert family_of(model.transformer).extra_inputs(model.transformer) == (
+        1 if kind == "repeat" else 2
+    )
     if model.prior is not None:
         assert not model.prior.training
         assert not any(p.requires_grad for p in model.prior.parameters())

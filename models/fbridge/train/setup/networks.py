@@ -12,18 +12,18 @@ from torch import nn
 from fbridge.backbones.families import aligned_prediction
 from fbridge.backbones.scratch import build_scratch
 from fbridge.backbones.space_time import SpaceTimeTransformer
-from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.codecs import Codec
-from fbridge.loaders.codec import fingerprint
 from fbridge.config.tree import BridgeConfig, Config, LoraConfig
+from fbridge.data.latents.shape import Shape, frame_limits
 from fbridge.errors import CheckpointError, ConfigError, DataError, reason
+from fbridge.loaders.codec import fingerprint
+from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.prior import build_prior
 from fbridge.memory.apply import shrink
 from fbridge.memory.options import MemoryOptions
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.lora import add_lora
-from fbridge.data.latents.shape import Shape, frame_limits
-from fbridge.train.losses import BridgeTraining, PriorTraining, PriorStart
+from fbridge.train.losses import BridgeTraining, PriorStart, PriorTraining
 
 SHOWN = ("prior", "picture")
 """What a network is shown beside the latents: the prior; the picture too where they differ."""
@@ -34,7 +34,7 @@ class BuiltNetwork:
     """What is trained and all that stays fixed beside it.
 
     Attributes:
-        base: what was gone on from; None of a prior.
+        base: the pretrained model that is fine-tuned; None of a prior.
         transformer: the network as its family saves it.
         backbone: the same behind `fbridge.denoiser.Backbone`; its parameters are the transformer's.
         scheduler: the bridge; None of a prior.
@@ -82,7 +82,7 @@ def load_base(config: Config) -> PretrainedModel:
 def build_generator(
     config: Config, shape: Shape, codec: Codec, base: PretrainedModel | None = None
 ) -> BuiltNetwork:
-    """A network that ends a bridge, or its diffusion twin, on a base or from scratch.
+    """A network that ends a bridge, or its diffusion baseline, on a base or from scratch.
 
     Args:
         config: of the run.
@@ -106,18 +106,23 @@ def build_generator(
         _check_fit(base, shape)
         if config.model.condition == "class" and base.classes is None:
             raise ConfigError(
-                f'model.condition is "class", but base {base.name} is conditioned on captions; use "text"'
+                f'model.condition is "class", but base {base.name} is conditioned on captions; use '
+                '"text"'
             )
         apart = kind != "repeat" or config.condition.picture_dropout > 0
         base.family.make_room(transformer, 2 if apart else 1)
     scheduler = build_scheduler(config.bridge, base)
     if config.train.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
-    shrink(transformer, MemoryOptions(quantize=config.lora.quantize, attention=config.train.attention))
+    shrink(
+        transformer, MemoryOptions(quantize=config.lora.quantize, attention=config.train.attention)
+    )
     if config.lora.rank:
         _adapt(transformer, config.lora, config.train.precision)
     prior = build_prior(kind, network, mix, codec)
-    start = PriorStart(prior, codec if kind == "motion" or (kind == "mix" and network is None) else None)
+    start = PriorStart(
+        prior, codec if kind == "motion" or (kind == "mix" and network is None) else None
+    )
     task = BridgeTraining(
         scheduler.process, scheduler.parameterization, start, config.times, config.weight
     )
@@ -128,7 +133,9 @@ def build_generator(
         "classes": list(shape.classes) if _classes(config, shape) else base.classes,
         "start_from": {"kind": kind, "mix": mix},
     }
-    return BuiltNetwork(base, transformer, base.family.adapt(transformer), scheduler, network, task, about)
+    return BuiltNetwork(
+        base, transformer, base.family.adapt(transformer), scheduler, network, task, about
+    )
 
 
 def build_scheduler(config: BridgeConfig, base: PretrainedModel) -> FrameBridgeScheduler:
@@ -235,7 +242,9 @@ def _check_codec(base: PretrainedModel, codec: Codec) -> None:
         )
 
 
-def _start(config: Config, base: PretrainedModel, shape: Shape) -> tuple[str, float, nn.Module | None]:
+def _start(
+    config: Config, base: PretrainedModel, shape: Shape
+) -> tuple[str, float, nn.Module | None]:
     """Kind, mix and network of the prior: as configured, else the base's own, else the picture."""
     kind, mix = config.prior.kind, config.prior.mix
     if kind != "auto":

@@ -9,31 +9,31 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
-from fbridge.loaders.load import PretrainedModel
-from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.config.tree import Config
 from fbridge.data.latents.shape import read_data
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.hashing import hash_model
-from fbridge.train.ema.averages import build_average
-from fbridge.train.checkpoints.state import trained
+from fbridge.loaders.codec import LoadedCodec, load_codec
+from fbridge.loaders.load import PretrainedModel
 from fbridge.train.batches import Augmentation, TrainingClips, training_loader
-from fbridge.train.training import Training, Validate
+from fbridge.train.checkpoints.state import trained
+from fbridge.train.ema.averages import build_average
 from fbridge.train.optimizer import build_optimizer
-from fbridge.train.build.accelerate import adapt_launch
-from fbridge.train.build.dataset import TrainingData, check_words, measure
-from fbridge.train.build.networks import (
+from fbridge.train.request import Command
+from fbridge.train.setup.accelerate import adapt_launch
+from fbridge.train.setup.dataset import TrainingData, check_words, measure
+from fbridge.train.setup.networks import (
     BuiltNetwork,
     build_generator,
     build_prior_network,
     load_base,
     prior_folder,
 )
-from fbridge.train.request import Command
 from fbridge.train.trackers import check_trackers
-from fbridge.train.validation.videos import ValidationVideos
+from fbridge.train.training import Training, Validate
 from fbridge.train.validation.scores import HeldOut
 from fbridge.train.validation.validate import validate
+from fbridge.train.validation.videos import ValidationVideos
 
 _FREE = {
     "recipe", "output", "train.checkpoint_every", "train.keep", "train.workers", "train.spike",
@@ -66,7 +66,7 @@ class Session:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and speaks."""
+        """Whether this is the main process, which writes files and prints."""
         return bool(self.training.accelerator.is_main_process)
 
 
@@ -77,11 +77,10 @@ def build_session(command: Command, config: Config, run: Path, *, device: str) -
         command: "train-prior" or "finetune".
         config: with base and data filled in.
         run: the run's folder.
-        device: "auto" (or "cuda", where there is one), or "cpu" where an accelerator shall not be
-            used.
+        device: "auto", "cuda" or "cpu"; "auto" takes an accelerator if there is one.
 
     Raises:
-        FBridgeError: whatever is missing or does not fit.
+        FBridgeError: a part is missing or does not fit.
     """
     accelerator = _accelerator(config, run, device)
     assert config.data is not None, "the command line has filled it in"
@@ -100,7 +99,12 @@ def build_session(command: Command, config: Config, run: Path, *, device: str) -
 
 
 def identity(
-    command: Command, config: Config, material: TrainingData, base: PretrainedModel | None, *, processes: int = 1
+    command: Command,
+    config: Config,
+    material: TrainingData,
+    base: PretrainedModel | None,
+    *,
+    processes: int = 1,
 ) -> dict[str, Any]:
     """What two parts of one run must have in common; batches count all processes' clips."""
     flat = flatten(config)
@@ -231,7 +235,8 @@ def _codec(record: dict[str, str], base: PretrainedModel | None) -> LoadedCodec:
         CheckpointError: it is no longer the one that the data set was prepared with.
     """
     if base is not None and base.codec_hash == record["hash"]:
-        assert base.codec is not None and base.codec_path is not None, "it has a hash"
+        assert base.codec is not None, "it has a hash"
+        assert base.codec_path is not None, "it has a hash"
         kind = type(base.codec if base.vae is None else base.vae).__name__
         return LoadedCodec(base.codec, record["name"], kind, base.codec_path)
     codec = load_codec(record["name"], device="cpu")

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from fbridge.loaders.codec import load_codec
 from fbridge.data.latents import LatentDataset
-from fbridge.errors import DataError
 from fbridge.data.latents.shape import Shape, class_names, frame_limits, read_data
-from fbridge.train.build.dataset import TrainingData, measure
+from fbridge.errors import DataError
+from fbridge.loaders.codec import load_codec
+from fbridge.train.setup.dataset import TrainingData, measure
 from tests.train.sets import Row, pixel_codec, rows, write_set
 
 
