@@ -7,7 +7,6 @@ the network, which takes its scale as an input.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
@@ -50,10 +49,6 @@ class HunyuanBackbone(DiffusersBackbone):
             return_dict=False,
         )[0]
         return out
-
-
-def _video(_: Mapping[str, Any]) -> VideoDefaults:
-    return VideoDefaults([129, 5, 129, 4], 24.0, (160, 90))
 
 
 _PROMPT = "context_embedder"
@@ -127,7 +122,7 @@ FAMILY = Family(
     pipelines=("HunyuanVideoPipeline",),
     noise_schedule=flow_noise,
     attention_mask=True,
-    video=_video,
+    video=lambda _: VideoDefaults([129, 5, 129, 4], 24.0, (160, 90)),
     layouts=(
         CheckpointLayout(
             "diffusers",

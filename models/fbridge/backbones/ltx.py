@@ -6,7 +6,6 @@ under their mask; time is 1000 times the flow's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -63,10 +62,6 @@ def _from_original(weights: Weights) -> Weights:
     return converted
 
 
-def _video(_: Mapping[str, Any]) -> VideoDefaults:
-    return VideoDefaults([121, 9, 257, 8], FPS, (22, 15))
-
-
 _13B = {"attention_head_dim": 128, "cross_attention_dim": 4096, "num_layers": 48}
 
 FAMILY = Family(
@@ -81,7 +76,7 @@ FAMILY = Family(
     pipelines=("LTXPipeline",),
     noise_schedule=flow_noise,
     attention_mask=True,
-    video=_video,
+    video=lambda _: VideoDefaults([121, 9, 257, 8], FPS, (22, 15)),
     layouts=(
         CheckpointLayout(
             "diffusers",
