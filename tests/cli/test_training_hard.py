@@ -90,8 +90,8 @@ match mishap:
         at_step(full)
     case "nan":
         import torch
-        import fbridge.train.losses as tasks
-        call = tasks.Generation.__call__
+        import fbridge.train.losses as losses
+        call = losses.BridgeTraining.__call__
         seen = []
         def spoilt(self, network, batch):
             losses = call(self, network, batch)
@@ -103,7 +103,7 @@ match mishap:
         # validation calls the task as well: count those of training alone
         def training_only(self, network, batch):
             return (spoilt if torch.is_grad_enabled() else call)(self, network, batch)
-        tasks.Generation.__call__ = training_only
+        losses.BridgeTraining.__call__ = training_only
 
 from fbridge_cli.main import main
 main()
