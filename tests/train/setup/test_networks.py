@@ -262,6 +262,19 @@ def test_lora_keeps_the_base_in_the_precision_of_the_arithmetic(
         assert kinds == {(True, torch.float32), (False, kept)}
 
 
+def test_the_seed_alone_decides_where_lora_begins(
+    base: Path, clips: LatentDataset, codec: Codec, shape: Shape
+) -> None:
+    def begin(drawn: int, seed: int) -> list[torch.Tensor]:
+        torch.rand(drawn)  # whatever was drawn before, such as by loading another model
+        model = generator(clips, base, codec, shape, lora={"rank": 2}, train={"seed": seed})
+        return [p.detach() for n, p in model.transformer.named_parameters() if "lora_A" in n]
+
+    one, again, other = begin(0, 3), begin(7, 3), begin(0, 4)
+    assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
 def test_checkpointing_is_switched_on(
     base: Path, clips: LatentDataset, codec: Codec, shape: Shape
 ) -> None:

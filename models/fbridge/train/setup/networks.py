@@ -118,6 +118,7 @@ def build_generator(
         transformer, MemoryOptions(quantize=config.lora.quantize, attention=config.train.attention)
     )
     if config.lora.rank:
+        torch.manual_seed(config.train.seed)  # of the updates' initial values
         _adapt(transformer, config.lora, config.train.precision)
     prior = build_prior(kind, network, mix, codec)
     start = PriorStart(
