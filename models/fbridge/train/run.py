@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, cast
 
-from fbridge.errors import CheckpointError, ConfigError, DependencyError
+from fbridge.errors import CheckpointError, ConfigError, DependencyError, reason
 from fbridge.files.atomic import shown
 from fbridge.train.checkpoints.checkpoint import Checkpoint, newest
 from fbridge.train.checkpoints.state import check_identity
@@ -145,7 +145,7 @@ class _Numbers:
                 self._trackers.add(event.step, _numbers(event, grouped=True))
         except Exception as error:  # each tracker's client raises errors of its own
             self._trackers = None
-            yield Warned(f"a tracker failed ({str(error).splitlines()[0]}); training goes on "
+            yield Warned(f"a tracker failed ({reason(error)}); training goes on "
                          "without trackers")  # fmt: skip
 
     def close(self) -> None:

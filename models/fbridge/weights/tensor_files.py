@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, reason
 from fbridge.weights.entries import I3D_SCRIPT
 
 
@@ -37,7 +37,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             return _scripted(path, data)
         held = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (OSError, SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+        raise CheckpointError(f"{path}: cannot be read: {reason(error)}") from error
     return _tensors(held.get("state_dict", held) if isinstance(held, Mapping) else {})
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fbridge.backbones.families import family_of
-from fbridge.errors import ConfigError
+from fbridge.errors import ConfigError, reason
 from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS
 from fbridge.loaders.lora import EXTRA, PRIOR, AdapterCard
 from fbridge.loaders.lora import merge_lora as merge_lora
@@ -63,7 +63,7 @@ def add_lora(
         transformer.add_adapter(config, _NAME)
     except ValueError as error:
         raise ConfigError(
-            f"lora.targets {', '.join(ends)}: {str(error).strip().splitlines()[0]}; "
+            f"lora.targets {', '.join(ends)}: {reason(error)}; "
             f"this network's usual ones are {', '.join(family.lora_targets)}"
         ) from error
     if family.input_layer:
