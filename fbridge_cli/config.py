@@ -95,9 +95,7 @@ def _write(text: str, out: Path | None, ui: Ui) -> None:
         ui.result(text.rstrip("\n"))
         return
     path = home_expanded(out)
-    if os.path.lexists(path):
-        raise ConfigError(f"{shown(path)}: exists already and stays; give another name with -o")
-    write_text(path, text)
+    write_text(path, text, overwrite=False)
     ui.note(f"{shown(path)}: written")
 
 

@@ -11,6 +11,7 @@ import pytest
 import fbridge.generate
 from fbridge.data.provenance import read_provenance
 from fbridge.data.video_files import read_video
+from fbridge.errors import ConfigError
 from fbridge.generate import (
     Event,
     Finished,
@@ -70,3 +71,24 @@ def test_a_dry_run_ends_with_the_plan(loaded: Loaded) -> None:
     assert isinstance(last, Planned)
     assert [item.video for item in last.items] == [Path("cat.mp4")]
     assert not Path("cat.mp4").exists()
+
+
+@pytest.mark.parametrize("rival", ["cat.mp4", "cat.mp4.json"])
+def test_a_name_taken_meanwhile_is_told_before_the_work(loaded: Loaded, rival: str) -> None:
+    request = GenerateRequest(images=[Path("cat.jpg")], prompt="zoom in", device="cpu")
+    events = run(request, loaded=loaded)
+    assert any(isinstance(event, Planned) for event in events)
+    Path(rival).write_text("theirs")
+    with pytest.raises(ConfigError, match=f"{rival}: already exists"):
+        list(events)
+    assert Path(rival).read_text() == "theirs"
+
+
+def test_a_video_never_replaces_what_was_made_while_it_was_rendered(loaded: Loaded) -> None:
+    request = GenerateRequest(
+        images=[Path("cat.jpg")], prompt="zoom in", frames=2, steps=1, size=(64, 64), device="cpu"
+    )
+    with pytest.raises(ConfigError, match=r"cat\.mp4: exists already and stays"):
+        list(run(request, loaded=loaded, on_progress=lambda _: Path("cat.mp4").touch()))
+    assert Path("cat.mp4").read_bytes() == b""
+    assert sorted(entry.name for entry in Path().iterdir()) == ["cat.jpg", "cat.mp4"]

@@ -36,15 +36,21 @@ class Video:
 
 
 def write_video(
-    frames: Frames, path: Path | str, fps: float, *, comment: str | None = None
+    frames: Frames,
+    path: Path | str,
+    fps: float,
+    *,
+    comment: str | None = None,
+    overwrite: bool = True,
 ) -> None:
     """Write frames (F, H, W, 3) uint8 in the format of the file's suffix: .mp4, .gif or .webp.
 
     A name without suffix becomes a folder of frame_0000.png, frame_0001.png, ... Writing is atomic,
-    and equal frames give equal bytes.
+    and equal frames give equal bytes. Without `overwrite` nothing is replaced.
 
     Raises:
-        ConfigError: for another suffix, or a frame rate that the format does not have.
+        ConfigError: for another suffix, a frame rate that the format does not have, or a name that
+            is taken.
         DependencyError: the encoder is missing or the file cannot be written.
     """
     path = Path(path)
@@ -61,7 +67,7 @@ def write_video(
         raise ConfigError(
             f"{shown(path)}: a GIF shows up to {GIF_FASTEST} frames a second, not {fps:g}; use mp4"
         )
-    with replacing(path) as hidden:
+    with replacing(path, overwrite=overwrite) as hidden:
         try:
             WRITERS[kind](frames, hidden, fps, comment)
         except av.FFmpegError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from fbridge.errors import DependencyError
+from fbridge.errors import ConfigError, DependencyError
 
 HIDDEN_NAME = re.compile(r"\.fbridge-[0-9a-f]{12}\.part")
 """What a file is called until it is whole; a killed program leaves such ones behind."""
@@ -29,6 +29,7 @@ _REASONS = {
     errno.EROFS: "that file system is read-only; choose another folder",
     errno.ENOENT: "its folder does not exist; create it or choose another folder",
     errno.ENOTDIR: "a part of that path is a file, not a folder; choose another folder",
+    errno.EEXIST: "a file has the name of its folder; choose another folder",
     errno.ENAMETOOLONG: "the name is too long for this file system; choose a shorter one",
     errno.EIO: "the device reports an error; choose another folder",
 }
@@ -76,14 +77,24 @@ def is_frame_folder(folder: Path) -> bool:
     )
 
 
+def taken(path: Path) -> ConfigError:
+    """The error of a name that is not free, where nothing may be replaced."""
+    return ConfigError(f"{shown(path)}: exists already and stays; give another name with -o")
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """A hidden path beside `path` that takes its place at the end, or vanishes on any exception.
 
     The body makes a file or a folder there; missing folders above it are created. An existing file
     is replaced in one step; an existing folder only if it holds nothing but frames.
 
+    Args:
+        path: of the file or folder.
+        overwrite: False replaces nothing, also not what another process makes meanwhile.
+
     Raises:
+        ConfigError: something has that name at the end, and must not be replaced.
         DependencyError: when the system refuses to write (no room, no permission, ...).
     """
     hidden = path.with_name(_hidden_name())
@@ -91,10 +102,13 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield hidden
         if hidden.is_dir():
-            _take_place_of_folder(hidden, path)
+            _take_place_of_folder(hidden, path, overwrite=overwrite)
         else:
             _sync(hidden)
-            hidden.replace(path)
+            if overwrite:
+                hidden.replace(path)
+            else:
+                _take_free_place(hidden, path)
     except OSError as error:
         raise write_failure(path, error) from None
     except SafetensorError as error:
@@ -108,9 +122,9 @@ def replacing(path: Path) -> Iterator[Path]:
         _sync(path.parent)
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
-    with replacing(path) as hidden:
+def write_text(path: Path, text: str, *, overwrite: bool = True) -> None:
+    """Write `text` as UTF-8, whole or not at all; `overwrite` as for `replacing`."""
+    with replacing(path, overwrite=overwrite) as hidden:
         hidden.write_text(text, encoding="utf-8")
 
 
@@ -118,11 +132,39 @@ def _hidden_name() -> str:
     return f".fbridge-{uuid.uuid4().hex[:12]}.part"
 
 
-def _take_place_of_folder(hidden: Path, path: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed programs left in a folder where no other program writes."""
+    for path in list(folder.rglob(".fbridge-*.part")):
+        if HIDDEN_NAME.fullmatch(path.name):
+            _discard(path)
+
+
+def _take_free_place(hidden: Path, path: Path) -> None:
+    """Give a file its name in one step, unless another file has it."""
+    try:
+        try:
+            os.link(hidden, path)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without hard links: an empty file keeps the name
+            path.open("xb").close()
+            hidden.replace(path)
+    except FileExistsError:
+        raise taken(path) from None
+
+
+def _take_place_of_folder(hidden: Path, path: Path, *, overwrite: bool) -> None:
     for entry in hidden.iterdir():
         _sync(entry)
+    if not overwrite and os.path.lexists(path):
+        raise taken(path)
     if not path.exists():
-        hidden.rename(path)
+        try:
+            hidden.rename(path)
+        except OSError:
+            if not overwrite and os.path.lexists(path):  # made meanwhile
+                raise taken(path) from None
+            raise
         return
     if not is_frame_folder(path):
         raise DependencyError(
@@ -139,10 +181,12 @@ def _take_place_of_folder(hidden: Path, path: Path) -> None:
 
 
 def _discard(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    """Remove a file or folder that may be absent; what cannot be removed is left."""
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -16,6 +16,7 @@ from fbridge.data.video_files import write_video
 from fbridge.errors import DataError, DependencyError
 from fbridge.files.atomic import shown, write_text
 from fbridge.generate.events import Finished, Item, OnProgress, Progress
+from fbridge.generate.naming import check_free
 
 if TYPE_CHECKING:
     from fbridge.pipeline import FrameBridgePipeline
@@ -28,11 +29,17 @@ def render(
     *,
     batch_size: int,
     metadata: bool,
+    overwrite: bool,
     on_progress: OnProgress,
 ) -> Generator[Finished]:
-    """Make the videos, yielding each as soon as it is whole on the disk."""
+    """Make the videos, yielding each as soon as it is whole on the disk.
+
+    Raises:
+        ConfigError: another program has meanwhile made a file of a video's name.
+    """
     done = 0
     for batch in _batches(items, batch_size):
+        _check_still_free(batch, metadata=metadata, overwrite=overwrite)
         started = time.monotonic()
         videos = _run(batch, pipeline, on_progress, done)
         done += len(batch) * batch[0].record.steps
@@ -40,12 +47,19 @@ def render(
             on_progress(Progress(f"writing {shown(item.video.name)}", done))
             record = replace(item.record, machine=replace(item.record.machine, batch=len(batch)))
             comment = record.comment() if metadata else None
-            write_video(frames, item.video, record.fps, comment=comment)
+            write_video(frames, item.video, record.fps, comment=comment, overwrite=overwrite)
             sidecar = sidecar_path(item.video) if metadata else None
             if sidecar is not None:
-                write_text(sidecar, record.sidecar())
+                write_text(sidecar, record.sidecar(), overwrite=overwrite)
             seconds = (time.monotonic() - started) / len(batch)
             yield Finished(item.video, sidecar, item.fitting, seconds, record)
+
+
+def _check_still_free(batch: Sequence[Item], *, metadata: bool, overwrite: bool) -> None:
+    """Before the work of a batch: its names may have been taken since the plan was made."""
+    if not overwrite:
+        videos = [item.video for item in batch]
+        check_free(videos, (), overwrite=False, metadata=metadata)
 
 
 def _batches(items: Sequence[Item], batch_size: int) -> Iterator[Sequence[Item]]:

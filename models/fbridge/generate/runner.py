@@ -75,6 +75,7 @@ def run(
             loaded.pipeline,
             batch_size=request.batch_size,
             metadata=request.metadata,
+            overwrite=request.overwrite,
             on_progress=on_progress or (lambda _: None),
         )
 
