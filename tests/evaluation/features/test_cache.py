@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -44,3 +47,47 @@ def test_another_file_is_refused(tmp_path: Path) -> None:
         FeatureCache(path)
     with pytest.raises(DependencyError, match="cannot be"):
         FeatureCache(tmp_path / "x.sqlite/below/it.sqlite")
+
+
+def change(path: Path, statement: str, *values: Any) -> None:
+    with closing(sqlite3.connect(path)) as base, base:
+        base.execute(statement, values)
+
+
+@pytest.mark.parametrize(
+    ("statement", "values"),
+    [
+        ("UPDATE features SET data = ? WHERE length(data) = 12", (b"\0" * 12,)),
+        ("UPDATE features SET data = NULL WHERE length(data) = 12", ()),
+        ("UPDATE features SET data = x'00' WHERE length(data) = 12", ()),
+        ("UPDATE features SET shape = '[1, 3]' WHERE length(data) = 12", ()),
+        ("UPDATE features SET shape = '[3' WHERE length(data) = 12", ()),
+        ("UPDATE features SET shape = x'ff' WHERE length(data) = 12", ()),
+        ("UPDATE digests SET digest = x'00' WHERE key = ?", (key_of("a"),)),
+    ],
+)
+def test_a_damaged_feature_counts_as_missing(
+    tmp_path: Path, statement: str, values: tuple[Any, ...]
+) -> None:
+    path = tmp_path / "features.sqlite"
+    with FeatureCache(path) as cache:
+        cache.put([(key_of("a"), torch.ones(3)), (key_of("b"), torch.ones(5))])
+    change(path, statement, *values)
+    with FeatureCache(path) as cache:
+        assert cache.known([key_of("a"), key_of("b")]) == {key_of("b")}
+        with pytest.raises(KeyError):
+            cache.get(key_of("a"))
+        cache.put([(key_of("a"), torch.ones(3))])
+        assert torch.equal(cache.get(key_of("a")), torch.ones(3))
+
+
+def test_what_an_older_version_kept_is_used_where_it_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "features.sqlite"
+    change(path, "CREATE TABLE features (key BLOB PRIMARY KEY, shape TEXT, data BLOB)")
+    kept = torch.ones(2, 3)
+    for name, shape in (("whole", "[2, 3]"), ("cut", "[2, 4]"), ("odd", "{}"), ("none", "")):
+        values = (key_of(name), shape, kept.numpy().tobytes())
+        change(path, "INSERT INTO features VALUES (?, ?, ?)", *values)
+    with FeatureCache(path) as cache:
+        assert cache.known(map(key_of, ("whole", "cut", "odd", "none"))) == {key_of("whole")}
+        assert torch.equal(cache.get(key_of("whole")), kept)

@@ -2,17 +2,20 @@
 
 One SQLite file: writes are atomic, several processes may write at once, and a killed evaluation
 resumes. A key is the sha256 over the clip's content, the frames taken, their size, the
-network's weights and its preprocessing.
+network's weights and its preprocessing. Beside each feature lies its own sha256: one that has
+changed counts as not cached. Those that an older fbridge kept have none and are taken as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,7 +25,10 @@ from fbridge.errors import DataError, DependencyError
 from fbridge.files.atomic import shown, write_failure
 from fbridge.weights import cache_folder
 
-_TABLE = "CREATE TABLE IF NOT EXISTS features (key BLOB PRIMARY KEY, shape TEXT, data BLOB)"
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS features (key BLOB PRIMARY KEY, shape TEXT, data BLOB)",
+    "CREATE TABLE IF NOT EXISTS digests (key BLOB PRIMARY KEY, digest BLOB)",
+)
 _PATIENCE = 120.0  # seconds that another process may hold the file
 _AT_ONCE = 500  # keys in a question; SQLite allows 999
 
@@ -56,7 +62,8 @@ class FeatureCache:
             self._base = sqlite3.connect(":memory:" if path is None else path, timeout=_PATIENCE)
             self._base.execute("PRAGMA journal_mode=WAL")
             self._base.execute("PRAGMA synchronous=NORMAL")
-            self._base.execute(_TABLE)
+            for table in _TABLES:
+                self._base.execute(table)
             self._base.commit()
         except OSError as error:
             assert path is not None
@@ -75,21 +82,21 @@ class FeatureCache:
         self._base.close()
 
     def known(self, keys: Iterable[bytes]) -> set[bytes]:
-        """The subset of keys that are cached."""
+        """The subset of keys that are cached and whole."""
         every = list(dict.fromkeys(keys))
         parts = (every[i : i + _AT_ONCE] for i in range(0, len(every), _AT_ONCE))
-        return {key for part in parts for (key,) in self._rows("key", part)}
+        return {row[0] for part in parts for row in self._rows(part) if _is_whole(*row)}
 
     def get(self, key: bytes) -> Tensor:
         """The tensor of a key.
 
         Raises:
-            KeyError: It is not cached.
+            KeyError: It is not cached, or not whole.
         """
-        rows = self._rows("shape, data", [key])
-        if not rows:
+        rows = self._rows([key])
+        if not rows or not _is_whole(*rows[0]):
             raise KeyError(key.hex())
-        shape, data = rows[0]
+        _, shape, data, _ = rows[0]
         return torch.from_numpy(np.frombuffer(data, np.float32).copy()).reshape(json.loads(shape))
 
     def put(self, tensors: Iterable[tuple[bytes, Tensor]]) -> None:
@@ -105,12 +112,18 @@ class FeatureCache:
         try:
             with self._base:
                 self._base.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", rows)
+                digests = [(key, _digest(key, shape, data)) for key, shape, data in rows]
+                self._base.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?)", digests)
         except sqlite3.Error as error:
             raise self._failure(error) from None
 
-    def _rows(self, columns: str, keys: list[bytes]) -> list[tuple[bytes, ...]]:
+    def _rows(self, keys: list[bytes]) -> list[tuple[Any, ...]]:
+        """Key, shape, data and digest of those that are cached."""
         marks = ",".join("?" * len(keys))
-        question = f"SELECT {columns} FROM features WHERE key IN ({marks})"
+        question = (
+            "SELECT key, shape, data, digest FROM features LEFT JOIN digests USING (key) "
+            f"WHERE key IN ({marks})"
+        )
         try:
             with closing(self._base.execute(question, keys)) as cursor:
                 return cursor.fetchall()
@@ -124,3 +137,19 @@ class FeatureCache:
                 "--cache"
             )
         return DataError(f"{self._name}: is no cache of features ({error}); delete it")
+
+
+def _digest(key: bytes, shape: str, data: bytes) -> bytes:
+    return hashlib.sha256(b"%s %s %s" % (key, shape.encode(), data)).digest()
+
+
+def _is_whole(key: Any, shape: Any, data: Any, digest: Any) -> bool:
+    """Whether a row is as it was written; of an older one, whether it can be."""
+    if not (isinstance(shape, str) and isinstance(data, bytes)):
+        return False
+    if digest is not None:
+        return bool(digest == _digest(key, shape, data))
+    try:
+        return math.prod(json.loads(shape)) * np.dtype(np.float32).itemsize == len(data)
+    except (ValueError, TypeError):
+        return False
