@@ -20,6 +20,7 @@ from fbridge.data.latents.format import (
     IndexedFile,
     digest,
     dump,
+    hash_file,
     save_tensors,
     write_columns,
     write_index,
@@ -95,7 +96,7 @@ def write_set(
     parts = {
         "captions": write_part(folder, "captions", iter(lines)),
         "manifest": write_part(folder, "manifest", iter(records)),
-        "shards": write_part(folder, "shards", (dump({"path": path}) for path in writer.paths)),
+        "shards": write_part(folder, "shards", map(dump, writer.shards)),
         "columns": write_columns(
             folder, {name: torch.tensor(held) for name, held in columns.items()}, len(clips)
         ),
@@ -130,7 +131,7 @@ class _Writer:
 
     def __init__(self, folder: Path, latent: tuple[int, int, int], *, spreads: bool) -> None:
         self.folder, self.latent, self.spreads = folder, latent, spreads
-        self.paths: list[str] = []
+        self.shards: list[dict[str, Any]] = []
 
     def texts(self, captions: list[str]) -> None:
         lengths = torch.tensor([0, *(2 + n % 3 for n in range(len(captions)))])
@@ -158,7 +159,8 @@ class _Writer:
     def _save(self, path: str, tensors: dict[str, Tensor]) -> None:
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
         save_tensors(self.folder / path, tensors)
-        self.paths.append(path)
+        size = (self.folder / path).stat().st_size
+        self.shards.append({"path": path, "bytes": size, "sha256": hash_file(self.folder / path)})
 
 
 def _normal(seed: int, *shape: int) -> Tensor:

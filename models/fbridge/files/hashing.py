@@ -5,6 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
+
+
+def hash_stream(stream: BinaryIO) -> str:
+    """sha256 of what is left in an open file."""
+    digest = hashlib.sha256()
+    while block := stream.read(2**20):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def hash_files(paths: Iterable[Path], *, relative_to: Path | None = None) -> str:

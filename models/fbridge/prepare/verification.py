@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,10 +11,11 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from fbridge.data.latents.format import hash_file, hash_row, read_index
+from fbridge.data.latents.format import file_fault, hash_row, read_index
 from fbridge.data.sources import Media, find_layout
 from fbridge.errors import FBridgeError
 from fbridge.files.atomic import shown
+from fbridge.files.hashing import hash_stream
 from fbridge.prepare.journal import KeyNumbers, Lookup, ShardRows
 
 
@@ -100,11 +100,8 @@ def verify(folder: Path) -> Iterator[VerifyProgress | VerifyResult]:
 
 def _check_tables(folder: Path, index: dict[str, Any]) -> Iterator[Damage]:
     for part in index["files"].values():
-        path = folder / part["path"]
-        if not path.is_file():
-            yield Damage(part["path"], "is missing")
-        elif path.stat().st_size != part["bytes"] or hash_file(path) != part["sha256"]:
-            yield Damage(part["path"], "is not as it was written")
+        if fault := file_fault(folder, part):
+            yield Damage(part["path"], fault)
 
 
 def _table(folder: Path, index: dict[str, Any], kind: str) -> Iterator[dict[str, Any]]:
@@ -122,14 +119,12 @@ def _rows_of_shards(folder: Path, index: dict[str, Any]) -> ShardRows:
 
 
 def _check_shard(folder: Path, record: dict[str, Any], rows: ShardRows) -> Damage | None:
-    path = folder / record["path"]
-    lost = list(rows.of(record["path"]))
-    if not path.is_file():
-        reason = "is missing"
-    elif path.stat().st_size == record["bytes"] and hash_file(path) == record["sha256"]:
+    reason = file_fault(folder, record)
+    if not reason:
         return None
-    else:
-        reason = "is not as it was written"
+    lost = list(rows.of(record["path"]))
+    path = folder / record["path"]
+    if path.is_file():
         try:
             tensors = load_file(path)
             lost = [row for row in lost if hash_row(tensors, row[0]) != row[3]]
@@ -164,14 +159,11 @@ def _sources(folder: Path, index: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _sha256(media: Media) -> str:
     """sha256 of the bytes; "" if they cannot be read."""
-    whole = hashlib.sha256()
     try:
         with media.open() as file:
-            while block := file.read(2**20):
-                whole.update(block)
+            return hash_stream(file)
     except OSError:
         return ""
-    return whole.hexdigest()
 
 
 def way_out(folder: Path, damage: Damage) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,7 +19,10 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from fbridge.config.tree import ConditionConfig, PriorConfig
 from fbridge.data.latents import BucketBatches, Draw, LatentDataset, LatentSample
+from fbridge.errors import FBridgeError
 from fbridge.types import Condition
+
+T = TypeVar("T")
 
 _GRACE_PERIOD = 60
 """Seconds that a worker process lives on after SIGTERM."""
@@ -238,6 +241,20 @@ def training_loader(
         prefetch_factor=4 if workers else None,
         worker_init_fn=_ignore_signals,
     )
+
+
+def plain_errors(batches: Iterable[T]) -> Iterator[T]:
+    """The same batches; an error of a worker process is told as in one process.
+
+    torch puts that process's traceback before its text.
+    """
+    try:
+        yield from batches
+    except FBridgeError as error:
+        _, mark, text = str(error).rpartition(f"{type(error).__module__}.{type(error).__name__}: ")
+        if not mark:
+            raise
+        raise type(error)(text.strip()) from error
 
 
 def _ignore_signals(_worker: int) -> None:

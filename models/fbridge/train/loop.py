@@ -19,6 +19,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from fbridge.files.atomic import shown
+from fbridge.train.batches import plain_errors
 from fbridge.train.checkpoints.checkpoint import Checkpoint
 from fbridge.train.checkpoints.state import State
 from fbridge.train.divergence import DivergenceGuard, TrainingError
@@ -92,7 +93,7 @@ def fit(
             yield Ended(first, stopped=True)
             return
     watch = DivergenceGuard(config.spike, state.losses)
-    batches = iter(training.loader(first * config.gradient_accumulation))
+    batches = plain_errors(training.loader(first * config.gradient_accumulation))
     sums, step = _Sums(), first
     for step in range(first + 1, config.steps + 1):
         done = _Step(training, step, watch)

@@ -17,10 +17,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fbridge.data.latents.format import FORMAT as FORMAT
-from fbridge.data.latents.format import read_index
+from fbridge.data.latents.format import file_fault, read_index
 from fbridge.errors import DataError
 from fbridge.files.atomic import shown
 
+_TABLES = ("columns", "shards", "captions", "manifest")
 OPEN_SHARDS = 32
 """Maximum number of shards that a worker keeps mapped."""
 
@@ -97,7 +98,8 @@ class LatentDataset(Dataset[LatentSample]):
     """A data set that `fbridge prepare` wrote, read-only.
 
     Rows are in the order of the manifest. Files are memory-mapped; an instance can be pickled for
-    worker processes.
+    worker processes. Tables are compared with their hashes here, shards when a process first opens
+    them.
 
     Args:
         folder: the data set.
@@ -105,14 +107,17 @@ class LatentDataset(Dataset[LatentSample]):
         seed: of the choice among several captions.
 
     Raises:
-        DataError: the folder has no finished data set, or no row has the tag.
+        DataError: the folder has no finished data set, a table is damaged, or no row has the tag.
     """
 
     def __init__(self, folder: Path | str, *, split: str | None = None, seed: int = 0) -> None:
         self.folder = Path(folder)
         self.index = read_index(self.folder)
         self.seed = seed
-        self._shards = _names(self.folder / self.index["files"]["shards"]["path"])
+        for name in _TABLES:
+            self._check(self.index["files"][name])
+        self._shards = _records(self.folder / self.index["files"]["shards"]["path"])
+        self._whole: set[str] = set()
         self._open: OrderedDict[str, Any] = OrderedDict()
         self._columns = self._map_columns()
         self._rows = self._select(split)
@@ -217,22 +222,26 @@ class LatentDataset(Dataset[LatentSample]):
         tokens: Tensor = file.get_slice("tokens")[start:end]
         return tokens
 
-    def _shard(self, name: str) -> Any:
+    def _shard(self, record: dict[str, Any]) -> Any:
+        name = record["path"]
         if name in self._open:
             self._open.move_to_end(name)
             return self._open[name]
-        path = self.folder / name
-        try:
-            file = safe_open(path, "pt")
-        except Exception as error:
-            raise DataError(
-                f"{shown(path)}: is missing or damaged; fbridge prepare --verify "
-                f"{shown(self.folder)} lists what is wrong"
-            ) from error
+        if name not in self._whole:
+            self._check(record)
+            self._whole.add(name)
+        file = safe_open(self.folder / name, "pt")
         self._open[name] = file
         if len(self._open) > OPEN_SHARDS:
             self._open.popitem(last=False)
         return file
+
+    def _check(self, record: dict[str, Any]) -> None:
+        if fault := file_fault(self.folder, record):
+            raise DataError(
+                f"{shown(self.folder / record['path'])}: {fault}; fbridge prepare --verify "
+                f"{shown(self.folder)} lists the damage and the way out"
+            )
 
     def _map_columns(self) -> dict[str, Tensor]:
         path = self.folder / self.index["files"]["columns"]["path"]
@@ -253,9 +262,8 @@ class LatentDataset(Dataset[LatentSample]):
         return (self._columns["split"] >> tags.index(split) & 1).nonzero()[:, 0]
 
 
-def _names(path: Path) -> list[str]:
-    try:
-        with path.open("rb") as file:
-            return [json.loads(line)["path"] for line in file]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{shown(path)}: is missing or damaged; restore it") from error
+def _records(path: Path) -> list[dict[str, Any]]:
+    """Path, size and sha256 of each shard."""
+    with path.open("rb") as file:
+        records = [json.loads(line) for line in file]
+    return [{name: record[name] for name in ("path", "bytes", "sha256")} for record in records]

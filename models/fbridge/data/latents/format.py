@@ -1,6 +1,7 @@
 """The files of a data set, and how they are written.
 
-    DIR/index.json                  format, options, codec, counts, moments, and the names below
+    DIR/index.json                  format, options, codec, counts, moments, and the names below;
+                                    its own hash, but not of older data sets
     DIR/manifest-<digest>.jsonl     a row for every clip, in the order of the source
     DIR/captions-<digest>.jsonl     every caption once, the empty one first
     DIR/rejected-<digest>.jsonl     every file and clip left out, with its reason
@@ -30,9 +31,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fbridge.errors import DataError
+from fbridge.data.latents.index_form import IndexForm, is_inside
+from fbridge.errors import DataError, reason
 from fbridge.files.atomic import replacing, shown, write_text
 from fbridge.files.hashing import hash_files
+from fbridge.files.schema import form_fault
+from fbridge.files.sealed import read_sealed, sealed_text
 
 FORMAT = 1
 INDEX = "index.json"
@@ -106,21 +110,39 @@ def read_index(folder: Path) -> dict[str, Any]:
             )
         raise DataError(f"{shown(folder)}: is no prepared data set; fbridge prepare makes one")
     try:
-        index: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = index["format"]
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{shown(path)}: is damaged; restore it or prepare again") from None
-    if version != FORMAT:
+        index = read_sealed(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, reason(error)) from None
+    version = index.get("format")
+    if isinstance(version, int) and version != FORMAT:
         raise DataError(
             f"{shown(path)}: has format {version}, this fbridge reads {FORMAT}; "
             "use the fbridge that wrote it, or a newer one"
         )
+    if fault := form_fault(IndexForm, index):
+        raise _damaged(path, fault)
     return index
+
+
+def _damaged(path: Path, why: str) -> DataError:
+    return DataError(f"{shown(path)}: is damaged ({why}); restore it, or prepare into a new folder")
 
 
 def write_index(folder: Path, index: dict[str, Any]) -> None:
     """Write the index atomically, which completes a change of the data set."""
-    write_text(folder / INDEX, json.dumps(index, indent=1, sort_keys=True) + "\n")
+    write_text(folder / INDEX, sealed_text(index))
+
+
+def file_fault(folder: Path, record: dict[str, Any]) -> str:
+    """How a file differs from its record of path, size and sha256; "" if it does not."""
+    path = folder / record["path"]
+    if not is_inside(record["path"]):
+        return "lies outside the data set"
+    if not path.is_file():
+        return "is missing"
+    if path.stat().st_size != record["bytes"] or hash_file(path) != record["sha256"]:
+        return "is not as it was written"
+    return ""
 
 
 def write_part(folder: Path, kind: str, lines: Iterator[str]) -> IndexedFile:
