@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from fbridge.data.latents.format import JOURNAL
-from fbridge.errors import DataError
+from fbridge.errors import DataError, DependencyError
 from fbridge.files.atomic import shown, write_failure
+from fbridge.files.locks import HeldError, Lock
 from fbridge.prepare.request import Rank
 
 
@@ -21,21 +20,26 @@ class RankLock:
 
     Raises:
         DataError: a process with this number is already running in the folder.
+        DependencyError: there are several processes, and the file system has no locks.
     """
 
     def __init__(self, out: Path, rank: Rank) -> None:
         self._folder = out / JOURNAL
         self._rank = rank
-        self._own = FileLock(self._path(rank.number))
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._own.acquire(timeout=0)
-        except Timeout:
+            self._own = Lock(self._path(rank.number))
+        except HeldError:
             raise DataError(
                 f"{shown(out)}: another fbridge prepare is at work there; wait for it or stop it"
             ) from None
         except OSError as error:
             raise write_failure(out, error) from None
+        if rank.world > 1 and not self._own.works:
+            raise DependencyError(
+                f"{shown(out)}: several processes need file locks, which this file system lacks; "
+                "start one process, or choose a folder on another file system"
+            )
 
     def __enter__(self) -> RankLock:
         return self
@@ -53,10 +57,10 @@ class RankLock:
         if not path.is_file():
             return False
         try:
-            with FileLock(path).acquire(timeout=0):
-                return False
-        except Timeout:
+            Lock(path).release()
+        except HeldError:
             return True
+        return False
 
     def _path(self, number: int) -> Path:
         return self._folder / f"rank-{number:05d}.lock"
