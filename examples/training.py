@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from fbridge.config.tree import TrainConfig
-from fbridge.train.checkpoints.checkpoint import newest
+from fbridge.train.checkpoints.reading import newest
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.ema.averages import PlainEma
 from fbridge.train.events import Event

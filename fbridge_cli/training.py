@@ -69,6 +69,13 @@ _ACCEPT_CHANGES = option(
     "With --resume: continue with another learning rate, batch size and the like.",
     "--accept-changes",
 )
+_CHECKPOINT = option(
+    None,
+    INPUT,
+    "With --resume: continue from this one; else from the newest whole one.",
+    "--checkpoint",
+    metavar="STEP",
+)
 _DEVICE = option(
     "auto",
     MEMORY,
@@ -96,6 +103,7 @@ def train_prior(
     out: str | None = _OUT,
     resume: bool = _RESUME,
     accept_changes: bool = _ACCEPT_CHANGES,
+    checkpoint: int | None = _CHECKPOINT,
     device: str = _DEVICE,
     dry_run: bool = _DRY_RUN,
     json: Json = False,
@@ -120,7 +128,8 @@ def train_prior(
         "train.seed": seed,
     }
     _train("train-prior", typed, changes or [], Ui(machine=json), file=config, device=device,
-           resume=resume, accept_changes=accept_changes, dry_run=dry_run)  # fmt: skip
+           resume=resume, accept_changes=accept_changes, checkpoint=checkpoint,
+           dry_run=dry_run)  # fmt: skip
 
 
 def finetune(
@@ -168,6 +177,7 @@ def finetune(
     out: str | None = _OUT,
     resume: bool = _RESUME,
     accept_changes: bool = _ACCEPT_CHANGES,
+    checkpoint: int | None = _CHECKPOINT,
     device: str = _DEVICE,
     dry_run: bool = _DRY_RUN,
     json: Json = False,
@@ -202,7 +212,7 @@ def finetune(
     }
     _train("finetune", typed, changes or [], Ui(machine=json), prior=prior, file=config,
            device=device, resume=resume, accept_changes=accept_changes,
-           dry_run=dry_run)  # fmt: skip
+           checkpoint=checkpoint, dry_run=dry_run)  # fmt: skip
 
 
 def _train(
@@ -237,13 +247,17 @@ def _run(request: TrainRequest, ui: Ui, process: Process) -> None:
         if request.device == "cuda":
             runtime.present_device(request.device)
     if request.config.data == DEMO:
+        if not (request.dry_run or request.resume):
+            from fbridge.train.run import find_resume
+
+            find_resume(request.run, wanted=False)  # before demo data are made for a taken folder
         request = request.with_data(_demo_data(ui, process))
     stop, command_line = StopAtStep(), shlex.join(["fbridge", *sys.argv[1:]])
     with ui.waiting("loading data and networks"):
         from fbridge.train.events import Ended, Measured
         from fbridge.train.run import run
 
-        events = run(request, stop=stop, command_line=command_line)
+        events = run(request, stop=stop, command_line=command_line, first=process.first)
         first = next(events)
     if isinstance(first, Measured):
         show_dry_run(first, request, ui)
@@ -252,7 +266,7 @@ def _run(request: TrainRequest, ui: Ui, process: Process) -> None:
     words = [*launcher.split(), request.command, "-o", shown(request.run), "--resume"]
     report = Report(request, ui, shlex.join(words))
     report.show(first)
-    with stop, report:
+    with stop, report, closing(events):
         for event in events:
             report.show(event)
             if isinstance(event, Ended) and event.stopped:

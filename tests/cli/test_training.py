@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from fbridge.backbones.scratch import PRESETS as CORE_PRESETS
 from fbridge.choices import PRESETS
 from fbridge.config import load_config
-from fbridge.train.checkpoints.checkpoint import newest
+from fbridge.train.checkpoints.reading import newest
 from fbridge.train.run_files import read_curves
 
 ROOT = Path(__file__).parents[2]

@@ -5,6 +5,7 @@ Each run of 20 steps must end as the straight one does, bit for bit.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -16,7 +17,8 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from fbridge.train.checkpoints.checkpoint import checkpoints, newest
+from fbridge.data.latents.format import hash_file, read_index, write_index
+from fbridge.train.checkpoints.reading import checkpoints, newest
 from fbridge.train.run_files import read_curves
 
 ROOT = Path(__file__).parents[2]
@@ -259,6 +261,7 @@ def test_data_that_is_no_number_is_named(shop: Shop, tmp_path: Path) -> None:
             if tensor.is_floating_point():
                 tensor[3] = float("nan")
         save_file(tensors, shard, _metadata(shard))
+    _renew_hashes(tmp_path / "latents")
     words = shop.words("nan-data", "--data", tmp_path / "latents")
     ran = shop.workshop.run(*words, where=shop.folder)
     assert ran.code == 1, ran.err
@@ -266,6 +269,19 @@ def test_data_that_is_no_number_is_named(shop: Shop, tmp_path: Path) -> None:
     assert re.match(r"error: step \d+: the loss is nan; the worst clips are \d+\.mp4 at ", last)
     assert last.count("(nan)") == 1
     assert "go on from it with" in last or "there is no checkpoint yet: begin again with" in last
+
+
+def _renew_hashes(data: Path) -> None:
+    """Hash the shards of a data set again, as if they had been written so."""
+    index = read_index(data)
+    table = data / index["files"]["shards"]["path"]
+    records = [json.loads(line) for line in table.read_text().splitlines()]
+    for record in records:
+        path = data / record["path"]
+        record.update(bytes=path.stat().st_size, sha256=hash_file(path))
+    table.write_text("".join(f"{json.dumps(record)}\n" for record in records))
+    index["files"]["shards"].update(bytes=table.stat().st_size, sha256=hash_file(table))
+    write_index(data, index)
 
 
 def _metadata(shard: Path) -> dict[str, str]:

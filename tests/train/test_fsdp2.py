@@ -27,7 +27,7 @@ from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.loaders.load import save_single_file
 from fbridge.prepare import PrepareRequest, prepare
-from fbridge.train.checkpoints.checkpoint import load_group, newest
+from fbridge.train.checkpoints.reading import load_group, newest
 from fbridge.train.events import Begun, Stepped
 from fbridge.train.export.result import export_run
 from fbridge.train.run import train

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from examples.training import fit_steps
-from fbridge.train.checkpoints.checkpoint import checkpoints, load_group, newest
+from fbridge.train.checkpoints.reading import checkpoints, load_group, newest
 from fbridge.train.ema.snapshots import snapshots
 from fbridge.train.events import Begun, Ended, Saved, Stepped, Validated
 from fbridge.train.loop import fit

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.errors import CheckpointError
-from fbridge.train.checkpoints.checkpoint import newest
+from fbridge.train.checkpoints.reading import newest
 from fbridge.train.divergence import TrainingError
 from fbridge.train.ema.snapshots import snapshots
 from fbridge.train.loop import fit

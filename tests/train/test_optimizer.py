@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fbridge.train.checkpoints.checkpoint import newest
+from fbridge.train.checkpoints.reading import newest
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.events import Stepped
 from fbridge.train.loop import fit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,10 +18,10 @@ from fbridge.config.read import load_config
 from fbridge.data.latents import LatentDataset
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.pipeline import FrameBridgePipeline
-from fbridge.train.checkpoints.checkpoint import checkpoints, load_group, newest
+from fbridge.train.checkpoints.reading import Chosen, checkpoints, load_group, newest
 from fbridge.train.events import Begun, Ended, Event, Saved, Stepped, Validated
 from fbridge.train.run import find_resume, train
-from fbridge.train.run_files import read_curves
+from fbridge.train.run_files import locked_run, read_curves
 from fbridge.train.setup.session import Session, build_session
 from tests.train.sets import short_run
 
@@ -104,7 +105,7 @@ def test_a_run_resumes_as_if_never_stopped(session: MakeSession, tmp_path: Path)
         cut.append(event)
     assert cut[-1] == Ended(3, stopped=True)
     assert not (tmp_path / "cut/model").exists()
-    resume = find_resume(tmp_path / "cut", wanted=True)
+    resume = find_resume(tmp_path / "cut", wanted=True).checkpoint
     assert resume is not None
     events = list(train(session(run="cut", **own), resume=resume))
     assert isinstance(events[0], Begun)
@@ -192,8 +193,7 @@ def test_half_precision_trains_float32_weights(session: MakeSession, tmp_path: P
 
 def test_two_runs_do_not_share_a_folder(session: MakeSession, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    assert find_resume(run, wanted=False) is None
-    assert find_resume(run, wanted=True) is None
+    assert find_resume(run, wanted=False) == find_resume(run, wanted=True) == Chosen(None)
     list(train(session()))
     with pytest.raises(ConfigError, match="has a run at step 4; add --resume"):
         find_resume(run, wanted=False)
@@ -210,3 +210,66 @@ def test_without_held_out_clips_it_says_so(session: MakeSession) -> None:
     assert isinstance(events[0], Begun)
     assert "without held-out clips there is no validation" in events[0].notes
     assert not any(isinstance(event, Validated) for event in events)
+
+
+def damage(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+
+
+def test_a_run_goes_on_from_the_newest_whole_checkpoint(
+    session: MakeSession, tmp_path: Path
+) -> None:
+    list(train(session()))
+    run = tmp_path / "run"
+    whole = find_resume(run, wanted=True).checkpoint
+    assert whole is not None
+    assert (whole.step, whole.verified) == (4, True)
+    bad = run / "checkpoint-4/ema.safetensors"
+    damage(bad)
+    assert newest(run) is not None
+    found = find_resume(run, wanted=True)
+    assert found.checkpoint is not None
+    assert (found.checkpoint.step, found.damaged) == (2, (bad,))
+    with pytest.raises(CheckpointError, match=r"ema.safetensors: is damaged .* older .*point-2$"):
+        find_resume(run, wanted=True, step=4)
+    assert find_resume(run, wanted=True, step=2).checkpoint == found.checkpoint
+    with pytest.raises(CheckpointError, match=r"no checkpoint of step 3; there are: 2, 4"):
+        find_resume(run, wanted=True, step=3)
+    damage(run / "checkpoint-2/checkpoint.json")
+    with pytest.raises(CheckpointError, match=r"holds no whole checkpoint \(.*ema.safetensors is"):
+        find_resume(run, wanted=True)
+
+
+def test_one_training_at_a_time(tmp_path: Path) -> None:
+    run = tmp_path / "runs/new"
+    with locked_run(run) as locked:
+        assert locked
+        with (
+            pytest.raises(ConfigError, match="runs/new: another training is at work there"),
+            locked_run(run),
+        ):
+            pass
+        assert run.is_dir()
+    assert not run.exists()
+    run.mkdir()
+    left = run / "validation/step-2/.fbridge-0123456789ab.part"
+    left.parent.mkdir(parents=True)
+    for path in (left, run / "metrics.csv"):
+        path.write_text("x")
+    with locked_run(run):
+        pass
+    assert not left.exists()
+    assert sorted(path.name for path in run.iterdir()) == ["metrics.csv", "validation"]
+
+
+def test_a_folder_without_locks_is_used_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr("fbridge.files.locks.FileLock.acquire", refuse)
+    with locked_run(tmp_path) as locked:
+        assert not locked

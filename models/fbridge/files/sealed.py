@@ -12,11 +12,15 @@ _KEY = "sha256"
 
 def sealed_text(tree: Mapping[str, Any]) -> str:
     """An object as JSON with the key "sha256": the hash of the same text with "" in its place."""
+    tree = json.loads(json.dumps(tree))  # keys as they are read again, which decides their order
     return _text({**tree, _KEY: _hash(tree)})
 
 
-def read_sealed(text: str) -> dict[str, Any]:
-    """The object in a text, without its hash; one without a hash is older, and not checked.
+def read_sealed(text: str, version: int) -> dict[str, Any]:
+    """The object in a text, without its hash.
+
+    One without a hash is older, and one whose "format" is not `version` may be written in another
+    way: neither is compared.
 
     Raises:
         ValueError: it is no JSON object, or is not as it was written.
@@ -24,7 +28,7 @@ def read_sealed(text: str) -> dict[str, Any]:
     tree = json.loads(text)
     if not isinstance(tree, dict):
         raise ValueError("it holds no JSON object")
-    if _KEY not in tree:
+    if _KEY not in tree or tree.get("format") != version:
         return tree
     own = tree.pop(_KEY)
     if own != _hash(tree) or text != _text({**tree, _KEY: own}):

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fbridge.files.atomic import shown
 from fbridge.train.batches import plain_errors
-from fbridge.train.checkpoints.checkpoint import Checkpoint
+from fbridge.train.checkpoints.reading import Checkpoint
 from fbridge.train.checkpoints.state import State
 from fbridge.train.divergence import DivergenceGuard, TrainingError
 from fbridge.train.events import Begun, Ended, Event, Saved, Stepped
@@ -220,7 +220,7 @@ class _Step:
         ]
         from accelerate.utils import gather_object
 
-        from fbridge.train.checkpoints.checkpoint import newest
+        from fbridge.train.checkpoints.reading import newest
 
         everywhere = gather_object(named)
         everywhere.sort(

@@ -40,6 +40,7 @@ class TrainRequest:
         run: the run's folder.
         resume: continue from the newest checkpoint, where there is one.
         accept_changes: resume although learning rate, batch size and the like have changed.
+        checkpoint: with `resume`, the step of the checkpoint to continue from; None is the newest.
         device: "auto", "cpu" (never an accelerator) or "cuda" (one must be there).
         dry_run: measure one step and write nothing.
 
@@ -54,6 +55,7 @@ class TrainRequest:
     run: Path
     resume: bool = False
     accept_changes: bool = False
+    checkpoint: int | None = None
     device: str = "auto"
     dry_run: bool = False
 
@@ -62,6 +64,8 @@ class TrainRequest:
         check_choice("--device", self.device, DEVICES)
         if self.accept_changes and not self.resume:
             raise ConfigError("--accept-changes: is about going on with a run; add --resume")
+        if self.checkpoint is not None and not self.resume:
+            raise ConfigError("--checkpoint: is about going on with a run; add --resume")
         config = self.config
         if config.data != DEMO and not Path(str(config.data)).is_dir():
             raise DataError(
@@ -112,7 +116,7 @@ def resolve_request(
         resume: see `TrainRequest`.
         dry_run: see `TrainRequest`.
         one_process: whether no other process works on this run.
-        other: `accept_changes` and `device` of `TrainRequest`.
+        other: `accept_changes`, `checkpoint` and `device` of `TrainRequest`.
 
     Raises:
         FBridgeError: for every impossible key or value, and what is plainly missing.

@@ -3,72 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any, cast
 
 from fbridge.errors import CheckpointError, ConfigError, DependencyError, reason
 from fbridge.files.atomic import shown
-from fbridge.train.checkpoints.checkpoint import Checkpoint, newest
+from fbridge.train.checkpoints.reading import (
+    Checkpoint,
+    Chosen,
+    checkpoint_of_step,
+    newest,
+    newest_whole,
+)
 from fbridge.train.checkpoints.state import check_identity
 from fbridge.train.events import Begun, Ended, Event, Measured, Ready, Stepped, Validated, Warned
 from fbridge.train.export.result import result_folder, write_result
 from fbridge.train.loop import fit
 from fbridge.train.request import TrainRequest
-from fbridge.train.run_files import CURVES, Curves, environment_facts, write_run
+from fbridge.train.run_files import CURVES, Curves, environment_facts, locked_run, write_run
 from fbridge.train.setup.dry_run import measure_step
 from fbridge.train.setup.session import Session, build_session, flatten
 from fbridge.train.trackers import Trackers
 
+_UNLOCKED = (
+    "the file system of the run's folder has no locks: start no second training in that folder"
+)
+
 
 def run(
-    request: TrainRequest, *, stop: Callable[[], bool] = bool, command_line: str = ""
-) -> Iterator[Event]:
+    request: TrainRequest,
+    *,
+    stop: Callable[[], bool] = bool,
+    command_line: str = "",
+    first: bool = True,
+) -> Generator[Event]:
     """Train as a request says: `Ready` and the events of `train`; of a dry run only `Measured`.
 
     Args:
         request: with the folder of its data set in `config.data`.
         stop: see `train`.
         command_line: for the run's run.json.
+        first: whether this is the process, among several of one run, that locks its folder.
 
     Raises:
-        FBridgeError: see `find_resume`, `build_session` and `train`.
+        FBridgeError: see `locked_run`, `find_resume`, `build_session` and `train`.
     """
-    resume = None if request.dry_run else find_resume(request.run, wanted=request.resume)
-    session = build_session(request.command, request.config, request.run, device=request.device)
+    command, config, device = request.command, request.config, request.device
     if request.dry_run:
+        session = build_session(command, config, request.run, device=device)
         facts = run_facts(session, command_line)
         yield Measured(facts, measure_step(session).to_json())
         return
-    yield Ready(resume is not None)
-    yield from train(
-        session,
-        resume=resume,
-        accept_changes=request.accept_changes,
-        stop=stop,
-        command_line=command_line,
-    )
+    with locked_run(request.run) if first else nullcontext(True) as locked:
+        found = find_resume(request.run, wanted=request.resume, step=request.checkpoint)
+        session = build_session(command, config, request.run, device=device)
+        yield Ready(found.checkpoint is not None)
+        if not locked:
+            yield Warned(_UNLOCKED)
+        yield from (Warned(f"{shown(file)} is damaged; passed over") for file in found.damaged)
+        yield from train(
+            session,
+            resume=found.checkpoint,
+            accept_changes=request.accept_changes,
+            stop=stop,
+            command_line=command_line,
+        )
 
 
-def find_resume(run: Path, *, wanted: bool) -> Checkpoint | None:
-    """The checkpoint to resume: the newest whole one, or None where the folder holds no run.
+def find_resume(run: Path, *, wanted: bool, step: int | None = None) -> Chosen:
+    """The checkpoint to resume; none where the folder holds no run.
+
+    Args:
+        run: the run's folder.
+        wanted: whether to resume.
+        step: of the checkpoint; None is the newest whole one.
 
     Raises:
         ConfigError: the folder holds a run, and resuming is not wanted.
-        CheckpointError: resuming is wanted, and no checkpoint is whole.
+        CheckpointError: resuming is wanted, and no checkpoint is whole, or not that of `step`.
     """
-    there = newest(run)
+    if wanted and step is not None:
+        return Chosen(checkpoint_of_step(run, step))
     if wanted:
-        if there is None and run.is_dir() and any(run.glob("checkpoint-*")):
+        found = newest_whole(run)
+        if found.checkpoint is None and found.damaged:
             raise CheckpointError(
-                f"{shown(run)}: holds no whole checkpoint; begin another run with another -o"
+                f"{shown(run)}: holds no whole checkpoint ({shown(found.damaged[0])} is damaged); "
+                "begin another run with another -o"
             )
-        return there
+        return found
+    there = newest(run)
     if there is not None or (run / CURVES).is_file():
         what = f"has a run at step {there.step}" if there else "has a run without a checkpoint"
         way = f"add --resume to {'go on with it' if there else 'begin it again'}, or "
         raise ConfigError(f"{shown(run)}: {what}; {way}name another folder with -o")
-    return there
+    return Chosen(None)
 
 
 def train(

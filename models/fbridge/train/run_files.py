@@ -6,22 +6,55 @@ import csv
 import json
 import platform
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from fbridge.config.tree import Config
 from fbridge.config.write import to_toml
-from fbridge.errors import CheckpointError
-from fbridge.files.atomic import replacing, shown, write_failure, write_text
+from fbridge.errors import CheckpointError, ConfigError
+from fbridge.files.atomic import remove_leftovers, replacing, shown, write_failure, write_text
+from fbridge.files.locks import HeldError, Lock
 from fbridge.train.request import CONFIG as CONFIG
 
 FORMAT = 1
-FACTS, CURVES = "run.json", "metrics.csv"
+FACTS, CURVES, LOCK = "run.json", "metrics.csv", ".lock"
 PACKAGES = ("fbridge", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors")
 
 Row = Mapping[str, float]
+
+
+@contextmanager
+def locked_run(run: Path) -> Iterator[bool]:
+    """Keep other processes from training in a run's folder, and remove what a killed one left.
+
+    Yields whether the file system has locks. The folder is removed again if nothing came into it.
+
+    Raises:
+        ConfigError: another process trains there.
+        DependencyError: nothing can be written there.
+    """
+    made = not run.exists()
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        lock = Lock(run / LOCK)
+    except HeldError:
+        raise ConfigError(
+            f"{shown(run)}: another training is at work there; wait for it, or name another folder "
+            "with -o"
+        ) from None
+    except OSError as error:
+        raise write_failure(run, error) from None
+    try:
+        remove_leftovers(run)
+        yield lock.works
+    finally:
+        lock.release()
+        if made:
+            with suppress(OSError):
+                run.rmdir()
 
 
 def write_run(run: Path, config: Config, facts: Mapping[str, Any]) -> None:

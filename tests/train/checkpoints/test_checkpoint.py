@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 
 from fbridge.errors import CheckpointError, DependencyError
-from fbridge.train.checkpoints.checkpoint import (
+from fbridge.train.checkpoints.checkpoint import save_checkpoint
+from fbridge.train.checkpoints.reading import (
     checkpoints,
     load_group,
     newest,
     open_group,
     read_checkpoint,
-    save_checkpoint,
 )
 
 

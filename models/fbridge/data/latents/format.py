@@ -110,7 +110,7 @@ def read_index(folder: Path) -> dict[str, Any]:
             )
         raise DataError(f"{shown(folder)}: is no prepared data set; fbridge prepare makes one")
     try:
-        index = read_sealed(path.read_text(encoding="utf-8"))
+        index = read_sealed(path.read_text(encoding="utf-8"), FORMAT)
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(path, reason(error)) from None
     version = index.get("format")

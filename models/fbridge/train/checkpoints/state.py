@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from fbridge.errors import CheckpointError
 from fbridge.files.atomic import shown
 from fbridge.train.checkpoints import zero
-from fbridge.train.checkpoints.checkpoint import Checkpoint, load_group, open_group, save_checkpoint
+from fbridge.train.checkpoints.checkpoint import save_checkpoint
 from fbridge.train.checkpoints.optimizer_state import load_optimizer_state, optimizer_state
+from fbridge.train.checkpoints.reading import Checkpoint, load_group, open_group
 from fbridge.train.checkpoints.shards import Processes, ShardedTensors, local, local_shard
 from fbridge.train.ema.averages import PostHocEma
 from fbridge.train.events import Validated

@@ -86,11 +86,10 @@ def write_tensors(
     return Written(size, whole.hexdigest())
 
 
-def write_json(path: Path, tree: Any) -> None:
-    """Write and sync a JSON file."""
-    data = (json.dumps(tree, indent=1) + "\n").encode()
+def write_synced(path: Path, text: str) -> None:
+    """Write and sync a file of text."""
     with path.open("wb") as file:
-        file.write(data)
+        file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
 

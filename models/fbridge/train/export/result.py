@@ -16,7 +16,7 @@ from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.atomic import shown
 from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.loaders.lora import AdapterCard, merge_lora
-from fbridge.train.checkpoints.checkpoint import Checkpoint, checkpoints, newest, open_group
+from fbridge.train.checkpoints.reading import Checkpoint, checkpoints, newest, open_group
 from fbridge.train.checkpoints.state import copy_weights, trained
 from fbridge.train.ema.snapshots import reconstruct
 from fbridge.train.export.lora import save_lora
