@@ -107,3 +107,35 @@ def test_versions_of_what_decides_the_numbers(monkeypatch: pytest.MonkeyPatch) -
     assert told["versions"]["python"].count(".") == 2
     monkeypatch.setenv("PATH", "")
     assert environment_facts()["git"] == ""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "left"),
+    [
+        (b"0.25", b"0.2\x185", [1, 3]),
+        (b"0.25", b"\xac.25", [1, 3]),
+        (b"0.25", b"-", [1, 3]),
+        (b"0.25", b"0,25", [1, 3]),
+        (b"0.25", b"1" * 200_000, [1, 3]),
+        (b"\n2,", b"\n2.5,", [1, 3]),
+        (b"\n2,", b"\0" * 512 + b"\n2,", [2, 3]),
+        (b"step", b"stdp", []),
+    ],
+)
+def test_a_damaged_curve_never_stops_a_resume(
+    tmp_path: Path, old: bytes, new: bytes, left: list[int]
+) -> None:
+    curves = begun(tmp_path)
+    for step in (1, 2, 3):
+        curves.add(step, {"loss": step / 8})
+    path = tmp_path / CURVES
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+    before = path.read_bytes()
+    assert [row["step"] for row in read_curves(path)] == left
+    again = Curves(tmp_path)
+    told = again.begin(3)
+    assert told.startswith(f"{path}: {3 - len(left)} damaged rows are left out; the file as it was")
+    assert (tmp_path / "metrics-damaged.csv").read_bytes() == before
+    again.add(4, {"loss": 9.0})
+    assert [row["step"] for row in read_curves(path)] == [*left, 4]
+    assert Curves(tmp_path).begin(4) == ""

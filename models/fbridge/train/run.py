@@ -129,7 +129,8 @@ def train(
     trackers = None
     if session.first:
         write_run(run, session.config, run_facts(session, command_line))
-        curves.begin(0 if resume is None else resume.step)
+        if warning := curves.begin(0 if resume is None else resume.step):
+            yield Warned(warning)
     training.accelerator.wait_for_everyone()
     if session.config.log.trackers and set(session.config.log.trackers) != {"csv"}:
         trackers = Trackers(training.accelerator, run, flatten(session.config))

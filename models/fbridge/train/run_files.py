@@ -21,6 +21,7 @@ from fbridge.train.request import CONFIG as CONFIG
 
 FORMAT = 1
 FACTS, CURVES, LOCK = "run.json", "metrics.csv", ".lock"
+DAMAGED = "metrics-damaged.csv"
 PACKAGES = ("fbridge", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors")
 
 Row = Mapping[str, float]
@@ -107,11 +108,25 @@ class Curves:
         self.path = run / CURVES
         self._columns: list[str] = ["step"]
 
-    def begin(self, step: int) -> None:
-        """Keep the rows up to a step."""
-        kept = [row for row in read_curves(self.path) if row["step"] <= step] if step else []
+    def begin(self, step: int) -> str:
+        """Keep the rows up to a step; returns a warning, where some are damaged, else "".
+
+        A curve is never a reason not to train: a damaged file goes on without the rows that cannot
+        be read, and stays under another name.
+        """
+        rows, damaged = _read_rows(self.path) if step else ([], 0)
+        kept = [row for row in rows if row["step"] <= step]
+        if damaged:
+            with suppress(OSError):
+                self.path.replace(self.path.with_name(DAMAGED))
         self._columns = list(dict.fromkeys(["step", *(name for row in kept for name in row)]))
         self._write(kept)
+        if not damaged:
+            return ""
+        return (
+            f"{shown(self.path)}: {damaged} damaged rows are left out; the file as it was is "
+            f"{DAMAGED} beside it"
+        )
 
     def add(self, step: int, values: Row) -> None:
         """Append a row."""
@@ -134,17 +149,31 @@ class Curves:
 
 
 def read_curves(path: Path) -> list[dict[str, float]]:
-    """The rows of a metrics.csv; an incomplete last line is ignored."""
+    """The rows of a metrics.csv without those that are damaged or cut off."""
+    return _read_rows(path)[0]
+
+
+def _read_rows(path: Path) -> tuple[list[dict[str, float]], int]:
+    """The rows that can be read, and how many others there are but an incomplete last one."""
     if not path.is_file():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [], 0
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
     if lines and not lines[-1].endswith("\n"):  # cut off, as by a power failure
         del lines[-1]
-    found = []
-    for row in csv.DictReader(lines):
-        known = {name: float(text) for name, text in row.items() if text}
-        found.append({**known, "step": int(known["step"])})
-    return found
+    found: list[dict[str, float]] = []
+    names: list[str] = []
+    for number, line in enumerate(lines):
+        try:
+            (cells,) = csv.reader([line])
+            if number == 0:
+                names = cells
+                continue
+            texts = {name: text for name, text in zip(names, cells, strict=True) if text}
+            row = {name: float(text) for name, text in texts.items()}
+            found.append({**row, "step": int(texts["step"])})
+        except (csv.Error, ValueError, KeyError):
+            continue
+    return found, max(0, len(lines) - 1) - len(found)
 
 
 def _git() -> str:

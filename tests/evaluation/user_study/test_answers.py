@@ -109,11 +109,32 @@ def test_what_is_no_answer_is_named() -> None:
         (("x.json", "[]"), "x.json: is no file of a study"),
         (person("x", own, study="other"), "x.json: belongs to another study than s-key.json"),
         (person("x", own, format=2), "x.json: is no file of a study"),
-        (person("x", [{**own[0], "choice": "up"}]), "x.json: has an answer that this study never"),
+        (person("x", [{**own[0], "choice": "up"}]), r"damaged \('answers.0.choice' is 'up' where"),
         (person("x", [{**own[0], "left": "z9"}]), "x.json: has an answer that this study never"),
+        (person("x", [{**own[0], "right": "a1"}]), "x.json: has an answer that this study never"),
+        (person("x", [{**own[0], "right": "b2"}]), "x.json: has an answer that this study never"),
+        (person("x", own * 1000), "x.json: answers trial 'ab1' 1000 times"),
         (person("x", [{"trial": "t"}]), "x.json: is damaged"),
     ):
         with pytest.raises(DataError, match=told):
             analysed(file)
     with pytest.raises(DataError, match="participant x is there twice"):
         analysed(person("x", own), person("x", own))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"media": None}, "'media' is None where a valid dictionary is needed"),
+        ({"checks": 5}, "'checks' is 5 where"),
+        ({"media": {}, "checks": {"check": None}}, "'checks.check' is None where"),
+        ({"study": ["a"]}, r"'study' is \['a'\] where a valid string is needed"),
+        ({"media": {"a0": None}}, "'media.a0' is None where"),
+        ({"media": {"a0": {"system": "a"}}}, "lacks 'media.a0.clip'"),
+        ({"media": {"a0": {"system": True, "clip": "0"}}}, "'media.a0.system' is True where"),
+    ],
+)
+def test_what_is_wrong_with_a_key_is_named(change: dict[str, Any], told: str) -> None:
+    key = json.dumps({**KEY, **change})
+    with pytest.raises(DataError, match=rf"s-key\.json: is damaged \({told}"):
+        analyse_study([person("x", [answer("a", "b", 1)])], ("s-key.json", key))

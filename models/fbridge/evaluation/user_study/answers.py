@@ -8,7 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -16,10 +16,38 @@ from fbridge.errors import DataError
 from fbridge.evaluation.intervals import LEVEL, central_quantiles, wilson_interval
 from fbridge.evaluation.result import Interval
 from fbridge.evaluation.user_study.page import FORMAT
+from fbridge.files.schema import Form, form_fault
 
 _REPLICATES = 500
 _FEWEST_PEOPLE = 5
-_CHOICES = ("left", "right", "none")
+
+
+class _Video(Form):
+    system: str
+    clip: str
+
+
+class _Key(Form):
+    format: int
+    study: str
+    media: dict[str, _Video]
+    checks: dict[str, str]
+
+
+class _Answer(Form):
+    trial: str
+    left: str
+    right: str
+    choice: Literal["left", "right", "none"]
+
+
+class _Answers(Form):
+    format: int
+    study: str
+    participant: str
+    answers: list[_Answer]
+
+
 Trials = list[list[dict[str, Any]]]
 """Answers of each participant, without attention checks."""
 Media = dict[str, dict[str, str]]
@@ -86,11 +114,11 @@ def analyse_study(answers: Sequence[tuple[str, str]], key: tuple[str, str]) -> S
     Raises:
         DataError: a file is damaged or of another study, or a participant has two files.
     """
-    facts = _parse(*key)
+    facts = _parse(*key, _Key)
     checks, media = facts["checks"], facts["media"]
     people: dict[str, list[dict[str, Any]]] = {}
     for name, text in answers:
-        participant, own = _answers(name, _parse(name, text), facts, key[0])
+        participant, own = _answers(name, _parse(name, text, _Answers), facts, key[0])
         if participant in people:
             raise DataError(f"participant {participant} is there twice; take one of the files out")
         people[participant] = own
@@ -138,13 +166,15 @@ def bradley_terry(wins: torch.Tensor) -> torch.Tensor:
     return strength.log()
 
 
-def _parse(name: str, text: str) -> dict[str, Any]:
+def _parse(name: str, text: str, form: type[Form]) -> dict[str, Any]:
     try:
         tree = json.loads(text)
     except (ValueError, RecursionError):
         raise DataError(f"{name}: is no JSON; take the file as the page saved it") from None
     if not isinstance(tree, dict) or tree.get("format") != FORMAT or "study" not in tree:
         raise DataError(f"{name}: is no file of a study of this fbridge")
+    if fault := form_fault(form, tree):
+        raise DataError(f"{name}: is damaged ({fault}); take the file as it was saved")
     return tree
 
 
@@ -154,17 +184,24 @@ def _answers(
     """The participant and the checked answers of a file."""
     if tree["study"] != key["study"]:
         raise DataError(f"{name}: belongs to another study than {key_name}")
-    try:
-        for answer in tree["answers"]:
-            known = answer["choice"] in _CHOICES and isinstance(answer["trial"], str)
-            sides = (answer["left"], answer["right"])
-            inside = answer["trial"] in key["checks"] or all(side in key["media"] for side in sides)
-            if not (known and inside):
-                raise DataError(f"{name}: has an answer that this study never asked for")
-            answer["none"] = ""
-        return str(tree["participant"]), tree["answers"]
-    except (KeyError, TypeError):
-        raise DataError(f"{name}: is damaged; take the file as the page saved it") from None
+    media = key["media"]
+    for answer in tree["answers"]:
+        sides = [answer["left"], answer["right"]]
+        shown = [media.get(side, {"system": "", "clip": ""}) for side in sides]
+        is_pair = (
+            all(side in media for side in sides)
+            and shown[0]["clip"] == shown[1]["clip"]
+            and shown[0]["system"] != shown[1]["system"]
+        )
+        if not (is_pair or key["checks"].get(answer["trial"]) in sides):
+            raise DataError(f"{name}: has an answer that this study never asked for")
+        answer["none"] = ""
+    for trial, times in Counter(answer["trial"] for answer in tree["answers"]).items():
+        if times > 1:
+            raise DataError(
+                f"{name}: answers trial {trial!r} {times} times; take the file as the page saved it"
+            )
+    return tree["participant"], tree["answers"]
 
 
 def _pair(first: str, second: str, trials: Trials, media: Media) -> PairResult:
