@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from fbridge.data.latents import Draw, LatentDataset
+from fbridge.data.latents.format import source_number
 from fbridge.data.sources.entry import Media
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip import decode_clip
@@ -56,6 +58,9 @@ def test_what_is_read_is_what_codec_and_encoder_say_of_the_source(order: Order) 
         assert words == expected
         tokens, mask = text(expected or [""])
         torch.testing.assert_close(sample.text, tokens[0][mask[0]], atol=1e-4, rtol=1e-4)
+    columns = load_file(options.out / data.index["files"]["columns"]["path"])
+    hashes = [data.record(row)["source_sha256"] for row in range(len(data))]
+    assert columns["source"].tolist() == [source_number(sha256) for sha256 in hashes]
     torch.testing.assert_close(data.empty_text(), text([""])[0][0], atol=1e-4, rtol=1e-4)
 
 

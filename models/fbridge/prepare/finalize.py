@@ -23,6 +23,7 @@ from fbridge.data.latents.format import (
     IndexedFile,
     dump,
     read_index,
+    source_number,
     write_columns,
     write_index,
     write_part,
@@ -65,8 +66,8 @@ class TableWriter:
         self._columns = {
             name: array("q")
             for name in (
-                "offset", "shard", "row", "bucket", "label", "split", "caption_start", "caption",
-                "caption_shard", "caption_row", "caption_offset",
+                "offset", "shard", "row", "bucket", "label", "split", "source", "caption_start",
+                "caption", "caption_shard", "caption_row", "caption_offset",
             )
         }  # fmt: skip
         self._buckets: dict[str, dict[str, Any]] = {}
@@ -151,6 +152,7 @@ class TableWriter:
             bucket=known["number"],
             label=-1 if label is None else label,
             split=self._split(clip.facts["split"]),
+            source=source_number(clip.facts["source_sha256"]),
         )
 
     def _append(self, **values: int) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from fbridge.data.latents import LatentDataset, hold_out
+from fbridge.data.latents.format import source_number
 from tests.train.sets import Row, pixel_codec, rows, write_set
 
 
@@ -98,6 +100,23 @@ def test_the_choice_depends_on_the_videos_and_not_on_their_order(tmp_path: Path)
         return {str(held.record(row)["source_sha256"]) for row in range(len(held))}
 
     assert sources(forth) == sources(back)
+
+
+def test_a_column_of_sources_replaces_the_manifest(tmp_path: Path) -> None:
+    data = write(tmp_path, [Row(f"video {n % 7}") for n in range(20)])
+    held = keys(hold_out(data, 0.3).held_out)
+    hashes = [data.record(row)["source_sha256"] for row in range(20)]
+    assert data.sources.tolist() == [source_number(sha256) for sha256 in hashes]
+    lowest = sorted(set(hashes), key=source_number)[:3]  # 0.3 of 7 videos, rounded up
+    assert held == [f"clip {n}" for n in range(20) if hashes[n] in lowest]
+    path = data.folder / data.index["files"]["columns"]["path"]
+    save_file({**load_file(path), "source": data.sources}, path)
+    manifest = data.folder / data.index["files"]["manifest"]["path"]
+    newer, whole = LatentDataset(data.folder), manifest.read_bytes()
+    manifest.unlink()  # a million lines would take seconds
+    parts = hold_out(newer, 0.3)
+    manifest.write_bytes(whole)
+    assert keys(parts.held_out) == held
 
 
 @pytest.mark.parametrize(("count", "share"), [(1, 0.5), (6, 0.0)])

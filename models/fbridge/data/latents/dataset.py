@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,13 +18,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fbridge.data.latents.format import FORMAT as FORMAT
-from fbridge.data.latents.format import file_fault, read_index
+from fbridge.data.latents.format import file_fault, read_index, source_number
 from fbridge.errors import DataError
 from fbridge.files.atomic import shown
 
 _TABLES = ("columns", "shards", "captions", "manifest")
 OPEN_SHARDS = 32
 """Maximum number of shards that a worker keeps mapped."""
+
+_SOURCE = b'"source_sha256":"'
 
 
 class Draw(NamedTuple):
@@ -171,6 +174,13 @@ class LatentDataset(Dataset[LatentSample]):
             found: dict[str, Any] = json.loads(file.readline())
             return found
 
+    @property
+    def sources(self) -> Tensor:
+        """(N,) int64: `source_number` of each row's video, equal for clips of one video."""
+        if "source" not in self._columns:  # older data sets have it in the manifest alone
+            self._columns["source"] = self._read_sources()
+        return self._columns["source"][self._rows]
+
     def empty_text(self) -> Tensor:
         """(L, D) the empty caption's embeddings, for guidance."""
         return self._text(0)
@@ -250,6 +260,21 @@ class LatentDataset(Dataset[LatentSample]):
                 return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except Exception as error:
             raise DataError(f"{shown(path)}: is missing or damaged; restore it") from error
+
+    def _read_sources(self) -> Tensor:
+        """`sources` of all rows, from the manifest."""
+        numbers: dict[bytes, int] = {}
+        found = array("q")
+        path = self.folder / self.index["files"]["manifest"]["path"]
+        with path.open("rb") as file:
+            for line in file:
+                # A quarter of the time of json.loads; quotes inside a JSON text are escaped.
+                start = line.index(_SOURCE) + len(_SOURCE)
+                sha256 = line[start : line.index(b'"', start)]
+                if sha256 not in numbers:
+                    numbers[sha256] = source_number(sha256.decode())
+                found.append(numbers[sha256])
+        return torch.tensor(found, dtype=torch.int64)
 
     def _select(self, split: str | None) -> Tensor:
         if split is None:

@@ -74,6 +74,14 @@ def hash_file(path: Path) -> str:
     return hash_files([path])
 
 
+def source_number(sha256: str) -> int:
+    """A source video's place in the order in which videos are held out: 48 bits of a hash.
+
+    It fits a column of int64, and float64 holds it exactly.
+    """
+    return int.from_bytes(hashlib.sha256(sha256.encode()).digest()[:6], "big")
+
+
 def hash_row(tensors: dict[str, Tensor], row: int) -> str:
     """sha256 of one row of all tensors, in the order of their names."""
     whole = hashlib.sha256()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import NamedTuple
 
@@ -61,17 +60,8 @@ def _counterparts(split: str | None) -> tuple[str, ...]:
 
 def _by_source(dataset: LatentDataset, share: float) -> torch.Tensor:
     """(N,) bool: clips of the videos with the lowest hashes."""
-    places = torch.tensor(
-        [_place(dataset, row) for row in range(len(dataset))], dtype=torch.float64
-    )
-    sources = places.unique()
-    if len(sources) < 2:
+    videos = dataset.sources.unique()
+    if len(videos) < 2:
         return torch.zeros(len(dataset), dtype=torch.bool)
-    number = min(math.ceil(share * len(sources)), len(sources) - 1)
-    return places <= sources[number - 1]
-
-
-def _place(dataset: LatentDataset, row: int) -> float:
-    """The hash of a row's source video as a number in [0, 1)."""
-    named = hashlib.sha256(dataset.record(row)["source_sha256"].encode()).digest()
-    return int.from_bytes(named[:6], "big") / 2**48
+    number = min(math.ceil(share * len(videos)), len(videos) - 1)
+    return dataset.sources <= videos[number - 1]
