@@ -220,3 +220,14 @@ def test_untagged_video_is_read_by_its_height(tmp_path: Path) -> None:
             container.mux(stream.encode(planes))
             container.mux(stream.encode(None))
         assert np.abs(read_video(path).frames[0].astype(int) - red).max() <= 4
+
+
+def test_a_folder_is_read_in_the_order_of_numbers_as_pictures_are(tmp_path: Path) -> None:
+    for number, level in ((9999, 10), (10000, 20), (10001, 30)):
+        deep = np.full((16, 24), level * 257, np.uint16)
+        Image.fromarray(deep).save(tmp_path / f"frame_{number}.png")
+    assert read_video(tmp_path).frames[:, 0, 0, 0].tolist() == [10, 20, 30]
+    assert read_video(tmp_path, limit=1).frames.shape == (1, 16, 24, 3)
+    Image.fromarray(deep).save(tmp_path / "frame_09999.png")
+    with pytest.raises(DataError, match=r"frame_09999\.png and frame_9999\.png have one number"):
+        read_video(tmp_path)

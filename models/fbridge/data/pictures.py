@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageOps
 
+from fbridge.data.picture_colours import is_deep, is_plain, to_rgb, white_of
 from fbridge.errors import DataError
 from fbridge.files.atomic import shown
 
@@ -30,9 +30,7 @@ MIN_SIDE = 16
 MAX_BYTES = 1 << 30
 
 _ORIENTATION = 0x0112
-
-BACKGROUND = (255, 255, 255)
-"""Colour behind transparent pixels."""
+_XMP = "XML:com.adobe.xmp"
 
 _PROGRAMS = frozenset({"EPS", "WMF"})  # formats that need an external program
 
@@ -44,12 +42,14 @@ class Picture:
     Attributes:
         path: of the file.
         pixels: the upright RGB picture.
+        format: of the file, such as "png".
         sha256: of the file's bytes.
         notes: the changes, for the user ("turned upright", ...).
     """
 
     path: Path
     pixels: Image.Image
+    format: str
     sha256: str
     notes: tuple[str, ...]
 
@@ -71,6 +71,34 @@ def load_picture(path: Path | str) -> Image.Image:
     return open_picture(path).pixels
 
 
+def load_series(paths: Sequence[Path]) -> list[Image.Image]:
+    """The pictures of one clip, each as `load_picture` reads it.
+
+    Grey of more than 8 bits has one white in all of them, so that their brightness is comparable.
+
+    Raises:
+        DataError: as in `load_picture`.
+    """
+    raw = [_upright(_decode(path, _read_bytes(path))) for path in paths]
+    white = max((white_of(picture) for picture in raw if is_deep(picture)), default=None)
+    return [to_rgb(picture, white) for picture in raw]
+
+
+def is_read_plainly(path: Path) -> bool:
+    """Whether reading does no more than Pillow's convert("RGB"); decodes no pixels.
+
+    Raises:
+        DataError: the file is no picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            # Pillow decodes a whole PNG to look for EXIF behind its pixels, where none puts it.
+            marked = picture.format != "PNG" or bool({"exif", _XMP} & picture.info.keys())
+            return is_plain(picture) and not (marked and _is_turned(picture))
+    except Exception as error:  # damaged files make decoders raise anything at all
+        raise DataError(f"{shown(path)}: is damaged or no picture; copy it again") from error
+
+
 def open_picture(path: Path | str) -> Picture:
     """Read a picture file of any mode as upright sRGB, on white where it is transparent.
 
@@ -87,7 +115,8 @@ def open_picture(path: Path | str) -> Picture:
         "laid on white": raw.has_transparency_data,
     }
     notes = tuple(words for words, applies in done.items() if applies)
-    return Picture(path, _rgb(upright), hashlib.sha256(content).hexdigest(), notes)
+    kind = (raw.format or "").lower()
+    return Picture(path, to_rgb(upright), kind, hashlib.sha256(content).hexdigest(), notes)
 
 
 def fit_picture(picture: Image.Image, size: tuple[int, int], *, name: str = "picture") -> Fitted:
@@ -105,7 +134,7 @@ def fit_picture(picture: Image.Image, size: tuple[int, int], *, name: str = "pic
 
 def upright_rgb(picture: Image.Image) -> Image.Image:
     """A Pillow picture as RGB: rotated by its EXIF orientation, on white where transparent."""
-    return _rgb(_upright(picture))
+    return to_rgb(_upright(picture))
 
 
 def describe_fit(
@@ -196,12 +225,14 @@ def _check_size(name: str, size: tuple[int, int]) -> None:
 
 def _upright(picture: Image.Image) -> Image.Image:
     """Rotated by its EXIF orientation; the same object if there is nothing to rotate."""
+    return ImageOps.exif_transpose(picture) if _is_turned(picture) else picture
+
+
+def _is_turned(picture: Image.Image) -> bool:
     try:
-        if picture.getexif().get(_ORIENTATION) in range(2, 9):
-            return ImageOps.exif_transpose(picture)
+        return picture.getexif().get(_ORIENTATION) in range(2, 9)
     except Exception:  # a broken tag is ignored
-        return picture
-    return picture
+        return False
 
 
 def _is_animated(picture: Image.Image) -> bool:
@@ -209,51 +240,3 @@ def _is_animated(picture: Image.Image) -> bool:
         return bool(getattr(picture, "is_animated", False))
     except Exception:  # only the first picture is used
         return True
-
-
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I") or picture.mode == "F":
-        return _from_deep_grey(picture)
-    if picture.has_transparency_data:
-        colours = _to_srgb(picture.convert("RGBA"), picture.info.get("icc_profile"))
-        page = Image.new("RGBA", colours.size, (*BACKGROUND, 255))
-        return Image.alpha_composite(page, colours).convert("RGB")
-    if picture.mode in {"L", "RGB", "CMYK", "LAB"}:
-        picture = _to_srgb(picture, picture.info.get("icc_profile"))
-    return picture.convert("RGB")
-
-
-def _from_deep_grey(picture: Image.Image) -> Image.Image:
-    """Grey of 16 or 32 bits or floats as RGB.
-
-    White is 65535 in 16-bit pictures, else the first of 1 (floats only), 255 and 65535 that is no
-    less than the largest value, or that value.
-    """
-    values = np.asarray(picture, dtype=np.float64)
-    values = np.where(np.isfinite(values), values, 0.0)
-    brightest = float(values.max())
-    steps = [65535.0] if picture.mode.startswith("I;16") else [255.0, 65535.0]
-    if picture.mode == "F":
-        steps.insert(0, 1.0)
-    white = next((step for step in steps if brightest <= step), brightest)
-    grey = np.clip(np.round(values * (255.0 / white)), 0, 255).astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
-
-
-def _to_srgb(picture: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert from an embedded colour profile; without a usable one, colours are taken as sRGB."""
-    if not profile and picture.mode != "LAB":
-        return picture
-    try:
-        source = ImageCms.ImageCmsProfile(
-            io.BytesIO(profile) if profile else ImageCms.createProfile("LAB")
-        )
-        if "srgb" in ImageCms.getProfileDescription(source).lower():
-            return picture
-        mode = "RGBA" if picture.mode == "RGBA" else "RGB"
-        moved = ImageCms.profileToProfile(
-            picture, source, ImageCms.createProfile("sRGB"), outputMode=mode
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return picture
-    return picture if moved is None else moved

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from av.video.reformatter import Interpolation
 from PIL import Image
 
+from fbridge.data.frame_folders import order_fault, sort_frames
+from fbridge.data.pictures import load_series
 from fbridge.data.video.with_decord import load_decord
 from fbridge.data.video_writers import EXACT, GIF_FASTEST, WRITERS, Frames, colorspace
 from fbridge.errors import ConfigError, DataError, DependencyError
@@ -180,11 +182,10 @@ def _read_webp(path: Path, limit: int | None) -> Video:
 
 def _read_folder(path: Path, limit: int | None) -> Video:
     """A folder of frames, at one frame per second."""
-    files = sorted(path.glob("frame_*.png"))[:limit]
+    files = sort_frames(path.glob("frame_*.png"))[:limit]
     if not files:
         raise DataError(f"{shown(path)}: holds no frame_0000.png; name a video")
-    frames = []
-    for file in files:
-        with Image.open(file) as picture:
-            frames.append(np.array(picture.convert("RGB")))
+    if fault := order_fault(files):
+        raise DataError(f"{shown(path)}: {fault}")
+    frames = [np.asarray(picture) for picture in load_series(files)]
     return Video(np.stack(frames), np.arange(len(frames), dtype=np.float64), 1.0)

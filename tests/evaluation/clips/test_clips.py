@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fbridge.data.latents.format import hash_file
 from fbridge.errors import DataError
 from fbridge.evaluation.clips import (
     EvalClip,
@@ -116,3 +118,95 @@ def test_variants() -> None:
     assert not torch.equal(mixed, frames)
     assert torch.equal(mixed, vary(frames, "shuffled", "x"))
     assert np.array_equal(np.sort(mixed.numpy(), 0), np.sort(frames.numpy(), 0))
+
+
+def save_frames(folder: Path, names: dict[str, int]) -> Path:
+    """Scenes as pictures: by name, which frame of a scene each shows."""
+    folder.mkdir(parents=True)
+    for name, number in names.items():
+        Image.fromarray(scene(0, 12)[number]).save(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "name", ["frame{}.png", "{}.png", "Take2_{}_of_12.PNG", "0.{}5.png", "{:03d}.jpg.png"]
+)
+def test_frames_come_in_the_order_of_their_numbers(tmp_path: Path, name: str) -> None:
+    """universome/stylegan-v #43: frame1.png ... frame12.png, as its README lays them out."""
+    count = 9 if name.startswith("0.") else 12  # 0.05, 0.15, ...
+    save_frames(tmp_path / "c", {name.format(n): n for n in range(count)})
+    (clip,) = clips_of(tmp_path, FrameSampling(count, 1))
+    assert torch.equal(read_clip(clip, (SIDE, SIDE)), torch.from_numpy(scene(0, 12)[:count]))
+
+
+def test_times_are_decimal_numbers(tmp_path: Path) -> None:
+    save_frames(tmp_path / "c", {"0.png": 0, "0.125.png": 1, "0.25.png": 2, "0.5.png": 3})
+    (clip,) = clips_of(tmp_path, FrameSampling(4, 1))
+    assert [path.name for path in clip.pictures] == ["0.png", "0.125.png", "0.25.png", "0.5.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["1.png", "2.png", "002.png"], "frames 002.png and 2.png have one number"),
+        (["a1.png", "a2.jpg", "a2.png"], "frames a2.jpg and a2.png have one number"),
+        (["0.5.png", "0.50.png"], "frames 0.5.png and 0.50.png have one number"),
+        (["left_1.png", "left_2.png", "right_1.png"], "have one number"),
+        (["frame_1.png", "frame_2.png", "frame_2 (1).png"], "are named differently"),
+        (["cover.png", "frame_1.png", "frame_2.png"], "are named differently"),
+    ],
+)
+def test_names_without_an_order_are_refused(tmp_path: Path, names: list[str], told: str) -> None:
+    save_frames(tmp_path / "c", dict(zip(names, range(9), strict=False)))
+    (listed,) = list_clips(tmp_path).found
+    assert told in listed.refused
+    (failed,) = sample_clips([listed], FrameSampling(2, 1), workers=0)
+    assert isinstance(failed, FailedClip)
+
+
+def test_names_without_numbers_are_in_their_own_order(tmp_path: Path) -> None:
+    save_frames(tmp_path / "c", {"b.png": 1, "a.png": 0, "c.jpg": 2})
+    (clip,) = clips_of(tmp_path, FrameSampling(3, 1))
+    assert [path.name for path in clip.pictures] == ["a.png", "b.png", "c.jpg"]
+
+
+def test_frames_are_read_as_pictures_are(tmp_path: Path) -> None:
+    """Pillow #2574 (16-bit grey becomes white), mk-minchul/AdaFace #163 (EXIF ignored)."""
+    grey = scene(0)[..., 1]
+    turn = Image.Exif()
+    turn[0x0112] = 6
+    kinds: dict[str, tuple[list[Image.Image], str, dict[str, object]]] = {
+        "deep": ([Image.fromarray(f.astype(np.uint16) * 257) for f in grey], "png", {}),
+        "float": ([Image.fromarray(f.astype(np.float32) / 200) for f in grey], "tiff", {}),
+        "turned": ([Image.fromarray(f[:20]) for f in scene(0)], "png", {"exif": turn}),
+        "see-through": ([Image.new("RGBA", (SIDE, SIDE))] * FRAMES, "png", {}),
+    }
+    for kind, (pictures, suffix, more) in kinds.items():
+        (tmp_path / kind).mkdir()
+        for n, picture in enumerate(pictures):
+            picture.save(tmp_path / kind / f"{n}.{suffix}", **more)
+    clips = {clip.key: clip for clip in clips_of(tmp_path)}
+    read = {key: read_clip(clip, (SIDE, SIDE)).numpy() for key, clip in clips.items()}
+    assert np.array_equal(read["deep"], np.repeat(grey[..., None], 3, -1))
+    # One white (1) in all frames; where none is above 1.275, what is above it is clipped.
+    light = np.clip(np.round(grey / 200 * 255), 0, 255)
+    assert np.abs(read["float"][..., 0] - light).max() <= 1
+    assert (clips["turned"].width, clips["turned"].height) == (20, SIDE)
+    assert (read["see-through"] == 255).all()
+
+
+def test_what_was_kept_of_another_reading_is_not_used(tmp_path: Path) -> None:
+    plain, deep = scene(0)[..., 1], scene(0)[..., 1].astype(np.uint16) * 257
+    for name, frames in (("plain", plain), ("deep", deep)):
+        (tmp_path / name).mkdir()
+        for n, frame in enumerate(frames):
+            Image.fromarray(frame).save(tmp_path / name / f"{n}.png")
+    clips = {clip.key: clip for clip in clips_of(tmp_path)}
+
+    def older(clip: EvalClip) -> str:
+        """The hash of before, over the files' alone."""
+        hashes = "\n".join(hash_file(path) for path in clip.pictures)
+        return hashlib.sha256(hashes.encode()).hexdigest()
+
+    assert clips["plain"].hash == older(clips["plain"])
+    assert clips["deep"].hash != older(clips["deep"])

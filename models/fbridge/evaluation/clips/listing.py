@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fbridge.data.frame_folders import order_fault, sort_frames
 from fbridge.data.latents import LatentDataset
 from fbridge.data.latents.format import INDEX
 from fbridge.data.pictures import SUFFIXES
@@ -87,11 +88,11 @@ def list_clips(source: Path, rows: frozenset[str] | None = None) -> Listing:
 
 
 def pictures_in(folder: Path) -> tuple[Path, ...]:
-    """The pictures of a folder by name; none if it also holds a video."""
-    files = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    """The pictures of a folder in the order of their numbers; none if it also holds a video."""
+    files = [path for path in folder.iterdir() if not path.name.startswith(".")]
     if any(is_video(path.name) and path.suffix.lower() not in SUFFIXES for path in files):
         return ()
-    return tuple(path for path in files if path.suffix.lower() in SUFFIXES - {".gif"})
+    return tuple(sort_frames(p for p in files if p.suffix.lower() in SUFFIXES - {".gif"}))
 
 
 def _frame_folders(source: Path) -> list[Path]:
@@ -107,7 +108,8 @@ def _frame_folders(source: Path) -> list[Path]:
 
 def _framed(source: Path, folder: Path) -> ListedVideo:
     key = folder.name if folder == source else folder.relative_to(source).as_posix()
-    return ListedVideo(key, folder, frames=pictures_in(folder))
+    frames = pictures_in(folder)
+    return ListedVideo(key, folder, frames=frames, refused=order_fault(frames))
 
 
 def _entered(entry: Entry, source: Path) -> ListedVideo:

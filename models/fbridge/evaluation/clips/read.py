@@ -13,14 +13,12 @@ from pathlib import Path
 import av
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from fbridge.data.pictures import open_picture
+from fbridge.data.pictures import load_picture, load_series
 from fbridge.data.video import Bucket, decode_clip
 from fbridge.data.video.decode import DecodedFrame
 from fbridge.data.video.resize import Scaler
-from fbridge.errors import DataError
 from fbridge.evaluation.clips.sampling import EvalClip
 
 
@@ -34,7 +32,8 @@ def read_clip(clip: EvalClip, size: tuple[int, int]) -> Tensor:
     if clip.media is not None:
         return torch.from_numpy(decode_clip(clip.media, clip.pts, bucket, "pyav").frames)
     scaler = Scaler(bucket)
-    return torch.from_numpy(np.stack([scaler(_open_frame(path)) for path in clip.pictures]))
+    frames = (_as_frame(np.asarray(picture)) for picture in load_series(clip.pictures))
+    return torch.from_numpy(np.stack([scaler(frame) for frame in frames]))
 
 
 def read_picture(path: Path, size: tuple[int, int]) -> Tensor:
@@ -43,7 +42,7 @@ def read_picture(path: Path, size: tuple[int, int]) -> Tensor:
     Raises:
         DataError: it cannot be read.
     """
-    pixels = np.asarray(open_picture(path).pixels)
+    pixels = np.asarray(load_picture(path))
     scaled = Scaler(Bucket(*size, 1))(_as_frame(pixels))
     return torch.from_numpy(np.ascontiguousarray(scaled))[None]
 
@@ -69,14 +68,6 @@ def vary(frames: Tensor, variant: str, identity: str) -> Tensor:
             order = torch.randperm(len(frames), generator=torch.Generator().manual_seed(seed))
             return frames[order]
     raise ValueError(f"no variant {variant!r}; there are '', first, still and shuffled")
-
-
-def _open_frame(path: Path) -> DecodedFrame:
-    try:
-        with Image.open(path) as picture:
-            return _as_frame(np.asarray(picture.convert("RGB")))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise DataError(f"{path.name} is damaged or no picture ({error})") from None
 
 
 def _as_frame(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> DecodedFrame:

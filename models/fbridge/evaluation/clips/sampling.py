@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from itertools import starmap
 from pathlib import Path
 
-from PIL import Image
-
 from fbridge.data.latents.format import hash_file
+from fbridge.data.pictures import is_read_plainly, open_picture
 from fbridge.data.sources import Media
 from fbridge.data.video import Bucket, ClipSampling, Failure, Workers, survey_file
 from fbridge.errors import DataError
 from fbridge.evaluation.clips.listing import ListedVideo
+from fbridge.files.atomic import shown
 
 PATIENCE = 120.0
 """Time limit for one file in seconds."""
+
+_READING = "upright srgb, one white a clip"
+"""How `load_series` reads pictures; a change of it needs another text, or old features stay."""
 
 
 @dataclass(frozen=True)
@@ -150,15 +153,17 @@ def _from_pictures(found: ListedVideo, sampling: FrameSampling) -> EvalClip | Fa
         return _too_short(found, len(found.frames), sampling)
     start = sampling.start(room, _hash(*(path.name for path in found.frames)))
     chosen = every[start : start + sampling.frames]
+    first = open_picture(chosen[0])
     try:
         hashes = [hash_file(path) for path in chosen]
-        with Image.open(chosen[0]) as picture:
-            (width, height), kind = picture.size, (picture.format or "").lower()
     except OSError as error:
-        raise DataError(f"{chosen[0].name} cannot be read ({error})") from None
+        raise DataError(f"{shown(found.path)}: cannot be read ({error})") from None
+    # Every reading agrees on plain frames, so what was kept of them stays valid.
+    reading = () if all(map(is_read_plainly, chosen)) else (_READING,)
     return EvalClip(
         found.key, found.path, found.captions, None, chosen, (),
-        width=width, height=height, codec=kind, fps=1.0, hash=_hash(*hashes),
+        width=first.pixels.width, height=first.pixels.height, codec=first.format, fps=1.0,
+        hash=_hash(*hashes, *reading),
     )  # fmt: skip
 
 
