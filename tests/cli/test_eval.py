@@ -45,7 +45,7 @@ def test_a_table_with_its_protocol(sides: Path, capsys: pytest.CaptureFixture[st
     ]  # fmt: skip
     assert "picture repeated" in lines[1]
     assert "8 / 8" in lines[1]
-    assert "psnr[psnr,1,T6,s1,store40x40-cc-aa,uint8,head]" in told.err
+    assert "psnr[psnr,1,clip-mse,equal100,T6,s1,store40x40-cc-aa,uint8,head]" in told.err
     assert "codecs: generated png (8); reference h264 (8)" in told.err
 
 

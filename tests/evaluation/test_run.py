@@ -246,6 +246,10 @@ def test_comparing_is_paired_and_of_one_protocol(run: Callable[..., Evaluation])
     assert psnr.interval.high < 0
     assert psnr.p_value is not None
     assert psnr.p_value < 0.001
+    best = replace(score(one, "psnr"), clips={"00": math.inf, "01": 30.0, "02": math.inf})
+    equal = replace(score(other, "psnr"), clips={"00": math.inf, "01": 20.0, "02": 40.0})
+    pair = [replace(side, scores=(found,)) for side, found in ((one, best), (other, equal))]
+    assert (compare_results(*pair)[0].pairs, compare_results(*pair)[0].difference) == (3, -70 / 3)
     fvd = next(c for c in compare_results(one, other) if c.metric == "fvd")
     assert (fvd.pairs, fvd.p_value) == (0, None)
     with pytest.raises(DataError, match="measured by different protocols and cannot be compared"):

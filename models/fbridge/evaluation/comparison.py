@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fbridge.errors import DataError
 from fbridge.evaluation.intervals import mean_interval
+from fbridge.evaluation.metrics.catalogue import METRICS
 from fbridge.evaluation.result import Evaluation, Interval, Score
 
 _EXACT = 14  # most pairs for which all assignments of signs are tried
@@ -100,15 +101,10 @@ def _check(one: Score, other: Score) -> None:
 
 
 def _compare(one: Score, other: Score) -> Comparison:
-    keys = [
-        key
-        for key in one.clips
-        if key in other.clips and math.isfinite(one.clips[key] - other.clips[key])
-    ]
+    rows = _differences(one, other)
     difference = other.value - one.value
     interval = p_value = None
-    if keys:
-        rows = torch.tensor([other.clips[key] - one.clips[key] for key in keys]).double()
+    if len(rows):
         difference, interval, p_value = float(rows.mean()), mean_interval(rows), sign_flip_p(rows)
     return Comparison(
         metric=one.metric,
@@ -118,5 +114,17 @@ def _compare(one: Score, other: Score) -> Comparison:
         difference=difference,
         interval=interval,
         p_value=p_value,
-        pairs=len(keys),
+        pairs=len(rows),
     )
+
+
+def _differences(one: Score, other: Score) -> Tensor:
+    """(N,) second minus first of the clips that both have, where it is finite."""
+    ceiling = getattr(METRICS.get(one.metric), "ceiling", math.inf)
+    rows = [
+        min(other.clips[key], ceiling) - min(value, ceiling)
+        for key, value in one.clips.items()
+        if key in other.clips
+    ]
+    found = torch.tensor(rows, dtype=torch.float64)
+    return found[found.isfinite()]

@@ -109,6 +109,7 @@ class Scorer:
         keys = self.plan.selection.generated.clips
         scores = {key: metric.score(self._inputs(metric, key, self.plan.own(key))) for key in keys}
         values = _tensor(scores.values())
+        capped = metric.capped(values)
         features = [*metric.own, *metric.pair, *metric.picture, *metric.with_picture]
         return Score(
             metric=metric.name,
@@ -116,7 +117,7 @@ class Scorer:
             protocol=self._id(metric, features),
             value=metric.pool(values),
             better=metric.better,
-            interval=mean_interval(values[values.isfinite()]),
+            interval=mean_interval(capped[capped.isfinite()]),
             generated=len(values),
             reference=len(values) if "pair" in metric.needs else 0,
             warning=self._warning(metric, features),

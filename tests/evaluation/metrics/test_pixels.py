@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from fbridge.evaluation.metrics.pixels import difference, first_psnr, psnr, ssim
+from fbridge.evaluation.metrics.catalogue import METRICS
+from fbridge.evaluation.metrics.metric import ClipMetric
+from fbridge.evaluation.metrics.pixels import clip_psnr, difference, first_psnr, psnr, ssim
 
 
 def flat(level: int, frames: int = 2, side: int = 16) -> Tensor:
@@ -19,10 +21,27 @@ def test_psnr_closed_forms() -> None:
     assert psnr(flat(7), flat(8)).tolist() == [pytest.approx(48.1308036, abs=1e-6)] * 2
     assert psnr(flat(0), flat(255)).tolist() == [pytest.approx(0.0)] * 2
     assert psnr(flat(9), flat(9)).tolist() == [math.inf] * 2
+    assert clip_psnr(psnr(flat(9), flat(9))) == math.inf
     one = flat(9)
     one[1] += 1
     assert psnr(one, flat(9))[0] == math.inf
+    assert clip_psnr(psnr(one, flat(9))) == pytest.approx(48.1308036 + 10 * math.log10(2), abs=1e-6)
     assert float(first_psnr(one, flat(10, 1))) == pytest.approx(48.1308036, abs=1e-6)
+
+
+def test_an_equal_frame_never_lowers_a_score() -> None:
+    """open-mmlab/mmagic #490: infinite PSNR must neither count as infinite nor be left out."""
+    real = flat(40, frames=16)
+    once, always = real.clone(), real + 9
+    once[7] += 10
+    assert clip_psnr(psnr(once, real)) == pytest.approx(10 * math.log10(255**2 / 6.25), abs=1e-6)
+    assert clip_psnr(psnr(always, real)) == pytest.approx(10 * math.log10(255**2 / 81), abs=1e-6)
+    for metric in (METRICS["psnr"], METRICS["first-frame"]):
+        assert isinstance(metric, ClipMetric)
+        scores = torch.tensor([40.0, 30.0])
+        assert metric.pool(scores) == 35
+        assert metric.pool(torch.tensor([math.inf, 30.0])) == 65
+        assert metric.pool(torch.tensor([math.inf, math.inf])) == math.inf
 
 
 def test_ssim_published_constants() -> None:

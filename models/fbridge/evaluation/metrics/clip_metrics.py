@@ -5,23 +5,15 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from fbridge.evaluation.metrics import vbench
+from fbridge.evaluation.metrics import pixels, vbench
 from fbridge.evaluation.metrics.metric import ClipMetric, MetricInputs, Needs
 from fbridge.evaluation.networks import flow_parts
 
 _PICTURE: frozenset[Needs] = frozenset({"picture"})
 _PAIR: frozenset[Needs] = frozenset({"pair"})
 
-
-def _finite_mean(scores: Tensor) -> float:
-    """Mean over the finite scores; infinite where there is none."""
-    finite = scores[scores.isfinite()]
-    return float(finite.mean()) if len(finite) else float("inf")
-
-
-def _psnr(features: MetricInputs) -> float:
-    """Mean over the frames that differ from the real ones; infinite where none differs."""
-    return _finite_mean(features.pair["psnr"].double())
+_EQUAL_DB = 100.0
+"""PSNR that equal frames count as in a mean over clips; no clip counts as more."""
 
 
 def _cosines(rows: Tensor, other: Tensor) -> Tensor:
@@ -47,8 +39,9 @@ FLICKER = ClipMetric(
 )  # fmt: skip
 PSNR = ClipMetric(
     name="psnr", label="PSNR dB", better="higher", needs=_PAIR,
-    about="against the real clip with the same name, mean over frames",
-    pair=("psnr",), score=_psnr, pool=_finite_mean,
+    about="against the real clip with the same name, of the mean squared error over the clip",
+    settings=f"clip-mse,equal{_EQUAL_DB:g}", ceiling=_EQUAL_DB,
+    pair=("psnr",), score=lambda features: pixels.clip_psnr(features.pair["psnr"]),
 )  # fmt: skip
 SSIM = ClipMetric(
     name="ssim", label="SSIM", better="higher", needs=_PAIR,
@@ -63,8 +56,8 @@ LPIPS = ClipMetric(
 FIRST_FRAME = ClipMetric(
     name="first-frame", label="first frame dB", better="higher", needs=_PICTURE,
     about="PSNR of the first frame against the picture it was made from",
-    with_picture=("psnr-first",),
-    score=lambda features: float(features.with_picture["psnr-first"][0]), pool=_finite_mean,
+    settings=f"equal{_EQUAL_DB:g}", ceiling=_EQUAL_DB, with_picture=("psnr-first",),
+    score=lambda features: float(features.with_picture["psnr-first"][0]),
 )  # fmt: skip
 CONFORMITY = ClipMetric(
     name="pixel-conformity", label="pixel conformity", better="higher", needs=_PICTURE,

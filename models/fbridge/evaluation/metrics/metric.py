@@ -6,6 +6,7 @@ A `SetMetric` is a distance between the features of two sets of clips, or a scor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -121,7 +122,7 @@ class ClipMetric(Metric):
         picture: of its picture.
         with_picture: of the clip compared with its picture.
         score: from all these features to the clip's number.
-        pool: from the numbers of all clips to the metric; the mean by default.
+        ceiling: no clip's number counts as more in a mean, so that infinite ones can be averaged.
     """
 
     own: tuple[str, ...] = ()
@@ -129,4 +130,12 @@ class ClipMetric(Metric):
     picture: tuple[str, ...] = ()
     with_picture: tuple[str, ...] = ()
     score: Callable[[MetricInputs], float] = field(kw_only=True)
-    pool: Callable[[Tensor], float] = lambda scores: float(torch.nanmean(scores))
+    ceiling: float = math.inf
+
+    def capped(self, scores: Tensor) -> Tensor:
+        """The numbers of clips (N,) as they are averaged; unchanged if all are infinite."""
+        return scores if bool(scores.isinf().all()) else scores.clamp(max=self.ceiling)
+
+    def pool(self, scores: Tensor) -> float:
+        """The metric of clips with these numbers (N,): their mean without those that are NaN."""
+        return float(torch.nanmean(self.capped(scores)))

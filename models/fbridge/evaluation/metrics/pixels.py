@@ -23,6 +23,15 @@ def psnr(first: Tensor, second: Tensor) -> Tensor:
     return -10 * torch.log10(error)
 
 
+def clip_psnr(frames: Tensor) -> float:
+    """PSNR of the mean squared error over a clip, from the PSNR of each of its frames (T,).
+
+    Infinite where all frames are equal. The mean of the frames' decibels would be higher, and a
+    frame without error would have to be left out of it, which lowers the score.
+    """
+    return -10 * float(torch.log10((10 ** (-frames.double() / 10)).mean()))
+
+
 def first_psnr(clip: Tensor, picture: Tensor) -> Tensor:
     """(1,) PSNR of the first frame against a picture (1, H, W, 3), in decibels."""
     return psnr(clip[:1], picture[:1])
