@@ -8,11 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fbridge.data.latents.format import hash_file
-from fbridge.data.pictures import SUFFIXES
-from fbridge.data.provenance import Provenance, read_provenance
 from fbridge.errors import ConfigError, DataError
 from fbridge.evaluation.clips import EvalClip, FailedClip, FrameSampling, Listing, sample_clips
+from fbridge.evaluation.origins import captions_of, hash_key, pictures_of, record_of
 from fbridge.evaluation.protocol import Protocol
 from fbridge.evaluation.result import Side
 from fbridge.files.atomic import shown
@@ -138,8 +136,10 @@ def select(
         reference,
         paired,
         protocol.size or _common_size(generated),
-        captions_of(generated, reference if paired else None, records, protocol.seed),
-        pictures_of(generated, records, pictures),
+        captions_of(
+            generated.clips, reference.clips if paired and reference else {}, records, protocol.seed
+        ),
+        pictures_of(generated.clips, records, pictures),
         tuple(_differences(generated, reference)),
     )
 
@@ -201,13 +201,10 @@ def _draw(side: ClipSet, protocol: Protocol) -> None:
     """Keep at most `protocol.most` clips, chosen by a hash of seed and key."""
     if len(side.clips) > protocol.most:
         side.dropped["not drawn"] += len(side.clips) - protocol.most
-        side.keep(sorted(side.clips, key=lambda key: _hash(protocol.seed, key))[: protocol.most])
+        order = sorted(side.clips, key=lambda key: hash_key(protocol.seed, key))
+        side.keep(order[: protocol.most])
     if not side.clips:
         raise DataError(f"{side.name}: holds no clip that can be used")
-
-
-def _hash(seed: int, key: str) -> bytes:
-    return hashlib.sha256(f"{seed} {key}".encode()).digest()
 
 
 def _common_size(side: ClipSet) -> tuple[int, int]:
@@ -219,61 +216,6 @@ def _common_size(side: ClipSet) -> tuple[int, int]:
             "one at which frames are compared"
         )
     return next(iter(sizes))
-
-
-def record_of(clip: EvalClip) -> Provenance | None:
-    """The provenance record of a clip's file; None where it has none."""
-    try:
-        return read_provenance(clip.path)
-    except DataError:
-        return None
-
-
-def captions_of(
-    generated: ClipSet, reference: ClipSet | None, records: dict[str, Provenance], seed: int
-) -> dict[str, str]:
-    """The caption of each clip: its prompt, else one of its own or its real clip's, drawn."""
-    found = {}
-    for key, clip in generated.clips.items():
-        real = reference.clips[key].captions if reference is not None else ()
-        several = clip.captions or real
-        if key in records and records[key].prompt:
-            found[key] = records[key].prompt
-        elif several:
-            found[key] = several[int.from_bytes(_hash(seed, key)[:8], "big") % len(several)]
-    return found
-
-
-def pictures_of(
-    generated: ClipSet, records: dict[str, Provenance], folder: Path | None
-) -> dict[str, Path]:
-    """The picture each clip was made from: by name in `folder`, else by its provenance record.
-
-    Raises:
-        ConfigError, DataError: there is no such folder, or a clip has no picture in it.
-    """
-    if folder is not None:
-        if not folder.is_dir():
-            raise ConfigError(
-                f"--pictures {shown(folder)}: is no folder; name that of the pictures"
-            )
-        files = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES)
-        by_stem = {path.stem: path for path in files}
-        lost = [key for key in generated.clips if Path(key).name not in by_stem]
-        if lost:
-            raise DataError(
-                f"--pictures {shown(folder)}: holds no picture for {len(lost)} of "
-                f"{len(generated.clips)} videos, such as {lost[0]!r}"
-            )
-        return {key: by_stem[Path(key).name] for key in generated.clips}
-    found = {}
-    for key, record in records.items():
-        if record.picture.path is None:
-            continue
-        path = (generated.clips[key].path.parent / record.picture.path).resolve()
-        if path.is_file() and hash_file(path) == record.picture.sha256:
-            found[key] = path
-    return found
 
 
 def _differences(generated: ClipSet, reference: ClipSet | None) -> Iterator[str]:

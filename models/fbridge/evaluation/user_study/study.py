@@ -11,7 +11,8 @@ from torch import Tensor
 
 from fbridge.errors import ConfigError, DataError
 from fbridge.evaluation.clips import FrameSampling, list_clips, read_clip, read_picture
-from fbridge.evaluation.pairing import ClipSet, captions_of, collect_clips, pictures_of, record_of
+from fbridge.evaluation.origins import captions_of, pictures_of, record_of
+from fbridge.evaluation.pairing import ClipSet, collect_clips
 from fbridge.evaluation.protocol import Protocol
 from fbridge.evaluation.user_study.page import QUESTION, StudyVideos, write_study
 from fbridge.files.atomic import shown
@@ -59,7 +60,7 @@ def make_study(request: StudyRequest, folder: Path) -> tuple[Path, int]:
     first = next(iter(systems.values()))
     first.keep(keys)
     records = {key: record for key, clip in first.clips.items() if (record := record_of(clip))}
-    pictures = pictures_of(first, records, request.pictures)
+    pictures = pictures_of(first.clips, records, request.pictures)
 
     def frames(system: ClipSet, key: str) -> Tensor:
         clip = system.clips[key]
@@ -73,7 +74,7 @@ def make_study(request: StudyRequest, folder: Path) -> tuple[Path, int]:
     videos = StudyVideos(
         systems={name: partial(frames, system) for name, system in systems.items()},
         keys=keys,
-        captions=captions_of(first, None, records, 0),
+        captions=captions_of(first.clips, {}, records, 0),
         pictures=picture,
     )
     question, seed = request.question or QUESTION, request.protocol.seed
