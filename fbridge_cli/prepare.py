@@ -35,7 +35,7 @@ def prepare(
         None,
         metavar="SOURCE",
         show_default=False,
-        help="A folder of videos, or a list of them: .csv, .jsonl, .parquet, .json or .tar.",
+        help="A folder of videos, or a list of them: .csv, .tsv, .jsonl, .parquet, .json or .tar.",
     ),
     out: str | None = option(
         None,

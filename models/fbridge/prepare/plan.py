@@ -101,7 +101,7 @@ class Planner:
             if not keys.add(entry.key):
                 yield _whole(entry, None, "is named twice by the source; name it once")
             elif entry.media is None:
-                yield _whole(entry, None, entry.refused)
+                yield _whole(entry, None, entry.refused, rejected=not entry.missing)
             else:
                 yield self._plan(entry, entry.media, hashes)
 

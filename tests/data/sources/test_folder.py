@@ -184,3 +184,44 @@ def test_a_source_that_is_a_link_is_its_target(clips: Path, tmp_path: Path) -> N
     layout: Layout = find_layout(tmp_path / "alias")
     assert layout.root == clips.resolve()
     assert [entry.refused for entry in layout.entries()] == [""] * 4
+
+
+def test_a_caption_may_have_another_case_of_suffix(tmp_path: Path) -> None:
+    """tdrussell/diffusion-pipe #373: cameras and Windows write 0.MP4 and 0.TXT."""
+    _plant(tmp_path, "0.MP4", "1.mp4", "2.mp4", "A.mp4")
+    for name, text in {
+        "0.TXT": "cat",
+        "1.txt": "dog",
+        "1.TXT": "x",
+        "2.Txt": "",
+        "2.TXT": "",
+    }.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "a.txt").write_text("of another stem")
+    layout = find_layout(tmp_path)
+    assert [(entry.captions, entry.refused) for entry in layout.entries()] == [
+        (("cat",), ""),
+        (("dog",), ""),
+        ((), "2.TXT and 2.Txt may be its caption; keep one"),
+        ((), ""),
+    ]
+    assert layout.summary.endswith("; not read: a.txt")
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"videos.txt": "", "README.md": "", "readme.txt": ""}, "videos.txt"),
+        ({"captions.tsv": "id\tcaption\n", "notes.json": "{}"}, "captions.tsv, notes.json"),
+        ({"labels/0.txt": "cat", "labels/1.txt": "dog"}, "labels/0.txt, labels/1.txt"),
+        ({f"{n}.json": "{}" for n in range(20)}, "*.json"),
+        ({"videos/0.mp4.json": "{}", "0.mp4.json": "{}"}, ""),
+    ],
+)
+def test_lists_that_are_not_read_are_told(tmp_path: Path, files: dict[str, str], told: str) -> None:
+    """huggingface/finetrainers #277: captions must not be lost without a word."""
+    _plant(tmp_path, "videos/0.mp4", "videos/1.mp4", *files)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    _, _, unread = find_layout(tmp_path).summary.partition("; not read: ")
+    assert unread == told

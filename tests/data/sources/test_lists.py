@@ -11,7 +11,7 @@ from tests.data.sources.trees import facts, plant
 CLIPS = dict.fromkeys(["v/a.mp4", "v/b.mp4", "v/c.mp4"], "")
 
 
-@pytest.mark.parametrize("name", ["prompts.txt", "captions.txt"])
+@pytest.mark.parametrize("name", ["prompts.txt", "captions.txt", "prompt.txt", "Caption.TXT"])
 def test_lines_belong_together(tmp_path: Path, name: str) -> None:
     odd = "a\u2028b\x0bc\x85d"  # ends of lines to Python, but not in this format
     plant(tmp_path, {"videos.txt": "v/a.mp4\r\nv/x.mp4\nv/b.mp4\nv/c.mp4", **CLIPS})

@@ -50,7 +50,9 @@ def test_all_captions_are_joined_by_id(tmp_path: Path) -> None:
 
 def test_the_json_may_be_the_source(tmp_path: Path) -> None:
     plant(tmp_path, {"a/one.json": WHOLE, "a/two.json": WHOLE, "b/video0.mp4": ""})
-    with pytest.raises(ConfigError, match=r"several lists \(one\.json, two\.json\); name one"):
+    with pytest.raises(
+        ConfigError, match=r"several lists \(one\.json, two\.json\) of 'video0'; name one"
+    ):
         find_layout(tmp_path / "a")
     layout = find_layout(tmp_path / "a/two.json", media_root=tmp_path / "b")
     assert facts(layout)[0] == ("video0.mp4", ("a", "b"), "")
@@ -87,7 +89,7 @@ def test_damaged_items_stop_nothing(tmp_path: Path) -> None:
     [
         ('{"videos": [],\n"sentences": [', r"m\.json:2: is no JSON"),
         ('{"videos": {}, "sentences": []}', "is no MSR-VTT json; it needs the lists"),
-        ('["videos"]', "is no MSR-VTT json"),
+        ('["videos"]', "1: is no JSON object in braces"),
         ('{"videos": [], "sentences": []}', "holds no video as msrvtt"),
     ],
 )
@@ -111,3 +113,31 @@ def test_keys_are_seen_across_chunks(
     monkeypatch.setattr(msrvtt, "_CHUNK", chunk)
     plant(tmp_path, {"m.json": WHOLE, **CLIPS})
     assert find_layout(tmp_path).name == "msrvtt"
+
+
+def test_both_lists_of_2016_are_read(tmp_path: Path) -> None:
+    """train_val_videodatainfo.json and test_videodatainfo.json, as the data set was published."""
+    test = _json([("video7010", "test")], [("video7010", "t")])
+    plant(tmp_path, {"train_val_videodatainfo.json": WHOLE, "test_videodatainfo.json": test})
+    plant(tmp_path, {**CLIPS, "TestVideo/video7010.mp4": ""})
+    layout = find_layout(tmp_path)
+    assert "test_videodatainfo.json, train_val_videodatainfo.json" in layout.summary
+    found = by_key(tmp_path)
+    assert found["TestVideo/video7010.mp4"].captions == ("t",)
+    assert found["TrainValVideo/video0.mp4"].captions == ("a", "b")
+    assert [key for key, entry in found.items() if entry.missing] == ["video1.mp4"]
+
+
+def test_tables_of_ids_name_the_videos(tmp_path: Path) -> None:
+    """MSRVTT_JSFUSION_test.csv, the split 1kA."""
+    text = "key,vid_key,video_id,sentence\nret0,msr0,video0,a man\nret1,msr1,video5,gone\n"
+    plant(tmp_path, {"MSRVTT_JSFUSION_test.csv": text, "videos/video0.mp4": ""})
+    assert facts(find_layout(tmp_path)) == [
+        ("videos/video0.mp4", ("a man",), ""),
+        ("video5.mp4", ("gone",), "missing: there"),
+    ]
+    assert [entry.missing for entry in find_layout(tmp_path).entries()] == [False, True]
+    plant(tmp_path, {"MSRVTT_data.json": WHOLE})
+    layout = find_layout(tmp_path)
+    assert layout.name == "msrvtt"
+    assert layout.summary.endswith("; not read: MSRVTT_JSFUSION_test.csv")

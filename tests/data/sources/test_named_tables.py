@@ -110,6 +110,7 @@ def test_webvid_finds_its_videos_in_both_places(tmp_path: Path) -> None:
         ("videos/7/9.mp4", ("bird",), ""),
     ]
     assert [entry.split for entry in layout.entries()] == [("train",)] * 6 + [("val",)]
+    assert [n for n, entry in enumerate(layout.entries()) if entry.missing] == [2]
 
 
 def test_webvid_may_be_one_table_with_its_media_elsewhere(tmp_path: Path) -> None:

@@ -243,3 +243,75 @@ def test_an_absurdly_long_line_is_one_refusal(
         ("t.jsonl:2", (), "is longer"),
         ("a.mp4", (), ""),
     ]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_other_separators_of_cells(tmp_path: Path, suffix: str, mark: str) -> None:
+    lines = [["\ufeffVideo", '"Text"'], ["a.mp4", f'"a cat, sitting; {mark}"'], ["b.mp4", "dog"]]
+    plant(tmp_path, {f"t.{suffix}": "\n".join(map(mark.join, lines)), "a.mp4": "", "b.mp4": ""})
+    assert facts(find_layout(tmp_path)) == [
+        ("a.mp4", (f"a cat, sitting; {mark}".strip(),), ""), ("b.mp4", ("dog",), ""),
+    ]  # fmt: skip
+
+
+def test_separators_of_windows(tmp_path: Path) -> None:
+    rows = ["v\\a.mp4", ".\\v\\b.mp4", "..\\out.mp4", "C:\\v\\a.mp4", "odd\\name.mp4"]
+    plant(tmp_path, {"out.mp4": "secret", "s/v/a.mp4": "", "s/v/b.mp4": "", "s/odd\\name.mp4": ""})
+    plant(tmp_path, {"s/t.csv": "video\n" + "\n".join(rows)})
+    assert facts(find_layout(tmp_path / "s")) == [
+        ("v/a.mp4", (), ""), ("v/b.mp4", (), ""), ("../out.mp4", (), "leaves the"),
+        ("C:\\v\\a.mp4", (), "is a"), ("odd\\name.mp4", (), ""),
+    ]  # fmt: skip
+
+
+def test_names_of_columns_are_known_in_any_case(tmp_path: Path) -> None:
+    lines = [{"Video": "a.mp4", "CAPTION ": "x"}, {"video": "b.mp4", "Text": "y", "text": "z"}]
+    plant(tmp_path, {"t.jsonl": "\n".join(map(json.dumps, lines)), "a.mp4": "", "b.mp4": ""})
+    first, second = entries(tmp_path)
+    assert first.captions == ("x",)
+    assert second.refused == "column 'text' is there twice with different values; rename one"
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(arrow.table({"Path": ["a.mp4"], "Caption": ["q"]}), tmp_path / "t.parquet")
+    assert facts(find_layout(tmp_path / "t.parquet")) == [("a.mp4", ("q",), "")]
+
+
+@pytest.mark.parametrize(
+    ("cell", "texts"),
+    [
+        ("['a cat', 'it\\'s \"here\"']", ("a cat", 'it\'s "here"')),
+        ('["one"]', ("one",)),
+        ("['one' 'two\\n']", ("one", "two")),
+        ("['one'\n 'two']", ("one", "two")),
+        ("['one', 2]", ("['one', 2]",)),
+        ("['cut", ("['cut",)),
+        ("[a title] of a film", ("[a title] of a film",)),
+        ("['__import__(1)'.x]", ("['__import__(1)'.x]",)),
+    ],
+)
+def test_a_printed_list_of_captions(tmp_path: Path, cell: str, texts: tuple[str, ...]) -> None:
+    """snap-research/Panda-70M #10: the column caption is the text of a Python list."""
+    quoted = cell.replace('"', '""')
+    plant(tmp_path, {"t.csv": f'video,caption\na.mp4,"{quoted}"\n', "a.mp4": ""})
+    assert facts(find_layout(tmp_path)) == [("a.mp4", texts, "")]
+
+
+def test_a_json_may_be_a_table(tmp_path: Path) -> None:
+    """hao-ai-lab/FastVideo: videos2caption.json beside videos/."""
+    whole = [{"path": "a.mp4", "cap": ["one", "two"], "fps": 8}, {"path": "b.mp4", "cap": "x"}, 7]
+    plant(tmp_path, {"videos2caption.json": json.dumps(whole), "videos/a.mp4": "", "b.mp4": ""})
+    plant(tmp_path, {"config.json": "{}", "broken.json": "{"})
+    layout = find_layout(tmp_path)
+    assert layout.summary == (
+        "table: videos2caption.json, video from column 'path', caption from column 'cap'; "
+        "not read: broken.json, config.json"
+    )
+    assert facts(layout) == [
+        ("videos/a.mp4", ("one", "two"), ""), ("b.mp4", ("x",), ""),
+        ("videos2caption.json:3", (), "is no"),
+    ]  # fmt: skip
+    plant(tmp_path, {"videos2caption.json": '{"path": "b.mp4"}\n{"path": "c.mp4"}\n'})
+    assert [fact[0] for fact in facts(find_layout(tmp_path))] == ["b.mp4", "c.mp4"]
+    with pytest.raises(DataError, match=r"broken\.json:1: is no JSON"):
+        find_layout(tmp_path / "broken.json")

@@ -79,6 +79,7 @@ def test_a_missing_video_shifts_nothing_and_is_told(tmp_path: Path) -> None:
     assert found[YOYO].captions == ("yo yo",)
     gone = found[APPLY.format(1)]
     assert gone.refused.startswith("missing")
+    assert gone.missing
     assert gone.split == ("train01", "test02", "test03")
 
 

@@ -64,8 +64,23 @@ def test_a_caption_apart_from_its_video_is_reported(tmp_path: Path) -> None:
     pack(tmp_path / "s.tar", [("1.txt", b"one"), ("2.mp4", b""), ("2.txt", b"two"), ("1.mp4", b"")])
     found = by_key(tmp_path / "s.tar")
     assert found["s.tar/1.txt"].refused.startswith("no video stands beside this caption")
+    assert not found["s.tar/1.txt"].missing
     assert found["s.tar/1.mp4"].captions == ()
     assert found["s.tar/2.mp4"].captions == ("two",)
+
+
+def test_a_failed_download_is_missing_once_and_no_damage(tmp_path: Path) -> None:
+    """iejMac/video2dataset #255: .json and .txt stay where the download of the .mp4 failed."""
+    note = b'{"status": "failed_to_download", "caption": "x"}'
+    pack(tmp_path / "00000.tar", [("1.json", note), ("1.txt", b"x"), ("2.mp4", b""), ("3.mp4", b""),
+                                  ("3.json", b'{"Caption": "z"}')])  # fmt: skip
+    plant(tmp_path, {"00000.parquet": b"log", "00000_stats.json": "{}", "more.csv": "id\n1\n"})
+    found = by_key(tmp_path)
+    assert list(found) == ["00000.tar/2.mp4", "00000.tar/3.mp4", "00000.tar/1"]
+    assert found["00000.tar/3.mp4"].captions == ("z",)
+    lost = found["00000.tar/1"]
+    assert (lost.missing, lost.refused) == (True, "missing: the tar has no video of this sample")
+    assert find_layout(tmp_path).summary.endswith("same key; not read: more.csv")
 
 
 @pytest.mark.parametrize(

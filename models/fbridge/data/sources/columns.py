@@ -6,10 +6,15 @@ differ are an error.
 
 from __future__ import annotations
 
+import ast
+import io
+import tokenize
 from collections.abc import Mapping
 
+VIDEO_ID = ("video_id",)
+"""Names of files without suffix, as in MSR-VTT's tables."""
 VIDEO = ("video", "video_path", "file_name", "media_path", "path", "file")
-CAPTION = ("caption", "captions", "text", "prompt")
+CAPTION = ("caption", "captions", "text", "prompt", "cap", "sentence")
 SPLIT = ("split",)
 LABEL = ("label",)
 
@@ -23,6 +28,21 @@ class BadRow(ValueError):
 
 class Clash(BadRow):
     """Two columns of one kind with different values."""
+
+
+def plain_names(cells: Mapping[str, object]) -> Cells:
+    """The cells with their columns in lower case and without whitespace around them.
+
+    Raises:
+        Clash: two columns of one name have different values.
+    """
+    found: dict[str, object] = {}
+    for name, value in cells.items():
+        plain = name.strip().lower()
+        if plain in found and found[plain] != value:
+            raise Clash(f"column {plain!r} is there twice with different values; rename one")
+        found[plain] = value
+    return found
 
 
 def pick(cells: Cells, aliases: tuple[str, ...]) -> object:
@@ -64,8 +84,24 @@ def captions_of(cells: Cells) -> tuple[str, ...]:
         BadRow: one is not text.
     """
     value = pick(cells, CAPTION)
-    several = value if isinstance(value, list) else [value]
+    several = value if isinstance(value, list) else _listed(value)
     return tuple(text for one in several if one is not None for text in clean_caption(one))
+
+
+def _listed(value: object) -> list[object]:
+    """The texts of a cell such as "['one', 'two']", which is how Python prints a list."""
+    if not isinstance(value, str) or not (value.startswith(("['", '["')) and value.endswith("]")):
+        return [value]
+    try:
+        found = ast.literal_eval(value)
+        tokens = list(tokenize.generate_tokens(io.StringIO(value).readline))
+    except (ValueError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError):
+        return [value]
+    if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+        return [value]
+    # numpy prints no commas, and Python joins texts without a comma between them.
+    texts = [token.string for token in tokens if token.type == tokenize.STRING]
+    return found if len(texts) == len(found) else [ast.literal_eval(text) for text in texts]
 
 
 def clean_caption(text: object) -> tuple[str, ...]:

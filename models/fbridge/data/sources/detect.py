@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from fbridge.checks import check_choice
@@ -18,8 +19,9 @@ from fbridge.data.sources import (
     webdataset,
     webvid,
 )
-from fbridge.data.sources.layout import Layout, Sought
+from fbridge.data.sources.layout import MANY_JSON, Layout, Names, Sought, listed, look
 from fbridge.data.sources.paths import is_video
+from fbridge.data.sources.rows import SUFFIXES
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
 
@@ -39,12 +41,14 @@ _NEEDS = {
     "folder": "a folder, not a file",
     "videofolder": "metadata.csv, .jsonl or .parquet with a column file_name",
     "lists": "videos.txt and prompts.txt",
-    "table": "one .csv, .jsonl or .parquet with a column for the video",
+    "table": "one .csv, .tsv, .jsonl, .json or .parquet with a column for the video",
     "webvid": "results_*.csv with the columns videoid, name and page_dir",
     "ucf101": "a folder for each class",
     "msrvtt": "a .json with 'videos' and 'sentences'",
     "webdataset": ".tar files",
 }
+_LOOKED_INTO = 100
+"""Folders of a source in which tables and lists are looked for that are not read."""
 _LISTING = ("lists", "table", "webvid", "msrvtt")
 
 
@@ -78,7 +82,34 @@ def find_layout(source: Path, name: str | None = None, *, media_root: Path | Non
         )
     if next(layout.entries(), None) is None:
         raise DataError(f"{shown(source)}: holds no video as {layout.name}; {_hint(source)}")
-    return layout
+    unread = () if source.is_file() else tuple(_unread(source, layout))
+    more = f"; not read: {listed(unread)}" if unread else ""
+    return replace(layout, summary=layout.summary + more)
+
+
+def _unread(source: Path, layout: Layout) -> Iterator[str]:
+    """Tables and lists in the source that the layout does not read, so that none goes unsaid."""
+    names = Sought(source).names
+    yield from (name for name in _lists(names) if name not in layout.read)
+    for inner in names.folders[:_LOOKED_INTO] if layout.name == "folder" else ():
+        try:
+            yield from (f"{inner}/{name}" for name in _lists(look(source / inner)))
+        except DataError:
+            continue
+
+
+def _lists(names: Names) -> Iterator[str]:
+    """The names of what may hold captions; video2dataset's logs beside a tar do not."""
+    logs = tuple(name.rpartition(".")[0] for name in names.ending(".tar"))
+    notes = names.ending(".json")
+    found = [*names.ending(*SUFFIXES, ".txt"), *names.texts]
+    if len(notes) > MANY_JSON:
+        found = ["*.json", *(name for name in found if name not in notes)]
+    for name in sorted(found):
+        stem = name.rpartition(".")[0]
+        known = stem.lower().startswith(("readme", "license", "licence", "requirements"))
+        if not known and stem.removesuffix("_stats") not in logs:
+            yield name
 
 
 def _forced(source: Path, name: str, media_root: Path | None) -> Layout:
@@ -98,7 +129,7 @@ def _found(source: Path, media_root: Path | None) -> Layout:
         if layout is not None:
             return layout
     kind = "is one video; name its folder" if is_video(source.name) else "is no list and no tar"
-    raise DataError(f"{shown(source)}: {kind}, or a .csv, .jsonl, .parquet, .json or .tar")
+    raise DataError(f"{shown(source)}: {kind}, or a .csv, .tsv, .jsonl, .parquet, .json or .tar")
 
 
 def _hint(source: Path) -> str:

@@ -56,6 +56,8 @@ class Entry:
         split: tags, such as ("train",), or ("train01", "test02", "test03") of UCF-101.
         label: class number, if the source has one.
         refused: why it cannot be used; empty if it can.
+        missing: whether it is refused because the source names a video that was never there, as
+            after a failed download; no damage.
     """
 
     key: str
@@ -64,6 +66,7 @@ class Entry:
     split: tuple[str, ...] = ()
     label: int | None = None
     refused: str = ""
+    missing: bool = False
 
 
 class _Window(io.RawIOBase):

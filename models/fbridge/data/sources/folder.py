@@ -1,14 +1,17 @@
 """A plain folder: videos with a `.txt` of the same name beside them.
 
-The caption of `clip.mp4` is the whole of `clip.txt`. Videos that differ only in their suffix share
-it. A video whose caption is not UTF-8 is refused, so that no caption is lost unnoticed.
+The caption of `clip.mp4` is the whole of `clip.txt`, or of `clip.TXT` where only that is. Videos
+that differ only in their suffix share it. A video whose caption is not UTF-8 is refused, so that no
+caption is lost unnoticed.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from fbridge.data.sources.columns import BadRow, clean_caption
 from fbridge.data.sources.entry import Entry, Media
@@ -44,21 +47,45 @@ def read_text(media: Media, name: str) -> str:
 
 
 def _entries(root: str) -> Iterator[Entry]:
+    folder: str | None = None
+    texts: dict[str, list[str]] = {}
     for place in videos_below(root):
         if place.refused:
             yield place
             continue
-        name = place.key.rpartition(".")[0] + ".txt"
-        beside = locate(root, root, name, line=name)
+        above, slash, name = place.key.rpartition("/")
+        if above != folder:
+            folder, texts = above, _texts(Path(root, above))
         try:
-            yield replace(place, captions=_sidecar(beside.media, name, beside.refused))
+            beside = _beside(texts.get(name.rpartition(".")[0], []))
+            captions = _sidecar(root, above + slash + beside) if beside else ()
+            yield replace(place, captions=captions)
         except BadRow as fault:
             yield Entry(place.key, None, refused=str(fault))
 
 
-def _sidecar(media: Media | None, name: str, refused: str) -> tuple[str, ...]:
-    if media:
-        return clean_caption(read_text(media, name))
-    if refused.startswith("missing"):
+def _texts(folder: Path) -> dict[str, list[str]]:
+    """The names of a folder's texts by their stems, whatever the case of the suffix."""
+    found: dict[str, list[str]] = {}
+    for name in os.listdir(folder):  # noqa: PTH208 - names alone
+        stem, dot, suffix = name.rpartition(".")
+        if dot and suffix.lower() == "txt":
+            found.setdefault(stem, []).append(name)
+    return found
+
+
+def _beside(names: list[str]) -> str:
+    """The one of several texts that is meant: the one in small letters, or the only one."""
+    plain = [name for name in names if name.endswith(".txt")]
+    if len(names) > 1 and not plain:
+        raise BadRow(f"{' and '.join(map(shown, sorted(names)))} may be its caption; keep one")
+    return (plain or names or [""])[0]
+
+
+def _sidecar(root: str, name: str) -> tuple[str, ...]:
+    beside = locate(root, root, name, line=name)
+    if beside.media:
+        return clean_caption(read_text(beside.media, name))
+    if beside.refused.startswith("missing"):  # removed since, or a link to nothing
         return ()
-    raise BadRow(f"{shown(name)}: {refused}")
+    raise BadRow(f"{shown(name)}: {beside.refused}")

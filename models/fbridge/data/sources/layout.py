@@ -16,7 +16,10 @@ from fbridge.files.atomic import shown
 MANY_JSON = 8
 """A folder with more .json files than this has metadata of single videos, not an index."""
 
-_KEPT = (".csv", ".jsonl", ".parquet", ".txt", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")
+PROMPTS = ("prompts.txt", "captions.txt", "prompt.txt", "caption.txt")
+"""Lists of captions, in any case; the singular ones are those of finetrainers' example."""
+
+_KEPT = (".csv", ".tsv", ".jsonl", ".parquet", ".txt", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,15 @@ class Layout:
         name: one of `LAYOUTS`.
         summary: a line for the user: the files that were found and the columns that were chosen.
         root: the folder that no path may leave.
+        reader: makes `entries`.
+        read: names of the lists in the folder of the source that are read.
     """
 
     name: str
     summary: str
     root: Path
     reader: Callable[[], Iterator[Entry]] = field(repr=False)
+    read: tuple[str, ...] = ()
 
     def entries(self) -> Iterator[Entry]:
         """All videos, one by one and always in the same order.
@@ -45,11 +51,19 @@ class Layout:
 
 @dataclass(frozen=True)
 class Names:
-    """The sorted names in a folder that may identify a layout, without hidden ones."""
+    """The sorted names in a folder that may identify a layout, without hidden ones.
 
-    files: tuple[str, ...]
-    folders: tuple[str, ...]
-    videos: bool
+    Attributes:
+        files: tables, lists and tars.
+        folders: all of them.
+        videos: whether there is a video.
+        texts: the .txt that are neither lists nor captions of a video beside them.
+    """
+
+    files: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    videos: bool = False
+    texts: tuple[str, ...] = ()
 
     def ending(self, *suffixes: str) -> list[str]:
         """The files whose names end in one of `suffixes`, ignoring case."""
@@ -90,7 +104,7 @@ class Sought:
     @cached_property
     def names(self) -> Names:
         """The names in the folder; none if the source is a file."""
-        return Names((), (), False) if self.file else look(self.folder)
+        return Names() if self.file else look(self.folder)
 
 
 def look(folder: Path) -> Names:
@@ -102,7 +116,8 @@ def look(folder: Path) -> Names:
     files: list[str] = []
     notes: list[str] = []
     folders: list[str] = []
-    videos = False
+    texts: list[str] = []
+    stems: set[str] = set()
     try:
         with os.scandir(folder) as found:
             for item in found:
@@ -111,13 +126,16 @@ def look(folder: Path) -> Names:
                 if item.is_dir():
                     folders.append(item.name)
                 elif item.name.lower().endswith(".json"):
-                    notes += [item.name] if len(notes) <= MANY_JSON else []
-                elif item.name.lower().endswith(_KEPT) and not _is_caption(item.name):
-                    files.append(item.name)
-                videos = videos or is_video(item.name)
+                    own = is_video(item.name[: -len(".json")])  # a record of fbridge generate
+                    notes += [item.name] if not own and len(notes) <= MANY_JSON else []
+                elif item.name.lower().endswith(_KEPT):
+                    (texts if _is_caption(item.name) else files).append(item.name)
+                elif is_video(item.name):
+                    stems.add(item.name.rpartition(".")[0])
     except OSError as error:
         raise DataError(f"{shown(folder)}: cannot be read ({error.strerror})") from None
-    return Names(tuple(sorted(files + notes)), tuple(sorted(folders)), videos)
+    alone = sorted(name for name in texts if name.rpartition(".")[0] not in stems)
+    return Names(tuple(sorted(files + notes)), tuple(sorted(folders)), bool(stems), tuple(alone))
 
 
 def listed(names: Iterable[str]) -> str:
@@ -135,10 +153,11 @@ def _leaves(item: os.DirEntry[str]) -> bool:
 
 def _is_caption(name: str) -> bool:
     """Whether a file is a .txt that is not an index of any layout."""
-    known = ("videos.txt", "prompts.txt", "captions.txt", "classind.txt")
+    known = ("videos.txt", "classind.txt")
     small = name.lower()
     return (
         small.endswith(".txt")
         and small not in known
+        and small not in PROMPTS
         and not small.startswith(("trainlist", "testlist"))
     )

@@ -1,4 +1,4 @@
-"""Two lists: line i of `prompts.txt` (or `captions.txt`) belongs to line i of `videos.txt`.
+"""Two lists: line i of `prompts.txt`, or of another of `PROMPTS`, is of line i of `videos.txt`.
 
 Lists of different length and blank lines among the videos are errors, since captions are joined by
 line number. A blank prompt is a missing caption. Only line feeds end a line.
@@ -13,13 +13,12 @@ from pathlib import Path
 
 from fbridge.data.sources.columns import BadRow, clean_caption
 from fbridge.data.sources.entry import Entry
-from fbridge.data.sources.layout import Layout, Sought
+from fbridge.data.sources.layout import PROMPTS, Layout, Sought
 from fbridge.data.sources.paths import locate
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
 
 VIDEOS = "videos.txt"
-PROMPTS = ("prompts.txt", "captions.txt")
 
 
 def find(sought: Sought) -> Layout | None:
@@ -29,12 +28,13 @@ def find(sought: Sought) -> Layout | None:
         ConfigError: there are two lists of captions.
         DataError: the lists differ in length, or a video is blank.
     """
-    prompts = [name for name in PROMPTS if name in sought.names.files]
-    if VIDEOS not in sought.names.files or not prompts:
+    named = {name.lower(): name for name in sought.names.files}
+    prompts = [named[name] for name in PROMPTS if name in named]
+    if VIDEOS not in named or not prompts:
         return None
     if len(prompts) > 1:
         raise ConfigError(f"{shown(sought.folder)}: holds {' and '.join(prompts)}; keep one")
-    videos, texts = sought.folder / VIDEOS, sought.folder / prompts[0]
+    videos, texts = sought.folder / named[VIDEOS], sought.folder / prompts[0]
     numbers = _count(videos, blank=False), _count(texts, blank=True)
     if numbers[0] != numbers[1]:
         raise DataError(
@@ -42,7 +42,8 @@ def find(sought: Sought) -> Layout | None:
             "give each video its line, a blank one if it has no caption"
         )
     summary = f"lists: {VIDEOS}, caption from the same line of {prompts[0]}"
-    return Layout("lists", summary, sought.root, partial(_entries, str(sought.root), videos, texts))
+    reader = partial(_entries, str(sought.root), videos, texts)
+    return Layout("lists", summary, sought.root, reader, read=(videos.name, texts.name))
 
 
 def _count(path: Path, *, blank: bool) -> int:

@@ -1,4 +1,6 @@
-"""MSR-VTT: one json with "videos" and "sentences", joined by video_id; all sentences are kept.
+"""MSR-VTT: json with "videos" and "sentences", joined by video_id; all sentences are kept.
+
+`train_val_videodatainfo.json` and `test_videodatainfo.json` may be in one folder.
 
 `<video_id>.mp4` may be in the folder of the json or below it; of several, the first in the order of
 folders is taken. Sentences about a video that is not among "videos" count if the file exists. The
@@ -29,24 +31,40 @@ def find(sought: Sought) -> Layout | None:
     """The layout of such a json, or of a folder with one.
 
     Raises:
-        ConfigError: a folder has several such files.
+        ConfigError: a folder has several such files that name one video.
         DataError: the json cannot be read.
     """
     paths = sought.files(".json")
     if len(paths) > MANY_JSON:
         return None
-    paths = [path for path in paths if sought.file or _has_keys(path)]
-    if len(paths) > 1:
-        raise ConfigError(
-            f"{shown(sought.folder)}: holds several lists ({listed(p.name for p in paths)}); "
-            "name one of them as SOURCE"
-        )
+    forced = sought.file is not None and sought.forced
+    paths = [path for path in paths if forced or _has_keys(path)]
     if not paths:
         return None
-    path = paths[0]
-    _read(path)
-    summary = f"msrvtt: {shown(path.name)}, all captions of 'sentences' joined by 'video_id'"
-    return Layout("msrvtt", summary, sought.root, partial(_entries, str(sought.root), path))
+    _check_apart(paths)
+    names = tuple(path.name for path in paths)
+    summary = f"msrvtt: {listed(names)}, all captions of 'sentences' joined by 'video_id'"
+    reader = partial(_all_entries, str(sought.root), tuple(paths))
+    return Layout("msrvtt", summary, sought.root, reader, names)
+
+
+def _check_apart(paths: list[Path]) -> None:
+    """Raise ConfigError if two lists name one video, as MSRVTT_data.json repeats the others."""
+    seen: dict[object, Path] = {}
+    for path in paths:
+        for item in _read(path)[0]:
+            name = item.get("video_id") if isinstance(item, dict) else None
+            if isinstance(name, str) and seen.setdefault(name, path) is not path:
+                several = listed(one.name for one in paths)
+                raise ConfigError(
+                    f"{shown(path.parent)}: holds several lists ({several}) of "
+                    f"{ascii(name)[:60]}; name one of them as SOURCE"
+                )
+
+
+def _all_entries(root: str, paths: tuple[Path, ...]) -> Iterator[Entry]:
+    for path in paths:
+        yield from _entries(root, path)
 
 
 def _has_keys(path: Path) -> bool:
@@ -105,9 +123,11 @@ def _entries(root: str, path: Path) -> Iterator[Entry]:
             continue
         known.add(name)
         place = files.get(f"{name}.mp4") or locate(root, root, f"{name}.mp4", line=line)
+        missing = place.refused.startswith("missing")
         split = item.get("split")
         tags = (split,) if isinstance(split, str) and split else ()
-        yield replace(place, captions=tuple(captions.get(name, ())), split=tags)
+        texts = tuple(captions.get(name, ()))
+        yield replace(place, captions=texts, split=tags, missing=missing)
     for name, texts_of in captions.items():
         if name not in known and (found := files.get(f"{name}.mp4")):
             yield replace(found, captions=tuple(texts_of))

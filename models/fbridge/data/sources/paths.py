@@ -7,6 +7,7 @@ opened later. Nothing outside the folder is opened, nor its existence checked.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ LARGEST_TEXT = 16 * 2**20
 """Maximum bytes of a caption, cell or line."""
 
 _LONGEST_PATH = 4096
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
 def is_video(name: str) -> bool:
@@ -38,7 +40,7 @@ def locate(root: str, base: str, name: str, *, line: str) -> Entry:
     Args:
         root: the folder that paths may not leave, without symbolic links.
         base: the folder that relative names start from.
-        name: as written in a list.
+        name: as written in a list, with the separators of Windows too.
         line: the entry's key if `name` is no possible file name.
     """
     fault = _impossible(name)
@@ -46,6 +48,16 @@ def locate(root: str, base: str, name: str, *, line: str) -> Entry:
         return Entry(line, None, refused=fault)
     if "://" in name:
         return Entry(name, None, refused="is an address, not a file; download the videos first")
+    place = _inside(root, base, name)
+    if place.media is None and "\\" in name:
+        if _DRIVE.match(name):
+            refused = "is a path of a Windows drive; write it relative to the list"
+            return Entry(name, None, refused=refused)
+        return _inside(root, base, name.replace("\\", "/"))
+    return place
+
+
+def _inside(root: str, base: str, name: str) -> Entry:
     whole = os.path.join(base, name)  # noqa: PTH118 - text that may be anything
     real = os.path.realpath(whole)
     inside = relative(root, real)

@@ -1,4 +1,7 @@
-"""The rows of a csv, jsonl or parquet file, one by one; damaged rows are skipped with a reason.
+"""The rows of a csv, tsv, jsonl, json or parquet file; damaged rows are skipped with a reason.
+
+They are read one by one, except those of a json, an array of objects. A csv may have semicolons or
+tabs for commas. Names of columns are in lower case, as in `fbridge.data.sources.columns`.
 
 Bytes of file names that are no UTF-8 are kept as surrogates, as elsewhere in Python.
 """
@@ -11,9 +14,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
-from fbridge.data.sources.columns import CAPTION, LABEL, SPLIT, VIDEO, Cells
+from fbridge.data.sources.columns import (
+    CAPTION,
+    LABEL,
+    SPLIT,
+    VIDEO,
+    VIDEO_ID,
+    Cells,
+    Clash,
+    plain_names,
+)
 from fbridge.data.sources.paths import LARGEST_TEXT
 from fbridge.errors import ConfigError, DataError, DependencyError
 from fbridge.files.atomic import shown
@@ -21,10 +33,13 @@ from fbridge.files.atomic import shown
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
-SUFFIXES = (".csv", ".jsonl", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".json")
 
 SAMPLE = 100
-"""Rows of a jsonl that are read to find its columns."""
+"""Rows of a jsonl or json that are read to find its columns."""
+
+_NAMES = frozenset({*VIDEO, *VIDEO_ID, *CAPTION, *SPLIT, *LABEL, "videoid", "name", "page_dir"})
+_MARKS = (",", ";", "\t")
 
 
 @dataclass(frozen=True)
@@ -45,7 +60,9 @@ def rows(path: Path) -> Iterator[Row]:
     """
     reader: dict[str, Callable[[Path], Iterator[Row]]] = {
         ".csv": _csv_rows,
+        ".tsv": _csv_rows,
         ".jsonl": _jsonl_rows,
+        ".json": _json_rows,
         ".parquet": _parquet_rows,
     }
     try:
@@ -55,7 +72,7 @@ def rows(path: Path) -> Iterator[Row]:
 
 
 def columns(path: Path) -> tuple[str, ...]:
-    """The names of the columns; of a jsonl, those of its first hundred rows.
+    """The names of the columns; of a jsonl or json, those of its first hundred rows.
 
     Raises:
         ConfigError: a csv has two columns of one name.
@@ -64,10 +81,11 @@ def columns(path: Path) -> tuple[str, ...]:
     """
     suffix = path.suffix.lower()
     try:
-        if suffix == ".csv":
+        if suffix in (".csv", ".tsv"):
             return _csv_columns(path)
         if suffix == ".parquet":
-            return tuple(_parquet(path).schema_arrow.names)
+            names = _parquet(path).schema_arrow.names
+            return tuple(dict.fromkeys(name.strip().lower() for name in names))
     except OSError as error:
         raise _unreadable(path, error) from None
     return tuple(dict.fromkeys(key for row in islice(rows(path), SAMPLE) for key in row.cells))
@@ -86,7 +104,7 @@ def _csv_columns(path: Path) -> tuple[str, ...]:
         raise DataError(f"{shown(path)}:{line}: {cells}")
     names = tuple(cell.strip().lower() for cell in cells)
     for name in names:
-        if name in (*VIDEO, *CAPTION, *SPLIT, *LABEL) and names.count(name) > 1:
+        if name in _NAMES and names.count(name) > 1:
             raise ConfigError(f"{shown(path)}: column {name!r} is there twice; rename one")
     return names
 
@@ -98,7 +116,7 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, list[str] | str]]:
     """
     csv.field_size_limit(max(csv.field_size_limit(), LARGEST_TEXT))
     with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        reader = csv.reader(file, strict=True)
+        reader = csv.reader(file, strict=True, delimiter=_delimiter(file))
         while True:
             line = reader.line_num + 1
             try:
@@ -111,6 +129,17 @@ def _csv_lines(path: Path) -> Iterator[tuple[int, list[str] | str]]:
                 continue
             if cells:
                 yield line, cells
+
+
+def _delimiter(file: TextIO) -> str:
+    """The mark that separates most known names of columns in the first line; rewinds the file."""
+    start = file.readline(LARGEST_TEXT)
+    file.seek(0)
+
+    def known(mark: str) -> int:
+        return len(_NAMES & {cell.strip().strip('"').lower() for cell in start.split(mark)})
+
+    return max(_MARKS, key=known)
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
@@ -147,9 +176,31 @@ def _json_row(number: int, raw: bytes) -> Row:
         cells = json.loads(text)
     except (ValueError, RecursionError) as error:
         return Row(number, {}, f"is no JSON: {getattr(error, 'msg', error)}")
+    return _object(number, cells)
+
+
+def _object(number: int, cells: object) -> Row:
     if not isinstance(cells, dict):
         return Row(number, {}, "is no JSON object in braces")
-    return Row(number, cells)
+    try:
+        return Row(number, plain_names(cells))
+    except Clash as clash:
+        return Row(number, {}, str(clash))
+
+
+def _json_rows(path: Path) -> Iterator[Row]:
+    """The objects of an array; many files called .json have an object a line instead."""
+    text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if not _json_row(1, text.partition("\n")[0].encode(errors="surrogateescape")).fault:
+            yield from _jsonl_rows(path)
+            return
+        place = f"{shown(path)}:{getattr(error, 'lineno', 1)}"
+        raise DataError(f"{place}: is no JSON: {getattr(error, 'msg', error)}") from None
+    for number, cells in enumerate(whole if isinstance(whole, list) else [whole], start=1):
+        yield _object(number, cells)
 
 
 def _parquet(path: Path) -> ParquetFile:
@@ -167,13 +218,12 @@ def _parquet(path: Path) -> ParquetFile:
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
     file = _parquet(path)
-    known = {*VIDEO, *CAPTION, *SPLIT, *LABEL}
-    wanted = [name for name in file.schema_arrow.names if name in known]
+    wanted = [name for name in file.schema_arrow.names if name.strip().lower() in _NAMES]
     number = 0
     try:
         for batch in file.iter_batches(batch_size=1024, columns=wanted):
             for cells in batch.to_pylist():
                 number += 1
-                yield Row(number, cells)
+                yield _object(number, cells)
     except ValueError as error:
         raise DataError(f"{shown(path)}: row {number + 1} cannot be read ({error})") from None

@@ -1,7 +1,9 @@
-"""One csv, jsonl or parquet whose rows name a video and its caption.
+"""One csv, tsv, jsonl, json or parquet whose rows name a video and its caption.
 
 It is the source itself, or the only table in a folder with a column for the video. A damaged row is
-a refused entry with the key "<file>:<line>". Labels that are no whole numbers are ignored.
+a refused entry with the key "<file>:<line>". Labels that are no whole numbers are ignored. Videos
+that are not where the table says may be in `videos/` or `video/`, as in FastVideo's and OpenVid's
+sets. Without another column, `video_id` names `<video_id>.mp4`, as in MSR-VTT's tables.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from fbridge.data.sources.columns import (
     LABEL,
     SPLIT,
     VIDEO,
+    VIDEO_ID,
     BadRow,
     Clash,
     captions_of,
@@ -26,10 +29,12 @@ from fbridge.data.sources.columns import (
 )
 from fbridge.data.sources.entry import Entry
 from fbridge.data.sources.layout import Layout, Sought, listed
-from fbridge.data.sources.paths import locate
+from fbridge.data.sources.paths import is_video, locate
 from fbridge.data.sources.rows import SAMPLE, SUFFIXES, Row, columns, rows
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
+
+_INNER = ("videos", "video")
 
 
 @dataclass(frozen=True)
@@ -86,9 +91,18 @@ class Index:
         if row.fault:
             raise BadRow(row.fault)
         captions = captions_of(row.cells)
-        place = locate(self.root, self.base, video_of(row.cells, self.video), line=line)
+        place = self._locate(video_of(row.cells, self.video), line)
         split = self.split + split_of(row.cells)
         return replace(place, captions=captions, split=split, label=label_of(row.cells))
+
+    def _locate(self, name: str, line: str) -> Entry:
+        by_id = self.video == VIDEO_ID
+        name = f"{name}.mp4" if by_id and not is_video(name) else name
+        place = locate(self.root, self.base, name, line=line)
+        if not place.refused.startswith("missing"):
+            return place
+        deeper = (locate(self.root, self.base, f"{inner}/{name}", line=line) for inner in _INNER)
+        return next((found for found in deeper if found.media), replace(place, missing=by_id))
 
     def _explain(self, there: tuple[str, ...]) -> None:
         first = None if there else next(rows(self.path), None)
@@ -113,7 +127,8 @@ def find(sought: Sought) -> Layout | None:
     Raises:
         ConfigError: there are several tables, or several columns that differ.
     """
-    paths = [p for p in sought.files(*SUFFIXES) if sought.file or has_video(columns(p))]
+    tables = {path: _columns_of(path, sought) for path in sought.files(*SUFFIXES)}
+    paths = [path for path, there in tables.items() if sought.file or _video_columns(there)]
     if len(paths) > 1:
         raise ConfigError(
             f"{shown(sought.folder)}: holds several tables ({listed(p.name for p in paths)}); "
@@ -122,9 +137,24 @@ def find(sought: Sought) -> Layout | None:
     if not paths:
         return None
     path = paths[0]
-    index = Index(path, path.name, str(sought.root), str(sought.root))
+    video = _video_columns(tables[path]) or VIDEO
+    index = Index(path, path.name, str(sought.root), str(sought.root), video)
     summary = f"table: {shown(path.name)}, {index.check()}"
-    return Layout("table", summary, sought.root, index.entries)
+    return Layout("table", summary, sought.root, index.entries, read=(path.name,))
+
+
+def _columns_of(path: Path, sought: Sought) -> tuple[str, ...]:
+    try:
+        return columns(path)
+    except DataError:
+        if sought.file or path.suffix.lower() != ".json":
+            raise
+        return ()  # any program may have left a .json in a folder
+
+
+def _video_columns(there: tuple[str, ...]) -> tuple[str, ...]:
+    """The columns that name the video; none if the table has none."""
+    return next((names for names in (VIDEO, VIDEO_ID) if has_video(there, names)), ())
 
 
 def _columns(names: list[str]) -> str:

@@ -60,7 +60,7 @@ def find(sought: Sought) -> Layout | None:
     top = VIDEOS if VIDEOS in sought.names.folders else ""
     inner = look(root / top) if top else sought.names
     classes = tuple(name for name in inner.folders if name != LISTS)
-    deeper = look(root / LISTS) if LISTS in sought.names.folders else Names((), (), False)
+    deeper = look(root / LISTS) if LISTS in sought.names.folders else Names()
     own = _lists(root, sought.names) or _lists(root / LISTS, deeper) or _lists(root / top, inner)
     named = any(_holds_clips(root / top / name) for name in classes[:_PROBED])
     if not classes or not (own or named or sought.forced):
@@ -70,7 +70,8 @@ def find(sought: Sought) -> Layout | None:
     summary = f"ucf101: {len(classes)} classes, caption from the class name, " + (
         f"splits from {listed(path.name for path in beside)}" if beside else "no splits"
     )
-    return Layout("ucf101", summary, root, partial(_entries, str(root), top, classes, beside))
+    read = tuple(path.name for path in beside)
+    return Layout("ucf101", summary, root, partial(_entries, str(root), top, classes, beside), read)
 
 
 def class_words(name: str) -> str:
@@ -135,6 +136,7 @@ def _entries(
             splits[key],
             labels.get(folder.casefold()),
             place.refused or "is no video of its class folder; move or rename it",
+            missing=place.refused.startswith("missing"),
         )
 
 

@@ -12,12 +12,13 @@ from functools import partial
 
 from fbridge.data.sources.entry import Entry
 from fbridge.data.sources.layout import Layout, Sought, listed, look
-from fbridge.data.sources.rows import SUFFIXES, columns
+from fbridge.data.sources.rows import columns
 from fbridge.data.sources.table import Index, has_video
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import shown
 
 COLUMN = ("file_name",)
+TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val", "dev", "eval")
 
 
@@ -35,13 +36,14 @@ def find(sought: Sought) -> Layout | None:
     chosen = dict.fromkeys(index.check() for index in indices)
     names = listed(index.name for index in indices)
     summary = f"videofolder: {names}, {'; or '.join(chosen)}"
-    return Layout("videofolder", summary, sought.folder, partial(_entries, indices))
+    read = tuple(index.name for index in indices)
+    return Layout("videofolder", summary, sought.folder, partial(_entries, indices), read)
 
 
 def _index(sought: Sought, part: str) -> Index | None:
     folder = sought.folder / part
     names = look(folder) if part else sought.names
-    tables = [name for name in names.files if name in {f"metadata{end}" for end in SUFFIXES}]
+    tables = [name for name in names.files if name in TABLES]
     if len(tables) > 1:
         raise ConfigError(f"{shown(folder)}: holds {' and '.join(tables)}; keep one of them")
     if not tables:

@@ -3,8 +3,10 @@
 The key of a sample is the name up to the first dot after the last "/". As in WebDataset itself, the
 members of a sample must follow one another: a caption apart from its video is refused, and the
 video has none. `.txt` has priority over the caption of the `.json` (under "caption", "captions",
-"text" or "prompt"). Videos are read in place; links, devices and names that leave the tar are
-refused, and a damaged or truncated tar is refused after its readable members.
+"text" or "prompt"). A sample of video2dataset whose download failed has texts but no video
+anywhere in the tar: it is missing, not damaged. Videos are read in place; links, devices and names
+that leave the tar are refused, and a damaged or truncated tar is refused after its readable
+members.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from fbridge.data.sources.columns import BadRow, captions_of, clean_caption
+from fbridge.data.sources.columns import BadRow, captions_of, clean_caption, plain_names
 from fbridge.data.sources.entry import Entry, Media
 from fbridge.data.sources.folder import read_text
 from fbridge.data.sources.layout import Layout, Sought, listed
@@ -26,6 +28,7 @@ from fbridge.files.atomic import shown
 
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 TEXTS = ("txt", "json")
+MISSING = "missing: the tar has no video of this sample"
 APART = "no video stands beside this caption; the members of a sample must follow one another"
 
 
@@ -48,7 +51,8 @@ def find(sought: Sought) -> Layout | None:
             f"{shown(root)}: holds tar files and videos; say --layout webdataset or --layout folder"
         )
     summary = f"webdataset: {listed(names)}, caption from the .txt or .json of the same key"
-    return Layout("webdataset", summary, root, partial(_entries, str(root), tuple(names)))
+    shards = tuple(names)
+    return Layout("webdataset", summary, root, partial(_entries, str(root), shards), shards)
 
 
 def _entries(root: str, names: tuple[str, ...]) -> Iterator[Entry]:
@@ -62,8 +66,26 @@ def _entries(root: str, names: tuple[str, ...]) -> Iterator[Entry]:
 
 def _samples(path: Path, shard: str) -> Iterator[Entry]:
     found = (member for member in members(path) if member.refused or _matters(member))
-    for _, group in groupby(found, key=_key):
-        yield from _sample(list(group), shard)
+    alone: dict[str, list[str]] = {}
+    for key, group in groupby(found, key=_key):
+        sample = list(group)
+        if any(member.refused or is_video(member.key) for member in sample):
+            yield from _sample(sample, shard)
+        else:
+            alone.setdefault(key, []).extend(member.key for member in sample)
+    if alone:
+        yield from _without_video(path, shard, alone)
+
+
+def _without_video(path: Path, shard: str, alone: dict[str, list[str]]) -> Iterator[Entry]:
+    """Entries of texts by their key, each without a video next to them in the tar."""
+    videos = (member for member in members(path) if is_video(member.key))
+    apart = {key for key in map(_key, videos) if key in alone}
+    for key, texts in alone.items():
+        if key in apart:
+            yield from (Entry(f"{shard}/{text}", None, refused=APART) for text in texts)
+        else:
+            yield Entry(f"{shard}/{key}", None, refused=MISSING, missing=True)
 
 
 def _matters(member: Entry) -> bool:
@@ -80,7 +102,7 @@ def _key(member: Entry) -> str:
 def _sample(group: list[Entry], shard: str) -> Iterator[Entry]:
     texts = {_suffix(member): member for member in group if member.media}
     captions: tuple[str, ...] = ()
-    fault, alone = "", not any(is_video(member.key) for member in group)
+    fault = ""
     try:
         captions = _captions(texts.get("txt"), texts.get("json"))
     except BadRow as error:
@@ -91,8 +113,6 @@ def _sample(group: list[Entry], shard: str) -> Iterator[Entry]:
             yield Entry(key, None, refused=member.refused)
         elif is_video(member.key):
             yield Entry(key, None if fault else member.media, captions, refused=fault)
-        elif alone and _suffix(member) in TEXTS:
-            yield Entry(key, None, refused=APART)
 
 
 def _suffix(member: Entry) -> str:
@@ -112,7 +132,7 @@ def _of_json(media: Media, name: str) -> tuple[str, ...]:
     text = read_text(media, name)
     try:
         cells = json.loads(text)
-        return captions_of(cells) if isinstance(cells, dict) else ()
+        return captions_of(plain_names(cells)) if isinstance(cells, dict) else ()
     except BadRow as fault:
         raise BadRow(f"{shown(name)}: {fault}") from None
     except (ValueError, RecursionError) as error:

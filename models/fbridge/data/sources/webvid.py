@@ -23,13 +23,16 @@ SPLITS = ("train", "val", "validation", "test")
 
 def find(sought: Sought) -> Layout | None:
     """The layout of a folder with such tables, or of one such table."""
-    paths = [p for p in sought.files(".csv") if sought.file or p.name.startswith("results_")]
+    paths = [
+        p for p in sought.files(".csv", ".tsv") if sought.file or p.name.startswith("results_")
+    ]
     tables = tuple(path for path in paths if set(columns(path)) >= COLUMNS)
     if not tables:
         return None
     names = listed(path.name for path in tables)
     summary = f"webvid: {names}, video from columns 'page_dir' and 'videoid', caption from 'name'"
-    return Layout("webvid", summary, sought.root, partial(_entries, str(sought.root), tables))
+    read = tuple(path.name for path in tables)
+    return Layout("webvid", summary, sought.root, partial(_entries, str(sought.root), tables), read)
 
 
 def _entries(root: str, tables: tuple[Path, ...]) -> Iterator[Entry]:
@@ -53,5 +56,5 @@ def _locate(root: str, row: Row, line: str) -> Entry:
     place = locate(root, root, name, line=line)
     if place.refused.startswith("missing"):
         deeper = locate(root, root, f"videos/{name}", line=line)
-        return deeper if deeper.media else place
+        return deeper if deeper.media else replace(place, missing=True)
     return place
