@@ -208,12 +208,25 @@ def test_a_caption_may_have_another_case_of_suffix(tmp_path: Path) -> None:
     assert layout.summary.endswith("; not read: a.txt")
 
 
+def test_captions_as_other_trainers_have_them(tmp_path: Path) -> None:
+    """bmaltais/kohya_ss #1370 (.caption), ueoo/FluidNexus #7 (CogVideoX's labels/)."""
+    _plant(tmp_path, "0.mp4", "1.mp4", "videos/2.mp4", "videos/a/3.mp4", "videos/4.mp4")
+    texts = {"0.caption": "c0", "1.caption": "tags", "1.txt": "c1", "labels/2.txt": "c2"}
+    texts |= {"labels/a/3.txt": "c3", "labels/4.txt": "x", "videos/4.txt": "c4"}
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text(text)
+    found = {entry.key[-5]: entry.captions for entry in find_layout(tmp_path).entries()}
+    assert found == {str(n): (f"c{n}",) for n in range(5)}
+
+
 @pytest.mark.parametrize(
     ("files", "told"),
     [
         ({"videos.txt": "", "README.md": "", "readme.txt": ""}, "videos.txt"),
         ({"captions.tsv": "id\tcaption\n", "notes.json": "{}"}, "captions.tsv, notes.json"),
-        ({"labels/0.txt": "cat", "labels/1.txt": "dog"}, "labels/0.txt, labels/1.txt"),
+        ({"texts/0.txt": "cat", "texts/1.caption": "dog"}, "texts/0.txt, texts/1.caption"),
+        ({"labels/0.txt": "cat", "videos/1.caption": "dog"}, ""),
         ({f"{n}.json": "{}" for n in range(20)}, "*.json"),
         ({"videos/0.mp4.json": "{}", "0.mp4.json": "{}"}, ""),
     ],

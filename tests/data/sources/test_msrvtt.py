@@ -141,3 +141,14 @@ def test_tables_of_ids_name_the_videos(tmp_path: Path) -> None:
     layout = find_layout(tmp_path)
     assert layout.name == "msrvtt"
     assert layout.summary.endswith("; not read: MSRVTT_JSFUSION_test.csv")
+
+
+def test_ids_may_have_a_suffix_or_another_one(tmp_path: Path) -> None:
+    """Shreyz-max/Video-Captioning #8: ids end in .avi in one file and not in the other."""
+    text = _json(
+        [("a.avi", "train"), ("b", "test"), ("c.avi", "test")], [("a.avi", "x"), ("b", "y")]
+    )
+    plant(tmp_path, {"m.json": text, "v/a.avi": "", "v/b.avi": "", "v/b.mp4": ""})
+    assert facts(find_layout(tmp_path)) == [
+        ("v/a.avi", ("x",), ""), ("v/b.mp4", ("y",), ""), ("c.avi", (), "missing: there"),
+    ]  # fmt: skip

@@ -83,6 +83,18 @@ def test_a_failed_download_is_missing_once_and_no_damage(tmp_path: Path) -> None
     assert find_layout(tmp_path).summary.endswith("same key; not read: more.csv")
 
 
+def test_captions_may_have_other_names(tmp_path: Path) -> None:
+    """yhZhai/mcm #7 (.caption and .text), mlfoundations/open_clip #480 (sample.outputs.txt)."""
+    pack(tmp_path / "s.tar", [
+        ("1.mp4", b""), ("1.caption", b"one"), ("2.mp4", b""), ("2.text", b"two"),
+        ("3.input.mp4", b""), ("3.outputs.txt", b"three"), ("4.mp4", b""), ("4.a.txt", b"not"),
+        ("4.txt", b"four"), ("5.mp4", b""), ("5.a.txt", b"x"), ("5.b.txt", b"y"),
+    ])  # fmt: skip
+    found = list(by_key(tmp_path).values())
+    assert [entry.captions for entry in found] == [("one",), ("two",), ("three",), ("four",), ()]
+    assert found[-1].refused == "5.a.txt and 5.b.txt may be its caption; keep one"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "match"),
     [

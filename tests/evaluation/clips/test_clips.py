@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,10 +130,14 @@ def save_frames(folder: Path, names: dict[str, int]) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["frame{}.png", "{}.png", "Take2_{}_of_12.PNG", "0.{}5.png", "{:03d}.jpg.png"]
+    "name",
+    ["frame{}.png", "{}.png", "Take2_{}_of_12.PNG", "0.{}5.png", "000{}.png", "{:03d}.jpg.png"],
 )
 def test_frames_come_in_the_order_of_their_numbers(tmp_path: Path, name: str) -> None:
-    """universome/stylegan-v #43: frame1.png ... frame12.png, as its README lays them out."""
+    """universome/stylegan-v #43: frame1.png ... frame12.png, as its README lays them out.
+
+    jfzhang95/pytorch-video-recognition #30: 0001.png ... 0009.png, 00010.png.
+    """
     count = 9 if name.startswith("0.") else 12  # 0.05, 0.15, ...
     save_frames(tmp_path / "c", {name.format(n): n for n in range(count)})
     (clip,) = clips_of(tmp_path, FrameSampling(count, 1))
@@ -153,6 +158,7 @@ def test_times_are_decimal_numbers(tmp_path: Path) -> None:
         (["0.5.png", "0.50.png"], "frames 0.5.png and 0.50.png have one number"),
         (["left_1.png", "left_2.png", "right_1.png"], "have one number"),
         (["frame_1.png", "frame_2.png", "frame_2 (1).png"], "are named differently"),
+        (["Credits000.png", "MainFilm000.png"], "have one number"),  # tmeiczin/opendcp #226
         (["cover.png", "frame_1.png", "frame_2.png"], "are named differently"),
     ],
 )
@@ -175,7 +181,7 @@ def test_frames_are_read_as_pictures_are(tmp_path: Path) -> None:
     grey = scene(0)[..., 1]
     turn = Image.Exif()
     turn[0x0112] = 6
-    kinds: dict[str, tuple[list[Image.Image], str, dict[str, object]]] = {
+    kinds: dict[str, tuple[list[Image.Image], str, dict[str, Any]]] = {
         "deep": ([Image.fromarray(f.astype(np.uint16) * 257) for f in grey], "png", {}),
         "float": ([Image.fromarray(f.astype(np.float32) / 200) for f in grey], "tiff", {}),
         "turned": ([Image.fromarray(f[:20]) for f in scene(0)], "png", {"exif": turn}),

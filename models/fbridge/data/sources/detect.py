@@ -93,9 +93,12 @@ def _unread(source: Path, layout: Layout) -> Iterator[str]:
     yield from (name for name in _lists(names) if name not in layout.read)
     for inner in names.folders[:_LOOKED_INTO] if layout.name == "folder" else ():
         try:
-            yield from (f"{inner}/{name}" for name in _lists(look(source / inner)))
+            there = look(source / inner)
         except DataError:
             continue
+        if inner == folder.LABELS and folder.VIDEOS in names.folders:
+            there = replace(there, texts=())
+        yield from (f"{inner}/{name}" for name in _lists(there))
 
 
 def _lists(names: Names) -> Iterator[str]:

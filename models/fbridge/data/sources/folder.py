@@ -1,7 +1,8 @@
 """A plain folder: videos with a `.txt` of the same name beside them.
 
-The caption of `clip.mp4` is the whole of `clip.txt`, or of `clip.TXT` where only that is. Videos
-that differ only in their suffix share it. A video whose caption is not UTF-8 is refused, so that no
+The caption of `clip.mp4` is the whole of `clip.txt`, else of `clip.caption` (kohya's), in any case
+of the suffix; that of `videos/clip.mp4` may be in `labels/clip.txt` (CogVideoX's). Videos that
+differ only in their suffix share it. A video whose caption is not UTF-8 is refused, so that no
 caption is lost unnoticed.
 """
 
@@ -18,6 +19,9 @@ from fbridge.data.sources.entry import Entry, Media
 from fbridge.data.sources.layout import Layout, Sought
 from fbridge.data.sources.paths import LARGEST_TEXT, locate, videos_below
 from fbridge.files.atomic import shown
+
+SUFFIXES = ("txt", "caption")
+VIDEOS, LABELS = "videos", "labels"
 
 
 def find(sought: Sought) -> Layout | None:
@@ -56,9 +60,16 @@ def _entries(root: str) -> Iterator[Entry]:
         above, slash, name = place.key.rpartition("/")
         if above != folder:
             folder, texts = above, _texts(Path(root, above))
+        stem = name.rpartition(".")[0]
         try:
-            beside = _beside(texts.get(name.rpartition(".")[0], []))
-            captions = _sidecar(root, above + slash + beside) if beside else ()
+            beside = _beside(texts.get(stem, []))
+            if beside:
+                captions = _sidecar(root, above + slash + beside)
+            elif place.key.startswith(f"{VIDEOS}/"):
+                inner = (above + slash).removeprefix(f"{VIDEOS}/")
+                captions = _sidecar(root, f"{LABELS}/{inner}{stem}.txt")
+            else:
+                captions = ()
             yield replace(place, captions=captions)
         except BadRow as fault:
             yield Entry(place.key, None, refused=str(fault))
@@ -69,17 +80,21 @@ def _texts(folder: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for name in os.listdir(folder):  # noqa: PTH208 - names alone
         stem, dot, suffix = name.rpartition(".")
-        if dot and suffix.lower() == "txt":
+        if dot and suffix.lower() in SUFFIXES:
             found.setdefault(stem, []).append(name)
     return found
 
 
 def _beside(names: list[str]) -> str:
-    """The one of several texts that is meant: the one in small letters, or the only one."""
-    plain = [name for name in names if name.endswith(".txt")]
-    if len(names) > 1 and not plain:
-        raise BadRow(f"{' and '.join(map(shown, sorted(names)))} may be its caption; keep one")
-    return (plain or names or [""])[0]
+    """The one of several texts that is meant: the first kind, in small letters or the only one."""
+    for suffix in SUFFIXES:
+        kind = sorted(name for name in names if name.lower().endswith(f".{suffix}"))
+        plain = [name for name in kind if name.endswith(f".{suffix}")]
+        if len(kind) > 1 and not plain:
+            raise BadRow(f"{' and '.join(map(shown, kind))} may be its caption; keep one")
+        if kind:
+            return (plain or kind)[0]
+    return ""
 
 
 def _sidecar(root: str, name: str) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ class Names:
         files: tables, lists and tars.
         folders: all of them.
         videos: whether there is a video.
-        texts: the .txt that are neither lists nor captions of a video beside them.
+        texts: the .txt and .caption that are neither lists nor captions of a video beside them.
     """
 
     files: tuple[str, ...] = ()
@@ -130,6 +130,8 @@ def look(folder: Path) -> Names:
                     notes += [item.name] if not own and len(notes) <= MANY_JSON else []
                 elif item.name.lower().endswith(_KEPT):
                     (texts if _is_caption(item.name) else files).append(item.name)
+                elif item.name.lower().endswith(".caption"):
+                    texts.append(item.name)
                 elif is_video(item.name):
                     stems.add(item.name.rpartition(".")[0])
     except OSError as error:

@@ -2,9 +2,9 @@
 
 `train_val_videodatainfo.json` and `test_videodatainfo.json` may be in one folder.
 
-`<video_id>.mp4` may be in the folder of the json or below it; of several, the first in the order of
-folders is taken. Sentences about a video that is not among "videos" count if the file exists. The
-json is held in memory (20 MB for 10000 videos).
+`<video_id>.mp4`, or else another video called so, may be in the folder of the json or below it; of
+several, the first in the order of folders is taken. Sentences about a video that is not among
+"videos" count if the file exists. The json is held in memory (20 MB for 10000 videos).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 from fbridge.data.sources.columns import BadRow, clean_caption
 from fbridge.data.sources.entry import Entry
 from fbridge.data.sources.layout import MANY_JSON, Layout, Sought, listed
-from fbridge.data.sources.paths import locate, videos_below
+from fbridge.data.sources.paths import is_video, locate, videos_below
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
 
@@ -122,24 +122,35 @@ def _entries(root: str, path: Path) -> Iterator[Entry]:
             yield Entry(line, None, refused=str(fault))
             continue
         known.add(name)
-        place = files.get(f"{name}.mp4") or locate(root, root, f"{name}.mp4", line=line)
+        place = _find(files, name) or locate(root, root, _file(name), line=line)
         missing = place.refused.startswith("missing")
         split = item.get("split")
         tags = (split,) if isinstance(split, str) and split else ()
         texts = tuple(captions.get(name, ()))
         yield replace(place, captions=texts, split=tags, missing=missing)
     for name, texts_of in captions.items():
-        if name not in known and (found := files.get(f"{name}.mp4")):
+        if name not in known and (found := _find(files, name)):
             yield replace(found, captions=tuple(texts_of))
     yield from faults
 
 
 def _files(root: str) -> dict[str, Entry]:
-    """The first video of each file name."""
+    """The first video of each file name, and of each without suffix."""
     files: dict[str, Entry] = {}
     for place in videos_below(root):
-        files.setdefault(place.key.rpartition("/")[2], place)
+        name = place.key.rpartition("/")[2]
+        files.setdefault(name, place)
+        files.setdefault(name.rpartition(".")[0], place)
     return files
+
+
+def _file(name: str) -> str:
+    return name if is_video(name) else f"{name}.mp4"
+
+
+def _find(files: dict[str, Entry], name: str) -> Entry | None:
+    """The video of an id; MSVD in MSR-VTT's form has .avi, and ids with or without suffix."""
+    return files.get(_file(name)) or files.get(name)
 
 
 def _text(item: object, key: str) -> str:

@@ -2,11 +2,11 @@
 
 The key of a sample is the name up to the first dot after the last "/". As in WebDataset itself, the
 members of a sample must follow one another: a caption apart from its video is refused, and the
-video has none. `.txt` has priority over the caption of the `.json` (under "caption", "captions",
-"text" or "prompt"). A sample of video2dataset whose download failed has texts but no video
-anywhere in the tar: it is missing, not damaged. Videos are read in place; links, devices and names
-that leave the tar are refused, and a damaged or truncated tar is refused after its readable
-members.
+video has none. `.txt`, `.caption` and `.text` have priority over the caption of the `.json` (under
+one of `fbridge.data.sources.columns.CAPTION`). A sample of video2dataset whose download failed has
+texts but no video anywhere in the tar: it is missing, not damaged. Videos are read in place; links,
+devices and names that leave the tar are refused, and a damaged or truncated tar is refused after
+its readable members.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
 
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
-TEXTS = ("txt", "json")
+TEXTS = ("txt", "caption", "text", "json")
 MISSING = "missing: the tar has no video of this sample"
 APART = "no video stands beside this caption; the members of a sample must follow one another"
 
@@ -100,11 +100,10 @@ def _key(member: Entry) -> str:
 
 
 def _sample(group: list[Entry], shard: str) -> Iterator[Entry]:
-    texts = {_suffix(member): member for member in group if member.media}
     captions: tuple[str, ...] = ()
     fault = ""
     try:
-        captions = _captions(texts.get("txt"), texts.get("json"))
+        captions = _captions([member for member in group if member.media])
     except BadRow as error:
         fault = str(error)
     for member in group:
@@ -116,16 +115,27 @@ def _sample(group: list[Entry], shard: str) -> Iterator[Entry]:
 
 
 def _suffix(member: Entry) -> str:
-    return member.key.rpartition("/")[2].partition(".")[2].lower()
+    return member.key.rpartition(".")[2].lower()
 
 
-def _captions(text: Entry | None, note: Entry | None) -> tuple[str, ...]:
-    captions: tuple[str, ...] = ()
-    if text and text.media:
-        captions = clean_caption(read_text(text.media, text.key))
-    if note and note.media and not captions:
-        captions = _of_json(note.media, note.key)
-    return captions
+def _captions(group: list[Entry]) -> tuple[str, ...]:
+    """The caption of the first kind of text that has one: `1.txt`, or else `1.words.txt`."""
+    for suffix in TEXTS:
+        kind = [member for member in group if _suffix(member) == suffix]
+        exact = [member for member in kind if member.key == f"{_key(member)}.{suffix}"]
+        if len(kind) > 1 and not exact:
+            names = " and ".join(shown(member.key) for member in kind)
+            raise BadRow(f"{names} may be its caption; keep one")
+        for member in (exact or kind)[:1]:
+            assert member.media is not None
+            read = _of_json if suffix == "json" else _of_text
+            if captions := read(member.media, member.key):
+                return captions
+    return ()
+
+
+def _of_text(media: Media, name: str) -> tuple[str, ...]:
+    return clean_caption(read_text(media, name))
 
 
 def _of_json(media: Media, name: str) -> tuple[str, ...]:
