@@ -11,12 +11,14 @@ from typing import Any
 
 from fbridge.checks import did_you_mean
 from fbridge.data.pictures import SUFFIXES
+from fbridge.data.sources.columns import Clash, plain_names
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
 from fbridge.generate.request import LARGEST_SEED, GenerateRequest, Job
 
 COLUMNS = ("image", "prompt", "negative", "seed")
 LISTS = (".csv", ".jsonl")
+_MARKS = (",", ";", "\t")
 
 
 def gather_jobs(request: GenerateRequest) -> list[Job]:
@@ -84,7 +86,7 @@ def _jobs_of_list(path: Path, request: GenerateRequest) -> Iterator[Job]:
         seed = _first_seed(row["seed"], request.num, where) if row.get("seed") else None
         for prompt in prompts:
             for each in _seeds(request, seed):
-                yield Job(path.parent / row["image"], prompt, negative, each)
+                yield Job(_file(path.parent, row["image"]), prompt, negative, each)
 
 
 def _seeds(request: GenerateRequest, first: int | None = None) -> Sequence[int]:
@@ -129,8 +131,14 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _csv_rows(lines: Any, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    reader = csv.DictReader(lines, skipinitialspace=True, strict=True)
-    header = reader.fieldnames or []
+    first = lines.readline()
+    lines.seek(0)
+    mark = max(_MARKS, key=lambda mark: len(set(COLUMNS) & set(_columns(first.split(mark)))))
+    reader = csv.DictReader(lines, skipinitialspace=True, strict=True, delimiter=mark)
+    header = reader.fieldnames = _columns(reader.fieldnames or [])
+    for column in COLUMNS:
+        if header.count(column) > 1:
+            raise DataError(f"{name}: has two columns {column}; rename or remove one")
     if "image" not in header:
         raise DataError(
             f"{name}: has no column image; its first line must be like image,prompt,seed"
@@ -142,6 +150,10 @@ def _csv_rows(lines: Any, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 'put texts with commas into "quotes"'
             )
         yield reader.line_num, row
+
+
+def _columns(names: Sequence[str]) -> list[str]:
+    return [name.strip().strip('"').lower() for name in names]
 
 
 def _jsonl_rows(lines: Any, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -157,7 +169,17 @@ def _jsonl_rows(lines: Any, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
                 f"{name}, line {line}: is no JSON object; "
                 'write {"image": "cat.jpg", "prompt": "cat jumping"}'
             )
-        yield line, row
+        try:
+            cells = dict(plain_names(row))
+        except Clash as clash:
+            raise DataError(f"{name}, line {line}: {clash}") from None
+        yield line, cells
+
+
+def _file(folder: Path, name: str) -> Path:
+    """The file of a list's row, which may be written with the separators of Windows."""
+    path = folder / name
+    return path if "\\" not in name or path.exists() else folder / name.replace("\\", "/")
 
 
 def _text(value: Any, column: str, where: str) -> str:
