@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import math
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -17,10 +18,11 @@ from fbridge.backbones.latte_class import LatteClassTransformer
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.backbones.videocrafter.network import VideoCrafterUNet
 from fbridge.errors import ConfigError, DependencyError
-from fbridge.memory.apply import apply_memory_options
+from fbridge.memory.apply import apply_memory_options, shrink
 from fbridge.memory.options import MemoryOptions
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.types import Condition
+from tests.bases import tiny_transformer
 from tests.pipelines import PUBLISHED, publish
 from tests.whole import save_whole, unet
 
@@ -89,6 +91,15 @@ def test_fewer_bits_change_little(
     monkeypatch.setattr("fbridge.backbones.family.FEWEST", 100)
     changed, before = latents(folder, name, memory), usual(name)
     assert 0 < float((changed - before).norm() / before.norm()) < allowed
+
+
+@pytest.mark.parametrize("value", [500.0, -math.inf, math.nan])
+def test_weights_beyond_float8_are_refused(value: float) -> None:
+    network = tiny_transformer()
+    network.transformer_blocks[0].ff.net[2].weight.data[0, 0] = value
+    told = r"cast float8: transformer_blocks.0.ff.net.2.weight has weights beyond .*448"
+    with pytest.raises(ConfigError, match=told):
+        shrink(network, MemoryOptions(cast="float8"))
 
 
 @pytest.mark.parametrize(

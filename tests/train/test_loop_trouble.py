@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from fbridge.errors import CheckpointError
 from fbridge.train.checkpoints.reading import newest
 from fbridge.train.divergence import TrainingError
 from fbridge.train.ema.snapshots import snapshots
+from fbridge.train.events import Validated
 from fbridge.train.loop import fit
 from tests.train.sets import fresh_accelerate
 from tests.train.toys import SHORT, Clips, changed, losses, model, training, weights
@@ -56,6 +57,21 @@ def test_a_gradient_that_is_not_finite_ends_it(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"step 3: the gradient's norm is nan.*no checkpoint"):
         list(fit(made))
     assert torch.isfinite(weights(made.network)).all()
+
+
+def test_a_validation_that_is_not_finite_ends_it_with_the_weights_kept(tmp_path: Path) -> None:
+    def validate(step: int, _: Callable[[], None]) -> Validated:
+        if step == 8:
+            raise CheckpointError("latents hold NaN")
+        return Validated(step, {}, (), 0.0)
+
+    config = changed(SHORT, steps=10)
+    with pytest.raises(CheckpointError, match="NaN"):
+        list(fit(training(tmp_path, config, validate=validate, validate_every=4)))
+    kept = newest(tmp_path)
+    assert kept is not None
+    assert kept.step == 8
+    list(fit(training(tmp_path, config), resume=kept))
 
 
 def test_a_spike_ends_it_also_behind_a_resume(tmp_path: Path) -> None:

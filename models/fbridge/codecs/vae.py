@@ -168,7 +168,7 @@ class VAECodec:
             if self.vae.config.get("timestep_conditioning"):  # LTX: the latents are clean
                 timed["temb"] = raw.new_zeros(len(raw))
             videos = list(self.vae.decode(raw.transpose(1, 2), **timed).sample.transpose(1, 2))
-        return [((video.float() + 1) / 2).clamp(0, 1) for video in videos]
+        return [_pixels(video.float()) for video in videos]
 
     def tile(self) -> bool:
         """Encode and decode large frames in overlapping tiles of diffusers."""
@@ -217,6 +217,11 @@ class VAECodec:
 
         shift = number("latents_mean", 0.0) + number("shift_factor", 0.0)
         return shift, number("scaling_factor", 1.0) / number("latents_std", 1.0)
+
+
+def _pixels(video: Tensor) -> Tensor:
+    """From [-1, 1] to [0, 1]; infinity becomes NaN, since clamping would make it white or black."""
+    return torch.where(video.isfinite(), (video + 1) / 2, torch.nan).clamp(0, 1)
 
 
 def _scaled(latents: Gaussian, scale: Tensor | float) -> Gaussian:

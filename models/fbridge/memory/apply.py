@@ -44,7 +44,8 @@ def shrink(transformer: Any, memory: MemoryOptions) -> None:
     """Quantise, cast and set the attention backend of a network, in place.
 
     Raises:
-        ConfigError: the network cannot use that attention, or both quantize and cast are set.
+        ConfigError: the network cannot use that attention, its weights are beyond float8's range,
+            or both quantize and cast are set.
         DependencyError: a package is missing.
     """
     if memory.quantize != "none" and memory.cast != "none":
@@ -57,8 +58,7 @@ def shrink(transformer: Any, memory: MemoryOptions) -> None:
     elif memory.quantize == "nf4":
         _quantize_nf4(transformer)
     elif memory.cast == "float8":
-        dtype = transformer.dtype
-        transformer.enable_layerwise_casting(storage_dtype=torch.float8_e4m3fn, compute_dtype=dtype)
+        _cast_float8(transformer)
     if memory.attention is not None:
         _set_attention(transformer, memory.attention)
 
@@ -89,6 +89,17 @@ def _quantize_nf4(transformer: Any) -> None:
         small.bias = layer.bias
         home, _, last = name.rpartition(".")
         setattr(transformer.get_submodule(home), last, small.to(layer.weight.device))
+
+
+def _cast_float8(transformer: Any) -> None:
+    kept, dtype = torch.float8_e4m3fn, transformer.dtype
+    transformer.enable_layerwise_casting(storage_dtype=kept, compute_dtype=dtype)
+    most = torch.finfo(kept).max  # the cast gives it for all that is beyond, infinity included
+    for name, weight in transformer.named_parameters():
+        if weight.dtype == kept and not float(weight.detach().float().abs().max()) < most:
+            raise ConfigError(
+                f"cast float8: {name} has weights beyond its largest number, {most:g}; leave it out"
+            )
 
 
 def _set_attention(transformer: Any, name: str) -> None:

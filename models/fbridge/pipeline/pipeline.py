@@ -15,6 +15,7 @@ from torch import Tensor
 
 from fbridge.backbones.families import as_backbone
 from fbridge.codecs import View
+from fbridge.codecs.frames import decode_frames
 from fbridge.conditioning.image import encode_images
 from fbridge.data.pictures import fit_picture, upright_rgb
 from fbridge.data.sources.ucf101 import class_words
@@ -22,6 +23,7 @@ from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
 from fbridge.errors import ConfigError
 from fbridge.pipeline.inputs import broadcast_inputs, picture_tensor
 from fbridge.pipeline.model import BridgeModel
+from fbridge.pipeline.precision import overflow_remedy
 from fbridge.sampling import GridKind, Start, Step, build_sampler, seeded_noise, time_grid
 from fbridge.types import Condition
 
@@ -81,6 +83,10 @@ class FrameBridgePipeline(BridgeModel):
             guidance_scale: guidance by the prompt; 1: none.
             image_guidance_scale: guidance by the picture; 1: none.
             callback: called with (step, total) after each step.
+
+        Raises:
+            ConfigError: an argument is not possible with this model.
+            CheckpointError: a video's latents or pixels are not finite.
         """
         images, prompts, negatives, seeds = broadcast_inputs(image, prompt, negative_prompt, seed)
         if self.config.classes and any(negatives):
@@ -140,12 +146,15 @@ class FrameBridgePipeline(BridgeModel):
         return view, Condition(text, prompt_mask, view.image_latents, label, embeds)
 
     def frames(self, latents: Tensor, view: View) -> list[NDArray[np.uint8]]:
-        """Decode latents (B, F, C, H, W) to videos, uint8 (F, H, W, 3)."""
-        videos = self.latent_codec.decode(latents, view)
-        return [
-            video.mul_(255).round_().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-            for video in videos
-        ]
+        """Decode latents (B, F, C, H, W) to videos, uint8 (F, H, W, 3).
+
+        Raises:
+            CheckpointError: a video's latents or pixels are not finite.
+        """
+        return decode_frames(self.latent_codec, latents, view, remedy=self._remedy)
+
+    def _remedy(self) -> str:
+        return overflow_remedy(self.components, self.transformer.dtype)
 
     def _denoiser(
         self, condition: Condition, negatives: Sequence[str], text: float, picture: float

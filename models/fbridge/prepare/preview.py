@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 
+from fbridge.codecs.frames import decode_frames
 from fbridge.data.contact_sheet import stack, strips
 from fbridge.data.latents import LatentDataset
 from fbridge.data.sources.entry import Media
@@ -24,6 +25,7 @@ from fbridge.prepare.models import load_models
 from fbridge.prepare.request import PrepareRequest
 
 ROWS = 3
+_REMEDY = "prepare the videos with --dtype float32"
 Frames = npt.NDArray[np.uint8]
 
 
@@ -84,9 +86,8 @@ def _decoded(
     picture = torch.from_numpy(source[0].copy()).permute(2, 0, 1).float().to(device) / 255
     view = codec.codec.view([picture], tokens.to(device), mask.to(device))
     with torch.no_grad():
-        video = codec.codec.decode(dataset[row].clip[None].float().to(device), view)[0]
-    frames: Frames = (video * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-    return frames
+        latents = dataset[row].clip[None].float().to(device)
+        return decode_frames(codec.codec, latents, view, remedy=lambda: _REMEDY)[0]
 
 
 def _fps(times: Sequence[float]) -> float:

@@ -18,6 +18,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from fbridge.errors import CheckpointError
 from fbridge.files.atomic import shown
 from fbridge.train.batches import plain_errors
 from fbridge.train.checkpoints.reading import Checkpoint
@@ -76,7 +77,7 @@ def fit(
     Raises:
         TrainingError: a loss or gradient is not finite, or a loss spikes; names the step, the clips
             and the last good checkpoint. The weights are those before that step.
-        CheckpointError: the checkpoint does not fit.
+        CheckpointError: the checkpoint does not fit, or a validation's videos are not finite.
     """
     config = training.config
     state = State(training)
@@ -131,6 +132,10 @@ def _validation(
         yield state.scored(training.validate(step, pause))
     except StopAsked:
         return True
+    except CheckpointError:  # what it sampled is not finite, but the weights are
+        if step:
+            state.save(step)
+        raise
     return False
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.data.latents import LatentDataset
 from fbridge.data.video_files import read_video
+from fbridge.errors import CheckpointError
 from fbridge.loaders.codec import load_codec
 from fbridge.train.setup.session import Session
 from fbridge.train.validation.scores import HeldOut
@@ -68,6 +69,13 @@ def test_psnr_is_over_all_frames_but_the_given_one(data: LatentDataset) -> None:
     assert psnr["psnr_repeated"] == pytest.approx(
         np.mean(10 * np.log10(255**2 / errors.numpy())), abs=0.02
     )
+
+
+def test_a_video_that_is_not_finite_is_an_error(data: LatentDataset, tmp_path: Path) -> None:
+    broken = Column("generated", lambda batch: batch.clean * torch.nan)
+    with pytest.raises(CheckpointError, match=r'latents of video 1, 2 .*train.precision to "bf16"'):
+        gallery(data).write([broken], tmp_path, CPU)
+    assert not any(tmp_path.iterdir())
 
 
 def test_as_many_clips_as_asked_for(data: LatentDataset) -> None:

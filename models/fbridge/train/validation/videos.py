@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from fbridge.codecs import Codec, View
+from fbridge.codecs.frames import decode_frames
 from fbridge.data.contact_sheet import stack, strips
 from fbridge.data.latents import LatentDataset
 from fbridge.data.video_files import write_video
@@ -20,6 +21,8 @@ from fbridge.data.video_writers import Frames
 from fbridge.files.atomic import replacing
 from fbridge.train.batches import TrainingBatch
 from fbridge.train.validation.scores import HeldOut
+
+_REMEDY = 'set train.precision to "bf16" or "fp32", or take a lower train.lr'
 
 
 class Column(NamedTuple):
@@ -111,11 +114,7 @@ class ValidationVideos:
 
     def _frames(self, latents: Tensor, view: View) -> list[Frames]:
         with torch.autocast(latents.device.type, enabled=False):  # some codecs overflow in half
-            videos = self.codec.decode(latents.float(), view)
-        return [
-            (video * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu().numpy()
-            for video in videos
-        ]
+            return decode_frames(self.codec, latents.float(), view, remedy=lambda: _REMEDY)
 
 
 def _view(codec: Codec, data: LatentDataset, batch: TrainingBatch, device: torch.device) -> View:

@@ -1,0 +1,59 @@
+"""Numbers that are not finite, the precision that makes them, and the way out that is named."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from fbridge.errors import CheckpointError
+from fbridge.generate import GenerateRequest, Loaded, run
+from fbridge.pipeline import FrameBridgePipeline
+from fbridge.pipeline.precision import overflow_remedy
+from tests.pipeline.test_kinds import of_vae, picture
+
+
+def test_a_network_beyond_the_range_of_half_precision_names_another(tmp_path: Path) -> None:
+    pipe = of_vae()
+    pipe.transformer.transformer_blocks[0].ff.net[2].weight.data *= 1e7
+    assert pipe(picture(), "zoom in").latents.isfinite().all()
+    pipe.save_pretrained(tmp_path / "model")
+    half = FrameBridgePipeline.from_pretrained(tmp_path / "model", torch_dtype=torch.float16)
+    told = "latents of video 1 of this batch.*float16 is too small.*use --dtype bfloat16"
+    with pytest.raises(CheckpointError, match=told):
+        half(picture(), "zoom in")
+    wide = FrameBridgePipeline.from_pretrained(tmp_path / "model", torch_dtype=torch.bfloat16)
+    assert wide(picture(), "zoom in").latents.isfinite().all()
+
+
+def test_nothing_is_written_of_a_video_that_is_not_finite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pipe = of_vae()
+    pipe.transformer.proj_out.bias.data[0] = math.nan
+    picture().save("p.png")
+    request = GenerateRequest(images=[Path("p.png")], prompt="zoom in", seed=3)
+    told = r"the transformer's weights do, too \(proj_out.bias\): the file is damaged"
+    with pytest.raises(CheckpointError, match=told):
+        list(run(request, loaded=Loaded(pipe, "cpu", 1)))
+    assert [path.name for path in Path().iterdir()] == ["p.png"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "told"),
+    [
+        (torch.float16, 1.0, "--dtype bfloat16 or float32"),
+        (torch.float16, math.inf, "--dtype bfloat16 or float32"),  # the cast makes it
+        (torch.float16, math.nan, "damaged"),
+        (torch.bfloat16, 1.0, "--dtype float32, a lower --guidance"),
+        (torch.bfloat16, math.inf, "damaged"),
+        (torch.float32, 1.0, "use a lower --guidance"),
+    ],
+)
+def test_the_way_out_fits_the_cause(dtype: torch.dtype, value: float, told: str) -> None:
+    network = torch.nn.Linear(2, 2, dtype=dtype)
+    network.weight.data[0, 0] = value
+    assert told in overflow_remedy({"frames": [1], "transformer": network}, dtype)
