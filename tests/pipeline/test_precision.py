@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 
 from fbridge.errors import CheckpointError
 from fbridge.generate import GenerateRequest, Loaded, run
 from fbridge.pipeline import FrameBridgePipeline
-from fbridge.pipeline.precision import overflow_remedy
+from fbridge.pipeline.precision import component_dtypes, overflow_remedy
 from tests.pipeline.test_kinds import of_vae, picture
 
 
@@ -57,3 +59,16 @@ def test_the_way_out_fits_the_cause(dtype: torch.dtype, value: float, told: str)
     network = torch.nn.Linear(2, 2, dtype=dtype)
     network.weight.data[0, 0] = value
     assert told in overflow_remedy({"frames": [1], "transformer": network}, dtype)
+
+
+def test_a_saved_image_vae_that_needs_float32_keeps_it(tmp_path: Path) -> None:
+    vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4)
+    for upcast, expected in ((True, torch.float32), (False, torch.float16)):
+        folder = tmp_path / str(upcast)
+        vae.register_to_config(force_upcast=upcast)
+        vae.save_config(folder / "vae")
+        given = component_dtypes(folder, torch.float16)
+        assert (given["vae"] if upcast else given) == expected
+        assert component_dtypes(folder, torch.bfloat16) == torch.bfloat16
+    (tmp_path / "True/vae/config.json").write_text(json.dumps({"_class_name": "AutoencoderTiny"}))
+    assert component_dtypes(tmp_path / "True", torch.float16) == torch.float16

@@ -95,6 +95,10 @@ class TextEncoder:
         lengths = torch.tensor([len(row) for row in rows])
         return text, torch.arange(text.shape[1])[None] < lengths[:, None]
 
+    def to(self, device: str) -> None:
+        """Move its networks to a device."""
+        self.model.to(device)
+
     def truncated(self, prompts: Sequence[str]) -> list[bool]:
         """Which prompts have more than `max_tokens` tokens and are cut."""
         if not prompts:
@@ -147,6 +151,11 @@ class PairTextEncoder(TextEncoder):
         super().__init__(model, tokenizer, max_tokens=max_tokens, reading=reading, origin=origin)
         self.second = second.eval().requires_grad_(False)
         self.second_tokenizer = second_tokenizer
+
+    def to(self, device: str) -> None:
+        """Move its networks to a device."""
+        super().to(device)
+        self.second.to(device)
 
     @torch.no_grad()
     def _embed(self, prompts: list[str]) -> None:

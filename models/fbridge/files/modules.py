@@ -52,7 +52,7 @@ def save_single_file(  # noqa: PLR0913 - a base's parts and facts
         "sizes": sizes,
     }
     tensors = {
-        f"{part}.{key}": _stored(value, dtype)
+        f"{part}.{key}": _stored(value, precision_of(type(model), key, dtype))
         for part, model in (("transformer", transformer), ("vae", vae))
         for key, value in model.state_dict().items()
     }
@@ -116,11 +116,8 @@ def build(
             f"{_such_as(missing)}, {len(strange)} unknown{_such_as(strange)}; it needs the weights "
             "of this model under diffusers' names"
         )
-    exact = set(getattr(kind, "_keep_in_fp32_modules", None) or ())
     own = {
-        name: value.to(
-            dtype=_kept(value, torch.float32 if exact & set(name.split(".")) else dtype), copy=True
-        )
+        name: value.to(dtype=_kept(value, precision_of(kind, name, dtype)), copy=True)
         for name, value in weights.items()
     }
     model.load_state_dict(own, assign=True)
@@ -158,6 +155,20 @@ def load_folder(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> 
     for held in (*model.parameters(), *model.buffers()):
         held.data = held.data.clone()  # sums round by a mapped file's alignment
     return model.eval()
+
+
+def precision_of(kind: Any, name: str, dtype: torch.dtype) -> torch.dtype:
+    """The precision of a tensor in a network of a dtype: float32 where its class says so.
+
+    As diffusers' `from_pretrained` does it; `.to(dtype)` heeds no `_keep_in_fp32_modules`.
+
+    Args:
+        kind: the class, of diffusers' models, or ours.
+        name: of the tensor.
+        dtype: of the network.
+    """
+    exact = getattr(kind, "_keep_in_fp32_modules", None) or ()
+    return dtype if set(exact).isdisjoint(name.split(".")) else torch.float32
 
 
 def _kept(value: Tensor, dtype: torch.dtype) -> torch.dtype:

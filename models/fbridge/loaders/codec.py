@@ -87,15 +87,15 @@ def load_codec(name: str, *, device: str, dtype: torch.dtype = torch.float32) ->
         raise CheckpointError(f"{path}: {kind!r} is no known codec; known: {_KNOWN}")
     if not inside:
         _require_weights(path)
+    if dtype == torch.float16 and needs_float32(config):
+        dtype = torch.float32
     try:
         model = (
-            build(_class_of(kind), config, with_prefix(read_weights(path), "vae."), path)
+            build(_class_of(kind), config, with_prefix(read_weights(path), "vae."), path, dtype)
             if inside
-            else load_folder(_class_of(kind), path)
+            else load_folder(_class_of(kind), path, dtype)
         )
-        if dtype == torch.float16 and kind == "AutoencoderKL" and model.config["force_upcast"]:
-            dtype = torch.float32
-        model = model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+        model = model.to(device=device).eval().requires_grad_(False)
         codec = model if kind in _OWN else VAECodec(model)
     except CheckpointError:
         raise
@@ -116,6 +116,11 @@ def vae_class(config: Mapping[str, Any]) -> Any:
             f"an autoencoder of class {kind!r} is not supported; known: {', '.join(VAE_KINDS)}"
         )
     return _class_of(kind)
+
+
+def needs_float32(config: Mapping[str, Any]) -> bool:
+    """Whether an autoencoder's configuration declares half precision too little for it."""
+    return config["_class_name"] == "AutoencoderKL" and bool(config.get("force_upcast", True))
 
 
 def fingerprint(codec: Codec) -> str:

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -76,19 +77,22 @@ def read_card(folder: Path) -> AdapterCard:
         raise CheckpointError(f"{path}: is no adapter's card: {error}") from error
 
 
-def load_adapter(folder: Path, *, base: str | None = None) -> tuple[AdapterCard, PretrainedModel]:
+def load_adapter(
+    folder: Path, *, base: str | None = None, dtype: torch.dtype = torch.float32
+) -> tuple[AdapterCard, PretrainedModel]:
     """An adapter's card, and its base with the adapter merged into the network.
 
     Args:
         folder: of the adapter.
         base: where the base lies, if not where the card says.
+        dtype: of the base's networks.
 
     Raises:
         CheckpointError: the base is missing or another one, or the adapter does not fit it.
     """
     card = read_card(folder)
     try:
-        found = load_pretrained(base or card.base, components=card.components)
+        found = load_pretrained(base or card.base, components=card.components, dtype=dtype)
     except CheckpointError as error:
         raise CheckpointError(
             f"{folder}: its base cannot be had: {error} (or name its place with base=)"
@@ -104,10 +108,12 @@ def load_adapter(folder: Path, *, base: str | None = None) -> tuple[AdapterCard,
     return card, found
 
 
-def adapted_components(folder: Path, *, base: str | None = None) -> dict[str, Any]:
-    """Arguments of `FrameBridgePipeline` for an adapter's folder."""
-    card, found = load_adapter(folder, base=base)
-    prior = load_folder(SpaceTimeTransformer, folder / PRIOR) if _has_prior(folder) else None
+def adapted_components(
+    folder: Path, *, base: str | None = None, dtype: torch.dtype = torch.float32
+) -> dict[str, Any]:
+    """Arguments of `FrameBridgePipeline` for an adapter's folder, its networks in a dtype."""
+    card, found = load_adapter(folder, base=base, dtype=dtype)
+    prior = load_folder(SpaceTimeTransformer, folder / PRIOR, dtype) if _has_prior(folder) else None
     return {
         **found.components(),
         "transformer": found.transformer,

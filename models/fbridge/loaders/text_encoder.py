@@ -23,7 +23,7 @@ _PAIR = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
 
 @cache
 def _minilm() -> TextEncoder:
-    return _load(_find(MINILM), MINILM_TOKENS)
+    return _load(_find(MINILM), MINILM_TOKENS, torch.float32)
 
 
 def load_text_encoder(
@@ -45,7 +45,7 @@ def load_text_encoder(
         subfolder: of another one in a pipeline, such as "text_encoder_2".
         max_tokens: see `TextEncoder`; MiniLM's are 128.
         device: where it runs.
-        dtype: of its network.
+        dtype: of its network, but what its class keeps in float32 (T5's `wo` in float16).
 
     Raises:
         CheckpointError: there is none, or it does not load.
@@ -53,8 +53,8 @@ def load_text_encoder(
     if (name, max_tokens, device, dtype) == (MINILM, None, "cpu", torch.float32):
         return _minilm()
     tokens = max_tokens or (MINILM_TOKENS if name == MINILM else None)
-    encoder = _load(_find(name, subfolder), tokens)
-    encoder.model.to(device=device, dtype=dtype)
+    encoder = _load(_find(name, subfolder), tokens, dtype)
+    encoder.to(device)
     return encoder
 
 
@@ -67,9 +67,9 @@ def hash_text_encoder(name: str) -> str:
     return _find(name).hash
 
 
-def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:
+def _load(origin: Origin, max_tokens: int | None, dtype: torch.dtype) -> TextEncoder:
     try:
-        return _loaded(origin, max_tokens)
+        return _loaded(origin, max_tokens, dtype)
     except CheckpointError:
         raise
     except Exception as error:  # what libraries raise over broken files is of many kinds
@@ -80,7 +80,7 @@ def _load(origin: Origin, max_tokens: int | None) -> TextEncoder:
         ) from error
 
 
-def _loaded(origin: Origin, max_tokens: int | None) -> TextEncoder:
+def _loaded(origin: Origin, max_tokens: int | None, dtype: torch.dtype) -> TextEncoder:
     from transformers import AutoTokenizer
 
     folder = origin.folder / origin.parts[0]
@@ -91,8 +91,9 @@ def _loaded(origin: Origin, max_tokens: int | None) -> TextEncoder:
             if any(folder.glob("*.bin"))
             else f"{folder}: has no weights; model.safetensors is missing, fetch the folder again"
         )
+    options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "dtype": dtype}
     model, report = text_encoder_class(folder).from_pretrained(
-        folder, local_files_only=True, use_safetensors=True, output_loading_info=True
+        folder, output_loading_info=True, **options
     )
     missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if missing:
@@ -105,14 +106,12 @@ def _loaded(origin: Origin, max_tokens: int | None) -> TextEncoder:
         for part in (origin.parts[1::2] or origin.parts)
     ]
     spec = prompt_spec_of(origin.folder) if origin.parts != ("",) else None
-    options: dict[str, Any] = {"max_tokens": max_tokens, "reading": spec, "origin": origin}
+    about: dict[str, Any] = {"max_tokens": max_tokens, "reading": spec, "origin": origin}
     if origin.parts == _PAIR:
         second = origin.folder / origin.parts[2]
-        other = text_encoder_class(second).from_pretrained(
-            second, local_files_only=True, use_safetensors=True
-        )
-        return PairTextEncoder(model, tokenizers[0], other, tokenizers[1], **options)
-    return TextEncoder(model, tokenizers[0], **options)
+        other = text_encoder_class(second).from_pretrained(second, **options)
+        return PairTextEncoder(model, tokenizers[0], other, tokenizers[1], **about)
+    return TextEncoder(model, tokenizers[0], **about)
 
 
 def text_encoder_class(folder: Path) -> Any:

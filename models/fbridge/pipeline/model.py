@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
-import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
@@ -31,6 +30,7 @@ from fbridge.loaders.resolve import ResolvedModel, resolve
 from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.loaders.training_free import training_free_components
 from fbridge.pipeline.inputs import class_of, fitting_size, nearest_shape
+from fbridge.pipeline.precision import component_dtypes, wanted_dtype
 from fbridge.prior import Prior
 from fbridge.scheduler import FrameBridgeScheduler
 
@@ -53,8 +53,8 @@ _RELEASED = (
     "is taken as FrameBridge's released bridge and sampled as its authors do, from the prior "
     "itself (--start exact)"
 )
-_OF_BASES = ("base", "components", "download")
-"""Options of `from_pretrained` that diffusers does not know."""
+_OF_BASES = ("base", "components", "download", "dtype")
+"""Options of `from_pretrained` that not every version of diffusers knows."""
 _HUB_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 
 
@@ -153,7 +153,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         Raises:
             CheckpointError: there is no such model, or it is not one of this kind.
         """
-        name = str(pretrained_model_name_or_path)
+        name, dtype = str(pretrained_model_name_or_path), wanted_dtype(kwargs)
         hub = {key: kwargs[key] for key in _HUB_OPTIONS if key in kwargs}
         model = resolve(name, components=kwargs.get("components"), **hub)
         if model.kind not in ("adapter", "bridge"):
@@ -161,10 +161,11 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         pipe: _Model
         try:
             if model.kind == "adapter":
-                pipe = cls(**adapted_components(model.path, base=kwargs.get("base")))
-                pipe._cast(kwargs.get("dtype", kwargs.get("torch_dtype")))
+                own = {"base": kwargs.get("base"), "dtype": dtype}
+                pipe = cls(**adapted_components(model.path, **own))
             else:
                 stock = {k: v for k, v in kwargs.items() if k not in _OF_BASES}
+                stock["torch_dtype"] = component_dtypes(model.path, dtype)
                 pipe = super().from_pretrained(model.path, **stock)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"model {name!r} does not load: {reason(error)}") from error
@@ -177,7 +178,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         base = load_pretrained(
             model,
             download=kwargs.get("download", False),
-            dtype=kwargs.get("dtype", kwargs.get("torch_dtype")) or torch.float32,
+            dtype=wanted_dtype(kwargs),
         )
         released = is_official_bridge(base)
         pipe = cls(**(official_components(base) if released else training_free_components(base)))
@@ -185,11 +186,6 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         pipe._base_hash, pipe._untrained = base.hash, not released
         pipe.notice = _RELEASED if released else _UNTRAINED
         return pipe
-
-    def _cast(self, dtype: torch.dtype | None) -> None:
-        for component in self.components.values():
-            if isinstance(component, nn.Module) and dtype is not None:
-                nn.Module.to(component, dtype=dtype)  # diffusers' own `to` would log warnings
 
     def _copy_mapped_weights(self) -> None:
         """Copy weights out of the mapped file: the alignment of memory changes how sums round."""

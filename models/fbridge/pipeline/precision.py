@@ -4,9 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
+
+from fbridge.files.configs import read_json
+from fbridge.loaders.codec import needs_float32
+
+
+def wanted_dtype(options: Mapping[str, Any]) -> Any:
+    """The dtype among the options of `from_pretrained`, by its new or old name; else float32."""
+    return options.get("dtype", options.get("torch_dtype")) or torch.float32
+
+
+def component_dtypes(folder: Path, dtype: Any) -> Any:
+    """What diffusers takes as `torch_dtype` for a saved pipeline that is asked for in a dtype.
+
+    An image VAE that declares half precision too little for it (`force_upcast`) stays float32, as
+    `fbridge.loaders.codec.load_codec` has it.
+    """
+    config = folder / "vae" / "config.json"
+    if dtype != torch.float16 or not config.is_file():
+        return dtype
+    return {"vae": torch.float32, "default": dtype} if needs_float32(read_json(config)) else dtype
 
 
 def overflow_remedy(components: Mapping[str, Any], dtype: torch.dtype) -> str:

@@ -96,7 +96,7 @@ def test_a_failure_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest.Monk
     pipe = tuned(tmp_path)
     save_model(pipe, tmp_path / "model")
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no")
 
     monkeypatch.setattr("fbridge.train.export.model_folder.cast_weights", fail)

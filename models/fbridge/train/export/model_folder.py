@@ -19,6 +19,7 @@ from fbridge.codecs import Codec
 from fbridge.codecs.vae import VAECodec
 from fbridge.errors import DependencyError
 from fbridge.files.atomic import replacing, shown
+from fbridge.files.modules import precision_of
 from fbridge.loaders.load import PretrainedModel
 from fbridge.loaders.locate import ADAPTER
 from fbridge.pipeline import FrameBridgePipeline
@@ -76,7 +77,8 @@ def save_model(
         pipeline.save_pretrained(part, safe_serialization=True)
         if dtype is not None:
             for network in NETWORKS:
-                cast_weights(part / network, dtype)
+                held = getattr(pipeline, network)
+                cast_weights(part / network, dtype, kind=type(held))
 
 
 @contextmanager
@@ -105,13 +107,22 @@ def replacing_model(folder: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def cast_weights(folder: Path, dtype: torch.dtype) -> None:
-    """Convert all floating-point weights in a folder to a dtype, file by file."""
+def cast_weights(folder: Path, dtype: torch.dtype, *, kind: type) -> None:
+    """Convert floating-point weights in a folder, file by file, to the dtype of a network.
+
+    Args:
+        folder: of a network; there may be none.
+        dtype: of the network.
+        kind: its class, which may keep some in float32.
+    """
     for path in sorted(folder.rglob("*.safetensors")):
         with safe_open(path, "pt") as file:
             metadata = file.metadata()
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a mapping
-        cast = {k: v.to(dtype) if v.is_floating_point() else v for k, v in tensors.items()}
+        cast = {
+            name: value.to(precision_of(kind, name, dtype)) if value.is_floating_point() else value
+            for name, value in tensors.items()
+        }
         del tensors
         path.unlink()
         save_file(cast, path, metadata)

@@ -16,6 +16,7 @@ from fbridge.codecs import Codec
 from fbridge.config.tree import BridgeConfig, Config, LoraConfig
 from fbridge.data.latents.shape import Shape, frame_limits
 from fbridge.errors import CheckpointError, ConfigError, DataError, reason
+from fbridge.files.modules import precision_of
 from fbridge.loaders.codec import fingerprint
 from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.prior import build_prior
@@ -119,7 +120,7 @@ def build_generator(
     )
     if config.lora.rank:
         torch.manual_seed(config.train.seed)  # of the updates' initial values
-        _adapt(transformer, config.lora, config.train.precision)
+        adapt(transformer, config.lora, config.train.precision)
     prior = build_prior(kind, network, mix, codec)
     start = PriorStart(
         prior, codec if kind == "motion" or (kind == "mix" and network is None) else None
@@ -281,7 +282,7 @@ def _load_prior(config: Config, shape: Shape) -> nn.Module | None:
     return network.float().eval().requires_grad_(False)
 
 
-def _adapt(transformer: Any, config: LoraConfig, precision: str) -> None:
+def adapt(transformer: Any, config: LoraConfig, precision: str) -> None:
     """Add updates; what stays frozen is kept in the precision of the arithmetic, to save memory."""
     add_lora(
         transformer,
@@ -292,6 +293,6 @@ def _adapt(transformer: Any, config: LoraConfig, precision: str) -> None:
         targets=tuple(config.targets),
     )
     kept = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
-    for parameter in transformer.parameters():
+    for name, parameter in transformer.named_parameters():
         if not parameter.requires_grad and parameter.is_floating_point():
-            parameter.data = parameter.data.to(kept)
+            parameter.data = parameter.data.to(precision_of(type(transformer), name, kept))
