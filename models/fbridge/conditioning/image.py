@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from fbridge.conditioning.text import working_device
 from fbridge.errors import CheckpointError
+from fbridge.files.configs import check_no_code
 from fbridge.files.modules import load_folder
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -55,6 +56,7 @@ def load_image_encoder(folder: Path, *, features: int, dtype: torch.dtype) -> An
             f"{folder}: is not there; this network needs CLIP's image encoder: name a folder that "
             "has it with --components, or none where the single file holds it"
         )
+    check_no_code(folder)
     encoder = load_folder(CLIPVisionModel, folder, dtype)
     if encoder.config.hidden_size != features:
         raise CheckpointError(

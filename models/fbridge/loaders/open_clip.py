@@ -8,6 +8,7 @@ from typing import Any
 from fbridge.conditioning.clip_tokenizer import tokenizer
 from fbridge.errors import CheckpointError
 from fbridge.files.key_mapping import Weights, count_modules, rename_keys, split_layers
+from fbridge.loaders.text_encoder import auto_tokenizer
 from fbridge.weights import CLIP_MERGES, read_file
 
 _HEAD = {1024: 64, 1280: 80}
@@ -116,9 +117,7 @@ def load_tokenizer(place: Path, rows: int) -> Any:
     """
     if not place.is_dir():
         return tokenizer(read_file(CLIP_MERGES, place).decode("utf-8"))
-    from transformers import AutoTokenizer
-
-    found = AutoTokenizer.from_pretrained(place, local_files_only=True)
+    found = auto_tokenizer(place)
     if len(found) != rows:
         raise CheckpointError(
             f"{place}: knows {len(found)} words, and the text encoder {rows}; it is another "

@@ -32,6 +32,7 @@ from fbridge.loaders.components import find_components, missing_files
 from fbridge.loaders.detect import Detected, detect
 from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS, locate_file, locate_model
 from fbridge.loaders.single_file import find_tokenizer, holds_other_parts
+from fbridge.loaders.trust import check_components
 
 SCRATCH = "scratch:"
 """What the name of a network without weights begins with; its preset follows."""
@@ -248,6 +249,8 @@ def resolve(
     adapter = (folder / ADAPTER).is_file()
     facts = read_json(folder / (ADAPTER if adapter else INDEX))
     kind: Kind = "adapter" if adapter else _pipeline_kind(folder, facts)
+    if kind == "bridge":
+        check_components(folder, facts)
     return ResolvedModel(
         name, kind, folder, facts, remote=remote, configs_only=remote and configs_only
     )

@@ -13,12 +13,14 @@ from fbridge.conditioning.prompt_specs import prompt_spec_of
 from fbridge.conditioning.text import SUFFIXES, Origin, PairTextEncoder
 from fbridge.conditioning.text import TextEncoder as TextEncoder
 from fbridge.errors import CheckpointError, reason
+from fbridge.files.configs import check_no_code
 from fbridge.files.hub import NOT_READ
 from fbridge.loaders.locate import locate_folder
 
 MINILM_TOKENS = 128
 _PAIR = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
 """Folders of two encoders that are used together."""
+_LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 @cache
@@ -81,8 +83,6 @@ def _load(origin: Origin, max_tokens: int | None, dtype: torch.dtype) -> TextEnc
 
 
 def _loaded(origin: Origin, max_tokens: int | None, dtype: torch.dtype) -> TextEncoder:
-    from transformers import AutoTokenizer
-
     folder = origin.folder / origin.parts[0]
     if not any(folder.glob("*.safetensors")):
         what = "weights as .bin only, which can hold code and are not read; load it once where you"
@@ -91,7 +91,7 @@ def _loaded(origin: Origin, max_tokens: int | None, dtype: torch.dtype) -> TextE
             if any(folder.glob("*.bin"))
             else f"{folder}: has no weights; model.safetensors is missing, fetch the folder again"
         )
-    options: dict[str, Any] = {"local_files_only": True, "use_safetensors": True, "dtype": dtype}
+    options: dict[str, Any] = {**_LOCAL, "use_safetensors": True, "dtype": dtype}
     model, report = text_encoder_class(folder).from_pretrained(
         folder, output_loading_info=True, **options
     )
@@ -101,10 +101,7 @@ def _loaded(origin: Origin, max_tokens: int | None, dtype: torch.dtype) -> TextE
             f"{folder}: weights are incomplete: {len(missing)} missing, such as {missing[0]}; "
             "fetch the folder again"
         )
-    tokenizers = [
-        AutoTokenizer.from_pretrained(origin.folder / part, local_files_only=True)
-        for part in (origin.parts[1::2] or origin.parts)
-    ]
+    tokenizers = [auto_tokenizer(origin.folder / p) for p in (origin.parts[1::2] or origin.parts)]
     spec = prompt_spec_of(origin.folder) if origin.parts != ("",) else None
     about: dict[str, Any] = {"max_tokens": max_tokens, "reading": spec, "origin": origin}
     if origin.parts == _PAIR:
@@ -114,11 +111,24 @@ def _loaded(origin: Origin, max_tokens: int | None, dtype: torch.dtype) -> TextE
     return TextEncoder(model, tokenizers[0], **about)
 
 
+def auto_tokenizer(folder: Path) -> Any:
+    """The tokenizer in a folder, of a class of transformers.
+
+    Raises:
+        CheckpointError: its configuration names other code.
+    """
+    from transformers import AutoTokenizer
+
+    check_no_code(folder)
+    return AutoTokenizer.from_pretrained(folder, **_LOCAL)
+
+
 def text_encoder_class(folder: Path) -> Any:
     """AutoModel; of a model with a decoder or an image encoder, the class of its text encoder."""
     from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, CLIPTextModel
 
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
+    check_no_code(folder)
+    config = AutoConfig.from_pretrained(folder, **_LOCAL)
     if config.model_type == "clip":
         return CLIPTextModel
     whole = (config.architectures or [""])[0].endswith("EncoderModel")

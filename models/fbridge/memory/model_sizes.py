@@ -106,5 +106,6 @@ def _numbers(folder: Path) -> int:
         else:
             kind = text_encoder_class(folder)
             build = getattr(kind, "from_config", None) or kind._from_config
-            network = build(AutoConfig.from_pretrained(folder, local_files_only=True))
+            local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+            network = build(AutoConfig.from_pretrained(folder, **local))
     return sum(parameter.numel() for parameter in network.parameters())

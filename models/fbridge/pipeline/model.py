@@ -11,12 +11,7 @@ from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
 from fbridge.backbones.families import family_of
-from fbridge.backbones.latte_class import LatteClassTransformer
-from fbridge.backbones.space_time import SpaceTimeTransformer
-from fbridge.backbones.videocrafter.network import VideoCrafterUNet
 from fbridge.codecs import Codec
-from fbridge.codecs.motion import MotionCodec
-from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import VAECodec
 from fbridge.conditioning.prompt_specs import PromptSpec
 from fbridge.conditioning.text import PairTextEncoder, TextEncoder
@@ -32,19 +27,9 @@ from fbridge.loaders.training_free import training_free_components
 from fbridge.pipeline.inputs import class_of, fitting_size, nearest_shape
 from fbridge.pipeline.precision import component_dtypes, wanted_dtype
 from fbridge.prior import Prior
-from fbridge.scheduler import FrameBridgeScheduler
 
 _Model = TypeVar("_Model", bound="BridgeModel")
 
-KNOWN_COMPONENTS = (
-    SpaceTimeTransformer,
-    LatteClassTransformer,
-    VideoCrafterUNet,
-    MotionCodec,
-    PixelCodec,
-    FrameBridgeScheduler,
-)
-"""Classes that a model folder may name: diffusers finds only those of modules already imported."""
 _UNTRAINED = (
     "is a text-to-video model that was never trained as a bridge: it starts from the still picture "
     "noised part of the way (--strength); fbridge finetune makes it one"
@@ -55,6 +40,7 @@ _RELEASED = (
 )
 _OF_BASES = ("base", "components", "download", "dtype")
 """Options of `from_pretrained` that not every version of diffusers knows."""
+_OF_CODE = ("custom_pipeline", "custom_revision", "trust_remote_code")
 _HUB_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 
 
@@ -152,7 +138,10 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
 
         Raises:
             CheckpointError: there is no such model, or it is not one of this kind.
+            ConfigError: an option asks for code of the model's folder, which is never run.
         """
+        if asked := [key for key in _OF_CODE if kwargs.pop(key, None)]:
+            raise ConfigError(f"{asked[0]}: code of a model's folder is never run; leave it out")
         name, dtype = str(pretrained_model_name_or_path), wanted_dtype(kwargs)
         hub = {key: kwargs[key] for key in _HUB_OPTIONS if key in kwargs}
         model = resolve(name, components=kwargs.get("components"), **hub)
