@@ -19,6 +19,7 @@ import torch
 
 from fbridge.errors import CheckpointError
 from fbridge.weights import (
+    ENTRIES,
     I3D_KINETICS,
     WeightsFile,
     cache_folder,
@@ -112,6 +113,36 @@ def test_converted_once(tmp_path: Path, cache: Path) -> None:
     assert_genuine(load_weights(ENTRY))
     assert_genuine(load_weights(ENTRY, kept_as(ENTRY)))
     assert [path.name for path in cache.iterdir()] == ["tiny.safetensors"]
+
+
+def test_converted_tensors_are_known_by_the_table_alone(tmp_path: Path, cache: Path) -> None:
+    """A hash that a file names of itself proves nothing, such as a forged one."""
+    unknown = replace(ENTRY, contents="")
+    load_weights(unknown, write(tmp_path / "here.ckpt"))
+    assert not cache.exists()
+    forged = {"params/layer/kernel": torch.zeros(2, 3)}
+    claims = {"source": ENTRY.sha256, "digest": digest_of(forged)}
+    write(kept_as(ENTRY), safetensors.torch.save(forged, claims))
+    for entry, told in ((ENTRY, "not the tensors of tiny.ckpt"), (unknown, "cannot be told")):
+        with pytest.raises(CheckpointError, match=told):
+            load_weights(entry, kept_as(entry))
+        with pytest.raises(CheckpointError, match=told):
+            verify(entry, kept_as(entry))
+    with pytest.raises(CheckpointError, match=r"tiny\.ckpt not found"):
+        load_weights(unknown)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.bool, torch.int64])
+def test_tensors_of_any_type_have_a_digest(tmp_path: Path, dtype: torch.dtype) -> None:
+    path = write(tmp_path / "other.safetensors")
+    safetensors.torch.save_file({"scale": torch.ones((), dtype=dtype)}, path)
+    with pytest.raises(CheckpointError, match=r"not the tensors of tiny\.ckpt"):
+        load_weights(ENTRY, path)
+
+
+def test_every_converted_entry_has_a_hash_in_the_table() -> None:
+    assert {name for name, entry in ENTRIES.items() if entry.contents} >= {"i3d", "lpips"}
+    assert all(entry.sha256 for entry in ENTRIES.values() if entry.contents)
 
 
 def test_cache_that_cannot_be_written(tmp_path: Path, cache: Path) -> None:

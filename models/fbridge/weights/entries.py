@@ -20,7 +20,8 @@ class WeightsFile:
         licence: SPDX identifier and holder.
         size: its length in bytes; 0 where it is not published.
         sha256: its digest, hexadecimal; empty where none is published.
-        contents: `digest_of` the tensors in it, independent of the file format; empty if unknown.
+        contents: `digest_of` the tensors in it, independent of the file format; empty if unknown,
+            and then they are taken from the published file only.
         package: import name of a package that contains it.
         inside: its path inside that package.
         requirement: that package as a pip requirement.

@@ -2,7 +2,7 @@
 
 A file is looked for in a fixed order and its sha256 is compared before its content is parsed.
 Pickles are read by a reader that can build numpy arrays and nothing else. The tensors are kept as
-safetensors in the cache folder.
+safetensors in the cache folder where the table has a hash of them to recognise them by.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ def load_weights(entry: WeightsFile, path: Path | None = None) -> dict[str, Tens
 
     Sources in order: `path`, the entry's environment variable, the cache folder, the installed
     package (found, never imported). One of the first two, if given, must be right. Any of them
-    may be the published file, a source archive (.tar.gz) with it inside, or converted safetensors.
+    may be the published file, a source archive (.tar.gz) with it inside, or, of an entry with
+    `contents`, converted safetensors.
 
     Raises:
         CheckpointError: No source has the file, or the file found is another one.
@@ -60,12 +61,11 @@ def load_weights(entry: WeightsFile, path: Path | None = None) -> dict[str, Tens
     if entry.sha256 and source.suffix == ".safetensors":
         return _load_converted(entry, source)
     tensors = _interpreted(entry, read_file(entry, source))
-    if not entry.sha256:
+    if not entry.contents:
         return tensors
-    metadata = {"source": entry.sha256, "digest": digest_of(tensors)}
     # A cache that cannot be written costs time, not the result.
     with suppress(DependencyError, OSError), replacing(kept_as(entry)) as file:
-        safetensors.torch.save_file(tensors, file, metadata)
+        safetensors.torch.save_file(tensors, file, {"source": entry.sha256})
     return tensors
 
 
@@ -104,7 +104,7 @@ def digest_of(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().numpy().tobytes())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -143,7 +143,8 @@ def find_weights(entry: WeightsFile, path: Path | None = None) -> Path:
 def _usual_places(entry: WeightsFile) -> Iterator[Path]:
     if not entry.sha256:
         return
-    yield kept_as(entry)
+    if entry.contents:
+        yield kept_as(entry)
     yield cache_folder() / entry.file
     if entry.package:
         yield from sorted(cache_folder().glob(f"{entry.package}-*.tar.gz"))
@@ -235,15 +236,18 @@ def _interpreted(entry: WeightsFile, data: bytes) -> dict[str, Tensor]:
 
 
 def _load_converted(entry: WeightsFile, source: Path) -> dict[str, Tensor]:
+    """Converted tensors, known by their hash in the table; what the file says of itself is not."""
+    if not entry.contents:
+        raise CheckpointError(
+            f"{source}: cannot be told from another file of tensors, whose hash is published for "
+            f"{entry.file} alone; {wanted(entry)}"
+        )
     try:
         with safe_open(source, "pt") as file:
-            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{source}: unreadable ({error}); delete it") from error
-    same = metadata.get("source") == entry.sha256
-    expected = entry.contents or (metadata.get("digest") if same else "")
-    if digest_of(tensors) != expected:
+    if digest_of(tensors) != entry.contents:
         raise CheckpointError(f"{source}: not the tensors of {entry.file}; delete it")
     return tensors
 
