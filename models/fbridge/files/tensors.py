@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -95,6 +96,23 @@ def read_header(path: Path) -> Header:
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise broken(path, error) from error
     return Header(shapes, dtypes, metadata)
+
+
+def sort_metadata(path: Path) -> None:
+    """Sort the keys of a safetensors file's metadata, in place.
+
+    safetensors writes several keys in an order that differs from call to call (its map is hashed
+    with a random seed), so that equal content has another hash.
+    """
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        if "__metadata__" in header:
+            header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(text) <= size, "the same header in another order"
+        file.seek(8)
+        file.write(text.ljust(size))
 
 
 def _require_known(path: Path) -> None:

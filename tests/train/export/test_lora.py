@@ -107,6 +107,14 @@ def test_diffusers_loads_the_file(tmp_path: Path, *, dora: bool) -> None:
     assert torch.allclose(answer(stock.eval()), answer(net), atol=1e-6)
 
 
+def test_equal_adapters_have_equal_files(tmp_path: Path) -> None:
+    net, about = trained(), card(tiny_base(tmp_path / "base.safetensors"))
+    for number in range(6):  # in random order, all would agree once in 32 times
+        save_lora(tmp_path / str(number), net, about)
+    files = [tmp_path / str(number) / ADAPTER_WEIGHTS for number in range(6)]
+    assert len({file.read_bytes() for file in files}) == 1
+
+
 def test_only_what_was_trained_is_kept_beside_the_adapter(tmp_path: Path) -> None:
     base = tiny_base(tmp_path / "base.safetensors")
     save_lora(tmp_path / "lora", trained(), card(base), dtype=torch.float16)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fbridge.backbones.families import family_of
 from fbridge.errors import ConfigError, reason
+from fbridge.files.tensors import sort_metadata
 from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS
 from fbridge.loaders.lora import EXTRA, PRIOR, AdapterCard
 from fbridge.loaders.lora import merge_lora as merge_lora
@@ -103,6 +104,7 @@ def save_lora(
             safe_serialization=True,
             lora_adapter_metadata=_metadata(transformer.peft_config[_NAME]),
         )
+        sort_metadata(part / ADAPTER_WEIGHTS)  # equal adapters have equal hashes
         if extra:
             save_file({k: _on_cpu(v, dtype) for k, v in extra.items()}, part / EXTRA)
         if prior is not None:
