@@ -47,6 +47,12 @@ def test_a_picture_becomes_a_video(fbridge: Any, tmp_path: Path) -> None:
     assert record.versions.keys() == {"fbridge", "python", "torch", "diffusers"}
 
 
+def test_what_is_not_read_of_a_prompt_is_a_warning(fbridge: Any) -> None:
+    ran = fbridge("generate", "cat.png", "-p", "a cat jumps " * 99)
+    assert ran.code == 0
+    assert ran.err == "warning: not read is the end of 'a cat jum'\n"
+
+
 @pytest.mark.parametrize(
     ("kind", "made"), [("gif", "cat.gif"), ("webp", "cat.webp"), ("png", "cat")]
 )

@@ -20,6 +20,7 @@ from fbridge.generate import (
     Loaded,
     Planned,
     Progress,
+    Warned,
     load_pipeline,
     run,
 )
@@ -92,3 +93,12 @@ def test_a_video_never_replaces_what_was_made_while_it_was_rendered(loaded: Load
         list(run(request, loaded=loaded, on_progress=lambda _: Path("cat.mp4").touch()))
     assert Path("cat.mp4").read_bytes() == b""
     assert sorted(entry.name for entry in Path().iterdir()) == ["cat.jpg", "cat.mp4"]
+
+
+def test_a_prompt_that_is_too_long_is_told_before_the_video_is_made(loaded: Loaded) -> None:
+    long = "cat " * 126
+    jobs = [Job(Path("cat.jpg"), long), Job(Path("cat.jpg"), "zoom in", negative=long + "bird")]
+    events = list(run(GenerateRequest(jobs=jobs, guidance=2.0, dry_run=True), loaded=loaded))
+    [told] = [event.text for event in events if isinstance(event, Warned)]
+    assert told.endswith("has more; not read is its end: 'bird'")
+    assert isinstance(events[-1], Planned)

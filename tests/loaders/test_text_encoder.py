@@ -101,13 +101,23 @@ def test_another_encoder_of_a_pipeline(tmp_path: Path) -> None:
 def test_prompts_that_are_cut_are_told(tmp_path: Path) -> None:
     name = str(save_pipeline(tmp_path))
     prompts = ["a cat jumps over the", "a cat jumps over the dog", ""]
-    assert load_text_encoder(name).truncated(prompts) == [False, True, False]
+    encode = load_text_encoder(name)
+    assert encode.unread(prompts) == ["", "dog", ""]
+    assert encode.describe_unread(prompts) == (
+        "the text encoder reads 6 tokens, and the prompt 'a cat jumps over the dog' has more; "
+        "not read is its end: 'dog'"
+    )
+    told = encode.describe_unread([f"{prompts[0]} Ünknown {'dog ' * 99}", prompts[1]])
+    assert "prompt 'a cat jumps over the Ünknown dog dog ...' and 1 more have more" in told
+    assert "its end: 'Ünknown dog dog" in told
+    assert len(told) < 400
     longer = load_text_encoder(name, max_tokens=7)
-    assert longer.truncated(prompts) == [False, False, False]
+    assert longer.unread(prompts) == ["", "", ""]
+    assert longer.describe_unread(prompts) == ""
     assert int(longer(prompts)[1].sum(1).max()) == 7
-    assert longer.truncated([]) == []
+    assert longer.unread([]) == []
     minilm = load_text_encoder()
-    assert minilm.truncated(["cat " * 126, "cat " * 127]) == [False, True]
+    assert minilm.unread(["cat " * 126, "cat " * 126 + "dog"]) == ["", "dog"]
 
 
 def test_precision_of_the_network_is_not_that_of_the_embeddings(tmp_path: Path) -> None:

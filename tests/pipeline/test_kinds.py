@@ -120,6 +120,17 @@ def test_guidance_of_a_class_leads_away_from_none() -> None:
         pipe(picture(), "archery", guidance_scale=3.0, negative_prompt="jump")
 
 
+def test_a_prompt_that_is_too_long_is_told() -> None:
+    pipe, long = of_vae(), "cat " * 126
+    with pytest.warns(UserWarning, match=r"reads 128 tokens.*'cat cat.*not read is.*'dog'") as told:
+        pipe(picture(), [long, long + "dog"])
+    assert told[0].filename == __file__
+    with pytest.warns(UserWarning, match="'bird'"):
+        pipe(picture(), "zoom in", negative_prompt=long + "bird", guidance_scale=2.0)
+    assert pipe.describe_unread([long]) == ""
+    assert of_classes().describe_unread([long * 2]) == ""
+
+
 def test_a_model_without_classes_has_no_labels() -> None:
     _, condition = of_vae().encode_inputs([picture(64, 64)], ["jump"])
     assert condition.class_labels is None

@@ -99,12 +99,32 @@ class TextEncoder:
         """Move its networks to a device."""
         self.model.to(device)
 
-    def truncated(self, prompts: Sequence[str]) -> list[bool]:
-        """Which prompts have more than `max_tokens` tokens and are cut."""
+    def unread(self, prompts: Sequence[str]) -> list[str]:
+        """The end of each prompt that is beyond `max_tokens` and cut; "" where all is read."""
         if not prompts:
             return []
-        tokens = self.tokenizer(list(prompts), truncation=False, verbose=False)
-        return [len(row) > self.max_tokens for row in tokens["input_ids"]]
+        exact = bool(getattr(self.tokenizer, "is_fast", False))  # it knows each token's place
+        options = {"truncation": False, "verbose": False, "add_special_tokens": False}
+        tokens = self.tokenizer(list(prompts), return_offsets_mapping=exact, **options)
+        room = max(0, self.max_tokens - self.tokenizer.num_special_tokens_to_add())
+        if not exact:
+            return [self.tokenizer.decode(row[room:]) for row in tokens["input_ids"]]
+        return [
+            prompt[row[room][0] :].strip() if len(row) > room else ""
+            for prompt, row in zip(prompts, tokens["offset_mapping"], strict=True)
+        ]
+
+    def describe_unread(self, prompts: Sequence[str]) -> str:
+        """One line on the prompts whose end is not read, the first with its words; "" if none."""
+        long = [(one, end) for one, end in zip(prompts, self.unread(prompts), strict=True) if end]
+        if not long:
+            return ""
+        (prompt, end), more = long[0], f" and {len(long) - 1} more" if len(long) > 1 else ""
+        return (
+            f"the text encoder reads {self.max_tokens} tokens, and the prompt "
+            f"{_shortened(prompt, 40)!r}{more} {'have' if more else 'has'} more; not read is its "
+            f"end: {_shortened(end, 200)!r}"
+        )
 
     @torch.no_grad()
     def _embed(self, prompts: list[str]) -> None:
@@ -189,6 +209,10 @@ def working_device(*models: Any) -> torch.device:
                 return torch.device(place)
     held = [next(model.parameters()).device for model in models]
     return next((place for place in held if place.type != "cpu"), held[0])
+
+
+def _shortened(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _most_tokens(model: Any, tokenizer: Any) -> int:

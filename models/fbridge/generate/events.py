@@ -46,7 +46,7 @@ class Loading:
 
 @dataclass(frozen=True)
 class Warned:
-    """A replayed video may differ from the original; the text says why."""
+    """A replayed video may differ from the original, or a prompt is too long; says why."""
 
     text: str
 

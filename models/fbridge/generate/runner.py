@@ -68,6 +68,9 @@ def run(
         yield Warned(f"the video may differ in its last bits: {'; '.join(differences)}")
     if loaded.pipeline.notice:
         yield Noted(f"{request.model_name} {loaded.pipeline.notice}")
+    texts = dict.fromkeys(text for job in jobs for text in (job.prompt, job.negative))
+    if unread := loaded.pipeline.describe_unread(list(texts)):
+        yield Warned(unread)
     yield Planned(items)
     if not request.dry_run:
         yield from render(

@@ -257,6 +257,10 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         """Labels of the classes that the prompts name; empty for a model without classes."""
         return [class_of(prompt, self.config.classes) for prompt in prompts if self.config.classes]
 
+    def describe_unread(self, prompts: Sequence[str]) -> str:
+        """See `TextEncoder.describe_unread`; "" of a model whose prompts name classes."""
+        return "" if self.config.classes else self._encoder().describe_unread(prompts)
+
     def encode_prompts(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token embeddings (B, L, D) and mask (B, L) of prompts."""
         text, prompt_mask = self._encoder()(prompts)

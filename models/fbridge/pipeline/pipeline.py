@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -91,6 +92,8 @@ class FrameBridgePipeline(BridgeModel):
         images, prompts, negatives, seeds = broadcast_inputs(image, prompt, negative_prompt, seed)
         if self.config.classes and any(negatives):
             raise ConfigError("negative_prompt: a class-conditional model has none; leave it out")
+        if told := self.describe_unread([*prompts, *negatives]):
+            warnings.warn(told, stacklevel=3)  # of the caller, behind the decorator no_grad
         defaults = self.defaults
         count = self.frame_count(num_frames)
         scale = defaults["guidance_scale"] if guidance_scale is None else guidance_scale

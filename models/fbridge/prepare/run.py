@@ -185,7 +185,7 @@ class _Run:
                 note=self.notes.append,
             ),
         )
-        captions = CaptionWriter(self.request, self.text, dtype)
+        captions = CaptionWriter(self.request, self.text, dtype, self.notes.append)
         self.timings = writer.timings
         yield from self._make(writer, captions, todo, alone=False)
         while self.request.rank.number == 0 and self._undone():
@@ -201,16 +201,20 @@ class _Run:
         for name, group in self._caption_units():
             if alone or self.request.rank.mine(int(name, 16)):
                 captions.write(name, group)
+                yield from self._noted()
                 yield Progress("captions", 0, todo)
         done = 0
         mine = (unit for unit in self._undone_units() if alone or self._mine(unit))
         for more in writer.write(mine):
             done += more
-            yield from map(Note, self.notes)
-            self.notes.clear()
+            yield from self._noted()
             yield Progress("encoding", done, todo)
         self.rows.refresh()
         self.captions.refresh()
+
+    def _noted(self) -> Iterator[Event]:
+        yield from map(Note, self.notes)
+        self.notes.clear()
 
     def finish(self) -> Iterator[Event]:
         """Merge the parts, in process 0."""

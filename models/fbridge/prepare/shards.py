@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
@@ -144,10 +144,17 @@ def is_complete(unit: Unit, rows: Lookup, request: PrepareRequest) -> bool:
 class CaptionWriter:
     """Writes shards of text embeddings."""
 
-    def __init__(self, request: PrepareRequest, text: TextEncoder, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        request: PrepareRequest,
+        text: TextEncoder,
+        dtype: torch.dtype,
+        note: Callable[[str], None],
+    ) -> None:
         self._request = request
         self._text = text
         self._dtype = dtype
+        self._note = note
         self._journal = Journal(request.out / JOURNAL / f"captions-{request.rank.number:05d}.jsonl")
 
     def write(self, name: str, captions: Sequence[str]) -> None:
@@ -157,12 +164,14 @@ class CaptionWriter:
         start = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
         path = shard_path("text", name)
         save_tensors(self._request.out / path, {"tokens": torch.cat(rows), "start": start})
-        truncated = self._text.truncated(captions)
+        unread = self._text.unread(captions)
         lines = [
             {"caption": caption_hash(caption), "text": caption, "shard": path, "row": row,
-             "tokens": len(rows[row]), "truncated": truncated[row]}
+             "tokens": len(rows[row]), "truncated": bool(unread[row])}
             for row, caption in enumerate(captions)
         ]  # fmt: skip
+        if told := self._text.describe_unread(captions):
+            self._note(f"captions: {told}")
         self._journal.append([*lines, _shard_record(self._request.out, name, path, len(rows))])
 
 
