@@ -39,7 +39,8 @@ _CONFIG = typer.Argument(
 _DATA = option(
     None,
     INPUT,
-    "A data set of fbridge prepare; demo is the built-in one, and the default.",
+    "A data set of fbridge prepare; demo is the built-in one, of t2v.safetensors' latents, and "
+    "the default.",
     metavar="DIR",
 )
 _STEPS = option(None, MODEL, "Optimizer steps.")
@@ -246,6 +247,12 @@ def _run(request: TrainRequest, ui: Ui, process: Process) -> None:
         runtime.silence_libraries()
         if request.device == "cuda":
             runtime.present_device(request.device)
+        if request.command == "finetune" and request.config.data == DEMO:
+            from fbridge.prepare.demo import check_fits_demo
+
+            config = request.config
+            parts: dict[str, Any] = {"components": config.components, "download": config.download}
+            check_fits_demo(str(config.base), **parts)
     if request.config.data == DEMO:
         if not (request.dry_run or request.resume):
             from fbridge.train.run import find_resume

@@ -168,6 +168,7 @@ MISTAKES: list[tuple[str, int, str]] = [
     ("--base scratch:tinny", 2, "--base scratch:tinny: unknown, did you mean scratch:tiny?"),
     ("--base a/b.safetensors", 4, "--base a/b.safetensors: no such file; check the path"),
     ("--base a/b/c", 4, "--base a/b/c: no such folder"),
+    ("--base embedded", 2, "base embedded: the built-in demo clips are latents of t2v.safetensors"),
     ("BASE --data gone", 3, "--data gone: no such folder; fbridge prepare makes one of videos"),
     ("BASE --data empty", 3, "empty"),
     ("--data DATA", 2, "no base given; name a text-to-video model: --base t2v.safetensors"),
