@@ -8,6 +8,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as Expired
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, suppress
@@ -19,7 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from fbridge.errors import DataError, DependencyError
+from fbridge.errors import DataError, DependencyError, FBridgeError, reason
 
 Result = TypeVar("Result")
 
@@ -41,6 +42,26 @@ class Failure:
 
     reason: str
     transient: bool
+
+
+def failure_of(error: Exception) -> Failure:
+    """The failure of a task that raised `error`: one odd file never ends a run.
+
+    Raises:
+        FBridgeError: it is one that every task would raise, such as a missing package.
+    """
+    if isinstance(error, DataError):
+        return Failure(str(error), transient=False)
+    if isinstance(error, FBridgeError):
+        raise error
+    if isinstance(error, MemoryError):
+        return Failure(
+            f"needs more than {MEMORY_LIMIT >> 30} GiB; make it smaller", transient=False
+        )
+    kind = type(error).__name__
+    text = reason(error)
+    what = kind if text == kind else f"{kind}: {text}"
+    return Failure(f"cannot be used ({what}); convert it, or leave it out", transient=False)
 
 
 @dataclass
@@ -72,7 +93,7 @@ class Workers(AbstractContextManager["Workers"]):
         """function(*task) for each task, in the order of the tasks.
 
         Args:
-            function: importable by name; a `DataError` it raises becomes a `Failure`.
+            function: importable by name; what it raises becomes a `Failure`, see `failure_of`.
             tasks: read one by one.
             ahead: maximum number of tasks that run or whose results are not yet taken.
 
@@ -119,10 +140,10 @@ class Workers(AbstractContextManager["Workers"]):
             return Failure(f"took longer than {self._time_limit:g} s; try it again alone", True)
         except ProcessExpired:
             return Failure("the decoder crashed; convert the file", True)
-        except DataError as error:
-            return Failure(str(error), False)
-        except MemoryError:
-            return Failure(f"needs more than {MEMORY_LIMIT >> 30} GiB; make it smaller", False)
+        except (BrokenProcessPool, CancelledError):
+            raise
+        except Exception as error:
+            return failure_of(error)
 
     def _schedule(self, function: Callable[..., Result], task: tuple[Any, ...]) -> Any:
         try:

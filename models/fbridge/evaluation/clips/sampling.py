@@ -13,6 +13,7 @@ from fbridge.data.latents.format import hash_file
 from fbridge.data.pictures import is_read_plainly, open_picture
 from fbridge.data.sources import Media
 from fbridge.data.video import Bucket, ClipSampling, Failure, Workers, survey_file
+from fbridge.data.video.pool import failure_of
 from fbridge.errors import DataError
 from fbridge.evaluation.clips.listing import ListedVideo
 from fbridge.files.atomic import shown
@@ -123,8 +124,8 @@ def sample_clip(found: ListedVideo, sampling: FrameSampling) -> EvalClip | Faile
 def _try_to_sample(found: ListedVideo, sampling: FrameSampling) -> EvalClip | FailedClip | Failure:
     try:
         return sample_clip(found, sampling)
-    except DataError as error:
-        return Failure(str(error), transient=False)
+    except Exception as error:
+        return failure_of(error)
 
 
 def _from_video(found: ListedVideo, media: Media, sampling: FrameSampling) -> EvalClip | FailedClip:

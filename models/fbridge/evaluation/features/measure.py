@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from fbridge.data.video import Failure, Workers
+from fbridge.data.video.pool import failure_of
 from fbridge.errors import DataError
 from fbridge.evaluation.clips import EvalClip, read_clip, read_picture, vary
 from fbridge.evaluation.features.cache import FeatureCache, key_of
@@ -170,8 +171,8 @@ def _computed(
         for task in tasks:
             try:
                 yield compute(task, setup)
-            except DataError as error:
-                yield Failure(str(error), transient=False)
+            except Exception as error:
+                yield failure_of(error)
         return
     with Workers(min(workers, len(tasks)), time_limit=PATIENCE) as pool:
         made = pool.map(partial(_as_arrays, setup=setup), ((task,) for task in tasks), 3 * workers)
