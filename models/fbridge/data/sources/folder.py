@@ -17,7 +17,7 @@ from pathlib import Path
 from fbridge.data.sources.columns import BadRow, clean_caption
 from fbridge.data.sources.entry import Entry, Media
 from fbridge.data.sources.layout import Layout, Sought
-from fbridge.data.sources.paths import LARGEST_TEXT, locate, videos_below
+from fbridge.data.sources.paths import LARGEST_TEXT, locate, not_videos, videos_below
 from fbridge.files.atomic import shown
 
 SUFFIXES = ("txt", "caption")
@@ -30,6 +30,7 @@ def find(sought: Sought) -> Layout | None:
         return None
     root = sought.folder
     summary = f"folder: videos below {shown(root.name or root)}, captions from the .txt beside each"
+    summary += not_videos(str(root))
     return Layout("folder", summary, root, partial(_entries, str(root)))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from fbridge.data.sources.entry import Entry, Media
 from fbridge.files.atomic import shown
 
 VIDEO_SUFFIXES = frozenset(
-    {"mp4", "m4v", "mov", "mkv", "webm", "avi", "gif"}
-    | {"mpg", "mpeg", "ts", "wmv", "flv", "3gp", "ogv"}
+    {"mp4", "m4v", "mov", "f4v", "3gp", "3g2", "mkv", "webm", "avi", "divx", "gif", "flv"}
+    | {"mpg", "mpeg", "mpe", "m1v", "m2v", "vob", "ts", "mts", "m2t", "m2ts"}
+    | {"wmv", "asf", "ogv", "ogm"}
 )
 """Lower-case suffixes of file names that are taken for videos."""
 
@@ -92,6 +94,25 @@ def videos_below(root: str, top: str = "") -> Iterator[Entry]:
             yield Entry(key, None, refused=f"cannot be read ({error.strerror})")
             continue
         yield from _level(root, key, found, waiting)
+
+
+def not_videos(root: str) -> str:
+    """How many files below `root` are left out, to end a layout's summary; "" for none.
+
+    They are no videos by their suffix, nor captions. Hidden names are not counted.
+    """
+    counts: Counter[str] = Counter()
+    for _, folders, names in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 - names may be anything
+            if suffix != ".txt" and not name.startswith(".") and not is_video(name):
+                counts[suffix or "without suffix"] += 1
+    if not counts:
+        return ""
+    most = [f"{number} {shown(suffix)}" for suffix, number in counts.most_common(5)]
+    more = f" and {len(counts) - 5} more kinds" if len(counts) > 5 else ""
+    return f"; not videos by their names: {', '.join(most)}{more}"
 
 
 def _level(
