@@ -196,13 +196,13 @@ def test_damaged_files(tmp_path: Path, name: str) -> None:
 def test_what_is_no_video(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("words")
     for place, line in [
-        ("a.mp4", "damaged or no video"),
+        ("a.mp4", "is no video"),
         ("b.mp4", "no such file"),
         ("", "no fra"),
     ]:
         with pytest.raises(DataError, match=line):
             read_video(tmp_path / place)
-    with pytest.raises(DataError, match="try the decoder pyav"):
+    with pytest.raises(DataError, match=r"a\.mp4: is no video"):
         read_video(tmp_path / "a.mp4", decoder="decord")
 
 

@@ -1,23 +1,27 @@
-"""Videos as arrays of frames: atomic writing, and reading with either of two decoders."""
+"""Videos as arrays of frames: atomic writing, and reading with the reader of `prepare`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import numpy.typing as npt
-from av.video.reformatter import Interpolation
 from PIL import Image
 
+from fbridge.choices import DECODERS
 from fbridge.data.frame_folders import order_fault, sort_frames
 from fbridge.data.pictures import load_series
-from fbridge.data.video.with_decord import load_decord
-from fbridge.data.video_writers import EXACT, GIF_FASTEST, WRITERS, Frames, colorspace
+from fbridge.data.sources.entry import Media
+from fbridge.data.video.buckets import Bucket
+from fbridge.data.video.clip import decode_clip
+from fbridge.data.video.facts import read_facts
+from fbridge.data.video.integrity import read_ending
+from fbridge.data.video_writers import GIF_FASTEST, WRITERS, Frames
 from fbridge.errors import ConfigError, DataError, DependencyError
 from fbridge.files.atomic import replacing, shown, write_failure
 
@@ -79,28 +83,33 @@ def write_video(
 def read_video(path: Path | str, *, decoder: str = "pyav", limit: int | None = None) -> Video:
     """Decode at most `limit` frames of a video, or of a folder of frames.
 
-    "pyav" reads all that `write_video` writes and applies colour tags and rotation; "decord" reads
-    what its own ffmpeg knows, and its colours may differ by a few levels.
+    Videos are read as `fbridge prepare` reads them: the frames that are shown, in their
+    orientation, with square pixels and with the colours of their tags. With "decord", colours may
+    differ by a few levels.
 
     Raises:
-        DataError: the file is missing, damaged, truncated or no video.
+        DataError: the file is missing, damaged, truncated or no video, or cannot be read by this
+            decoder.
         DependencyError: the decoder is not installed.
     """
     path = Path(path)
     name = shown(path)
-    if decoder not in {"pyav", "decord"}:
-        raise ConfigError(f"decoder '{decoder}' is unknown; use pyav or decord")
+    if decoder not in DECODERS:
+        raise ConfigError(f"decoder '{decoder}' is unknown; use {' or '.join(DECODERS)}")
     if not path.exists():
         raise DataError(f"{name}: no such file; check the name and the folder")
-    read = _decoder(path, decoder)
+    if path.is_dir():
+        read: Callable[[Path, int | None], Video] = _read_folder
+    else:
+        read = _read_webp if path.suffix.lower() == ".webp" else partial(_read_film, decoder)
     try:
-        video = read(path, limit)
-    except (DataError, DependencyError):
+        return read(path, limit)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
+    except DependencyError:
         raise
-    except Exception as error:  # damaged files make decoders raise anything at all
-        way_out = "try the decoder pyav" if decoder == "decord" else "copy or download it again"
-        raise DataError(f"{name}: is damaged or no video; {way_out}") from error
-    return video
+    except Exception as error:  # damaged pictures make Pillow raise anything at all
+        raise DataError(f"{name}: is damaged or no video; copy or download it again") from error
 
 
 def _encoder_failure(path: Path, error: av.FFmpegError) -> DependencyError:
@@ -112,59 +121,16 @@ def _encoder_failure(path: Path, error: av.FFmpegError) -> DependencyError:
     )
 
 
-def _decoder(path: Path, decoder: str) -> Callable[[Path, int | None], Video]:
-    if path.is_dir():
-        return _read_folder
-    if decoder == "decord":
-        return _read_decord
-    return _read_webp if path.suffix.lower() == ".webp" else _read_pyav
-
-
-def _read_pyav(path: Path, limit: int | None) -> Video:
-    frames: list[Frames] = []
-    times: list[float] = []
-    with av.open(str(path)) as container:
-        if not container.streams.video:
-            raise DataError(f"{shown(path)}: holds no video; name a video file")
-        stream = container.streams.video[0]
-        stream.thread_type = "AUTO"
-        fps = float(stream.average_rate or stream.guessed_rate or 0)
-        for frame in container.decode(stream):
-            if limit is not None and len(frames) == limit:
-                break
-            if frame.is_corrupt:
-                raise DataError(
-                    f"{shown(path)}: frame {len(frames)} is damaged; copy or download it again"
-                )
-            frames.append(_to_rgb(frame))
-            times.append(frame.time if frame.pts is not None else len(times) / (fps or 1.0))
-        expected = stream.frames if limit is None else min(limit, stream.frames)
-    if len(frames) < max(expected, 1):
-        raise DataError(
-            f"{shown(path)}: is cut short, {len(frames)} of {max(expected, 1)} frames; "
-            "copy or download it again"
-        )
-    if times[-1] > times[0]:
-        fps = (len(times) - 1) / (times[-1] - times[0])
-    return Video(np.stack(frames), np.asarray(times) - times[0], fps)
-
-
-def _to_rgb(frame: av.VideoFrame) -> Frames:
-    rgb: npt.NDArray[Any] = frame.to_ndarray(
-        format="rgb24",
-        src_colorspace=colorspace(frame),
-        interpolation=Interpolation.BICUBIC | EXACT,
-    )
-    return np.ascontiguousarray(np.rot90(rgb, frame.rotation // 90)) if frame.rotation else rgb
-
-
-def _read_decord(path: Path, limit: int | None) -> Video:
-    reader = load_decord().VideoReader(str(path), num_threads=1)
-    number = len(reader) if limit is None else min(limit, len(reader))
-    wanted = list(range(number))
-    frames = reader.get_batch(wanted).asnumpy()
-    times = reader.get_frame_timestamp(wanted)[:, 0].astype(np.float64)
-    return Video(frames, times - times[0], float(reader.get_avg_fps()))
+def _read_film(decoder: str, path: Path, limit: int | None) -> Video:
+    media = Media(path)
+    with media.open() as file:
+        ending = read_ending(file, path.stat().st_size)
+    facts = read_facts(media, ending)
+    timeline = facts.timeline
+    stamps = timeline.stamps[:limit]
+    bucket = Bucket(facts.width, facts.height, len(stamps))
+    frames = decode_clip(media, stamps, bucket, decoder).frames
+    return Video(frames, np.asarray(timeline.times[:limit]), timeline.fps)
 
 
 def _read_webp(path: Path, limit: int | None) -> Video:
@@ -184,8 +150,8 @@ def _read_folder(path: Path, limit: int | None) -> Video:
     """A folder of frames, at one frame per second."""
     files = sort_frames(path.glob("frame_*.png"))[:limit]
     if not files:
-        raise DataError(f"{shown(path)}: holds no frame_0000.png; name a video")
+        raise DataError("holds no frame_0000.png; name a video")
     if fault := order_fault(files):
-        raise DataError(f"{shown(path)}: {fault}")
+        raise DataError(fault)
     frames = [np.asarray(picture) for picture in load_series(files)]
     return Video(np.stack(frames), np.arange(len(frames), dtype=np.float64), 1.0)

@@ -28,8 +28,6 @@ Writer: TypeAlias = Callable[[Frames, Path, float, "str | None"], None]
 EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 """Without these the scaler rounds down and each round trip darkens the picture by one level."""
 
-_UNSPECIFIED = 2  # ffmpeg's value of a frame without a colour tag
-
 GIF_FASTEST = 50
 """Frames per second: browsers slow down GIFs with frames of less than 20 ms."""
 
@@ -124,13 +122,6 @@ WRITERS: dict[str, Writer] = {
     "png": write_png,
 }
 """By format; "png" writes a folder."""
-
-
-def colorspace(frame: av.VideoFrame) -> Colorspace | None:
-    """Colour space of an untagged frame, by its height as in players; None of a tagged one."""
-    if frame.colorspace != _UNSPECIFIED:
-        return None
-    return Colorspace.ITU709 if frame.height >= 720 else Colorspace.ITU601
 
 
 def _video_frames(frames: Frames) -> Iterator[av.VideoFrame]:

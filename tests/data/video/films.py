@@ -129,16 +129,41 @@ def encode_audio(path: Path, *, cover: bool = False) -> Film:
     return Film(path)
 
 
-def rotate(source: Film, degrees: int) -> Film:
-    """Write a display matrix into the track header of an mp4: shown turned counter-clockwise."""
+def orient(source: Film, a: int, b: int, c: int, d: int) -> Film:
+    """A copy of an mp4 in which (x, y) is shown at (a x + c y, b x + d y), y downwards."""
     data = bytearray(source.path.read_bytes())
     start = data.index(b"tkhd") + 4 + 40
-    one = 1 << 16
-    cosine, sine = {0: (one, 0), 90: (0, one), 180: (-one, 0), 270: (0, -one)}[degrees]
-    for place, value in ((0, cosine), (4, -sine), (12, sine), (16, cosine)):
-        data[start + place : start + place + 4] = value.to_bytes(4, "big", signed=True)
-    source.path.write_bytes(data)
-    return source
+    for place, value in ((0, a), (4, b), (12, c), (16, d)):
+        data[start + place : start + place + 4] = (value << 16).to_bytes(4, "big", signed=True)
+    copy = source.path.with_name(f"shown-{a}{b}{c}{d}-{source.path.name}")
+    copy.write_bytes(data)
+    return Film(copy)
+
+
+def rotate(source: Film, degrees: int) -> Film:
+    """A copy of an mp4 that is shown turned counter-clockwise."""
+    cosine, sine = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[degrees]
+    return orient(source, cosine, -sine, sine, cosine)
+
+
+def copy_packets(
+    sources: Sequence[Film], path: Path, *, key: int = 0, default: Sequence[int] = (0,)
+) -> Film:
+    """Copy the packets from the n-th key frame on, each source as a track of its own."""
+    with av.open(str(path), "w") as target:
+        inputs = [av.open(str(source.path)) for source in sources]
+        tracks = [target.add_stream_from_template(one.streams.video[0]) for one in inputs]
+        for number, track in enumerate(tracks):
+            track.disposition = av.stream.Disposition(int(number in default))
+        for one, track in zip(inputs, tracks, strict=True):
+            seen = -1
+            for packet in one.demux(video=0):
+                seen += packet.is_keyframe
+                if packet.size and seen >= key:
+                    packet.stream = track
+                    target.mux(packet)
+            one.close()
+    return Film(path)
 
 
 def flip(source: Film, share: float = 0.5, number: int = 64) -> Film:

@@ -14,7 +14,7 @@ from PIL import Image
 from fbridge.data.video import decode_clip
 from fbridge.data.video.buckets import Bucket, parse_buckets
 from fbridge.data.video.clip_sampling import ClipSampling
-from fbridge.data.video.integrity import is_cut
+from fbridge.data.video.integrity import Ending, read_ending
 from fbridge.data.video.survey import Survey, survey_file
 from fbridge.errors import DataError
 from tests.data.video.conftest import Shelf
@@ -145,8 +145,9 @@ def test_a_gif_cut_short(shelf: Shelf, share: float) -> None:
 @pytest.mark.parametrize("name", ["mpeg4.avi", "film.mkv", "vp9.webm", "film.gif"])
 def test_one_missing_byte_shows_in_the_structure(shelf: Shelf, name: str) -> None:
     data = shelf(name).path.read_bytes()
-    assert not is_cut(BytesIO(data), len(data))
-    assert is_cut(BytesIO(data[:-1]), len(data) - 1)
+    assert read_ending(BytesIO(data), len(data)) is Ending.WHOLE
+    ending = Ending.UNMARKED if name == "film.gif" else Ending.CUT
+    assert read_ending(BytesIO(data[:-1]), len(data) - 1) is ending
 
 
 def test_bytes_after_the_end_do_no_harm(shelf: Shelf, tmp_path: Path) -> None:

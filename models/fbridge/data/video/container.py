@@ -21,7 +21,8 @@ AGAIN = "copy or download it again"
 
 _OPTIONS = {
     # A playlist named film.mp4 would make ffmpeg open other files and URLs.
-    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,flv,asf,ogg",
+    "format_whitelist": "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,mpegts,mpeg,mpegvideo,flv,"
+    "asf,ogg",
     "protocol_whitelist": "none",
     "max_pixels": str(MAX_PIXELS),
     "threads": "1",
@@ -48,12 +49,14 @@ class OpenVideo(NamedTuple):
         clocked: whether the file has presentation timestamps. If not, the stamp of the n-th frame
             shown is the decoding timestamp of the n-th packet.
         aspect: width of a pixel divided by its height.
+        tracks: indices of the file's video tracks among its streams, without covers and the like.
     """
 
     container: InputContainer
     stream: VideoStream
     clocked: bool
     aspect: Fraction
+    tracks: tuple[int, ...]
 
 
 @contextmanager
@@ -69,30 +72,22 @@ def opened(media: Readable) -> Iterator[OpenVideo]:
                 raise DataError(f"is empty; {AGAIN}")
             file.seek(0)
             with _container(file) as container:
-                stream = _pictures(container)
+                tracks = _tracks(container)
+                stream = tracks[0]
                 stream.codec_context.thread_count = 1
                 stream.codec_context.options = dict(_DECODING)
                 aspect = stream.sample_aspect_ratio or Fraction(1)
                 sane = Fraction(1, 8) <= aspect <= 8
                 clocked = container.format.name not in _UNCLOCKED
-                yield OpenVideo(container, stream, clocked, aspect if sane else Fraction(1))
+                aspect = aspect if sane else Fraction(1)
+                indices = tuple(sorted(track.index for track in tracks))
+                yield OpenVideo(container, stream, clocked, aspect, indices)
     except (DataError, MemoryError):
         raise
     except av.FFmpegError as error:
         raise DataError(f"is damaged ({error.strerror}); {AGAIN}") from None
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error}); {AGAIN}") from None
-
-
-def display_size(width: int, height: int, aspect: Fraction, rotation: int) -> tuple[int, int]:
-    """(width, height) as shown: in square pixels, after rotation."""
-    wide = max(1, round(width * aspect))
-    return (height, wide) if quarter_turns(rotation) % 2 else (wide, height)
-
-
-def quarter_turns(rotation: int) -> int:
-    """Degrees counter-clockwise as a number of quarter turns."""
-    return round(rotation / 90)
 
 
 def _container(file: BinaryIO) -> InputContainer:
@@ -104,15 +99,31 @@ def _container(file: BinaryIO) -> InputContainer:
         ) from None
 
 
-def _pictures(container: InputContainer) -> VideoStream:
-    covers = Disposition.attached_pic | Disposition.still_image
-    streams = [stream for stream in container.streams.video if not stream.disposition & covers]
-    if not streams:
+def _tracks(container: InputContainer) -> list[VideoStream]:
+    """The video tracks, the one that is shown first.
+
+    Players show a track that is marked as default (in mp4: enabled), ffmpeg the largest of those.
+    """
+    covers = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
+    tracks = [stream for stream in container.streams.video if not stream.disposition & covers]
+    if not tracks:
         sound = "sound and no video" if container.streams.audio else "no video"
         raise DataError(f"holds {sound}; leave it out")
-    stream = streams[0]
+    tracks.sort(key=_rank)
+    stream = tracks[0]
     if stream.codec_context is None:
         raise DataError("is encoded in a way that ffmpeg cannot decode; convert it to H.264")
     if not 0 < stream.width * stream.height <= MAX_PIXELS:  # 0: ffmpeg refused to allocate
-        raise DataError(f"has no frames of up to {MAX_PIXELS} pixels; make them smaller")
-    return stream
+        raise DataError(
+            f"has no frames of up to {MAX_PIXELS} pixels; make them smaller, or convert the file"
+        )
+    return tracks
+
+
+def _rank(stream: VideoStream) -> tuple[bool, bool, bool, int, int]:
+    """Ascending: decodable, independent, default, large, early."""
+    decodable = stream.codec_context is not None
+    dependent = bool(stream.disposition & Disposition.dependent)
+    default = bool(stream.disposition & Disposition.default)
+    area = stream.width * stream.height if decodable else 0
+    return not decodable, dependent, not default, -area, stream.index

@@ -12,11 +12,11 @@ import av
 from fbridge.data.video.buckets import Bucket, choose_bucket, cover_size
 from fbridge.data.video.clip import decode_clip
 from fbridge.data.video.clip_sampling import ClipSampling, choose_frames, take
-from fbridge.data.video.container import MAX_PIXELS, Readable, display_size, opened
-from fbridge.data.video.decode import read_frames
+from fbridge.data.video.container import MAX_PIXELS, Readable
+from fbridge.data.video.facts import read_facts
 from fbridge.data.video.filters import fingerprint, has_scene_cut, is_still, luma, small
-from fbridge.data.video.integrity import is_cut
-from fbridge.data.video.timestamps import Timeline, read_timeline
+from fbridge.data.video.integrity import Ending, read_ending
+from fbridge.data.video.timestamps import Timeline
 from fbridge.data.video.with_decord import load_decord
 from fbridge.errors import DataError
 
@@ -59,6 +59,10 @@ class Survey:
         cuts: its clips.
         dropped: why there are none.
         decoder: of the clips, with version.
+        track: index of the video track among the file's streams.
+        notes: what is unusual, each as "kind" or "kind: details".
+        reading: what decides the frames' pixels besides the file and their stamps, where a file
+            needs more than them; other readers may have taken another track or orientation.
     """
 
     sha256: str
@@ -74,11 +78,16 @@ class Survey:
     cuts: tuple[ClipSpan, ...]
     dropped: str = ""
     decoder: str = ""
+    track: int = 0
+    notes: tuple[str, ...] = ()
+    reading: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As plain values."""
         bucket = None if self.bucket is None else list(self.bucket)
-        return {**asdict(self), "bucket": bucket, "cuts": [_plain(cut) for cut in self.cuts]}
+        cuts = [_plain(cut) for cut in self.cuts]
+        lists = {"notes": list(self.notes), "reading": list(self.reading)}
+        return {**asdict(self), "bucket": bucket, "cuts": cuts, **lists}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Survey:
@@ -89,7 +98,8 @@ class Survey:
             for cut in values["cuts"]
         )
         known = Bucket(*bucket) if bucket is not None else None
-        return cls(**{**values, "bucket": known, "cuts": tuple(cuts)})
+        lists = {name: tuple(values.get(name, ())) for name in ("notes", "reading")}
+        return cls(**{**values, "bucket": known, "cuts": tuple(cuts), **lists})
 
 
 def survey_file(media: Readable, cutting: ClipSampling) -> Survey:
@@ -101,21 +111,17 @@ def survey_file(media: Readable, cutting: ClipSampling) -> Survey:
         DataError: the file cannot be used: damaged, truncated, no video, ...
         DependencyError: the decoder is not installed.
     """
-    sha256, size, cut = _read_bytes(media)
-    with opened(media) as source:
-        timeline = read_timeline(source, cut=cut)
-        codec = source.stream.codec_context.name
+    sha256, size, ending = _read_bytes(media)
+    facts = read_facts(media, ending)
+    timeline = facts.timeline
     if len(timeline.stamps) == 1:
         raise DataError("holds a single picture; leave it out")
-    first = next(read_frames(media, timeline.stamps[:1], straight=True))
-    frame = first.frame
-    width, height = display_size(frame.width, frame.height, first.aspect, frame.rotation)
     survey = Survey(
         sha256=sha256,
         size=size,
-        codec=codec,
-        width=width,
-        height=height,
+        codec=facts.codec,
+        width=facts.width,
+        height=facts.height,
         frames=len(timeline.stamps),
         seconds=timeline.seconds,
         fps=timeline.fps,
@@ -123,6 +129,9 @@ def survey_file(media: Readable, cutting: ClipSampling) -> Survey:
         bucket=None,
         cuts=(),
         decoder=_version(cutting.decoder),
+        track=facts.track,
+        notes=facts.notes,
+        reading=facts.reading,
     )
     return _with_cuts(survey, timeline, cutting, media)
 
@@ -173,8 +182,8 @@ def _filtered(cut: ClipSpan, media: Readable, bucket: Bucket, cutting: ClipSampl
     return replace(cut, look=fingerprint(levels)) if cutting.drop_duplicates else cut
 
 
-def _read_bytes(media: Readable) -> tuple[str, int, bool]:
-    """The sha256 and size, and whether the file is truncated."""
+def _read_bytes(media: Readable) -> tuple[str, int, Ending]:
+    """The sha256 and size, and how the file ends."""
     digest, size = hashlib.sha256(), 0
     try:
         with media.open() as file:
@@ -182,7 +191,7 @@ def _read_bytes(media: Readable) -> tuple[str, int, bool]:
                 digest.update(chunk)
                 size += len(chunk)
             file.seek(0)
-            return digest.hexdigest(), size, is_cut(file, size)
+            return digest.hexdigest(), size, read_ending(file, size)
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error}); check the file") from None
 

@@ -14,10 +14,13 @@ from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 
+from fbridge.data.video.colors import colorspace
 from fbridge.data.video.container import AGAIN, Readable, opened
-from fbridge.data.video.decode import DecodedFrame
-from fbridge.data.video.timestamps import Timeline, read_timeline
+from fbridge.data.video.decode import ROUND, DecodedFrame, read_frames
+from fbridge.data.video.orientation import Orientation
+from fbridge.data.video.timestamps import Timeline, measure, read_stamps
 from fbridge.errors import DataError, DependencyError
 
 _TRUSTED = {"mp4", "matroska", "avi", "flv"}
@@ -49,27 +52,58 @@ def read_with_decord(media: Readable, stamps: Sequence[int]) -> Iterator[Decoded
         DependencyError: decord is not installed.
     """
     decord = load_decord()
+    if max(stamps) >= ROUND // 2:
+        raise DataError("has a clock that goes back or stands still; use the decoder pyav")
     with opened(media) as source:
         if not _TRUSTED & set(source.container.format.name.split(",")):
             raise DataError("is of a format that decord misreads; use the decoder pyav")
-        timeline = read_timeline(source, cut=False)
-        aspect, clocked = source.aspect, source.clocked
-        stored = source.stream.width, source.stream.height
+        if len(source.tracks) > 1:
+            raise DataError("has several video tracks; use the decoder pyav")
+        timeline = measure(source, read_stamps(source, cut=False), frozenset())
+        clocked = source.clocked
     wanted = set(stamps)
     if not wanted <= set(timeline.stamps):
         raise DataError(f"has not all the frames that it had; {AGAIN}")
+    first = next(read_frames(media, timeline.stamps[:1], straight=True))
     try:
         with media.open() as file:
             reader = decord.VideoReader(file, num_threads=1, fault_tol=_NO_SUBSTITUTES)
         _check(reader, timeline, clocked=clocked)
+        turn: Orientation | None = None
         for stamp in timeline.stamps[: timeline.stamps.index(max(wanted)) + 1]:
-            image = reader.next().asnumpy()
+            image = _channels(reader.next().asnumpy())
+            turn = _turn(image, first) if turn is None else turn
             if stamp in wanted:
-                turned = image.shape[1::-1] != stored  # by decord, by the file's rotation
-                frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-                yield DecodedFrame(stamp, frame, 1 / aspect if turned else aspect)
+                stored = np.ascontiguousarray(turn.undo(image))
+                frame = av.VideoFrame.from_ndarray(stored, format="rgb24")
+                yield DecodedFrame(stamp, frame, first.aspect, first.orientation)
     except (decord.DECORDError, decord.DECORDLimitReachedError, StopIteration):
         raise DataError("cannot be decoded by decord; use the decoder pyav") from None
+
+
+def _channels(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """(H, W, 3): in narrow pictures, decord 0.6 gives a row's padding as more channels."""
+    height, width, channels = image.shape
+    if channels == 3:
+        return image
+    return image.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
+
+
+def _turn(image: npt.NDArray[np.uint8], first: DecodedFrame) -> Orientation:
+    """How decord has turned the first frame: by its file's angle, or not if a stream's tag says it.
+
+    The angle takes a mirrored picture for a turned one.
+    """
+    stored = first.frame.to_ndarray(format="rgb24", src_colorspace=colorspace(first.frame))
+    turns = {Orientation(), first.orientation.rotation()}
+    differences = {
+        np.abs(turn.undo(image).astype(int) - stored).mean(): turn
+        for turn in sorted(turns)
+        if turn.undo(image).shape == stored.shape
+    }
+    if not differences:
+        raise DataError("has other sizes of frames for decord; use the decoder pyav")
+    return differences[min(differences)]
 
 
 def _check(reader: Any, timeline: Timeline, *, clocked: bool) -> None:
