@@ -145,6 +145,7 @@ class Report:
                 for bucket, row in sorted(tally.buckets.items())
             ],
             "dropped": tally.dropped,
+            "notes": tally.notes,
             "rejected": examples,
             "seconds": {name: round(value, 3) for name, value in asdict(self._shares).items()},
             **made,
@@ -164,6 +165,8 @@ class Report:
         if dropped:
             reasons = ", ".join(f"{number} {reason}" for reason, number in sorted(dropped.items()))
             lines.append(f"dropped: {reasons}")
+        notes = sorted(tally.notes.items())
+        lines += [f"{kind}: {number} of {tally.files} files" for kind, number in notes]
         if tally.captionless:
             lines.append(f"without caption: {tally.captionless}, kept as unconditional")
         if captionless:

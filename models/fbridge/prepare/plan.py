@@ -111,7 +111,7 @@ class Planner:
         open_units: dict[Bucket, list[PlannedClip]] = {}
         for item in self.walk():
             if tally is not None:
-                tally.add(item.left_out)
+                tally.add(item.left_out, (item.found or {}).get("found", {}).get("notes", ()))
                 if item.clips:
                     first, number = item.clips[0], len(item.clips)
                     width, height = first.facts["size"]
@@ -181,7 +181,9 @@ class Planner:
         assert bucket is not None
         caption = captions[:1] if self._reads_text else ()
         decoder = found.decoder.split(" ")[0]
-        identity = digest([found.sha256, cut.pts, bucket, decoder, self._recipe, caption])
+        identity = digest(
+            [found.sha256, cut.pts, bucket, decoder, self._recipe, caption, *found.reading]
+        )
         path = os.path.relpath(media.path, self._layout.root)
         facts = {
             "id": identity,
@@ -189,6 +191,7 @@ class Planner:
             "media": [path, media.offset, media.size],
             "source_sha256": found.sha256,
             "decoder": found.decoder,
+            "track": found.track,
             "pts": cut.pts,
             "times": cut.times,
             "size": [found.width, found.height],

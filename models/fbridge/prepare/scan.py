@@ -21,6 +21,8 @@ from fbridge.prepare.request import PrepareRequest
 
 LINES_AT_ONCE = 32
 """Records are written in groups of this size; a killed run surveys at most so many files again."""
+_READER = 2
+"""Grows where files are surveyed in another way: all of them are then surveyed again."""
 Stamp = tuple[int, int]
 """Size and modification time (ns) of a file; (-1, -1) if it cannot be found."""
 
@@ -81,5 +83,5 @@ def _line(entry: Entry, stamp: Stamp, cutting: str, found: Survey | Failure) -> 
 
 
 def cutting_digest(request: PrepareRequest) -> str:
-    """Hash of the options that a survey depends on."""
-    return digest(asdict(request.cutting))[:12]
+    """Hash of the options that a survey depends on, and of how files are surveyed."""
+    return digest([_READER, asdict(request.cutting)])[:12]

@@ -31,12 +31,13 @@ class LeftOut:
 
 @dataclass
 class Tally:
-    """Counts of a plan: files, rejected ones, reasons of dropped ones, clips by bucket."""
+    """Counts of a plan: files, rejected ones, reasons of dropped ones, notes, clips by bucket."""
 
     files: int = 0
     rejected: int = 0
     examples: list[LeftOut] = field(default_factory=list)
     dropped: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
     captionless: int = 0
     buckets: dict[Bucket, BucketTally] = field(default_factory=dict)
 
@@ -61,9 +62,12 @@ class Tally:
             upscaled=sum(row.upscaled for row in rows),
         )
 
-    def add(self, left_out: Sequence[LeftOut]) -> None:
-        """Count one file, and what is left out of it."""
+    def add(self, left_out: Sequence[LeftOut], notes: Sequence[str] = ()) -> None:
+        """Count one file, what is left out of it, and what is unusual about it."""
         self.files += 1
+        for note in notes:
+            kind = note.partition(":")[0]
+            self.notes[kind] = self.notes.get(kind, 0) + 1
         self.rejected += any(out.rejected for out in left_out)
         for out in left_out:
             if out.rejected:

@@ -143,7 +143,7 @@ def _from_video(found: ListedVideo, media: Media, sampling: FrameSampling) -> Ev
     return EvalClip(
         found.key, found.path, found.captions, media, (), pts,
         width=survey.width, height=survey.height, codec=survey.codec, fps=survey.fps,
-        hash=_hash(survey.sha256, survey.decoder, *pts),
+        hash=_hash(survey.sha256, survey.decoder, *survey.reading, *pts),
     )  # fmt: skip
 
 
