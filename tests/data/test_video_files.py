@@ -231,3 +231,9 @@ def test_a_folder_is_read_in_the_order_of_numbers_as_pictures_are(tmp_path: Path
     Image.fromarray(deep).save(tmp_path / "frame_09999.png")
     with pytest.raises(DataError, match=r"frame_09999\.png and frame_9999\.png have one number"):
         read_video(tmp_path)
+
+
+def test_transparent_webp_lies_on_white(tmp_path: Path) -> None:
+    frames = [Image.new("RGBA", (24, 16), (9, 9, 9, alpha)) for alpha in (0, 255)]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:], lossless=True)
+    assert read_video(tmp_path / "a.webp").frames[:, 0, 0, 0].tolist() == [255, 9]

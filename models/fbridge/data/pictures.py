@@ -27,6 +27,9 @@ MAX_PIXELS = 178_956_970
 MIN_SIDE = 16
 """Minimum pixels of a side."""
 
+READING = "upright srgb, one white a clip"
+"""A change of how pictures are read needs another text, or what was kept of them is used again."""
+
 MAX_BYTES = 1 << 30
 
 _ORIENTATION = 0x0112
@@ -84,8 +87,11 @@ def load_series(paths: Sequence[Path]) -> list[Image.Image]:
     return [to_rgb(picture, white) for picture in raw]
 
 
-def is_read_plainly(path: Path) -> bool:
-    """Whether reading does no more than Pillow's convert("RGB"); decodes no pixels.
+def reading_of(path: Path) -> str:
+    """How a picture's pixels are read, which is part of the key of what is kept of them.
+
+    "" if reading does no more than Pillow's convert("RGB"), as every version of fbridge does, else
+    `READING`. Decodes no pixels.
 
     Raises:
         DataError: the file is no picture.
@@ -94,7 +100,8 @@ def is_read_plainly(path: Path) -> bool:
         with Image.open(path) as picture:
             # Pillow decodes a whole PNG to look for EXIF behind its pixels, where none puts it.
             marked = picture.format != "PNG" or bool({"exif", _XMP} & picture.info.keys())
-            return is_plain(picture) and not (marked and _is_turned(picture))
+            plain = is_plain(picture) and not (marked and _is_turned(picture))
+            return "" if plain else READING
     except Exception as error:  # damaged files make decoders raise anything at all
         raise DataError(f"{shown(path)}: is damaged or no picture; copy it again") from error
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from fbridge.choices import DECODERS
 from fbridge.data.frame_folders import order_fault, sort_frames
-from fbridge.data.pictures import load_series
+from fbridge.data.pictures import load_series, upright_rgb
 from fbridge.data.sources.entry import Media
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip import decode_clip
@@ -140,7 +140,7 @@ def _read_webp(path: Path, limit: int | None) -> Video:
         number = getattr(picture, "n_frames", 1)
         for position in range(number if limit is None else min(limit, number)):
             picture.seek(position)
-            frames.append(np.array(picture.convert("RGB")))
+            frames.append(np.array(upright_rgb(picture)))
             starts.append(starts[-1] + picture.info.get("duration", 0) / 1000)
     fps = len(frames) / starts[-1] if starts[-1] else 1.0
     return Video(np.stack(frames), np.asarray(starts[:-1]), fps)

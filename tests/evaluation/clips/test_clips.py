@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from fbridge.data.latents.format import hash_file
+from fbridge.data.pictures import READING
 from fbridge.errors import DataError
 from fbridge.evaluation.clips import (
     EvalClip,
@@ -23,6 +24,8 @@ from fbridge.evaluation.clips import (
     vary,
 )
 from fbridge.evaluation.clips.read import read_picture
+from fbridge.evaluation.features.measure import FrameSource
+from fbridge.evaluation.features.networks import Setup
 from tests.evaluation.sides import FRAMES, SIDE, clips_of, scene, write_side
 
 
@@ -216,3 +219,8 @@ def test_what_was_kept_of_another_reading_is_not_used(tmp_path: Path) -> None:
 
     assert clips["plain"].hash == older(clips["plain"])
     assert clips["deep"].hash != older(clips["deep"])
+    setup = Setup((SIDE, SIDE))
+    for name, more in (("plain", ""), ("deep", f"{READING} ")):
+        picture = tmp_path / name / "0.png"
+        identity = f"{hash_file(picture)} {more}{SIDE}x{SIDE}"
+        assert FrameSource(picture=picture).identity(setup) == identity

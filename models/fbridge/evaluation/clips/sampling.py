@@ -10,7 +10,7 @@ from itertools import starmap
 from pathlib import Path
 
 from fbridge.data.latents.format import hash_file
-from fbridge.data.pictures import is_read_plainly, open_picture
+from fbridge.data.pictures import open_picture, reading_of
 from fbridge.data.sources import Media
 from fbridge.data.video import Bucket, ClipSampling, Failure, Workers, survey_file
 from fbridge.data.video.pool import failure_of
@@ -20,9 +20,6 @@ from fbridge.files.atomic import shown
 
 PATIENCE = 120.0
 """Time limit for one file in seconds."""
-
-_READING = "upright srgb, one white a clip"
-"""How `load_series` reads pictures; a change of it needs another text, or old features stay."""
 
 
 @dataclass(frozen=True)
@@ -159,12 +156,11 @@ def _from_pictures(found: ListedVideo, sampling: FrameSampling) -> EvalClip | Fa
         hashes = [hash_file(path) for path in chosen]
     except OSError as error:
         raise DataError(f"{shown(found.path)}: cannot be read ({error})") from None
-    # Every reading agrees on plain frames, so what was kept of them stays valid.
-    reading = () if all(map(is_read_plainly, chosen)) else (_READING,)
+    readings = sorted({*map(reading_of, chosen)} - {""})
     return EvalClip(
         found.key, found.path, found.captions, None, chosen, (),
         width=first.pixels.width, height=first.pixels.height, codec=first.format, fps=1.0,
-        hash=_hash(*hashes, *reading),
+        hash=_hash(*hashes, *readings),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from fbridge.data.pictures import reading_of
 from fbridge.data.video import Failure, Workers
 from fbridge.data.video.pool import failure_of
 from fbridge.errors import DataError
@@ -41,7 +42,8 @@ class FrameSource:
         size = f"{setup.size[0]}x{setup.size[1]}"
         if self.clip is None:
             assert self.picture is not None
-            return f"{_picture_hash(self.picture)} {size}"
+            parts = _picture_hash(self.picture), reading_of(self.picture), size
+            return " ".join(filter(None, parts))
         variant = f"{self.variant}:{setup.codec}" if self.variant == ROUND_TRIP else self.variant
         return f"{self.clip.hash} {size} {variant}"
 
