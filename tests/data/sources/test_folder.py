@@ -225,6 +225,7 @@ def test_captions_as_other_trainers_have_them(tmp_path: Path) -> None:
     [
         ({"videos.txt": "", "README.md": "", "readme.txt": ""}, "videos.txt"),
         ({"captions.tsv": "id\tcaption\n", "notes.json": "{}"}, "captions.tsv, notes.json"),
+        ({"clips.XLSX": "", "requirements.txt": ""}, "clips.XLSX"),
         ({"texts/0.txt": "cat", "texts/1.caption": "dog"}, "texts/0.txt, texts/1.caption"),
         ({"labels/0.txt": "cat", "videos/1.caption": "dog"}, ""),
         ({f"{n}.json": "{}" for n in range(20)}, "*.json"),

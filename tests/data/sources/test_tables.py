@@ -313,5 +313,9 @@ def test_a_json_may_be_a_table(tmp_path: Path) -> None:
     ]  # fmt: skip
     plant(tmp_path, {"videos2caption.json": '{"path": "b.mp4"}\n{"path": "c.mp4"}\n'})
     assert [fact[0] for fact in facts(find_layout(tmp_path))] == ["b.mp4", "c.mp4"]
+    plant(tmp_path, {"videos2caption.json": '{"b.mp4": "of b", "videos/a.mp4": ["x", "y"]}'})
+    assert facts(find_layout(tmp_path)) == [  # Vchitect/VBench #79: --prompt_file
+        ("b.mp4", ("of b",), ""), ("videos/a.mp4", ("x", "y"), ""),
+    ]  # fmt: skip
     with pytest.raises(DataError, match=r"broken\.json:1: is no JSON"):
         find_layout(tmp_path / "broken.json")

@@ -19,7 +19,7 @@ from fbridge.data.sources import (
     webdataset,
     webvid,
 )
-from fbridge.data.sources.layout import MANY_JSON, Layout, Names, Sought, listed, look
+from fbridge.data.sources.layout import MANY_JSON, UNREAD, Layout, Names, Sought, listed, look
 from fbridge.data.sources.paths import is_video
 from fbridge.data.sources.rows import SUFFIXES
 from fbridge.errors import ConfigError, DataError
@@ -105,7 +105,7 @@ def _lists(names: Names) -> Iterator[str]:
     """The names of what may hold captions; video2dataset's logs beside a tar do not."""
     logs = tuple(name.rpartition(".")[0] for name in names.ending(".tar"))
     notes = names.ending(".json")
-    found = [*names.ending(*SUFFIXES, ".txt"), *names.texts]
+    found = [*names.ending(*SUFFIXES, *UNREAD, ".txt"), *names.texts]
     if len(notes) > MANY_JSON:
         found = ["*.json", *(name for name in found if name not in notes)]
     for name in sorted(found):

@@ -19,7 +19,11 @@ MANY_JSON = 8
 PROMPTS = ("prompts.txt", "captions.txt", "prompt.txt", "caption.txt")
 """Lists of captions, in any case; the singular ones are those of finetrainers' example."""
 
-_KEPT = (".csv", ".tsv", ".jsonl", ".parquet", ".txt", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")
+UNREAD = (".arrow", ".pkl", ".xlsx", ".yaml", ".yml")
+"""Suffixes of what may be a table of videos in a form that is not read."""
+
+_LISTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".txt")
+_KEPT = (*UNREAD, *_LISTS, ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The rows of a csv, tsv, jsonl, json or parquet file; damaged rows are skipped with a reason.
 
-They are read one by one, except those of a json, an array of objects. A csv may have semicolons or
-tabs for commas. Names of columns are in lower case, as in `fbridge.data.sources.columns`.
+They are read one by one, except those of a json: an array of objects, or captions by video. A csv
+may have semicolons or tabs for commas. Names of columns are in lower case, as in
+`fbridge.data.sources.columns`.
 
 Bytes of file names that are no UTF-8 are kept as surrogates, as elsewhere in Python.
 """
@@ -26,14 +27,14 @@ from fbridge.data.sources.columns import (
     Clash,
     plain_names,
 )
-from fbridge.data.sources.paths import LARGEST_TEXT
+from fbridge.data.sources.paths import LARGEST_TEXT, is_video
 from fbridge.errors import ConfigError, DataError, DependencyError
 from fbridge.files.atomic import shown
 
 if TYPE_CHECKING:
     from pyarrow.parquet import ParquetFile
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet", ".json")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".json")
 
 SAMPLE = 100
 """Rows of a jsonl or json that are read to find its columns."""
@@ -62,6 +63,7 @@ def rows(path: Path) -> Iterator[Row]:
         ".csv": _csv_rows,
         ".tsv": _csv_rows,
         ".jsonl": _jsonl_rows,
+        ".ndjson": _jsonl_rows,
         ".json": _json_rows,
         ".parquet": _parquet_rows,
     }
@@ -189,7 +191,10 @@ def _object(number: int, cells: object) -> Row:
 
 
 def _json_rows(path: Path) -> Iterator[Row]:
-    """The objects of an array; many files called .json have an object a line instead."""
+    """The objects of an array, or captions by video, as VBench's --prompt_file has them.
+
+    Many files called .json have an object a line instead.
+    """
     text = path.read_bytes().decode("utf-8-sig", errors="surrogateescape")
     try:
         whole = json.loads(text)
@@ -199,6 +204,8 @@ def _json_rows(path: Path) -> Iterator[Row]:
             return
         place = f"{shown(path)}:{getattr(error, 'lineno', 1)}"
         raise DataError(f"{place}: is no JSON: {getattr(error, 'msg', error)}") from None
+    if isinstance(whole, dict) and whole and all(map(is_video, whole)):
+        whole = [{"video": name, "caption": text} for name, text in whole.items()]
     for number, cells in enumerate(whole if isinstance(whole, list) else [whole], start=1):
         yield _object(number, cells)
 
