@@ -64,6 +64,18 @@ def test_of_a_base_an_adapter_and_a_merged_model(
         assert exact(pipe.text_encoder) == (words if dtype == torch.float16 else set())
 
 
+def test_without_a_dtype_every_part_is_float32(
+    folder: Path, bridge: FrameBridgePipeline, tmp_path: Path
+) -> None:
+    """Also a text encoder that is stored in half precision, which transformers would leave so."""
+    save_model(bridge, tmp_path, dtype=torch.bfloat16)
+    words = load_text_encoder(str(folder), dtype=torch.bfloat16)
+    words.model.save_pretrained(tmp_path / "text_encoder")
+    pipe = FrameBridgePipeline.from_pretrained(tmp_path)
+    for part in (pipe.transformer, pipe.vae, pipe.text_encoder):
+        assert len(exact(part)) == len(list(part.parameters()))
+
+
 @pytest.mark.parametrize("dtype", HALVES)
 def test_of_a_stored_model(bridge: FrameBridgePipeline, tmp_path: Path, dtype: torch.dtype) -> None:
     bridge.transformer.save_pretrained(tmp_path)

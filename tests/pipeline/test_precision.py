@@ -10,7 +10,7 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, ConfigError
 from fbridge.generate import GenerateRequest, Loaded, run
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.pipeline.precision import component_dtypes, overflow_remedy
@@ -59,6 +59,16 @@ def test_the_way_out_fits_the_cause(dtype: torch.dtype, value: float, told: str)
     network = torch.nn.Linear(2, 2, dtype=dtype)
     network.weight.data[0, 0] = value
     assert told in overflow_remedy({"frames": [1], "transformer": network}, dtype)
+
+
+def test_a_dtype_that_is_none_is_refused(tmp_path: Path) -> None:
+    of_vae().save_pretrained(tmp_path / "model")
+    whole = {"transformer": torch.bfloat16, "default": torch.float32}
+    pipe = FrameBridgePipeline.from_pretrained(tmp_path / "model", torch_dtype=whole)
+    assert (pipe.transformer.dtype, pipe.vae.dtype) == (torch.bfloat16, torch.float32)
+    for name, dtype in ((tmp_path / "model", "auto"), ("t2v.safetensors", whole)):
+        with pytest.raises(ConfigError, match=r"give torch.float32, torch.float16 or torch.bfloa"):
+            FrameBridgePipeline.from_pretrained(name, torch_dtype=dtype)
 
 
 def test_a_saved_image_vae_that_needs_float32_keeps_it(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
+import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
@@ -138,15 +139,17 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
 
         Raises:
             CheckpointError: there is no such model, or it is not one of this kind.
-            ConfigError: an option asks for code of the model's folder, which is never run.
+            ConfigError: an option asks for code of the model's folder, which is never run, or for
+                no dtype of torch.
         """
         if asked := [key for key in _OF_CODE if kwargs.pop(key, None)]:
             raise ConfigError(f"{asked[0]}: code of a model's folder is never run; leave it out")
-        name, dtype = str(pretrained_model_name_or_path), wanted_dtype(kwargs)
+        name = str(pretrained_model_name_or_path)
         hub = {key: kwargs[key] for key in _HUB_OPTIONS if key in kwargs}
         model = resolve(name, components=kwargs.get("components"), **hub)
+        dtype = wanted_dtype(kwargs, by_part=model.kind == "bridge")
         if model.kind not in ("adapter", "bridge"):
-            return cls._from_base(model, **kwargs)
+            return cls._from_base(model, dtype, download=kwargs.get("download", False))
         pipe: _Model
         try:
             if model.kind == "adapter":
@@ -163,12 +166,10 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         return pipe
 
     @classmethod
-    def _from_base(cls: type[_Model], model: ResolvedModel, **kwargs: Any) -> _Model:
-        base = load_pretrained(
-            model,
-            download=kwargs.get("download", False),
-            dtype=wanted_dtype(kwargs),
-        )
+    def _from_base(
+        cls: type[_Model], model: ResolvedModel, dtype: torch.dtype, *, download: bool
+    ) -> _Model:
+        base = load_pretrained(model, download=download, dtype=dtype)
         released = is_official_bridge(base)
         pipe = cls(**(official_components(base) if released else training_free_components(base)))
         pipe._copy_mapped_weights()

@@ -10,13 +10,28 @@ from typing import Any
 import torch
 from torch import nn
 
+from fbridge.errors import ConfigError
 from fbridge.files.configs import read_json
 from fbridge.loaders.codec import needs_float32
 
 
-def wanted_dtype(options: Mapping[str, Any]) -> Any:
-    """The dtype among the options of `from_pretrained`, by its new or old name; else float32."""
-    return options.get("dtype", options.get("torch_dtype")) or torch.float32
+def wanted_dtype(options: Mapping[str, Any], *, by_part: bool) -> Any:
+    """The dtype among the options of `from_pretrained`, by its new or old name; else float32.
+
+    Args:
+        options: of the call.
+        by_part: whether a dict is possible, as diffusers takes one for a saved pipeline.
+
+    Raises:
+        ConfigError: it is something else, such as "auto", which diffusers takes for float32.
+    """
+    dtype = options.get("dtype", options.get("torch_dtype")) or torch.float32
+    if not isinstance(dtype, (torch.dtype, dict) if by_part else torch.dtype):
+        raise ConfigError(
+            f"dtype {dtype!r}: give torch.float32, torch.float16 or torch.bfloat16 to load this "
+            "model in"
+        )
+    return dtype
 
 
 def component_dtypes(folder: Path, dtype: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import CogVideoXTransformer3DModel
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -113,6 +114,16 @@ def test_equal_adapters_have_equal_files(tmp_path: Path) -> None:
         save_lora(tmp_path / str(number), net, about)
     files = [tmp_path / str(number) / ADAPTER_WEIGHTS for number in range(6)]
     assert len({file.read_bytes() for file in files}) == 1
+
+
+def test_an_adapter_of_no_numbers_is_named_where_it_makes_a_video(tmp_path: Path) -> None:
+    base, net = tiny_base(tmp_path / "base.safetensors"), trained()
+    layer = "transformer_blocks.0.attn1.to_q"
+    net.get_submodule(layer).lora_B["default"].weight.data[0, 0] = float("nan")
+    save_lora(tmp_path / "lora", net, card(base))
+    pipe = FrameBridgePipeline.from_pretrained(tmp_path / "lora")
+    with pytest.raises(CheckpointError, match=rf"weights do, too \({layer}.weight\): the file is"):
+        pipe(Image.new("RGB", (64, 64)), "zoom in", num_frames=2)
 
 
 def test_only_what_was_trained_is_kept_beside_the_adapter(tmp_path: Path) -> None:
