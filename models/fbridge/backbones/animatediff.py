@@ -78,6 +78,7 @@ FAMILY = Family(
     prompt_width=lambda transformer: int(transformer.config.cross_attention_dim),
     patch=AnimateDiffBackbone.patch,
     input_layer="conv_in",
+    pipeline_part="unet",
     prediction="noise",
     pipelines=("AnimateDiffPipeline",),
     depth_keys=(),

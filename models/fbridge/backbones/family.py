@@ -48,6 +48,8 @@ class Family:
         lora_targets: endings of the names of linear layers that LoRA adapts.
         input_layer: full name of the first layer, which `expand_inputs` replaces and LoRA leaves
             to full training; "" if inputs cannot be added.
+        pipeline_part: name of the network in diffusers' pipelines, which begins the names of the
+            tensors in a LoRA file.
         fixed_inputs: number of inputs besides the latents, of networks to which none can be added.
         prediction: "v", "flow", "noise" or "clean".
         pipelines: diffusers' text-to-video pipelines that use this class.
@@ -75,6 +77,7 @@ class Family:
     own_class: Callable[[], Any] | None = None
     lora_targets: tuple[str, ...] = ("to_q", "to_k", "to_v", "to_out.0")
     input_layer: str = ""
+    pipeline_part: str = "transformer"
     fixed_inputs: Callable[[Any], int] | None = None
     prediction: str = "v"
     pipelines: tuple[str, ...] = ()

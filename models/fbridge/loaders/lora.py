@@ -11,6 +11,7 @@ A folder with these files:
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from fbridge.backbones.families import family_of
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.errors import CheckpointError, reason
 from fbridge.files.configs import read_json
 from fbridge.files.modules import load_folder
+from fbridge.files.tensors import read_header
 from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS
 from fbridge.scheduler import FrameBridgeScheduler
@@ -30,6 +33,8 @@ from fbridge.scheduler import FrameBridgeScheduler
 FORMAT = 1
 EXTRA = "fbridge_extra.safetensors"
 PRIOR = "prior"
+_OLD_PREFIX = "transformer"
+"""Of the tensors' names in the first adapters of networks that diffusers calls `unet`."""
 
 
 @dataclass(frozen=True)
@@ -131,15 +136,28 @@ def merge_lora(transformer: Any) -> None:
 
 def _put(folder: Path, transformer: Any) -> None:
     try:
+        held = read_header(folder / ADAPTER_WEIGHTS).shapes
+        prefix = _prefix(held, family_of(transformer).pipeline_part)
         transformer.load_lora_adapter(
-            str(folder), weight_name=ADAPTER_WEIGHTS, local_files_only=True
+            str(folder), prefix=prefix, weight_name=ADAPTER_WEIGHTS, local_files_only=True
         )
+        fitting = sum("lora_" in name for name in transformer.state_dict())
+        if fitting != len(held):  # diffusers only logs what it leaves out
+            raise ValueError(f"of its {len(held)} tensors {fitting} are of layers of this network")
         extra = load_file(folder / EXTRA) if (folder / EXTRA).is_file() else {}
         strange = transformer.load_state_dict(extra, strict=False).unexpected_keys
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (
+        CheckpointError, OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError,
+    ) as error:  # fmt: skip
         raise CheckpointError(f"{folder}: does not fit its base: {reason(error)}") from error
     if strange:
         raise CheckpointError(f"{folder}/{EXTRA}: does not fit its base: {strange[0]} is unknown")
+
+
+def _prefix(names: Iterable[str], part: str) -> str:
+    """What the names begin with: the network's part of a pipeline or, of older files, another."""
+    held = list(names)
+    return part if any(name.startswith(f"{part}.") for name in held) else _OLD_PREFIX
 
 
 def _has_prior(folder: Path) -> bool:

@@ -21,8 +21,6 @@ from fbridge.loaders.lora import merge_lora as merge_lora
 from fbridge.train.export.model_folder import replacing_model
 
 _NAME = "default"
-_PREFIX = "transformer"
-"""Name of the adapted network in diffusers' pipelines."""
 
 
 def add_lora(
@@ -88,6 +86,7 @@ def save_lora(
         prior: network of a neural prior.
         dtype: of the weights; None: their own.
     """
+    part_name = family_of(transformer).pipeline_part
     lora = get_peft_model_state_dict(transformer, adapter_name=_NAME)
     extra = {
         name: value
@@ -96,13 +95,13 @@ def save_lora(
     }
     with replacing_model(folder) as part:
         LoraBaseMixin.write_lora_layers(
-            state_dict={f"{_PREFIX}.{k}": _on_cpu(v, dtype) for k, v in lora.items()},
+            state_dict={f"{part_name}.{k}": _on_cpu(v, dtype) for k, v in lora.items()},
             save_directory=str(part),
             is_main_process=True,
             weight_name=ADAPTER_WEIGHTS,
             save_function=None,
             safe_serialization=True,
-            lora_adapter_metadata=_metadata(transformer.peft_config[_NAME]),
+            lora_adapter_metadata=_metadata(transformer.peft_config[_NAME], part_name),
         )
         sort_metadata(part / ADAPTER_WEIGHTS)  # equal adapters have equal hashes
         if extra:
@@ -112,13 +111,13 @@ def save_lora(
         (part / ADAPTER).write_text(card.text(), encoding="utf-8")
 
 
-def _metadata(config: LoraConfig) -> dict[str, Any]:
+def _metadata(config: LoraConfig, prefix: str) -> dict[str, Any]:
     """A configuration as diffusers stores it: JSON values under prefixed names."""
     plain = {
         key: sorted(value) if isinstance(value, set) else value
         for key, value in config.to_dict().items()
     }
-    return {f"{_PREFIX}.{key}": value for key, value in plain.items()}
+    return {f"{prefix}.{key}": value for key, value in plain.items()}
 
 
 def _on_cpu(value: Tensor, dtype: torch.dtype | None) -> Tensor:
