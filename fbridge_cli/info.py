@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
 from fbridge.checks import home_expanded
+from fbridge.errors import CheckpointError
 from fbridge_cli import runtime
 from fbridge_cli.options import MODEL, Json, option
 from fbridge_cli.ui import Ui
@@ -50,14 +52,27 @@ def info(
         found = inspect_model(str(folder) if folder.exists() else model, components=beside)
     if json:
         ui.json(asdict(found))
-        return
-    ui.facts([(name, value) for name, value in _facts(found) if value])
+    else:
+        ui.facts([(name, value) for name, value in _facts(found) if value])
     if found.refused:
-        ui.note(f"it {found.refused}")
-    elif not found.missing and found.kind in {"weights", "whole", "base", "pipeline"}:
-        ui.note(f"to use it: fbridge generate PICTURE -p PROMPT --model {found.path}")
-        if not found.network.get("parts"):
-            ui.note(f"to train it: fbridge finetune --base {found.path} --data DIR")
+        raise CheckpointError(f"{found.path}: {found.refused}")
+    if not json:
+        for text in _advice(found):
+            ui.note(text)
+
+
+def _advice(found: InspectedModel) -> list[str]:
+    """What the model can be used for, as command lines; only of what would load."""
+    notes = [f"it {text}" for text in (found.unknown_bridge, found.remark) if text]
+    if found.missing or found.kind not in {"weights", "whole", "base", "pipeline"}:
+        return notes
+    model = shlex.quote(found.path)
+    parts = f" --components {shlex.quote(found.given)}" if found.given else ""
+    if not found.unknown_bridge:
+        notes.append(f"to use it: fbridge generate PICTURE -p PROMPT --model {model}{parts}")
+    if not found.network.get("parts"):
+        notes.append(f"to train it: fbridge finetune --base {model}{parts} --data DIR")
+    return notes
 
 
 def _facts(found: InspectedModel) -> list[tuple[str, str]]:

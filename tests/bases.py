@@ -86,6 +86,8 @@ def diffusers_folder(folder: Path, **options: Any) -> Path:
     }.items():
         (folder / name).parent.mkdir()
         (folder / name).write_text(json.dumps(held))
+    save_file({"shared.weight": torch.zeros(1)}, folder / "text_encoder/model.safetensors")
+    (folder / "tokenizer/tokenizer.json").write_text("{}")
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "CogVideoXPipeline"}))
     return folder
 

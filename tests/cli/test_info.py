@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import init_empty_weights
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from fbridge.backbones.families import FAMILIES
 from fbridge.backbones.wan import FAMILY
@@ -88,6 +88,35 @@ def test_pipelines_and_their_bare_weights(workshop: Any, tmp_path: Path, name: s
     assert bool(whole["differences"]) == bool(published[0].variants)
     ran = workshop.run("info", base)
     assert f"to use it: fbridge generate PICTURE -p PROMPT --model {base}" in ran.err
+
+
+def test_advice_is_given_only_where_it_would_work(workshop: Any, tmp_path: Path) -> None:
+    base = publish("wan", tmp_path / "base")
+    place = tmp_path / "my files"
+    place.mkdir()
+    held = load_file(base / "transformer/diffusion_pytorch_model.safetensors")
+    save_file(held, place / "own.safetensors")
+    ran = workshop.run("info", place / "own.safetensors", "--components", base)
+    parts = f"--model '{place}/own.safetensors' --components {base}"
+    assert f"fbridge generate PICTURE -p PROMPT {parts}" in ran.err
+    assert f"fbridge finetune --base {parts.removeprefix('--model ')} --data DIR" in ran.err
+
+    divided = {k: v.to(torch.float8_e4m3fn) if v.ndim == 2 else v for k, v in held.items()}
+    divided["blocks.0.attn1.to_q.weight_scale"] = torch.ones(1)
+    save_file(divided, place / "low.safetensors")
+    (base / "text_encoder/model.safetensors").unlink()
+    told = {}
+    for model in (place / "low.safetensors", base):
+        for view in (["info"], ["doctor", "--device", "cpu", "--model"]):
+            ran = workshop.run(*view, model, *(["--components", base] if model != base else []))
+            assert "to use it" not in ran.err
+            told[model, view[0]] = ran
+    for command in ("info", "doctor"):
+        ran = told[place / "low.safetensors", command]
+        assert ran.code == 4
+        assert "need scales (blocks.0.attn1.to_q.weight_scale), which are not read" in ran.err
+    assert "text_encoder/*.safetensors" in told[base, "info"].out
+    assert "lacks text_encoder/*.safetensors; see fbridge info" in told[base, "doctor"].err
 
 
 def test_bridges_adapters_and_bases_in_one_file(workshop: Any, tmp_path: Path) -> None:

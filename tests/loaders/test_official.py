@@ -12,6 +12,7 @@ from diffusers import CogVideoXTransformer3DModel
 from PIL import Image
 
 from fbridge.errors import CheckpointError
+from fbridge.loaders import official
 from fbridge.loaders.load import load_pretrained
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.sampling import seeded_noise
@@ -21,8 +22,11 @@ PICTURE = Image.fromarray(np.random.default_rng(3).integers(0, 256, (64, 64, 3),
 
 
 @pytest.fixture
-def released(tmp_path: Path) -> Path:
+def released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """CogVideoX with 32 input channels for 16, here 8 for 4, alone in its folder; and the rest."""
+    small = {"num_attention_heads": 2, "attention_head_dim": 16, "num_layers": 2}
+    small |= {"in_channels": 8, "out_channels": 4}
+    monkeypatch.setattr("fbridge.loaders.official._2B", official._2B | small)
     folder = publish("cogvideox", tmp_path / "base")
     base = load_pretrained(str(folder))
     base.family.expand_inputs(base.transformer, 1)

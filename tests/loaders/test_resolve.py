@@ -129,12 +129,13 @@ def test_a_revision_is_asked_of_the_hub_unless_a_folder_has_that_name(
     base = load_pretrained("owner/wan@v1")
     assert base.text_encoder == "owner/wan@v1"
     assert asked == [
-        ("owner/wan", "refs/pr/3", False), ("owner/wan", "v1", False), ("owner/wan", "v1", True),
+        ("owner/wan", "refs/pr/3", False), ("owner/wan", "v1", False), ("owner/wan", "v1", False),
+        ("owner/wan", "v1", True),
     ]  # fmt: skip
     shutil.copytree(folder, tmp_path / "owner/wan@v1")
     here = resolve("owner/wan@v1")
     assert (here.path, here.revision, here.remote) == (Path("owner/wan@v1"), None, False)
-    assert len(asked) == 3
+    assert len(asked) == 4
 
 
 def test_two_networks_are_refused_by_every_view(tmp_path: Path) -> None:

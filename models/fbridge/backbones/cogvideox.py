@@ -84,6 +84,19 @@ def _video(config: Mapping[str, Any]) -> VideoDefaults:
     return VideoDefaults([most, first, most, together], 16.0, (170, 96))
 
 
+def _refused(config: Mapping[str, Any]) -> str:
+    """Of its image-to-video networks, which have twice the input channels."""
+    widened = config["in_channels"] == 2 * config["out_channels"]
+    learned = config["use_learned_positional_embeddings"]
+    if not (widened and (learned or config["ofs_embed_dim"] is not None)):
+        return ""
+    return (
+        f"is {'CogVideoX-5b-I2V' if learned else 'CogVideoX1.5-5B-I2V'} or like it, an "
+        "image-to-video model, which is not supported; take the text-to-video model: "
+        f"{'zai-org/CogVideoX-5b' if learned else 'zai-org/CogVideoX1.5-5B'}"
+    )
+
+
 _NAMES = {
     r"^transformer\.final_layernorm\.": "norm_final.",
     r"^transformer\.layers\.": "transformer_blocks.",
@@ -141,6 +154,7 @@ FAMILY = Family(
     pipelines=("CogVideoXPipeline",),
     noise_schedule=cogvideox_noise,
     video=_video,
+    refused=_refused,
     layouts=(
         CheckpointLayout(
             "diffusers",

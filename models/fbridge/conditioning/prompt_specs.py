@@ -31,6 +31,7 @@ class PromptSpec(NamedTuple):
 PROMPT_SPECS = {
     "CogVideoXPipeline": PromptSpec(226, padded=True, keep_padding=True),
     "LTXPipeline": PromptSpec(128, padded=True),
+    "LTXImageToVideoPipeline": PromptSpec(128, padded=True),
     "WanPipeline": PromptSpec(512),
     "LattePipeline": PromptSpec(120),
     "AnimateDiffPipeline": PromptSpec(77, padded=True, keep_padding=True),

@@ -13,7 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fbridge.errors import CheckpointError, reason
+from fbridge.files.low_bit import check_low_bit
 from fbridge.files.tensors import Header, broken
+from fbridge.files.weight_files import find_variant
 
 FORMAT = 1
 _KEY = "fbridge"
@@ -101,27 +103,49 @@ def build(
     """
     with init_empty_weights():
         model: nn.Module = kind.from_config({k: v for k, v in config.items() if k[0] != "_"})
-    known = model.state_dict()
-    strange, missing = sorted(weights.keys() - known.keys()), sorted(known.keys() - weights.keys())
-    wrong = [k for k in known.keys() & weights.keys() if known[k].shape != weights[k].shape]
-    if wrong:
-        key = min(wrong)
-        raise CheckpointError(
-            f"{path}: {key} is {tuple(weights[key].shape)} where its configuration says "
-            f"{tuple(known[key].shape)}; the two are not of one model"
-        )
-    if strange or missing:
-        raise CheckpointError(
-            f"{path}: does not fit {kind.__name__}: {len(missing)} tensors are missing"
-            f"{_such_as(missing)}, {len(strange)} unknown{_such_as(strange)}; it needs the weights "
-            "of this model under diffusers' names"
-        )
+    known = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    shapes = {name: tuple(value.shape) for name, value in weights.items()}
+    if why := misfit(kind.__name__, known, shapes):
+        raise CheckpointError(f"{path}: {why}")
     own = {
         name: value.to(dtype=_kept(value, precision_of(kind, name, dtype)), copy=True)
         for name, value in weights.items()
     }
     model.load_state_dict(own, assign=True)
     return model.eval()
+
+
+def misfit(
+    kind: str,
+    known: Mapping[str, tuple[int, ...]],
+    held: Mapping[str, tuple[int, ...]],
+    *,
+    strict: bool = True,
+) -> str:
+    """Why weights are not those of a network, by names and shapes; "" if they are.
+
+    Args:
+        kind: name of the network's class.
+        known: shapes of the network's tensors.
+        held: shapes of the weights.
+        strict: weights that the network does not know count too.
+    """
+    wrong = [name for name in known.keys() & held.keys() if known[name] != held[name]]
+    if wrong:
+        name = min(wrong)
+        return (
+            f"{name} is {held[name]} where its configuration says {known[name]}; the two are not "
+            "of one model"
+        )
+    missing = sorted(known.keys() - held.keys())
+    strange = sorted(held.keys() - known.keys()) if strict else []
+    if not (missing or strange):
+        return ""
+    return (
+        f"does not fit {kind}: {len(missing)} tensors are missing{_such_as(missing)}, "
+        f"{len(strange)} unknown{_such_as(strange)}; it needs the weights of this model under "
+        "diffusers' names"
+    )
 
 
 def load_folder(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> Any:
@@ -135,6 +159,7 @@ def load_folder(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> 
     Raises:
         CheckpointError: it does not load, or not all of its weights are there.
     """
+    check_low_bit(folder)
     try:
         model, info = kind.from_pretrained(
             folder,
@@ -142,6 +167,7 @@ def load_folder(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> 
             use_safetensors=True,
             output_loading_info=True,
             torch_dtype=dtype,
+            variant=find_variant(folder),
         )
     except Exception as error:  # what libraries raise over broken files is of many kinds
         raise CheckpointError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fbridge.errors import CheckpointError, DependencyError, reason
-from fbridge.files.weight_files import GGUF, INDEX, PICKLES, weight_paths
+from fbridge.files.weight_files import GGUF, INDEX, PICKLES, is_index, weight_paths
 
 _SHAPE = "comfy.gguf.orig_shape."
 """Prefix of the field with a tensor's shape, where it has more axes than GGUF supports."""
@@ -25,6 +25,7 @@ _DEEPSPEED = "_forward_module."
 """DeepSpeed's prefix of all names of a Lightning module."""
 _TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _TYPES |= {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "I64": "int64", "U8": "uint8"}
+_TYPES |= {"I8": "int8"}
 
 
 class Header(NamedTuple):
@@ -115,8 +116,27 @@ def sort_metadata(path: Path) -> None:
         file.write(text.ljust(size))
 
 
+def read_some(path: Path, names: Set[str]) -> Iterator[tuple[str, Tensor]]:
+    """Some tensors of a file, but not of GGUF, as `read_weights` reads all, one at a time.
+
+    Raises:
+        CheckpointError: likewise.
+    """
+    if path.suffix in PICKLES:
+        held = _unpickled(path)
+        yield from ((name, held[name]) for name in names)
+        return
+    try:
+        for part in weight_paths(path):
+            with safe_open(part, "pt") as file:
+                for name in names & set(file.keys()):
+                    yield name, file.get_tensor(name)
+    except (SafetensorError, OSError) as error:
+        raise broken(path, error) from error
+
+
 def _require_known(path: Path) -> None:
-    if path.suffix != ".safetensors" and not path.name.endswith(INDEX):
+    if path.suffix != ".safetensors" and not is_index(path):
         raise CheckpointError(
             f"{path}: is no file of weights; known: .safetensors, {INDEX}, {GGUF}, "
             f"{', '.join(PICKLES)}"

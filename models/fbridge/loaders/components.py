@@ -9,6 +9,8 @@ from fbridge.backbones.checkpoint_layout import Variant
 from fbridge.errors import CheckpointError
 from fbridge.files.hashing import hash_files
 from fbridge.files.hub import NOT_READ, cached_snapshot, fetch_snapshot, parse_hub_name
+from fbridge.files.tensors import read_header
+from fbridge.files.weight_files import find_weight_file
 from fbridge.loaders.single_file import unpack
 
 _PARTS = (
@@ -26,6 +28,8 @@ _PATTERNS = [
     "unet/config.json",
     *(f"{part}/*" for part in _PARTS),
 ]
+_WORDS = ("tokenizer.json", "vocab.*", "*.model", "merges.txt")
+"""Files of which a tokenizer has at least one."""
 _IS_SHA256 = re.compile("[0-9a-f]{64}").fullmatch
 
 
@@ -78,9 +82,35 @@ def find_components(
     raise CheckpointError(_how(weights, variant, given, hubs, needed, several=len(cached) > 1))
 
 
-def missing_files(folder: Path, needed: tuple[str, ...]) -> list[str]:
-    """Which of the needed files are not in a folder."""
-    return [name for name in needed if not (folder / name).is_file()]
+def missing_files(
+    folder: Path, needed: tuple[str, ...], *, configs_only: bool = False
+) -> list[str]:
+    """Which of the needed files are not in a folder, nor the weights and words that go with them.
+
+    Args:
+        folder: of a pipeline.
+        needed: configurations of its parts.
+        configs_only: the weights may be elsewhere.
+
+    Raises:
+        CheckpointError: the weights of a part are broken or incomplete.
+    """
+    missing = []
+    for name in needed:
+        part = folder / Path(name).parent
+        if not (folder / name).is_file():
+            missing.append(name)
+        elif configs_only or part.name == "scheduler":
+            continue
+        elif part.name.startswith("tokenizer"):
+            if not any(any(part.glob(pattern)) for pattern in _WORDS):
+                missing.append(f"{part.name}/tokenizer.json")
+        elif (weights := find_weight_file(part)) is not None:
+            read_header(weights)
+        else:
+            old = " (.bin files can hold code and are not read)" if [*part.glob("*.bin")] else ""
+            missing.append(f"{part.name}/*.safetensors{old}")
+    return missing
 
 
 def _how(

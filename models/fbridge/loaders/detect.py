@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from fbridge.backbones.families import FAMILIES
 from fbridge.backbones.family import Family
 from fbridge.errors import CheckpointError
 from fbridge.files.key_mapping import Weights
+from fbridge.loaders.unsupported import other_network, unsupported_network
 
 PREFIXES = (
     "",
@@ -50,6 +51,8 @@ class Detected:
         parts: besides the latents, that its input has room for; None where the variant is unknown.
         others: numbers of tensors of other networks, by the first part of their names.
         differences: what keeps it from being the nearest variant, one a line.
+        shapes: of the network's tensors under diffusers' names; {} where they do not fit its kind.
+        refused: why the network cannot be used; "" if it can.
     """
 
     family: Family
@@ -60,10 +63,16 @@ class Detected:
     parts: int | None
     others: dict[str, int]
     differences: tuple[str, ...] = ()
+    shapes: Shapes = field(default_factory=dict, repr=False)
+    refused: str = ""
+
+    def owned(self, names: Mapping[str, Any]) -> set[str]:
+        """Those of a file's names that are of the network's own tensors."""
+        return _owned(names, self.layout, self.prefix)
 
     def take(self, weights: Mapping[str, Tensor]) -> Weights:
         """The network's tensors under diffusers' names."""
-        own = {name: weights[name] for name in _owned(weights, self.layout, self.prefix)}
+        own = {name: weights[name] for name in self.owned(weights)}
         held = {name.removeprefix(self.prefix): tensor for name, tensor in own.items()}
         return held if self.layout.convert is None else self.layout.convert(held)
 
@@ -74,12 +83,14 @@ def detect(shapes: Shapes) -> Detected:
     Raises:
         CheckpointError: they are of no known family; the message names the nearest.
     """
+    if why := unsupported_network(shapes, PREFIXES):
+        raise CheckpointError(why)
     for family in FAMILIES.values():
         for layout in family.layouts:
             for prefix in PREFIXES:
                 if all(prefix + key in shapes for key in layout.keys):
                     return _described(shapes, family, layout, prefix)
-    raise CheckpointError(_nearest(shapes))
+    raise CheckpointError(other_network(shapes, PREFIXES) or _nearest(shapes))
 
 
 def _described(shapes: Shapes, family: Family, layout: CheckpointLayout, prefix: str) -> Detected:
@@ -88,6 +99,7 @@ def _described(shapes: Shapes, family: Family, layout: CheckpointLayout, prefix:
     found = Detected(family, layout, prefix, None, None, None, others)
     empty = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
     held = {name: tuple(tensor.shape) for name, tensor in found.take(empty).items()}
+    found = replace(found, shapes=held)
     nearest: tuple[str, list[str]] | None = None
     try:
         variants = (
@@ -105,8 +117,21 @@ def _described(shapes: Shapes, family: Family, layout: CheckpointLayout, prefix:
             return replace(found, variant=variant, config=config, parts=parts)
         if nearest is None or len(differences) < len(nearest[1]):
             nearest = (variant.name, differences)
-    notes = () if nearest is None else (f"nearest: {nearest[0]}", *_few(nearest[1]))
-    return replace(found, differences=notes)
+    if nearest is None:
+        return found
+    notes = (f"nearest: {nearest[0]}", *_few(nearest[1]))
+    return replace(found, differences=notes, refused=_odd_input(family, *nearest))
+
+
+def _odd_input(family: Family, variant: str, differences: list[str]) -> str:
+    """Of a published network but for the channels of its input: what it is not."""
+    first = f"{family.input_layer}.weight"
+    if len(differences) != 1 or not differences[0].startswith(f"{first} is "):
+        return ""
+    return (
+        f"is {variant} with another input ({differences[0]}), as its image-to-video and control "
+        "models have, which are not supported; take the text-to-video model"
+    )
 
 
 def _compare(held: Shapes, family: Family, variant: Variant) -> tuple[dict[str, Any], list[str]]:

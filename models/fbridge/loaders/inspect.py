@@ -9,6 +9,7 @@ from typing import Any
 
 from fbridge.errors import CheckpointError
 from fbridge.loaders.detect import Detected, detect
+from fbridge.loaders.official import takes_picture, unknown_bridge
 from fbridge.loaders.resolve import ResolvedModel, resolve
 
 
@@ -37,6 +38,9 @@ class InspectedModel:
         differences: what keeps it from being the nearest published model.
         base: of an adapter.
         refused: why it cannot be used; "" if it can.
+        unknown_bridge: why it can only be trained from, and not generate; "" else.
+        remark: what it cannot do, though it can be used; "" if there is nothing to say.
+        given: the folder or hub id of the parts, as it was named.
     """
 
     path: str
@@ -59,6 +63,9 @@ class InspectedModel:
     differences: list[str] = field(default_factory=list)
     base: str = ""
     refused: str = ""
+    unknown_bridge: str = ""
+    remark: str = ""
+    given: str = ""
 
 
 def inspect_model(name: str, *, components: str | None = None) -> InspectedModel:
@@ -86,6 +93,7 @@ def inspect_model(name: str, *, components: str | None = None) -> InspectedModel
         path, model.kind, **_names(model), **_sizes(model), prediction=prediction, noise=noise,
         tokens=model.tokens, missing=model.missing,
         components=str(model.components or ""), refused=model.refused,
+        remark=model.remark, given=components or "",
     )  # fmt: skip
 
 
@@ -130,11 +138,15 @@ def _sizes(model: ResolvedModel) -> dict[str, Any]:
         return {"network": {}, "video": {}}
     family, facts = model.family, model.facts
     network = family.empty_network(model.config)
+    parts = family.extra_inputs(network)
+    unknown = ""
+    if model.kind in ("weights", "whole", "pipeline") and takes_picture(network.config, parts):
+        unknown = unknown_bridge(family, network.config, parts)
     sizes = {
         "latents": family.latents(network),
         "words": family.prompt_width(network),
         "patch": family.patch(network),
-        "parts": family.extra_inputs(network),
+        "parts": parts,
     }
     video: dict[str, Any] = {}
     if family.video is not None:
@@ -142,4 +154,4 @@ def _sizes(model: ResolvedModel) -> dict[str, Any]:
         video = {"frames": usual.frames, "fps": usual.fps, "grid": list(usual.grid)}
     if model.kind in ("base", "bridge"):
         video |= {"frames": facts["frames"], "fps": facts["fps"]}
-    return {"network": sizes, "video": video}
+    return {"network": sizes, "video": video, "unknown_bridge": unknown}

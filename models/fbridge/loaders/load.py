@@ -47,7 +47,7 @@ def load_pretrained(
         CheckpointError: there is none, it is broken or incomplete, or of no known family.
     """
     model = resolve(name, components=components) if isinstance(name, str) else name
-    if model.kind == "pipeline" and model.refused:  # of a single file, its weights decide
+    if model.refused:
         raise CheckpointError(f"{model.path}: {model.refused}")
     match model.kind:
         case "scratch":

@@ -9,7 +9,7 @@ from typing import Any
 from fbridge.choices import EMBEDDED as EMBEDDED
 from fbridge.errors import CheckpointError
 from fbridge.files.hub import fetch_snapshot, parse_hub_name
-from fbridge.files.weight_files import find_weight_file, is_weight_file
+from fbridge.files.weight_files import find_weight_file, is_weight_file, whole_of_shard
 
 ADAPTER = "adapter.json"
 """What an adapter's folder has in place of `model_index.json`."""
@@ -34,12 +34,13 @@ def locate_file(name: str) -> Path | None:
     """The file of weights that a name means: itself, one of the package, or its folder's.
 
     Raises:
-        CheckpointError: the name is that of a file of weights, and there is none.
+        CheckpointError: the name is that of a file of weights, and there is none; or of one of
+            several shards without their index.
     """
     path = Path(name)
     if not path.exists():
         path = packaged_file(name) or path
-    path = find_weight_file(path) or path
+    path = whole_of_shard(find_weight_file(path) or path)
     if path.is_file():
         return path
     if is_weight_file(path):

@@ -5,9 +5,11 @@ Source: their configurations and scripts (github.com/thu-ml/FrameBridge), for th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fbridge.backbones.family import Family
 from fbridge.errors import CheckpointError
 from fbridge.files.modules import build
 from fbridge.files.tensors import read_header, read_weights
@@ -16,14 +18,48 @@ from fbridge.loaders.detect import detect
 from fbridge.loaders.load import PretrainedModel
 from fbridge.scheduler import FrameBridgeScheduler
 
+_2B: dict[str, Any] = {
+    "num_attention_heads": 30, "attention_head_dim": 64, "num_layers": 30, "in_channels": 32,
+    "out_channels": 16, "patch_size": 2, "patch_size_t": None, "ofs_embed_dim": None,
+    "use_rotary_positional_embeddings": False, "use_learned_positional_embeddings": False,
+}  # fmt: skip
+"""CogVideoX 2B's configuration, with twice its input channels."""
+
 
 def is_official_bridge(base: PretrainedModel) -> bool:
     """Whether a model's network takes the picture: beside the latents, or before them."""
-    if base.transformer is None:
-        return False
-    return base.family.extra_inputs(base.transformer) > 0 or bool(
-        base.transformer.config.get("leads")
+    return base.transformer is not None and takes_picture(
+        base.transformer.config, base.family.extra_inputs(base.transformer)
     )
+
+
+def takes_picture(config: Mapping[str, Any], parts: int) -> bool:
+    """The same of a network's configuration and the parts that its input has room for."""
+    return parts > 0 or bool(config.get("leads"))
+
+
+def unknown_bridge(family: Family, config: Mapping[str, Any], parts: int) -> str:
+    """Why a network that takes the picture is none of the authors' bridges; "" if it is one.
+
+    The one of CogVideoX has the shape and configuration of CogVideoX 2B but for twice the input
+    channels; CogVideoX's own image-to-video networks have those channels too.
+    """
+    match family.name:
+        case "latte-class" if config.get("leads"):
+            return ""
+        case "videocrafter" if config.get("bridge"):
+            return ""
+        case "cogvideox" if _is_two_billion(config):
+            return ""
+    return (
+        f"is a {family.name} network that is shown {parts} parts besides the latents, an "
+        "image-to-video model of unknown kind; name a bridge's folder, or a text-to-video base"
+    )
+
+
+def _is_two_billion(config: Mapping[str, Any]) -> bool:
+    """Whether a CogVideoX network is 2B's, but for its input channels."""
+    return all(config[key] == number for key, number in _2B.items())
 
 
 def official_components(base: PretrainedModel) -> dict[str, Any]:
@@ -42,22 +78,20 @@ def official_components(base: PretrainedModel) -> dict[str, Any]:
     """
     name, config = base.family.name, base.transformer.config
     parts = base.family.extra_inputs(base.transformer)
+    if why := unknown_bridge(base.family, config, parts):
+        raise CheckpointError(f"{base.name}: {why}")
     own: dict[str, Any] = {}
-    if name == "latte-class" and config.leads:
-        numbers: dict[str, Any] = {"prediction": "psi-noise", "steps": 1000, "guidance_scale": 7.0}
+    numbers: dict[str, Any]
+    if name == "latte-class":
+        numbers = {"prediction": "psi-noise", "steps": 1000, "guidance_scale": 7.0}
         own["prior"] = _prior_beside(Path(base.name)) if parts else None
-    elif name == "videocrafter" and config.bridge:
+    elif name == "videocrafter":
         numbers = {"prediction": "aligned-psi-noise", "steps": 50, "guidance_scale": 7.5}
         numbers["base"] = base.noise_schedule
-    elif name == "cogvideox" and parts == 1 and base.noise_schedule is not None:
+    else:
         numbers = {"prediction": "aligned-v", "steps": 50, "guidance_scale": 6.0}
         numbers["base"] = base.noise_schedule
         own = {"frames": [17, *base.frames[1:]], "sizes": [[256, 256]]}
-    else:
-        raise CheckpointError(
-            f"{base.name}: a {name} network that is shown {parts} parts besides the latents is an "
-            "image-to-video model of unknown kind; name a bridge's folder, or a text-to-video base"
-        )
     scheduler = FrameBridgeScheduler(sampler="sde", grid="trailing", start="exact", **numbers)
     return {**base.components(), **own, "transformer": base.transformer, "scheduler": scheduler}
 

@@ -23,16 +23,19 @@ from fbridge.backbones.family import Family
 from fbridge.backbones.scratch import find_preset
 from fbridge.conditioning.prompt_specs import PROMPT_SPECS
 from fbridge.errors import CheckpointError
-from fbridge.files.configs import has_component, read_json
+from fbridge.files.configs import read_json
 from fbridge.files.hub import parse_hub_name
+from fbridge.files.low_bit import low_bit_refusal
 from fbridge.files.modules import single_file_facts
 from fbridge.files.tensors import Header, read_header
 from fbridge.files.weight_files import find_weight_file, network_folder
 from fbridge.loaders.components import find_components, missing_files
 from fbridge.loaders.detect import Detected, detect
 from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS, locate_file, locate_model
+from fbridge.loaders.refusal import find_refusal
 from fbridge.loaders.single_file import find_tokenizer, holds_other_parts
 from fbridge.loaders.trust import check_components
+from fbridge.loaders.unsupported import expert_remark, foreign_pipeline
 
 SCRATCH = "scratch:"
 """What the name of a network without weights begins with; its preset follows."""
@@ -121,15 +124,16 @@ class ResolvedModel:
         assert self.config is not None, "a folder and a single file of ours have one"
         return family_named(str(self.config.get("_class_name")))
 
-    @property
+    @cached_property
     def refused(self) -> str:
         """Why the model cannot be used; "" if it can."""
-        if self.kind == "pipeline" and has_component(self.facts, "transformer_2"):
-            return (
-                "has two networks, one for much noise and one for little (Wan 2.2 A14B), which is "
-                "not supported as base; take a model of one"
-            )
-        return "" if self.detected is None else self.family.refused(self.config or {})
+        return find_refusal(self)
+
+    @property
+    def remark(self) -> str:
+        """What the model cannot do, though it can be used; "" if there is nothing to say."""
+        variant = None if self.detected is None else self.detected.variant
+        return "" if variant is None else expert_remark(self.path, variant.name)
 
     @property
     def required(self) -> tuple[str, ...]:
@@ -151,7 +155,8 @@ class ResolvedModel:
         here = self.weights is not None or self.configs_only
         missing = [] if here else ["transformer/*.safetensors"]
         if self.kind == "pipeline":
-            missing += missing_files(self.path, self.required)
+            away = self.configs_only
+            missing += missing_files(self.path, self.required, configs_only=away)
         return missing
 
     def noise_and_prediction(self, config: Mapping[str, Any] | None) -> tuple[dict[str, Any], str]:
@@ -245,27 +250,26 @@ def resolve(
     if file is not None:
         return _resolve_file(name, file, components)
     remote = not Path(name).is_dir() and parse_hub_name(name) is not None
-    folder = locate_model(name, configs_only=configs_only, **options)
+    folder = locate_model(name, configs_only=configs_only or remote, **options)
     adapter = (folder / ADAPTER).is_file()
     facts = read_json(folder / (ADAPTER if adapter else INDEX))
     kind: Kind = "adapter" if adapter else _pipeline_kind(folder, facts)
     if kind == "bridge":
         check_components(folder, facts)
+    if remote and not configs_only:  # only now, of a kind that is known
+        folder = locate_model(name, **options)
     return ResolvedModel(
         name, kind, folder, facts, remote=remote, configs_only=remote and configs_only
     )
 
 
 def _pipeline_kind(folder: Path, index: dict[str, Any]) -> Kind:
-    stock = [name for family in FAMILIES.values() for name in family.pipelines]
     found = index.get("_class_name")
     if found == "FrameBridgePipeline" or (index.get("scheduler") or [""])[0] == "fbridge.scheduler":
         return "bridge"
-    if found in stock:
-        return "pipeline"
-    raise CheckpointError(
-        f"{folder}: a {found} is not supported; known: {', '.join(['FrameBridgePipeline', *stock])}"
-    )
+    if why := foreign_pipeline(str(found)):
+        raise CheckpointError(f"{folder}: {why}")
+    return "pipeline"
 
 
 def _resolve_file(name: str, path: Path, given: str | None) -> ResolvedModel:
@@ -276,7 +280,8 @@ def _resolve_file(name: str, path: Path, given: str | None) -> ResolvedModel:
     try:
         found = detect(header.shapes)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        why = low_bit_refusal(path, header) or error
+        raise CheckpointError(f"{path}: {why}") from error
     parts: dict[str, Any] = {"given": given, "detected": found, "file_header": header}
     alone = ResolvedModel(name, "weights", path, **parts)
     whole = holds_other_parts(header.shapes)

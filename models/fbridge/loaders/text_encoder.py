@@ -15,6 +15,8 @@ from fbridge.conditioning.text import TextEncoder as TextEncoder
 from fbridge.errors import CheckpointError, reason
 from fbridge.files.configs import check_no_code
 from fbridge.files.hub import NOT_READ
+from fbridge.files.low_bit import check_low_bit
+from fbridge.files.weight_files import find_variant
 from fbridge.loaders.locate import locate_folder
 
 MINILM_TOKENS = 128
@@ -91,9 +93,10 @@ def _loaded(origin: Origin, max_tokens: int | None, dtype: torch.dtype) -> TextE
             if any(folder.glob("*.bin"))
             else f"{folder}: has no weights; model.safetensors is missing, fetch the folder again"
         )
+    check_low_bit(folder)
     options: dict[str, Any] = {**_LOCAL, "use_safetensors": True, "dtype": dtype}
     model, report = text_encoder_class(folder).from_pretrained(
-        folder, output_loading_info=True, **options
+        folder, output_loading_info=True, variant=find_variant(folder), **options
     )
     missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if missing:
@@ -106,7 +109,10 @@ def _loaded(origin: Origin, max_tokens: int | None, dtype: torch.dtype) -> TextE
     about: dict[str, Any] = {"max_tokens": max_tokens, "reading": spec, "origin": origin}
     if origin.parts == _PAIR:
         second = origin.folder / origin.parts[2]
-        other = text_encoder_class(second).from_pretrained(second, **options)
+        check_low_bit(second)
+        other = text_encoder_class(second).from_pretrained(
+            second, variant=find_variant(second), **options
+        )
         return PairTextEncoder(model, tokenizers[0], other, tokenizers[1], **about)
     return TextEncoder(model, tokenizers[0], **about)
 

@@ -58,6 +58,8 @@ def model_sizes(name: str, *, components: str | None = None) -> ModelSizes:
     if model.kind == "scratch":
         raise CheckpointError(f"{name}: has no sizes before there is data for it")
     place = model.name if model.remote else model.path
+    if model.refused:
+        raise CheckpointError(f"{place}: {model.refused}")
     if model.missing or model.kind == "adapter":
         lack = ", ".join(model.missing) or f"all but its updates of {model.facts.get('base')}"
         raise CheckpointError(f"{place}: lacks {lack}; see fbridge info")

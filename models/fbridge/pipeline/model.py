@@ -18,6 +18,7 @@ from fbridge.conditioning.prompt_specs import PromptSpec
 from fbridge.conditioning.text import PairTextEncoder, TextEncoder
 from fbridge.errors import CheckpointError, ConfigError, reason
 from fbridge.files.hashing import hash_model
+from fbridge.files.weight_files import find_variant, network_folder
 from fbridge.loaders.load import load_pretrained
 from fbridge.loaders.lora import adapted_components
 from fbridge.loaders.official import is_official_bridge, official_components
@@ -158,6 +159,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
             else:
                 stock = {k: v for k, v in kwargs.items() if k not in _OF_BASES}
                 stock["torch_dtype"] = component_dtypes(model.path, dtype)
+                stock.setdefault("variant", find_variant(network_folder(model.path)))
                 pipe = super().from_pretrained(model.path, **stock)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"model {name!r} does not load: {reason(error)}") from error
@@ -174,7 +176,8 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         pipe = cls(**(official_components(base) if released else training_free_components(base)))
         pipe._copy_mapped_weights()
         pipe._base_hash, pipe._untrained = base.hash, not released
-        pipe.notice = _RELEASED if released else _UNTRAINED
+        used = _RELEASED if released else _UNTRAINED
+        pipe.notice = f"{used}; it {model.remark}" if model.remark else used
         return pipe
 
     def _copy_mapped_weights(self) -> None:

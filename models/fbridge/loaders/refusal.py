@@ -1,0 +1,77 @@
+"""Why a model that was found cannot be used, by its configurations and the headers of its files.
+
+`fbridge info` and `fbridge doctor` say it, loading raises it, in the same words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fbridge.backbones.families import FAMILIES
+from fbridge.errors import FBridgeError
+from fbridge.files.configs import has_component, read_json
+from fbridge.files.low_bit import low_bit_refusal
+from fbridge.files.modules import misfit
+from fbridge.loaders.unsupported import SAME_NETWORK, foreign_pipeline
+
+if TYPE_CHECKING:
+    from fbridge.loaders.resolve import ResolvedModel
+
+
+def find_refusal(model: ResolvedModel) -> str:
+    """Why a model cannot be used; "" if it can, or if only parts of it are missing."""
+    if model.kind in ("scratch", "adapter", "base"):
+        return ""
+    if model.kind == "pipeline" and has_component(model.facts, "transformer_2"):
+        return (
+            "has two networks, one for much noise and one for little (Wan 2.2 A14B), which is "
+            "not supported as base; take a model of one"
+        )
+    found = model.detected
+    if why := _low_bit(model) or ("" if found is None else found.refused):
+        return why
+    if found is not None and (why := _foreign_place(model.path)):
+        return why
+    if model.config is None or model.config.get("quantization_config"):
+        return ""
+    return _misfit(model, model.config)
+
+
+def _low_bit(model: ResolvedModel) -> str:
+    if model.weights is None or (model.config or {}).get("quantization_config"):
+        return ""  # diffusers reads what it saved itself
+    own = None if model.detected is None else model.detected.owned(model.header.shapes)
+    return low_bit_refusal(model.weights, model.header, own)
+
+
+def _foreign_place(path: Path) -> str:
+    """By the configuration beside the weights, and the index of the pipeline that they are in."""
+    beside = path.parent / "config.json"
+    kind = read_json(beside).get("_class_name") if beside.is_file() else None
+    if kind is not None and kind not in {*FAMILIES, *SAME_NETWORK}:
+        return f"is a {kind}, as its config.json says, which is not supported"
+    index = path.parent.parent / "model_index.json"
+    if path.parent.name not in ("transformer", "unet") or not index.is_file():
+        return ""
+    return foreign_pipeline(str(read_json(index).get("_class_name")))
+
+
+def _misfit(model: ResolvedModel, config: Mapping[str, Any]) -> str:
+    """By the network of the configuration, built without weights."""
+    network = model.family.empty_network(config)
+    if model.kind != "bridge" and (why := model.family.refused(network.config)):
+        return why
+    if model.weights is None:
+        return ""
+    known = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    alone = model.detected is not None
+    held = model.detected.shapes if model.detected is not None else model.header.shapes
+    if why := misfit(type(network).__name__, known, held, strict=alone):
+        return why
+    try:
+        model.family.adapt(network)
+    except FBridgeError as error:
+        return f"cannot be used: {error}"
+    return ""

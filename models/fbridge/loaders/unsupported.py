@@ -1,0 +1,159 @@
+"""Models that people have and that are not supported, by the names of tensors and pipelines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fbridge.backbones.families import FAMILIES
+
+
+class Unsupported(NamedTuple):
+    """A model that is not supported.
+
+    Attributes:
+        name: what it is.
+        keys: names of tensors, any of which tells it.
+        instead: what to take.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    instead: str = "take a text-to-video model of a supported family"
+
+
+_WAN = "take Wan's text-to-video model"
+_LTX = "take LTX-Video 2B or 13B"
+_HUNYUAN = "take HunyuanVideo 13B"
+_NETWORKS = (
+    Unsupported("Wan VACE (video editing)", ("vace_patch_embedding.weight",), _WAN),
+    Unsupported("Wan Animate", ("pose_patch_embedding.weight",), _WAN),
+    Unsupported("Wan 2.2's speech-to-video model", ("trainable_cond_mask.weight",), _WAN),
+    Unsupported(
+        "Wan's camera or reference control model",
+        ("control_adapter.conv.weight", "ref_conv.weight"),
+        _WAN,
+    ),
+    Unsupported("Helios", ("patch_short.weight",)),
+    Unsupported(
+        "Wan's image-to-video model",
+        ("img_emb.proj.1.weight", "condition_embedder.image_embedder.ff.net.0.proj.weight"),
+        _WAN,
+    ),
+    Unsupported("LTX-2", ("audio_patchify_proj.weight", "audio_proj_in.weight"), _LTX),
+    Unsupported(
+        "HunyuanVideo-1.5", ("cond_type_embedding.weight", "cond_type_embed.weight"), _HUNYUAN
+    ),
+    Unsupported(
+        "FramePack (HunyuanVideo, image-to-video)", ("clean_x_embedder.proj.weight",), _HUNYUAN
+    ),
+    Unsupported("Kandinsky 5", ("visual_transformer_blocks.0.visual_modulation.out_layer.weight",)),
+    Unsupported("Sana", ("caption_norm.weight", "attention_y_norm.weight")),
+    Unsupported("Mochi", ("pos_frequencies",)),
+    Unsupported("Cosmos", ("x_embedder.proj.1.weight", "time_embed.t_embedder.linear_1.weight")),
+    Unsupported(
+        "Stable Video Diffusion (image-to-video)",
+        (
+            "up_blocks.0.resnets.0.spatial_res_block.norm1.weight",
+            "input_blocks.1.0.time_mixer.mix_factor",
+        ),
+    ),
+    Unsupported("I2VGen-XL (image-to-video)", ("image_latents_proj_in.0.weight",)),
+)
+"""By tensors that no supported network has, though some of these have all that one has."""
+_OTHERS = (
+    Unsupported(
+        "Flux (images)", ("double_blocks.0.img_attn.norm.query_norm.scale", "x_embedder.weight")
+    ),
+    Unsupported(
+        "Stable Diffusion (images)",
+        (
+            "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q.weight",
+            "input_blocks.1.1.transformer_blocks.0.attn1.to_q.weight",
+        ),
+    ),
+    Unsupported(
+        "a motion module of AnimateDiff alone",
+        (
+            "down_blocks.0.motion_modules.0.proj_in.weight",
+            "down_blocks.0.motion_modules.0.temporal_transformer.proj_in.weight",
+        ),
+        "save the pipeline of it and a Stable Diffusion 1.5 model with diffusers' "
+        "AnimateDiffPipeline.save_pretrained, and give that folder",
+    ),
+    Unsupported("a T5 text encoder", ("encoder.block.0.layer.0.SelfAttention.q.weight",)),
+    Unsupported("a UMT5 text encoder", ("blocks.0.attn.q.weight", "token_embedding.weight")),
+    Unsupported("an autoencoder", ("decoder.conv_in.weight", "decoder.conv_in.conv.weight")),
+)
+"""By tensors that a supported network may have too."""
+SAME_NETWORK = ("SkyReelsV2Transformer3DModel",)
+"""Classes whose tensors and answers are those of a supported one (Wan's)."""
+_TO_VIDEO = ("ImageToVideo", "Image2Video", "I2V", "StableVideoDiffusion", "ConsisID")
+
+
+_EXPERTS = {
+    "": "",
+    "high": "is the expert for much noise of Wan 2.2 A14B, which never saw times below 0.875 of "
+    "the flow, where pictures get their detail; take the one for little noise",
+    "low": "is the expert for little noise of Wan 2.2 A14B, which never saw times above 0.875 of "
+    "the flow; start below them: --strength 0.8 or less",
+}
+"""What one of a pair of networks cannot do."""
+_PAIR = "A14B"
+_HIGH = re.compile("high[_ .-]?noise|[_.-]high([_.-]|$)", re.I)
+_LOW = re.compile("low[_ .-]?noise|[_.-]low([_.-]|$)", re.I)
+
+
+def expert_remark(path: Path, variant: str) -> str:
+    """What a file cannot do that is one of Wan 2.2 A14B's experts; "" if it is none, or not known.
+
+    Their tensors are named and shaped as Wan 2.1 14B's. Names of files and folders tell them, and
+    the pipeline that they are in, whose `transformer` is the one for much noise.
+    """
+    return _EXPERTS[_expert(path) if _PAIR in variant else ""]
+
+
+def _expert(path: Path) -> str:
+    for name in (path.stem, path.parent.name):
+        if _HIGH.search(name):
+            return "high"
+        if _LOW.search(name):
+            return "low"
+    if (path.parent.parent / "transformer_2").is_dir():
+        return "low" if path.parent.name == "transformer_2" else "high"
+    return ""
+
+
+def unsupported_network(shapes: Mapping[str, Any], prefixes: Iterable[str]) -> str:
+    """Which model of another kind some tensors are of; "" if they may be a supported one's."""
+    return _named(_NETWORKS, shapes, prefixes)
+
+
+def other_network(shapes: Mapping[str, Any], prefixes: Iterable[str]) -> str:
+    """The same of tensors that are of no supported network; "" if it is not known."""
+    return _named(_OTHERS, shapes, prefixes)
+
+
+def foreign_pipeline(name: str) -> str:
+    """Why a pipeline of diffusers cannot be used, by its class; "" if it can."""
+    stock = [pipeline for family in FAMILIES.values() for pipeline in family.pipelines]
+    known = ["FrameBridgePipeline", *stock]
+    if name in known:
+        return ""
+    if not any(part in name for part in _TO_VIDEO):
+        return f"a {name} is not supported; known: {', '.join(known)}"
+    nearest = [one for one in stock if name.startswith(one.removesuffix("Pipeline"))]
+    return (
+        f"is an image-to-video model already (a {name}), which is not supported; a bridge is made "
+        f"of a text-to-video model: take one of {', '.join(nearest or stock)}"
+    )
+
+
+def _named(known: Iterable[Unsupported], shapes: Mapping[str, Any], prefixes: Iterable[str]) -> str:
+    places = [*prefixes, "net."]
+    for one in known:
+        if any(place + key in shapes for place in places for key in one.keys):
+            return f"is {one.name}, which is not supported; {one.instead}"
+    return ""
