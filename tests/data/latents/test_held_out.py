@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from fbridge.data.latents import LatentDataset, hold_out
-from fbridge.data.latents.format import source_number
+from fbridge.data.latents.format import hash_file, source_number, write_index
 from tests.train.sets import Row, pixel_codec, rows, write_set
 
 
@@ -111,6 +111,9 @@ def test_a_column_of_sources_replaces_the_manifest(tmp_path: Path) -> None:
     assert held == [f"clip {n}" for n in range(20) if hashes[n] in lowest]
     path = data.folder / data.index["files"]["columns"]["path"]
     save_file({**load_file(path), "source": data.sources}, path)
+    columns = {"bytes": path.stat().st_size, "sha256": hash_file(path)}
+    data.index["files"]["columns"].update(columns)
+    write_index(data.folder, data.index)
     manifest = data.folder / data.index["files"]["manifest"]["path"]
     newer, whole = LatentDataset(data.folder), manifest.read_bytes()
     manifest.unlink()  # a million lines would take seconds
