@@ -30,7 +30,8 @@ def clips(tmp_path: Path) -> Path:
 def test_captions_stand_beside_their_videos(clips: Path) -> None:
     layout = find_layout(clips)
     assert layout.name == "folder"
-    assert layout.summary == "folder: videos below clips, captions from the .txt beside each"
+    summary = "folder: videos below clips, captions from the .txt beside each"
+    assert layout.summary == f"{summary}; not videos by their names: 1 .md"
     assert layout.root == clips.resolve()
     first = list(layout.entries())
     assert [(entry.key, entry.captions) for entry in first] == [

@@ -146,7 +146,8 @@ def test_a_gif_cut_short(shelf: Shelf, share: float) -> None:
 def test_one_missing_byte_shows_in_the_structure(shelf: Shelf, name: str) -> None:
     data = shelf(name).path.read_bytes()
     assert read_ending(BytesIO(data), len(data)) is Ending.WHOLE
-    ending = Ending.UNMARKED if name == "film.gif" else Ending.CUT
+    whole = name in ("film.gif", "mpeg4.avi")  # the end mark, or the end of the index, is missing
+    ending = Ending.UNMARKED if whole else Ending.CUT
     assert read_ending(BytesIO(data[:-1]), len(data) - 1) is ending
 
 
