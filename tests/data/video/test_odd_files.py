@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-from fractions import Fraction
-from io import BytesIO
-from itertools import product
 from pathlib import Path
-from typing import Any, cast
 
 import av
 import numpy as np
 import pytest
-from PIL import Image
 
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip import decode_clip
@@ -22,13 +17,11 @@ from fbridge.data.video.survey import Survey, survey_file
 from fbridge.data.video_files import read_video
 from fbridge.errors import DataError
 from tests.data.video.conftest import Shelf
-from tests.data.video.films import Film, copy_packets, encode, film, orient, read_numbers
+from tests.data.video.films import Film, copy_packets, encode, film, read_numbers
 
 SIDE = 64
 OPEN = {"g": "8", "bf": "3", "x264-params": "open-gop=1:scenecut=0:b-adapt=0"}
 OPEN_HEVC = {"x265-params": "log-level=none:keyint=8:min-keyint=8:bframes=3:open-gop=1:scenecut=0"}
-
-TURNS = list(product((False, True), (1, -1), (1, -1)))
 
 
 def every(source: Film, frames: int = 1) -> Survey:
@@ -54,33 +47,6 @@ def small(path: Path, numbers: range, **options: object) -> Film:
 def join(path: Path, *parts: Film) -> Film:
     path.write_bytes(b"".join(part.path.read_bytes() for part in parts))
     return Film(path)
-
-
-@pytest.fixture(scope="module")
-def wide(tmp_path_factory: pytest.TempPathFactory) -> Film:
-    return encode(tmp_path_factory.mktemp("wide") / "wide.mp4", film(3, 96, 64))
-
-
-@pytest.mark.parametrize("decoder", ["pyav", "decord"])
-@pytest.mark.parametrize(("transposed", "x", "y"), TURNS)
-def test_all_eight_orientations(wide: Film, decoder: str, transposed: bool, x: int, y: int) -> None:
-    pytest.importorskip(decoder if decoder == "decord" else "av")
-    source = orient(wide, 0, y, x, 0) if transposed else orient(wide, x, 0, 0, y)
-    plain = decode_clip(wide, (0, 512, 1024), Bucket(96, 64, 3), decoder).frames
-    expected = plain.swapaxes(1, 2) if transposed else plain
-    expected = expected[:, ::y, ::x]
-    survey = survey_file(source, ClipSampling((Bucket(32, 32, 3),), decoder=decoder))
-    assert (survey.width, survey.height) == ((64, 96) if transposed else (96, 64))
-    assert ("shown mirrored" in survey.notes) == (transposed == (x * y > 0))
-    bucket = Bucket(survey.width, survey.height, 3)
-    frames = decode_clip(source, survey.cuts[0].pts, bucket, decoder).frames
-    np.testing.assert_array_equal(frames, expected)
-    np.testing.assert_array_equal(read_video(source.path, decoder=decoder).frames, expected)
-
-
-def test_a_matrix_without_a_direction_is_upright(wide: Film) -> None:
-    survey = survey_file(orient(wide, 0, 0, 0, 0), ClipSampling((Bucket(32, 32, 3),)))
-    assert (survey.width, survey.height) == (96, 64)
 
 
 @pytest.mark.parametrize("suffix", ["ts", "mkv", "mpg", "webm"])
@@ -211,6 +177,35 @@ def test_high_dynamic_range_is_named(tmp_path: Path, transfer: str, name: str) -
     assert survey.reading == ()
 
 
+def test_transparency_is_told(tmp_path: Path) -> None:
+    """Kosinkadink/ComfyUI-VideoHelperSuite#350: videos with an alpha channel."""
+    source = small(tmp_path / "clear.mov", range(4), codec="qtrle", pixels="argb")
+    assert every(source).notes == ("transparency ignored",)
+
+
+def test_a_stamp_from_the_past_moves_no_frame(tmp_path: Path) -> None:
+    """bluenviron/mediamtx#6255: recorders stamp single frames hours away from their neighbours."""
+    source = small(tmp_path / "a.ts", range(24), options={"g": "8", "bf": "0"})
+    with av.open(str(source.path)) as one:
+        packets = [packet for packet in one.demux(video=0) if packet.size]
+        parts = []
+        for start, end, second in ((0, 11, 5), (11, 12, 1), (12, 24, 5)):
+            part = tmp_path / f"{start}.ts"
+            with av.open(str(part), "w") as target:
+                track = target.add_stream_from_template(one.streams.video[0])
+                for packet in packets[start:end]:
+                    packet.pts = packet.dts = (packet.pts or 0) + 90_000 * second
+                    packet.stream = track
+                    target.mux(packet)
+            parts.append(Film(part))
+    join(tmp_path / "b.ts", *parts)
+    numbers = shown(Film(tmp_path / "b.ts"))
+    assert numbers == sorted(numbers)
+    assert {*range(11), *range(16, 24)} <= set(numbers)
+    assert len(numbers) < 24
+    assert any("without their key frame" in note for note in every(Film(tmp_path / "b.ts")).notes)
+
+
 def test_a_survey_with_notes_survives_json(shelf: Shelf, tmp_path: Path) -> None:
     two = copy_packets([shelf("plain.mp4"), shelf("late.mp4")], tmp_path / "two.mkv")
     survey = every(two)
@@ -242,25 +237,6 @@ def test_read_video_is_the_reader_of_prepare(shelf: Shelf, name: str) -> None:
     if name == "edited.mp4" and _has_decord():
         with pytest.raises(DataError, match=r"edited\.mp4: has 35 frames, but 40 for decord"):
             read_video(source.path, decoder="decord")
-
-
-def test_side_data_that_pyav_does_not_know(tmp_path: Path) -> None:
-    """Motion JPEG of cameras holds EXIF, at which PyAV 18.1's `side_data` raises."""
-    exif = Image.Exif()
-    exif[0x0112] = 5  # transposed
-    data = BytesIO()
-    Image.fromarray(film(1, 96, 64)[0]).save(data, "JPEG", exif=exif, quality=95)
-    with av.open(str(tmp_path / "camera.avi"), "w") as container:
-        stream = cast(Any, container.add_stream("mjpeg", rate=10))
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
-        for number in range(2):
-            packet = av.Packet(data.getvalue())
-            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 10), True
-            packet.pts = packet.dts = number
-            container.mux(packet)
-    frames = read_video(tmp_path / "camera.avi").frames
-    assert frames.shape == (2, 96, 64, 3)
-    assert np.abs(frames[0].astype(int) - film(1, 96, 64)[0].swapaxes(0, 1)).mean() < 4
 
 
 def _has_decord() -> bool:

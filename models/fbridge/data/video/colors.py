@@ -45,6 +45,11 @@ def hdr(frame: av.VideoFrame) -> str:
     return _HDR.get(frame.color_trc, "")
 
 
+def has_alpha(frame: av.VideoFrame) -> bool:
+    """Whether a frame says how transparent it is."""
+    return any(component.is_alpha for component in frame.format.components)
+
+
 def unconvertible(frame: av.VideoFrame, error: av.FFmpegError) -> DataError:
     """The error of a frame that ffmpeg's scaler refused to convert."""
     if frame.colorspace in _UNKNOWN:

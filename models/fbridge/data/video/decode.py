@@ -78,17 +78,19 @@ def read_frames(
     """
     missing = set(stamps)
     address = Addresses() if max(missing) >= ROUND // 2 else None
+    orientation = Orientation()
     with opened(media) as source:
         hurried = source.clocked and not straight and address is None
         packets = _packets(source, min(missing) if hurried else None)
         for stamp, frame in _decode(source, packets, missing if hurried else None):
+            orientation = read_orientation(frame) or orientation  # a stream says it at key frames
             place = stamp if address is None or stamp is None else address(stamp)
             if place not in missing:
                 continue
             if frame.is_corrupt:
                 raise _damaged(source, stamp)
             missing.remove(place)
-            yield DecodedFrame(place, frame, source.aspect, read_orientation(frame))
+            yield DecodedFrame(place, frame, source.aspect, orientation)
             if not missing:
                 return
         raise DataError(f"has no frame at {_seconds(source, min(missing))}; {AGAIN}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from fbridge.data.video.buckets import Bucket
-from fbridge.data.video.colors import hdr, ignored_tag
+from fbridge.data.video.colors import has_alpha, hdr, ignored_tag
 from fbridge.data.video.container import Readable, opened
 from fbridge.data.video.decode import ROUND, DecodedFrame, decodable_before, read_frames
 from fbridge.data.video.integrity import Ending
@@ -50,6 +50,7 @@ def read_facts(media: Readable, ending: Ending) -> Facts:
     with opened(media) as source:
         stored = read_stamps(source, cut=ending is Ending.CUT)
         codec, track, tracks = source.stream.codec_context.name, source.stream.index, source.tracks
+        alpha = source.stream.metadata.get("alpha_mode") == "1"  # of VP8 and VP9, stored apart
     leading = frozenset(stored.leading)
     if leading:
         leading -= decodable_before(media, stored.leading, stored.key)
@@ -68,6 +69,8 @@ def read_facts(media: Readable, ending: Ending) -> Facts:
         notes.append(f"clock does not always go forward: {_place(timeline)}")
     if hdr(first.frame):
         notes.append(f"HDR ({hdr(first.frame)}) without tone mapping")
+    if alpha or (has_alpha(first.frame) and codec != "gif"):  # on white, as ffmpeg reads GIF
+        notes.append("transparency ignored")
     width, height = display_size(first)
     return Facts(codec, track, width, height, timeline, (*notes, *reading), tuple(reading))
 

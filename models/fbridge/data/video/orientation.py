@@ -10,7 +10,7 @@ import numpy.typing as npt
 from av.filter import Graph
 from av.sidedata.sidedata import SideDataContainer, Type
 
-_UNKNOWN = range(len(Type), 48)
+_UNKNOWN = range(len(Type), len(Type) + 8)
 """Kinds of side data that PyAV 18.1 does not know, with room for those to come."""
 
 
@@ -49,8 +49,8 @@ class Orientation(NamedTuple):
         return pixels.swapaxes(0, 1) if self.transposed else pixels
 
 
-def read_orientation(frame: av.VideoFrame) -> Orientation:
-    """The orientation of a decoded frame, by its file or its stream.
+def read_orientation(frame: av.VideoFrame) -> Orientation | None:
+    """The orientation of a decoded frame, by its file or its stream; None if neither says it.
 
     `av.VideoFrame.rotation` is an angle: the same for a picture and its mirror image.
     """
@@ -61,7 +61,7 @@ def read_orientation(frame: av.VideoFrame) -> Orientation:
     for data in known:
         if data.type is Type.DISPLAYMATRIX:
             return nearest(np.frombuffer(bytes(data), np.int32))
-    return Orientation()
+    return None
 
 
 def nearest(matrix: npt.NDArray[np.int32]) -> Orientation:
