@@ -136,6 +136,9 @@ def test_leading_pictures_of_a_copied_cut_are_forgiven(
     assert 7 <= frames[0] <= 9
     before = [note for note in every(cut).notes if "without their key frame" in note]
     assert len(before) == (suffix != "mp4")  # there, an edit list hides them
+    if _has_decord():
+        with pytest.raises(DataError, match="use the decoder pyav"):
+            read_video(cut.path, decoder="decord")
 
 
 def test_a_recording_that_starts_between_key_frames(tmp_path: Path) -> None:

@@ -59,7 +59,10 @@ def read_with_decord(media: Readable, stamps: Sequence[int]) -> Iterator[Decoded
             raise DataError("is of a format that decord misreads; use the decoder pyav")
         if len(source.tracks) > 1:
             raise DataError("has several video tracks; use the decoder pyav")
-        timeline = measure(source, read_stamps(source, cut=False), frozenset())
+        stored = read_stamps(source, cut=False)
+        if stored.leading or stored.lost:
+            raise DataError("does not start with a shown key frame; use the decoder pyav")
+        timeline = measure(source, stored, frozenset())
         clocked = source.clocked
     wanted = set(stamps)
     if not wanted <= set(timeline.stamps):
