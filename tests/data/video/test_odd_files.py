@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import Any, cast
 
 import av
 import numpy as np
@@ -12,6 +15,7 @@ import pytest
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip import decode_clip
 from fbridge.data.video.clip_sampling import ClipSampling
+from fbridge.data.video.container import OpenVideo, demux
 from fbridge.data.video.decode import ROUND, read_frames
 from fbridge.data.video.survey import Survey, survey_file
 from fbridge.data.video_files import read_video
@@ -91,6 +95,22 @@ def test_frames_that_are_missing_are_never_replaced(tmp_path: Path) -> None:
     assert min(stamps) > ROUND // 2
     with pytest.raises(DataError, match=r"has no frame at 0\.\d\d s"):
         list(read_frames(joined, (stamps[-1] + ROUND,), straight=True))
+
+
+class _Late:
+    """A container in which a track begins after others, as PyAV 18.1 reads it."""
+
+    def demux(self, stream: object) -> Iterator[object]:
+        yield stream
+        raise IndexError("list index out of range")
+
+
+def test_a_track_that_begins_in_the_middle_is_named() -> None:
+    source = OpenVideo(cast(Any, _Late()), cast(Any, "packet"), True, Fraction(1), (0,))
+    packets = demux(source)
+    assert next(packets) == cast(Any, "packet")
+    with pytest.raises(DataError, match="a track that begins in its middle; keep one: ffmpeg"):
+        next(packets)
 
 
 def test_a_second_file_behind_the_first_is_told(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, TypeAlias
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
@@ -31,6 +32,9 @@ _DECODING = {"max_pixels": str(MAX_PIXELS), "err_detect": "explode"}
 
 _UNCLOCKED = {"avi"}
 """Formats without timestamps of frames; ffmpeg's guesses are wrong across B-frames."""
+
+
+VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 
 class Readable(Protocol):
@@ -88,6 +92,21 @@ def opened(media: Readable) -> Iterator[OpenVideo]:
         raise DataError(f"is damaged ({error.strerror}); {AGAIN}") from None
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror or error}); {AGAIN}") from None
+
+
+def demux(source: OpenVideo) -> Iterator[VideoPacket]:
+    """All packets of the video track, from the file's position on, and an empty one at the end.
+
+    Raises:
+        DataError: the file has a track that begins after others.
+    """
+    try:
+        yield from source.container.demux(source.stream)
+    except IndexError:  # PyAV 18.1 finds no stream for the packets of such a track
+        raise DataError(
+            "is damaged, or has a track that begins in its middle; keep one: "
+            "ffmpeg -i IN -map 0:v:0 -c copy OUT.mkv"
+        ) from None
 
 
 def _container(file: BinaryIO) -> InputContainer:

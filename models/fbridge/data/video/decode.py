@@ -6,17 +6,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import chain, groupby
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import av
-from av.packet import Packet
-from av.video.stream import VideoStream
 
-from fbridge.data.video.container import AGAIN, OpenVideo, Readable, opened
+from fbridge.data.video.container import AGAIN, OpenVideo, Readable, VideoPacket, demux, opened
 from fbridge.data.video.orientation import Orientation, read_orientation
 from fbridge.errors import DataError
-
-VideoPacket: TypeAlias = "Packet[VideoStream]"
 
 ROUND = 1 << 62
 """Where a file's clock goes back or stands still, several frames may have one stamp. A frame of
@@ -162,7 +158,7 @@ def is_leading(packet: VideoPacket, key: VideoPacket | None) -> bool:
 
 def _packets(source: OpenVideo, first: int | None) -> Iterator[VideoPacket]:
     """The packets needed for `first` and all frames after it; all packets if it is None."""
-    packets = (packet for packet in source.container.demux(source.stream) if packet.size)
+    packets = (packet for packet in demux(source) if packet.size)
     if first is None or first <= (source.stream.start_time or 0):
         yield from packets
         return

@@ -9,11 +9,10 @@ from typing import NamedTuple
 
 import av
 
-from fbridge.data.video.container import AGAIN, OpenVideo
+from fbridge.data.video.container import AGAIN, OpenVideo, VideoPacket, demux
 from fbridge.data.video.decode import (
     ROUND,
     Addresses,
-    VideoPacket,
     from_key_frame,
     is_leading,
     runs,
@@ -157,7 +156,7 @@ def _read_run(source: OpenVideo, packets: Iterator[VideoPacket]) -> tuple[list[i
 def _packets(source: OpenVideo) -> Iterator[VideoPacket]:
     """All packets but the empty one that marks the end; they stop at damage."""
     try:
-        for packet in source.container.demux(source.stream):
+        for packet in demux(source):
             if packet.size or packet.dts is not None:
                 yield packet
     except MemoryError:

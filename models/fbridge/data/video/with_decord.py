@@ -77,8 +77,8 @@ def read_with_decord(media: Readable, stamps: Sequence[int]) -> Iterator[Decoded
             image = _channels(reader.next().asnumpy())
             turn = _turn(image, first) if turn is None else turn
             if stamp in wanted:
-                stored = np.ascontiguousarray(turn.undo(image))
-                frame = av.VideoFrame.from_ndarray(stored, format="rgb24")
+                pixels = np.ascontiguousarray(turn.undo(image))
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
                 yield DecodedFrame(stamp, frame, first.aspect, first.orientation)
     except (decord.DECORDError, decord.DECORDLimitReachedError, StopIteration):
         raise DataError("cannot be decoded by decord; use the decoder pyav") from None
