@@ -68,6 +68,17 @@ def test_layers_on_the_device_while_they_work_change_nothing(
     assert torch.equal(latents(folder, name, MemoryOptions(offload="group")), usual(name))
 
 
+def test_offloading_that_this_diffusers_cannot_do_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AttributeError("'NoneType' object has no attribute 'type'")
+
+    monkeypatch.setattr("diffusers.hooks.apply_group_offloading", fail)
+    with pytest.raises(DependencyError, match=r"on the CPU alone it needs diffusers 0\.41"):
+        latents(folder, "wan", MemoryOptions(offload="group"))
+
+
 @every
 @pytest.mark.parametrize(
     ("memory", "package", "allowed"),

@@ -159,13 +159,18 @@ def _offload_groups(pipeline: Any, device: torch.device) -> None:
         if name in _OFFLOADED:
             from diffusers.hooks import apply_group_offloading
 
-            apply_group_offloading(
-                component,
-                onload_device=device,
-                offload_device=torch.device("cpu"),
-                offload_type="leaf_level",
-                use_stream=device.type == "cuda",
-            )
+            try:
+                apply_group_offloading(
+                    component,
+                    onload_device=device,
+                    offload_device=torch.device("cpu"),
+                    offload_type="leaf_level",
+                    use_stream=device.type == "cuda",
+                )
+            except AttributeError as error:  # diffusers before 0.41 without an accelerator
+                raise DependencyError(
+                    "offload group: on the CPU alone it needs diffusers 0.41 or newer; leave it out"
+                ) from error
         else:
             component.to(device)
 
