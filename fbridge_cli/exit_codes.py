@@ -61,19 +61,23 @@ def interrupt_code(error: KeyboardInterrupt) -> int:
 
 
 @contextmanager
-def signals_as_interrupts() -> Iterator[None]:
-    """Raise `Terminated` on SIGTERM and SIGHUP, so that half-written files are removed."""
+def signals_as_interrupts() -> Iterator[list[int]]:
+    """Raise `Terminated` on SIGTERM and SIGHUP, so that half-written files are removed.
+
+    Yields the numbers of the signals that came, since Typer turns any interrupt into code 130.
+    """
+    came: list[int] = []
+
+    def terminate(number: int, _: FrameType | None) -> None:
+        came.append(number)
+        raise Terminated(number)
+
     numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
     ours = [number for number in numbers if number and signal.getsignal(number) == signal.SIG_DFL]
     for number in ours:
-        signal.signal(number, _terminate)
+        signal.signal(number, terminate)
     try:
-        yield
+        yield came
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    del frame
-    raise Terminated(number)

@@ -91,11 +91,11 @@ def run(args: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # file names may not be valid text
-    with exit_codes.signals_as_interrupts():
-        return copy_context().run(_run, list(args) or ["--help"])
+    with exit_codes.signals_as_interrupts() as signals:
+        return copy_context().run(_run, list(args) or ["--help"], signals)
 
 
-def _run(args: list[str]) -> int:
+def _run(args: list[str], signals: list[int]) -> int:
     ui = Ui()
     try:
         code = build_app()(args=args, prog_name="fbridge", standalone_mode=False)
@@ -125,6 +125,7 @@ def _run(args: list[str]) -> int:
         return _report(error, message, exit_codes.INTERNAL, ui)
     if code == exit_codes.INTERRUPTED:
         ui.note("interrupted")
+        return 128 + signals[-1] if signals else code
     return code if isinstance(code, int) else 0
 
 

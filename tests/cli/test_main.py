@@ -150,3 +150,15 @@ def test_output_that_finds_no_room(tmp_path: Path) -> None:
         )
     assert "error: no room is left where the output goes" in ended.stderr
     assert ended.returncode == 4
+
+
+def test_a_signal_has_its_code_in_every_command(
+    fbridge: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        monkeypatch.setattr(
+            "fbridge_cli.config.home_expanded",
+            lambda _, number=number: os.kill(os.getpid(), number),
+        )
+        ran = fbridge("config", tmp_path / "x.toml")
+        assert (ran.code, ran.err) == (code, "interrupted\n")
