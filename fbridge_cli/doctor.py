@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fbridge_cli.options import INPUT, MEMORY, MODEL, Json, option
+from fbridge_cli.options import INPUT, MEMORY, MODEL, Base, Json, option
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def doctor(
     components: str | None = option(
         None, MODEL, "Folder with the parts that bare weights lack.", metavar="DIR"
     ),
+    base: Base = None,
     frames: int | None = option(
         None, INPUT, "Of a clip; by default the data set's or the model's.", metavar="N"
     ),
@@ -52,7 +53,7 @@ def doctor(
 
         fbridge doctor --model Wan-AI/Wan2.1-T2V-1.3B-Diffusers
     """
-    from fbridge.checks import check_device, parse_size
+    from fbridge.checks import check_device, home_expanded, parse_size
     from fbridge_cli.runtime import present_device, quiet
 
     ui = Ui(machine=json)
@@ -65,7 +66,8 @@ def doctor(
             with ui.waiting("measuring one block"):
                 from fbridge.memory.assess import assess
 
-                needs = assess(settings, place, frames=frames, size=parse_size(size))
+                at = None if base is None else str(home_expanded(base))
+                needs = assess(settings, place, frames=frames, size=parse_size(size), base=at)
             found["model"] = needs.to_json()
     if json:
         ui.json(found)

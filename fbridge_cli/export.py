@@ -11,7 +11,7 @@ from fbridge.choices import DTYPES
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import check_writable, shown
 from fbridge_cli import runtime
-from fbridge_cli.options import INPUT, MODEL, OUTPUT, option
+from fbridge_cli.options import INPUT, MODEL, OUTPUT, Base, option
 from fbridge_cli.ui import Ui
 
 
@@ -33,6 +33,7 @@ def export(
         False, MODEL, "A whole pipeline; low-rank updates are merged into the weights.", "--merged"
     ),
     lora: bool = option(False, MODEL, "The adapter alone, for diffusers and peft.", "--lora"),
+    base: Base = None,
     checkpoint: int | None = option(
         None, INPUT, "Step of an older checkpoint that still exists.", metavar="STEP"
     ),
@@ -75,6 +76,12 @@ def export(
             )
         check_writable(folder)
         step = export_run(
-            run, folder, kind=kind, step=checkpoint, length=ema_length, dtype=getattr(torch, dtype)
+            run,
+            folder,
+            kind=kind,
+            step=checkpoint,
+            length=ema_length,
+            dtype=getattr(torch, dtype),
+            base=None if base is None else str(home_expanded(base)),
         )
     ui.result(f"{shown(folder)}: {kind}, step {step} of {shown(run)}")

@@ -99,6 +99,7 @@ def generate(
         None, SAMPLING, "Weight of the picture; 1 is none; else the model's."
     ),
     components: options.Components = None,
+    base: options.Base = None,
     download: options.Download = False,
     offload: options.Offload = "none",
     quantize: options.Quantize = "none",
@@ -159,7 +160,7 @@ def generate(
             images=images or (), prompt=prompt or (), negative=negative, seed=seed or 0, num=num,
             replay=replay, model=model, frames=frames, fps=fps, size=parse_size(size),
             steps=steps, sampler=sampler, eta=eta, grid=grid, start=start, strength=strength,
-            components=components, download=download, memory=MemoryOptions(**memory),
+            components=components, base=base, download=download, memory=MemoryOptions(**memory),
             guidance=guidance, image_guidance=image_guidance, device=device, dtype=dtype,
             batch_size=batch_size, out=out, format=kind, overwrite=overwrite,
             metadata=not no_metadata, dry_run=dry_run,

@@ -42,6 +42,16 @@ Components: TypeAlias = Annotated[
         metavar="DIR",
     ),
 ]
+Base: TypeAlias = Annotated[
+    str | None,
+    option(
+        ...,
+        MODEL,
+        "Where the base of an adapter (LoRA) lies now, if not where it was.",
+        "--base",
+        metavar="MODEL",
+    ),
+]
 Download: TypeAlias = Annotated[
     bool, option(..., MODEL, "Fetch from the hub what such weights lack.", "--download")
 ]

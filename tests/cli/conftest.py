@@ -124,11 +124,13 @@ def load_fake(
     dtype: str,
     threads: int | None = None,
     components: str | None = None,
+    base: str | None = None,
     download: bool = False,
     memory: object = None,
 ) -> load.Loaded:
     assert name
     assert components is None
+    assert base is None
     assert not download
     assert memory is not None
     assert dtype in DTYPES

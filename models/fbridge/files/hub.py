@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,12 @@ def parse_hub_name(name: str) -> HubName | None:
     if repository.count("/") != 1 or name.startswith((".", "/", "~")) or (mark and not revision):
         return None
     return HubName(repository, revision or None)
+
+
+def name_in_address(text: str) -> str | None:
+    """`owner/name` of a model's web page; None of a text that is no web address."""
+    found = re.match(r"https?://[^/]+/([\w-][\w.-]*/[\w.-]+)", text)
+    return None if found is None else found[1]
 
 
 def cached_snapshot(name: str, files: Iterable[str]) -> Path | None:

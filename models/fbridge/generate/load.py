@@ -36,6 +36,7 @@ def load_pipeline(
     dtype: str = "float32",
     threads: int | None = None,
     components: str | None = None,
+    base: str | None = None,
     download: bool = False,
     memory: MemoryOptions | None = None,
 ) -> Loaded:
@@ -47,6 +48,7 @@ def load_pipeline(
         dtype: one of `fbridge.choices.DTYPES`.
         threads: of an earlier run on the CPU, to repeat its rounding; None leaves torch's number.
         components: folder with what a model that is weights alone lacks.
+        base: of an adapter, if it does not lie where it was.
         download: fetch from the hub what is lacking.
         memory: how it is made to fit into memory.
 
@@ -64,15 +66,21 @@ def load_pipeline(
     # Set even when it changes nothing: until it is set, MKL now and then chooses another number of
     # threads, and sums over another number of threads round differently.
     torch.set_num_threads(threads if threads and device == "cpu" else torch.get_num_threads())
-    folder = home_expanded(name)
     pipeline = FrameBridgePipeline.from_pretrained(
-        str(folder) if folder.exists() else name,
+        _at_home(name),
         torch_dtype=getattr(torch, dtype),
         components=None if components is None else str(home_expanded(components)),
+        base=None if base is None else _at_home(base),
         download=download,
     )
     apply_memory_options(pipeline, device, memory or MemoryOptions())
     return Loaded(pipeline, device, torch.get_num_threads())
+
+
+def _at_home(name: str) -> str:
+    """A path with `~` expanded; any other name as it is."""
+    path = home_expanded(name)
+    return str(path) if path.exists() else name
 
 
 def versions() -> dict[str, str]:

@@ -26,7 +26,7 @@ from fbridge.memory.options import MemoryOptions
 MOST_STEPS = 1000
 LARGEST_SEED = 2**63 - 1
 
-_WITH_REPLAY = {"images", "replay", "model", "device", "memory", "out", "format"}
+_WITH_REPLAY = {"images", "replay", "model", "base", "device", "memory", "out", "format"}
 _WITH_REPLAY |= {"overwrite", "metadata", "dry_run"}
 _OPTIONS = {"tiling": "vae-tiling", "slicing": "vae-slicing"}
 
@@ -64,8 +64,8 @@ class GenerateRequest:
         num: videos of each picture and prompt, with seeds that count up from `seed`.
         jobs: in place of images, prompt, negative, seed and num: each video by itself.
         replay: make this video once more, from the record that it carries; only `images` (where
-            its picture is now), model, device, out, format, overwrite, metadata and dry_run may be
-            given too.
+            its picture is now), model, base, device, out, format, overwrite, metadata and dry_run
+            may be given too.
         model: embedded (the default), a folder, a file of weights, or a hub id.
         fps: frames per second.
         size: (width, height) in pixels.
@@ -74,6 +74,7 @@ class GenerateRequest:
         start: how sampling begins; see `fbridge.sampling.Start`.
         strength: time at which sampling starts, as a share of the whole bridge.
         components: folder with what a model that is weights alone lacks; `download` fetches it.
+        base: of an adapter, if it does not lie where it was.
         guidance: weight of the prompt; 1 is no guidance.
         image_guidance: weight of the picture; 1 is no guidance.
         batch_size: videos made at the same time.
@@ -105,6 +106,7 @@ class GenerateRequest:
     start: str | None = None
     strength: float | None = None
     components: str | None = None
+    base: str | None = None
     download: bool = False
     memory: MemoryOptions = field(default_factory=MemoryOptions)
     guidance: float | None = None
@@ -162,6 +164,8 @@ class GenerateRequest:
 
     def _check_settings(self) -> None:
         check_model("--model", self.model_name)
+        if self.base is not None:
+            check_model("--base", self.base)
         check_device(self.device)
         check_choice("--dtype", self.dtype, DTYPES)
         check_range("--batch-size", self.batch_size, 1, MOST_BATCH)

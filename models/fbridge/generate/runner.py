@@ -56,6 +56,7 @@ def run(
             dtype=request.dtype,
             threads=replay.record.machine.threads if replay else None,
             components=request.components,
+            base=request.base,
             download=request.download,
             memory=request.memory,
         )

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from math import prod
+from pathlib import Path
 from typing import Any
 
 from fbridge.errors import CheckpointError
+from fbridge.files.hub import parse_hub_name
+from fbridge.loaders.adapter_card import read_card
 from fbridge.loaders.detect import Detected, detect
+from fbridge.loaders.locate import EMBEDDED, packaged_file
 from fbridge.loaders.official import takes_picture, unknown_bridge
 from fbridge.loaders.resolve import ResolvedModel, resolve
 
@@ -83,10 +87,14 @@ def inspect_model(name: str, *, components: str | None = None) -> InspectedModel
         raise CheckpointError(f"{name}: has no weights yet, which could be described")
     path = model.name if model.remote else str(model.path)
     if model.kind == "adapter":
-        scheduler = model.facts.get("scheduler", {})
+        card = read_card(model.path)
+        base = card.place().base
+        here = Path(base).exists() or base == EMBEDDED or packaged_file(base) is not None
+        away = not here and parse_hub_name(base) is None
         return InspectedModel(
-            path, model.kind, **_counts(model, ""), base=str(model.facts.get("base")),
-            prediction=str(scheduler.get("prediction", "")),
+            path, model.kind, **_counts(model, ""), base=base,
+            prediction=str(card.scheduler.get("prediction", "")),
+            missing=["its base, which --base names"] if away else [],
         )  # fmt: skip
     noise, prediction = model.noise_and_prediction(model.config)
     return InspectedModel(

@@ -8,7 +8,7 @@ from typing import Any
 
 from fbridge.choices import EMBEDDED as EMBEDDED
 from fbridge.errors import CheckpointError
-from fbridge.files.hub import fetch_snapshot, parse_hub_name
+from fbridge.files.hub import fetch_snapshot, name_in_address, parse_hub_name
 from fbridge.files.weight_files import find_weight_file, is_weight_file, whole_of_shard
 
 ADAPTER = "adapter.json"
@@ -69,10 +69,17 @@ def locate_folder(
     if folder.is_dir():
         return folder
     if parse_hub_name(name) is None:
+        page = name_in_address(name)
+        hint = "" if page is None else f"; the hub id of that page is {page}"
         raise CheckpointError(
-            f"{what} {name!r} is neither {known!r} nor a folder nor a hub id (owner/name)"
+            f"{what} {name!r} is neither {known!r} nor a folder nor a hub id (owner/name){hint}"
         )
-    return fetch_snapshot(name, files, what=f"{what} {name!r}", **options)
+    try:
+        return fetch_snapshot(name, files, what=f"{what} {name!r}", **options)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{error}; nor is there a folder {name!r} in {Path.cwd()}"
+        ) from error.__cause__
 
 
 def locate_model(name: str, *, configs_only: bool = False, **options: Any) -> Path:

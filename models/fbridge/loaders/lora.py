@@ -10,9 +10,7 @@ A folder with these files:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,63 +21,18 @@ from safetensors.torch import load_file
 from fbridge.backbones.families import family_of
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.errors import CheckpointError, reason
-from fbridge.files.configs import read_json
 from fbridge.files.modules import load_folder
 from fbridge.files.tensors import read_header
+from fbridge.loaders.adapter_card import AdapterCard as AdapterCard
+from fbridge.loaders.adapter_card import read_card as read_card
 from fbridge.loaders.load import PretrainedModel, load_pretrained
-from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS
+from fbridge.loaders.locate import ADAPTER_WEIGHTS
 from fbridge.scheduler import FrameBridgeScheduler
 
-FORMAT = 1
 EXTRA = "fbridge_extra.safetensors"
 PRIOR = "prior"
 _OLD_PREFIX = "transformer"
 """Of the tensors' names in the first adapters of networks that diffusers calls `unet`."""
-
-
-@dataclass(frozen=True)
-class AdapterCard:
-    """What `adapter.json` holds.
-
-    Attributes:
-        base: name of the base, as it was asked for.
-        base_sha256: its hash.
-        parts: besides the latents, that the base's input was expanded for.
-        scheduler: configuration of the bridge.
-        pipeline: `frames`, `fps`, `sizes`, `classes`, `start_from` of the pipeline.
-        components: see `fbridge.loaders.load.load_pretrained`.
-        format: of the folder.
-    """
-
-    base: str
-    base_sha256: str
-    parts: int
-    scheduler: dict[str, Any]
-    pipeline: dict[str, Any] = field(default_factory=dict)
-    components: str | None = None
-    format: int = FORMAT
-
-    def text(self) -> str:
-        """As JSON."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
-
-
-def read_card(folder: Path) -> AdapterCard:
-    """The card of an adapter.
-
-    Raises:
-        CheckpointError: it is broken or of a newer format.
-    """
-    path = folder / ADAPTER
-    held = read_json(path)
-    if held.get("format", FORMAT) != FORMAT:
-        raise CheckpointError(
-            f"{path}: has format {held['format']}, and this version reads {FORMAT}; update fbridge"
-        )
-    try:
-        return AdapterCard(**held)
-    except TypeError as error:
-        raise CheckpointError(f"{path}: is no adapter's card: {error}") from error
 
 
 def load_adapter(
@@ -96,16 +49,19 @@ def load_adapter(
         CheckpointError: the base is missing or another one, or the adapter does not fit it.
     """
     card = read_card(folder)
+    place = card.place(base)
     try:
-        found = load_pretrained(base or card.base, components=card.components, dtype=dtype)
+        found = load_pretrained(place.base, components=place.components, dtype=dtype)
     except CheckpointError as error:
         raise CheckpointError(
-            f"{folder}: its base cannot be had: {error} (or name its place with base=)"
+            f"{folder}: its base cannot be had: {error}; name its place with --base (base= in "
+            "Python)"
         ) from error
     if found.hash != card.base_sha256:
         raise CheckpointError(
             f"{folder}: was trained on a base of sha256 {card.base_sha256[:12]}..., but "
-            f"{found.name!r} has {found.hash[:12]}...; name the right one with base="
+            f"{found.name!r} has {found.hash[:12]}...; name the right one with --base "
+            "(base= in Python)"
         )
     found.family.expand_inputs(found.transformer, card.parts)
     _put(folder, found.transformer)

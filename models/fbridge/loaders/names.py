@@ -7,6 +7,7 @@ import re
 from fbridge.checks import did_you_mean, home_expanded
 from fbridge.choices import EMBEDDED
 from fbridge.errors import CheckpointError, ConfigError
+from fbridge.files.hub import name_in_address
 from fbridge.loaders.locate import packaged_file
 
 
@@ -25,6 +26,6 @@ def check_model(option: str, name: str) -> None:
             f"use {EMBEDDED}, a folder, or a hub id such as owner/name"
         )
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+(@\S+)?", name):
-        raise CheckpointError(
-            f"{option} {name}: no such folder; use {EMBEDDED}, a folder, or a hub id"
-        )
+        page = name_in_address(name)
+        use = f"{EMBEDDED}, a folder, or a hub id" if page is None else f"its hub id, {page}"
+        raise CheckpointError(f"{option} {name}: no such folder; use {use}")

@@ -57,7 +57,12 @@ class Assessment:
 
 
 def assess(
-    config: Config, device: str, *, frames: int | None = None, size: tuple[int, int] | None = None
+    config: Config,
+    device: str,
+    *,
+    frames: int | None = None,
+    size: tuple[int, int] | None = None,
+    base: str | None = None,
 ) -> Assessment:
     """Estimate what the commands would need, at the speed of one block that is run for it.
 
@@ -66,12 +71,13 @@ def assess(
         device: where the model would run.
         frames: of a clip; None is those of the data set, else the model's.
         size: (width, height) of a clip, likewise.
+        base: of an adapter, if it does not lie where it was.
 
     Raises:
         CheckpointError: the model is not found, or its needs cannot be estimated.
     """
     assert config.base is not None
-    parts = model_sizes(config.base, components=config.components)
+    parts = model_sizes(config.base, components=config.components, base=base)
     estimator = Estimator(parts)
     usual = _clip_of_data(config.data) or estimator.usual_clip()
     clip = ClipShape(frames or usual.frames, *(size or (usual.width, usual.height)))

@@ -10,10 +10,11 @@ from accelerate import init_empty_weights
 from transformers import AutoConfig
 
 from fbridge.backbones.family import Family
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.configs import read_json
 from fbridge.files.tensors import read_header
 from fbridge.files.weight_files import find_weight_file
+from fbridge.loaders.adapter_card import read_card
 from fbridge.loaders.codec import vae_class
 from fbridge.loaders.resolve import resolve
 from fbridge.loaders.single_file import autoencoder_config, count_numbers
@@ -44,12 +45,13 @@ class ModelSizes(NamedTuple):
     tokens: int
 
 
-def model_sizes(name: str, *, components: str | None = None) -> ModelSizes:
-    """The parts of a model and their sizes; no weights are read.
+def model_sizes(name: str, *, components: str | None = None, base: str | None = None) -> ModelSizes:
+    """The parts of a model and their sizes; no weights are read. Of an adapter, its base's.
 
     Args:
         name: as `fbridge.loaders.resolve.resolve` takes it.
         components: likewise.
+        base: of an adapter, if it does not lie where it was.
 
     Raises:
         CheckpointError: as `resolve`; or a part is missing, or is not one of diffusers.
@@ -58,11 +60,14 @@ def model_sizes(name: str, *, components: str | None = None) -> ModelSizes:
     if model.kind == "scratch":
         raise CheckpointError(f"{name}: has no sizes before there is data for it")
     place = model.name if model.remote else model.path
+    if model.kind == "adapter":
+        return _sizes_of_base(model.path, base)
+    if base is not None:
+        raise ConfigError(f"--base {base}: {name} is no adapter; leave it out")
     if model.refused:
         raise CheckpointError(f"{place}: {model.refused}")
-    if model.missing or model.kind == "adapter":
-        lack = ", ".join(model.missing) or f"all but its updates of {model.facts.get('base')}"
-        raise CheckpointError(f"{place}: lacks {lack}; see fbridge info")
+    if model.missing:
+        raise CheckpointError(f"{place}: lacks {', '.join(model.missing)}; see fbridge info")
     tokens = model.tokens or _USUAL_TOKENS
     assert model.config is not None, "it is not missing"
     if model.kind == "base":
@@ -91,6 +96,14 @@ def model_sizes(name: str, *, components: str | None = None) -> ModelSizes:
         _numbers(folder / "text_encoder") + _numbers(folder / "text_encoder_2"),
         tokens,
     )
+
+
+def _sizes_of_base(adapter: Path, base: str | None) -> ModelSizes:
+    known = read_card(adapter).place(base)
+    try:
+        return model_sizes(known.base, components=known.components)
+    except CheckpointError as error:
+        raise CheckpointError(f"{adapter}: its base: {error}; name it with --base") from error
 
 
 def _numbers(folder: Path) -> int:

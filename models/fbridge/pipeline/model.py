@@ -141,13 +141,18 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         Raises:
             CheckpointError: there is no such model, or it is not one of this kind.
             ConfigError: an option asks for code of the model's folder, which is never run, or for
-                no dtype of torch.
+                no dtype of torch; or a base is given for another model than an adapter.
         """
         if asked := [key for key in _OF_CODE if kwargs.pop(key, None)]:
             raise ConfigError(f"{asked[0]}: code of a model's folder is never run; leave it out")
         name = str(pretrained_model_name_or_path)
         hub = {key: kwargs[key] for key in _HUB_OPTIONS if key in kwargs}
         model = resolve(name, components=kwargs.get("components"), **hub)
+        if kwargs.get("base") is not None and model.kind != "adapter":
+            raise ConfigError(
+                f"--base {kwargs['base']}: is about the base of an adapter, and {name} is none; "
+                "leave it out"
+            )
         dtype = wanted_dtype(kwargs, by_part=model.kind == "bridge")
         if model.kind not in ("adapter", "bridge"):
             return cls._from_base(model, dtype, download=kwargs.get("download", False))

@@ -15,12 +15,14 @@ from fbridge.errors import CheckpointError, ConfigError, DataError
 from fbridge.files.atomic import shown
 from fbridge.loaders.locate import packaged_file
 from fbridge.loaders.names import check_model
+from fbridge.train.places import recorded_facts, with_places
 
 Command: TypeAlias = Literal["train-prior", "finetune"]
 DEMO = "demo"
 """Name of the built-in data, and of the recipe for it."""
 USUAL_FILE = "fbridge.toml"
 CONFIG = "config.toml"
+RUN_FACTS = "run.json"
 """Where a run keeps its configuration in its folder."""
 RUNS = Path("runs")
 PRIORS = ("repeat", "motion")
@@ -134,6 +136,8 @@ def resolve_request(
         if file is None and (run / CONFIG).is_file():
             used = run / CONFIG
     found = _load(used, options)
+    if run is not None and used == run / CONFIG:
+        found = _where_they_were(found, run, options)
     if found.config.data is None:
         if run is not None and not run.exists():
             raise ConfigError(
@@ -188,6 +192,14 @@ def _load(file: Path | None, options: Mapping[str, Any]) -> Resolved:
     names = {key: getattr(found.config, key) or "" for key in ("base", "components", "data")}
     homes = {k: str(home_expanded(name)) for k, name in names.items() if name.startswith("~")}
     return Resolved(found.config.model_copy(update=homes), found.origin)
+
+
+def _where_they_were(found: Resolved, run: Path, options: Mapping[str, Any]) -> Resolved:
+    """A resumed run's own configuration with its files where they were, but for those named now."""
+    recorded = dict(recorded_facts(run / RUN_FACTS).get("places") or {})
+    newer = {key for key, origin in found.origin.items() if origin.startswith("FBRIDGE_")}
+    known = {key: path for key, path in recorded.items() if key not in {*options, *newer}}
+    return Resolved(with_places(found.config, {"places": known}), found.origin)
 
 
 def _next_run(command: Command, *, latest: bool = False) -> Path:

@@ -20,6 +20,7 @@ from fbridge.train.checkpoints.state import check_identity
 from fbridge.train.events import Begun, Ended, Event, Measured, Ready, Stepped, Validated, Warned
 from fbridge.train.export.result import result_folder, write_result
 from fbridge.train.loop import fit
+from fbridge.train.places import places
 from fbridge.train.request import TrainRequest
 from fbridge.train.run_files import CURVES, Curves, environment_facts, locked_run, write_run
 from fbridge.train.setup.dry_run import measure_step
@@ -197,6 +198,7 @@ def run_facts(session: Session, command_line: str) -> dict[str, Any]:
         "processes": training.accelerator.num_processes,
         "device": str(training.accelerator.device),
         "base": None if base is None else {"name": base.name, "sha256": base.hash},
+        "places": places(session.config),
         "data": {
             "path": str(Path(str(session.config.data)).resolve()),
             "sha256": material.dataset.hash,

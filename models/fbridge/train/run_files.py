@@ -18,9 +18,10 @@ from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.atomic import remove_leftovers, replacing, shown, write_failure, write_text
 from fbridge.files.locks import HeldError, Lock
 from fbridge.train.request import CONFIG as CONFIG
+from fbridge.train.request import RUN_FACTS
 
 FORMAT = 1
-FACTS, CURVES, LOCK = "run.json", "metrics.csv", ".lock"
+FACTS, CURVES, LOCK = RUN_FACTS, "metrics.csv", ".lock"
 DAMAGED = "metrics-damaged.csv"
 PACKAGES = ("fbridge", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors")
 

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from fbridge.codecs import Codec
 from fbridge.config.read import load_config
 from fbridge.config.tree import Config
 from fbridge.data.latents.shape import Shape
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.atomic import shown
-from fbridge.loaders.codec import LoadedCodec, load_codec
+from fbridge.loaders.adapter_card import absolute
+from fbridge.loaders.codec import load_codec
+from fbridge.loaders.load import PretrainedModel
 from fbridge.loaders.lora import AdapterCard, merge_lora
 from fbridge.train.checkpoints.reading import Checkpoint, checkpoints, newest, open_group
 from fbridge.train.checkpoints.state import copy_weights, trained
 from fbridge.train.ema.snapshots import reconstruct
 from fbridge.train.export.lora import save_lora
 from fbridge.train.export.model_folder import assemble, replacing_model, save_model
+from fbridge.train.places import with_places
 from fbridge.train.run_files import CONFIG, read_facts
-from fbridge.train.setup.networks import BuiltNetwork, build_generator, build_prior_network
+from fbridge.train.setup.networks import (
+    BuiltNetwork,
+    build_generator,
+    build_prior_network,
+    load_base,
+)
 
 if TYPE_CHECKING:
     from fbridge.train.setup.session import Session
@@ -65,6 +74,7 @@ def export_run(
     step: int | None = None,
     length: float | None = None,
     dtype: torch.dtype | None = None,
+    base: str | None = None,
 ) -> int:
     """Write a checkpoint of a run as a model; returns its step.
 
@@ -76,6 +86,7 @@ def export_run(
         step: of the checkpoint; None: the newest.
         length: of the average, if ema.kind is "post-hoc"; None: the configured one.
         dtype: of the stored weights; None: float32.
+        base: where the run's base lies, if not where it was.
 
     Raises:
         CheckpointError: the run has no such checkpoint, or its base has changed.
@@ -92,12 +103,13 @@ def export_run(
             f"cannot be written as {kind}; "
             + ("drop the option" if usual == "prior" else f"use --{usual}")
         )
-    codec = load_codec(facts["data"]["codec"]["name"], device="cpu")
-    model = _build(facts["command"], config, Shape.from_json(facts["shape"]), codec)
+    here = with_places(config, facts, base=base)
+    model, codec = _rebuild(facts, here)
     if model.base is not None and model.base.hash != facts["base"]["sha256"]:
         raise CheckpointError(
             f"{shown(run)}: was trained on a base of sha256 {facts['base']['sha256'][:12]}..., but "
-            f"{model.base.name} has {model.base.hash[:12]}...; put the right one in its place"
+            f"{model.base.name} has {model.base.hash[:12]}...; put the right one in its place, "
+            "or name it with --base"
         )
     weights = _posthoc_average(run, config, length, checkpoint.step)
     _write(checkpoint, folder, config, model, codec, kind=kind, weights=weights, dtype=dtype)
@@ -106,7 +118,7 @@ def export_run(
 
 def write_result(session: Session, checkpoint: Checkpoint, folder: Path) -> None:
     """Write the result of a run at its end, from a new network: the trained one may be sharded."""
-    config, codec = session.config, session.material.codec
+    config, codec = session.config, session.material.codec.codec
     model = _build(session.command, config, session.material.shape, codec)
     kind = _usual_kind(session.command, config)
     weights = _posthoc_average(session.run, config, None, checkpoint.step)
@@ -119,14 +131,34 @@ def _usual_kind(command: str, config: Config) -> str:
     return "lora" if config.lora.rank else "merged"
 
 
-def _build(command: str, config: Config, shape: Shape, codec: LoadedCodec) -> BuiltNetwork:
+def _rebuild(facts: Mapping[str, Any], config: Config) -> tuple[BuiltNetwork, Codec | None]:
+    """The network of a run, and its codec: the base's own, else that of the run's data."""
+    command, shape = facts["command"], Shape.from_json(facts["shape"])
+    try:
+        base = None if command == "train-prior" else load_base(config)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}; name its place with --base") from error
+    codec = None if base is None else base.codec
+    if codec is None and base is not None:
+        codec = load_codec(facts["data"]["codec"]["name"], device="cpu").codec
+    return _build(command, config, shape, codec, base), codec
+
+
+def _build(
+    command: str,
+    config: Config,
+    shape: Shape,
+    codec: Codec | None,
+    base: PretrainedModel | None = None,
+) -> BuiltNetwork:
     """The network as at the start of the run, in float32 and not quantized."""
     train = config.train.model_copy(update={"precision": "fp32"})
     lora = config.lora.model_copy(update={"quantize": "none"})
     exact = config.model_copy(update={"train": train, "lora": lora})
     if command == "train-prior":
         return build_prior_network(exact, shape)
-    return build_generator(exact, shape, codec.codec)
+    assert codec is not None, "a generator's latents have one"
+    return build_generator(exact, shape, codec, base)
 
 
 def _posthoc_average(
@@ -147,7 +179,7 @@ def _write(
     folder: Path,
     config: Config,
     model: BuiltNetwork,
-    codec: LoadedCodec,
+    codec: Codec | None,
     *,
     kind: str,
     weights: Mapping[str, Tensor] | None,
@@ -170,12 +202,14 @@ def _write(
     assert model.scheduler is not None
     if kind == "lora":
         card = AdapterCard(
-            base=model.base.name,
+            base=str(config.base),
             base_sha256=model.base.hash,
             parts=model.base.family.extra_inputs(model.transformer),
             scheduler={k: v for k, v in model.scheduler.config.items() if not k.startswith("_")},
             pipeline=model.about,
             components=config.components,
+            base_path=absolute(model.base.name),
+            components_path=absolute(config.components),
         )
         save_lora(folder, model.transformer, card, prior=model.prior, dtype=dtype)
         return
@@ -185,7 +219,7 @@ def _write(
         model.base,
         model.transformer,
         scheduler=model.scheduler,
-        codec=codec.codec if model.base.codec is None else None,
+        codec=codec if model.base.codec is None else None,
         prior=model.prior,
         facts=model.about,
     )
