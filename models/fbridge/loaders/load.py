@@ -105,6 +105,8 @@ def _weights(model: ResolvedModel, dtype: torch.dtype, *, download: bool) -> Pre
     found, path = model.detected, model.path
     assert found is not None, "weights have been detected"
     folder = model.find_components(download=download)
+    if model.components is None and (why := replace(model, components=folder).refused):
+        raise CheckpointError(f"{path}: {why}")
     weights = read_weights(path)
     read = found.family.single_file_config
     try:

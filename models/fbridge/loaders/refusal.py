@@ -14,7 +14,8 @@ from fbridge.errors import FBridgeError
 from fbridge.files.configs import has_component, read_json
 from fbridge.files.low_bit import low_bit_refusal
 from fbridge.files.modules import misfit
-from fbridge.loaders.unsupported import SAME_NETWORK, foreign_pipeline
+from fbridge.loaders.own_autoencoder import other_autoencoder, uncompared_autoencoder
+from fbridge.loaders.unsupported import SAME_NETWORK, expert_remark, foreign_pipeline
 
 if TYPE_CHECKING:
     from fbridge.loaders.resolve import ResolvedModel
@@ -34,9 +35,24 @@ def find_refusal(model: ResolvedModel) -> str:
         return why
     if found is not None and (why := _foreign_place(model.path)):
         return why
+    if model.components is not None and model.kind == "weights":
+        other = other_autoencoder(model.path, model.header, model.components)
+        if other:
+            return other
     if model.config is None or model.config.get("quantization_config"):
         return ""
     return _misfit(model, model.config)
+
+
+def find_remark(model: ResolvedModel) -> str:
+    """What is to be said of a model that can be used; "" if there is nothing."""
+    found = model.detected
+    if found is None:
+        return ""
+    remarks = [] if found.variant is None else [expert_remark(model.path, found.variant.name)]
+    if model.components is not None and model.kind == "weights":
+        remarks.append(uncompared_autoencoder(model.header, model.components))
+    return "; it ".join(filter(None, remarks))
 
 
 def _low_bit(model: ResolvedModel) -> str:

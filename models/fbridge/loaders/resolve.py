@@ -32,10 +32,10 @@ from fbridge.files.weight_files import find_weight_file, network_folder
 from fbridge.loaders.components import find_components, missing_files
 from fbridge.loaders.detect import Detected, detect
 from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS, locate_file, locate_model
-from fbridge.loaders.refusal import find_refusal
+from fbridge.loaders.refusal import find_refusal, find_remark
 from fbridge.loaders.single_file import find_tokenizer, holds_other_parts
 from fbridge.loaders.trust import check_components
-from fbridge.loaders.unsupported import expert_remark, foreign_pipeline
+from fbridge.loaders.unsupported import foreign_pipeline
 
 SCRATCH = "scratch:"
 """What the name of a network without weights begins with; its preset follows."""
@@ -132,8 +132,7 @@ class ResolvedModel:
     @property
     def remark(self) -> str:
         """What the model cannot do, though it can be used; "" if there is nothing to say."""
-        variant = None if self.detected is None else self.detected.variant
-        return "" if variant is None else expert_remark(self.path, variant.name)
+        return find_remark(self)
 
     @property
     def required(self) -> tuple[str, ...]:
