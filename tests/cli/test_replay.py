@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fbridge.data.provenance import read_provenance
+from fbridge.errors import CheckpointError
 
 
 @pytest.fixture
@@ -147,3 +148,25 @@ def test_no_record(fbridge: Any) -> None:
     ran = fbridge("generate", "--from", "cat.mp4")
     assert (ran.code, "cat.mp4: carries no fbridge record" in ran.err) == (3, True)
     assert fbridge("generate", "--from", "gone.mp4").code == 3
+
+
+def test_a_strangers_video_fetches_nothing_unless_told(
+    fbridge: Any, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    def refuse(name: str, *, local_files_only: bool, **_: Any) -> None:
+        asked.append((name, local_files_only))
+        raise CheckpointError("no such model")
+
+    monkeypatch.setattr("fbridge.generate.load.load_pipeline", refuse)
+    record = json.loads(made.with_name("cat.mp4.json").read_text())
+    record["model"]["name"] = "stranger/model"
+    Path("x.json").write_text(json.dumps(record))
+    for more in ((), ("--download",), ("--model", "mine/model")):
+        assert fbridge("generate", "--from", "x.json", "-o", "x.mp4", *more).code == 4
+    assert fbridge("generate", "cat.png", "-p", "x", "-o", "y.mp4").code == 4
+    assert asked == [
+        ("stranger/model", True), ("stranger/model", False), ("mine/model", False),
+        ("embedded", False),
+    ]  # fmt: skip

@@ -15,6 +15,7 @@ from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.modules import build
 from fbridge.files.tensors import read_weights
 from fbridge.loaders import locate
+from fbridge.loaders.inspect import inspect_model
 from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.text_encoder import MINILM
 from fbridge.pipeline import FrameBridgePipeline
@@ -82,6 +83,24 @@ def test_a_file_cut_anywhere_is_one_clear_line(tmp_path: Path) -> None:
         ({"format": 2}, "update fbridge"),
         ({"kind": "depth-to-video"}, "depth-to-video"),
         ({"noise": None}, "lacks 'noise'"),
+        ({"fps": None}, "lacks 'fps'"),
+        ({"fps": -1}, "'fps' is -1 where"),
+        ({"fps": float("nan")}, "'fps' is nan where a finite number is needed"),
+        ({"frames": "x"}, "'frames' is 'x' where a valid list is needed"),
+        ({"frames": [8, 2, 16]}, r"'frames' is \[8, 2, 16\] where"),
+        ({"frames": [8, 9, 16, 1]}, "where default, minimum, maximum and step are needed"),
+        ({"sizes": [[64, 0]]}, "'sizes.0.1' is 0 where"),
+        ({"prediction": "x"}, "'prediction' is 'x' where 'v', 'flow', 'noise' or 'clean' is need"),
+        ({"text_encoder": 5}, "'text_encoder' is 5 where text is needed"),
+        ({"noise": {"kind": "cogvideox", "snr_shift": "x"}}, "'noise' of its header is no noise"),
+        ({"noise": {"kind": "stairs"}}, "'noise' of its header is no noise schedule: .*'stairs'"),
+        ({"transformer": 5}, "'transformer' is 5 where"),
+        ({"transformer": {}}, "lacks 'transformer._class_name'"),
+        ({"vae": {"_class_name": 5}}, "'vae._class_name' is 5 where text is needed"),
+        (
+            {"transformer": {"_class_name": "CogVideoXTransformer3DModel", "in_channels": "x"}},
+            r"base\.safetensors: no CogVideoXTransformer3DModel can be made of its configuration: ",
+        ),
         ({"transformer": {"_class_name": "UNet"}}, "'UNet' is not supported"),
         ({"vae": {"_class_name": "AutoVAE"}}, "'AutoVAE' is not supported"),
     ],
@@ -269,3 +288,116 @@ def test_a_saved_pipeline_is_a_base(tmp_path: Path) -> None:
     assert same(again.vae, held.vae)
     assert again.sizes == [[64, 64]]
     assert again.prior is None
+
+
+def test_a_header_nested_too_deeply_is_broken(tmp_path: Path) -> None:
+    path = tmp_path / "base.safetensors"
+    save_file({"x": torch.zeros(1)}, path, {"fbridge": "[" * 100_000})
+    with pytest.raises(CheckpointError, match=r"base\.safetensors: is broken or cut off"):
+        load_pretrained(str(path))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"frames": None}, "'frames' is None where"),
+        ({"frames": [1, 2, 3]}, "'frames' is"),
+        ({"fps": "x"}, "'fps' is 'x' where a valid number is needed"),
+        ({"sizes": [[1]]}, "'sizes.0' is"),
+        ({"classes": [5]}, "'classes.0' is 5 where text is needed"),
+        ({"start_from": {"mix": 1}}, "lacks 'start_from.kind'"),
+        ({"reading": "x"}, "'reading' is 'x' where a valid list is needed"),
+        ({"reading": [None]}, r"'reading' is \[None\] where a number of tokens is needed first"),
+        ({"codec": []}, r"'codec' is \[\] where"),
+        ({"prior": ["x"]}, r"'prior' is \['x'\] where"),
+        ({"vae": [5, "x"]}, "'vae.0' is 5 where text is needed"),
+    ],
+)
+def test_wrong_facts_of_a_bridges_folder_are_named(
+    tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    index = {"_class_name": "FrameBridgePipeline", "frames": [8, 2, 16, 1], "fps": 8.0}
+    (tmp_path / "model_index.json").write_text(json.dumps({**index, **change}))
+    for use in (inspect_model, FrameBridgePipeline.from_pretrained):
+        with pytest.raises(CheckpointError, match=rf"model_index\.json: {told}"):
+            use(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"start": "x"}, "'start' is 'x' where one of noised, exact, booted is needed"),
+        ({"grid": None}, "'grid' is None where"),
+        ({"sampler": []}, r"'sampler' is \[\] where"),
+        ({"guidance_scale": "x"}, "'guidance_scale' is 'x' where"),
+        ({"strength": 0}, "'strength' is 0 where"),
+    ],
+)
+def test_wrong_defaults_of_a_bridge_are_named(
+    tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    index = {"_class_name": "FrameBridgePipeline", "frames": [8, 2, 16, 1], "fps": 8.0}
+    (tmp_path / "model_index.json").write_text(json.dumps(index))
+    (tmp_path / "scheduler").mkdir()
+    (tmp_path / "scheduler/scheduler_config.json").write_text(json.dumps(change))
+    with pytest.raises(CheckpointError, match=rf"scheduler_config\.json: {told}"):
+        FrameBridgePipeline.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"base": 5}, "'base' is 5 where text is needed"),
+        ({"parts": "x"}, "'parts' is 'x' where"),
+        ({"scheduler": []}, r"'scheduler' is \[\] where a valid dictionary is needed"),
+        ({"pipeline": {"fps": "x"}}, "'pipeline.fps' is 'x' where"),
+    ],
+)
+def test_wrong_facts_of_an_adapter_are_named(
+    tmp_path: Path, change: dict[str, Any], told: str
+) -> None:
+    card = {"base": "t2v.safetensors", "base_sha256": "0", "parts": 2, "scheduler": {}}
+    (tmp_path / "adapter.json").write_text(json.dumps({**card, **change}))
+    for use in (inspect_model, FrameBridgePipeline.from_pretrained):
+        with pytest.raises(CheckpointError, match=rf"adapter\.json: {told}"):
+            use(str(tmp_path))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """What the hub is asked for, and whether only its local cache; nothing is there."""
+    names: list[tuple[str, bool]] = []
+
+    def snapshot(name: str, *, local_files_only: bool = False, **_: Any) -> str:
+        names.append((name, local_files_only))
+        raise OSError("nothing is there")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    return names
+
+
+def test_an_adapter_fetches_its_base_only_when_told(
+    tmp_path: Path, asked: list[tuple[str, bool]]
+) -> None:
+    card = {"base": "stranger/base", "base_sha256": "0", "parts": 2, "scheduler": {}}
+    (tmp_path / "adapter.json").write_text(json.dumps(card))
+    with pytest.raises(CheckpointError, match="'stranger/base' is not in the hub's local cache"):
+        FrameBridgePipeline.from_pretrained(tmp_path)
+    assert asked == [("stranger/base", True)]
+    with pytest.raises(CheckpointError, match="'stranger/base' cannot be had from the hub: noth"):
+        FrameBridgePipeline.from_pretrained(tmp_path, download=True)
+    with pytest.raises(CheckpointError, match="'mine/base' cannot be had from the hub"):
+        FrameBridgePipeline.from_pretrained(tmp_path, base="mine/base")
+    assert asked[1:] == [("stranger/base", False), ("mine/base", False)]
+
+
+def test_a_file_fetches_its_text_encoder_only_when_told(
+    tmp_path: Path, asked: list[tuple[str, bool]]
+) -> None:
+    path = tiny_base(tmp_path / "base.safetensors", text_encoder="stranger/words")
+    with pytest.raises(
+        CheckpointError, match=r"base\.safetensors: names its text encoder: .*--down"
+    ):
+        load_pretrained(str(path))
+    assert asked == [("stranger/words", True)]
+    assert load_pretrained(str(path), download=True).text_encoder == "stranger/words"

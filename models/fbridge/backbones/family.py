@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from accelerate import init_empty_weights
 from torch import nn
 
 from fbridge.backbones import expand
 from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.errors import ConfigError
 from fbridge.files.key_mapping import Weights
+from fbridge.files.modules import empty_network
 
 FEWEST = 64 * 64
 """Weights of a layer that is worth quantising."""
@@ -105,9 +105,8 @@ class Family:
         return getattr(importlib.import_module("diffusers"), self.transformer)
 
     def empty_network(self, config: Mapping[str, Any]) -> Any:
-        """A network of a configuration on the meta device, without weights."""
-        with init_empty_weights():
-            return self.load_class().from_config({k: v for k, v in config.items() if k[0] != "_"})
+        """See `fbridge.files.modules.empty_network`."""
+        return empty_network(self.load_class(), config)
 
     def extra_inputs(self, transformer: Any) -> int:
         """How many inputs of the latents' shape a network takes besides them: prior, picture."""

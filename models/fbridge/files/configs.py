@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fbridge.errors import CheckpointError
+from fbridge.files.schema import Form, form_fault
 
 _CONFIGS = (
     "config.json",
@@ -36,9 +37,21 @@ def read_json(path: Path) -> dict[str, Any]:
     return held
 
 
+def check_form(form: type[Form], held: dict[str, Any], path: Path) -> None:
+    """Raise CheckpointError, with file and key, where an object of a file has not its form."""
+    if fault := form_fault(form, held):
+        raise CheckpointError(f"{path}: {fault}; the file is damaged, get it again")
+
+
 def has_component(index: dict[str, Any], part: str) -> bool:
     """Whether a pipeline's `model_index.json` names a class for a part."""
-    return (index.get(part) or [None])[0] is not None
+    return named_library(index, part) is not None
+
+
+def named_library(index: dict[str, Any], part: str) -> Any:
+    """The first of the two names that a pipeline's `model_index.json` has for a part."""
+    held = index.get(part)
+    return held[0] if isinstance(held, list) and held else None
 
 
 def check_no_code(folder: Path) -> None:

@@ -54,7 +54,8 @@ def fetch_snapshot(
         files: patterns of their names.
         what: the subject of the error, such as "codec 'owner/name'".
         ignore: patterns of files that are left out.
-        options: of `huggingface_hub.snapshot_download`; a `revision` goes before the name's own.
+        options: of `huggingface_hub.snapshot_download`; a `revision` goes before the name's own,
+            `local_files_only` downloads nothing: for names that stand in a file and were not typed.
 
     Raises:
         CheckpointError: the name is none of a repository, or the hub does not give the files.
@@ -63,6 +64,10 @@ def fetch_snapshot(
     try:
         return _snapshot(name, files, **own, **options)
     except Exception as error:  # what the hub's client raises is of many kinds
+        if options.get("local_files_only"):
+            raise CheckpointError(
+                f"{what} is not in the hub's local cache; to fetch it, add --download"
+            ) from error
         raise CheckpointError(f"{what} cannot be had from the hub: {reason(error)}") from error
 
 

@@ -13,7 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fbridge.errors import CheckpointError, reason
+from fbridge.files.configs import check_form
 from fbridge.files.low_bit import check_low_bit
+from fbridge.files.model_forms import SingleFileForm
 from fbridge.files.tensors import Header, broken
 from fbridge.files.weight_files import find_variant
 
@@ -72,14 +74,30 @@ def single_file_facts(path: Path, header: Header) -> dict[str, Any] | None:
     try:
         facts: dict[str, Any] = json.loads(header.metadata[_KEY])
         kind, version = facts.get("kind"), facts.get("format")
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise broken(path, error) from error
     if (version, kind) != (FORMAT, "text-to-video"):
         raise CheckpointError(
             f"{path}: is a {kind} base of format {version}, and this version reads text-to-video "
             f"bases of format {FORMAT}; update fbridge"
         )
+    check_form(SingleFileForm, facts, path)
     return facts
+
+
+def empty_network(kind: Any, config: Mapping[str, Any]) -> Any:
+    """A network of a class and a configuration, on the meta device.
+
+    Raises:
+        CheckpointError: no network can be made of it; the file is for the caller to name.
+    """
+    try:
+        with init_empty_weights():
+            return kind.from_config({k: v for k, v in config.items() if k[0] != "_"})
+    except Exception as error:  # constructors take the values as they are
+        raise CheckpointError(
+            f"no {kind.__name__} can be made of its configuration: {reason(error)}; get it again"
+        ) from error
 
 
 def build(
@@ -101,8 +119,10 @@ def build(
     Raises:
         CheckpointError: the two do not fit; names a tensor.
     """
-    with init_empty_weights():
-        model: nn.Module = kind.from_config({k: v for k, v in config.items() if k[0] != "_"})
+    try:
+        model: nn.Module = empty_network(kind, config)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
     known = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     shapes = {name: tuple(value.shape) for name, value in weights.items()}
     if why := misfit(kind.__name__, known, shapes):

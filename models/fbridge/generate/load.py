@@ -29,7 +29,7 @@ class Loaded:
     threads: int
 
 
-def load_pipeline(
+def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is loaded
     name: str,
     *,
     device: str = "auto",
@@ -39,6 +39,7 @@ def load_pipeline(
     base: str | None = None,
     download: bool = False,
     memory: MemoryOptions | None = None,
+    local_files_only: bool = False,
 ) -> Loaded:
     """Load the model `name` and move it to `device`.
 
@@ -51,6 +52,7 @@ def load_pipeline(
         base: of an adapter, if it does not lie where it was.
         download: fetch from the hub what is lacking.
         memory: how it is made to fit into memory.
+        local_files_only: of a hub id, only what is in the local cache.
 
     Raises:
         CheckpointError: there is no such model.
@@ -72,6 +74,7 @@ def load_pipeline(
         components=None if components is None else str(home_expanded(components)),
         base=None if base is None else _at_home(base),
         download=download,
+        **({"local_files_only": True} if local_files_only else {}),
     )
     apply_memory_options(pipeline, device, memory or MemoryOptions())
     return Loaded(pipeline, device, torch.get_num_threads())

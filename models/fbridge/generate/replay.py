@@ -24,11 +24,14 @@ class Replay:
     Attributes:
         origin: the video, or its sidecar.
         request: the recorded settings and the one job, with the picture where it is now.
+        local_files_only: the record names the model, which is then not fetched from the hub: a
+            video may be anybody's.
     """
 
     origin: Path
     record: Provenance
     request: GenerateRequest
+    local_files_only: bool = True
 
     def compare(self, loaded: Loaded, now: Provenance) -> list[str]:
         """Why the new video may differ in its last bits.
@@ -113,7 +116,8 @@ def read_replay(request: GenerateRequest) -> Replay:
         image_guidance=record.image_guidance,
     )
     check_range(f"{shown(origin)}: threads", record.machine.threads, 1, 1024)
-    return Replay(origin, record, replayed)
+    local_files_only = request.model is None and not request.download
+    return Replay(origin, record, replayed, local_files_only)
 
 
 def _target(origin: Path, request: GenerateRequest) -> Target:

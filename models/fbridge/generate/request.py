@@ -27,7 +27,7 @@ MOST_STEPS = 1000
 LARGEST_SEED = 2**63 - 1
 
 _WITH_REPLAY = {"images", "replay", "model", "base", "device", "memory", "out", "format"}
-_WITH_REPLAY |= {"overwrite", "metadata", "dry_run"}
+_WITH_REPLAY |= {"overwrite", "metadata", "dry_run", "download"}
 _OPTIONS = {"tiling": "vae-tiling", "slicing": "vae-slicing"}
 
 

@@ -59,6 +59,7 @@ def run(
             base=request.base,
             download=request.download,
             memory=request.memory,
+            local_files_only=replay is not None and replay.local_files_only,
         )
     items = make_plan(jobs, videos, pictures, request, loaded)
     first = items[0].record

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fbridge.errors import CheckpointError
-from fbridge.files.configs import read_json
+from fbridge.files.configs import check_form, read_json
+from fbridge.files.model_forms import AdapterForm
 from fbridge.loaders.locate import ADAPTER
 
 FORMAT = 1
@@ -73,6 +74,7 @@ def read_card(folder: Path) -> AdapterCard:
         raise CheckpointError(
             f"{path}: has format {held['format']}, and this version reads {FORMAT}; update fbridge"
         )
+    check_form(AdapterForm, held, path)
     try:
         return AdapterCard(**held)
     except TypeError as error:

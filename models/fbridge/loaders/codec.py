@@ -69,7 +69,9 @@ class LoadedCodec:
         return fingerprint(self.codec)
 
 
-def load_codec(name: str, *, device: str, dtype: torch.dtype = torch.float32) -> LoadedCodec:
+def load_codec(
+    name: str, *, device: str, dtype: torch.dtype = torch.float32, **hub: Any
+) -> LoadedCodec:
     """Load "embedded", a codec's or pipeline's folder, those of a hub id, or a single file's codec.
 
     Args:
@@ -77,11 +79,12 @@ def load_codec(name: str, *, device: str, dtype: torch.dtype = torch.float32) ->
         device: where it runs.
         dtype: of its network; latents are float32 whatever it is. An image VAE that declares half
             precision too little for it (`force_upcast`) stays float32 instead of float16.
+        hub: see `fbridge.files.hub.fetch_snapshot`.
 
     Raises:
         CheckpointError: there is none, it is of an unknown class, or its weights do not load.
     """
-    path, config, inside = _find(name)
+    path, config, inside = _find(name, **hub)
     kind = str(config.get("_class_name"))
     if kind not in {*_OWN, *VAE_KINDS}:
         raise CheckpointError(f"{path}: {kind!r} is no known codec; known: {_KNOWN}")
@@ -138,7 +141,7 @@ def fingerprint(codec: Codec) -> str:
     return digest.hexdigest()
 
 
-def _find(name: str) -> tuple[Path, dict[str, Any], bool]:
+def _find(name: str, **hub: Any) -> tuple[Path, dict[str, Any], bool]:
     """Folder or single file of a codec, its configuration, and whether it is inside that file."""
     path = Path(name) if Path(name).exists() else packaged_file(name)
     file = None if path is None else find_single_file(path)
@@ -148,7 +151,7 @@ def _find(name: str) -> tuple[Path, dict[str, Any], bool]:
             return file, facts["vae"], True
         folder = unpack_codec(file)
         return folder, read_json(folder / "config.json"), False
-    folder = locate_folder(name, _HUB_FILES, what="codec", ignore=NOT_READ)
+    folder = locate_folder(name, _HUB_FILES, what="codec", ignore=NOT_READ, **hub)
     for part in _PARTS:
         if (folder / part / "config.json").is_file():
             return folder / part, read_json(folder / part / "config.json"), False

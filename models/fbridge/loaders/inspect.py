@@ -8,7 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, reason
 from fbridge.files.hub import parse_hub_name
 from fbridge.loaders.adapter_card import read_card
 from fbridge.loaders.detect import Detected, detect
@@ -145,17 +145,20 @@ def _sizes(model: ResolvedModel) -> dict[str, Any]:
     if model.config is None:
         return {"network": {}, "video": {}}
     family, facts = model.family, model.facts
-    network = family.empty_network(model.config)
-    parts = family.extra_inputs(network)
     unknown = ""
-    if model.kind in ("weights", "whole", "pipeline") and takes_picture(network.config, parts):
-        unknown = unknown_bridge(family, network.config, parts)
-    sizes = {
-        "latents": family.latents(network),
-        "words": family.prompt_width(network),
-        "patch": family.patch(network),
-        "parts": parts,
-    }
+    try:
+        network = family.empty_network(model.config)
+        parts = family.extra_inputs(network)
+        if model.kind in ("weights", "whole", "pipeline") and takes_picture(network.config, parts):
+            unknown = unknown_bridge(family, network.config, parts)
+        sizes = {
+            "latents": family.latents(network),
+            "words": family.prompt_width(network),
+            "patch": family.patch(network),
+            "parts": parts,
+        }
+    except (CheckpointError, ArithmeticError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{model.path}: {reason(error)}") from error
     video: dict[str, Any] = {}
     if family.video is not None:
         usual = family.video(network.config)

@@ -13,7 +13,7 @@ from fbridge.backbones.families import family_named
 from fbridge.codecs.vae import VAECodec
 from fbridge.conditioning.image import load_image_encoder
 from fbridge.data.sources.ucf101 import CLASSES
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, FBridgeError, reason
 from fbridge.files.configs import has_component, read_json
 from fbridge.files.hashing import hash_model
 from fbridge.files.key_mapping import with_prefix
@@ -24,8 +24,8 @@ from fbridge.files.weight_files import hash_weight_file, network_folder
 from fbridge.loaders.codec import load_codec, vae_class
 from fbridge.loaders.pretrained import PretrainedModel as PretrainedModel
 from fbridge.loaders.resolve import SCHEDULER, SCRATCH, ResolvedModel, network_config, resolve
-from fbridge.loaders.text_encoder import MINILM
-from fbridge.scheduler import FrameBridgeScheduler
+from fbridge.loaders.text_encoder import MINILM, cached_text_encoder
+from fbridge.scheduler import FrameBridgeScheduler, build_noise_schedule
 
 
 def load_pretrained(
@@ -34,6 +34,7 @@ def load_pretrained(
     components: str | None = None,
     download: bool = False,
     dtype: torch.dtype = torch.float32,
+    **hub: Any,
 ) -> PretrainedModel:
     """Load a pretrained model.
 
@@ -42,11 +43,12 @@ def load_pretrained(
         components: likewise.
         download: fetch what a network's weights lack from the hub where it is not here.
         dtype: of the networks.
+        hub: options of `resolve` for a hub id.
 
     Raises:
         CheckpointError: there is none, it is broken or incomplete, or of no known family.
     """
-    model = resolve(name, components=components) if isinstance(name, str) else name
+    model = resolve(name, components=components, **hub) if isinstance(name, str) else name
     if model.refused:
         raise CheckpointError(f"{model.path}: {model.refused}")
     match model.kind:
@@ -61,7 +63,7 @@ def load_pretrained(
                 "and take that as base"
             )
         case "base":
-            loaded = _single_file(model, dtype)
+            loaded = _single_file(model, dtype, download=download)
         case "weights" | "whole":
             loaded = _weights(model, dtype, download=download)
         case _:
@@ -71,34 +73,44 @@ def load_pretrained(
     return replace(loaded, name=model.name, dtype=dtype)
 
 
-def _single_file(model: ResolvedModel, dtype: torch.dtype) -> PretrainedModel:
+def _single_file(model: ResolvedModel, dtype: torch.dtype, *, download: bool) -> PretrainedModel:
     facts, path = model.facts, model.path
+    text_encoder = facts["text_encoder"] if download else _here(facts["text_encoder"], path)
     noise, prediction = model.noise_and_prediction(None)
     assert model.config is not None, "its header has it"
+    try:
+        build_noise_schedule(noise)
+    except (FBridgeError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: 'noise' of its header is no noise schedule: {reason(error)}; get it again"
+        ) from error
     held = read_weights(path)
     kind = model.family.load_class()
+    transformer = build(kind, model.config, with_prefix(held, "transformer."), path, dtype)
+    vae = build(vae_class(facts["vae"]), facts["vae"], with_prefix(held, "vae."), path, dtype)
+    return PretrainedModel(
+        "",
+        "",
+        model.family,
+        transformer,
+        noise_schedule=noise,
+        prediction=prediction,
+        codec=VAECodec(vae),
+        vae=vae.requires_grad_(False),
+        codec_path=path,
+        text_encoder=text_encoder,
+        frames=facts["frames"],
+        fps=facts["fps"],
+        sizes=facts["sizes"],
+    )
+
+
+def _here(text_encoder: str, path: Path) -> str:
+    """A text encoder that a file names, as far as it is on this machine."""
     try:
-        transformer = build(kind, model.config, with_prefix(held, "transformer."), path, dtype)
-        vae = build(vae_class(facts["vae"]), facts["vae"], with_prefix(held, "vae."), path, dtype)
-        return PretrainedModel(
-            "",
-            "",
-            model.family,
-            transformer,
-            noise_schedule=noise,
-            prediction=prediction,
-            codec=VAECodec(vae),
-            vae=vae.requires_grad_(False),
-            codec_path=path,
-            text_encoder=facts["text_encoder"],
-            frames=facts["frames"],
-            fps=facts["fps"],
-            sizes=facts["sizes"],
-        )
-    except KeyError as error:
-        raise CheckpointError(
-            f"{path}: its header lacks {error}; the file is incomplete, get it again"
-        ) from error
+        return cached_text_encoder(text_encoder)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: names its text encoder: {error}") from error
 
 
 def _weights(model: ResolvedModel, dtype: torch.dtype, *, download: bool) -> PretrainedModel:

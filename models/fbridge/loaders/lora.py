@@ -36,7 +36,11 @@ _OLD_PREFIX = "transformer"
 
 
 def load_adapter(
-    folder: Path, *, base: str | None = None, dtype: torch.dtype = torch.float32
+    folder: Path,
+    *,
+    base: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    download: bool = False,
 ) -> tuple[AdapterCard, PretrainedModel]:
     """An adapter's card, and its base with the adapter merged into the network.
 
@@ -44,6 +48,8 @@ def load_adapter(
         folder: of the adapter.
         base: where the base lies, if not where the card says.
         dtype: of the base's networks.
+        download: fetch from the hub what the card names; else it must be in the local cache, since
+            an adapter may be anybody's.
 
     Raises:
         CheckpointError: the base is missing or another one, or the adapter does not fit it.
@@ -51,7 +57,13 @@ def load_adapter(
     card = read_card(folder)
     place = card.place(base)
     try:
-        found = load_pretrained(place.base, components=place.components, dtype=dtype)
+        found = load_pretrained(
+            place.base,
+            components=place.components,
+            dtype=dtype,
+            download=download,
+            local_files_only=base is None and not download,
+        )
     except CheckpointError as error:
         raise CheckpointError(
             f"{folder}: its base cannot be had: {error}; name its place with --base (base= in "
@@ -70,10 +82,14 @@ def load_adapter(
 
 
 def adapted_components(
-    folder: Path, *, base: str | None = None, dtype: torch.dtype = torch.float32
+    folder: Path,
+    *,
+    base: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    download: bool = False,
 ) -> dict[str, Any]:
-    """Arguments of `FrameBridgePipeline` for an adapter's folder, its networks in a dtype."""
-    card, found = load_adapter(folder, base=base, dtype=dtype)
+    """Arguments of `FrameBridgePipeline` for an adapter's folder; see `load_adapter`."""
+    card, found = load_adapter(folder, base=base, dtype=dtype, download=download)
     prior = load_folder(SpaceTimeTransformer, folder / PRIOR, dtype) if _has_prior(folder) else None
     return {
         **found.components(),

@@ -23,7 +23,7 @@ from fbridge.backbones.family import Family
 from fbridge.backbones.scratch import find_preset
 from fbridge.conditioning.prompt_specs import PROMPT_SPECS
 from fbridge.errors import CheckpointError
-from fbridge.files.configs import read_json
+from fbridge.files.configs import named_library, read_json
 from fbridge.files.hub import parse_hub_name
 from fbridge.files.low_bit import low_bit_refusal
 from fbridge.files.modules import single_file_facts
@@ -34,7 +34,7 @@ from fbridge.loaders.detect import Detected, detect
 from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS, locate_file, locate_model
 from fbridge.loaders.refusal import find_refusal, find_remark
 from fbridge.loaders.single_file import find_tokenizer, holds_other_parts
-from fbridge.loaders.trust import check_components
+from fbridge.loaders.trust import check_adapter, check_bridge
 from fbridge.loaders.unsupported import foreign_pipeline
 
 SCRATCH = "scratch:"
@@ -108,7 +108,7 @@ class ResolvedModel:
     def config_with(self, components: Path | None) -> dict[str, Any] | None:
         """The same, with the other parts in a folder."""
         if self.kind == "base":
-            return dict(self._fact("transformer"))
+            return dict(self.facts["transformer"])
         if self.detected is None:
             return read_json(network_folder(self.path) / "config.json")
         own = network_config(self.path, components)
@@ -165,10 +165,10 @@ class ResolvedModel:
         prediction that the family is known for, and {}.
         """
         if self.kind == "base":
-            return self._fact("noise"), self._fact("prediction")
+            return self.facts["noise"], self.facts["prediction"]
         if self.kind == "bridge":
             scheduler = read_json(self.path / SCHEDULER)
-            return scheduler.get("base") or {}, scheduler["prediction"]
+            return scheduler.get("base") or {}, str(scheduler.get("prediction", "clean"))
         if SCHEDULER in self.family.required_files:
             folder = self.path if self.path.is_dir() else self.components
             known = folder is not None and (folder / SCHEDULER).is_file()
@@ -216,13 +216,6 @@ class ResolvedModel:
             f"beside it{where}"
         )
 
-    def _fact(self, name: str) -> Any:
-        if name in self.facts:
-            return self.facts[name]
-        raise CheckpointError(
-            f"{self.path}: its header lacks {name!r}; the file is incomplete, get it again"
-        )
-
 
 def resolve(
     name: str, *, components: str | None = None, configs_only: bool = False, **options: Any
@@ -249,12 +242,16 @@ def resolve(
     if file is not None:
         return _resolve_file(name, file, components)
     remote = not Path(name).is_dir() and parse_hub_name(name) is not None
+    remote = remote and not options.get("local_files_only")  # then its cached folder is meant
     folder = locate_model(name, configs_only=configs_only or remote, **options)
     adapter = (folder / ADAPTER).is_file()
-    facts = read_json(folder / (ADAPTER if adapter else INDEX))
+    path = folder / (ADAPTER if adapter else INDEX)
+    facts = read_json(path)
     kind: Kind = "adapter" if adapter else _pipeline_kind(folder, facts)
-    if kind == "bridge":
-        check_components(folder, facts)
+    if kind == "adapter":
+        check_adapter(path, facts)
+    elif kind == "bridge":
+        check_bridge(path, facts, folder / SCHEDULER)
     if remote and not configs_only:  # only now, of a kind that is known
         folder = locate_model(name, **options)
     return ResolvedModel(
@@ -264,7 +261,8 @@ def resolve(
 
 def _pipeline_kind(folder: Path, index: dict[str, Any]) -> Kind:
     found = index.get("_class_name")
-    if found == "FrameBridgePipeline" or (index.get("scheduler") or [""])[0] == "fbridge.scheduler":
+    ours = named_library(index, "scheduler") == "fbridge.scheduler"
+    if found == "FrameBridgePipeline" or ours:
         return "bridge"
     if why := foreign_pipeline(str(found)):
         raise CheckpointError(f"{folder}: {why}")

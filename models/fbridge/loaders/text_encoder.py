@@ -62,6 +62,15 @@ def load_text_encoder(
     return encoder
 
 
+def cached_text_encoder(name: str) -> str:
+    """The name of an encoder that is on this machine: of a hub id, its folder in the local cache.
+
+    Raises:
+        CheckpointError: it is not here; nothing is downloaded.
+    """
+    return name if name == MINILM else str(_find(name, local_files_only=True).folder)
+
+
 def hash_text_encoder(name: str) -> str:
     """`TextEncoder.hash` of an encoder by its name, without loading it.
 
@@ -153,7 +162,7 @@ def _packaged() -> Path:
     return Path(get_model_path())
 
 
-def _find(name: str, subfolder: str | None = None) -> Origin:
+def _find(name: str, subfolder: str | None = None, **hub: Any) -> Origin:
     if name == MINILM:
         return Origin(name, _packaged())
     part = subfolder or "text_encoder"
@@ -161,7 +170,7 @@ def _find(name: str, subfolder: str | None = None) -> Origin:
     files = ["config.json", "model*.safetensors*", "*token*", "*vocab*", "*.model", "merges.txt"]
     inner = _PAIR if subfolder is None else parts
     files += [f"{place}/*{suffix}" for place in inner for suffix in sorted(SUFFIXES)]
-    folder = locate_folder(name, files, what="text encoder", known=MINILM, ignore=NOT_READ)
+    folder = locate_folder(name, files, what="text encoder", known=MINILM, ignore=NOT_READ, **hub)
     if (folder / part / "config.json").is_file():
         spec = prompt_spec_of(folder) if subfolder is None else None
         return Origin(name, folder, _PAIR if spec and spec.pooled_first else parts)

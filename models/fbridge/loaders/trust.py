@@ -13,7 +13,9 @@ from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import VAE_KINDS
 from fbridge.errors import CheckpointError
-from fbridge.files.configs import check_no_code
+from fbridge.files.configs import check_form, check_no_code, read_json
+from fbridge.files.model_forms import AdapterForm, BridgeForm, SchedulerForm
+from fbridge.files.modules import FORMAT
 from fbridge.scheduler import FrameBridgeScheduler
 
 KNOWN_COMPONENTS = (
@@ -37,6 +39,30 @@ _CLASSES = {
 _OF_TRANSFORMERS = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2", "image_encoder")
 _FACTS = ("frames", "sizes", "classes", "reading")
 """Lists in an index that are no parts."""
+
+
+def check_adapter(path: Path, facts: dict[str, Any]) -> None:
+    """Raise CheckpointError where an adapter's card has not its form; other formats are let by."""
+    if facts.get("format", FORMAT) == FORMAT:
+        check_form(AdapterForm, facts, path)
+
+
+def check_bridge(path: Path, index: dict[str, Any], scheduler: Path) -> None:
+    """Refuse a bridge whose index or scheduler has not its form, or names what is no part of it.
+
+    Args:
+        path: of the index, in the pipeline's folder.
+        index: what it holds.
+        scheduler: configuration of its scheduler, which may be absent.
+
+    Raises:
+        CheckpointError: as said; names file and key.
+    """
+    if index.get("format", FORMAT) == FORMAT:
+        check_form(BridgeForm, index, path)
+    check_components(path.parent, index)
+    if scheduler.is_file():
+        check_form(SchedulerForm, read_json(scheduler), scheduler)
 
 
 def check_components(folder: Path, index: dict[str, Any]) -> None:

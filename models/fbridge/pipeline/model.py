@@ -159,14 +159,14 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         pipe: _Model
         try:
             if model.kind == "adapter":
-                own = {"base": kwargs.get("base"), "dtype": dtype}
-                pipe = cls(**adapted_components(model.path, **own))
+                own = {key: kwargs[key] for key in ("base", "download") if key in kwargs}
+                pipe = cls(**adapted_components(model.path, dtype=dtype, **own))
             else:
                 stock = {k: v for k, v in kwargs.items() if k not in _OF_BASES}
                 stock["torch_dtype"] = component_dtypes(model.path, dtype)
                 stock.setdefault("variant", find_variant(network_folder(model.path)))
                 pipe = super().from_pretrained(model.path, **stock)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"model {name!r} does not load: {reason(error)}") from error
         pipe._folder = model.path
         pipe._copy_mapped_weights()

@@ -86,7 +86,7 @@ def build_session(command: Command, config: Config, run: Path, *, device: str) -
     assert config.data is not None, "the command line has filled it in"
     dataset, parts = read_data(Path(config.data), split=config.split, share=config.validation.share)
     base = load_base(config) if command == "finetune" else None
-    codec = _codec(dataset.index["codec"], base)
+    codec = _codec(dataset.index["codec"], base, download=bool(config.download))
     material = TrainingData(dataset, parts, codec, measure(dataset, codec))
     if base is None:
         model = build_prior_network(config, material.shape)
@@ -228,8 +228,14 @@ def _place(model: BuiltNetwork, codec: LoadedCodec, accelerator: Accelerator) ->
             part.to(accelerator.device)
 
 
-def _codec(record: dict[str, str], base: PretrainedModel | None) -> LoadedCodec:
+def _codec(record: dict[str, str], base: PretrainedModel | None, *, download: bool) -> LoadedCodec:
     """The data set's codec: the base's own where that is the same, else loaded by its name.
+
+    Args:
+        record: of the data set's index.
+        base: which may have the codec.
+        download: fetch it from the hub; else it must be in the local cache, since a data set may be
+            anybody's.
 
     Raises:
         CheckpointError: it is no longer the one that the data set was prepared with.
@@ -239,7 +245,7 @@ def _codec(record: dict[str, str], base: PretrainedModel | None) -> LoadedCodec:
         assert base.codec_path is not None, "it has a hash"
         kind = type(base.codec if base.vae is None else base.vae).__name__
         return LoadedCodec(base.codec, record["name"], kind, base.codec_path)
-    codec = load_codec(record["name"], device="cpu")
+    codec = load_codec(record["name"], device="cpu", local_files_only=not download)
     if record["hash"] != codec.hash and record.get("fingerprint") != codec.fingerprint:
         raise CheckpointError(
             f"codec {codec.name}: is not the one that the data set was prepared with; put the "
