@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,13 @@ from fbridge.train.run_files import (
     read_facts,
     write_run,
 )
+
+SHAPE = {
+    "channels": 3, "height": 4, "width": 4, "condition_channels": 3, "condition_height": 4,
+    "condition_width": 4, "text_width": 384, "classes": ["a"], "frames": 3, "step": 1, "fps": 8.0,
+    "sizes": [[8, 8]],
+}  # fmt: skip
+RUN = {"command": "finetune", "base": None, "data": {"codec": {"name": "c"}}, "shape": SHAPE}
 
 
 def begun(run: Path, step: int = 0) -> Curves:
@@ -78,11 +86,33 @@ def test_there_may_be_no_curves_yet(tmp_path: Path) -> None:
 
 def test_configuration_and_facts_are_read_back(tmp_path: Path) -> None:
     config = Config.model_validate({"data": "d", "train": {"lr": 3e-4}, "lora": {"rank": 4}})
-    write_run(tmp_path, config, {"command": "finetune", "shape": {"frames": 3}})
+    write_run(tmp_path, config, RUN)
     assert load_config(file=tmp_path / CONFIG).config == config
-    assert read_facts(tmp_path) == {
-        "format": 1, "command": "finetune", "shape": {"frames": 3}
-    }  # fmt: skip
+    assert read_facts(tmp_path) == {"format": 1, **RUN}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"command": "prepare"},
+            "'command' is 'prepare' where 'train-prior' or 'finetune' is needed",
+        ),
+        ({"base": {"name": "x"}}, "lacks 'base.sha256'"),
+        ({"data": {"codec": {}}}, "lacks 'data.codec.name'"),
+        ({"shape": None}, "'shape' is None where"),
+        (
+            {"shape": {**SHAPE, "frames": "3"}},
+            "'shape.frames' is '3' where a valid integer is needed",
+        ),
+        ({"shape": {**SHAPE, "sizes": [[0, 8]]}}, "'shape.sizes.0.0' is 0 where"),
+        ({"shape": {**SHAPE, "fqs": 8}}, "has an unknown key 'shape.fqs'"),
+    ],
+)
+def test_damaged_facts_are_named(tmp_path: Path, change: dict[str, Any], told: str) -> None:
+    write_run(tmp_path, Config.model_validate({"data": "d"}), {**RUN, **change})
+    with pytest.raises(CheckpointError, match=rf"run\.json: is damaged \({told}.*; --resume"):
+        read_facts(tmp_path)
 
 
 @pytest.mark.parametrize("held", [None, "{", "[]", "{}"])
@@ -118,7 +148,7 @@ def test_versions_of_what_decides_the_numbers(monkeypatch: pytest.MonkeyPatch) -
         (b"0.25", b"0,25", [1, 3]),
         (b"0.25", b"1" * 200_000, [1, 3]),
         (b"\n2,", b"\n2.5,", [1, 3]),
-        (b"\n2,", b"\0" * 512 + b"\n2,", [2, 3]),
+        (b"2,0.25", b"\0" * 512, [1, 3]),
         (b"step", b"stdp", []),
     ],
 )

@@ -17,8 +17,10 @@ from fbridge.config.write import to_toml
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.atomic import remove_leftovers, replacing, shown, write_failure, write_text
 from fbridge.files.locks import HeldError, Lock
+from fbridge.files.schema import form_fault
 from fbridge.train.request import CONFIG as CONFIG
 from fbridge.train.request import RUN_FACTS
+from fbridge.train.run_form import RunForm
 
 FORMAT = 1
 FACTS, CURVES, LOCK = RUN_FACTS, "metrics.csv", ".lock"
@@ -75,7 +77,7 @@ def read_facts(run: Path) -> dict[str, Any]:
     try:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = facts["format"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise CheckpointError(
             f"{shown(run)}: is no run of fbridge train-prior or finetune; {FACTS} is missing or "
             "damaged"
@@ -84,6 +86,10 @@ def read_facts(run: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{shown(path)}: has format {version}, this fbridge reads {FORMAT}; use the fbridge "
             "that wrote it, or a newer one"
+        )
+    if fault := form_fault(RunForm, facts):
+        raise CheckpointError(
+            f"{shown(path)}: is damaged ({fault}); --resume of the run writes it again"
         )
     return facts
 
