@@ -252,8 +252,8 @@ def test_one_training_at_a_time(tmp_path: Path) -> None:
         ):
             pass
         assert run.is_dir()
-    assert not run.exists()
-    run.mkdir()
+    assert not run.parent.exists()
+    run.mkdir(parents=True)
     left = run / "validation/step-2/.fbridge-0123456789ab.part"
     left.parent.mkdir(parents=True)
     for path in (left, run / "metrics.csv"):

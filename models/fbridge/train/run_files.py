@@ -34,13 +34,14 @@ Row = Mapping[str, float]
 def locked_run(run: Path) -> Iterator[bool]:
     """Keep other processes from training in a run's folder, and remove what a killed one left.
 
-    Yields whether the file system has locks. The folder is removed again if nothing came into it.
+    Yields whether the file system has locks. Folders that are made for it are removed
+    again if nothing came into them.
 
     Raises:
         ConfigError: another process trains there.
         DependencyError: nothing can be written there.
     """
-    made = not run.exists()
+    made = [folder for folder in (run, *run.parents) if not folder.exists()]
     try:
         run.mkdir(parents=True, exist_ok=True)
         lock = Lock(run / LOCK)
@@ -56,9 +57,9 @@ def locked_run(run: Path) -> Iterator[bool]:
         yield lock.works
     finally:
         lock.release()
-        if made:
-            with suppress(OSError):
-                run.rmdir()
+        with suppress(OSError):  # one that is not empty stays, with those above it
+            for folder in made:
+                folder.rmdir()
 
 
 def write_run(run: Path, config: Config, facts: Mapping[str, Any]) -> None:
