@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import urllib.error
 import urllib.request
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fbridge.errors import CheckpointError, DependencyError
+from fbridge.files.hashing import hash_files
 from fbridge.weights.entries import WeightsFile
 from fbridge.weights.files import cache_folder, wanted
 
@@ -97,14 +97,11 @@ def _download(entry: WeightsFile, url: str, part: Path) -> Iterator[Fetching]:
 
 
 def _settle(entry: WeightsFile, part: Path, target: Path) -> None:
-    digest = hashlib.sha256()
-    with part.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    if digest.hexdigest() != entry.sha256:
+    found = hash_files([part])
+    if found != entry.sha256:
         part.unlink()
         raise CheckpointError(
-            f"{target}: what was fetched is another file, sha256 {digest.hexdigest()}; "
+            f"{target}: what was fetched is another file, sha256 {found}; "
             f"nothing was kept; {wanted(entry)}"
         )
     part.replace(target)
