@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from fbridge.errors import CheckpointError
-from fbridge.files.hub import cached_snapshot, fetch_snapshot, parse_hub_name
+from fbridge.files.hub import cached_snapshot, fetch_snapshot, name_in_address, parse_hub_name
+from fbridge.loaders.names import check_model
+from fbridge.loaders.resolve import resolve
 
 
 @pytest.mark.parametrize(
@@ -58,3 +60,15 @@ def test_a_refusal_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CheckpointError, match=r"^codec 'o/n' cannot be had .*no such repository$"):
         fetch_snapshot("o/n", [], what="codec 'o/n'")
     assert cached_snapshot("o/n", []) is None
+
+
+def test_a_web_page_names_its_hub_id() -> None:
+    page = "https://hub.example/Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
+    assert name_in_address(f"{page}/tree/main") == "Wan-AI/Wan2.1-T2V-1.3B-Diffusers"
+    assert name_in_address("owner/name") is None
+    with pytest.raises(
+        CheckpointError, match=r"no such folder; use its hub id, Wan-AI/Wan2\.1-T2V"
+    ):
+        check_model("--model", page)
+    with pytest.raises(CheckpointError, match=r"the hub id of that page is Wan-AI/Wan2\.1-T2V"):
+        resolve(page)
