@@ -181,8 +181,8 @@ def test_a_study_is_written_and_counted(sides: Path, capsys: pytest.CaptureFixtu
     for name, made in sorted(key["media"].items(), key=lambda pair: pair[1]["clip"]):
         by_system.setdefault(made["system"], []).append(name)
     answers = [
-        {"trial": "t", "left": left, "right": right, "choice": "left"}
-        for left, right in zip(by_system["noise"], by_system["freeze"], strict=True)
+        {"trial": f"t{n}", "left": left, "right": right, "choice": "left"}
+        for n, (left, right) in enumerate(zip(by_system["noise"], by_system["freeze"], strict=True))
     ]
     facts = {"format": 1, "study": key["study"], "participant": "p", "answers": answers}
     Path("answers-p.json").write_text(json.dumps(facts))

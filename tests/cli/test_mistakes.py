@@ -198,10 +198,10 @@ def test_a_failure_halfway_tells_what_was_finished(
 ) -> None:
     from fbridge.data.video_files import write_video
 
-    def full(frames: Any, path: Path, fps: float, *, comment: str | None) -> None:
+    def full(frames: Any, path: Path, fps: float, **options: Any) -> None:
         if path.name == "cat-2.mp4":
             raise DependencyError("cat-2.mp4: cannot be written: no room is left on the device")
-        write_video(frames, path, fps, comment=comment)
+        write_video(frames, path, fps, **options)
 
     monkeypatch.setattr("fbridge.generate.render.write_video", full)
     ran = fbridge("generate", "cat.png", "-p", "jump", "--num", "3")

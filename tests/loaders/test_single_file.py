@@ -19,7 +19,7 @@ from fbridge.loaders.inspect import inspect_model
 from fbridge.loaders.load import load_pretrained
 from fbridge.loaders.single_file import unpack
 from fbridge.loaders.text_encoder import load_text_encoder
-from tests.whole import Sight, Words, autoencoder, bridge_unet, save_whole, unet
+from tests.whole import Sight, Words, autoencoder, bridge_table, bridge_unet, save_whole, unet
 from tests.words import t5_tokenizer
 
 
@@ -27,7 +27,8 @@ from tests.words import t5_tokenizer
 def bridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FBRIDGE_CACHE", str(tmp_path / "cache"))
     torch.manual_seed(1)
-    return save_whole(tmp_path / "whole", bridge_unet())
+    tables = {"bridge_coef_x0": bridge_table()}
+    return save_whole(tmp_path / "whole", bridge_unet(), tables=tables)
 
 
 def parts_of(file: Path) -> dict[str, Any]:

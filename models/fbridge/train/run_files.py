@@ -26,6 +26,8 @@ FORMAT = 1
 FACTS, CURVES, LOCK = RUN_FACTS, "metrics.csv", ".lock"
 DAMAGED = "metrics-damaged.csv"
 PACKAGES = ("fbridge", "torch", "diffusers", "transformers", "accelerate", "peft", "safetensors")
+_WIDEST = 64
+"""Most characters of a number in metrics.csv."""
 
 Row = Mapping[str, float]
 
@@ -177,6 +179,8 @@ def _read_rows(path: Path) -> tuple[list[dict[str, float]], int]:
                 names = cells
                 continue
             texts = {name: text for name, text in zip(names, cells, strict=True) if text}
+            if max(map(len, cells)) > _WIDEST:
+                continue
             row = {name: float(text) for name, text in texts.items()}
             found.append({**row, "step": int(texts["step"])})
         except (csv.Error, ValueError, KeyError):
