@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import torch
 from accelerate import init_empty_weights
@@ -91,13 +93,37 @@ def empty_network(kind: Any, config: Mapping[str, Any]) -> Any:
     Raises:
         CheckpointError: no network can be made of it; the file is for the caller to name.
     """
+    own = {key: value for key, value in config.items() if key[0] != "_"}
+    if fault := _wrong_number(kind, own):
+        raise CheckpointError(f"{fault} in the configuration of its {kind.__name__}; get it again")
     try:
         with init_empty_weights():
-            return kind.from_config({k: v for k, v in config.items() if k[0] != "_"})
+            return kind.from_config(own)
     except Exception as error:  # constructors take the values as they are
         raise CheckpointError(
             f"no {kind.__name__} can be made of its configuration: {reason(error)}; get it again"
         ) from error
+
+
+def _wrong_number(kind: Any, config: Mapping[str, Any]) -> str:
+    """The first value that is no number where the class's constructor takes one; "" if none.
+
+    Constructors keep most numbers as they are, so that the first use of the network would fail.
+    """
+    try:
+        signature = inspect.signature(kind.__init__, eval_str=True)
+    except NameError:  # an annotation that only type checkers can see
+        signature = inspect.signature(kind.__init__)
+    for name, taken in signature.parameters.items():
+        union = get_origin(taken.annotation) in (Union, UnionType)
+        kinds = set(get_args(taken.annotation)) if union else {taken.annotation}
+        if name not in config or not kinds <= {int, float, NoneType} or kinds == {NoneType}:
+            continue
+        value = config[name]
+        absent = value is None and (NoneType in kinds or taken.default is None)
+        if not absent and not isinstance(value, (int, float)):
+            return f"{name} is {value!r} where a number is needed"
+    return ""
 
 
 def build(

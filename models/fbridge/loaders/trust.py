@@ -58,9 +58,9 @@ def check_bridge(path: Path, index: dict[str, Any], scheduler: Path) -> None:
     Raises:
         CheckpointError: as said; names file and key.
     """
-    check_components(path.parent, index)
     if index.get("format", FORMAT) == FORMAT:
         check_form(BridgeForm, index, path)
+    check_components(path.parent, index)
     if scheduler.is_file():
         check_form(SchedulerForm, read_json(scheduler), scheduler)
 
