@@ -244,9 +244,9 @@ def training_loader(
 
 
 def plain_errors(batches: Iterable[T]) -> Iterator[T]:
-    """The same batches; an error of a worker process is told as in one process.
+    """The same batches; an error of a worker process has its own message alone.
 
-    torch puts that process's traceback before its text.
+    torch puts that process's traceback in front of the message.
     """
     try:
         yield from batches

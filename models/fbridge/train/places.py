@@ -48,7 +48,7 @@ def _named(config: Config) -> dict[str, str | None]:
 
 
 def recorded_facts(path: Path) -> dict[str, Any]:
-    """What a run.json holds; {} where it cannot be read, which is told elsewhere."""
+    """What a run.json holds; {} where it cannot be read: `run_files.read_facts` raises."""
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
