@@ -1,0 +1,1 @@
+"""The embedded model's codec: a picture as layers, a latent as their motions."""
