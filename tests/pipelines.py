@@ -20,7 +20,7 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from tests.words import FEATURES, VOCABULARY, t5_tokenizer
+from tests.nine_words import FEATURES, VOCABULARY, t5_tokenizer
 
 
 class Published(NamedTuple):

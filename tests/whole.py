@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor, nn
 
 from fbridge.backbones.videocrafter.network import VideoCrafterUNet
-from tests.words import VOCABULARY, save_tokenizer
+from tests.nine_words import VOCABULARY, save_tokenizer
 
 WIDTH = 64
 """Of the words' encoder, whose heads have 64 features."""

@@ -26,7 +26,8 @@ from torch import Tensor
 from fbridge.data.shape_motions import VERBS
 from fbridge.data.shapes import COLOURS, ROUND, SHAPES, draw_clip
 from fbridge.data.video_files import write_video
-from fbridge.loaders.text_encoder import TextEncoder, load_text_encoder
+from fbridge.loaders.text_encoder import load_text_encoder
+from fbridge.words.encoder import PromptEncoder
 
 LINE = 14
 """Height of a caption in the sheet, in pixels."""
@@ -47,7 +48,7 @@ def load_base(path: Path) -> tuple[Any, Any, dict[str, Any]]:
     return models[0], models[1], header
 
 
-def embed(encode: TextEncoder, prompts: list[str], tokens: int) -> Tensor:
+def embed(encode: PromptEncoder, prompts: list[str], tokens: int) -> Tensor:
     """(B, tokens, D): each prompt's token embeddings, cut or padded with zeros."""
     text, mask = encode(prompts)
     text = (text * mask[..., None])[:, :tokens]

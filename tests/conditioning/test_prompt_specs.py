@@ -12,6 +12,7 @@ import torch
 
 from fbridge.backbones import adapter
 from fbridge.conditioning.prompt_specs import PROMPT_SPECS, PromptSpec, prompt_spec_of
+from fbridge.conditioning.text import TextEncoder
 from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.types import Condition
@@ -52,8 +53,10 @@ def read_by(pipe: Any, prompt: str) -> torch.Tensor:
 def test_words_are_read_as_the_familys_own_pipeline_reads_them(name: str, tmp_path: Path) -> None:
     folder = publish(name, tmp_path)
     pipe = diffusers.DiffusionPipeline.from_pretrained(folder)
-    assert load_text_encoder(str(folder)).reading == PROMPT_SPECS[type(pipe).__name__]
-    text, mask = load_text_encoder(str(folder))(PROMPTS)
+    encode = load_text_encoder(str(folder))
+    assert isinstance(encode, TextEncoder)
+    assert encode.reading == PROMPT_SPECS[type(pipe).__name__]
+    text, mask = encode(PROMPTS)
     ours = FrameBridgePipeline.from_pretrained(folder)
     again, again_mask = ours.encode_prompts(PROMPTS)
     assert torch.equal(text, again)

@@ -11,6 +11,7 @@ from torch import nn
 
 from fbridge.backbones.families import family_of
 from fbridge.codecs.vae import VAECodec
+from fbridge.conditioning.text import TextEncoder
 from fbridge.config.tree import LoraConfig
 from fbridge.loaders.codec import load_codec
 from fbridge.loaders.load import load_pretrained
@@ -70,6 +71,7 @@ def test_without_a_dtype_every_part_is_float32(
     """Also a text encoder that is stored in half precision, which transformers would leave so."""
     save_model(bridge, tmp_path, dtype=torch.bfloat16)
     words = load_text_encoder(str(folder), dtype=torch.bfloat16)
+    assert isinstance(words, TextEncoder)
     words.model.save_pretrained(tmp_path / "text_encoder")
     pipe = FrameBridgePipeline.from_pretrained(tmp_path)
     for part in (pipe.transformer, pipe.vae, pipe.text_encoder):
@@ -99,6 +101,7 @@ def test_of_a_frozen_base_in_training(folder: Path) -> None:
 
 def test_of_words_and_codec(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     encoder = load_text_encoder(str(folder), dtype=torch.float16)
+    assert isinstance(encoder, TextEncoder)
     assert [name.split(".")[-2] for name in exact(encoder.model)] == ["wo"]
     codec = load_codec(str(folder), device="cpu", dtype=torch.bfloat16).codec
     assert isinstance(codec, VAECodec)

@@ -19,8 +19,8 @@ from fbridge.loaders.inspect import inspect_model
 from fbridge.loaders.load import load_pretrained
 from fbridge.loaders.single_file import unpack
 from fbridge.loaders.text_encoder import load_text_encoder
+from tests.nine_words import t5_tokenizer
 from tests.whole import Sight, Words, autoencoder, bridge_table, bridge_unet, save_whole, unet
-from tests.words import t5_tokenizer
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from examples.embedded.scenes.compose import Library, Scene, compose, draw_motion
 from fbridge.data.shape_motions import Body
-from fbridge.loaders.text_encoder import TextEncoder
+from fbridge.words.encoder import PromptEncoder
 
 SIZES = ((128, 128), (112, 144), (144, 112), (96, 160), (160, 96))
 FORMAT = 1
@@ -29,7 +29,7 @@ FORMAT = 1
 
 def write_shard(
     library: Library,
-    encode: TextEncoder,
+    encode: PromptEncoder,
     path: Path,
     *,
     seed: int,

@@ -4,46 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from functools import cached_property
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from fbridge.conditioning.prompt_specs import PromptSpec
-from fbridge.files.hashing import hash_files
+from fbridge.words.encoder import Origin, PromptEncoder
 
 MAX_TOKENS = 512
 """The default limit of a prompt's tokens."""
-REMEMBERED_BYTES = 2**28
-SUFFIXES = {".json", ".safetensors", ".txt", ".model"}
-"""Of the files that an encoder's hash covers."""
 
 
-class Origin(NamedTuple):
-    """Where a text encoder is from.
-
-    Attributes:
-        name: as it was asked for.
-        folder: that it is loaded from.
-        parts: subfolders of model and tokenizer, and of a second pair; "" is the folder itself.
-    """
-
-    name: str
-    folder: Path
-    parts: tuple[str, ...] = ("",)
-
-    @property
-    def hash(self) -> str:
-        """sha256 over weights, configuration and vocabulary."""
-        files = [path for part in self.parts for path in sorted((self.folder / part).iterdir())]
-        known = [path for path in files if path.suffix in SUFFIXES]
-        return hash_files(known, relative_to=self.folder)
-
-
-class TextEncoder:
+class TextEncoder(PromptEncoder):
     """A transformers encoder with its tokenizer; frozen, and its embeddings are cached.
 
     Args:
@@ -64,36 +38,12 @@ class TextEncoder:
         reading: PromptSpec | None = None,
         origin: Origin | None = None,
     ) -> None:
+        usual = _most_tokens(model, tokenizer) if reading is None else reading.max_tokens
+        super().__init__(usual if max_tokens is None else max_tokens, origin)
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        usual = _most_tokens(model, tokenizer) if reading is None else reading.max_tokens
-        self.max_tokens = usual if max_tokens is None else max_tokens
         self.reading = reading or PromptSpec(self.max_tokens)
-        self.origin = origin
-        self._seen: dict[str, Tensor] = {}
         self._takes = set(inspect.signature(model.forward).parameters)
-
-    @property
-    def name(self) -> str:
-        """As it was asked for; "" of one made in memory."""
-        return "" if self.origin is None else self.origin.name
-
-    @cached_property
-    def hash(self) -> str:
-        """sha256 over its weights, configuration and vocabulary; "" of one made in memory."""
-        return "" if self.origin is None else self.origin.hash
-
-    def __call__(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Token embeddings (B, L, D) float32 and mask (B, L); L is the longest prompt's."""
-        if sum(row.nbytes for row in self._seen.values()) > REMEMBERED_BYTES:
-            self._seen.clear()
-        new = [p for p in dict.fromkeys(prompts) if p not in self._seen]
-        for start in range(0, len(new), 64):
-            self._embed(new[start : start + 64])
-        rows = [self._seen[p] for p in prompts]
-        text = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        lengths = torch.tensor([len(row) for row in rows])
-        return text, torch.arange(text.shape[1])[None] < lengths[:, None]
 
     def to(self, device: str) -> None:
         """Move its networks to a device."""
@@ -114,20 +64,8 @@ class TextEncoder:
             for prompt, row in zip(prompts, tokens["offset_mapping"], strict=True)
         ]
 
-    def describe_unread(self, prompts: Sequence[str]) -> str:
-        """One line on the prompts whose end is not read, the first with its words; "" if none."""
-        long = [(one, end) for one, end in zip(prompts, self.unread(prompts), strict=True) if end]
-        if not long:
-            return ""
-        (prompt, end), more = long[0], f" and {len(long) - 1} more" if len(long) > 1 else ""
-        return (
-            f"the text encoder reads {self.max_tokens} tokens, and the prompt "
-            f"{_shortened(prompt, 40)!r}{more} {'have' if more else 'has'} more; not read is its "
-            f"end: {_shortened(end, 200)!r}"
-        )
-
     @torch.no_grad()
-    def _embed(self, prompts: list[str]) -> None:
+    def _embed(self, prompts: list[str]) -> list[Tensor]:
         filled = self.reading.padded
         tokens = self.tokenizer(
             prompts,
@@ -142,8 +80,10 @@ class TextEncoder:
         names = self._takes - {"attention_mask"} if filled else self._takes
         given = {name: ids for name, ids in tokens.to(device).items() if name in names}
         hidden = self.model(**given).last_hidden_state.float().cpu()
-        for prompt, row, mask in zip(prompts, hidden, tokens["attention_mask"].bool(), strict=True):
-            self._seen[prompt] = row if self.reading.keep_padding else row[mask.cpu()]
+        if self.reading.keep_padding:
+            return list(hidden)
+        masks = tokens["attention_mask"].bool().cpu()
+        return [row[mask] for row, mask in zip(hidden, masks, strict=True)]
 
 
 class PairTextEncoder(TextEncoder):
@@ -178,7 +118,7 @@ class PairTextEncoder(TextEncoder):
         self.second.to(device)
 
     @torch.no_grad()
-    def _embed(self, prompts: list[str]) -> None:
+    def _embed(self, prompts: list[str]) -> list[Tensor]:
         from diffusers import HunyuanVideoPipeline
 
         pipeline = HunyuanVideoPipeline(
@@ -194,9 +134,11 @@ class PairTextEncoder(TextEncoder):
         rows, pooled, mask = pipeline.encode_prompt(
             prompt=prompts, max_sequence_length=self.max_tokens, device=device
         )
-        for prompt, row, whole, real in zip(prompts, rows, pooled, mask.bool(), strict=True):
+        found = []
+        for row, whole, real in zip(rows, pooled, mask.bool(), strict=True):
             first = F.pad(whole.float(), (0, row.shape[-1] - len(whole)))
-            self._seen[prompt] = torch.cat([first[None], row[real].float()]).cpu()
+            found.append(torch.cat([first[None], row[real].float()]).cpu())
+        return found
 
 
 def working_device(*models: Any) -> torch.device:
@@ -209,10 +151,6 @@ def working_device(*models: Any) -> torch.device:
                 return torch.device(place)
     held = [next(model.parameters()).device for model in models]
     return next((place for place in held if place.type != "cpu"), held[0])
-
-
-def _shortened(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _most_tokens(model: Any, tokenizer: Any) -> int:

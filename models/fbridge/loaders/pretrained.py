@@ -11,7 +11,7 @@ import torch
 
 from fbridge.backbones.family import Family
 from fbridge.codecs import Codec
-from fbridge.conditioning.text import PairTextEncoder
+from fbridge.conditioning.text import PairTextEncoder, TextEncoder
 from fbridge.files.hashing import hash_model
 from fbridge.loaders.text_encoder import MINILM, load_text_encoder
 from fbridge.scheduler import FrameBridgeScheduler
@@ -77,6 +77,7 @@ class PretrainedModel:
         held: dict[str, Any] = {"vae": self.vae} if self.vae is not None else {"codec": self.codec}
         if self.text_encoder != MINILM:
             encoder = load_text_encoder(self.text_encoder, dtype=self.dtype)
+            assert isinstance(encoder, TextEncoder), "only MiniLM is of another class"
             held.update(text_encoder=encoder.model, tokenizer=encoder.tokenizer)
             if isinstance(encoder, PairTextEncoder):
                 held.update(text_encoder_2=encoder.second, tokenizer_2=encoder.second_tokenizer)

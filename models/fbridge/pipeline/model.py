@@ -29,6 +29,7 @@ from fbridge.loaders.training_free import training_free_components
 from fbridge.pipeline.inputs import class_of, fitting_size, nearest_shape
 from fbridge.pipeline.precision import component_dtypes, wanted_dtype
 from fbridge.prior import Prior
+from fbridge.words.encoder import PromptEncoder
 
 _Model = TypeVar("_Model", bound="BridgeModel")
 
@@ -267,7 +268,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         return [class_of(prompt, self.config.classes) for prompt in prompts if self.config.classes]
 
     def describe_unread(self, prompts: Sequence[str]) -> str:
-        """See `TextEncoder.describe_unread`; "" of a model whose prompts name classes."""
+        """See `PromptEncoder.describe_unread`; "" of a model whose prompts name classes."""
         return "" if self.config.classes else self._encoder().describe_unread(prompts)
 
     def encode_prompts(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
@@ -275,7 +276,7 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         text, prompt_mask = self._encoder()(prompts)
         return text.to(self._execution_device), prompt_mask.to(self._execution_device)
 
-    def _encoder(self) -> TextEncoder:
+    def _encoder(self) -> PromptEncoder:
         if self.text_encoder is None:
             return load_text_encoder()
         own = (self.text_encoder, self.tokenizer)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fbridge.codecs import Codec, Gaussian
 from fbridge.errors import DependencyError
-from fbridge.loaders.text_encoder import TextEncoder
+from fbridge.words.encoder import PromptEncoder
 
 Frames = npt.NDArray[np.uint8]
 
@@ -95,7 +95,7 @@ class Encoder:
     def __init__(
         self,
         codec: Codec,
-        text: TextEncoder,
+        text: PromptEncoder,
         *,
         device: str,
         dtype: torch.dtype,

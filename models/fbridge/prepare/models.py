@@ -10,11 +10,12 @@ from fbridge.files.configs import has_component, read_json
 from fbridge.files.tensors import read_header
 from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.loaders.single_file import find_single_file, holds_other_parts, unpack
-from fbridge.loaders.text_encoder import MINILM, TextEncoder, load_text_encoder
+from fbridge.loaders.text_encoder import MINILM, load_text_encoder
 from fbridge.prepare.request import PrepareRequest
+from fbridge.words.encoder import PromptEncoder
 
 
-def load_models(request: PrepareRequest) -> tuple[LoadedCodec, TextEncoder]:
+def load_models(request: PrepareRequest) -> tuple[LoadedCodec, PromptEncoder]:
     """Codec and text encoder; without a name, the codec's own text encoder, else MiniLM.
 
     Raises:

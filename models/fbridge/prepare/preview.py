@@ -20,9 +20,9 @@ from fbridge.data.video.clip import decode_clip
 from fbridge.data.video_files import write_video
 from fbridge.files.atomic import replacing
 from fbridge.loaders.codec import LoadedCodec
-from fbridge.loaders.text_encoder import TextEncoder
 from fbridge.prepare.models import load_models
 from fbridge.prepare.request import PrepareRequest
+from fbridge.words.encoder import PromptEncoder
 
 ROWS = 3
 _REMEDY = "prepare the videos with --dtype float32"
@@ -79,7 +79,7 @@ def _decoded(
     source: Frames,
     caption: str,
     codec: LoadedCodec,
-    text: TextEncoder,
+    text: PromptEncoder,
 ) -> Frames:
     device = next(codec.codec.parameters()).device if hasattr(codec.codec, "parameters") else "cpu"
     tokens, mask = text([caption])

@@ -15,7 +15,6 @@ from fbridge.data.latents.format import digest, shard_path
 from fbridge.data.sources import Layout, find_layout
 from fbridge.data.video.pool import Workers
 from fbridge.loaders.codec import LoadedCodec
-from fbridge.loaders.text_encoder import TextEncoder
 from fbridge.prepare.encode import Encoder
 from fbridge.prepare.finalize import Records, TableWriter, finished_parts, remove_journal
 from fbridge.prepare.journal import JournalLookup, Lookup
@@ -27,6 +26,7 @@ from fbridge.prepare.request import PrepareRequest, Rank
 from fbridge.prepare.scan import scan_source
 from fbridge.prepare.shards import CaptionWriter, ShardWriter, Timings, is_complete
 from fbridge.prepare.summary import Tally, check_bad
+from fbridge.words.encoder import PromptEncoder
 
 POLL = 0.5
 """Seconds between two checks of what the other processes have done."""
@@ -106,7 +106,7 @@ class _Run:
         request: PrepareRequest,
         layout: Layout,
         codec: LoadedCodec,
-        text: TextEncoder,
+        text: PromptEncoder,
         stack: ExitStack,
     ) -> None:
         self.request, self.layout, self.codec, self.text = request, layout, codec, text

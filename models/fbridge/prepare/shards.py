@@ -15,11 +15,11 @@ from torch import Tensor
 from fbridge.data.latents.format import JOURNAL, hash_file, hash_row, save_tensors, shard_path
 from fbridge.data.video.clip import Decoded, decode_clip
 from fbridge.data.video.pool import Failure, Workers
-from fbridge.loaders.text_encoder import TextEncoder
 from fbridge.prepare.encode import Encoder, Moments, finite_rows
 from fbridge.prepare.journal import Journal, Lookup
 from fbridge.prepare.plan import PlannedClip, Unit, caption_hash
 from fbridge.prepare.request import PrepareRequest
+from fbridge.words.encoder import PromptEncoder
 
 MEMORY_AHEAD = 2**30
 """Limit on decoded frames that wait for the codec, in bytes."""
@@ -147,7 +147,7 @@ class CaptionWriter:
     def __init__(
         self,
         request: PrepareRequest,
-        text: TextEncoder,
+        text: PromptEncoder,
         dtype: torch.dtype,
         note: Callable[[str], None],
     ) -> None:

@@ -1,0 +1,1 @@
+"""What prompts say: their embeddings by a small encoder in plain torch."""
