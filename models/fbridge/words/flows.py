@@ -1,0 +1,139 @@
+"""Flows in prompts: water, clouds, smoke, fire, leaves, hair, weather."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fbridge.words.clauses import AUXILIARIES, PRONOUNS, Predicate, noun_phrase
+from fbridge.words.lexicon import listed
+from fbridge.words.vocabulary import (
+    any_flow_verbs,
+    flow_nouns,
+    flow_things,
+    flow_verbs,
+    object_verbs,
+)
+
+_FROM = ("from", "out", "off", "above", "over")
+_NO_SOURCE = frozenset(listed("weather", "no source"))
+_HAS_SOURCE = frozenset(listed("weather", "sourced"))
+_WINDY = frozenset(listed("weather", "wind"))
+_WEATHER = {verb: kind for kind in ("rain", "snow") for verb in listed("weather", kind)}
+_SCENERY = frozenset(listed("weather", "scenery"))
+"""Flows that are meant where the prompt names them without a verb."""
+
+
+@dataclass(frozen=True)
+class FlowAct:
+    """A flow.
+
+    Attributes:
+        kind: one of `FLOWS`.
+        noun: the words that name it.
+        source: the words that name where it comes from, "" where nothing is said.
+        speed: 1 is usual.
+    """
+
+    kind: str
+    noun: str
+    source: str = ""
+    speed: float = 1.0
+
+
+def read_flow(words: Sequence[str], verb: Predicate) -> FlowAct | None:
+    """The flow that a predicate means; None where its subject does not flow."""
+    weather = _weather(words, verb)
+    if weather is not None:
+        return weather
+    noun = _flowing(verb.subject)
+    if noun:
+        moves = object_verbs().at(words, verb.place)
+        known = moves is not None and moves.value.motion not in ("", "stay", "vanish", "glow")
+        if not (known or any_flow_verbs().at(words, verb.place)):
+            return None
+        kind = flow_nouns()[noun]
+        return FlowAct(kind, noun, _source(kind, verb.tail))
+    return _of_thing(words, verb)
+
+
+def read_wind(verb: Predicate) -> FlowAct | None:
+    """What the wind moves: "the wind blows through her hair"."""
+    if not verb.subject or verb.subject[-1] not in _WINDY:
+        return None
+    for place in range(len(verb.tail)):
+        phrase = noun_phrase(verb.tail[place:])
+        noun = _flowing(phrase)
+        if noun and flow_nouns()[noun] in (
+            "grass",
+            "leaves",
+            "hair",
+            "flag",
+            "clouds",
+            "snow",
+            "waves",
+        ):
+            return FlowAct(flow_nouns()[noun], noun)
+        kinds = flow_things().get(phrase[-1] if phrase else "", ())
+        if set(kinds) & {"leaves", "flag", "grass"}:
+            return FlowAct(kinds[0], phrase[-1])
+    return None
+
+
+def read_scenery(words: Sequence[str]) -> FlowAct | None:
+    """Rain, snow, steam and the like, named without a verb."""
+    phrase = noun_phrase(words)
+    noun = _flowing(phrase)
+    kind = flow_nouns().get(noun, "")
+    if kind in _SCENERY:
+        place = list(words).index(phrase[-1]) + 1
+        return FlowAct(kind, noun, _source(kind, words[place:]))
+    if phrase and phrase[-1] in _WINDY:
+        place = list(words).index(phrase[-1]) + 1
+        return read_wind(Predicate(phrase, 0, 0, "base", tuple(words[place:])))
+    return None
+
+
+def _flowing(phrase: Sequence[str]) -> str:
+    """The end of a noun phrase that always flows: "thick black smoke" gives "smoke"."""
+    for start in range(max(0, len(phrase) - 3), len(phrase)):
+        noun = " ".join(phrase[start:])
+        if noun in flow_nouns():
+            return noun
+    return ""
+
+
+def _weather(words: Sequence[str], verb: Predicate) -> FlowAct | None:
+    named = all(word in PRONOUNS | AUXILIARIES for word in verb.subject)
+    spoken = words[verb.place]
+    for base, kind in _WEATHER.items():
+        if spoken.startswith(base) and named and not verb.object:
+            if base == "pour" and verb.subject[:1] != ("it",):
+                return None
+            return FlowAct(kind, kind)
+    return None
+
+
+def _of_thing(words: Sequence[str], verb: Predicate) -> FlowAct | None:
+    """The flow of a thing that is an object with other verbs: "the candle flickers"."""
+    for start in range(max(0, len(verb.subject) - 2), len(verb.subject)):
+        noun = " ".join(verb.subject[start:])
+        for kind in flow_things().get(noun, ()):
+            if flow_verbs(kind).at(words, verb.place):
+                own = kind in ("steam", "smoke")
+                return FlowAct(kind, kind if own else noun, noun if own else "")
+            blown = words[verb.place] in ("blow", "blows", "blowing", "blown")
+            if blown and kind in ("leaves", "grass", "flag"):
+                return FlowAct(kind, noun)
+    return None
+
+
+def _source(kind: str, tail: Sequence[str]) -> str:
+    if kind not in _HAS_SOURCE:
+        return ""
+    for place, word in enumerate(tail):
+        if word in _FROM:
+            phrase = noun_phrase(tail[place:])
+            if phrase and phrase[-1] not in _NO_SOURCE:
+                return " ".join(phrase)
+    return ""

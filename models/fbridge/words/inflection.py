@@ -1,0 +1,77 @@
+"""Words of prompts and of the lexicon in one form, and verbs in all their forms."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Literal, TypeAlias
+
+from fbridge.words.lexicon import listed
+
+Form: TypeAlias = Literal["base", "s", "ing", "past"]
+Words: TypeAlias = tuple[str, ...]
+
+_REWRITES = [
+    (re.compile(pattern), by)
+    for pattern, by in (
+        (r"\b(?:can't|cannot)\b", "can not"),
+        (r"\bwon't\b", "will not"),
+        (r"n't\b", " not"),
+        (r"\b(it|he|she|that|there|what|who|here)'s\b", r"\1 is"),
+        (r"'(?:re|m)\b", " is"),
+        (r"'(?:ll|d|ve)\b", ""),
+        (r"(?<=\w)-(?=\w)", " "),
+        (r"\b(\w+) and \1\b", r"\1"),
+        (
+            r"\b(up|down|back|to|fro|left|right|here|black|slow|in|side) and "
+            r"(down|up|forth|fro|right|left|there|white|steady|out|forwards?|backwards?)\b",
+            r"\1~and~\2",
+        ),
+        (r"\bas (fast|quickly|slowly|high) as (possible|it can)\b", r"as~\1~as~possible"),
+    )
+]
+_SIBILANT = re.compile(r"(?:s|sh|ch|x|z|o)$")
+_DOUBLING = re.compile(r"^[^aeiou]*u?[aeiou][^aeiouwxy]$|[aeiou]l$|[^aeiou]i[tp]$")
+_PRESENT = frozenset({"is", "are", "am", "has", "does"})
+
+
+def normalise(text: str) -> str:
+    """Lower case, contractions opened, hyphens as blanks; "up and down" is joined to one word."""
+    text = text.lower().replace("\u2019", "'").replace("\u2018", "'")
+    for pattern, by in _REWRITES:
+        text = pattern.sub(by, text)
+    return text
+
+
+def wordings(section: str, key: str) -> list[Words]:
+    """The wordings of one list of the lexicon."""
+    return [
+        tuple((normalise(one) if "and" in one or "-" in one or "as " in one else one).split())
+        for one in listed(section, key)
+    ]
+
+
+@cache
+def inflect(base: str) -> tuple[tuple[Form, str], ...]:
+    """The forms of a verb, and a few that do not exist ("hoping" of hop) but do no harm."""
+    forms: list[tuple[Form, str]] = [("base", base)]
+    irregular = _irregular().get(base, ())
+    if base.endswith("y") and base[-2:-1] not in "aeiou":
+        forms += [("s", base[:-1] + "ies"), ("past", base[:-1] + "ied"), ("ing", base + "ing")]
+    elif base.endswith("e"):
+        stem = base if base.endswith(("ee", "ye", "oe")) else base[:-1]
+        forms += [("s", base + "s"), ("past", base + "d"), ("ing", stem + "ing")]
+    else:
+        forms.append(("s", base + ("es" if _SIBILANT.search(base) else "s")))
+        for stem in (base, base + base[-1]) if _DOUBLING.search(base) else (base,):
+            forms += [("past", stem + "ed"), ("ing", stem + "ing")]
+    for other in irregular:
+        ing: Form = "ing" if other.endswith("ing") else "past"
+        forms.append(("s" if other in _PRESENT else ing, other))
+    return tuple(forms)
+
+
+@cache
+def _irregular() -> dict[str, list[str]]:
+    rows = [one.split() for one in listed("irregular", "forms")]
+    return {row[0]: row[1:] for row in rows}

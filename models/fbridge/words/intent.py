@@ -1,0 +1,258 @@
+"""What a prompt asks for: motions of things, of the camera, and of what flows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from fbridge.words.clauses import (
+    PREPOSITIONS,
+    PRONOUNS,
+    Clause,
+    Predicate,
+    carry,
+    is_camera,
+    noun_phrase,
+    predicate,
+    split,
+)
+from fbridge.words.flows import FlowAct, read_flow, read_scenery, read_wind
+from fbridge.words.inflection import wordings
+from fbridge.words.moves import read_camera, read_object, read_still_camera
+from fbridge.words.vocabulary import camera_alone, directions, light_verbs
+
+MOST_OBJECTS = 2
+_QUOTED = 60
+
+
+@dataclass(frozen=True)
+class Act:
+    """A motion of a thing or of the camera.
+
+    Attributes:
+        verb: its name in `fbridge.words.lexicon`.
+        noun: the words that name the thing, "" for the main one.
+        speed: 1 is usual.
+    """
+
+    verb: str
+    noun: str = ""
+    speed: float = 1.0
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a prompt asks for.
+
+    Attributes:
+        acts: of at most two things, in the order named.
+        camera: verb "static" where the words say nothing about it.
+        flows: what flows, burns, rises or falls as weather.
+        unknown: the phrases whose motion is not known.
+        remarks: what is shown otherwise than the words say.
+    """
+
+    acts: tuple[Act, ...] = ()
+    camera: Act = Act("static")
+    flows: tuple[FlowAct, ...] = ()
+    unknown: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    fallback: bool = False
+
+    def notes(self) -> tuple[str, ...]:
+        """One line for each thing that is not done, or done in part, with what happens instead."""
+        instead = "the camera moves in slowly instead" if self.fallback else "it is left out"
+        lines = [f"no motion is known for {one!r}; {instead}" for one in self.unknown]
+        if self.fallback and not lines:
+            lines = ["the prompt names no motion; the camera moves in slowly instead"]
+        return (*lines, *self.remarks)
+
+
+@dataclass
+class _Reading:
+    """What is known after some clauses."""
+
+    acts: dict[str, Act] = field(default_factory=dict)
+    camera: Act | None = None
+    flows: dict[tuple[str, str], FlowAct] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+    described: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    noun: str = ""
+
+    def act(self, act: Act, words: str) -> None:
+        """Add a motion of a thing, unless it moves already or is the third."""
+        if act.noun in self.acts:
+            if self.acts[act.noun].verb != act.verb:
+                self.remarks.append(f"one motion is shown for each thing; {words!r} is left out")
+        elif len(self.acts) == MOST_OBJECTS:
+            self.remarks.append(f"two things can move at once; {words!r} is left out")
+        else:
+            self.acts[act.noun] = act
+
+    def turn(self, act: Act, words: str) -> None:
+        """Set the camera's motion, unless it moves already."""
+        if self.camera is None:
+            self.camera = act
+        elif self.camera.verb != act.verb:
+            self.remarks.append(f"one motion of the camera is shown; {words!r} is left out")
+
+    def flow(self, act: FlowAct) -> None:
+        """Add a flow."""
+        self.flows.setdefault((act.kind, act.source), act)
+
+
+def read_prompt(prompt: str) -> Intent:
+    """What a prompt asks for; where nothing in it is known, a slow zoom in."""
+    reading = _Reading()
+    for clause in carry(split(prompt)):
+        _read(clause, reading)
+    acts, flows = tuple(reading.acts.values()), tuple(reading.flows.values())
+    known = bool(acts or flows or reading.camera)
+    described = [] if known or reading.unknown else reading.described
+    fallback = not known
+    return Intent(
+        acts,
+        Act("zoom in", "", 0.5) if fallback else reading.camera or Act("static"),
+        flows,
+        tuple(dict.fromkeys(shortened(one) for one in (*reading.unknown, *described))),
+        tuple(dict.fromkeys(reading.remarks)),
+        fallback,
+    )
+
+
+def shortened(words: str) -> str:
+    """A phrase of at most 60 characters."""
+    words = words.replace("~", " ")
+    return words if len(words) <= _QUOTED else words[: _QUOTED - 3].rstrip() + "..."
+
+
+def _read(clause: Clause, reading: _Reading) -> None:
+    words = " ".join(clause.words)
+    if _read_stillness(clause, reading):
+        return
+    verb = predicate(clause)
+    if verb is None:
+        _read_without_verb(clause, reading)
+        return
+    camera = camera_alone().at(clause.words, verb.place)
+    if is_camera(verb.subject) or (camera and not _named(verb.subject)):
+        motion, pace = read_camera(clause.words, verb)
+        if motion:
+            reading.turn(Act(motion, "", speed_of(clause, pace)), words)
+        else:
+            reading.unknown.append(_phrase(clause, verb))
+        return
+    flow = read_wind(verb) or read_flow(clause.words, verb)
+    if flow is not None:
+        reading.flow(replace(flow, speed=speed_of(clause)))
+        reading.noun = ""
+        return
+    if verb.subject[-1:] in (("wind",), ("breeze",)):
+        reading.act(Act("sway", "", speed_of(clause)), words)
+        return
+    light = light_verbs().at(clause.words, verb.place)
+    if light and (not verb.subject or " ".join(verb.subject) in _LIGHTS):
+        reading.turn(Act(light.value, "", speed_of(clause)), words)
+        return
+    _read_object(clause, verb, reading)
+
+
+_LIGHTS = {" ".join(one) for one in wordings("light", "nouns")}
+
+
+def speed_of(clause: Clause, pace: float = 1.0) -> float:
+    """The speed of a clause's motion, of which the verb has its own."""
+    return round(min(max(clause.speed * pace, 0.3), 2.0), 3)
+
+
+def _named(subject: Sequence[str]) -> bool:
+    """Whether a subject names a thing; pronouns do not."""
+    return bool(subject) and not all(word in PRONOUNS for word in subject)
+
+
+def _phrase(clause: Clause, verb: Predicate) -> str:
+    """The verb with what it acts on, as the prompt has it."""
+    end = verb.place + verb.length
+    after = list(clause.words[end:])
+    if verb.object and after:
+        end += after.index(verb.object[-1]) + 1
+    return " ".join(clause.words[verb.place : end])
+
+
+def _read_object(clause: Clause, verb: Predicate, reading: _Reading) -> None:
+    noun = " ".join(verb.subject) if _named(verb.subject) else ""
+    if (not noun and clause.joined not in ("", ".")) or (not noun and verb.subject):
+        noun = reading.noun
+    if noun == "background":
+        reading.unknown.append(" ".join(clause.words))
+        return
+    reading.noun = noun
+    move = read_object(clause.words, verb)
+    if move.state:
+        reading.described.append(" ".join(clause.words))
+    elif not move.motion:
+        reading.unknown.append(_phrase(clause, verb))
+    else:
+        reading.act(Act(move.motion, noun, speed_of(clause, move.pace)), _phrase(clause, verb))
+        reading.remarks += [move.remark] if move.remark else []
+
+
+def _read_stillness(clause: Clause, reading: _Reading) -> bool:
+    """Read a clause that says that something does not move."""
+    words = clause.words
+    motion = {"motion", "movement", "move", "moves", "moving", "happens", "changes"}
+    still = words[-1] in ("still", "motionless", "static", "frozen", "immobile", "stationary")
+    if not (clause.negated or still or words[:2] in (("still", "picture"), ("still", "image"))):
+        return False
+    verb = predicate(clause)
+    if (
+        "camera" in words
+        or "zoom" in words
+        or (words[0] == "no" and words[1:2] in (("pan",), ("cuts",)))
+    ):
+        reading.turn(Act("static"), " ".join(words))
+    elif {"else", "background", "rest"} & set(words):
+        reading.described.append(" ".join(words))
+    elif read_still_camera(words):
+        reading.turn(Act("static"), " ".join(words))
+    else:
+        cut = words[: verb.place] if verb and verb.subject else () if motion & set(words) else words
+        phrase = [one for one in noun_phrase(cut) if one not in _STILL]
+        noun = " ".join(phrase) if _named(phrase) else ""
+        if not noun and clause.joined not in ("", "."):
+            noun = reading.noun
+        if verb and "without" in words and words.index("without") > verb.place:
+            return False
+        reading.act(Act("stay", noun), " ".join(words))
+    return True
+
+
+_STILL = {"still", "motionless", "static", "frozen", "immobile", "stationary", "motion", "movement",
+          "nothing", "picture", "image", "absolutely", "perfectly", "completely", "stands", "stays",
+          "remains", "sits", "keeps", "holds", "stand", "stay"}  # fmt: skip
+
+
+def _read_without_verb(clause: Clause, reading: _Reading) -> None:
+    words = clause.words
+    camera = read_still_camera(words)
+    match = directions().at(words, 0)
+    flow = read_scenery(words)
+    if camera:
+        reading.turn(Act(camera, "", speed_of(clause)), " ".join(words))
+    elif flow is not None:
+        reading.flow(replace(flow, speed=speed_of(clause)))
+    elif match and match.length == len(words):
+        noun = reading.noun if clause.joined not in ("", ".") else ""
+        reading.act(Act(match.value, noun, speed_of(clause)), " ".join(words))
+    elif {"wind", "breeze"} & set(words):
+        reading.act(Act("sway", "", speed_of(clause)), " ".join(words))
+    else:
+        _read_unlisted(clause, reading)
+
+
+def _read_unlisted(clause: Clause, reading: _Reading) -> None:
+    reading.described.append(" ".join(clause.words))
+    phrase = noun_phrase(clause.words)
+    if phrase and clause.words[0] not in PREPOSITIONS:
+        reading.noun = " ".join(phrase)

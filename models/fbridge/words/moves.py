@@ -1,0 +1,127 @@
+"""The motion that a predicate means: of a thing, or of the camera."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fbridge.words.clauses import DETERMINERS, Predicate
+from fbridge.words.lexicon import listed, word_set
+from fbridge.words.vocabulary import (
+    Table,
+    camera_directions,
+    camera_verbs,
+    directions,
+    object_verbs,
+)
+
+_TAKES_OBJECT = word_set("takes object")
+_SELF = frozenset({"itself", "himself", "herself", "themselves"})
+_CAMERA_WAYS = {
+    "pan right": {"left": "pan left", "right": "pan right", "up": "tilt up", "down": "tilt down",
+                  "closer": "zoom in", "in": "zoom in", "away": "zoom out", "out": "zoom out"},
+    "tilt up": {"up": "tilt up", "down": "tilt down", "left": "rotate counterclockwise",
+                "right": "rotate clockwise"},
+    "zoom in": {"in": "zoom in", "closer": "zoom in", "out": "zoom out", "away": "zoom out",
+                "left": "pan left", "right": "pan right", "up": "tilt up", "down": "tilt down"},
+    "rotate": {"clockwise": "rotate clockwise", "counterclockwise": "rotate counterclockwise",
+               "left": "rotate counterclockwise", "right": "rotate clockwise"},
+}  # fmt: skip
+_STEADY = frozenset(listed("camera words", "steady"))
+_SHAKY = frozenset(listed("camera words", "shaky"))
+
+
+@dataclass(frozen=True)
+class Move:
+    """A motion of a thing; "" where none is known, and what is shown otherwise than said."""
+
+    motion: str = ""
+    pace: float = 1.0
+    state: bool = False
+    remark: str = ""
+
+
+def read_object(words: Sequence[str], verb: Predicate) -> Move:
+    """The motion of the subject."""
+    match = object_verbs().at(words, verb.place)
+    if match is None:
+        return Move()
+    sense, spoken = match.value, " ".join(words[verb.place : verb.place + match.length])
+    tail = words[verb.place + match.length :]
+    if sense.state:
+        return Move(state=True)
+    way = _way(tail) if sense.travels else ""
+    base = spoken.split()[0]
+    if verb.object and verb.object[0] not in _SELF and not _takes_object(base, tail):
+        return Move()
+    if sense.legs:
+        remark = f"{spoken!r} is shown as moving only; limbs do not move"
+        return Move(way, sense.pace, remark=remark) if way and way != "spin" else Move()
+    if way == "spin" and sense.motion != "spin":
+        way = ""
+    if sense.motion.startswith("roll"):
+        way = {"left": "roll left", "right": "roll right"}.get(way, way)
+    aimless = not way and sense.motion in ("right", "roll right")
+    remark = f"no direction is known for {spoken!r}; it is shown to the right" if aimless else ""
+    return Move(way or sense.motion, sense.pace, remark=remark)
+
+
+def _takes_object(base: str, tail: Sequence[str]) -> bool:
+    """Whether a verb with an object still moves its subject, or the object is a direction."""
+    stem = base.removesuffix("ing").removesuffix("ed").removesuffix("es").removesuffix("s")
+    known = any(one.startswith(stem) for one in _TAKES_OBJECT) and len(stem) > 2
+    return known or directions().at(tail, 0) is not None
+
+
+def _way(tail: Sequence[str]) -> str:
+    """The last direction but "around": "flies up and away to the left" goes left."""
+    found = _find(tail, directions())
+    firm = [one for one in found if one != "spin"]
+    return firm[0] if firm else found[0] if found else ""
+
+
+def _find(tail: Sequence[str], table: Table[str]) -> list[str]:
+    """All directions in order; "down the street" is none."""
+    found, place = [], 0
+    while place < len(tail):
+        match = table.at(tail, place)
+        if match is None:
+            place += 1
+            continue
+        behind = tail[place + match.length : place + match.length + 1]
+        in_place = tail[place] in ("down", "out", "around", "about", "off")
+        if not (in_place and match.length == 1 and behind and behind[0] in DETERMINERS):
+            found.append(match.value)
+        place += match.length
+    return found
+
+
+def read_camera(words: Sequence[str], verb: Predicate) -> tuple[str, float]:
+    """The camera's motion and its pace; "" where it is not known."""
+    match = camera_verbs().at(words, verb.place)
+    if match is None:
+        return "", 1.0
+    motion, pace = match.value
+    ways = _CAMERA_WAYS.get(motion, {})
+    if match.length > 1 and motion == "zoom in" and "up" not in words[verb.place :]:
+        return motion, pace
+    for way in _find(words[verb.place + 1 :], camera_directions()):
+        if way in ways:
+            return ways[way], pace
+    return motion, pace
+
+
+def read_still_camera(words: Sequence[str]) -> str:
+    """The camera's motion in words without a verb ("static shot", "handheld camera"), or ""."""
+    named = {"camera", "shot", "frame", "tripod", "view", "footage"} & set(words)
+    if named and (_STEADY & set(words) or "tripod" in words):
+        return "static"
+    if _SHAKY & set(words) and (named or "handheld" in words):
+        return "handheld"
+    if "camera" in words:
+        for way in _find(words, camera_directions()):
+            if way in _CAMERA_WAYS["pan right"]:
+                return _CAMERA_WAYS["pan right"][way]
+    if ("haze" in words and "heat" in words) or words[:1] in (("reflections",), ("reflection",)):
+        return "ripple"
+    return ""
