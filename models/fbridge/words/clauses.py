@@ -1,21 +1,18 @@
-"""Prompts in clauses: subject, verb, what follows. One rule finds the noun in any wording."""
+"""Prompts in clauses, each with its speed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from fbridge.words.inflection import Form, normalise, wordings
+from fbridge.words.inflection import normalise
 from fbridge.words.lexicon import word_set
 from fbridge.words.vocabulary import all_verbs, camera_alone, speeds
 
 DETERMINERS, PREPOSITIONS = word_set("determiners"), word_set("prepositions")
 AUXILIARIES, PRONOUNS = word_set("auxiliaries"), word_set("pronouns")
-_CONNECTORS, _NEGATIONS, _MAKERS = word_set("connectors"), word_set("negations"), word_set("makers")
-_LY_NOUNS, _OF_HEADS = word_set("nouns in ly"), word_set("heads before of")
-_NAMES = frozenset((word,) for word in word_set("nouns before verbs"))
-"""Words that are things rather than verbs where they open a clause."""
+_CONNECTORS, NEGATIONS = word_set("connectors"), word_set("negations")
 _LEAD = re.compile(
     r"^(?:please |can you |could you |i want (?:to see )?|i would like (?:to see )?|we see |"
     r"you can see |"
@@ -42,26 +39,6 @@ class Clause:
     joined: str
     speed: float = 1.0
     negated: bool = False
-
-
-@dataclass(frozen=True)
-class Predicate:
-    """A verb in a clause.
-
-    Attributes:
-        subject: the noun phrase without article; () where there is none.
-        place: of the verb's first word.
-        length: of the verb's wording.
-        tail: the words behind the verb.
-        object: the noun phrase right behind the verb, where the subject is another one.
-    """
-
-    subject: tuple[str, ...]
-    place: int
-    length: int
-    form: Form
-    tail: tuple[str, ...]
-    object: tuple[str, ...] = ()
 
 
 def split(prompt: str) -> list[Clause]:
@@ -131,7 +108,7 @@ def _clause(joined: str, words: list[str]) -> Clause:
         else:
             speed *= float(match.value)
             place += match.length
-    negated = any(word in _NEGATIONS for word in kept)
+    negated = any(word in NEGATIONS for word in kept)
     return Clause(tuple(kept), joined, min(max(speed, 0.3), 2.0), negated)
 
 
@@ -148,137 +125,3 @@ def _describes(words: Sequence[str], place: int, length: int) -> bool:
         or (following and following.form == "ing")
         or after[0] in ("rain", "snow", "breeze", "wind", "camera", "waves", "motion", "movement")
     )
-
-
-def noun_phrase(words: Sequence[str]) -> tuple[str, ...]:
-    """The first noun phrase without determiners, adverbs and what follows a preposition."""
-    kept: list[str] = []
-    for place, word in enumerate(words):
-        if word in PREPOSITIONS and kept:
-            if word == "of" and kept[-1] in _OF_HEADS:
-                kept = []
-                continue
-            break
-        if word in PREPOSITIONS or word in DETERMINERS or word in AUXILIARIES - {"it"}:
-            if kept and word in AUXILIARIES | DETERMINERS:
-                break
-            continue
-        if word in _NEGATIONS or (word in _MAKERS and place == 0) or word.isdigit():
-            continue
-        if word.endswith("ly") and word not in _LY_NOUNS:
-            continue
-        kept.append(word)
-    return tuple(kept)
-
-
-def predicate(clause: Clause) -> Predicate | None:
-    """The clause's verb with its noun phrase; None where no verb of the lexicon is in it."""
-    words, start = clause.words, 0
-    if words[0] in _MAKERS and len(words) > 1:
-        start = 1
-    found = _candidates(words, start)
-    if not found or words in _NAMES:
-        return None
-    kept = [one for one in found if not _nominal(words, one[0], one[2])] or [
-        one for one in found if one[2] == "ing" or _at_end(words, one)
-    ]
-    while len(kept) > 1 and words[kept[0][0]] in AUXILIARIES and kept[0][1] == 1:
-        kept.pop(0)
-    while len(kept) > 1 and _is_noun(words, kept[0], kept[1], start):
-        kept.pop(0)
-    if not kept:
-        return None
-    place, length, form = kept[0]
-    subject, tail = noun_phrase(words[start:place]), words[place + length :]
-    behind = _behind(tail)
-    if subject or not behind:
-        return Predicate(subject, place, length, form, tail, behind)
-    if form == "ing" and not _nominal(words, place, form) and place > start:
-        return Predicate((), place, length, form, tail)
-    rest = tail[tail.index(behind[-1]) + 1 :] if behind[-1] in tail else tail
-    return Predicate(behind, place, length, form, rest)
-
-
-Found = tuple[int, int, Form]
-
-
-def _candidates(words: Sequence[str], start: int) -> list[Found]:
-    found: list[Found] = []
-    place = start
-    while place < len(words):
-        match = all_verbs().at(words, place)
-        if match is None:
-            place += 1
-        else:
-            found.append((place, match.length, match.form))
-            place += match.length
-    return found
-
-
-def _nominal(words: Sequence[str], place: int, form: Form) -> bool:
-    """Whether a verb's form stands for a thing or is an adjective: behind a determiner."""
-    if place == 0 or camera_alone().at(words, place):
-        return False
-    before = words[place - 1]
-    if before in ("of", "by", "in", "on", "into", "with", "from") and form != "ing":
-        return True
-    return before in DETERMINERS and before not in ("this", "that", "all", "both", "no")
-
-
-def _at_end(words: Sequence[str], found: Found) -> bool:
-    return found[1] > 1 and found[0] + found[1] == len(words)
-
-
-def _is_noun(words: Sequence[str], first: Found, other: Found, start: int) -> bool:
-    """Whether the first of two verbs is a noun ("rocks fall", "the red rock falls")."""
-    between = words[first[0] + first[1] : other[0]]
-    if first[1] > 1 or any(word in PREPOSITIONS for word in between):
-        return False
-    helped = bool(between) and all(word in AUXILIARIES for word in between)
-    before = noun_phrase(words[start : first[0]])
-    alone = first[0] == start or not before
-    if alone and (words[first[0]],) in _NAMES:
-        return not between or helped
-    if first[2] == "base" and alone:
-        return (not between or helped) and other[2] != "base"
-    if first[2] == "base":
-        auxiliary = words[first[0] - 1] in AUXILIARIES
-        return not auxiliary and (other[2] == "s" or helped or not between)
-    if first[2] == "s" and alone:
-        return not between or helped
-    if first[2] == "ing" and alone:
-        return other[2] == "s" or helped
-    return False
-
-
-def _behind(tail: Sequence[str]) -> tuple[str, ...]:
-    """The noun phrase that follows a verb at once, perhaps behind "up", "down" or "over"."""
-    words = list(tail)
-    while words and words[0] in ("up", "down", "over", "around"):
-        words.pop(0)
-    if not words or words[0] in PREPOSITIONS | AUXILIARIES - {"it", "all"}:
-        return ()
-    if len(tail) != len(words) and words[0] not in DETERMINERS:
-        return ()
-    return noun_phrase(words)
-
-
-def carry(clauses: Sequence[Clause]) -> list[Clause]:
-    """Clauses of which each has a verb: "the dog and the cat jump" becomes two of them."""
-    done: list[Clause] = []
-    for number, clause in enumerate(clauses):
-        following = clauses[number + 1] if number + 1 < len(clauses) else None
-        bare = predicate(clause) is None and noun_phrase(clause.words) and not clause.negated
-        if bare and following and following.joined in ("and", "&", "+"):
-            verb = predicate(following)
-            if verb and verb.subject and not verb.object and len(clause.words) < 5:
-                words = (*clause.words, *following.words[verb.place :])
-                clause = replace(clause, words=words, speed=following.speed)
-        done.append(clause)
-    return done
-
-
-def is_camera(phrase: Sequence[str]) -> bool:
-    """Whether a noun phrase is the camera or the picture as a whole."""
-    names = wordings("camera words", "nouns")
-    return tuple(phrase) in names or phrase[-1:] == ("camera",) or tuple(phrase[-1:]) in names

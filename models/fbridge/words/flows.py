@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fbridge.words.clauses import AUXILIARIES, PRONOUNS, Predicate, noun_phrase
+from fbridge.words.clauses import AUXILIARIES, PRONOUNS
 from fbridge.words.lexicon import listed
+from fbridge.words.predicates import Predicate, noun_phrase
 from fbridge.words.vocabulary import (
     any_flow_verbs,
     flow_nouns,
@@ -46,14 +47,14 @@ def read_flow(words: Sequence[str], verb: Predicate) -> FlowAct | None:
     weather = _weather(words, verb)
     if weather is not None:
         return weather
-    noun = _flowing(verb.subject)
+    noun = flowing(verb.subject)
     if noun:
         moves = object_verbs().at(words, verb.place)
         known = moves is not None and moves.value.motion not in ("", "stay", "vanish", "glow")
         if not (known or any_flow_verbs().at(words, verb.place)):
             return None
         kind = flow_nouns()[noun]
-        return FlowAct(kind, noun, _source(kind, verb.tail))
+        return FlowAct(kind, noun, _source(kind, words[verb.place + 1 :]))
     return _of_thing(words, verb)
 
 
@@ -63,7 +64,7 @@ def read_wind(verb: Predicate) -> FlowAct | None:
         return None
     for place in range(len(verb.tail)):
         phrase = noun_phrase(verb.tail[place:])
-        noun = _flowing(phrase)
+        noun = flowing(phrase)
         if noun and flow_nouns()[noun] in (
             "grass",
             "leaves",
@@ -83,7 +84,7 @@ def read_wind(verb: Predicate) -> FlowAct | None:
 def read_scenery(words: Sequence[str]) -> FlowAct | None:
     """Rain, snow, steam and the like, named without a verb."""
     phrase = noun_phrase(words)
-    noun = _flowing(phrase)
+    noun = flowing(phrase)
     kind = flow_nouns().get(noun, "")
     if kind in _SCENERY:
         place = list(words).index(phrase[-1]) + 1
@@ -94,7 +95,7 @@ def read_scenery(words: Sequence[str]) -> FlowAct | None:
     return None
 
 
-def _flowing(phrase: Sequence[str]) -> str:
+def flowing(phrase: Sequence[str]) -> str:
     """The end of a noun phrase that always flows: "thick black smoke" gives "smoke"."""
     for start in range(max(0, len(phrase) - 3), len(phrase)):
         noun = " ".join(phrase[start:])

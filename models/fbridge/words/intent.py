@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from fbridge.words.clauses import (
-    PREPOSITIONS,
-    PRONOUNS,
-    Clause,
-    Predicate,
-    carry,
-    is_camera,
-    noun_phrase,
-    predicate,
-    split,
-)
-from fbridge.words.flows import FlowAct, read_flow, read_scenery, read_wind
+from fbridge.words.clauses import PREPOSITIONS, PRONOUNS, Clause, split
+from fbridge.words.flows import FlowAct, flowing, read_flow, read_scenery, read_wind
 from fbridge.words.inflection import wordings
-from fbridge.words.moves import read_camera, read_object, read_still_camera
-from fbridge.words.vocabulary import camera_alone, directions, light_verbs
+from fbridge.words.moves import (
+    Move,
+    read_camera,
+    read_object,
+    read_still_camera,
+    read_unlisted,
+    read_unlisted_camera,
+)
+from fbridge.words.predicates import Predicate, carry, is_camera, noun_phrase, predicate, unlisted
+from fbridge.words.vocabulary import camera_alone, directions, flow_nouns, light_verbs
 
 MOST_OBJECTS = 2
 _QUOTED = 60
@@ -135,8 +133,9 @@ def _read(clause: Clause, reading: _Reading) -> None:
     if verb is None:
         _read_without_verb(clause, reading)
         return
-    camera = camera_alone().at(clause.words, verb.place)
-    if is_camera(verb.subject) or (camera and not _named(verb.subject)):
+    alone = camera_alone().at(clause.words, verb.place)
+    before = noun_phrase(clause.words[: verb.place])
+    if is_camera(verb.subject) or (alone and not _named(before)):
         motion, pace = read_camera(clause.words, verb)
         if motion:
             reading.turn(Act(motion, "", speed_of(clause, pace)), words)
@@ -152,10 +151,10 @@ def _read(clause: Clause, reading: _Reading) -> None:
         reading.act(Act("sway", "", speed_of(clause)), words)
         return
     light = light_verbs().at(clause.words, verb.place)
-    if light and (not verb.subject or " ".join(verb.subject) in _LIGHTS):
+    if light and " ".join(verb.subject) in _LIGHTS:
         reading.turn(Act(light.value, "", speed_of(clause)), words)
         return
-    _read_object(clause, verb, reading)
+    _act(clause, verb, read_object(clause.words, verb), reading)
 
 
 _LIGHTS = {" ".join(one) for one in wordings("light", "nouns")}
@@ -180,18 +179,15 @@ def _phrase(clause: Clause, verb: Predicate) -> str:
     return " ".join(clause.words[verb.place : end])
 
 
-def _read_object(clause: Clause, verb: Predicate, reading: _Reading) -> None:
+def _act(clause: Clause, verb: Predicate, move: Move, reading: _Reading) -> None:
+    """Add a thing's motion, or what is not known of it."""
     noun = " ".join(verb.subject) if _named(verb.subject) else ""
-    if (not noun and clause.joined not in ("", ".")) or (not noun and verb.subject):
+    if not noun and (verb.subject or clause.joined not in ("", ".")):
         noun = reading.noun
-    if noun == "background":
-        reading.unknown.append(" ".join(clause.words))
-        return
     reading.noun = noun
-    move = read_object(clause.words, verb)
     if move.state:
         reading.described.append(" ".join(clause.words))
-    elif not move.motion:
+    elif not move.motion or noun == "background":
         reading.unknown.append(_phrase(clause, verb))
     else:
         reading.act(Act(move.motion, noun, speed_of(clause, move.pace)), _phrase(clause, verb))
@@ -252,7 +248,20 @@ def _read_without_verb(clause: Clause, reading: _Reading) -> None:
 
 
 def _read_unlisted(clause: Clause, reading: _Reading) -> None:
-    reading.described.append(" ".join(clause.words))
-    phrase = noun_phrase(clause.words)
-    if phrase and clause.words[0] not in PREPOSITIONS:
-        reading.noun = " ".join(phrase)
+    verb = unlisted(clause)
+    if verb is None:
+        reading.described.append(" ".join(clause.words))
+        phrase = noun_phrase(clause.words)
+        if phrase and clause.words[0] not in PREPOSITIONS:
+            reading.noun = " ".join(phrase)
+    elif is_camera(verb.subject):
+        motion = read_unlisted_camera(verb)
+        if motion:
+            reading.turn(Act(motion, "", speed_of(clause)), _phrase(clause, verb))
+        else:
+            reading.unknown.append(_phrase(clause, verb))
+    elif flowing(verb.subject):
+        noun = flowing(verb.subject)
+        reading.flow(FlowAct(flow_nouns()[noun], noun, speed=speed_of(clause)))
+    else:
+        _act(clause, verb, read_unlisted(clause.words, verb), reading)

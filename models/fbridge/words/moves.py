@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fbridge.words.clauses import DETERMINERS, Predicate
+from fbridge.words.clauses import DETERMINERS
 from fbridge.words.lexicon import listed, word_set
+from fbridge.words.nearest import nearest_motion
+from fbridge.words.predicates import Predicate
 from fbridge.words.vocabulary import (
     Table,
     camera_directions,
@@ -66,6 +68,23 @@ def read_object(words: Sequence[str], verb: Predicate) -> Move:
     return Move(way or sense.motion, sense.pace, remark=remark)
 
 
+def read_unlisted(words: Sequence[str], verb: Predicate) -> Move:
+    """The motion of the subject of a verb that no list has: its direction, or the nearest one."""
+    spoken, way = words[verb.place], _way(verb.tail)
+    if verb.object:
+        return Move()
+    if way in ("left", "right", "closer", "away"):
+        return Move(way, remark=f"{spoken!r} is not known and is shown as moving only")
+    motion = nearest_motion(spoken)
+    return Move(motion, remark=f"{spoken!r} is not known and is taken for {motion!r}")
+
+
+def read_unlisted_camera(verb: Predicate) -> str:
+    """The camera's motion by its direction alone, or ""."""
+    found = _find(verb.tail, camera_directions())
+    return next((_CAMERA_WAYS["pan right"].get(way, "") for way in found), "")
+
+
 def _takes_object(base: str, tail: Sequence[str]) -> bool:
     """Whether a verb with an object still moves its subject, or the object is a direction."""
     stem = base.removesuffix("ing").removesuffix("ed").removesuffix("es").removesuffix("s")
@@ -74,10 +93,9 @@ def _takes_object(base: str, tail: Sequence[str]) -> bool:
 
 
 def _way(tail: Sequence[str]) -> str:
-    """The last direction but "around": "flies up and away to the left" goes left."""
+    """The direction; of several, left or right ("away to the left"), and a turn last."""
     found = _find(tail, directions())
-    firm = [one for one in found if one != "spin"]
-    return firm[0] if firm else found[0] if found else ""
+    return min(found, key=lambda way: (way == "spin", way not in ("left", "right")), default="")
 
 
 def _find(tail: Sequence[str], table: Table[str]) -> list[str]:

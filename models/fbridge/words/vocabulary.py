@@ -70,8 +70,8 @@ class Table(Generic[T]):
 
 
 @cache
-def object_verbs() -> Table[Sense]:
-    """Verbs where an object is their subject."""
+def object_verb_senses() -> Mapping[Words, Sense]:
+    """What verbs mean where an object is their subject, by their base form."""
     paces = _paces()
     travelling = {one: name for name in keys("travel") for one in wordings("travel", name)}
     senses: dict[Words, Sense] = {}
@@ -86,8 +86,14 @@ def object_verbs() -> Table[Sense]:
         senses.setdefault(one, Sense())
     for one in wordings("other", "state"):
         senses.setdefault(one, Sense(state=True))
+    return senses
+
+
+@cache
+def object_verbs() -> Table[Sense]:
+    """The same in all forms."""
     table: Table[Sense] = Table()
-    for one, sense in senses.items():
+    for one, sense in object_verb_senses().items():
         table.add_verbs([one], sense)
     return table
 

@@ -1,0 +1,200 @@
+"""Verbs in clauses with their subjects. One rule finds the noun in any wording."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from fbridge.words.clauses import (
+    AUXILIARIES,
+    DETERMINERS,
+    NEGATIONS,
+    PREPOSITIONS,
+    PRONOUNS,
+    Clause,
+)
+from fbridge.words.inflection import Form, wordings
+from fbridge.words.lexicon import word_set
+from fbridge.words.vocabulary import all_verbs, camera_alone
+
+_MAKERS, _ADVERBS = word_set("makers"), word_set("adverbs")
+_LY_NOUNS, _OF_HEADS = word_set("nouns in ly"), word_set("heads before of")
+_NAMES = frozenset((word,) for word in word_set("nouns before verbs"))
+"""Words that are things rather than verbs where they open a clause."""
+
+
+@dataclass(frozen=True)
+class Predicate:
+    """A verb in a clause.
+
+    Attributes:
+        subject: the noun phrase without article; () where there is none.
+        place: of the verb's first word.
+        length: of the verb's wording.
+        tail: the words behind the verb.
+        object: the noun phrase right behind the verb, where the subject is another one.
+    """
+
+    subject: tuple[str, ...]
+    place: int
+    length: int
+    form: Form
+    tail: tuple[str, ...]
+    object: tuple[str, ...] = ()
+
+
+def noun_phrase(words: Sequence[str]) -> tuple[str, ...]:
+    """The first noun phrase without determiners, adverbs and what follows a preposition."""
+    kept: list[str] = []
+    for place, word in enumerate(words):
+        if word in PREPOSITIONS and kept:
+            if word == "of" and kept[-1] in _OF_HEADS:
+                kept = []
+                continue
+            break
+        if word in PREPOSITIONS or word in DETERMINERS or word in AUXILIARIES - {"it"}:
+            if kept and word in AUXILIARIES | DETERMINERS:
+                break
+            continue
+        if word in NEGATIONS or (word in _MAKERS and place == 0) or word.isdigit():
+            continue
+        if word in _ADVERBS or (word.endswith("ly") and word not in _LY_NOUNS):
+            continue
+        kept.append(word)
+    return tuple(kept)
+
+
+def predicate(clause: Clause) -> Predicate | None:
+    """The clause's verb with its noun phrase; None where no verb of the lexicon is in it."""
+    words, start = clause.words, 0
+    if words[0] in _MAKERS and len(words) > 1:
+        start = 1
+    found = _candidates(words, start)
+    if not found or words in _NAMES:
+        return None
+    kept = [one for one in found if not _nominal(words, one[0], one[2])] or [
+        one for one in found if one[2] == "ing" or _at_end(words, one)
+    ]
+    while len(kept) > 1 and words[kept[0][0]] in AUXILIARIES and kept[0][1] == 1:
+        kept.pop(0)
+    while len(kept) > 1 and _is_noun(words, kept[0], kept[1], start):
+        kept.pop(0)
+    if not kept:
+        return None
+    place, length, form = kept[0]
+    subject, tail = noun_phrase(words[start:place]), words[place + length :]
+    behind = _behind(tail)
+    if subject or not behind:
+        return Predicate(subject, place, length, form, tail, behind)
+    if form == "ing" and not _nominal(words, place, form) and place > start:
+        return Predicate((), place, length, form, tail)
+    rest = tail[tail.index(behind[-1]) + 1 :] if behind[-1] in tail else tail
+    return Predicate(behind, place, length, form, rest)
+
+
+def unlisted(clause: Clause) -> Predicate | None:
+    """A word that looks like a verb but is in no list: "the cat zorbs"; else None."""
+    words = clause.words
+    end = next((n for n, word in enumerate(words) if n and word in PREPOSITIONS), len(words))
+    for place in range(end - 1, -1, -1):
+        word, subject = words[place], noun_phrase(words[:place])
+        if word in _NOT_OBJECTS | DETERMINERS or not (word.isascii() and word.isalpha()):
+            continue
+        opened = words[0] in DETERMINERS | PRONOUNS and place > 0
+        third = word.endswith("s") and not word.endswith(("ss", "us", "is")) and opened
+        helped = place > 0 and words[place - 1] in _HELPERS and opened
+        ing = word.endswith("ing") and len(word) > 5
+        if (third and (subject or words[0] in PRONOUNS)) or ing or helped:
+            form: Form = "ing" if ing else "s" if third else "base"
+            tail = words[place + 1 :]
+            return Predicate(subject, place, 1, form, tail, _behind(tail))
+    return None
+
+
+_HELPERS = frozenset({"to", "can", "will", "should", "does", "do", "did"})
+Found = tuple[int, int, Form]
+
+
+def _candidates(words: Sequence[str], start: int) -> list[Found]:
+    found: list[Found] = []
+    place = start
+    while place < len(words):
+        match = all_verbs().at(words, place)
+        if match is None:
+            place += 1
+        else:
+            found.append((place, match.length, match.form))
+            place += match.length
+    return found
+
+
+def _nominal(words: Sequence[str], place: int, form: Form) -> bool:
+    """Whether a verb's form stands for a thing or is an adjective: behind a determiner."""
+    if place == 0 or camera_alone().at(words, place):
+        return False
+    before = words[place - 1]
+    if before in ("of", "by", "in", "on", "into", "with", "from") and form != "ing":
+        return True
+    return before in DETERMINERS and before not in ("this", "that", "all", "both", "no")
+
+
+def _at_end(words: Sequence[str], found: Found) -> bool:
+    return found[1] > 1 and found[0] + found[1] == len(words)
+
+
+def _is_noun(words: Sequence[str], first: Found, other: Found, start: int) -> bool:
+    """Whether the first of two verbs is a noun ("rocks fall", "the red rock falls")."""
+    between = words[first[0] + first[1] : other[0]]
+    if first[1] > 1 or any(word in PREPOSITIONS for word in between):
+        return False
+    helped = bool(between) and all(word in AUXILIARIES for word in between)
+    before = noun_phrase(words[start : first[0]])
+    alone = first[0] == start or not before
+    if alone and (words[first[0]],) in _NAMES:
+        return not between or helped
+    if first[2] == "base" and alone:
+        return (not between or helped) and other[2] != "base"
+    if first[2] == "base":
+        auxiliary = words[first[0] - 1] in AUXILIARIES
+        return not auxiliary and (other[2] == "s" or helped or not between)
+    if first[2] == "s" and alone:
+        return not between or helped
+    if first[2] == "ing" and alone:
+        return other[2] == "s" or helped
+    return False
+
+
+_NOT_OBJECTS = (PREPOSITIONS | AUXILIARIES | _ADVERBS) - {"it", "all"}
+
+
+def _behind(tail: Sequence[str]) -> tuple[str, ...]:
+    """The noun phrase that follows a verb at once, perhaps behind "up", "down" or "over"."""
+    words = list(tail)
+    while words and words[0] in ("up", "down", "over", "around"):
+        words.pop(0)
+    if not words or words[0] in _NOT_OBJECTS or "~" in words[0]:
+        return ()
+    if len(tail) != len(words) and words[0] not in DETERMINERS:
+        return ()
+    return noun_phrase(words)
+
+
+def carry(clauses: Sequence[Clause]) -> list[Clause]:
+    """Clauses of which each has a verb: "the dog and the cat jump" becomes two of them."""
+    done: list[Clause] = []
+    for number, clause in enumerate(clauses):
+        following = clauses[number + 1] if number + 1 < len(clauses) else None
+        bare = predicate(clause) is None and noun_phrase(clause.words) and not clause.negated
+        if bare and following and following.joined in ("and", "&", "+"):
+            verb = predicate(following)
+            if verb and verb.subject and not verb.object and len(clause.words) < 5:
+                words = (*clause.words, *following.words[verb.place :])
+                clause = replace(clause, words=words, speed=following.speed)
+        done.append(clause)
+    return done
+
+
+def is_camera(phrase: Sequence[str]) -> bool:
+    """Whether a noun phrase is the camera or the picture as a whole."""
+    names = wordings("camera words", "nouns")
+    return tuple(phrase) in names or phrase[-1:] == ("camera",) or tuple(phrase[-1:]) in names
