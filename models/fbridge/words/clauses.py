@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fbridge.words.inflection import normalise
 from fbridge.words.lexicon import word_set
@@ -12,6 +12,7 @@ from fbridge.words.vocabulary import all_verbs, camera_alone, speeds
 
 DETERMINERS, PREPOSITIONS = word_set("determiners"), word_set("prepositions")
 AUXILIARIES, PRONOUNS = word_set("auxiliaries"), word_set("pronouns")
+SLOWEST, FASTEST = 0.3, 2.0
 _CONNECTORS, NEGATIONS = word_set("connectors"), word_set("negations")
 _LEAD = re.compile(
     r"^(?:please |can you |could you |i want (?:to see )?|i would like (?:to see )?|we see |"
@@ -45,9 +46,9 @@ def split(prompt: str) -> list[Clause]:
     """The clauses of a prompt."""
     text = re.sub(r"[\"()\[\]{}<>*_#|]", " ", normalise(prompt))
     parts: list[tuple[str, list[str]]] = []
-    for sentence in re.finditer(r"[^.,;:!?\n\u2014\u2013\u2026]+", text):
+    for sentence in re.finditer(r"[^.,;:!?\n\u2014\u2013]+", text):
         stop = text[sentence.start() - 1] if sentence.start() else ""
-        parts.append(("," if stop in ",;:\u2014\u2013" else ".", []))
+        parts.append(("," if stop in ",;:\n\u2014\u2013" else ".", []))
         spoken = _STILL_PICTURE.sub(r"\1 stays still", _LEAD.sub("", sentence.group().strip()))
         words = re.findall(r"[^\W_]+(?:[~'][^\W_]+)*|[&+]", spoken)
         for place, word in enumerate(words):
@@ -62,7 +63,26 @@ def split(prompt: str) -> list[Clause]:
         if merged and not merged[-1][1]:
             joined = merged.pop()[0] or joined
         merged.append((joined, words))
-    return [_clause(joined, words) for joined, words in merged if words]
+    return _merged([_clause(joined, words) for joined, words in merged if words])
+
+
+def _merged(clauses: Sequence[Clause]) -> list[Clause]:
+    """Clauses without those of speed alone ("zoom in, fast"), which is given to the one before."""
+    done: list[Clause] = []
+    pending = 1.0
+    for clause in clauses:
+        if clause.words:
+            done.append(replace(clause, speed=_limited(clause.speed * pending)))
+            pending = 1.0
+        elif done:
+            done[-1] = replace(done[-1], speed=_limited(done[-1].speed * clause.speed))
+        else:
+            pending = clause.speed
+    return done
+
+
+def _limited(speed: float) -> float:
+    return round(min(max(speed, SLOWEST), FASTEST), 3)
 
 
 def _relative(words: Sequence[str], place: int) -> bool:
@@ -109,7 +129,7 @@ def _clause(joined: str, words: list[str]) -> Clause:
             speed *= float(match.value)
             place += match.length
     negated = any(word in NEGATIONS for word in kept)
-    return Clause(tuple(kept), joined, min(max(speed, 0.3), 2.0), negated)
+    return Clause(tuple(kept), joined, _limited(speed), negated)
 
 
 def _describes(words: Sequence[str], place: int, length: int) -> bool:

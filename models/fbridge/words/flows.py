@@ -16,7 +16,7 @@ from fbridge.words.vocabulary import (
     object_verbs,
 )
 
-_FROM = ("from", "out", "off", "above", "over")
+_FROM, _ABOVE = ("from", "out", "off"), ("above", "over")
 _NO_SOURCE = frozenset(listed("weather", "no source"))
 _HAS_SOURCE = frozenset(listed("weather", "sourced"))
 _WINDY = frozenset(listed("weather", "wind"))
@@ -50,10 +50,11 @@ def read_flow(words: Sequence[str], verb: Predicate) -> FlowAct | None:
     noun = flowing(verb.subject)
     if noun:
         moves = object_verbs().at(words, verb.place)
-        known = moves is not None and moves.value.motion not in ("", "stay", "vanish", "glow")
+        kind = flow_nouns()[noun]
+        motion = "" if moves is None else moves.value.motion
+        known = motion not in ("", "stay", "vanish", "glow") or (kind, motion) == ("fire", "glow")
         if not (known or any_flow_verbs().at(words, verb.place)):
             return None
-        kind = flow_nouns()[noun]
         return FlowAct(kind, noun, _source(kind, words[verb.place + 1 :]))
     return _of_thing(words, verb)
 
@@ -108,9 +109,7 @@ def _weather(words: Sequence[str], verb: Predicate) -> FlowAct | None:
     named = all(word in PRONOUNS | AUXILIARIES for word in verb.subject)
     spoken = words[verb.place]
     for base, kind in _WEATHER.items():
-        if spoken.startswith(base) and named and not verb.object:
-            if base == "pour" and verb.subject[:1] != ("it",):
-                return None
+        if spoken.startswith(base) and named and (base != "pour" or verb.subject[:1] == ("it",)):
             return FlowAct(kind, kind)
     return None
 
@@ -133,7 +132,7 @@ def _source(kind: str, tail: Sequence[str]) -> str:
     if kind not in _HAS_SOURCE:
         return ""
     for place, word in enumerate(tail):
-        if word in _FROM:
+        if word in _FROM or (word in _ABOVE and kind in ("steam", "smoke")):
             phrase = noun_phrase(tail[place:])
             if phrase and phrase[-1] not in _NO_SOURCE:
                 return " ".join(phrase)

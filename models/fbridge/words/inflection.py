@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import cache
 from typing import Literal, TypeAlias
 
@@ -14,6 +15,7 @@ Words: TypeAlias = tuple[str, ...]
 _REWRITES = [
     (re.compile(pattern), by)
     for pattern, by in (
+        (r"\.\.+", ","),
         (r"\b(?:can't|cannot)\b", "can not"),
         (r"\bwon't\b", "will not"),
         (r"n't\b", " not"),
@@ -37,7 +39,8 @@ _PRESENT = frozenset({"is", "are", "am", "has", "does"})
 
 def normalise(text: str) -> str:
     """Lower case, contractions opened, hyphens as blanks; "up and down" is joined to one word."""
-    text = text.lower().replace("\u2019", "'").replace("\u2018", "'")
+    text = unicodedata.normalize("NFKC", text).lower()
+    text = text.replace("\u2019", "'").replace("\u2018", "'")
     for pattern, by in _REWRITES:
         text = pattern.sub(by, text)
     return text

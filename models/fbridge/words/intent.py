@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from fbridge.words.clauses import PREPOSITIONS, PRONOUNS, Clause, split
+from fbridge.words.clauses import FASTEST, PREPOSITIONS, PRONOUNS, SLOWEST, Clause, split
 from fbridge.words.flows import FlowAct, flowing, read_flow, read_scenery, read_wind
 from fbridge.words.inflection import wordings
+from fbridge.words.lexicon import listed
 from fbridge.words.moves import (
     Move,
     read_camera,
@@ -16,11 +17,23 @@ from fbridge.words.moves import (
     read_unlisted,
     read_unlisted_camera,
 )
-from fbridge.words.predicates import Predicate, carry, is_camera, noun_phrase, predicate, unlisted
+from fbridge.words.predicates import (
+    Predicate,
+    carry,
+    direct,
+    is_camera,
+    noun_phrase,
+    predicate,
+    unlisted,
+)
 from fbridge.words.vocabulary import camera_alone, directions, flow_nouns, light_verbs
 
 MOST_OBJECTS = 2
+LONGEST = 2000
+"""Characters of a prompt that are read."""
 _QUOTED = 60
+_NOTED = 4
+"""Unknown phrases that are noted one by one."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,9 @@ class Intent:
     def notes(self) -> tuple[str, ...]:
         """One line for each thing that is not done, or done in part, with what happens instead."""
         instead = "the camera moves in slowly instead" if self.fallback else "it is left out"
-        lines = [f"no motion is known for {one!r}; {instead}" for one in self.unknown]
+        lines = [f"no motion is known for {one!r}; {instead}" for one in self.unknown[:_NOTED]]
+        if len(self.unknown) > _NOTED:
+            lines.append(f"no motion is known for {len(self.unknown) - _NOTED} other phrases")
         if self.fallback and not lines:
             lines = ["the prompt names no motion; the camera moves in slowly instead"]
         return (*lines, *self.remarks)
@@ -103,8 +118,10 @@ class _Reading:
 def read_prompt(prompt: str) -> Intent:
     """What a prompt asks for; where nothing in it is known, a slow zoom in."""
     reading = _Reading()
-    for clause in carry(split(prompt)):
+    for clause in carry(split(prompt[:LONGEST])):
         _read(clause, reading)
+    if prompt[LONGEST:].strip():
+        reading.remarks.append(f"only the first {LONGEST} characters of the prompt are read")
     acts, flows = tuple(reading.acts.values()), tuple(reading.flows.values())
     known = bool(acts or flows or reading.camera)
     described = [] if known or reading.unknown else reading.described
@@ -130,17 +147,22 @@ def _read(clause: Clause, reading: _Reading) -> None:
     if _read_stillness(clause, reading):
         return
     verb = predicate(clause)
-    if verb is None:
+    if verb is None or (clause.words[verb.place] in _SHAKY and read_still_camera(clause.words)):
         _read_without_verb(clause, reading)
         return
     alone = camera_alone().at(clause.words, verb.place)
     before = noun_phrase(clause.words[: verb.place])
-    if is_camera(verb.subject) or (alone and not _named(before)):
+    shaken = is_camera(verb.object) and read_camera(clause.words, verb)[0] == "handheld"
+    if is_camera(verb.subject) or shaken or (alone and not _named(before)):
         motion, pace = read_camera(clause.words, verb)
         if motion:
             reading.turn(Act(motion, "", speed_of(clause, pace)), words)
         else:
             reading.unknown.append(_phrase(clause, verb))
+        return
+    light = light_verbs().at(clause.words, verb.place)
+    if light and " ".join(verb.subject) in _LIGHTS:
+        reading.turn(Act(light.value, "", speed_of(clause)), words)
         return
     flow = read_wind(verb) or read_flow(clause.words, verb)
     if flow is not None:
@@ -150,19 +172,16 @@ def _read(clause: Clause, reading: _Reading) -> None:
     if verb.subject[-1:] in (("wind",), ("breeze",)):
         reading.act(Act("sway", "", speed_of(clause)), words)
         return
-    light = light_verbs().at(clause.words, verb.place)
-    if light and " ".join(verb.subject) in _LIGHTS:
-        reading.turn(Act(light.value, "", speed_of(clause)), words)
-        return
     _act(clause, verb, read_object(clause.words, verb), reading)
 
 
+_SHAKY = frozenset(listed("camera words", "shaky"))
 _LIGHTS = {" ".join(one) for one in wordings("light", "nouns")}
 
 
 def speed_of(clause: Clause, pace: float = 1.0) -> float:
     """The speed of a clause's motion, of which the verb has its own."""
-    return round(min(max(clause.speed * pace, 0.3), 2.0), 3)
+    return round(min(max(clause.speed * pace, SLOWEST), FASTEST), 3)
 
 
 def _named(subject: Sequence[str]) -> bool:
@@ -174,8 +193,8 @@ def _phrase(clause: Clause, verb: Predicate) -> str:
     """The verb with what it acts on, as the prompt has it."""
     end = verb.place + verb.length
     after = list(clause.words[end:])
-    if verb.object and after:
-        end += after.index(verb.object[-1]) + 1
+    if acted := direct(after):
+        end += after.index(acted[-1]) + 1
     return " ".join(clause.words[verb.place : end])
 
 
@@ -218,6 +237,8 @@ def _read_stillness(clause: Clause, reading: _Reading) -> bool:
         noun = " ".join(phrase) if _named(phrase) else ""
         if not noun and clause.joined not in ("", "."):
             noun = reading.noun
+        if not noun and reading.camera == Act("static") and not reading.noun and not reading.acts:
+            return True  # "static camera, no movement"
         if verb and "without" in words and words.index("without") > verb.place:
             return False
         reading.act(Act("stay", noun), " ".join(words))

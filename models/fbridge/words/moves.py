@@ -52,7 +52,9 @@ def read_object(words: Sequence[str], verb: Predicate) -> Move:
     tail = words[verb.place + match.length :]
     if sense.state:
         return Move(state=True)
-    way = _way(tail) if sense.travels else ""
+    way = _way(tail) if sense.travels or sense.motion == "away" else ""
+    if sense.motion == "away" and way not in ("left", "right"):
+        way = ""
     base = spoken.split()[0]
     if verb.object and verb.object[0] not in _SELF and not _takes_object(base, tail):
         return Move()

@@ -15,10 +15,12 @@ from fbridge.words.clauses import (
 )
 from fbridge.words.inflection import Form, wordings
 from fbridge.words.lexicon import word_set
-from fbridge.words.vocabulary import all_verbs, camera_alone
+from fbridge.words.vocabulary import all_verbs, camera_alone, flow_nouns
 
 _MAKERS, _ADVERBS = word_set("makers"), word_set("adverbs")
 _LY_NOUNS, _OF_HEADS = word_set("nouns in ly"), word_set("heads before of")
+LONGEST_NOUN = 6
+"""Words of a noun phrase, of which the last are the nearest to what is meant."""
 _NAMES = frozenset((word,) for word in word_set("nouns before verbs"))
 """Words that are things rather than verbs where they open a clause."""
 
@@ -61,7 +63,7 @@ def noun_phrase(words: Sequence[str]) -> tuple[str, ...]:
         if word in _ADVERBS or (word.endswith("ly") and word not in _LY_NOUNS):
             continue
         kept.append(word)
-    return tuple(kept)
+    return tuple(kept[-LONGEST_NOUN:])
 
 
 def predicate(clause: Clause) -> Predicate | None:
@@ -83,9 +85,12 @@ def predicate(clause: Clause) -> Predicate | None:
         return None
     place, length, form = kept[0]
     subject, tail = noun_phrase(words[start:place]), words[place + length :]
+    if subject:
+        closed = length > 1 and words[place + length - 1] in PREPOSITIONS
+        return Predicate(subject, place, length, form, tail, () if closed else direct(tail))
     behind = _behind(tail)
-    if subject or not behind:
-        return Predicate(subject, place, length, form, tail, behind)
+    if not behind:
+        return Predicate((), place, length, form, tail)
     if form == "ing" and not _nominal(words, place, form) and place > start:
         return Predicate((), place, length, form, tail)
     rest = tail[tail.index(behind[-1]) + 1 :] if behind[-1] in tail else tail
@@ -107,7 +112,7 @@ def unlisted(clause: Clause) -> Predicate | None:
         if (third and (subject or words[0] in PRONOUNS)) or ing or helped:
             form: Form = "ing" if ing else "s" if third else "base"
             tail = words[place + 1 :]
-            return Predicate(subject, place, 1, form, tail, _behind(tail))
+            return Predicate(subject, place, 1, form, tail, direct(tail))
     return None
 
 
@@ -159,6 +164,8 @@ def _is_noun(words: Sequence[str], first: Found, other: Found, start: int) -> bo
         return not auxiliary and (other[2] == "s" or helped or not between)
     if first[2] == "s" and alone:
         return not between or helped
+    if first[2] == "s" and not between:
+        return other[2] == "base" or words[first[0]] in flow_nouns()
     if first[2] == "ing" and alone:
         return other[2] == "s" or helped
     return False
@@ -167,16 +174,16 @@ def _is_noun(words: Sequence[str], first: Found, other: Found, start: int) -> bo
 _NOT_OBJECTS = (PREPOSITIONS | AUXILIARIES | _ADVERBS) - {"it", "all"}
 
 
+def direct(tail: Sequence[str]) -> tuple[str, ...]:
+    """The noun phrase that follows a verb at once."""
+    return () if not tail or tail[0] in _NOT_OBJECTS or "~" in tail[0] else noun_phrase(tail)
+
+
 def _behind(tail: Sequence[str]) -> tuple[str, ...]:
-    """The noun phrase that follows a verb at once, perhaps behind "up", "down" or "over"."""
-    words = list(tail)
-    while words and words[0] in ("up", "down", "over", "around"):
-        words.pop(0)
-    if not words or words[0] in _NOT_OBJECTS or "~" in words[0]:
-        return ()
-    if len(tail) != len(words) and words[0] not in DETERMINERS:
-        return ()
-    return noun_phrase(words)
+    """The same, perhaps behind "up", "down" or "over": "lift up the cup"."""
+    if len(tail) > 1 and tail[0] in ("up", "down", "over", "around") and tail[1] in DETERMINERS:
+        return direct(tail[1:])
+    return direct(tail)
 
 
 def carry(clauses: Sequence[Clause]) -> list[Clause]:
@@ -187,7 +194,8 @@ def carry(clauses: Sequence[Clause]) -> list[Clause]:
         bare = predicate(clause) is None and noun_phrase(clause.words) and not clause.negated
         if bare and following and following.joined in ("and", "&", "+"):
             verb = predicate(following)
-            if verb and verb.subject and not verb.object and len(clause.words) < 5:
+            named = verb and noun_phrase(following.words[: verb.place])
+            if verb and named and not verb.object and len(clause.words) < 5:
                 words = (*clause.words, *following.words[verb.place :])
                 clause = replace(clause, words=words, speed=following.speed)
         done.append(clause)

@@ -1,0 +1,131 @@
+"""What prompts ask for: tables of prompts, and what is said where a motion is not known."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fbridge.words import moves
+from fbridge.words.intent import Act, Intent, read_prompt
+from fbridge.words.lexicon import CAMERA_VERBS, FLOWS, OBJECT_VERBS, keys
+from fbridge.words.vocabulary import camera_verbs, object_verb_senses
+
+HERE = Path(__file__).parent
+
+
+def rows(name: str) -> list[tuple[str, str]]:
+    lines = (HERE / name).read_text(encoding="utf-8").splitlines()
+    pairs = (line.split(" =>") for line in lines if line and line[0] != "#")
+    return [(prompt, expected.strip()) for prompt, expected in pairs]
+
+
+def speed(value: float) -> str:
+    return "" if value == 1 else f" @ {value:g}"
+
+
+def compact(intent: Intent) -> str:
+    """An intent in the form of the tables."""
+    parts = [f"{act.verb}: {act.noun}".strip() + speed(act.speed) for act in intent.acts]
+    camera = intent.camera
+    if camera.verb != "static" and not intent.fallback:
+        parts.append(f"camera: {camera.verb}{speed(camera.speed)}")
+    for flow in intent.flows:
+        source = f" < {flow.source}" if flow.source else ""
+        parts.append(f"flow {flow.kind}: {flow.noun}{source}{speed(flow.speed)}")
+    return "; ".join([*parts, *(f"? {one}" for one in intent.unknown)])
+
+
+@pytest.fixture(autouse=True)
+def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No verb is taken for another one, so that no text encoder is needed."""
+    monkeypatch.setattr(moves, "nearest_motion", lambda _: "")
+
+
+@pytest.mark.parametrize("table", ["known.txt", "held_out.txt"])
+def test_prompts_are_read_as_meant(table: str) -> None:
+    read = [(prompt, compact(read_prompt(prompt))) for prompt, _ in rows(table)]
+    meant = [(prompt, re.sub(r"(; )?camera: static", "", text)) for prompt, text in rows(table)]
+    assert [row for row in read if row not in meant] == []
+
+
+def test_unknown_motions_are_said_and_the_camera_moves_in_instead() -> None:
+    for prompt, phrase in rows("unknown.txt"):
+        intent = read_prompt(prompt)
+        assert (intent.acts, intent.flows) == ((), ()), prompt
+        assert intent.camera == Act("zoom in", "", 0.5), prompt
+        assert intent.unknown == (phrase,) if phrase else intent.unknown, prompt
+        assert intent.notes()[0] == (
+            f"no motion is known for {intent.unknown[0]!r}; the camera moves in slowly instead"
+        )
+
+
+def test_what_is_shown_in_part_is_said() -> None:
+    assert read_prompt("the dog runs and the cat jumps").notes() == (
+        "no motion is known for 'runs'; it is left out",
+    )
+    assert read_prompt("the dog walks left").notes() == (
+        "'walks' is shown as moving only; limbs do not move",
+    )
+    assert read_prompt("the car drives").notes() == (
+        "no direction is known for 'drives'; it is shown to the right",
+    )
+    assert read_prompt("the cat jumps and spins").notes() == (
+        "one motion is shown for each thing; 'spins' is left out",
+    )
+    assert read_prompt("a dog jumps, a cat spins, a ball falls").notes() == (
+        "two things can move at once; 'falls' is left out",
+    )
+    assert read_prompt("").notes() == (
+        "the prompt names no motion; the camera moves in slowly instead",
+    )
+    assert read_prompt("the dog jumps").notes() == ()
+
+
+@pytest.mark.parametrize("pattern", ["the {} {}s", "a {} {}ing on the grass", "make my {} {}"])
+def test_the_noun_is_the_same_in_any_wording(pattern: str) -> None:
+    for noun in ("dog", "coffee cup", "red ball", "teddy bear"):
+        for verb in ("jump", "spin", "rotate", "approach", "vanish"):
+            stem = verb.removesuffix("e") if "ing" in pattern else verb
+            wording = pattern.format(noun, stem + "n" * (verb == "spin" and "ing" in pattern))
+            wording = wording.replace("approachs", "approaches").replace("vanishs", "vanishes")
+            assert [act.noun for act in read_prompt(wording).acts] == [noun], wording
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["", "\n", "?!", "the", "not", "slowly", "\0", "jump " * 900, "the " * 900, "x and " * 900],
+)  # fmt: skip
+def test_any_text_is_read(prompt: str) -> None:
+    intent = read_prompt(prompt)
+    assert all(act.verb in OBJECT_VERBS and len(act.noun) < 100 for act in intent.acts)
+    assert all(len(note) < 200 for note in intent.notes())
+
+
+def test_every_motion_has_a_verb() -> None:
+    named = {sense.motion for sense in object_verb_senses().values()}
+    with_direction = {"left", "roll left"}
+    assert named - {""} == set(OBJECT_VERBS) - with_direction
+    assert set(keys("camera")) <= set(CAMERA_VERBS)
+    assert camera_verbs().at(["zooms", "in"], 0) is not None
+    assert {*keys("flow nouns"), *keys("flow things")} == set(FLOWS)
+
+
+def test_reading_is_quick() -> None:
+    read_prompt("the dog jumps")
+    start = time.process_time()
+    for _ in range(20):
+        read_prompt("the dog jumps while the camera zooms in and smoke rises from the chimney")
+    assert (time.process_time() - start) / 20 < 0.01
+
+
+def test_reading_needs_no_torch() -> None:
+    code = (
+        "import sys, fbridge.words.intent as intent; intent.read_prompt('a dog jumps');"
+        "assert not {'torch', 'transformers', 'numpy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
