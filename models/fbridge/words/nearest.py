@@ -49,11 +49,11 @@ def _regression() -> tuple[Tensor, Tensor, list[str]]:
     encode = packaged_minilm()
     parts = [encode.pooled([ing for ing, _ in verbs[k : k + 64]]) for k in range(0, len(verbs), 64)]
     known = torch.cat(parts)
-    target = torch.zeros(len(verbs), len(names))
+    target = known.new_zeros(len(verbs), len(names))
     for row, (_, verb) in enumerate(verbs):
         target[row, names.index(senses[verb].motion)] = 1
     target -= target.mean(0)
-    ridge = _RIDGE * torch.eye(len(verbs))
+    ridge = _RIDGE * torch.eye(len(verbs), dtype=known.dtype)
     return known, torch.linalg.solve(_kernel(known, known) + ridge, target), names
 
 
