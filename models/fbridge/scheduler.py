@@ -2,158 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
-
 from diffusers import ConfigMixin, SchedulerMixin
 from diffusers.configuration_utils import register_to_config
 
-from fbridge.alignment import (
-    DDPMSchedule,
-    FlowSchedule,
-    NoiseSchedule,
-    SNRAlignment,
-    cogvideox_alphas_cumprod,
-    falling_scale,
-    linear_alphas_cumprod,
-    scaled_linear_alphas_cumprod,
-)
-from fbridge.errors import ConfigError
-from fbridge.parameterization import PREDICTIONS, Parameterization, preconditioned
-from fbridge.process import BridgeProcess, DiffusionProcess, Process
-from fbridge.schedule import BrownianSchedule, GmaxSchedule, Schedule, VPSchedule
-
-SCHEDULES: dict[str, type[GmaxSchedule] | type[VPSchedule] | type[BrownianSchedule]] = {
-    "gmax": GmaxSchedule,
-    "vp": VPSchedule,
-    "brownian": BrownianSchedule,
-}
-PROCESSES: dict[str, Callable[[Schedule], Process]] = {
-    "bridge": BridgeProcess,
-    "diffusion": DiffusionProcess,
-}
-DEFAULT_SCHEDULES: dict[str, dict[str, Any]] = {
-    "bridge": {"kind": "gmax"},
-    "diffusion": {"kind": "vp", "beta_min": 0.1, "beta_d": 19.9},
-}
-"""FrameBridge's bridge, and DDPM's continuous diffusion (arXiv 2011.13456), whose rho(1) is 152."""
+from fbridge.scheduler_plain import PlainScheduler
+from fbridge.scheduler_plain import build_noise_schedule as build_noise_schedule
+from fbridge.scheduler_plain import schedule_from_config as schedule_from_config
+from fbridge.scheduler_plain import schedule_to_config as schedule_to_config
 
 
-class FrameBridgeScheduler(SchedulerMixin, ConfigMixin):  # type: ignore[misc]
-    """Which process a network was trained on, what it predicts, and the defaults of sampling.
-
-    It holds numbers only: the mathematics is in `fbridge.process`, `fbridge.parameterization` and
-    `fbridge.sampling`, and no state is kept between steps.
-
-    Args:
-        schedule: `{"kind": "gmax" | "vp" | "brownian", ...its numbers}`.
-        prediction: a key of `fbridge.parameterization.PREDICTIONS`.
-        numbers: of the preconditioned parameterization.
-        base: of an aligned one: `{"kind": "flow"}`, `{"kind": "cogvideox", "snr_shift": 3.0}`, or
-            `{"kind": "linear" | "scaled-linear", "beta_start": ..., "beta_end": ...}`, the latter
-            with `"signal_scale": [last, steps]` where the signal is scaled down to `last`.
-        sampler, grid, start, steps, guidance_scale: defaults of sampling.
-        strength: share of the way at which sampling starts by default, see `FrameBridgePipeline`.
-        objective: "bridge", or "diffusion" for the diffusion baseline, with the same network, prior
-            and picture; it starts from noise, so its schedule should end in a large rho.
-    """
+class FrameBridgeScheduler(SchedulerMixin, ConfigMixin, PlainScheduler):  # type: ignore[misc]
+    """See `PlainScheduler`."""
 
     order = 1
-
-    @register_to_config
-    def __init__(  # noqa: PLR0913 - a bridge's numbers, all in its config
-        self,
-        schedule: dict[str, Any] | None = None,
-        prediction: str = "clean",
-        numbers: dict[str, float] | None = None,
-        base: dict[str, Any] | None = None,
-        sampler: str = "sde",
-        grid: str = "trailing",
-        start: str = "noised",
-        steps: int = 50,
-        guidance_scale: float = 1.0,
-        strength: float = 1.0,
-        objective: str = "bridge",
-    ) -> None:
-        if objective not in PROCESSES:
-            raise ConfigError(
-                f"scheduler: objective {objective!r} is unknown; known: {', '.join(PROCESSES)}"
-            )
-        reference = schedule_from_config(**(schedule or DEFAULT_SCHEDULES[objective]))
-        self.process: Process = PROCESSES[objective](reference)
-        self.parameterization = self._parameterization(prediction, numbers or {}, base)
-
-    def _parameterization(
-        self, prediction: str, numbers: dict[str, float], base: dict[str, Any] | None
-    ) -> Parameterization:
-        if prediction not in PREDICTIONS:
-            raise ConfigError(
-                f"scheduler: prediction {prediction!r} is unknown; known: {', '.join(PREDICTIONS)}"
-            )
-        if prediction == "preconditioned":
-            return Parameterization(self.process, preconditioned(**numbers))
-        row = PREDICTIONS[prediction]
-        alignment = SNRAlignment(self.process, build_noise_schedule(base)) if row.aligned else None
-        return Parameterization(self.process, row, alignment)
-
-
-def build_noise_schedule(base: dict[str, Any] | None) -> NoiseSchedule:
-    """A pretrained model's noise levels from their description."""
-    given = dict(base or {})
-    match given.pop("kind", None):
-        case "flow":
-            return FlowSchedule(**given)
-        case "cogvideox":
-            return DDPMSchedule(cogvideox_alphas_cumprod(**given))
-        case "linear":
-            return DDPMSchedule(linear_alphas_cumprod(**given))
-        case "scaled-linear":
-            scale = given.pop("signal_scale", None)
-            table = scaled_linear_alphas_cumprod(**given)
-            return DDPMSchedule(
-                table, signal_scale=scale and falling_scale(scale[0], scale[1], len(table))
-            )
-        case kind:
-            raise ConfigError(
-                f"scheduler: base kind {kind!r} is unknown; known: flow, cogvideox, linear, "
-                "scaled-linear"
-            )
-
-
-def schedule_from_config(kind: str, **numbers: float) -> Schedule:
-    """Schedule from its name and numbers, as they stand in a configuration file.
-
-    Args:
-        kind: "gmax", "vp" or "brownian".
-        **numbers: fields of that schedule; those left out keep their defaults.
-
-    Raises:
-        ConfigError: if the kind or a field is unknown, or a number cannot be.
-    """
-    if kind not in SCHEDULES:
-        raise ConfigError(f"schedule {kind!r} is unknown; {_nearest(kind, list(SCHEDULES))}")
-    fields = list(SCHEDULES[kind].__dataclass_fields__)
-    for name in numbers:
-        if name not in fields:
-            raise ConfigError(f"schedule {kind!r} has no field {name!r}; {_nearest(name, fields)}")
-    try:
-        return SCHEDULES[kind](**numbers)
-    except ValueError as error:
-        raise ConfigError(f"schedule {kind!r}: {error}") from error
-
-
-def schedule_to_config(schedule: Schedule) -> dict[str, str | float]:
-    """Name and numbers of a schedule: schedule_from_config(**schedule_to_config(s)) == s."""
-    for kind, cls in SCHEDULES.items():
-        if isinstance(schedule, cls):
-            return {"kind": kind, **asdict(schedule)}
-    raise ConfigError(
-        f"{schedule!r} has no name in a configuration; known are {', '.join(SCHEDULES)}"
-    )
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+    __init__ = register_to_config(PlainScheduler.__init__)

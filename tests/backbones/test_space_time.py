@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers.models.embeddings import get_timestep_embedding
 
 from fbridge.backbones.families import as_backbone, family_of
 from fbridge.backbones.scratch import PRESETS, build_scratch
 from fbridge.backbones.space_time import SpaceTimeTransformer
+from fbridge.backbones.space_time_plain import embed_times
 from fbridge.errors import ConfigError
 from fbridge.types import Condition
 
@@ -203,3 +205,10 @@ def test_it_is_its_own_backbone_and_is_shown_all_already() -> None:
     family.expand_inputs(net, 2)
     with pytest.raises(ConfigError, match="changed to 1"):
         family.expand_inputs(net, 1)
+
+
+@pytest.mark.parametrize(("width", "slowest"), [(64, 200.0), (128, 10000.0)])
+def test_times_are_embedded_as_diffusers_does(width: int, slowest: float) -> None:
+    times = torch.linspace(0, 1000, 33, dtype=torch.float64)
+    theirs = get_timestep_embedding(times, width, max_period=slowest)
+    assert torch.equal(embed_times(times, width, slowest=slowest), theirs)
