@@ -188,7 +188,7 @@ def _perform(request: GenerateRequest, finished: list[Finished], ui: Ui) -> None
             if isinstance(event, Reading):
                 shown_now.enter_context(ui.waiting("reading pictures"))
             elif isinstance(event, Loading):
-                runtime.silence_libraries()
+                runtime.silence_libraries(unless=event.plain)
                 shown_now.enter_context(ui.waiting(f"loading model {event.model}"))
             elif isinstance(event, Planned):
                 if request.dry_run:

@@ -25,9 +25,13 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def silence_libraries() -> None:
-    """Turn off the messages and progress bars of diffusers and transformers; imports torch."""
-    if debugging():
+def silence_libraries(*, unless: bool = False) -> None:
+    """Turn off the messages and progress bars of diffusers and transformers; imports both.
+
+    Args:
+        unless: they will not be imported anyway.
+    """
+    if unless or debugging():
         return
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging

@@ -13,7 +13,8 @@ from diffusers import AutoencoderKL
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.generate import GenerateRequest, Loaded, run
 from fbridge.pipeline import FrameBridgePipeline
-from fbridge.pipeline.precision import component_dtypes, overflow_remedy
+from fbridge.pipeline.precision import component_dtypes
+from fbridge.pipeline.remedy import overflow_remedy
 from tests.pipeline.test_kinds import of_vae, picture
 
 

@@ -64,7 +64,10 @@ def configure(kind: Callable[..., _Made], config: Mapping[str, Any]) -> _Made:
 
 
 def load_plain(kind: Callable[..., _Made], folder: Path) -> _Made:
-    """A network in float32 from the folder of its configuration and weights, frozen.
+    """A network in float32 from the folder of its configuration and weights.
+
+    Its parameters require gradients, as diffusers leaves them: torch multiplies matrices in
+    another way where they do not, also under `no_grad`, and the last bits would differ.
 
     Raises:
         CheckpointError: it does not load.
@@ -77,4 +80,4 @@ def load_plain(kind: Callable[..., _Made], folder: Path) -> _Made:
         raise CheckpointError(
             f"{folder}: {getattr(kind, '__name__', kind)} does not load: {reason(error)}"
         ) from error
-    return network.eval().requires_grad_(False)
+    return network.eval()

@@ -39,9 +39,15 @@ class Reading:
 
 @dataclass(frozen=True)
 class Loading:
-    """The model is about to be loaded."""
+    """The model is about to be loaded.
+
+    Attributes:
+        model: its name.
+        plain: without diffusers and transformers.
+    """
 
     model: str
+    plain: bool = False
 
 
 @dataclass(frozen=True)

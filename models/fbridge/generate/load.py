@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import fbridge
 from fbridge.checks import home_expanded
+from fbridge.choices import EMBEDDED
+from fbridge.loaders.locate import locate_model
 from fbridge.memory.options import MemoryOptions
 
 if TYPE_CHECKING:
-    from fbridge.pipeline import FrameBridgePipeline
+    from fbridge.pipeline.sampling import BridgeSampling
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Loaded:
         threads: CPU threads that torch uses.
     """
 
-    pipeline: FrameBridgePipeline
+    pipeline: BridgeSampling
     device: str
     threads: int
 
@@ -60,14 +62,22 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
     """
     import torch
 
-    from fbridge.memory.apply import apply_memory_options
     from fbridge.memory.devices import present_device
-    from fbridge.pipeline import FrameBridgePipeline
 
     device = present_device(device)
     # Set even when it changes nothing: until it is set, MKL now and then chooses another number of
     # threads, and sums over another number of threads round differently.
     torch.set_num_threads(threads if threads and device == "cpu" else torch.get_num_threads())
+    memory = memory or MemoryOptions()
+    if is_plain(name, dtype=dtype, components=components, base=base, memory=memory):
+        from fbridge.pipeline.plain import PlainPipeline
+
+        plain = PlainPipeline(locate_model(name))
+        plain.to(device)
+        return Loaded(plain, device, torch.get_num_threads())
+    from fbridge.memory.apply import apply_memory_options
+    from fbridge.pipeline import FrameBridgePipeline
+
     pipeline = FrameBridgePipeline.from_pretrained(
         _at_home(name),
         torch_dtype=getattr(torch, dtype),
@@ -76,8 +86,24 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
         download=download,
         **({"local_files_only": True} if local_files_only else {}),
     )
-    apply_memory_options(pipeline, device, memory or MemoryOptions())
+    apply_memory_options(pipeline, device, memory)
     return Loaded(pipeline, device, torch.get_num_threads())
+
+
+def is_plain(
+    name: str,
+    *,
+    dtype: str,
+    components: str | None,
+    base: str | None,
+    memory: MemoryOptions,
+) -> bool:
+    """Whether a model is loaded without diffusers, whose import takes longer than sampling.
+
+    The arguments are those of `load_pipeline`; both ways give the same frames.
+    """
+    usual = (dtype, components, base, memory) == ("float32", None, None, MemoryOptions())
+    return name == EMBEDDED and usual
 
 
 def _at_home(name: str) -> str:

@@ -19,7 +19,7 @@ from fbridge.generate.load import Loaded, versions
 from fbridge.generate.request import GenerateRequest, Job
 
 if TYPE_CHECKING:
-    from fbridge.pipeline.model import FrameLimits
+    from fbridge.pipeline.bridge import FrameLimits
 
 MOST_SHOWN = 20
 

@@ -19,13 +19,12 @@ from fbridge.generate.events import Finished, Item, OnProgress, Progress
 from fbridge.generate.naming import check_free
 
 if TYPE_CHECKING:
-    from fbridge.pipeline import FrameBridgePipeline
-    from fbridge.pipeline.pipeline import FrameBridgeOutput
+    from fbridge.pipeline.sampling import BridgeOutput, BridgeSampling
 
 
 def render(
     items: Sequence[Item],
-    pipeline: FrameBridgePipeline,
+    pipeline: BridgeSampling,
     *,
     batch_size: int,
     metadata: bool,
@@ -73,8 +72,8 @@ def _batches(items: Sequence[Item], batch_size: int) -> Iterator[Sequence[Item]]
 
 
 def _run(
-    batch: Sequence[Item], pipeline: FrameBridgePipeline, on_progress: OnProgress, before: int
-) -> FrameBridgeOutput:
+    batch: Sequence[Item], pipeline: BridgeSampling, on_progress: OnProgress, before: int
+) -> BridgeOutput:
     record = batch[0].record
     more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
     label = f"{shown(batch[0].video.name)}{more}"

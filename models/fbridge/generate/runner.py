@@ -49,7 +49,14 @@ def run(
     for folder in {video.parent for video in videos}:
         check_writable(folder)
     if loaded is None:
-        yield Loading(request.model_name)
+        plain = load.is_plain(
+            request.model_name,
+            dtype=request.dtype,
+            components=request.components,
+            base=request.base,
+            memory=request.memory,
+        )
+        yield Loading(request.model_name, plain)
         loaded = load.load_pipeline(
             request.model_name,
             device=request.device,

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
-from fbridge.backbones.families import family_of
+from fbridge.backbones.families import as_backbone, family_of
 from fbridge.codecs import Codec
 from fbridge.codecs.vae import VAECodec
+from fbridge.conditioning.image import encode_images
 from fbridge.conditioning.prompt_specs import PromptSpec
 from fbridge.conditioning.text import PairTextEncoder, TextEncoder
 from fbridge.errors import CheckpointError, ConfigError, reason
@@ -26,7 +27,8 @@ from fbridge.loaders.prior import build_prior
 from fbridge.loaders.resolve import ResolvedModel, resolve
 from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.loaders.training_free import training_free_components
-from fbridge.pipeline.inputs import class_of, fitting_size, nearest_shape
+from fbridge.pipeline.bridge import Bridge
+from fbridge.pipeline.bridge import FrameLimits as FrameLimits
 from fbridge.pipeline.precision import component_dtypes, wanted_dtype
 from fbridge.prior import Prior
 from fbridge.words.encoder import PromptEncoder
@@ -47,16 +49,7 @@ _OF_CODE = ("custom_pipeline", "custom_revision", "trust_remote_code")
 _HUB_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 
 
-class FrameLimits(NamedTuple):
-    """How many frames a model makes: from `minimum` in steps of `step` up to `maximum`."""
-
-    default: int
-    minimum: int
-    maximum: int
-    step: int
-
-
-class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
+class BridgeModel(Bridge, DiffusionPipeline):  # type: ignore[misc]
     """The base class of `fbridge.pipeline.FrameBridgePipeline`: components, configuration, loading.
 
     Components:
@@ -195,8 +188,6 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
     _folder: Path | None = None
     _base_hash: str = ""
     _untrained: bool = False
-    notice: str = ""
-    """A remark for the user on how this model is used; may be empty."""
 
     @property
     def untrained(self) -> bool:
@@ -209,46 +200,29 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         return self._base_hash if self._folder is None else hash_model(self._folder)
 
     @property
-    def frame_limits(self) -> FrameLimits:
-        """How many frames this model makes."""
-        return FrameLimits(*self.config.frames)
+    def backbone(self) -> nn.Module:
+        """The network as a `fbridge.denoiser.Backbone`."""
+        return as_backbone(self.transformer)
 
     @property
-    def default_fps(self) -> float:
-        """Frames per second of its training videos."""
-        return float(self.config.fps)
+    def patch(self) -> int:
+        """Side of the network's patches, in latent pixels."""
+        return family_of(self.transformer).patch(self.transformer)
 
     @property
-    def defaults(self) -> dict[str, Any]:
-        """Default arguments of a call."""
-        config = self.scheduler.config
-        return {
-            "num_inference_steps": config.steps,
-            "sampler": config.sampler,
-            "grid": config.grid,
-            "start": config.start,
-            "strength": config.strength,
-            "guidance_scale": config.guidance_scale,
-            "num_frames": self.frame_limits.default,
-            "fps": self.default_fps,
-        }
+    def execution_device(self) -> torch.device:
+        """Where its networks compute, also while they are offloaded."""
+        return torch.device(self._execution_device)
 
-    def output_size(
-        self, picture_size: tuple[int, int], requested: tuple[int, int] | None = None
-    ) -> tuple[int, int]:
-        """(width, height) of the video for a picture of a size, or for a size asked for.
+    def embed_pictures(self, pictures: Sequence[Tensor]) -> Tensor | None:
+        """(B, S, D) of pictures (3, H, W) by its image encoder; None without one."""
+        if self.image_encoder is None:
+            return None
+        return encode_images(self.image_encoder, torch.stack(list(pictures)))
 
-        Raises:
-            ConfigError: the model cannot make the size asked for.
-        """
-        if requested is None and self.config.sizes:
-            requested = nearest_shape(picture_size, self.config.sizes)
-        patch = family_of(self.transformer).patch(self.transformer)
-        step = patch * getattr(self.latent_codec, "spatial", 1)
-        if requested is not None:
-            requested = fitting_size(requested, step, asked=True)
-        size = self.latent_codec.output_size(picture_size, requested)
-        return fitting_size(size, step, asked=requested is not None)
+    def free_memory(self) -> None:
+        """Move offloaded networks off the device."""
+        self.maybe_free_model_hooks()
 
     @property
     def latent_codec(self) -> Codec:
@@ -263,20 +237,9 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         start = {"kind": usual, "mix": 0.5, **(self.config.start_from or {})}
         return build_prior(start["kind"], self.prior, start["mix"], self.latent_codec)
 
-    def labels(self, prompts: Sequence[str]) -> list[int]:
-        """Labels of the classes that the prompts name; empty for a model without classes."""
-        return [class_of(prompt, self.config.classes) for prompt in prompts if self.config.classes]
-
-    def describe_unread(self, prompts: Sequence[str]) -> str:
-        """See `PromptEncoder.describe_unread`; "" of a model whose prompts name classes."""
-        return "" if self.config.classes else self._encoder().describe_unread(prompts)
-
-    def encode_prompts(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Token embeddings (B, L, D) and mask (B, L) of prompts."""
-        text, prompt_mask = self._encoder()(prompts)
-        return text.to(self._execution_device), prompt_mask.to(self._execution_device)
-
-    def _encoder(self) -> PromptEncoder:
+    @property
+    def prompt_encoder(self) -> PromptEncoder:
+        """Its own text encoder, or the packaged MiniLM."""
         if self.text_encoder is None:
             return load_text_encoder()
         own = (self.text_encoder, self.tokenizer)
@@ -284,15 +247,3 @@ class BridgeModel(DiffusionPipeline):  # type: ignore[misc]
         if self.text_encoder_2 is None:
             return TextEncoder(*own, reading=reading)
         return PairTextEncoder(*own, self.text_encoder_2, self.tokenizer_2, reading=reading)
-
-    def frame_count(self, wanted: int | None) -> int:
-        """The requested number of frames, or the default.
-
-        Raises:
-            ConfigError: the model cannot make so many.
-        """
-        limits = self.frame_limits
-        count = limits.default if wanted is None else wanted
-        if not limits.minimum <= count <= limits.maximum or (count - limits.minimum) % limits.step:
-            raise ConfigError(f"num_frames {count} is not possible; this model makes {limits}")
-        return count

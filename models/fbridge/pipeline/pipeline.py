@@ -2,183 +2,24 @@
 
 from __future__ import annotations
 
-import math
-import warnings
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import torch
 from diffusers.utils import BaseOutput
-from numpy.typing import NDArray
-from PIL import Image
-from torch import Tensor
 
-from fbridge.backbones.families import as_backbone
-from fbridge.codecs import View
-from fbridge.codecs.frames import decode_frames
-from fbridge.conditioning.image import encode_images
-from fbridge.data.pictures import fit_picture, upright_rgb
-from fbridge.data.sources.ucf101 import class_words
-from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
-from fbridge.errors import ConfigError
-from fbridge.pipeline.inputs import broadcast_inputs, picture_tensor
 from fbridge.pipeline.model import BridgeModel
-from fbridge.pipeline.precision import overflow_remedy
-from fbridge.sampling import GridKind, Start, Step, build_sampler, seeded_noise, time_grid
-from fbridge.types import Condition
+from fbridge.pipeline.sampling import BridgeOutput, BridgeSampling
 
 
 @dataclass
-class FrameBridgeOutput(BaseOutput):  # type: ignore[misc]
+class FrameBridgeOutput(BridgeOutput, BaseOutput):  # type: ignore[misc]
     """Videos, uint8 (F, H, W, 3), and the latents (B, F, C, H, W) they were decoded from."""
 
-    frames: list[NDArray[np.uint8]]
-    latents: Tensor
 
-
-class FrameBridgePipeline(BridgeModel):
+class FrameBridgePipeline(BridgeSampling, BridgeModel):
     """Sample videos from pictures with a bridge.
 
     pipe = FrameBridgePipeline.from_pretrained("embedded")
     frames = pipe(load_picture("cat.jpg"), "cat jumping", seed=7).frames[0]
     """
 
-    @torch.no_grad()
-    def __call__(  # noqa: PLR0913 - the options of the command line
-        self,
-        image: Image.Image | Sequence[Image.Image],
-        prompt: str | Sequence[str],
-        *,
-        negative_prompt: str | Sequence[str] = "",
-        seed: int | Sequence[int] = 0,
-        num_frames: int | None = None,
-        size: tuple[int, int] | None = None,
-        num_inference_steps: int | None = None,
-        sampler: str | None = None,
-        eta: float | None = None,
-        grid: GridKind | None = None,
-        start: Start | None = None,
-        strength: float | None = None,
-        guidance_scale: float | None = None,
-        image_guidance_scale: float = 1.0,
-        callback: Callable[[int, int], None] | None = None,
-    ) -> FrameBridgeOutput:
-        """Make one video for each picture, prompt and seed; single ones are used for all videos.
-
-        Args:
-            image: of any size and mode; rotated upright and fitted to the video's size.
-            prompt: text, or the class name for a class-conditional model.
-            negative_prompt: text for the unconditional branch of guidance.
-            seed: each video depends on its own picture, prompt and seed only, not on the batch,
-                except for rounding.
-            num_frames: see `frame_limits`.
-            size: (width, height) of all videos; None: `output_size` of each picture.
-            num_inference_steps: steps of the sampler.
-            sampler: key of `fbridge.sampling.SAMPLERS`.
-            eta: share of the posterior's noise in sampler "dbim", from 0 (ODE) to 1 (SDE).
-            grid: kind of `fbridge.sampling.time_grid`.
-            start: "noised", "exact" or "booted".
-            strength: time at which the bridge starts, from the prior with the noise of that time;
-                1 is the whole bridge, less stays nearer to the prior.
-            guidance_scale: guidance by the prompt; 1: none.
-            image_guidance_scale: guidance by the picture; 1: none.
-            callback: called with (step, total) after each step.
-
-        Raises:
-            ConfigError: an argument is not possible with this model.
-            CheckpointError: a video's latents or pixels are not finite.
-        """
-        images, prompts, negatives, seeds = broadcast_inputs(image, prompt, negative_prompt, seed)
-        if self.config.classes and any(negatives):
-            raise ConfigError("negative_prompt: a class-conditional model has none; leave it out")
-        if told := self.describe_unread([*prompts, *negatives]):
-            warnings.warn(told, stacklevel=3)  # of the caller, behind the decorator no_grad
-        defaults = self.defaults
-        count = self.frame_count(num_frames)
-        scale = defaults["guidance_scale"] if guidance_scale is None else guidance_scale
-        if not (math.isfinite(scale) and math.isfinite(image_guidance_scale)):
-            raise ConfigError(f"guidance {scale}, {image_guidance_scale}: both must be finite")
-        own = {} if eta is None else {"eta": eta}
-        chosen = build_sampler(sampler or defaults["sampler"], **own)
-        steps = defaults["num_inference_steps"]
-        share = defaults["strength"] if strength is None else strength
-        start = start or defaults["start"]
-        _check_strength(share, start)
-        times = share * time_grid(
-            steps if num_inference_steps is None else num_inference_steps,
-            kind=grid or defaults["grid"],
-            process=self.scheduler.process,
-        )
-        view, condition = self.encode_inputs(images, prompts, size)
-        start_at = self.start(self.latent_codec.still(view, count).mean, condition, view)
-        latents = chosen.sample(
-            self._denoiser(condition, negatives, scale, image_guidance_scale),
-            self.scheduler.process,
-            start_at,
-            times,
-            condition,
-            noise=seeded_noise(seeds, device=start_at.device, dtype=start_at.dtype),
-            start=start,
-            on_step=_reporter(callback),
-        )
-        self.maybe_free_model_hooks()  # frees memory for decoding
-        frames = self.frames(latents, view)
-        return FrameBridgeOutput(frames, latents)
-
-    def encode_inputs(
-        self,
-        images: Sequence[Image.Image],
-        prompts: Sequence[str],
-        size: tuple[int, int] | None = None,
-    ) -> tuple[View, Condition]:
-        """The codec's view of the pictures, and the condition of pictures and prompts."""
-        upright = [upright_rgb(image) for image in images]
-        fitted = [fit_picture(p, self.output_size(p.size, size)).pixels for p in upright]
-        pictures = [picture_tensor(picture).to(self._execution_device) for picture in fitted]
-        labels = self.labels(prompts)
-        classes = self.config.classes
-        text, prompt_mask = self.encode_prompts(
-            [class_words(classes[label]) for label in labels] if labels else prompts
-        )
-        view = self.latent_codec.view(pictures, text, prompt_mask)
-        label = torch.tensor(labels, device=text.device) if labels else None
-        embeds = None
-        if self.image_encoder is not None:
-            embeds = encode_images(self.image_encoder, torch.stack(pictures))
-        return view, Condition(text, prompt_mask, view.image_latents, label, embeds)
-
-    def frames(self, latents: Tensor, view: View) -> list[NDArray[np.uint8]]:
-        """Decode latents (B, F, C, H, W) to videos, uint8 (F, H, W, 3).
-
-        Raises:
-            CheckpointError: a video's latents or pixels are not finite.
-        """
-        return decode_frames(self.latent_codec, latents, view, remedy=self._remedy)
-
-    def _remedy(self) -> str:
-        return overflow_remedy(self.components, self.transformer.dtype)
-
-    def _denoiser(
-        self, condition: Condition, negatives: Sequence[str], text: float, picture: float
-    ) -> Denoiser:
-        denoiser = BridgeDenoiser(as_backbone(self.transformer), self.scheduler.parameterization)
-        if text == 1 and picture == 1:
-            return denoiser
-        unconditional = condition.with_prompt(*self.encode_prompts(negatives))
-        return GuidedDenoiser(denoiser, unconditional, text, picture)
-
-
-def _check_strength(strength: float, start: Start) -> None:
-    if not 0 < strength <= 1:
-        raise ConfigError(f"strength {strength:g}: must be above 0 and at most 1")
-    if strength < 1 and start != "noised":
-        raise ConfigError(
-            f'strength {strength:g}: below 1 only start "noised" is possible, not {start!r}'
-        )
-
-
-def _reporter(callback: Callable[[int, int], None] | None) -> Callable[[Step], None] | None:
-    if callback is None:
-        return None
-    return lambda step: callback(step.number, step.total)
+    output_class = FrameBridgeOutput

@@ -1,0 +1,157 @@
+"""What a bridge model makes, and with which defaults, however its parts were loaded."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from fbridge.codecs import Codec
+from fbridge.errors import ConfigError
+from fbridge.pipeline.inputs import class_of, fitting_size, nearest_shape
+from fbridge.prior import Prior
+from fbridge.scheduler_plain import PlainScheduler
+from fbridge.words.encoder import PromptEncoder
+
+
+class FrameLimits(NamedTuple):
+    """How many frames a model makes: from `minimum` in steps of `step` up to `maximum`."""
+
+    default: int
+    minimum: int
+    maximum: int
+    step: int
+
+
+class Bridge(ABC):
+    """A model's facts, from its parts; needs no diffusers.
+
+    Attributes:
+        config: `frames`, `fps`, `sizes` and `classes`; see `fbridge.pipeline.model.BridgeModel`.
+        transformer: the network.
+        scheduler: what it was trained on, and the defaults of sampling.
+        components: all parts by name, for messages.
+        notice: a remark for the user on how this model is used; may be empty.
+    """
+
+    config: Any
+    transformer: Any
+    scheduler: PlainScheduler
+    components: Mapping[str, Any]
+    notice: str = ""
+
+    @property
+    @abstractmethod
+    def latent_codec(self) -> Codec:
+        """The codec of its latents."""
+
+    @property
+    @abstractmethod
+    def start(self) -> Prior:
+        """The prior of its bridges."""
+
+    @property
+    @abstractmethod
+    def backbone(self) -> nn.Module:
+        """The network as a `fbridge.denoiser.Backbone`."""
+
+    @property
+    @abstractmethod
+    def patch(self) -> int:
+        """Side of the network's patches, in latent pixels."""
+
+    @property
+    @abstractmethod
+    def prompt_encoder(self) -> PromptEncoder:
+        """Reads its prompts."""
+
+    @property
+    @abstractmethod
+    def execution_device(self) -> torch.device:
+        """Where it computes."""
+
+    @property
+    @abstractmethod
+    def model_hash(self) -> str:
+        """sha256 over the files that the model was loaded from; "" for one made in memory."""
+
+    @property
+    def untrained(self) -> bool:
+        """Whether this is a text-to-video model without bridge training."""
+        return False
+
+    def embed_pictures(self, pictures: Sequence[Tensor]) -> Tensor | None:  # noqa: ARG002
+        """(B, S, D) of pictures (3, H, W) by an image encoder; None of a model without one."""
+        return None
+
+    def free_memory(self) -> None:  # noqa: B027 - most models have nothing to do
+        """Called when sampling is over, before decoding."""
+
+    @property
+    def frame_limits(self) -> FrameLimits:
+        """How many frames this model makes."""
+        return FrameLimits(*self.config.frames)
+
+    @property
+    def default_fps(self) -> float:
+        """Frames per second of its training videos."""
+        return float(self.config.fps)
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Default arguments of a call."""
+        config = self.scheduler.config
+        return {
+            "num_inference_steps": config.steps,
+            "sampler": config.sampler,
+            "grid": config.grid,
+            "start": config.start,
+            "strength": config.strength,
+            "guidance_scale": config.guidance_scale,
+            "num_frames": self.frame_limits.default,
+            "fps": self.default_fps,
+        }
+
+    def output_size(
+        self, picture_size: tuple[int, int], requested: tuple[int, int] | None = None
+    ) -> tuple[int, int]:
+        """(width, height) of the video for a picture of a size, or for a size asked for.
+
+        Raises:
+            ConfigError: the model cannot make the size asked for.
+        """
+        if requested is None and self.config.sizes:
+            requested = nearest_shape(picture_size, self.config.sizes)
+        step = self.patch * getattr(self.latent_codec, "spatial", 1)
+        if requested is not None:
+            requested = fitting_size(requested, step, asked=True)
+        size = self.latent_codec.output_size(picture_size, requested)
+        return fitting_size(size, step, asked=requested is not None)
+
+    def labels(self, prompts: Sequence[str]) -> list[int]:
+        """Labels of the classes that the prompts name; empty for a model without classes."""
+        return [class_of(prompt, self.config.classes) for prompt in prompts if self.config.classes]
+
+    def describe_unread(self, prompts: Sequence[str]) -> str:
+        """See `PromptEncoder.describe_unread`; "" of a model whose prompts name classes."""
+        return "" if self.config.classes else self.prompt_encoder.describe_unread(prompts)
+
+    def encode_prompts(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Token embeddings (B, L, D) and mask (B, L) of prompts."""
+        text, prompt_mask = self.prompt_encoder(prompts)
+        return text.to(self.execution_device), prompt_mask.to(self.execution_device)
+
+    def frame_count(self, wanted: int | None) -> int:
+        """The requested number of frames, or the default.
+
+        Raises:
+            ConfigError: the model cannot make so many.
+        """
+        limits = self.frame_limits
+        count = limits.default if wanted is None else wanted
+        if not limits.minimum <= count <= limits.maximum or (count - limits.minimum) % limits.step:
+            raise ConfigError(f"num_frames {count} is not possible; this model makes {limits}")
+        return count
