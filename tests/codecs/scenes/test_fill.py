@@ -1,0 +1,72 @@
+"""What is filled in behind objects and beyond the edges."""
+
+from __future__ import annotations
+
+import torch
+
+from fbridge.codecs.scenes.fill import complete, extend, fill_behind
+
+HEIGHT, WIDTH = 84, 120
+
+
+def hole() -> torch.Tensor:
+    out = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    out[30:60, 45:80] = True
+    return out
+
+
+def test_what_is_known_stays_bit_for_bit() -> None:
+    picture = torch.rand(3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
+    filled = complete(picture, hole())
+    assert torch.equal(filled[:, ~hole()], picture[:, ~hole()])
+    assert torch.equal(filled, complete(picture, hole()))
+    assert torch.equal(complete(picture, hole() & False), picture)
+
+
+def test_texture_goes_on() -> None:
+    coarse = torch.rand(1, 3, 28, 40, generator=torch.Generator().manual_seed(0))
+    picture = torch.nn.functional.interpolate(coarse, (HEIGHT, WIDTH), mode="bicubic")[0].clamp(
+        0, 1
+    )
+    filled = complete(picture, hole())
+    spread = filled[:, hole()].std(1) / picture[:, hole()].std(1)
+    assert (spread > 0.75).all()
+    assert (spread < 1.3).all()
+
+
+def test_an_edge_goes_on() -> None:
+    picture = torch.full((3, HEIGHT, WIDTH), 0.8)
+    picture[:, 44:] = 0.2
+    error = (complete(picture, hole()) - picture).abs()
+    assert error.mean() < 0.005
+    assert (error > 0.3).float().mean() < 0.01
+
+
+def test_smooth_colours_stay_smooth() -> None:
+    ramp = torch.linspace(0.2, 0.8, HEIGHT)[None, :, None].expand(3, -1, WIDTH).clone()
+    filled = complete(ramp, hole())
+    assert (filled - ramp).abs().max() < 0.05
+    assert filled.diff(dim=2).abs().max() < 0.02
+
+
+def test_the_objects_own_colours_are_not_used() -> None:
+    picture = torch.full((3, HEIGHT, WIDTH), 0.3)
+    picture[:, hole()] = 1.0
+    assert torch.allclose(fill_behind(picture, hole().float()), torch.tensor(0.3), atol=1e-4)
+
+
+def test_almost_nothing_known_gives_smooth_colour() -> None:
+    picture = torch.full((3, HEIGHT, WIDTH), 0.6)
+    all_but_a_corner = torch.ones(HEIGHT, WIDTH, dtype=torch.bool)
+    all_but_a_corner[:4, :4] = False
+    assert torch.allclose(complete(picture, all_but_a_corner), torch.tensor(0.6), atol=1e-3)
+    assert complete(picture, torch.ones_like(all_but_a_corner)).isfinite().all()
+
+
+def test_the_picture_is_continued_but_not_mirrored() -> None:
+    picture = torch.rand(3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
+    wide = extend(picture, 8)
+    assert wide.shape == (3, HEIGHT + 16, WIDTH + 16)
+    assert torch.equal(wide[:, 8:-8, 8:-8], picture)
+    mirrored = picture[:, 1:9].flip(1)
+    assert (wide[:, :8, 8:-8] - mirrored).abs().mean() > 0.1
