@@ -112,12 +112,12 @@ def render(stack: Stack, motion: Tensor) -> Tensor:
     grid = pixel_grid(height, width, stack.background)
     size = grid.new_tensor(half_size(height, width))
     camera = motion[:, 2]
-    view = _bend(_unmove(grid, camera, torch.zeros_like(size)), camera, size)
+    view = bend(unmove(grid, camera, torch.zeros_like(size)), camera, size)
     frames = _sample(stack.background, view / size, "reflection")
     for slot in (1, 0):
         layer = motion[:, slot]
-        place = _unmove(view, layer, stack.centre[slot]) - stack.centre[slot]
-        place = _bend(place, layer, stack.extent[slot]) + stack.centre[slot]
+        place = unmove(view, layer, stack.centre[slot]) - stack.centre[slot]
+        place = bend(place, layer, stack.extent[slot]) + stack.centre[slot]
         if stack.elastic and slot == 0:
             place = _pull(view, place, stack.centre[slot], stack.extent[slot], size)
         colour, alpha = _sample(stack.layers[slot], place / size, "border").split([3, 1], 1)
@@ -127,7 +127,7 @@ def render(stack: Stack, motion: Tensor) -> Tensor:
     return (frames * camera[:, GAIN].exp()[:, None, None, None]).clamp(0, 1)
 
 
-def _unmove(grid: Tensor, motion: Tensor, centre: Tensor) -> Tensor:
+def unmove(grid: Tensor, motion: Tensor, centre: Tensor) -> Tensor:
     """Positions in the layer at rest that motions (F, 26) bring to `grid` (..., H, W, 2)."""
     m = motion[:, :, None, None].unbind(1)
     x, y = (grid - centre).unbind(-1)
@@ -140,7 +140,7 @@ def _unmove(grid: Tensor, motion: Tensor, centre: Tensor) -> Tensor:
     return torch.stack([x, y], -1) + centre
 
 
-def _bend(place: Tensor, motion: Tensor, extent: Tensor) -> Tensor:
+def bend(place: Tensor, motion: Tensor, extent: Tensor) -> Tensor:
     """Positions (F, H, W, 2) relative to the layer's centre, displaced by the control points."""
     x, y = (place / extent).clamp(-1.3, 1.3).unbind(-1)
 

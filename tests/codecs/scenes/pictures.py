@@ -1,0 +1,43 @@
+"""Small pictures with objects whose place is known."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fbridge.codecs.render import CHANNELS, pixel_grid
+from fbridge.codecs.scenes.scene import Scene, build_scene
+
+HEIGHT, WIDTH = 72, 96
+
+
+def disc(x: float, y: float, radius: float = 0.3) -> Tensor:
+    """A soft disc's opacity (H, W); place in frame units."""
+    grid = pixel_grid(HEIGHT, WIDTH, torch.zeros(()))
+    distance = (grid - torch.tensor([x, y])).norm(dim=-1)
+    return ((radius - distance) * 30 + 0.5).clamp(0, 1)
+
+
+def texture() -> Tensor:
+    """A background (3, H, W) of soft blobs."""
+    draw = torch.rand(1, 3, 18, 24, generator=torch.Generator().manual_seed(0))
+    wide = torch.nn.functional.interpolate(draw, (HEIGHT, WIDTH), mode="bicubic")
+    return ((wide[0] * 0.3).clamp(0, 0.3) * 255).round() / 255
+
+
+def scene(first: Tensor, second: Tensor | None = None) -> Scene:
+    """White objects over the texture."""
+    alphas = torch.stack([first, torch.zeros_like(first) if second is None else second])
+    cover = alphas.sum(0)
+    picture = ((cover + (1 - cover) * texture()) * 255).round() / 255
+    return build_scene(picture, alphas)
+
+
+def motion(frames: int = 8, slot: int = 0, **channels: float) -> Tensor:
+    """Channels that grow linearly from zero, by the names of `fbridge.codecs.render`."""
+    import fbridge.codecs.render as names
+
+    out = torch.zeros(frames, 3, CHANNELS)
+    for name, value in channels.items():
+        out[:, slot, getattr(names, name)] = torch.linspace(0, value, frames)
+    return out
