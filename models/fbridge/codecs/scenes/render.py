@@ -1,0 +1,272 @@
+"""The renderer of scenes: objects that move before what lies behind them.
+
+Motions and units are those of `fbridge.codecs.render`. OpenCV warps the frames: bicubic, several
+times faster on a processor than torch. Images here are (H, W, channels) with colours up to 255.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fbridge.codecs.render import (
+    BEND_X,
+    CHANNELS,
+    FADE,
+    GAIN,
+    LOG_SCALE,
+    TX,
+    TY,
+    bend,
+    pixel_grid,
+    unmove,
+)
+from fbridge.codecs.scenes.fill import extend
+from fbridge.codecs.scenes.scene import Scene, background
+
+BENDS = slice(BEND_X.start, CHANNELS)
+"""Channels of the control points."""
+
+ZOOM_OUT = 1.25
+"""How far the camera may draw back: the picture is continued by this factor."""
+
+PARALLAX = 1.08
+"""How much more than the background an object moves as the camera pans and zooms."""
+
+SETTLED = 1.5
+"""Shift in pixels after which an object's own colours have replaced the picture's at soft edges."""
+
+PAD = 4
+"""Pixels by which an object that the frame's edge cuts is continued."""
+
+Image = Any
+"""A numpy array of float32; numpy's and OpenCV's types are imported with the first frame."""
+
+
+def render(scene: Scene, motion: Tensor, video: Tensor | None = None) -> Tensor:
+    """Frames (F, 3, H, W), bytes, of a motion (F, 3, 26) as `constrain` returns it.
+
+    A `video` (F, 3, H, W) in [0, 1] is drawn in place of the still background.
+    """
+    stage = Stage(scene, motion)
+    out = torch.empty(len(motion), *scene.picture.shape[1:], 3, dtype=torch.uint8)
+    for number in range(len(motion)):
+        out[number] = stage.frame(number, None if video is None else video[number])
+    return out.permute(0, 3, 1, 2)
+
+
+class _Layer(NamedTuple):
+    """An object's crop: premultiplied colour and alpha (h, w, 4), and where it starts (x, y).
+
+    `rest` (h, w, 3) is what the crop must add at rest for the frame to be the picture.
+    """
+
+    image: Image
+    rest: Image
+    origin: tuple[int, int]
+
+
+class Stage:
+    """A scene, ready to draw any of the frames of a motion (F, 3, 26)."""
+
+    def __init__(self, scene: Scene, motion: Tensor) -> None:
+        self.scene, self.motion = scene, motion
+        height, width = scene.picture.shape[1:]
+        self.unit = (height * width) ** 0.5 / 2
+        self.middle = torch.tensor([(width - 1) / 2, (height - 1) / 2], dtype=torch.float64)
+        camera = motion[:, 2]
+        pans = bool(camera[:, [TX, TY, LOG_SCALE]].any())
+        free = [pans and bool(place.isnan().all()) for place in scene.contacts]
+        seen = scene.alphas.flatten(1).amax(1) > 0
+        self.moving = tuple(
+            bool(seen[slot]) and (free[slot] or bool(motion[:, slot].any())) for slot in (0, 1)
+        )
+        self.cameras = []
+        for slot in (0, 1):
+            own = camera.clone()
+            own[:, [TX, TY, LOG_SCALE]] *= PARALLAX if free[slot] else 1.0
+            self.cameras.append(own)
+        self.view = self._matrices(camera, torch.zeros(2))
+        self.views = [self._matrices(own, torch.zeros(2)) for own in self.cameras]
+        self.places = [self._matrices(motion[:, slot], scene.centre[slot]) for slot in (0, 1)]
+        self.picture = _image(scene.picture)
+        self.ground = _image(background(scene, self.moving))
+        self.layers = {slot: self._layer(slot) for slot in (1, 0) if self.moving[slot]}
+        self.margin = self._margin()
+        self.beyond = self._beyond() if self.margin else None
+
+    def frame(self, number: int, ground: Tensor | None = None) -> Tensor:
+        """Frame `number` as bytes (H, W, 3), before a background (3, H, W) if one is given."""
+        import cv2
+
+        if ground is None and not self.motion[number].any():
+            image = self.picture
+        else:
+            image = self._background(number, ground)
+            for slot in self.layers:
+                self._draw(image, number, slot)
+            gain = float(self.motion[number, 2, GAIN])
+            if gain:
+                image *= math.exp(gain)
+        return torch.from_numpy(cv2.addWeighted(image, 1, image, 0, 0, dtype=cv2.CV_8U))
+
+    def _matrices(self, motion: Tensor, centre: Tensor) -> Tensor:
+        """(F, 3, 3) from pixels of the frame to those of the layer at rest."""
+        corners = torch.tensor([[[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]], dtype=torch.float64)
+        at = unmove((corners - self.middle) / self.unit, motion.double(), centre.double())[:, 0]
+        at = at * self.unit + self.middle
+        out = torch.eye(3, dtype=torch.float64).repeat(len(motion), 1, 1)
+        out[:, :2, 2] = at[:, 0]
+        out[:, :2, 0], out[:, :2, 1] = at[:, 1] - at[:, 0], at[:, 2] - at[:, 0]
+        return out
+
+    def _margin(self) -> int:
+        """By how many pixels the camera sees beyond the picture, as far as it is continued."""
+        height, width = self.scene.picture.shape[1:]
+        corners = _corners(0, 0, width - 1, height - 1)
+        seen = torch.einsum("fij,cj->fci", self.view, corners)[..., :2]
+        over = torch.cat([-seen, seen - corners[-1, :2]]).amax()
+        most = math.ceil((ZOOM_OUT - 1) / 2 * max(height, width))
+        return min(most, math.ceil(float(over)) + 1) if over > 0.75 else 0
+
+    def _beyond(self) -> Image:
+        """The picture continued; whole objects are taken out first, lest parts be copied there."""
+        apart = [bool(place.isnan().all()) for place in self.scene.contacts]
+        return _image(extend(background(self.scene, (apart[0], apart[1])), self.margin))
+
+    def _layer(self, slot: int) -> _Layer:
+        import cv2
+
+        scene = self.scene
+        alpha = _image(scene.alphas[slot][None]) / 255
+        colour = _image(scene.colours[slot]) * alpha
+        rest = self.picture - colour - (1 - alpha) * self.ground
+        rows, columns = (alpha[..., 0] > 0.004).nonzero()
+        top, bottom = int(rows.min()), int(rows.max()) + 1
+        left, right = int(columns.min()), int(columns.max()) + 1
+        crop = torch.cat([torch.from_numpy(part) for part in (colour, alpha, rest)], -1)
+        crop = crop[top:bottom, left:right].contiguous().numpy()
+        cut = (~scene.contacts[slot][:, 0].isnan()).tolist()  # left, right, top, bottom
+        kept = [PAD if side else 0 for side in cut]
+        clear = [PAD - side for side in kept]
+        for border, (x0, x1, y0, y1) in (
+            (cv2.BORDER_REPLICATE, kept),
+            (cv2.BORDER_CONSTANT, clear),
+        ):
+            crop = cv2.copyMakeBorder(crop, y0, y1, x0, x1, border)
+        return _Layer(crop[..., :4].copy(), crop[..., 4:], (left - PAD, top - PAD))
+
+    def _background(self, number: int, ground: Tensor | None) -> Image:
+        """What is behind the moving objects, as the camera sees it."""
+        import cv2
+
+        image = self.ground if ground is None else self._before(_image(ground))
+        camera = self.motion[number, 2]
+        if not camera.any():
+            return image.copy()
+        height, width = image.shape[:2]
+        if self.beyond is not None:
+            wide = self.beyond.copy()
+            wide[self.margin : self.margin + height, self.margin : self.margin + width] = image
+            image = wide
+        shift = torch.eye(3, dtype=torch.float64)
+        shift[:2, 2] = self.margin
+        image = _soften(image, self.view[number])
+        if camera[BENDS].any():
+            where = self._where(number, None, (0, 0, width, height)) + self.margin
+            return cv2.remap(image, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return _warp(image, shift @ self.view[number], (width, height), cv2.BORDER_REPLICATE)
+
+    def _before(self, image: Image) -> Image:
+        """A background with the objects that stand still painted over it."""
+        for slot in (1, 0):
+            if not self.moving[slot]:
+                alpha = self.scene.alphas[slot][..., None].numpy()
+                image = image + (2.5 * alpha).clip(0, 1) * (self.picture - image)
+        return image
+
+    def _draw(self, image: Image, number: int, slot: int) -> None:
+        """Draw an object into the frame, in place, where it is."""
+        import cv2
+
+        motion, layer = self.motion[number, slot], self.layers[slot]
+        matrix = self.places[slot][number] @ self.views[slot][number]
+        height, width = layer.image.shape[:2]
+        x, y = layer.origin
+        corners = _corners(x, y, x + width, y + height)
+        moved = (corners @ torch.linalg.inv(matrix).T)[:, :2]
+        bends = float(motion[BENDS].abs().max()) + float(self.motion[number, 2, BENDS].abs().max())
+        spare = 2 + 1.6 * bends * self.unit * float(torch.linalg.det(matrix)) ** -0.5
+        low = (moved.amin(0) - spare).floor().long().clamp_min(0).tolist()
+        high = (moved.amax(0) + spare).ceil().long().tolist()
+        box = (low[0], low[1], min(high[0], image.shape[1]), min(high[1], image.shape[0]))
+        if box[0] >= box[2] or box[1] >= box[3]:
+            return
+        at_rest = (corners @ torch.linalg.inv(self.view[number]).T)[:, :2]
+        shift = float((moved - at_rest).norm(dim=1).max()) + bends * self.unit
+        shift += 10 * (abs(float(motion[GAIN])) + float(motion[FADE]))
+        source = layer.image
+        if shift < 3 * SETTLED:
+            source = source.copy()
+            source[..., :3] += math.exp(-((shift / SETTLED) ** 2)) * layer.rest
+        source = _soften(source, matrix)
+        if bends:
+            where = self._where(number, slot, box)
+            where -= torch.tensor([x, y], dtype=torch.float32).numpy()
+            drawn = cv2.remap(source, where, None, cv2.INTER_CUBIC)
+        else:
+            to_crop, from_box = torch.eye(3).double(), torch.eye(3).double()
+            to_crop[:2, 2] = -torch.tensor([x, y])
+            from_box[:2, 2] = torch.tensor(box[:2])
+            size = (box[2] - box[0], box[3] - box[1])
+            drawn = _warp(source, to_crop @ matrix @ from_box, size, cv2.BORDER_CONSTANT)
+        left = 1 - min(max(float(motion[FADE]), 0.0), 1.0)
+        part = image[box[1] : box[3], box[0] : box[2]]
+        part *= 1 - left * drawn[..., 3:].clip(0, 1)
+        part += (left * math.exp(float(motion[GAIN]))) * drawn[..., :3]
+
+    def _where(self, number: int, slot: int | None, box: tuple[int, int, int, int]) -> Image:
+        """(h, w, 2) pixels of the layer, or of the background, that a box of the frame shows."""
+        height, width = self.scene.picture.shape[1:]
+        grid = pixel_grid(height, width, self.scene.picture)[box[1] : box[3], box[0] : box[2]]
+        size = grid.new_tensor([width, height]) / (2 * self.unit)
+        camera = (self.motion[:, 2] if slot is None else self.cameras[slot])[number, None]
+        place = bend(unmove(grid, camera, torch.zeros(2)), camera, size)
+        if slot is not None:
+            own, centre = self.motion[number, slot, None], self.scene.centre[slot]
+            place = bend(unmove(place, own, centre) - centre, own, self.scene.extent[slot]) + centre
+        return (place[0] * self.unit + self.middle.float()).contiguous().numpy()
+
+
+def _image(picture: Tensor) -> Image:
+    """(C, H, W) in [0, 1] as an array (H, W, C) up to 255."""
+    return (picture.permute(1, 2, 0) * 255).contiguous().numpy()
+
+
+def _corners(left: float, top: float, right: float, bottom: float) -> Tensor:
+    """(4, 3) homogeneous corners of a box, the last one at its right and bottom."""
+    return torch.tensor(
+        [[left, top, 1], [right, top, 1], [left, bottom, 1], [right, bottom, 1]],
+        dtype=torch.float64,
+    )
+
+
+def _soften(image: Image, matrix: Tensor) -> Image:
+    """The image without the detail that is lost as it is shrunk, which would flicker."""
+    import cv2
+
+    shrink = float(torch.linalg.det(matrix)) ** 0.5
+    if shrink < 1.1:
+        return image
+    return cv2.GaussianBlur(image, (0, 0), 0.5 * (shrink * shrink - 1) ** 0.5)
+
+
+def _warp(image: Image, matrix: Tensor, size: tuple[int, int], border: int) -> Image:
+    """A frame of `size` (width, height), whose pixels `matrix` maps to places of the image."""
+    import cv2
+
+    how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(image, matrix[:2].numpy(), size, flags=how, borderMode=border)
