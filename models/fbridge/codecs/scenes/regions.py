@@ -1,0 +1,143 @@
+"""Regions of a picture that flow: sky, water, grass, leaves, fire and smoke.
+
+Each is found by what is known of it: its colours, its place in the frame and its texture. A mask
+for the noun, where a segmenter gives one, decides between what fits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fbridge.codecs.matting import guided_filter, resize
+from fbridge.codecs.scenes.currents import FALLING
+from fbridge.codecs.scenes.looks import SCORES, Looks, falling, looks_of
+
+_COARSE = 192
+"""Longer side of the picture in which regions are sought."""
+_LEAST = 0.01
+"""Share of the frame below which a region counts as not there."""
+OF_THE_HINT = ("flag", "hair")
+"""Kinds that look like anything; only a mask for the noun finds them."""
+
+
+_REACHING = {"fire": (0.15, 0.05), "flag": (0.05, 0.05), "hair": (0.04, 0.04)}
+"""Kinds whose outline moves: how far it may go up, and to the sides, in the region's own size."""
+
+
+def find_region(
+    picture: Tensor,
+    kind: str,
+    noun: str = "",
+    hint: Tensor | None = None,
+    exclude: Tensor | None = None,
+) -> Tensor:
+    """(H, W) in [0, 1], how much each pixel of a picture (3, H, W) belongs to what flows.
+
+    All 0 where nothing of the kind covers at least one hundredth of the frame.
+
+    Args:
+        picture: in [0, 1].
+        kind: what flows, "water"; rain and snow have no region.
+        noun: the word that names it, "lake".
+        hint: (H, W) mask of the noun from a segmenter; may be wrong.
+        exclude: (H, W) mask of other things, which stay out of the region.
+    """
+    height, width = picture.shape[-2:]
+    scale = _COARSE / max(height, width)
+    size = (max(8, round(height * scale)), max(8, round(width * scale)))
+    small = resize(picture[None], size)[0]
+    looks = looks_of(small)
+    mask = None if hint is None else resize(hint[None, None], size)[0, 0]
+    if kind in OF_THE_HINT:
+        region = mask if mask is not None else torch.zeros(size)
+    elif kind in SCORES:
+        region = _sought(kind, noun, looks, small, mask)
+    else:
+        return torch.zeros(height, width)
+    if exclude is not None:
+        region = region * (1 - resize(exclude[None, None], size)[0, 0])
+    if float(region.mean()) < _LEAST:
+        return torch.zeros(height, width)
+    if kind in _REACHING:
+        region = _wider(region, *_REACHING[kind])
+    return _refined(picture, region, exclude)
+
+
+def _sought(kind: str, noun: str, looks: Looks, small: Tensor, hint: Tensor | None) -> Tensor:
+    """The region of a kind in a small picture, without stray spots; the hint decides in doubt."""
+    falls = kind in ("water", "waves") and noun in FALLING
+    score = falling(looks, small) if falls else SCORES[kind](looks, small)
+    if kind in ("smoke", "steam"):
+        # Soft grey parts are too common to be taken for smoke without a mask for it.
+        score = torch.zeros_like(score) if hint is None else torch.minimum(2 * score, hint)
+    elif hint is not None and float(hint.mean()) >= _LEAST:
+        fits = float((score * hint).sum() / hint.sum())
+        if fits > 0.3:
+            score = (score * 0.5 + hint * 0.5) * (hint > 0.1)
+    fine = guided_filter(small[None], score[None, None], 5, 2e-3)[0, 0].clamp(0, 1)
+    return _whole_parts(_cut(small, fine))
+
+
+def _cut(small: Tensor, score: Tensor) -> Tensor:
+    """A score moved to the edges of colour: GrabCut with the score's extremes given.
+
+    Rother, Kolmogorov, Blake: GrabCut (SIGGRAPH 2004).
+    """
+    import cv2
+
+    sure, never = score > 0.85, score < 0.12
+    labels = torch.where(score > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD)
+    labels[sure], labels[never] = cv2.GC_FGD, cv2.GC_BGD
+    if min(int((score > 0.5).sum()), int((score <= 0.5).sum())) < 20:
+        return score
+    image = (small.permute(1, 2, 0) * 255).round().byte().numpy().copy()
+    mask = labels.byte().numpy()
+    behind, before = (np.zeros((1, 65)) for _ in range(2))
+    cv2.setRNGSeed(0)
+    cv2.grabCut(image, mask, (0, 0, 1, 1), behind, before, 2, cv2.GC_INIT_WITH_MASK)
+    return torch.from_numpy(mask % 2).float() * (0.6 + 0.4 * score)
+
+
+def _whole_parts(score: Tensor) -> Tensor:
+    """A score made firm: parts above one half, without specks, with small holes filled."""
+    import cv2
+
+    inside = (score > 0.5).numpy().astype("uint8")
+    for value in (1, 0):
+        count, labels, facts, _ = cv2.connectedComponentsWithStats(
+            (inside == value).astype("uint8"), connectivity=4
+        )
+        area = facts[:, cv2.CC_STAT_AREA]
+        least = (
+            max(0.004 * inside.size, 0.1 * area[1:].max())
+            if value and count > 1
+            else 0.0006 * inside.size
+        )
+        for part in range(1, count):
+            if area[part] < least:
+                inside[labels == part] = 1 - value
+    firm = torch.from_numpy(inside).float()
+    return firm * (0.5 + 0.5 * (4 * (score - 0.4)).clamp(0, 1))
+
+
+def _wider(region: Tensor, up: float, aside: float) -> Tensor:
+    """A region (h, w) grown upwards and to all sides by shares of the side of a square like it."""
+    side = float(region.sum()) ** 0.5
+    rise, rim = max(1, round(up * side)), max(1, round(aside * side))
+    grown = F.max_pool2d(region[None, None], 2 * rim + 1, 1, rim)
+    return F.max_pool2d(F.pad(grown, (0, 0, 0, rise)), (rise + 1, 1), 1)[0, 0]
+
+
+def _refined(picture: Tensor, region: Tensor, exclude: Tensor | None) -> Tensor:
+    """The region (h, w) at the picture's size, aligned with its edges; exactly 0 outside."""
+    size = (picture.shape[1], picture.shape[2])
+    wide = F.interpolate(region[None, None], size, mode="bilinear", align_corners=False)
+    radius = max(2, round(2.0 * size[0] / region.shape[0]))
+    fine = guided_filter(picture[None], wide, radius, 1e-3)[0, 0]
+    fine = ((fine - 0.5) * 1.6 + 0.5).clamp(0, 1) * (wide[0, 0] > 0)
+    if exclude is not None:
+        fine = fine * (1 - exclude.clamp(0, 1))
+    return torch.where(fine < 0.02, torch.zeros_like(fine), fine)

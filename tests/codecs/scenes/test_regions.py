@@ -1,0 +1,77 @@
+import pytest
+import torch
+from torch import Tensor
+
+from fbridge.codecs.scenes.currents import smooth_noise
+from fbridge.codecs.scenes.regions import find_region
+
+SIZE = (120, 160)
+SKY, SEA, LAND, MEADOW = slice(0, 40), slice(40, 80), slice(80, 90), slice(90, 120)
+
+
+def landscape() -> Tensor:
+    """(3, 120, 160) blue sky with clouds over a sea with ripples, brown earth, and a meadow."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.arange(SIZE[0])[:, None].expand(SIZE)
+    grain = torch.randn(SIZE, generator=generator)
+    picture = torch.tensor([0.45, 0.65, 0.9])[:, None, None].repeat(1, *SIZE)
+    clouds = (0.4 * smooth_noise(SIZE, 5, generator)).clamp(0, 1)
+    picture[:, SKY] = torch.lerp(picture, torch.ones(()), clouds)[:, SKY]
+    ripples = 0.06 * (rows * 1.9 + smooth_noise(SIZE, 6, generator)).sin()
+    picture[:, SEA] = (torch.tensor([0.1, 0.32, 0.42])[:, None, None] + ripples)[:, SEA]
+    picture[:, LAND] = (torch.tensor([0.35, 0.22, 0.12])[:, None, None] + 0.08 * grain)[:, LAND]
+    picture[:, MEADOW] = (torch.tensor([0.2, 0.45, 0.1])[:, None, None] + 0.08 * grain)[:, MEADOW]
+    return picture.clamp(0, 1)
+
+
+def overlap(region: Tensor, rows: slice) -> float:
+    """Intersection over union with whole rows."""
+    truth = torch.zeros(SIZE)
+    truth[rows] = 1
+    return float(torch.minimum(region, truth).sum() / torch.maximum(region, truth).sum())
+
+
+@pytest.mark.parametrize(("kind", "rows"), [("clouds", SKY), ("water", SEA), ("grass", MEADOW)])
+def test_each_kind_is_found_where_it_is(kind: str, rows: slice) -> None:
+    region = find_region(landscape(), kind)
+    assert region.shape == SIZE
+    assert overlap(region, rows) > 0.85
+    assert 0 <= float(region.amin()) <= float(region.amax()) <= 1
+
+
+@pytest.mark.parametrize("kind", ["fire", "smoke", "flag", "hair", "rain"])
+def test_what_is_not_there_is_not_found(kind: str) -> None:
+    assert float(find_region(landscape(), kind).amax()) == 0
+
+
+def test_other_things_stay_out_of_the_region() -> None:
+    boat = torch.zeros(SIZE)
+    boat[50:70, 60:100] = 1
+    region = find_region(landscape(), "water", "sea", exclude=boat)
+    assert float(region[boat > 0].amax()) == 0
+    assert float(region[50:70, :50].mean()) > 0.9
+
+
+def test_a_flag_is_where_the_hint_is_and_its_outline_may_move() -> None:
+    hint = torch.zeros(SIZE)
+    hint[20:60, 50:110] = 1
+    region = find_region(landscape(), "flag", "flag", hint)
+    assert float(region[24:56, 54:106].amin()) > 0.9
+    assert float(region[66:].amax()) == 0
+    assert float(region.sum()) > float(hint.sum())
+
+
+def test_a_hint_chooses_among_what_fits() -> None:
+    left = torch.zeros(SIZE)
+    left[SEA, :70] = 1
+    region = find_region(landscape(), "water", "pond", left)
+    assert float(region[45:75, :60].mean()) > 0.9
+    assert float(region[:, 90:].amax()) == 0
+
+
+def test_a_flame_is_found_by_its_colours() -> None:
+    picture = torch.full((3, *SIZE), 0.08)
+    picture[:, 50:110, 70:90] = torch.tensor([0.98, 0.7, 0.2])[:, None, None]
+    region = find_region(picture, "fire", "flame")
+    assert float(region[55:105, 73:87].amin()) > 0.9
+    assert float(region[:, :50].amax()) == 0
