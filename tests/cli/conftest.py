@@ -73,6 +73,9 @@ class FakePipeline:
         long = [prompt for prompt in prompts if len(prompt) > 1000]
         return f"not read is the end of {long[0][:9]!r}" if long else ""
 
+    def describe_intent(self, prompts: Sequence[str]) -> list[str]:
+        return [f"no motion is known for {one!r}" for one in prompts if "gallop" in one]
+
     def __call__(
         self,
         *,

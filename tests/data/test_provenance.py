@@ -66,6 +66,14 @@ def test_comment_is_one_line_of_ascii_and_names_no_folder() -> None:
     )
 
 
+def test_notes_are_kept_and_left_out_where_there_are_none() -> None:
+    noted = replace(RECORD, notes=("no motion is known for 'gallops'",))
+    assert parse_provenance(noted.sidecar(), "cat.json") == noted
+    assert "notes" not in RECORD.tree()
+    with pytest.raises(DataError, match=r"notes is 'x' where a list of texts is needed"):
+        parse_provenance(json.dumps({**RECORD.tree(), "notes": "x"}), "cat.json")
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_kind_of_video_carries_it(tmp_path: Path, name: str) -> None:
     save(tmp_path / name)

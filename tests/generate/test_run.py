@@ -102,3 +102,22 @@ def test_a_prompt_that_is_too_long_is_told_before_the_video_is_made(loaded: Load
     [told] = [event.text for event in events if isinstance(event, Warned)]
     assert told.endswith("has more; not read is its end: 'bird'")
     assert isinstance(events[-1], Planned)
+
+
+def test_what_is_done_otherwise_is_told_and_recorded(
+    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def notes(_: object, prompts: list[str]) -> list[str]:
+        return [f"no motion is known for {one!r}" for one in prompts if one.startswith("gallop")]
+
+    monkeypatch.setattr(type(loaded.pipeline.codec), "notes", notes, raising=False)
+    jobs = [Job(Path("cat.jpg"), f"gallops {number}") for number in range(22)]
+    jobs.append(Job(Path("cat.jpg"), "cat jumping"))
+    events = list(run(GenerateRequest(jobs=jobs, dry_run=True), loaded=loaded))
+    told = [event.text for event in events if isinstance(event, Warned)]
+    assert told[0] == "no motion is known for 'gallops 0'"
+    assert told[20:] == ["2 more notes on prompts are in the records of the videos"]
+    planned = events[-1]
+    assert isinstance(planned, Planned)
+    assert planned.items[21].record.notes == ("no motion is known for 'gallops 21'",)
+    assert planned.items[22].record.notes == ()

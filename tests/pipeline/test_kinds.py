@@ -131,6 +131,17 @@ def test_a_prompt_that_is_too_long_is_told() -> None:
     assert of_classes().describe_unread([long * 2]) == ""
 
 
+def test_what_is_done_otherwise_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe = of_vae()
+    assert pipe.describe_intent(["gallops"]) == []
+    monkeypatch.setattr(
+        type(pipe.latent_codec), "notes", lambda _, prompts: prompts[:1], raising=False
+    )
+    with pytest.warns(UserWarning, match="gallops") as told:
+        pipe(picture(), ["gallops", "jumps"])
+    assert told[0].filename == __file__
+
+
 def test_a_model_without_classes_has_no_labels() -> None:
     _, condition = of_vae().encode_inputs([picture(64, 64)], ["jump"])
     assert condition.class_labels is None

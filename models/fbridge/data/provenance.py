@@ -73,6 +73,8 @@ class Provenance:
         strength: time at which sampling starts, as a share of the bridge; 1 in older records.
         size: (width, height) of the frames.
         versions: of fbridge, torch, diffusers and python.
+        notes: what is shown otherwise than the prompt says; left out where there is nothing, as
+            in older records.
     """
 
     prompt: str
@@ -93,6 +95,7 @@ class Provenance:
     model: ModelRecord
     machine: Machine
     versions: Mapping[str, str]
+    notes: tuple[str, ...] = ()
 
     def comment(self) -> str:
         """One line of ASCII JSON for inside the video, without the user's folders."""
@@ -109,7 +112,9 @@ class Provenance:
 
     def tree(self) -> dict[str, Any]:
         """The record as JSON values."""
-        return {"format": FORMAT, **asdict(self), "size": list(self.size)}
+        tree = {"format": FORMAT, **asdict(self), "size": list(self.size)}
+        notes = tree.pop("notes")
+        return {**tree, "notes": list(notes)} if notes else tree
 
 
 def parse_provenance(text: str, source: str) -> Provenance:
@@ -223,6 +228,10 @@ def _is_size(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(map(_is_whole, value))
 
 
+def _is_lines(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
 def _is_texts(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_is_text, value.values()))
 
@@ -235,6 +244,7 @@ _KINDS: dict[Any, tuple[Callable[[Any], bool], str]] = {
     str | None: (lambda value: value is None or _is_text(value), "text or null"),
     float | None: (lambda value: value is None or _is_number(value), "a number or null"),
     tuple[int, int]: (_is_size, "a pair of whole numbers"),
+    tuple[str, ...]: (_is_lines, "a list of texts"),
     Mapping[str, str]: (_is_texts, "an object of texts"),
     Mapping[str, str] | None: (
         lambda value: value is None or _is_texts(value),

@@ -52,7 +52,7 @@ class Loading:
 
 @dataclass(frozen=True)
 class Warned:
-    """A replayed video may differ from the original, or a prompt is too long; says why."""
+    """A replayed video may differ from the original, or a prompt is not done as it says; why."""
 
     text: str
 

@@ -110,6 +110,7 @@ def make_plan(
             ),
             machine=Machine(loaded.device, request.dtype, loaded.threads, 1, memory),
             versions=versions(),
+            notes=tuple(pipeline.describe_intent([job.prompt])),
         )
         fitting = describe_fit(picture.size, size, name=name, notes=picture.notes)
         items.append(Item(job, video, fitting, record))

@@ -6,16 +6,25 @@ before everything is checked.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 
 from fbridge.files.atomic import check_writable
 from fbridge.generate import load
-from fbridge.generate.events import Event, Loading, Noted, OnProgress, Planned, Reading, Warned
+from fbridge.generate.events import (
+    Event,
+    Item,
+    Loading,
+    Noted,
+    OnProgress,
+    Planned,
+    Reading,
+    Warned,
+)
 from fbridge.generate.jobs import gather_jobs
 from fbridge.generate.load import Loaded
 from fbridge.generate.naming import check_free, name_videos, parse_target
-from fbridge.generate.plan import make_plan, read_pictures
+from fbridge.generate.plan import MOST_SHOWN, make_plan, read_pictures
 from fbridge.generate.render import render
 from fbridge.generate.replay import read_replay
 from fbridge.generate.request import GenerateRequest, Job, check_negative, check_speed
@@ -77,9 +86,7 @@ def run(
         yield Warned(f"the video may differ in its last bits: {'; '.join(differences)}")
     if loaded.pipeline.notice:
         yield Noted(f"{request.model_name} {loaded.pipeline.notice}")
-    texts = dict.fromkeys(text for job in jobs for text in (job.prompt, job.negative))
-    if unread := loaded.pipeline.describe_unread(list(texts)):
-        yield Warned(unread)
+    yield from _told_of_prompts(items, loaded)
     yield Planned(items)
     if not request.dry_run:
         yield from render(
@@ -90,6 +97,17 @@ def run(
             overwrite=request.overwrite,
             on_progress=on_progress or (lambda _: None),
         )
+
+
+def _told_of_prompts(items: Sequence[Item], loaded: Loaded) -> Iterator[Warned]:
+    """What is not read of the prompts, and what is shown otherwise than they say."""
+    texts = dict.fromkeys(text for item in items for text in (item.job.prompt, item.job.negative))
+    if unread := loaded.pipeline.describe_unread(list(texts)):
+        yield Warned(unread)
+    notes = list(dict.fromkeys(note for item in items for note in item.record.notes))
+    yield from map(Warned, notes[:MOST_SHOWN])
+    if more := len(notes[MOST_SHOWN:]):
+        yield Warned(f"{more} more notes on prompts are in the records of the videos")
 
 
 def _videos(jobs: Sequence[Job], request: GenerateRequest) -> list[Path]:

@@ -139,6 +139,11 @@ class Bridge(ABC):
         """See `PromptEncoder.describe_unread`; "" of a model whose prompts name classes."""
         return "" if self.config.classes else self.prompt_encoder.describe_unread(prompts)
 
+    def describe_intent(self, prompts: Sequence[str]) -> list[str]:
+        """What is shown otherwise than the prompts say, a line each; [] where nothing is known."""
+        notes = getattr(self.latent_codec, "notes", None)
+        return [] if notes is None else list(notes(prompts))
+
     def encode_prompts(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Token embeddings (B, L, D) and mask (B, L) of prompts."""
         text, prompt_mask = self.prompt_encoder(prompts)
