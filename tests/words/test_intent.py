@@ -96,6 +96,20 @@ def test_the_noun_is_the_same_in_any_wording(pattern: str) -> None:
             assert [act.noun for act in read_prompt(wording).acts] == [noun], wording
 
 
+NOUNS = """crane, fly, swing, rock, park bench, spring flower, washing machine, flying fish,
+fire truck, snow globe, steam engine, smoke detector, painting, left shoe, pan, truck,
+row boat, cutting board, parked car, paint brush, black and white cat, wheel, bow, saw"""
+
+
+@pytest.mark.parametrize("noun", " ".join(NOUNS.split()).split(", "))
+def test_a_noun_may_look_like_a_verb(noun: str) -> None:
+    for pattern in ("the {} {}", "a {} {} slowly"):
+        for wording, verb in (("moves left", "left"), ("is falling", "fall"), ("spins", "spin")):
+            [act] = read_prompt(pattern.format(noun, wording)).acts
+            assert (act.verb, act.noun) == (verb, noun)
+    assert read_prompt(f"the {noun} does not move").acts == (Act("stay", noun),)
+
+
 @pytest.mark.parametrize(
     "prompt",
     ["", "\n", "?!", "the", "not", "slowly", "\0", "jump " * 900, "the " * 900, "x and " * 900],

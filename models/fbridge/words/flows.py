@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fbridge.words.clauses import AUXILIARIES, PRONOUNS
 from fbridge.words.lexicon import listed
-from fbridge.words.predicates import Predicate, noun_phrase
+from fbridge.words.predicates import Predicate, noun_phrase, text_of
 from fbridge.words.vocabulary import (
     any_flow_verbs,
     flow_nouns,
@@ -116,6 +116,8 @@ def _weather(words: Sequence[str], verb: Predicate) -> FlowAct | None:
 
 def _of_thing(words: Sequence[str], verb: Predicate) -> FlowAct | None:
     """The flow of a thing that is an object with other verbs: "the candle flickers"."""
+    if {"left", "right", "away"} & set(verb.tail):
+        return None
     for start in range(max(0, len(verb.subject) - 2), len(verb.subject)):
         noun = " ".join(verb.subject[start:])
         for kind in flow_things().get(noun, ()):
@@ -135,5 +137,5 @@ def _source(kind: str, tail: Sequence[str]) -> str:
         if word in _FROM or (word in _ABOVE and kind in ("steam", "smoke")):
             phrase = noun_phrase(tail[place:])
             if phrase and phrase[-1] not in _NO_SOURCE:
-                return " ".join(phrase)
+                return text_of(phrase)
     return ""

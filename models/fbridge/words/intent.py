@@ -24,6 +24,7 @@ from fbridge.words.predicates import (
     is_camera,
     noun_phrase,
     predicate,
+    text_of,
     unlisted,
 )
 from fbridge.words.vocabulary import camera_alone, directions, flow_nouns, light_verbs
@@ -138,12 +139,11 @@ def read_prompt(prompt: str) -> Intent:
 
 def shortened(words: str) -> str:
     """A phrase of at most 60 characters."""
-    words = words.replace("~", " ")
     return words if len(words) <= _QUOTED else words[: _QUOTED - 3].rstrip() + "..."
 
 
 def _read(clause: Clause, reading: _Reading) -> None:
-    words = " ".join(clause.words)
+    words = text_of(clause.words)
     if _read_stillness(clause, reading):
         return
     verb = predicate(clause)
@@ -161,7 +161,7 @@ def _read(clause: Clause, reading: _Reading) -> None:
             reading.unknown.append(_phrase(clause, verb))
         return
     light = light_verbs().at(clause.words, verb.place)
-    if light and " ".join(verb.subject) in _LIGHTS:
+    if light and text_of(verb.subject) in _LIGHTS:
         reading.turn(Act(light.value, "", speed_of(clause)), words)
         return
     flow = read_wind(verb) or read_flow(clause.words, verb)
@@ -176,7 +176,7 @@ def _read(clause: Clause, reading: _Reading) -> None:
 
 
 _SHAKY = frozenset(listed("camera words", "shaky"))
-_LIGHTS = {" ".join(one) for one in wordings("light", "nouns")}
+_LIGHTS = {text_of(one) for one in wordings("light", "nouns")}
 
 
 def speed_of(clause: Clause, pace: float = 1.0) -> float:
@@ -195,17 +195,17 @@ def _phrase(clause: Clause, verb: Predicate) -> str:
     after = list(clause.words[end:])
     if acted := direct(after):
         end += after.index(acted[-1]) + 1
-    return " ".join(clause.words[verb.place : end])
+    return text_of(clause.words[verb.place : end])
 
 
 def _act(clause: Clause, verb: Predicate, move: Move, reading: _Reading) -> None:
     """Add a thing's motion, or what is not known of it."""
-    noun = " ".join(verb.subject) if _named(verb.subject) else ""
+    noun = text_of(verb.subject) if _named(verb.subject) else ""
     if not noun and (verb.subject or clause.joined not in ("", ".")):
         noun = reading.noun
     reading.noun = noun
     if move.state:
-        reading.described.append(" ".join(clause.words))
+        reading.described.append(text_of(clause.words))
     elif not move.motion or noun == "background":
         reading.unknown.append(_phrase(clause, verb))
     else:
@@ -221,28 +221,30 @@ def _read_stillness(clause: Clause, reading: _Reading) -> bool:
     if not (clause.negated or still or words[:2] in (("still", "picture"), ("still", "image"))):
         return False
     verb = predicate(clause)
-    if (
-        "camera" in words
-        or "zoom" in words
-        or (words[0] == "no" and words[1:2] in (("pan",), ("cuts",)))
+    if is_camera(verb.subject if verb and verb.subject else noun_phrase(words)) or (
+        _named_camera(words) and not (verb and verb.subject)
     ):
-        reading.turn(Act("static"), " ".join(words))
+        reading.turn(Act("static"), text_of(words))
     elif {"else", "background", "rest"} & set(words):
-        reading.described.append(" ".join(words))
+        reading.described.append(text_of(words))
     elif read_still_camera(words):
-        reading.turn(Act("static"), " ".join(words))
+        reading.turn(Act("static"), text_of(words))
     else:
-        cut = words[: verb.place] if verb and verb.subject else () if motion & set(words) else words
+        cut = verb.subject if verb and verb.subject else () if motion & set(words) else words
         phrase = [one for one in noun_phrase(cut) if one not in _STILL]
-        noun = " ".join(phrase) if _named(phrase) else ""
+        noun = text_of(phrase) if _named(phrase) else ""
         if not noun and clause.joined not in ("", "."):
             noun = reading.noun
         if not noun and reading.camera == Act("static") and not reading.noun and not reading.acts:
             return True  # "static camera, no movement"
         if verb and "without" in words and words.index("without") > verb.place:
             return False
-        reading.act(Act("stay", noun), " ".join(words))
+        reading.act(Act("stay", noun), text_of(words))
     return True
+
+
+def _named_camera(words: Sequence[str]) -> bool:
+    return bool({"camera", "zoom"} & set(words)) or words[:2] in (("no", "pan"), ("no", "cuts"))
 
 
 _STILL = {"still", "motionless", "static", "frozen", "immobile", "stationary", "motion", "movement",
@@ -256,14 +258,14 @@ def _read_without_verb(clause: Clause, reading: _Reading) -> None:
     match = directions().at(words, 0)
     flow = read_scenery(words)
     if camera:
-        reading.turn(Act(camera, "", speed_of(clause)), " ".join(words))
+        reading.turn(Act(camera, "", speed_of(clause)), text_of(words))
     elif flow is not None:
         reading.flow(replace(flow, speed=speed_of(clause)))
     elif match and match.length == len(words):
         noun = reading.noun if clause.joined not in ("", ".") else ""
-        reading.act(Act(match.value, noun, speed_of(clause)), " ".join(words))
+        reading.act(Act(match.value, noun, speed_of(clause)), text_of(words))
     elif {"wind", "breeze"} & set(words):
-        reading.act(Act("sway", "", speed_of(clause)), " ".join(words))
+        reading.act(Act("sway", "", speed_of(clause)), text_of(words))
     else:
         _read_unlisted(clause, reading)
 
@@ -271,10 +273,10 @@ def _read_without_verb(clause: Clause, reading: _Reading) -> None:
 def _read_unlisted(clause: Clause, reading: _Reading) -> None:
     verb = unlisted(clause)
     if verb is None:
-        reading.described.append(" ".join(clause.words))
+        reading.described.append(text_of(clause.words))
         phrase = noun_phrase(clause.words)
         if phrase and clause.words[0] not in PREPOSITIONS:
-            reading.noun = " ".join(phrase)
+            reading.noun = text_of(phrase)
     elif is_camera(verb.subject):
         motion = read_unlisted_camera(verb)
         if motion:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fbridge.words.clauses import DETERMINERS
 from fbridge.words.lexicon import listed, word_set
 from fbridge.words.nearest import nearest_motion
-from fbridge.words.predicates import Predicate
+from fbridge.words.predicates import Predicate, text_of
 from fbridge.words.vocabulary import (
     Table,
     camera_directions,
@@ -48,7 +48,7 @@ def read_object(words: Sequence[str], verb: Predicate) -> Move:
     match = object_verbs().at(words, verb.place)
     if match is None:
         return Move()
-    sense, spoken = match.value, " ".join(words[verb.place : verb.place + match.length])
+    sense, spoken = match.value, text_of(words[verb.place : verb.place + match.length])
     tail = words[verb.place + match.length :]
     if sense.state:
         return Move(state=True)

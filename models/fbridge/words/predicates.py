@@ -21,6 +21,7 @@ _MAKERS, _ADVERBS = word_set("makers"), word_set("adverbs")
 _LY_NOUNS, _OF_HEADS = word_set("nouns in ly"), word_set("heads before of")
 LONGEST_NOUN = 6
 """Words of a noun phrase, of which the last are the nearest to what is meant."""
+_NOT_OBJECTS = (PREPOSITIONS | AUXILIARIES | _ADVERBS) - {"it", "all"}
 _NAMES = frozenset((word,) for word in word_set("nouns before verbs"))
 """Words that are things rather than verbs where they open a clause."""
 
@@ -45,6 +46,11 @@ class Predicate:
     object: tuple[str, ...] = ()
 
 
+def text_of(words: Sequence[str]) -> str:
+    """Words as a text, those that `normalise` joined apart again."""
+    return " ".join(words).replace("~", " ")
+
+
 def noun_phrase(words: Sequence[str]) -> tuple[str, ...]:
     """The first noun phrase without determiners, adverbs and what follows a preposition."""
     kept: list[str] = []
@@ -54,16 +60,21 @@ def noun_phrase(words: Sequence[str]) -> tuple[str, ...]:
                 kept = []
                 continue
             break
-        if word in PREPOSITIONS or word in DETERMINERS or word in AUXILIARIES - {"it"}:
+        side = word in ("left", "right") and place + 1 < len(words)
+        if side and words[place + 1] not in _NOT_OBJECTS | DETERMINERS:
+            kept.append(word)  # "the left shoe"
+        elif word in PREPOSITIONS or word in DETERMINERS or word in AUXILIARIES - {"it"}:
             if kept and word in AUXILIARIES | DETERMINERS:
                 break
-            continue
-        if word in NEGATIONS or (word in _MAKERS and place == 0) or word.isdigit():
-            continue
-        if word in _ADVERBS or (word.endswith("ly") and word not in _LY_NOUNS):
-            continue
-        kept.append(word)
+        elif not _is_skipped(word, place):
+            kept.append(word)
     return tuple(kept[-LONGEST_NOUN:])
+
+
+def _is_skipped(word: str, place: int) -> bool:
+    """Whether a word is no part of a noun phrase, and does not end it either."""
+    adverb = word in _ADVERBS or (word.endswith("ly") and word not in _LY_NOUNS)
+    return adverb or word in NEGATIONS or (word in _MAKERS and place == 0) or word.isdigit()
 
 
 def predicate(clause: Clause) -> Predicate | None:
@@ -79,7 +90,7 @@ def predicate(clause: Clause) -> Predicate | None:
     ]
     while len(kept) > 1 and words[kept[0][0]] in AUXILIARIES and kept[0][1] == 1:
         kept.pop(0)
-    while len(kept) > 1 and _is_noun(words, kept[0], kept[1], start):
+    while any(_is_noun(words, kept[0], other, start) for other in kept[1:3]):
         kept.pop(0)
     if not kept:
         return None
@@ -148,30 +159,26 @@ def _at_end(words: Sequence[str], found: Found) -> bool:
 
 
 def _is_noun(words: Sequence[str], first: Found, other: Found, start: int) -> bool:
-    """Whether the first of two verbs is a noun ("rocks fall", "the red rock falls")."""
+    """Whether the first of two verbs is part of a noun ("rocks fall", "the red rock falls")."""
     between = words[first[0] + first[1] : other[0]]
-    if first[1] > 1 or any(word in PREPOSITIONS for word in between):
+    if first[1] > 1 or any(word in PREPOSITIONS | DETERMINERS for word in between):
         return False
-    helped = bool(between) and all(word in AUXILIARIES for word in between)
+    helped = bool(between) and between[-1] in AUXILIARIES | NEGATIONS
+    finite = helped or other[2] == "s"
     before = noun_phrase(words[start : first[0]])
-    alone = first[0] == start or not before
-    if alone and (words[first[0]],) in _NAMES:
-        return not between or helped
-    if first[2] == "base" and alone:
-        return (not between or helped) and other[2] != "base"
+    if first[0] == start or not before:
+        if (words[first[0]],) in _NAMES or first[2] == "s":
+            return not between or finite
+        if first[2] == "base":
+            return finite or (not between and other[2] != "base")
+        return helped or (bool(between) and other[2] != "past")
     if first[2] == "base":
-        auxiliary = words[first[0] - 1] in AUXILIARIES
-        return not auxiliary and (other[2] == "s" or helped or not between)
-    if first[2] == "s" and alone:
-        return not between or helped
+        plural = before[-1].endswith("s") and not before[-1].endswith("ss")
+        helps = words[first[0] - 1] in AUXILIARIES
+        return not helps and (finite or not (between or plural))
     if first[2] == "s" and not between:
         return other[2] == "base" or words[first[0]] in flow_nouns()
-    if first[2] == "ing" and alone:
-        return other[2] == "s" or helped
     return False
-
-
-_NOT_OBJECTS = (PREPOSITIONS | AUXILIARIES | _ADVERBS) - {"it", "all"}
 
 
 def direct(tail: Sequence[str]) -> tuple[str, ...]:
@@ -202,7 +209,9 @@ def carry(clauses: Sequence[Clause]) -> list[Clause]:
     return done
 
 
+_CAMERA_NOUNS = frozenset(wordings("camera words", "nouns"))
+
+
 def is_camera(phrase: Sequence[str]) -> bool:
     """Whether a noun phrase is the camera or the picture as a whole."""
-    names = wordings("camera words", "nouns")
-    return tuple(phrase) in names or phrase[-1:] == ("camera",) or tuple(phrase[-1:]) in names
+    return tuple(phrase) in _CAMERA_NOUNS or phrase[-1:] in (("camera",), ("shot",), ("view",))
