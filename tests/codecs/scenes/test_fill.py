@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from fbridge.codecs.scenes.fill import complete, extend, fill_behind
+from fbridge.codecs.scenes.fill import complete, fill_behind
 
 HEIGHT, WIDTH = 84, 120
 
@@ -61,12 +61,3 @@ def test_almost_nothing_known_gives_smooth_colour() -> None:
     all_but_a_corner[:4, :4] = False
     assert torch.allclose(complete(picture, all_but_a_corner), torch.tensor(0.6), atol=1e-3)
     assert complete(picture, torch.ones_like(all_but_a_corner)).isfinite().all()
-
-
-def test_the_picture_is_continued_but_not_mirrored() -> None:
-    picture = torch.rand(3, HEIGHT, WIDTH, generator=torch.Generator().manual_seed(0))
-    wide = extend(picture, 8)
-    assert wide.shape == (3, HEIGHT + 16, WIDTH + 16)
-    assert torch.equal(wide[:, 8:-8, 8:-8], picture)
-    mirrored = picture[:, 1:9].flip(1)
-    assert (wide[:, :8, 8:-8] - mirrored).abs().mean() > 0.1

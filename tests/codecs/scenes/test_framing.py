@@ -62,7 +62,7 @@ def test_the_cut_of_an_object_never_shows(edge: str, asked: dict[str, float]) ->
     alpha = cut_by(edge)
     stage = scene(alpha)
     assert not stage.whole[0]
-    asked_motion = motion(12, **asked)
+    asked_motion = motion(12, 0, **asked)
     given = constrain(stage, asked_motion)[:, 0]
     place = stage.centre[0], stage.extent[0]
     assert uncovered(alpha, *place, given) < 2 / HEIGHT
@@ -117,7 +117,7 @@ def test_a_shake_keeps_its_size_and_what_stands_still_stays_so() -> None:
 )  # fmt: skip
 def test_the_camera_never_sees_beyond_the_picture(asked: dict[str, float]) -> None:
     stage = scene(torch.zeros(HEIGHT, WIDTH))
-    asked_motion = motion(12, slot=2, **asked)
+    asked_motion = motion(12, 2, **asked)
     given = constrain(stage, asked_motion)[:, 2]
     grid = pixel_grid(HEIGHT, WIDTH, torch.zeros(()))
     seen = bend(unmove(grid, given, torch.zeros(2)), given, HALF).abs() / HALF

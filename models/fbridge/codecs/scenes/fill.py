@@ -1,4 +1,4 @@
-"""What lies behind an object or beyond the picture's edges, continued with the picture's texture.
+"""What lies behind an object, continued with the picture's texture.
 
 Wexler, Shechtman, Irani: Space-Time Completion of Video (PAMI 2007), for one picture: every patch
 that overlaps the hole is matched with one outside, and pixels are means of what the matches of the
@@ -32,8 +32,14 @@ FAR = (1.0, 10.0)
 ROUNDS = (3, 2, 2)
 """How often patches are matched anew at each level."""
 
+TRACE = 0.02
+"""Least opacity that counts as the object."""
+
 LEAST = 60
 """Fewest patches outside the hole to copy from; else it is filled with smooth colours."""
+
+SEAM = 0.1
+"""Largest correction of colour where copies meet what is around; more is another structure."""
 
 _TAPS = tuple((dy, dx) for dy in (-2, 0, 2) for dx in (-2, 0, 2))
 _JUMPS = tuple(
@@ -57,16 +63,22 @@ class _Level(NamedTuple):
 
 def fill_behind(picture: Tensor, alpha: Tensor) -> Tensor:
     """The picture (3, H, W) without the object whose opacity is alpha (H, W)."""
-    reach = max(2, round(WIDER * min(alpha.shape)))
-    return complete(picture, _dilate(alpha > 0.02, reach))
+    return complete(picture, dilate(alpha > TRACE, reach(alpha)))
 
 
-def extend(picture: Tensor, margin: int) -> Tensor:
-    """The picture (3, H, W) continued by `margin` pixels on each side: (3, H + 2m, W + 2m)."""
-    wide = F.pad(picture[None], (margin,) * 4, mode="replicate")[0]
-    hole = torch.ones_like(wide[0], dtype=torch.bool)
-    hole[margin : hole.shape[0] - margin, margin : hole.shape[1] - margin] = False
-    return complete(wide, hole)
+def hidden(alpha: Tensor) -> Tensor:
+    """(H, W) how much of the filling replaces the picture: all of it behind the object and its rim.
+
+    From there to the edge of what is filled it falls to none.
+    """
+    blur = max(1, reach(alpha) // 2)
+    near = dilate(alpha > TRACE, reach(alpha) - blur).to(alpha.dtype)[None, None]
+    return F.avg_pool2d(F.pad(near, (blur,) * 4, mode="replicate"), 2 * blur + 1, 1)[0, 0]
+
+
+def reach(alpha: Tensor) -> int:
+    """By how many pixels the hole behind an object (H, W) is wider than it."""
+    return max(2, round(WIDER * min(alpha.shape)))
 
 
 def complete(picture: Tensor, hole: Tensor) -> Tensor:
@@ -91,10 +103,11 @@ def complete(picture: Tensor, hole: Tensor) -> Tensor:
     return torch.where(hole, _copy(picture, hole, levels[-1], match), picture)
 
 
-def _dilate(mask: Tensor, reach: int) -> Tensor:
-    width = 2 * reach + 1
-    wide = F.max_pool2d(mask[None, None].float(), (1, width), 1, (0, reach))
-    return F.max_pool2d(wide, (width, 1), 1, (reach, 0))[0, 0] > 0
+def dilate(mask: Tensor, pixels: int) -> Tensor:
+    """The mask (H, W) wider by so many pixels."""
+    width = 2 * pixels + 1
+    wide = F.max_pool2d(mask[None, None].float(), (1, width), 1, (0, pixels))
+    return F.max_pool2d(wide, (width, 1), 1, (pixels, 0))[0, 0] > 0
 
 
 def _level(picture: Tensor, hole: Tensor, side: int) -> _Level:
@@ -107,7 +120,7 @@ def _level(picture: Tensor, hole: Tensor, side: int) -> _Level:
     small = resize(picture[None] * known, size) / share.clamp_min(1e-3)
     missing = share[0, 0] < 0.5
     small = pull_push(small, (~missing)[None, None].to(picture.dtype))[0]
-    near = _dilate(missing, REACH)
+    near = dilate(missing, REACH)
     source = ~near
     source[:REACH] = source[-REACH:] = False
     source[:, :REACH] = source[:, -REACH:] = False
@@ -145,7 +158,7 @@ def _peel(level: _Level) -> Tensor:
     sources = level.source.flatten().nonzero()[:, 0]
     colours, known_patches = level.picture.flatten(1), _patches(level.picture)[sources]
     while missing.any():
-        ring = (missing & _dilate(~missing, 1)).flatten().nonzero()[:, 0]
+        ring = (missing & dilate(~missing, 1)).flatten().nonzero()[:, 0]
         known = _patches((~missing)[None].to(image.dtype))[ring].repeat(1, 3)
         patches = _patches(image)[ring] * known
         cost = known @ known_patches.square().T - 2 * patches @ known_patches.T
@@ -245,7 +258,7 @@ def _copy(picture: Tensor, hole: Tensor, level: _Level, match: Tensor) -> Tensor
     step = step.round().long()
     is_active = torch.zeros(low_h * low_w, dtype=torch.bool)
     is_active[level.active] = True
-    ring = _dilate(hole, 2)
+    ring = dilate(hole, 2)
     pixels = ring.flatten().nonzero()[:, 0]
     y, x = pixels // width, pixels % width
     at_y, at_x = (y + 0.5) * low_h / height - 0.5, (x + 0.5) * low_w / width - 0.5
@@ -265,7 +278,7 @@ def _copy(picture: Tensor, hole: Tensor, level: _Level, match: Tensor) -> Tensor
     out = picture.clone()
     copied = sums / total.clamp_min(1e-9)
     out.view(3, -1)[:, pixels] = copied
-    return (out + _membrane(picture - out, ring & ~hole)).clamp(0, 1)
+    return (out + _membrane((picture - out).clamp(-SEAM, SEAM), ring & ~hole)).clamp(0, 1)
 
 
 def _fade(distance: Tensor) -> Tensor:
@@ -276,9 +289,4 @@ def _fade(distance: Tensor) -> Tensor:
 
 def _membrane(difference: Tensor, ring: Tensor) -> Tensor:
     """Differences (3, H, W) known in a ring, smoothly continued: copies meet what is around."""
-    size = tuple(max(1, round(side / 6)) for side in ring.shape)
-    known = ring[None, None].to(difference.dtype)
-    share = resize(known, (size[0], size[1]))
-    small = resize(difference[None] * known, (size[0], size[1])) / share.clamp_min(1e-4)
-    small = pull_push(small, (share * 4).clamp(0, 1))
-    return F.interpolate(small, ring.shape, mode="bilinear", align_corners=False)[0]
+    return pull_push(difference[None], ring[None, None].to(difference.dtype))[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -98,15 +98,15 @@ def _cut(picture: Tensor, mask: Tensor) -> Tensor:
     import cv2
 
     soft = mask.numpy()
-    labels = np.full(soft.shape, cv2.GC_BGD, np.uint8)
+    labels: NDArray[Any] = np.full(soft.shape, cv2.GC_BGD, np.uint8)
     labels[soft > DOUBT] = cv2.GC_PR_BGD
     labels[soft > 0.5] = cv2.GC_PR_FGD
     labels[soft > SURE] = cv2.GC_FGD
     if min((labels == cv2.GC_BGD).sum(), (labels == cv2.GC_FGD).sum()) >= FEWEST:
         image = (picture.permute(1, 2, 0) * 255).round().byte().contiguous().numpy()
-        models = np.zeros((1, 65)), np.zeros((1, 65))
+        models = np.zeros((1, 65)), np.zeros((1, 65))  # of the background's colours, the object's
         cv2.setRNGSeed(0)
-        cv2.grabCut(image, labels, None, *models, 2, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(image, labels, (0, 0, 1, 1), *models, 2, cv2.GC_INIT_WITH_MASK)
     inside = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     least = max(4, int(LEAST * inside.sum()))
     inside = _without_specks(inside, least)

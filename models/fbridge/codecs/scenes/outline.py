@@ -31,7 +31,7 @@ def contacts(alpha: Tensor) -> Tensor:
     """
     height, width = alpha.shape
     half_w, half_h = half_size(height, width)
-    rim = max(1, round(NEAR * min(height, width)))
+    rim = _rim(alpha)
     solid = alpha > 0.5
     bands = (
         solid[:, :rim].any(1), solid[:, -rim:].any(1), solid[:rim].any(0), solid[-rim:].any(0),
@@ -43,6 +43,25 @@ def contacts(alpha: Tensor) -> Tensor:
             ends = torch.stack([touching[0], touching[-1] + 1]).to(out.dtype)
             out[edge] = (ends / len(band) * 2 - 1) * half
     return out
+
+
+def to_edges(alpha: Tensor) -> Tensor:
+    """The opacity (H, W) of an object continued to the edges that cut it, where it ends short."""
+    rim, cut = _rim(alpha), ~contacts(alpha)[:, 0].isnan()
+    alpha = alpha.clone()
+    if cut[LEFT]:
+        alpha[:, :rim] = alpha[:, : rim + 1].amax(1, keepdim=True)
+    if cut[RIGHT]:
+        alpha[:, -rim:] = alpha[:, -rim - 1 :].amax(1, keepdim=True)
+    if cut[TOP]:
+        alpha[:rim] = alpha[: rim + 1].amax(0)
+    if cut[BOTTOM]:
+        alpha[-rim:] = alpha[-rim - 1 :].amax(0)
+    return alpha
+
+
+def _rim(alpha: Tensor) -> int:
+    return max(1, round(NEAR * min(alpha.shape)))
 
 
 def framed_share(alpha: Tensor) -> float:

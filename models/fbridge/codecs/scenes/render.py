@@ -7,9 +7,11 @@ times faster on a processor than torch. Images here are (H, W, channels) with co
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fbridge.codecs.render import (
@@ -24,14 +26,17 @@ from fbridge.codecs.render import (
     pixel_grid,
     unmove,
 )
-from fbridge.codecs.scenes.fill import extend
+from fbridge.codecs.scenes.fill import TRACE, hidden
 from fbridge.codecs.scenes.scene import Scene, background
 
 BENDS = slice(BEND_X.start, CHANNELS)
 """Channels of the control points."""
 
-ZOOM_OUT = 1.25
-"""How far the camera may draw back: the picture is continued by this factor."""
+ZOOM_OUT = 1.16
+"""How far the camera may draw back: the picture's border is stretched by as much."""
+
+BORDER, OVER = 0.25, 0.004
+"""The border that is stretched, and the least stretch, in half widths and half heights."""
 
 PARALLAX = 1.08
 """How much more than the background an object moves as the camera pans and zooms."""
@@ -42,8 +47,7 @@ SETTLED = 1.5
 PAD = 4
 """Pixels by which an object that the frame's edge cuts is continued."""
 
-Image = Any
-"""A numpy array of float32; numpy's and OpenCV's types are imported with the first frame."""
+Image: TypeAlias = NDArray[Any]
 
 
 def render(scene: Scene, motion: Tensor, video: Tensor | None = None) -> Tensor:
@@ -79,11 +83,12 @@ class Stage:
         self.middle = torch.tensor([(width - 1) / 2, (height - 1) / 2], dtype=torch.float64)
         camera = motion[:, 2]
         pans = bool(camera[:, [TX, TY, LOG_SCALE]].any())
-        free = [pans and bool(place.isnan().all()) for place in scene.contacts]
+        self.free = free = [pans and bool(place.isnan().all()) for place in scene.contacts]
         seen = scene.alphas.flatten(1).amax(1) > 0
-        self.moving = tuple(
+        moves = [
             bool(seen[slot]) and (free[slot] or bool(motion[:, slot].any())) for slot in (0, 1)
-        )
+        ]
+        self.moving = (moves[0], moves[1])
         self.cameras = []
         for slot in (0, 1):
             own = camera.clone()
@@ -95,8 +100,7 @@ class Stage:
         self.picture = _image(scene.picture)
         self.ground = _image(background(scene, self.moving))
         self.layers = {slot: self._layer(slot) for slot in (1, 0) if self.moving[slot]}
-        self.margin = self._margin()
-        self.beyond = self._beyond() if self.margin else None
+        self.over = self._over()
 
     def frame(self, number: int, ground: Tensor | None = None) -> Tensor:
         """Frame `number` as bytes (H, W, 3), before a background (3, H, W) if one is given."""
@@ -123,19 +127,13 @@ class Stage:
         out[:, :2, 0], out[:, :2, 1] = at[:, 1] - at[:, 0], at[:, 2] - at[:, 0]
         return out
 
-    def _margin(self) -> int:
-        """By how many pixels the camera sees beyond the picture, as far as it is continued."""
+    def _over(self) -> Tensor:
+        """(F, 2) how far beyond the picture the camera sees, in half widths and half heights."""
         height, width = self.scene.picture.shape[1:]
         corners = _corners(0, 0, width - 1, height - 1)
-        seen = torch.einsum("fij,cj->fci", self.view, corners)[..., :2]
-        over = torch.cat([-seen, seen - corners[-1, :2]]).amax()
-        most = math.ceil((ZOOM_OUT - 1) / 2 * max(height, width))
-        return min(most, math.ceil(float(over)) + 1) if over > 0.75 else 0
-
-    def _beyond(self) -> Image:
-        """The picture continued; whole objects are taken out first, lest parts be copied there."""
-        apart = [bool(place.isnan().all()) for place in self.scene.contacts]
-        return _image(extend(background(self.scene, (apart[0], apart[1])), self.margin))
+        seen = torch.einsum("fij,cj->fci", self.view, corners)[..., :2] - self.middle
+        over = seen.abs().amax(1) / self.middle - 1
+        return torch.where(over > OVER, over, 0).float()
 
     def _layer(self, slot: int) -> _Layer:
         import cv2
@@ -144,11 +142,11 @@ class Stage:
         alpha = _image(scene.alphas[slot][None]) / 255
         colour = _image(scene.colours[slot]) * alpha
         rest = self.picture - colour - (1 - alpha) * self.ground
-        rows, columns = (alpha[..., 0] > 0.004).nonzero()
+        shown = (scene.alphas[slot] > TRACE / 4) | (hidden(scene.alphas[slot]) > 0)
+        rows, columns = shown.nonzero().unbind(1)
         top, bottom = int(rows.min()), int(rows.max()) + 1
         left, right = int(columns.min()), int(columns.max()) + 1
-        crop = torch.cat([torch.from_numpy(part) for part in (colour, alpha, rest)], -1)
-        crop = crop[top:bottom, left:right].contiguous().numpy()
+        crop: Image = np.concatenate([colour, alpha, rest], -1)[top:bottom, left:right]
         cut = (~scene.contacts[slot][:, 0].isnan()).tolist()  # left, right, top, bottom
         kept = [PAD if side else 0 for side in cut]
         clear = [PAD - side for side in kept]
@@ -168,17 +166,11 @@ class Stage:
         if not camera.any():
             return image.copy()
         height, width = image.shape[:2]
-        if self.beyond is not None:
-            wide = self.beyond.copy()
-            wide[self.margin : self.margin + height, self.margin : self.margin + width] = image
-            image = wide
-        shift = torch.eye(3, dtype=torch.float64)
-        shift[:2, 2] = self.margin
         image = _soften(image, self.view[number])
-        if camera[BENDS].any():
-            where = self._where(number, None, (0, 0, width, height)) + self.margin
-            return cv2.remap(image, where, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        return _warp(image, shift @ self.view[number], (width, height), cv2.BORDER_REPLICATE)
+        if camera[BENDS].any() or self.over[number].any():
+            where = self._where(number, None, (0, 0, width, height))
+            return _remap(image, where, cv2.BORDER_REPLICATE)
+        return _warp(image, self.view[number], (width, height), cv2.BORDER_REPLICATE)
 
     def _before(self, image: Image) -> Image:
         """A background with the objects that stand still painted over it."""
@@ -213,10 +205,10 @@ class Stage:
             source = source.copy()
             source[..., :3] += math.exp(-((shift / SETTLED) ** 2)) * layer.rest
         source = _soften(source, matrix)
-        if bends:
+        if bends or (self.over[number].any() and not self.free[slot]):
             where = self._where(number, slot, box)
-            where -= torch.tensor([x, y], dtype=torch.float32).numpy()
-            drawn = cv2.remap(source, where, None, cv2.INTER_CUBIC)
+            where -= np.array([x, y], np.float32)
+            drawn = _remap(source, where, cv2.BORDER_CONSTANT)
         else:
             to_crop, from_box = torch.eye(3).double(), torch.eye(3).double()
             to_crop[:2, 2] = -torch.tensor([x, y])
@@ -235,10 +227,27 @@ class Stage:
         size = grid.new_tensor([width, height]) / (2 * self.unit)
         camera = (self.motion[:, 2] if slot is None else self.cameras[slot])[number, None]
         place = bend(unmove(grid, camera, torch.zeros(2)), camera, size)
+        if self.over[number].any() and not (slot is not None and self.free[slot]):
+            place = _squeeze(place / size, self.over[number]) * size
         if slot is not None:
             own, centre = self.motion[number, slot, None], self.scene.centre[slot]
             place = bend(unmove(place, own, centre) - centre, own, self.scene.extent[slot]) + centre
         return (place[0] * self.unit + self.middle.float()).contiguous().numpy()
+
+
+def _squeeze(place: Tensor, over: Tensor) -> Tensor:
+    """Places (..., 2) up to 1 + over from the centre, moved to within 1: a border is stretched.
+
+    Inside the border nothing changes. Its stretch begins at one and soon stays the same, so that a
+    camera that draws back shows no line and repeats nothing.
+    """
+    bend_to = 0.5
+    steep = 1 + over / BORDER
+    slope = (1 - bend_to / 3 * steep) / (1 - bend_to / 3)
+    w = (place.abs() - (1 - BORDER)).clamp_min(0) / (over + BORDER)
+    turn = 1 - (1 - w / bend_to).clamp_min(0) ** 3
+    squeezed = slope * w + (steep - slope) * bend_to / 3 * turn
+    return place.sign() * (place.abs().clamp_max(1 - BORDER) + BORDER * squeezed)
 
 
 def _image(picture: Tensor) -> Image:
@@ -261,7 +270,8 @@ def _soften(image: Image, matrix: Tensor) -> Image:
     shrink = float(torch.linalg.det(matrix)) ** 0.5
     if shrink < 1.1:
         return image
-    return cv2.GaussianBlur(image, (0, 0), 0.5 * (shrink * shrink - 1) ** 0.5)
+    out: Image = cv2.GaussianBlur(image, (0, 0), 0.5 * (shrink * shrink - 1) ** 0.5)
+    return out
 
 
 def _warp(image: Image, matrix: Tensor, size: tuple[int, int], border: int) -> Image:
@@ -269,4 +279,14 @@ def _warp(image: Image, matrix: Tensor, size: tuple[int, int], border: int) -> I
     import cv2
 
     how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(image, matrix[:2].numpy(), size, flags=how, borderMode=border)
+    out: Image = cv2.warpAffine(image, matrix[:2].numpy(), size, flags=how, borderMode=border)
+    return out
+
+
+def _remap(image: Image, where: Image, border: int) -> Image:
+    """What the image shows at places (h, w, 2)."""
+    import cv2
+
+    x, y = np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1])
+    out: Image = cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=border)
+    return out

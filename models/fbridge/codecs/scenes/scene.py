@@ -9,8 +9,8 @@ from torch import Tensor
 
 from fbridge.codecs.matting import pull_push
 from fbridge.codecs.render import shape_of
-from fbridge.codecs.scenes.fill import fill_behind
-from fbridge.codecs.scenes.outline import contacts, moves_whole
+from fbridge.codecs.scenes.fill import fill_behind, hidden
+from fbridge.codecs.scenes.outline import contacts, moves_whole, to_edges
 
 
 class Scene(NamedTuple):
@@ -38,6 +38,8 @@ class Scene(NamedTuple):
 
 def build_scene(picture: Tensor, alphas: Tensor) -> Scene:
     """The layers of a picture (3, H, W) in [0, 1] from the opacity (2, H, W) of two objects."""
+    alphas = torch.stack([to_edges(alpha) for alpha in alphas])
+    alphas = alphas / alphas.sum(0).clamp_min(1)
     whole = (moves_whole(alphas[0]), moves_whole(alphas[1]))
     layers = alphas * (~torch.tensor(whole))[:, None, None]
     fill = fill_behind(picture, layers.sum(0))
@@ -63,5 +65,7 @@ def own_colours(picture: Tensor, alpha: Tensor) -> Tensor:
 def background(scene: Scene, moving: tuple[bool, bool] = (True, True)) -> Tensor:
     """The picture (3, H, W) without the objects that move; the rest is the picture bit for bit."""
     gone = scene.alphas[list(moving)].sum(0)
-    hidden = (2.5 * gone).clamp(0, 1)
-    return torch.where(hidden > 0, torch.lerp(scene.picture, scene.fill, hidden), scene.picture)
+    if not gone.any():
+        return scene.picture
+    share = hidden(gone)
+    return torch.where(share > 0, torch.lerp(scene.picture, scene.fill, share), scene.picture)
