@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_LAPLACE = ((0.0, 1.0, 0.0), (1.0, -4.0, 1.0), (0.0, 1.0, 0.0))
+
 
 class Looks(NamedTuple):
     """What a pixel looks like; all (h, w).
@@ -20,6 +22,7 @@ class Looks(NamedTuple):
         red, green, blue: smoothed colour in [0, 1].
         value, colourful: largest channel; its distance to the smallest, as a share of it.
         texture: contrast among near pixels.
+        rough: how fine the texture is; clouds are smooth from near where rock and trees are not.
         lying: share of that contrast that is across rows, as of ripples seen from the side.
         down: row, 0 at the top and 1 at the bottom.
     """
@@ -30,6 +33,7 @@ class Looks(NamedTuple):
     value: Tensor
     colourful: Tensor
     texture: Tensor
+    rough: Tensor
     lying: Tensor
     down: Tensor
 
@@ -42,6 +46,9 @@ def looks_of(small: Tensor) -> Looks:
     grey = small.mean(0)
     down, across = (part.square() for part in torch.gradient(grey))
     upright, sideways = (_blur(part[None], 3)[0] for part in (down, across))
+    texture = (upright + sideways).sqrt()
+    curved = F.conv2d(_padded(grey[None], 1), grey.new_tensor(_LAPLACE)[None, None])[0]
+    fine = _blur(curved.square(), 4)[0].sqrt()
     row = ((torch.arange(height) + 0.5) / height)[:, None].expand(height, width)
     red, green, blue = smooth
     return Looks(
@@ -50,15 +57,19 @@ def looks_of(small: Tensor) -> Looks:
         blue,
         value,
         (value - least) / value.clamp_min(0.02),
-        (upright + sideways).sqrt(),
+        texture,
+        fine / (texture + 0.008),
         upright / (upright + sideways + 1e-6),
         row,
     )
 
 
+def _padded(image: Tensor, radius: int) -> Tensor:
+    return F.pad(image[None], (radius,) * 4, mode="replicate")
+
+
 def _blur(image: Tensor, radius: int) -> Tensor:
-    padded = F.pad(image[None], (radius,) * 4, mode="replicate")
-    return F.avg_pool2d(padded, 2 * radius + 1, 1)[0]
+    return F.avg_pool2d(_padded(image, radius), 2 * radius + 1, 1)[0]
 
 
 def _rise(value: Tensor, low: float, high: float) -> Tensor:
@@ -97,8 +108,8 @@ def _sky(looks: Looks, small: Tensor) -> Tensor:
     glow = glow * _rise(looks.texture, 0.03, 0.015)
     colour = torch.stack([blue * _rise(looks.value, 0.06, 0.2), pale, glow]).amax(0)
     # Sunlit clouds have more contrast than anything else that is sky.
-    rough = 0.09 + 0.08 * _rise(looks.value, 0.5, 0.75)
-    score = colour * ((rough - looks.texture) / 0.05).clamp(0, 1)
+    most = 0.09 + 0.08 * _rise(looks.value, 0.5, 0.75)
+    score = colour * ((most - looks.texture) / 0.05).clamp(0, 1) * _rise(looks.rough, 1.7, 1.2)
     row = _horizon(small)
     if row is not None:
         score = score * (looks.down * len(score) < row)
@@ -124,25 +135,25 @@ def _water(looks: Looks, small: Tensor) -> Tensor:
     blue = _rise(looks.blue - looks.red, -0.01, 0.05)
     teal = _rise(looks.green - looks.red, 0.0, 0.06) * _rise(looks.blue - looks.red, -0.05, 0.02)
     pale = _rise(looks.colourful, 0.3, 0.12) * 0.75
-    sky = _sky(looks, small)
+    sky, row = _sky(looks, small), _horizon(small)
+    bottom = ((sky > 0.5).float() * looks.down).amax(0).quantile(0.8)
+    open_water = row is None and float(bottom) > 0.88
     reflects = torch.zeros_like(sky)
-    if float(sky.mean()) > 0.03:
+    if float(sky.mean()) > 0.03 and not open_water:
         tone = (small * sky).sum((1, 2)) / sky.sum()
         tint, here = tone / tone.sum(), small / small.sum(0).clamp_min(0.05)
         reflects = _rise((here - tint[:, None, None]).abs().sum(0), 0.22, 0.08)
-    colour = torch.stack([blue, teal, pale, 0.9 * reflects]).amax(0)
-    level = torch.maximum(_rise(looks.lying, 0.42, 0.6), _rise(looks.texture, 0.03, 0.012))
-    score = colour * (0.45 + 0.55 * level)
-    row = _horizon(small)
-    if row is not None:
-        below = (looks.down * len(score) > row).float()
-    else:
-        bottom = ((sky > 0.5).float() * looks.down).amax(0).quantile(0.8)
-        if float(bottom) > 0.88:  # a blue picture without a horizon: all of it may be water
-            bottom, sky = torch.zeros(()), torch.zeros_like(sky)
-        below = (looks.down > bottom).float()
-    score = score * below * (1 - sky)
-    return score * (0.3 + 0.7 * _from_edge(score > 0.4, top=False))
+    smooth = _rise(looks.texture, 0.03, 0.012)
+    level = torch.maximum(_rise(looks.lying, 0.42, 0.6), smooth)
+    strict = torch.maximum(_rise(looks.lying, 0.5, 0.66), smooth * _rise(looks.value, 0.1, 0.25))
+    score = torch.maximum(
+        torch.maximum(blue, teal) * (0.45 + 0.55 * level), torch.maximum(pale, reflects) * strict
+    )
+    if open_water:  # without sky: what reaches the picture's bottom
+        return score * _touching(score > 0.4, bottom=True)
+    line = bottom if row is None else row / len(score)
+    score = score * (looks.down > line) * (1 - sky)
+    return score * (0.3 + 0.7 * _touching(score > 0.4))
 
 
 def falling(looks: Looks, small: Tensor) -> Tensor:
@@ -162,11 +173,13 @@ def _straw(looks: Looks) -> Tensor:
 
 
 def _grass(looks: Looks, _small: Tensor) -> Tensor:
-    """Score of grass, reeds and fields: green; straw where the lower half has little green."""
+    """Score of grass, reeds and fields: green to yellow; straw where little below is green."""
     green, lower = _green(looks), looks.down > 0.5
     straw = _straw(looks) * _rise(looks.down, 0.2, 0.45)
-    colour = green if float(green[lower].mean()) > 0.2 else torch.maximum(green, straw)
-    return colour * _rise(looks.texture, 0.003, 0.01) * (0.6 + 0.4 * _rise(looks.down, 0.1, 0.4))
+    if float(green[lower].mean()) > 0.2:
+        straw = straw * _rise(looks.green / looks.red.clamp_min(0.02), 0.8, 0.9)
+    colour = torch.maximum(green * (0.6 + 0.4 * _rise(looks.down, 0.1, 0.4)), straw)
+    return colour * _rise(looks.texture, 0.003, 0.01)
 
 
 def _leaves(looks: Looks, _small: Tensor) -> Tensor:
@@ -202,14 +215,14 @@ SCORES: dict[str, Callable[[Looks, Tensor], Tensor]] = {
 }
 
 
-def _from_edge(inside: Tensor, *, top: bool) -> Tensor:
-    """(h, w) 1 in the connected parts that touch the frame's top; or else its sides or bottom."""
+def _touching(inside: Tensor, *, bottom: bool = False) -> Tensor:
+    """(h, w) 1 in the connected parts that reach the frame's bottom, or also only its sides."""
     import cv2
 
     count, labels = cv2.connectedComponents(inside.numpy().astype("uint8"), connectivity=4)
     parts = torch.from_numpy(labels)
-    touching = parts[0] if top else torch.cat([parts[-1], parts[:, 0], parts[:, -1]])
-    size = torch.bincount(touching, minlength=count)
-    kept = size > 0.04 * len(touching)
+    edge = parts[-1] if bottom else torch.cat([parts[-1], parts[:, 0], parts[:, -1]])
+    size = torch.bincount(edge, minlength=count)
+    kept = size > (0.1 if bottom else 0.04) * len(edge)
     kept[0] = False
     return kept[parts.long()].float()
