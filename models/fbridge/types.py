@@ -43,6 +43,7 @@ class Condition:
         image_latents: (B, C', H, W) the codec's encoding of the picture, on the latent's grid.
         class_labels: (B,) int64 of a class-conditional model, -1 = none; None of any other model.
         image_embeds: (B, S, D') tokens of an image encoder; None where the model has none.
+        prompts: the B prompts as text, for what reads words and not embeddings; None: not known.
     """
 
     prompt_embeds: Tensor
@@ -50,10 +51,11 @@ class Condition:
     image_latents: Tensor
     class_labels: Tensor | None = None
     image_embeds: Tensor | None = None
+    prompts: tuple[str, ...] | None = None
 
     def with_prompt(self, prompt_embeds: Tensor, prompt_mask: Tensor) -> Condition:
         """The same picture and class with another prompt."""
-        return replace(self, prompt_embeds=prompt_embeds, prompt_mask=prompt_mask)
+        return replace(self, prompt_embeds=prompt_embeds, prompt_mask=prompt_mask, prompts=None)
 
     def without_image(self) -> Condition:
         """The same prompt and class, all that describes the picture set to zero."""

@@ -55,8 +55,24 @@ class Codec(Protocol):
     def needs_picture(self) -> bool:
         """Whether decoding needs the picture's own pixels."""
 
-    def view(self, pictures: Sequence[Tensor], prompt_embeds: Tensor, prompt_mask: Tensor) -> View:
-        """Encode pictures, each (3, H, W) in [0, 1], with their prompt embeddings (B, L, D)."""
+    def view(
+        self,
+        pictures: Sequence[Tensor],
+        prompt_embeds: Tensor,
+        prompt_mask: Tensor,
+        prompts: Sequence[str] | None = None,
+    ) -> View:
+        """Encode pictures, each (3, H, W) in [0, 1], with their prompts.
+
+        Args:
+            pictures: B of them.
+            prompt_embeds: (B, L, D) token embeddings.
+            prompt_mask: (B, L) of real tokens.
+            prompts: as text; needed by codecs that read words themselves.
+        """
+
+    def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
+        """The view's image latents as other prompts would give them, for guidance."""
 
     def output_size(
         self, picture: tuple[int, int], requested: tuple[int, int] | None

@@ -119,7 +119,13 @@ class PlainMotionCodec(Plain):
         self.output_size((width, height), (width, height))
 
     @torch.no_grad()
-    def view(self, pictures: Sequence[Tensor], text: Tensor, prompt_mask: Tensor) -> View:
+    def view(
+        self,
+        pictures: Sequence[Tensor],
+        text: Tensor,
+        prompt_mask: Tensor,
+        prompts: Sequence[str] | None = None,
+    ) -> View:
         """Segment each picture into layers; pictures may be of different sizes."""
         conditions, scenes = [], []
         for row, picture in enumerate(pictures):
@@ -132,6 +138,10 @@ class PlainMotionCodec(Plain):
             conditions.append(describe(masks, small))
             scenes.append(MotionScene(picture, masks[0]))
         return View(torch.cat(conditions), None, tuple(scenes))
+
+    def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
+        """The view's image latents: they do not tell what shall happen."""
+        return view.image_latents
 
     def still(self, view: View, num_frames: int) -> Gaussian:
         """No motion: zeros."""

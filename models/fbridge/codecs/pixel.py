@@ -27,7 +27,17 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         super().__init__()
         self.register_buffer("span", torch.tensor(2.0))  # of [-1, 1]; diffusers wants a tensor
 
-    def view(self, pictures: Sequence[Tensor], text: Tensor, prompt_mask: Tensor) -> View:
+    def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
+        """The view's image latents: they do not tell what shall happen."""
+        return view.image_latents
+
+    def view(
+        self,
+        pictures: Sequence[Tensor],
+        text: Tensor,
+        prompt_mask: Tensor,
+        prompts: Sequence[str] | None = None,
+    ) -> View:
         """The image latents are the pictures."""
         size = (self.config.height, self.config.width)
         for picture in pictures:

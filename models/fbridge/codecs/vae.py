@@ -129,7 +129,13 @@ class VAECodec:
             )
 
     @torch.no_grad()
-    def view(self, pictures: Sequence[Tensor], text: Tensor, prompt_mask: Tensor) -> View:
+    def view(
+        self,
+        pictures: Sequence[Tensor],
+        text: Tensor,
+        prompt_mask: Tensor,
+        prompts: Sequence[str] | None = None,
+    ) -> View:
         """Encode the pictures, all of one size."""
         scale = 1.0
         if self.vae.config.get("invert_scale_latents"):  # CogVideoX 1.5: of pictures, not videos
@@ -141,6 +147,10 @@ class VAECodec:
     def encode(self, videos: Sequence[Tensor], view: View) -> Gaussian:
         """Normalised latents, float32."""
         return self._encode(_stack(videos))
+
+    def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
+        """The view's image latents: they do not tell what shall happen."""
+        return view.image_latents
 
     @torch.no_grad()
     def still(self, view: View, num_frames: int) -> Gaussian:

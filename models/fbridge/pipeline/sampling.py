@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -90,6 +90,8 @@ class BridgeSampling(Bridge):
             raise ConfigError("negative_prompt: a class-conditional model has none; leave it out")
         if told := self.describe_unread([*prompts, *negatives]):
             warnings.warn(told, stacklevel=3)  # of the caller, behind the decorator no_grad
+        for note in self.describe_intent(list(dict.fromkeys(prompts))):
+            warnings.warn(note, stacklevel=3)
         defaults = self.defaults
         count = self.frame_count(num_frames)
         scale = defaults["guidance_scale"] if guidance_scale is None else guidance_scale
@@ -109,7 +111,7 @@ class BridgeSampling(Bridge):
         view, condition = self.encode_inputs(images, prompts, size)
         start_at = self.start(self.latent_codec.still(view, count).mean, condition, view)
         latents = chosen.sample(
-            self._denoiser(condition, negatives, scale, image_guidance_scale),
+            self._denoiser(view, condition, negatives, scale, image_guidance_scale),
             self.scheduler.process,
             start_at,
             times,
@@ -137,10 +139,12 @@ class BridgeSampling(Bridge):
         text, prompt_mask = self.encode_prompts(
             [class_words(classes[label]) for label in labels] if labels else prompts
         )
-        view = self.latent_codec.view(pictures, text, prompt_mask)
+        view = self.latent_codec.view(pictures, text, prompt_mask, prompts)
         label = torch.tensor(labels, device=text.device) if labels else None
         embeds = self.embed_pictures(pictures)
-        return view, Condition(text, prompt_mask, view.image_latents, label, embeds)
+        return view, Condition(
+            text, prompt_mask, view.image_latents, label, embeds, tuple(prompts)
+        )
 
     def frames(self, latents: Tensor, view: View) -> list[NDArray[np.uint8]]:
         """Decode latents (B, F, C, H, W) to videos, uint8 (F, H, W, 3).
@@ -154,12 +158,18 @@ class BridgeSampling(Bridge):
         return overflow_remedy(self.components, self.transformer.dtype)
 
     def _denoiser(
-        self, condition: Condition, negatives: Sequence[str], text: float, picture: float
+        self,
+        view: View,
+        condition: Condition,
+        negatives: Sequence[str],
+        text: float,
+        picture: float,
     ) -> Denoiser:
         denoiser = BridgeDenoiser(self.backbone, self.scheduler.parameterization)
         if text == 1 and picture == 1:
             return denoiser
-        unconditional = condition.with_prompt(*self.encode_prompts(negatives))
+        other = condition.with_prompt(*self.encode_prompts(negatives))
+        unconditional = replace(other, image_latents=self.latent_codec.reworded(view, negatives))
         return GuidedDenoiser(denoiser, unconditional, text, picture)
 
 

@@ -137,7 +137,7 @@ class Encoder:
         ]
         text, mask = self._text(captions if self._codec.reads_text else [""] * len(clips))
         text, mask = text.to(self._device), mask.to(self._device)
-        view = self._codec.view([video[0] for video in videos], text, mask)
+        view = self._codec.view([video[0] for video in videos], text, mask, captions)
         clip = self._codec.encode(videos, view)
         still = self._codec.still(view, len(clips[0]))
         if self._codec.repeats:

@@ -84,7 +84,7 @@ def _decoded(
     device = next(codec.codec.parameters()).device if hasattr(codec.codec, "parameters") else "cpu"
     tokens, mask = text([caption])
     picture = torch.from_numpy(source[0].copy()).permute(2, 0, 1).float().to(device) / 255
-    view = codec.codec.view([picture], tokens.to(device), mask.to(device))
+    view = codec.codec.view([picture], tokens.to(device), mask.to(device), [caption])
     with torch.no_grad():
         latents = dataset[row].clip[None].float().to(device)
         return decode_frames(codec.codec, latents, view, remedy=lambda: _REMEDY)[0]

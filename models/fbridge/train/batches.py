@@ -105,7 +105,7 @@ class TrainingBatch:
         return TrainingBatch(rows=self.rows, uniform=self.uniform, **changed)
 
 
-class TrainingClips(Dataset[dict[str, Tensor]]):
+class TrainingClips(Dataset[dict[str, Any]]):
     """A data set whose items are clips with their random numbers.
 
     Args:
@@ -123,7 +123,7 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, index: ClipIndex) -> dict[str, Tensor]:
+    def __getitem__(self, index: ClipIndex) -> dict[str, Any]:
         sample = self.dataset[Draw(index.row, index.epoch)]
         key = f"{self.seed} {index.micro_step} {index.position}".encode()
         seed = int.from_bytes(hashlib.blake2b(key, digest_size=4).digest(), "big")
@@ -138,6 +138,7 @@ class TrainingClips(Dataset[dict[str, Tensor]]):
             "text": (self._empty if no_text else sample.text).float(),
             "label": torch.tensor(-1 if no_text else sample.label),
             "full_text": sample.text.float(),
+            "full_prompt": sample.caption,
             "full_label": torch.tensor(sample.label),
             "uniform": torch.tensor(uniform, dtype=torch.float64),
             **drawn,
@@ -182,12 +183,12 @@ class TrainingSampler(Sampler[list[ClipIndex]]):
             ]
 
 
-def collate_training(samples: Sequence[dict[str, Tensor]]) -> TrainingBatch:
+def collate_training(samples: Sequence[dict[str, Any]]) -> TrainingBatch:
     """Stack clips of one bucket; prompt embeddings are padded to the longest."""
     stacked: dict[str, Any] = {
         name: torch.stack([sample[name] for sample in samples])
         for name in samples[0]
-        if not name.endswith("text")
+        if not name.endswith(("text", "prompt"))
     }
     text, full = (_padded([sample[name] for sample in samples]) for name in ("text", "full_text"))
     return TrainingBatch(
@@ -195,7 +196,12 @@ def collate_training(samples: Sequence[dict[str, Tensor]]) -> TrainingBatch:
         clean=stacked["clean"],
         still=stacked["still"],
         condition=Condition(*text, stacked["picture"], stacked["label"]),
-        full_condition=Condition(*full, stacked["full_picture"], stacked["full_label"]),
+        full_condition=Condition(
+            *full,
+            stacked["full_picture"],
+            stacked["full_label"],
+            prompts=tuple(sample["full_prompt"] for sample in samples),
+        ),
         noise=stacked["noise"],
         uniform=stacked["uniform"],
         prior_noise=stacked.get("prior_noise"),

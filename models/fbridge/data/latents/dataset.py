@@ -46,6 +46,7 @@ class LatentSample:
         still: (1 or F, C, H, W) latents of its first frame repeated; one frame if all are equal.
         condition: (C', H, W) latent of its first frame alone.
         text: (L, D) prompt embeddings of the drawn caption, or of the empty one if it has none.
+        caption: the same as text.
         spreads: log-variances of "clip", "still", "condition"; empty of a deterministic codec.
         picture: (3, height, width) uint8, its first frame, if the codec needs pixels to decode.
         label: class number, -1 without.
@@ -56,6 +57,7 @@ class LatentSample:
     still: Tensor
     condition: Tensor
     text: Tensor
+    caption: str
     spreads: dict[str, Tensor]
     picture: Tensor | None
     label: int
@@ -159,10 +161,13 @@ class LatentDataset(Dataset[LatentSample]):
 
     def captions(self, row: int) -> list[str]:
         """The captions of a row."""
+        return self._read_captions(self._caption_rows(int(self._rows[row])))
+
+    def _read_captions(self, numbers: Sequence[int]) -> list[str]:
         path = self.folder / self.index["files"]["captions"]["path"]
         found = []
         with path.open("rb") as file:
-            for caption in self._caption_rows(int(self._rows[row])):
+            for caption in numbers:
                 file.seek(int(self._columns["caption_offset"][caption]))
                 found.append(json.loads(file.readline())["text"])
         return found
@@ -199,6 +204,7 @@ class LatentDataset(Dataset[LatentSample]):
             still=tensors["still"],
             condition=tensors["condition"],
             text=self._text(caption),
+            caption=self._read_captions([caption])[0],
             spreads={
                 name.removesuffix("_log_variance"): tensor
                 for name, tensor in tensors.items()

@@ -126,7 +126,9 @@ def _view(codec: Codec, data: LatentDataset, batch: TrainingBatch, device: torch
         picture = data[row].picture
         assert picture is not None, "prepare stores pictures for such a codec"
         pictures.append(picture.to(device).float() / 255)
-    return codec.view(pictures, batch.condition.prompt_embeds, batch.condition.prompt_mask)
+    condition = batch.full_condition
+    words = (condition.prompt_embeds, condition.prompt_mask, condition.prompts)
+    return codec.view(pictures, *words)
 
 
 def _psnr(video: Frames, truth: Frames) -> float:
