@@ -24,10 +24,11 @@ SLOTS = OBJECT_SLOTS + 1
 
 @dataclass(frozen=True)
 class Cutout:
-    """An object with alpha (RGBA) and what it is called."""
+    """An object with alpha (RGBA), what it is called, and its file's name without suffix."""
 
     picture: Image.Image
     noun: str
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ class Library:
                 return picture.convert(mode)
 
         cutouts = [
-            Cutout(read(p, "RGBA"), p.with_suffix(".txt").read_text(encoding="utf-8").strip())
+            Cutout(
+                read(p, "RGBA"), p.with_suffix(".txt").read_text(encoding="utf-8").strip(), p.stem
+            )
             for p in sorted((folder / "cutouts").glob("*.png"))
             if chosen(p)
         ]
@@ -109,12 +112,12 @@ def compose(library: Library, rng: Rng, *, size: tuple[int, int], close_ups: flo
 
     `close_ups` is the share of lone objects that fill much of the frame or more than all of it.
     """
-    background = _background(library, rng, size)
+    background = photo_background(library, rng, size)
     number = int(rng.choice([0, 1, 2], p=[0.06, 0.69, 0.25]))
     crowd = int(rng.choice([0, 1, 2], p=[0.7, 0.2, 0.1]))
     for _ in range(crowd if number else 0):
-        layer = _place(_tinted(library, rng), rng, size, high=0.45)[0]
-        background = _over(layer, background)
+        layer = place(tinted(library, rng), rng, size, high=0.45)[0]
+        background = lay_over(layer, background)
     movers = tuple(_mover(library, rng, size, number, close_ups) for _ in range(number))
     script = write_script([mover.noun for mover in movers], rng, crowded=bool(crowd))
     layers = np.zeros((OBJECT_SLOTS, *size, 4), np.float32)
@@ -123,7 +126,7 @@ def compose(library: Library, rng: Rng, *, size: tuple[int, int], close_ups: flo
     if number and rng.random() < 0.35:
         background = _shadow(background, movers, rng)
     picture, masks = flatten(background, layers)
-    finish = _finish(rng)
+    finish = finish_of(rng)
     bodies = tuple(mover.body for mover in movers)
     return Scene(finish(picture), masks, finish(background), script, bodies)
 
@@ -132,17 +135,17 @@ def flatten(background: Pixels, layers: Pixels) -> tuple[Pixels, Pixels]:
     """Lay the second object, then the first, over the background; also the visible masks."""
     picture = background
     for layer in layers[::-1]:
-        picture = _over(layer, picture)
+        picture = lay_over(layer, picture)
     first, second = layers[0, ..., 3], layers[1, ..., 3]
     return picture, np.stack([first, second * (1 - first)])
 
 
-def _over(layer: Pixels, below: Pixels) -> Pixels:
+def lay_over(layer: Pixels, below: Pixels) -> Pixels:
     alpha = layer[..., 3:]
     return layer[..., :3] * alpha + below * (1 - alpha)
 
 
-def _background(library: Library, rng: Rng, size: tuple[int, int]) -> Pixels:
+def photo_background(library: Library, rng: Rng, size: tuple[int, int]) -> Pixels:
     height, width = size
     if rng.random() < 0.1:
         ends = rng.uniform(0, 1, (2, 3)) if rng.random() < 0.6 else np.ones((2, 3))
@@ -159,10 +162,10 @@ def _background(library: Library, rng: Rng, size: tuple[int, int]) -> Pixels:
         crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if rng.random() < 0.3:
         crop = crop.filter(ImageFilter.GaussianBlur(rng.uniform(0.5, 3.0)))
-    return _tone(_floats(crop), rng, 0.25)
+    return _tone(floats(crop), rng, 0.25)
 
 
-def _floats(picture: Image.Image) -> Pixels:
+def floats(picture: Image.Image) -> Pixels:
     return (np.asarray(picture) / 255).astype(np.float32)
 
 
@@ -172,19 +175,19 @@ def _tone(pixels: Pixels, rng: Rng, size: float) -> Pixels:
     return toned.astype(np.float32)
 
 
-def _tinted(library: Library, rng: Rng) -> Cutout:
+def tinted(library: Library, rng: Rng) -> Cutout:
     cutout = library.cutouts[rng.integers(len(library.cutouts))]
-    pixels = _floats(cutout.picture)
+    pixels = floats(cutout.picture)
     pixels = np.concatenate([_tone(pixels[..., :3], rng, 0.2), pixels[..., 3:]], -1)
     picture = Image.fromarray((pixels * 255).astype(np.uint8))
     if rng.random() < 0.5:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if rng.random() < 0.4:
         picture = picture.rotate(rng.normal(0, 12), Image.Resampling.BICUBIC, expand=True)
-    return Cutout(picture, cutout.noun)
+    return Cutout(picture, cutout.noun, cutout.name)
 
 
-def _place(
+def place(
     cutout: Cutout, rng: Rng, size: tuple[int, int], *, low: float = 0.18, high: float = 0.85
 ) -> tuple[Pixels, Body]:
     """The object somewhere in a canvas of `size`, its longer side `low`..`high` of the frame."""
@@ -201,11 +204,11 @@ def _place(
         (round(cx - w / 2), round(cy - h / 2)),
     )
     if rng.random() < 0.5:
-        pixels = _floats(canvas)
+        pixels = floats(canvas)
         soft = canvas.getchannel("A").filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.9)))
-        pixels = np.concatenate([pixels[..., :3], _floats(soft)[..., None]], -1)
+        pixels = np.concatenate([pixels[..., :3], floats(soft)[..., None]], -1)
     else:
-        pixels = _floats(canvas)
+        pixels = floats(canvas)
     body = Body(
         w / unit,
         h / unit,
@@ -228,10 +231,10 @@ def _middle(length: int, frame: int, overhang: float, rng: Rng) -> float:
 def _mover(
     library: Library, rng: Rng, size: tuple[int, int], number: int, close_ups: float
 ) -> Mover:
-    cutout = _tinted(library, rng)
+    cutout = tinted(library, rng)
     close = number == 1 and rng.random() < close_ups
     low, high = (0.6, 2.2) if close else (0.18, 0.8 if number == 1 else 0.55)
-    layer, body = _place(cutout, rng, size, low=low, high=high)
+    layer, body = place(cutout, rng, size, low=low, high=high)
     return Mover(cutout.noun, layer, body)
 
 
@@ -242,12 +245,12 @@ def _shadow(background: Pixels, movers: tuple[Mover, ...], rng: Rng) -> Pixels:
         alpha = Image.fromarray((mover.layer[..., 3] * 255).astype(np.uint8))
         soft = alpha.filter(ImageFilter.GaussianBlur(rng.uniform(2, 6)))
         shift = (int(rng.integers(-4, 5)), int(rng.integers(1, 7)))
-        moved = np.roll(_floats(soft), shift, (1, 0))
+        moved = np.roll(floats(soft), shift, (1, 0))
         dark *= 1 - rng.uniform(0.15, 0.5) * moved
     return background * dark[..., None]
 
 
-def _finish(rng: Rng) -> Callable[[Pixels], Pixels]:
+def finish_of(rng: Rng) -> Callable[[Pixels], Pixels]:
     """What a camera does to the whole picture: the same tone, blur and grain for all its parts."""
     gain, gamma = 1 + rng.normal(0, 0.08, 3), np.exp(rng.normal(0, 0.12))
     blur = rng.uniform(0.3, 1.1) if rng.random() < 0.35 else 0.0
@@ -259,7 +262,7 @@ def _finish(rng: Rng) -> Callable[[Pixels], Pixels]:
             soft = Image.fromarray((toned * 255).astype(np.uint8)).filter(
                 ImageFilter.GaussianBlur(blur)
             )
-            toned = _floats(soft)
+            toned = floats(soft)
         if grain:
             toned = toned + np.random.default_rng(seed).normal(0, grain, toned.shape)
         return np.clip(toned, 0, 1).astype(np.float32)
