@@ -12,10 +12,10 @@ import json
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from fbridge.backbones.space_time import SpaceTimeTransformer
-from fbridge.codecs.layers import LayerNet
-from fbridge.codecs.motion import MotionCodec
+from fbridge.codecs.scene_codec import SceneCodec
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.scheduler import FrameBridgeScheduler
 
@@ -29,6 +29,21 @@ def without_origin(folder: Path) -> SpaceTimeTransformer:
     return fresh
 
 
+def join_codec(runs: Path, scale: list[list[float]]) -> SceneCodec:
+    """The codec of the trained decoder and the table of nouns."""
+    table = load_file(runs / "nouns.safetensors")
+    codec = SceneCodec(
+        scale=scale,
+        nouns=len(table["classes"]),
+        letters=len(table["words"]),
+        widths=(128, 96, 48, 16),
+    )
+    weights = load_file(runs / "masks" / "masks.safetensors")
+    codec.decoder.load_state_dict({key: value.float() for key, value in weights.items()})
+    codec.nouns.load_state_dict(table)
+    return codec
+
+
 def main() -> None:
     """Load, join, write."""
     parser = argparse.ArgumentParser()
@@ -37,10 +52,8 @@ def main() -> None:
     args = parser.parse_args()
     motion = args.runs / "motion"
     numbers = json.loads((motion / "numbers.json").read_text(encoding="utf-8"))
-    codec = MotionCodec(scale=numbers["scale"])
-    codec.layers.load_state_dict(LayerNet.from_pretrained(args.runs / "layers/final").state_dict())
     pipe = FrameBridgePipeline(
-        codec=codec,
+        codec=join_codec(args.runs, numbers["scale"]),
         transformer=without_origin(motion / "transformer"),
         prior=without_origin(motion / "prior"),
         scheduler=FrameBridgeScheduler(**numbers["scheduler"]),

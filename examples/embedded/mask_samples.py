@@ -73,7 +73,9 @@ class Sampler:
         return self.table.name_of(int(label)) if float(best) > SURE else ""
 
 
-def write_shard(path: Path, sampler: Sampler, draw: Callable[[Rng, tuple[int, int]], Named]) -> None:
+def write_shard(
+    path: Path, sampler: Sampler, draw: Callable[[Rng, tuple[int, int]], Named]
+) -> None:
     """Draw a shard's pictures from its name's number; written whole or not at all."""
     seed = int(path.stem.split("-")[1])
     rng = np.random.default_rng(seed)
@@ -104,7 +106,9 @@ def main() -> None:
 
         def draw(rng: Rng, size: tuple[int, int]) -> Named:
             picture, mask = pairs[rng.integers(len(pairs))]
-            return crop_photo(Image.open(picture).convert("RGB"), Image.open(mask).convert("L"), rng, size)
+            return crop_photo(
+                Image.open(picture).convert("RGB"), Image.open(mask).convert("L"), rng, size
+            )
     else:
         library = Library.load(args.materials, held_out=args.held_out)
 

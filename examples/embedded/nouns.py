@@ -1,6 +1,6 @@
-"""Make the table of nouns that leads the embedded model's masks: which ImageNet classes a noun names.
+"""Make the table that leads the embedded model's masks: which ImageNet classes a noun names.
 
-    python -m examples.embedded.nouns materials/ models/fbridge/codecs/scenes/nouns.safetensors
+    python -m examples.embedded.nouns materials/ runs/nouns.safetensors
 
 downloads WordNet 3.0 (Debian's wordnet-base; WordNet licence) and timm's list of ImageNet's synsets
 (a wheel, Apache-2.0). A noun names a class if it is a lemma of the class's synset or of one of its
@@ -21,6 +21,7 @@ import torch
 from safetensors.torch import save_file
 
 from fbridge.codecs.scenes.features import CLASSES
+from fbridge.words.minilm import packaged_minilm
 
 TOO_GENERAL = {
     "entity", "physical entity", "object", "physical object", "whole", "unit", "matter", "thing",
@@ -76,9 +77,10 @@ def read_wordnet(path: Path) -> tuple[dict[int, list[str]], dict[int, list[int]]
     return lemmas, above
 
 
-def members(nouns: Path, offsets: list[int]) -> dict[str, set[int]]:
-    """The classes that each noun names."""
-    lemmas, above = read_wordnet(nouns)
+def members(
+    lemmas: dict[int, list[str]], above: dict[int, list[int]], offsets: list[int]
+) -> dict[str, set[int]]:
+    """The classes, in the order of their synsets' offsets, that each noun names."""
     named: dict[str, set[int]] = defaultdict(set)
     for label, offset in enumerate(offsets):
         todo, seen = [offset], set()
@@ -102,20 +104,17 @@ def main() -> None:
     parser.add_argument("materials", type=Path)
     parser.add_argument("target", type=Path)
     args = parser.parse_args()
-    named = members(*fetch(args.materials / "words"))
+    nouns, offsets = fetch(args.materials / "words")
+    named = members(*read_wordnet(nouns), offsets)
     words = sorted(named)
     table = np.zeros((len(words), CLASSES), bool)
     for row, word in enumerate(words):
         table[row, sorted(named[word])] = True
-    from fbridge.loaders.text_encoder import load_text_encoder
-
-    text, mask = load_text_encoder()(words)
-    pooled = (text * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
     save_file(
         {
             "words": torch.tensor(list("\n".join(words).encode()), dtype=torch.uint8),
             "classes": torch.from_numpy(np.packbits(table, axis=1)),
-            "embeddings": torch.nn.functional.normalize(pooled, dim=1).half(),
+            "embeddings": packaged_minilm().pooled(words).half(),
         },
         args.target,
     )

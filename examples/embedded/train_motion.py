@@ -1,10 +1,10 @@
 """Train the motion of the embedded model: first the neural prior, then the bridge on it.
 
-    python -m examples.embedded.train_motion scenes/ runs/motion --stage prior
-    python -m examples.embedded.train_motion scenes/ runs/motion --stage bridge
+    python -m examples.embedded.train_motion runs/motion --stage prior
+    python -m examples.embedded.train_motion runs/motion --stage bridge
 
-Motions are drawn anew for every batch. The description of the picture is computed from the
-true masks, blurred and jittered, so that estimated masks stay within the training distribution.
+Scenes need no pixels: they are drawn anew for every batch. A run that is cut goes on from its
+newest checkpoint when the same line is run again.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
 
-from examples.embedded.scenes.shards import Shard
+from examples.embedded.scenes.bodies import Scene, draw_aspect, draw_scene, motions
 from examples.training import fit_steps
 from fbridge.backbones.space_time import SpaceTimeTransformer
-from fbridge.codecs.motion import CHANNELS, DESCRIPTION, SLOTS, MotionCodec, describe
+from fbridge.codecs.render import CHANNELS
+from fbridge.codecs.scenes.describe import DESCRIPTION, SLOTS, describe
 from fbridge.config.tree import TrainConfig
 from fbridge.denoiser import BridgeDenoiser
-from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.objective import bridge_loss, prior_loss
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.events import Stepped
@@ -33,8 +32,8 @@ from fbridge.types import Condition
 BATCH = 64
 FRAMES = (12, 16, 16, 24)
 UNUSED = 0.05
-"""Size of a channel that no composed clip moves."""
-DROP_TEXT, DROP_PICTURE = 0.1, 0.03
+"""Size of a channel that no program moves."""
+DROP_PICTURE = 0.03
 SCHEDULER = {
     "schedule": {"kind": "gmax", "beta_0": 0.01, "beta_1": 2.0},
     "prediction": "clean",
@@ -44,21 +43,27 @@ SCHEDULER = {
 }
 
 
-def describe_loosely(shard: Shard, rows: Tensor, draw: torch.Generator) -> Tensor:
-    """(N, 20, 3, 1) descriptions as imperfect masks would give them."""
-    masks = shard.pixels("masks", rows)
-    unnamed = ~shard.supervise(rows) & (torch.rand(len(rows), generator=draw) < 0.5)
-    masks = avg_pool2d(masks, 5, 1, 2) * ~unnamed[:, None, None, None]
-    out = describe(masks, shard.pixels("picture", rows))
-    jitter = torch.randn(out.shape, generator=draw)
-    jitter[:, 11:14] = 0
-    return out + 0.03 * jitter * (out.abs() > 0)
+def draw_scenes(rng: np.random.Generator, count: int) -> list[Scene]:
+    """Scenes of one aspect."""
+    cells = draw_aspect(rng)
+    return [draw_scene(rng, cells) for _ in range(count)]
 
 
-def usual_sizes(shards: list[Shard]) -> list[list[float]]:
+def condition_of(scenes: list[Scene], jitter: torch.Generator | None = None) -> Condition:
+    """What the networks are given; with `jitter` as imperfect masks would give it."""
+    masks = torch.from_numpy(np.stack([scene.masks for scene in scenes]))
+    told = describe(masks, [scene.deeds for scene in scenes])
+    if jitter is not None:
+        noise = torch.randn(told[:, :9].shape, generator=jitter)
+        told[:, :9] += 0.03 * noise * (told[:, :9].abs() > 0)
+    nothing = told.new_zeros(len(scenes), 1, 1)
+    return Condition(nothing, torch.ones(len(scenes), 1, dtype=torch.bool), told)
+
+
+def usual_sizes() -> list[list[float]]:
     """(26, 3) root mean square of each channel where it moves: objects together, camera apart."""
     rng = np.random.default_rng(0)
-    motion = torch.cat([s.motions(torch.arange(len(s)), 16, rng) for s in shards])
+    motion = torch.cat([motions(draw_scenes(rng, 64), 16, rng) for _ in range(32)])
     sizes = torch.ones(CHANNELS, SLOTS)
     for slots in ([0, 1], [2]):
         some = motion[:, :, slots].transpose(1, 2).flatten(0, 1)
@@ -71,26 +76,23 @@ def usual_sizes(shards: list[Shard]) -> list[list[float]]:
 class MotionLoss:
     """Draws the batch of a step by the step alone; without a prior to start from, regression."""
 
-    def __init__(self, shards: list[Shard], codec: MotionCodec, prior: nn.Module | None) -> None:
-        self.shards, self.codec, self.prior = shards, codec, prior
+    def __init__(self, scale: list[list[float]], prior: nn.Module | None) -> None:
+        self.unit, self.prior = torch.tensor(scale)[..., None], prior
         self.scheduler = FrameBridgeScheduler(**SCHEDULER)
-        self.empty = load_text_encoder()([""])
 
     def batch(self, step: int) -> tuple[Tensor, Condition]:
-        """Clean latents and condition, some without prompt or picture."""
-        draw = torch.Generator().manual_seed(step)
-        shard = self.shards[int(torch.randint(len(self.shards), (1,), generator=draw))]
-        rows = torch.randperm(len(shard), generator=draw)[:BATCH]
-        frames = FRAMES[int(torch.randint(len(FRAMES), (1,), generator=draw))]
-        clean = self.codec.latents(shard.motions(rows, frames, np.random.default_rng(step)))
-        text, mask = (part.clone() for part in shard.text(rows))
-        empty = torch.rand(len(rows), generator=draw) < DROP_TEXT
-        length = self.empty[0].shape[1]
-        text[empty, :length] = self.empty[0]
-        mask[empty] = torch.arange(mask.shape[1]) < length
-        without = torch.rand(len(rows), generator=draw) < DROP_PICTURE
-        picture = describe_loosely(shard, rows, draw) * ~without[:, None, None, None]
-        return clean, Condition(text, mask, picture)
+        """Clean latents and condition, some without a description."""
+        rng, draw = np.random.default_rng(step), torch.Generator().manual_seed(step)
+        scenes = draw_scenes(rng, BATCH)
+        frames = FRAMES[int(rng.integers(len(FRAMES)))]
+        clean = motions(scenes, frames, rng).mT[..., None] / self.unit
+        condition = condition_of(scenes, draw)
+        without = torch.rand(BATCH, generator=draw) < DROP_PICTURE
+        return clean, Condition(
+            condition.prompt_embeds,
+            condition.prompt_mask,
+            condition.image_latents * ~without[:, None, None, None],
+        )
 
     def __call__(self, net: nn.Module, step: int) -> Tensor:
         """Loss of each motion of one batch."""
@@ -115,40 +117,39 @@ class MotionLoss:
 def network(*, timed: bool) -> SpaceTimeTransformer:
     """Bridge backbone or, untimed, neural prior."""
     return SpaceTimeTransformer(
-        CHANNELS, SLOTS, 1, DESCRIPTION, dim=192, depth=4, heads=4, timed=timed
+        CHANNELS, SLOTS, 1, DESCRIPTION, dim=128, depth=4, heads=4, text_width=0, timed=timed
     )
 
 
 def main() -> None:
     """Train one stage and keep its averaged weights."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("scenes", type=Path)
     parser.add_argument("run", type=Path)
     parser.add_argument("--stage", choices=("prior", "bridge"), required=True)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    shards = [Shard(path) for path in sorted(args.scenes.glob("train-*.safetensors"))]
-    scale = usual_sizes(shards[:8])
+    scale = usual_sizes()
     numbers = {"scale": scale, "scheduler": SCHEDULER, "frames": [32, 2, 96, 1], "fps": 16.0}
     args.run.mkdir(parents=True, exist_ok=True)
     (args.run / "numbers.json").write_text(json.dumps(numbers, indent=1), encoding="utf-8")
-    codec = MotionCodec(scale=scale)
     prior = None
     if args.stage == "bridge":
         prior = SpaceTimeTransformer.from_pretrained(args.run / "prior").eval()
-    torch.manual_seed(0)
+    torch.manual_seed(args.seed)
     net = network(timed=prior is not None)
     config = TrainConfig(
         steps=args.steps,
-        lr=8e-4,
-        warmup=200,
+        lr=1e-3,
+        warmup=100,
         lr_schedule="cosine",
         betas=(0.9, 0.99),
         weight_decay=0.01,
-        precision="bf16",
+        precision=args.precision,
         checkpoint_every=250,
     )
-    loss = MotionLoss(shards, codec, prior)
+    loss = MotionLoss(scale, prior)
     folder = args.run / f"run-{args.stage}"
     for event in fit_steps(net, loss, config, folder, decay=0.998, device="cpu"):
         if isinstance(event, Stepped):

@@ -9,12 +9,16 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from examples.embedded.scenes.compose import Library, compose, draw_motion
-from examples.embedded.scenes.shards import Shard, write_shard
-from examples.embedded.scenes.verbs import CAMERA_VERBS, OBJECT_VERBS
+from examples.embedded.nouns import members
+from examples.embedded.scenes.bodies import Scene, draw_aspect, draw_motion, draw_scene
+from examples.embedded.scenes.compose import Library
+from examples.embedded.scenes.motions import CAMERA_PROGRAMS, OBJECT_PROGRAMS
+from examples.embedded.scenes.named import compose_named, crop_photo
+from examples.embedded.train_motion import MotionLoss
+from fbridge.codecs.render import half_size
 from fbridge.data.shape_motions import ANGLE, FADE, GAIN, LOG_SCALE, TX, TY, Body
 from fbridge.errors import DataError
-from fbridge.loaders.text_encoder import load_text_encoder
+from fbridge.words.lexicon import CAMERA_VERBS, OBJECT_VERBS
 
 BODY = Body(0.3, 0.25, 0.6, 0.7, 0.5, 0.4)
 
@@ -28,17 +32,23 @@ def folder(tmp_path: Path) -> Path:
         cutout = Image.new("RGBA", (60, 50))
         ImageDraw.Draw(cutout).ellipse((5, 5, 55, 45), fill=(250, 6 * i, 20, 255))
         cutout.save(tmp_path / f"cutouts/thing{i}.png")
-        (tmp_path / f"cutouts/thing{i}.txt").write_text("red egg\n")
+        (tmp_path / f"cutouts/thing{i}.txt").write_text(f"egg{i}\n")
         Image.new("RGB", (300, 200), (10, 20, 5 * i)).save(tmp_path / f"photos/sky{i}.jpg")
     return tmp_path
 
 
 def move(verb: str, camera: str = "static", *, seed: int = 0, frames: int = 24) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    return draw_motion([(verb, 1.0)], (camera, 1.0), [BODY], frames, rng)
+    nothing = np.zeros((2, 4, 4), np.float32)
+    scene = Scene(nothing, (BODY, None), ((verb, 1.0), None, (camera, 1.0)))
+    return draw_motion(scene, frames, np.random.default_rng(seed))
 
 
-@pytest.mark.parametrize("verb", [v.name for v in OBJECT_VERBS])
+def test_there_is_a_program_for_each_verb() -> None:
+    assert tuple(OBJECT_PROGRAMS) == OBJECT_VERBS
+    assert tuple(CAMERA_PROGRAMS) == CAMERA_VERBS
+
+
+@pytest.mark.parametrize("verb", OBJECT_VERBS)
 @pytest.mark.parametrize("seed", range(8))
 def test_every_motion_starts_at_the_picture_and_stays_finite(verb: str, seed: int) -> None:
     motion = move(verb, seed=seed)
@@ -48,7 +58,7 @@ def test_every_motion_starts_at_the_picture_and_stays_finite(verb: str, seed: in
     assert (np.abs(motion[:, 0]).max() > 0.02) == (verb != "stay")
 
 
-@pytest.mark.parametrize("verb", [v.name for v in CAMERA_VERBS])
+@pytest.mark.parametrize("verb", CAMERA_VERBS)
 def test_cameras_start_at_the_picture(verb: str) -> None:
     motion = move("stay", verb)
     assert np.abs(motion[0]).max() < 1e-9
@@ -103,35 +113,63 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
         Library.load(tmp_path)
 
 
-def test_the_picture_is_made_of_its_layers(folder: Path) -> None:
+def test_one_of_several_things_is_named(folder: Path) -> None:
     library = Library.load(folder)
+    counts = set()
     for seed in range(20):
-        scene = compose(library, np.random.default_rng(seed), size=(64, 96))
-        assert scene.masks.shape == (2, 64, 96)
-        assert scene.masks.min() >= 0
-        assert scene.masks.sum(0).max() <= 1 + 1e-5
-        outside = (scene.masks.sum(0) == 0)[..., None]
-        close = np.abs(scene.picture - scene.background) * outside
-        assert np.quantile(close, 0.98) < 0.06
-        assert scene.script.caption
-        if scene.script.names_objects and len(scene.bodies) == 2:
-            assert "egg" in scene.script.caption
+        named = compose_named(library, np.random.default_rng(seed), (64, 96))
+        assert named.picture.shape == (64, 96, 3)
+        assert named.mask.shape == (64, 96)
+        assert 0.008 < named.mask.mean() < 1
+        assert named.noun == "" or named.noun in {c.noun for c in library.cutouts}
+        red = named.picture[..., 0] - named.picture[..., 2]
+        inside, outside = red[named.mask > 0.9], red[named.mask < 0.1]
+        assert inside.mean() > 0.2
+        counts.add(bool((outside > 0.4).mean() > 0.02))  # another thing of the same kind of colour
+    assert counts == {False, True}
 
 
-def test_shards_are_the_same_every_time(folder: Path, tmp_path: Path) -> None:
-    library, encode = Library.load(folder), load_text_encoder()
-    paths = [tmp_path / "a.safetensors", tmp_path / "b.safetensors"]
-    for path in paths:
-        write_shard(library, encode, path, seed=3, scenes=6)
-    assert paths[0].read_bytes() == paths[1].read_bytes()
-    shard, rows = Shard(paths[0]), torch.arange(6)
-    assert shard.pixels("picture", rows).shape[:2] == (6, 3)
-    assert shard.pixels("picture", rows).max() <= 1
-    motions = [shard.motions(rows, 5, np.random.default_rng(s)) for s in (0, 0, 1)]
-    assert motions[0].shape == (6, 5, 3, 26)
-    assert torch.equal(motions[0], motions[1])
-    assert not torch.equal(motions[0], motions[2])
-    text, mask = shard.text(rows)
-    again, again_mask = encode(shard.captions)
-    assert torch.equal(mask, again_mask)
-    assert torch.allclose(text[mask], again[mask], atol=2e-3)
+def test_crops_of_photographs_keep_mask_and_picture_together() -> None:
+    picture = Image.new("RGB", (200, 150), (0, 0, 90))
+    ImageDraw.Draw(picture).rectangle((60, 40, 120, 110), fill=(250, 0, 0))
+    mask = picture.getchannel("R").point(lambda v: 255 if v > 120 else 0)
+    for seed in range(10):
+        named = crop_photo(picture, mask, np.random.default_rng(seed), (96, 128))
+        red = named.picture[..., 0]
+        assert red[named.mask > 0.9].min() > red[named.mask < 0.1].max()
+
+
+def test_bodies_fit_their_masks() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        scene = draw_scene(rng, draw_aspect(rng))
+        half_w, half_h = half_size(*scene.masks.shape[1:])
+        for mask, body in zip(scene.masks, scene.bodies, strict=True):
+            if body is None:
+                assert not mask.any()
+                continue
+            assert body.room_left + 2 * body.half_width + body.room_right == pytest.approx(
+                2 * half_w
+            )
+            assert body.room_up + 2 * body.half_height + body.room_down == pytest.approx(2 * half_h)
+
+
+def test_the_same_step_draws_the_same_batch() -> None:
+    loss = MotionLoss([[1.0] * 3] * 26, None)
+    (one, told), (again, told_again), (other, _) = loss.batch(5), loss.batch(5), loss.batch(6)
+    assert torch.equal(one, again)
+    assert torch.equal(told.image_latents, told_again.image_latents)
+    assert one.shape[2:] == (26, 3, 1)
+    assert one.shape != other.shape or not torch.equal(one, other)
+
+
+def test_nouns_name_the_classes_below_them() -> None:
+    lemmas = {
+        10: ["animal"], 20: ["dog", "domestic dog"], 30: ["beagle"], 40: ["pug"], 50: ["entity"],
+    }  # fmt: skip
+    above = {30: [20], 40: [20], 20: [10], 10: [50], 50: []}
+    named = members(lemmas, above, [30, 40])
+    assert named["dog"] == named["animal"] == {0, 1}
+    assert named["beagle"] == {0}
+    assert "entity" not in named
+    assert named["woman"] == named["person"]

@@ -1,9 +1,9 @@
-"""One composed picture with everything that is true of it."""
+"""Cut-outs and photographs, and how one is laid over the other as a camera would see them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from examples.embedded.scenes.captions import Act, Script, write_script
-from examples.embedded.scenes.verbs import CAMERA_VERBS, OBJECT_VERBS
-from fbridge.data.shape_motions import CHANNELS, Body
 from fbridge.errors import DataError
 
 Rng = np.random.Generator
 Pixels = NDArray[np.float32]
-OBJECT_SLOTS = 2
-SLOTS = OBJECT_SLOTS + 1
 
 
 @dataclass(frozen=True)
@@ -63,89 +58,14 @@ class Library:
         return cls(cutouts, photos)
 
 
-@dataclass(frozen=True)
-class Mover:
-    """One object of the scene as placed: its noun, its layer (h, w, 4), its box."""
-
-    noun: str
-    layer: Pixels
-    body: Body
-
-
-@dataclass(frozen=True)
-class Scene:
-    """A composed picture and its truth.
-
-    Attributes:
-        picture: (h, w, 3) float32 in [0, 1].
-        masks: (2, h, w) float32, the visible part of the first and second object named.
-        background: (h, w, 3) what lies behind them.
-        script: the words and what they stand for.
-        bodies: the objects' boxes, for `draw_motion`.
-    """
-
-    picture: Pixels
-    masks: Pixels
-    background: Pixels
-    script: Script
-    bodies: tuple[Body, ...]
-
-
-_VERBS = {verb.name: verb for verb in (*OBJECT_VERBS, *CAMERA_VERBS)}
-_FRAME = Body(1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
-
-
-def draw_motion(
-    acts: Sequence[Act], camera: Act, bodies: Sequence[Body], num_frames: int, rng: Rng
-) -> NDArray[np.float64]:
-    """(F, 3, 26): one of the motions that the acts allow; objects first, then the camera."""
-    u = np.linspace(0.0, 1.0, num_frames)
-    whole = np.zeros((num_frames, SLOTS, CHANNELS))
-    slots = [*range(len(acts)), SLOTS - 1]
-    for slot, (name, speed), body in zip(slots, [*acts, camera], [*bodies, _FRAME], strict=True):
-        whole[:, slot] = _VERBS[name].program(np.minimum(u * speed, 1), body, rng)
-    return whole
-
-
-def compose(library: Library, rng: Rng, *, size: tuple[int, int], close_ups: float = 0.4) -> Scene:
-    """Draw a scene of `size` (height, width): background, zero to two movers, bystanders, words.
-
-    `close_ups` is the share of lone objects that fill much of the frame or more than all of it.
-    """
-    background = photo_background(library, rng, size)
-    number = int(rng.choice([0, 1, 2], p=[0.06, 0.69, 0.25]))
-    crowd = int(rng.choice([0, 1, 2], p=[0.7, 0.2, 0.1]))
-    for _ in range(crowd if number else 0):
-        layer = place(tinted(library, rng), rng, size, high=0.45)[0]
-        background = lay_over(layer, background)
-    movers = tuple(_mover(library, rng, size, number, close_ups) for _ in range(number))
-    script = write_script([mover.noun for mover in movers], rng, crowded=bool(crowd))
-    layers = np.zeros((OBJECT_SLOTS, *size, 4), np.float32)
-    for slot, mover in enumerate(movers):
-        layers[slot] = mover.layer
-    if number and rng.random() < 0.35:
-        background = _shadow(background, movers, rng)
-    picture, masks = flatten(background, layers)
-    finish = finish_of(rng)
-    bodies = tuple(mover.body for mover in movers)
-    return Scene(finish(picture), masks, finish(background), script, bodies)
-
-
-def flatten(background: Pixels, layers: Pixels) -> tuple[Pixels, Pixels]:
-    """Lay the second object, then the first, over the background; also the visible masks."""
-    picture = background
-    for layer in layers[::-1]:
-        picture = lay_over(layer, picture)
-    first, second = layers[0, ..., 3], layers[1, ..., 3]
-    return picture, np.stack([first, second * (1 - first)])
-
-
 def lay_over(layer: Pixels, below: Pixels) -> Pixels:
+    """A layer (h, w, 4) over what is below it (h, w, 3)."""
     alpha = layer[..., 3:]
     return layer[..., :3] * alpha + below * (1 - alpha)
 
 
 def photo_background(library: Library, rng: Rng, size: tuple[int, int]) -> Pixels:
+    """A random crop of a photograph, or now and then a plain ramp of colour."""
     height, width = size
     if rng.random() < 0.1:
         ends = rng.uniform(0, 1, (2, 3)) if rng.random() < 0.6 else np.ones((2, 3))
@@ -166,6 +86,7 @@ def photo_background(library: Library, rng: Rng, size: tuple[int, int]) -> Pixel
 
 
 def floats(picture: Image.Image) -> Pixels:
+    """Its bytes as float32 in [0, 1]."""
     return (np.asarray(picture) / 255).astype(np.float32)
 
 
@@ -176,6 +97,7 @@ def _tone(pixels: Pixels, rng: Rng, size: float) -> Pixels:
 
 
 def tinted(library: Library, rng: Rng) -> Cutout:
+    """A cut-out in other light, perhaps mirrored or turned a little."""
     cutout = library.cutouts[rng.integers(len(library.cutouts))]
     pixels = floats(cutout.picture)
     pixels = np.concatenate([_tone(pixels[..., :3], rng, 0.2), pixels[..., 3:]], -1)
@@ -189,7 +111,7 @@ def tinted(library: Library, rng: Rng) -> Cutout:
 
 def place(
     cutout: Cutout, rng: Rng, size: tuple[int, int], *, low: float = 0.18, high: float = 0.85
-) -> tuple[Pixels, Body]:
+) -> Pixels:
     """The object somewhere in a canvas of `size`, its longer side `low`..`high` of the frame."""
     height, width = size
     unit = np.sqrt(height * width)
@@ -209,15 +131,7 @@ def place(
         pixels = np.concatenate([pixels[..., :3], floats(soft)[..., None]], -1)
     else:
         pixels = floats(canvas)
-    body = Body(
-        w / unit,
-        h / unit,
-        2 * max(cx - w / 2, 0) / unit,
-        2 * max(width - cx - w / 2, 0) / unit,
-        2 * max(cy - h / 2, 0) / unit,
-        2 * max(height - cy - h / 2, 0) / unit,
-    )
-    return pixels, body
+    return pixels
 
 
 def _middle(length: int, frame: int, overhang: float, rng: Rng) -> float:
@@ -228,30 +142,8 @@ def _middle(length: int, frame: int, overhang: float, rng: Rng) -> float:
     return rng.uniform(inside, frame - inside)
 
 
-def _mover(
-    library: Library, rng: Rng, size: tuple[int, int], number: int, close_ups: float
-) -> Mover:
-    cutout = tinted(library, rng)
-    close = number == 1 and rng.random() < close_ups
-    low, high = (0.6, 2.2) if close else (0.18, 0.8 if number == 1 else 0.55)
-    layer, body = place(cutout, rng, size, low=low, high=high)
-    return Mover(cutout.noun, layer, body)
-
-
-def _shadow(background: Pixels, movers: tuple[Mover, ...], rng: Rng) -> Pixels:
-    """Darken the ground under each object: a blurred, shifted copy of its alpha."""
-    dark = np.ones(background.shape[:2], np.float32)
-    for mover in movers:
-        alpha = Image.fromarray((mover.layer[..., 3] * 255).astype(np.uint8))
-        soft = alpha.filter(ImageFilter.GaussianBlur(rng.uniform(2, 6)))
-        shift = (int(rng.integers(-4, 5)), int(rng.integers(1, 7)))
-        moved = np.roll(floats(soft), shift, (1, 0))
-        dark *= 1 - rng.uniform(0.15, 0.5) * moved
-    return background * dark[..., None]
-
-
 def finish_of(rng: Rng) -> Callable[[Pixels], Pixels]:
-    """What a camera does to the whole picture: the same tone, blur and grain for all its parts."""
+    """What a camera does to the whole picture: one tone, blur and grain for all its parts."""
     gain, gamma = 1 + rng.normal(0, 0.08, 3), np.exp(rng.normal(0, 0.12))
     blur = rng.uniform(0.3, 1.1) if rng.random() < 0.35 else 0.0
     grain, seed = (rng.uniform(0, 0.04) if rng.random() < 0.4 else 0.0), int(rng.integers(2**31))

@@ -55,7 +55,7 @@ def compose_named(library: Library, rng: Rng, size: tuple[int, int]) -> Named:
             cutout = _other(library, rng, nouns)
             close = number == 1 and rng.random() < 0.35
             low, high = (0.6, 2.0) if close else (0.2, 0.9 if number == 1 else 0.6)
-            layer = place(_harmonised(cutout, picture, rng), rng, size, low=low, high=high)[0]
+            layer = place(_harmonised(cutout, picture, rng), rng, size, low=low, high=high)
             if rng.random() < 0.4:
                 picture = _shadow(picture, layer[..., 3], rng)
             picture = lay_over(layer, picture)

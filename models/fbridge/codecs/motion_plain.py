@@ -17,15 +17,16 @@ from fbridge.codecs.layers_plain import OBJECT_SLOTS, PlainLayerNet, masks_of
 from fbridge.codecs.matting import fill_behind, has_no_contour, refine_masks, resize
 from fbridge.codecs.render import CHANNELS as CHANNELS
 from fbridge.codecs.render import Stack, build_elastic, build_stack, half_size, render, shape_of
+from fbridge.codecs.sizes import MAX_SIDE as MAX_SIDE
+from fbridge.codecs.sizes import MIN_SIDE as MIN_SIDE
+from fbridge.codecs.sizes import check_size, usual_size
 from fbridge.codecs.tracking import track_motions
-from fbridge.errors import ConfigError
 from fbridge.files.plain import Plain
 from fbridge.types import Latents
 
 SLOTS = OBJECT_SLOTS + 1
 DESCRIPTION = 20
 TRACKING_SIDE = 64
-MIN_SIDE, USUAL_SIDE, MAX_SIDE = 64, 512, 2048
 RENDER_PIXELS = 2**21
 """Pixels rendered at a time, which limits the memory."""
 
@@ -99,24 +100,11 @@ class PlainMotionCodec(Plain):
         self, picture: tuple[int, int], requested: tuple[int, int] | None
     ) -> tuple[int, int]:
         """The requested size, else the picture's with even sides, the longer one at most 512."""
-        if requested is not None:
-            if any(side % 2 or not MIN_SIDE <= side <= MAX_SIDE for side in requested):
-                near = [min(max(side // 2 * 2, MIN_SIDE), MAX_SIDE) for side in requested]
-                raise ConfigError(
-                    f"size {requested[0]}x{requested[1]} is not possible; sides must be even and "
-                    f"from {MIN_SIDE} to {MAX_SIDE}: use {near[0]}x{near[1]}"
-                )
-            return requested
-        shrink = min(1.0, USUAL_SIDE / max(picture))
-        grow = max(1.0, MIN_SIDE / (min(picture) * shrink))
-        width, height = (
-            min(max(2 * int(side * shrink * grow / 2), MIN_SIDE), MAX_SIDE) for side in picture
-        )
-        return width, height
+        return usual_size(picture) if requested is None else check_size(requested)
 
     def check_shape(self, width: int, height: int, frames: int) -> None:
         """Even sides within the limits; any number of frames."""
-        self.output_size((width, height), (width, height))
+        check_size((width, height))
 
     @torch.no_grad()
     def view(

@@ -14,6 +14,7 @@ import torch
 from fbridge.codecs import Codec
 from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
+from fbridge.codecs.scene_codec import SceneCodec
 from fbridge.codecs.vae import VAE_KINDS, VAECodec
 from fbridge.errors import CheckpointError, reason
 from fbridge.files.configs import read_json
@@ -26,7 +27,7 @@ from fbridge.files.weight_files import hash_weight_file
 from fbridge.loaders.locate import EMBEDDED, locate_folder, packaged_file
 from fbridge.loaders.single_file import find_single_file, unpack_codec
 
-_OWN = {"MotionCodec": MotionCodec, "PixelCodec": PixelCodec}
+_OWN = {"MotionCodec": MotionCodec, "PixelCodec": PixelCodec, "SceneCodec": SceneCodec}
 _KNOWN = ", ".join([*_OWN, *VAE_KINDS])
 _PARTS = ("", "codec", "vae")
 """Where a folder has it: itself, or as a pipeline."""

@@ -9,13 +9,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-from fbridge.backbones.space_time import SpaceTimeTransformer
+from fbridge.backbones.space_time_plain import PlainSpaceTime
 from fbridge.codecs import Codec
-from fbridge.codecs.motion import MotionCodec
-from fbridge.errors import CheckpointError, ConfigError
-from fbridge.files.modules import load_folder
+from fbridge.codecs.scenes.codec import PlainSceneCodec
+from fbridge.errors import ConfigError
+from fbridge.files.plain import load_plain
 from fbridge.loaders.locate import EMBEDDED, locate_model
-from fbridge.loaders.text_encoder import MINILM
 from fbridge.prior import MixPrior, NeuralPrior, Prior, ReplicatePrior
 from fbridge.types import Condition, Latents, View
 
@@ -35,8 +34,8 @@ class MotionPrior:
         codec: of the latents that the bridge works on.
     """
 
-    motion: MotionCodec
-    network: SpaceTimeTransformer
+    motion: PlainSceneCodec
+    network: PlainSpaceTime
     codec: Codec
 
     def __call__(self, still: Latents, condition: Condition, view: View | None, /) -> Latents:
@@ -50,27 +49,18 @@ class MotionPrior:
     def from_pictures(
         self, pictures: Sequence[Tensor], condition: Condition, latent_frames: int
     ) -> Latents:
-        """Latents (B, F, C, H, W), F = latent_frames, from pictures (3, H, W) in [0, 1].
-
-        Raises:
-            CheckpointError: the prompt embeddings are not those of the embedded model's encoder.
-        """
-        width = self.network.config["text_width"]
-        if condition.prompt_embeds.shape[-1] != width:
-            raise CheckpointError(
-                f"the motion prior reads {MINILM}'s embeddings ({width} features), not these "
-                f"({condition.prompt_embeds.shape[-1]}); use that text encoder or another prior"
-            )
+        """Latents (B, F, C, H, W), F = latent_frames, from pictures (3, H, W) in [0, 1]."""
         device = condition.prompt_embeds.device
         self.motion.to(device)
         self.network.to(device)
         moving = [picture.to(device, torch.float32) for picture in pictures]
-        view = self.motion.view(moving, condition.prompt_embeds, condition.prompt_mask)
-        inputs = Condition(condition.prompt_embeds, condition.prompt_mask, view.image_latents)
+        words = (condition.prompt_embeds, condition.prompt_mask)
+        view = self.motion.view(moving, *words, condition.prompts)
+        inputs = Condition(*words, view.image_latents)
         frames = (latent_frames - 1) * (getattr(self.codec, "temporal", None) or 1) + 1
         rest = self.motion.still(view, frames).mean
         videos = self.motion.decode(self.network(rest, None, inputs), view)
-        seen = self.codec.view(moving, condition.prompt_embeds, condition.prompt_mask)
+        seen = self.codec.view(moving, *words, condition.prompts)
         return self.codec.encode(videos, seen).mean
 
 
@@ -114,8 +104,8 @@ def _motion_prior(codec: Codec) -> MotionPrior:
 
 
 @lru_cache(maxsize=1)
-def _embedded_motion() -> tuple[MotionCodec, SpaceTimeTransformer]:
+def _embedded_motion() -> tuple[PlainSceneCodec, PlainSpaceTime]:
     folder = locate_model(EMBEDDED)
-    codec: MotionCodec = load_folder(MotionCodec, folder / "codec").requires_grad_(False)
-    network: SpaceTimeTransformer = load_folder(SpaceTimeTransformer, folder / "prior")
+    codec = load_plain(PlainSceneCodec, folder / "codec").requires_grad_(False)
+    network = load_plain(PlainSpaceTime, folder / "prior")
     return codec, network.requires_grad_(False)

@@ -11,6 +11,7 @@ from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.backbones.videocrafter.network import VideoCrafterUNet
 from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
+from fbridge.codecs.scene_codec import SceneCodec
 from fbridge.codecs.vae import VAE_KINDS
 from fbridge.errors import CheckpointError
 from fbridge.files.configs import check_form, check_no_code, read_json
@@ -23,6 +24,7 @@ KNOWN_COMPONENTS = (
     LatteClassTransformer,
     VideoCrafterUNet,
     MotionCodec,
+    SceneCodec,
     PixelCodec,
     FrameBridgeScheduler,
 )
@@ -31,7 +33,7 @@ _OWN = {kind.__name__: kind.__module__ for kind in KNOWN_COMPONENTS}
 _CLASSES = {
     "transformer": tuple(FAMILIES),
     "prior": tuple(FAMILIES),
-    "codec": (MotionCodec.__name__, PixelCodec.__name__),
+    "codec": (MotionCodec.__name__, PixelCodec.__name__, SceneCodec.__name__),
     "vae": tuple(VAE_KINDS),
     "scheduler": (FrameBridgeScheduler.__name__,),
 }

@@ -142,9 +142,7 @@ class BridgeSampling(Bridge):
         view = self.latent_codec.view(pictures, text, prompt_mask, prompts)
         label = torch.tensor(labels, device=text.device) if labels else None
         embeds = self.embed_pictures(pictures)
-        return view, Condition(
-            text, prompt_mask, view.image_latents, label, embeds, tuple(prompts)
-        )
+        return view, Condition(text, prompt_mask, view.image_latents, label, embeds, tuple(prompts))
 
     def frames(self, latents: Tensor, view: View) -> list[NDArray[np.uint8]]:
         """Decode latents (B, F, C, H, W) to videos, uint8 (F, H, W, 3).

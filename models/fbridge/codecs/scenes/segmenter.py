@@ -59,7 +59,9 @@ class _Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1))
+        self.first = nn.Sequential(
+            nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, width, 3, padding=1)
+        )
         self.norm = nn.GroupNorm(8, width)
         self.second = nn.Conv2d(width, width, 3, padding=1)
         self.film = nn.Linear(TEXT, 2 * width)
@@ -84,7 +86,7 @@ class _Attention(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x: Tensor, noun: Tensor) -> Tensor:  # noqa: ARG002 - as `_Residual` is called
+    def forward(self, x: Tensor, noun: Tensor) -> Tensor:
         b, c, h, w = x.shape
         parts = self.inputs(self.norm(x).flatten(2).mT).unflatten(-1, (3, self.heads, -1))
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
@@ -111,7 +113,9 @@ class MaskDecoder(nn.Module):
                 blocks += [_Attention(width), _Residual(width)]
             self.levels.append(nn.ModuleList(blocks))
             before = width
-        self.head = nn.Sequential(nn.GroupNorm(8, before), nn.SiLU(), nn.Conv2d(before, 1, 3, padding=1))
+        self.head = nn.Sequential(
+            nn.GroupNorm(8, before), nn.SiLU(), nn.Conv2d(before, 1, 3, padding=1)
+        )
 
     def forward(self, maps: tuple[Tensor, ...], hints: Tensor, noun: Tensor) -> Tensor:
         """Logits (B, 1, H / 4, W / 4).
@@ -145,9 +149,7 @@ def _grid(like: Tensor) -> Tensor:
     return torch.stack([x, y]).expand(b, 2, h, w)
 
 
-def find_mask(
-    decoder: MaskDecoder, features: Features, named: Tensor, noun: Tensor
-) -> Tensor:
+def find_mask(decoder: MaskDecoder, features: Features, named: Tensor, noun: Tensor) -> Tensor:
     """Masks (B, h, w) in [0, 1]; see `MaskDecoder.forward` and `noun_hints`."""
     hints = noun_hints(features.classes, named)
     return decoder(features.maps, hints, noun)[:, 0].sigmoid()

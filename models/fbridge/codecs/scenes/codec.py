@@ -1,0 +1,266 @@
+"""The embedded model's codec: a latent is the motion of the things that the prompt names.
+
+A latent is (B, F, 26, 3, 1): the motion channels of `fbridge.codecs.render` for two objects and the
+camera, each divided by its scale. Zero is the still picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fbridge.codecs import Gaussian, View
+from fbridge.codecs.matting import resize
+from fbridge.codecs.render import CHANNELS, build_stack
+from fbridge.codecs.scenes.describe import OBJECTS, SLOTS, Deed, describe
+from fbridge.codecs.scenes.features import EfficientNetLite, Features, load_features
+from fbridge.codecs.scenes.flowing import Flowing
+from fbridge.codecs.scenes.framing import constrain
+from fbridge.codecs.scenes.matting import refine
+from fbridge.codecs.scenes.nouns import NounTable
+from fbridge.codecs.scenes.render import Stage
+from fbridge.codecs.scenes.scene import background, build_scene
+from fbridge.codecs.scenes.segmenter import TEXT, MaskDecoder, find_mask, working_size
+from fbridge.codecs.sizes import check_size, usual_size
+from fbridge.codecs.tracking import track_motions
+from fbridge.errors import ConfigError
+from fbridge.files.plain import Plain
+from fbridge.types import Latents
+from fbridge.words.intent import Intent, read_prompt
+from fbridge.words.minilm import packaged_minilm
+
+TRACKING_SIDE = 64
+FEWEST = 0.003
+"""Share of the picture below which a mask shows nothing."""
+SPEEDS = (0.45, 1.5)
+"""Slowest and fastest that the motion networks know."""
+_AT_ONCE = 8
+"""Frames drawn at a time, which limits the memory."""
+
+
+class Shot(NamedTuple):
+    """A picture with what its prompt asks for.
+
+    Attributes:
+        picture: (3, H, W) in [0, 1].
+        masks: (2, H, W) opacity of the objects that move; zeros where there is none.
+        intent: of the prompt.
+        flowing: what flows in it.
+    """
+
+    picture: Tensor
+    masks: Tensor
+    intent: Intent
+    flowing: Flowing
+
+
+@cache
+def _features() -> EfficientNetLite:
+    return load_features().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class PlainSceneCodec(Plain):
+    """From picture and prompt to things that move, and from motions to frames and back.
+
+    Args:
+        scale: (26, 3) of each channel and slot.
+        nouns, letters: of `NounTable`.
+        widths: of `MaskDecoder`.
+    """
+
+    reads_text = True
+    repeats = True
+    needs_picture = True
+
+    def __init__(
+        self,
+        scale: tuple[tuple[float, ...], ...] = ((1.0,) * SLOTS,) * CHANNELS,
+        nouns: int = 1,
+        letters: int = 1,
+        widths: tuple[int, ...] = (128, 96, 48, 16),
+    ) -> None:
+        super().__init__()
+        self.decoder = MaskDecoder(tuple(widths))
+        self.nouns = NounTable(nouns, letters)
+
+    @property
+    def unit(self) -> Tensor:
+        """(26, 3, 1) scale of each channel, float32 whatever the network's dtype."""
+        return torch.tensor(self.config.scale, device=self.device)[..., None]
+
+    def output_size(
+        self, picture: tuple[int, int], requested: tuple[int, int] | None
+    ) -> tuple[int, int]:
+        """The requested size, else the picture's with even sides, the longer one at most 512."""
+        return usual_size(picture) if requested is None else check_size(requested)
+
+    def check_shape(self, width: int, height: int, frames: int) -> None:
+        """Even sides within the limits; any number of frames."""
+        check_size((width, height))
+
+    def notes(self, prompts: Sequence[str]) -> list[str]:
+        """What of the prompts is not done, or otherwise than the words say; each line once."""
+        lines = [line for prompt in prompts for line in read_prompt(prompt).notes()]
+        return list(dict.fromkeys(lines))
+
+    @torch.no_grad()
+    def view(
+        self,
+        pictures: Sequence[Tensor],
+        text: Tensor,
+        prompt_mask: Tensor,
+        prompts: Sequence[str] | None = None,
+    ) -> View:
+        """Find what the prompts name in each picture; pictures may be of different sizes."""
+        if prompts is None:
+            raise ConfigError(
+                "the embedded model reads prompts as text, not as embeddings; pass the prompts"
+            )
+        shots = [self._shot(*pair) for pair in zip(pictures, prompts, strict=True)]
+        told = [describe(_small(shot.masks), [deeds(shot.intent)]) for shot in shots]
+        return View(torch.cat(told), None, tuple(shots))
+
+    def _shot(self, picture: Tensor, prompt: str) -> Shot:
+        intent = read_prompt(prompt)
+        finder = _Finder(self, picture)
+        nouns = [act.noun for act in intent.acts]
+        if not nouns and not intent.flows and _layers_move(intent):
+            nouns = [""]  # the nearest thing moves a little more than what is behind it
+        masks = [finder.mask(noun) for noun in nouns]
+        coarse = _one_each(masks) if masks else picture.new_zeros(0, 8, 8)
+        found = refine(picture, coarse) if masks else picture.new_zeros(0, *picture.shape[1:])
+        missing = picture.new_zeros(OBJECTS - len(found), *picture.shape[1:])
+        flowing = Flowing.find(picture, intent.flows, finder.fine)
+        return Shot(picture, torch.cat([found, missing]), intent, flowing)
+
+    def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
+        """The view's image latents with what other prompts ask for; nothing of an empty one."""
+        masks = [_small(shot.masks) for shot in view.scenes]
+        return torch.cat(
+            [
+                describe(mask, [deeds(read_prompt(prompt)) if prompt else [None] * SLOTS])
+                for mask, prompt in zip(masks, prompts, strict=True)
+            ]
+        ).to(view.image_latents)
+
+    def still(self, view: View, num_frames: int) -> Gaussian:
+        """No motion: zeros."""
+        frame = view.image_latents.new_zeros(len(view.scenes), 1, CHANNELS, SLOTS, 1)
+        return Gaussian(frame.expand(-1, num_frames, -1, -1, -1))
+
+    @torch.no_grad()
+    def decode(self, latents: Latents, view: View) -> list[Tensor]:
+        """Draw the moved things of each picture."""
+        return [torch.cat(list(parts)) / 255 for parts in self.draw(latents, view)]
+
+    @torch.no_grad()
+    def draw(self, latents: Latents, view: View) -> Iterator[Iterator[Tensor]]:
+        """The videos in parts of a few frames, each uint8 (F, 3, H, W)."""
+        for motion, shot in zip(self.motions(latents), view.scenes, strict=True):
+            yield _draw(shot, _asked(motion, shot.intent))
+
+    def encode(
+        self, videos: Sequence[Tensor], view: View, *, steps: int = 12, polish: int = 40
+    ) -> Gaussian:
+        """Track the things through each clip, which starts with its picture."""
+        latents = []
+        for video, shot in zip(videos, view.scenes, strict=True):
+            height, width = working_size(*shot.picture.shape[1:], TRACKING_SIDE)
+            scene = build_scene(*(resize(part[None], (height, width))[0] for part in shot[:2]))
+            stack = build_stack(scene.picture, scene.alphas, scene.fill)
+            small, unit = resize(video, (height, width)), self.unit[..., 0].mT
+            motion = track_motions(stack, small, unit, steps=steps, polish=polish)
+            latents.append(self.latents(motion[None])[0])
+        return Gaussian(torch.stack(latents))
+
+    def tile(self) -> bool:
+        """Tiles do not apply: frames are drawn in parts anyway."""
+        return False
+
+    def motions(self, latents: Latents) -> Tensor:
+        """Latents (B, F, 26, 3, 1) as motions (B, F, 3, 26)."""
+        return (latents.float() * self.unit)[..., 0].mT
+
+    def latents(self, motions: Tensor) -> Latents:
+        """Motions (B, F, 3, 26) as latents (B, F, 26, 3, 1)."""
+        out: Tensor = motions.mT[..., None] / self.unit
+        return out
+
+
+class _Finder:
+    """Masks of nouns in one picture; the features are computed when first asked for, and once."""
+
+    def __init__(self, codec: PlainSceneCodec, picture: Tensor) -> None:
+        self.codec, self.picture = codec, picture
+        self._features: Features | None = None
+
+    def mask(self, noun: str) -> Tensor:
+        """(h, w) in [0, 1]; of the main thing where nothing is found under that noun."""
+        codec, device = self.codec, self.picture.device
+        if self._features is None:
+            size = working_size(*self.picture.shape[1:])
+            small = resize(self.picture[None], size).contiguous(memory_format=torch.channels_last)
+            self._features = _features().to(device)(small)
+        named = codec.nouns.named(noun).to(device)
+        word = packaged_minilm().pooled([noun])[0] if noun else torch.zeros(TEXT)
+        found = find_mask(codec.decoder, self._features, named[None], word[None].to(device))[0]
+        return self.mask("") if noun and float(found.mean()) < FEWEST else found
+
+    def fine(self, noun: str) -> Tensor:
+        """(H, W) opacity in the picture."""
+        return refine(self.picture, self.mask(noun)[None])[0]
+
+
+def deeds(intent: Intent) -> list[Deed | None]:
+    """What each object and the camera do, for `describe`."""
+    acts = [_deed(act.verb, act.speed) for act in intent.acts]
+    nothing: list[Deed | None] = [None] * (OBJECTS - len(acts))
+    return [*acts, *nothing, _deed(intent.camera.verb, intent.camera.speed)]
+
+
+def _deed(verb: str, speed: float) -> Deed:
+    return verb, min(max(speed, SPEEDS[0]), SPEEDS[1])
+
+
+def _layers_move(intent: Intent) -> bool:
+    return intent.camera.verb.startswith(("pan", "tilt", "zoom"))
+
+
+def _one_each(masks: list[Tensor]) -> Tensor:
+    """(K, h, w) masks that share no pixel: each pixel is the object's whose mask is stronger."""
+    together = torch.stack(masks)
+    return (
+        together * together.softmax(0).mul(len(masks)).clamp(0, 1) if len(masks) > 1 else together
+    )
+
+
+def _small(masks: Tensor) -> Tensor:
+    """Masks (1, 2, h, w), as coarse as those that the motion networks were trained on."""
+    height, width = masks.shape[-2:]
+    shrink = 32 / max(height, width)
+    return resize(masks[None], (max(2, round(height * shrink)), max(2, round(width * shrink))))
+
+
+def _asked(motion: Tensor, intent: Intent) -> Tensor:
+    """The motion (F, 3, 26) from rest, of what shall move only: the rest stands still exactly."""
+    moves = [act.verb != "stay" for act in intent.acts]
+    moves += [False] * (OBJECTS - len(moves)) + [intent.camera.verb != "static"]
+    return (motion - motion[:1]) * motion.new_tensor(moves)[:, None]
+
+
+def _draw(shot: Shot, motion: Tensor) -> Iterator[Tensor]:
+    scene = build_scene(shot.picture.cpu(), shot.masks.cpu())
+    motion = constrain(scene, motion.cpu())
+    stage = Stage(scene, motion)
+    shot.flowing.plan(background(scene, stage.moving), len(motion))
+    for part in range(0, len(motion), _AT_ONCE):
+        frames = range(part, min(part + _AT_ONCE, len(motion)))
+        ground = shot.flowing.ground(frames)
+        drawn = torch.stack(
+            [stage.frame(k, None if ground is None else ground[k - part]) for k in frames]
+        )
+        yield shot.flowing.over(drawn.permute(0, 3, 1, 2), frames)
