@@ -7,11 +7,10 @@ times faster on a processor than torch. Images here are (H, W, channels) with co
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from fbridge.codecs.render import (
@@ -23,11 +22,11 @@ from fbridge.codecs.render import (
     TX,
     TY,
     bend,
-    pixel_grid,
     unmove,
 )
 from fbridge.codecs.scenes.fill import TRACE, hidden
 from fbridge.codecs.scenes.scene import Scene, background
+from fbridge.codecs.scenes.warp import Image, box_corners, remap, soften, squeeze, to_image, warp
 
 BENDS = slice(BEND_X.start, CHANNELS)
 """Channels of the control points."""
@@ -35,8 +34,8 @@ BENDS = slice(BEND_X.start, CHANNELS)
 ZOOM_OUT = 1.16
 """How far the camera may draw back: the picture's border is stretched by as much."""
 
-BORDER, OVER = 0.25, 0.004
-"""The border that is stretched, and the least stretch, in half widths and half heights."""
+OVER = 0.004
+"""Least share by which the camera sees beyond the picture that counts."""
 
 PARALLAX = 1.08
 """How much more than the background an object moves as the camera pans and zooms."""
@@ -44,10 +43,11 @@ PARALLAX = 1.08
 SETTLED = 1.5
 """Shift in pixels after which an object's own colours have replaced the picture's at soft edges."""
 
+STEP = 4
+"""Pixels between the places of a bent frame that are computed; between them they are linear."""
+
 PAD = 4
 """Pixels by which an object that the frame's edge cuts is continued."""
-
-Image: TypeAlias = NDArray[Any]
 
 
 def render(scene: Scene, motion: Tensor, video: Tensor | None = None) -> Tensor:
@@ -65,7 +65,7 @@ def render(scene: Scene, motion: Tensor, video: Tensor | None = None) -> Tensor:
 class _Layer(NamedTuple):
     """An object's crop: premultiplied colour and alpha (h, w, 4), and where it starts (x, y).
 
-    `rest` (h, w, 3) is what the crop must add at rest for the frame to be the picture.
+    `rest` (h, w, 4) is what the crop must add at rest for the frame to be the picture.
     """
 
     image: Image
@@ -97,8 +97,8 @@ class Stage:
         self.view = self._matrices(camera, torch.zeros(2))
         self.views = [self._matrices(own, torch.zeros(2)) for own in self.cameras]
         self.places = [self._matrices(motion[:, slot], scene.centre[slot]) for slot in (0, 1)]
-        self.picture = _image(scene.picture)
-        self.ground = _image(background(scene, self.moving))
+        self.picture = to_image(scene.picture)
+        self.ground = to_image(background(scene, self.moving))
         self.layers = {slot: self._layer(slot) for slot in (1, 0) if self.moving[slot]}
         self.over = self._over()
 
@@ -130,7 +130,7 @@ class Stage:
     def _over(self) -> Tensor:
         """(F, 2) how far beyond the picture the camera sees, in half widths and half heights."""
         height, width = self.scene.picture.shape[1:]
-        corners = _corners(0, 0, width - 1, height - 1)
+        corners = box_corners(0, 0, width - 1, height - 1)
         seen = torch.einsum("fij,cj->fci", self.view, corners)[..., :2] - self.middle
         over = seen.abs().amax(1) / self.middle - 1
         return torch.where(over > OVER, over, 0).float()
@@ -139,14 +139,14 @@ class Stage:
         import cv2
 
         scene = self.scene
-        alpha = _image(scene.alphas[slot][None]) / 255
-        colour = _image(scene.colours[slot]) * alpha
+        alpha = to_image(scene.alphas[slot][None]) / 255
+        colour = to_image(scene.colours[slot]) * alpha
         rest = self.picture - colour - (1 - alpha) * self.ground
         shown = (scene.alphas[slot] > TRACE / 4) | (hidden(scene.alphas[slot]) > 0)
         rows, columns = shown.nonzero().unbind(1)
         top, bottom = int(rows.min()), int(rows.max()) + 1
         left, right = int(columns.min()), int(columns.max()) + 1
-        crop: Image = np.concatenate([colour, alpha, rest], -1)[top:bottom, left:right]
+        crop: Image = np.concatenate([colour, alpha, rest, 0 * alpha], -1)[top:bottom, left:right]
         cut = (~scene.contacts[slot][:, 0].isnan()).tolist()  # left, right, top, bottom
         kept = [PAD if side else 0 for side in cut]
         clear = [PAD - side for side in kept]
@@ -155,22 +155,22 @@ class Stage:
             (cv2.BORDER_CONSTANT, clear),
         ):
             crop = cv2.copyMakeBorder(crop, y0, y1, x0, x1, border)
-        return _Layer(crop[..., :4].copy(), crop[..., 4:], (left - PAD, top - PAD))
+        return _Layer(crop[..., :4].copy(), crop[..., 4:].copy(), (left - PAD, top - PAD))
 
     def _background(self, number: int, ground: Tensor | None) -> Image:
         """What is behind the moving objects, as the camera sees it."""
         import cv2
 
-        image = self.ground if ground is None else self._before(_image(ground))
+        image = self.ground if ground is None else self._before(to_image(ground))
         camera = self.motion[number, 2]
         if not camera.any():
             return image.copy()
         height, width = image.shape[:2]
-        image = _soften(image, self.view[number])
+        image = soften(image, self.view[number])
         if camera[BENDS].any() or self.over[number].any():
             where = self._where(number, None, (0, 0, width, height))
-            return _remap(image, where, cv2.BORDER_REPLICATE)
-        return _warp(image, self.view[number], (width, height), cv2.BORDER_REPLICATE)
+            return remap(image, where, cv2.BORDER_REPLICATE)
+        return warp(image, self.view[number], (width, height), cv2.BORDER_REPLICATE)
 
     def _before(self, image: Image) -> Image:
         """A background with the objects that stand still painted over it."""
@@ -188,7 +188,7 @@ class Stage:
         matrix = self.places[slot][number] @ self.views[slot][number]
         height, width = layer.image.shape[:2]
         x, y = layer.origin
-        corners = _corners(x, y, x + width, y + height)
+        corners = box_corners(x, y, x + width, y + height)
         moved = (corners @ torch.linalg.inv(matrix).T)[:, :2]
         bends = float(motion[BENDS].abs().max()) + float(self.motion[number, 2, BENDS].abs().max())
         spare = 2 + 1.6 * bends * self.unit * float(torch.linalg.det(matrix)) ** -0.5
@@ -202,91 +202,45 @@ class Stage:
         shift += 10 * (abs(float(motion[GAIN])) + float(motion[FADE]))
         source = layer.image
         if shift < 3 * SETTLED:
-            source = source.copy()
-            source[..., :3] += math.exp(-((shift / SETTLED) ** 2)) * layer.rest
-        source = _soften(source, matrix)
+            kept = math.exp(-((shift / SETTLED) ** 2))
+            source = cv2.addWeighted(source, 1, layer.rest, kept, 0)
+        source = soften(source, matrix)
         if bends or (self.over[number].any() and not self.free[slot]):
             where = self._where(number, slot, box)
             where -= np.array([x, y], np.float32)
-            drawn = _remap(source, where, cv2.BORDER_CONSTANT)
+            drawn = remap(source, where, cv2.BORDER_CONSTANT)
         else:
             to_crop, from_box = torch.eye(3).double(), torch.eye(3).double()
             to_crop[:2, 2] = -torch.tensor([x, y])
             from_box[:2, 2] = torch.tensor(box[:2])
             size = (box[2] - box[0], box[3] - box[1])
-            drawn = _warp(source, to_crop @ matrix @ from_box, size, cv2.BORDER_CONSTANT)
+            drawn = warp(source, to_crop @ matrix @ from_box, size, cv2.BORDER_CONSTANT)
         left = 1 - min(max(float(motion[FADE]), 0.0), 1.0)
+        cover = cv2.cvtColor(1 - left * drawn[..., 3].clip(0, 1), cv2.COLOR_GRAY2BGR)
+        colour = cv2.cvtColor(drawn, cv2.COLOR_BGRA2BGR)
         part = image[box[1] : box[3], box[0] : box[2]]
-        part *= 1 - left * drawn[..., 3:].clip(0, 1)
-        part += (left * math.exp(float(motion[GAIN]))) * drawn[..., :3]
+        bright = left * math.exp(float(motion[GAIN]))
+        part[:] = cv2.addWeighted(cv2.multiply(part, cover), 1, colour, bright, 0)
 
     def _where(self, number: int, slot: int | None, box: tuple[int, int, int, int]) -> Image:
         """(h, w, 2) pixels of the layer, or of the background, that a box of the frame shows."""
+        import cv2
+
         height, width = self.scene.picture.shape[1:]
-        grid = pixel_grid(height, width, self.scene.picture)[box[1] : box[3], box[0] : box[2]]
+        counts = [-(-(box[2 + axis] - box[axis]) // STEP) + 2 for axis in (0, 1)]
+        x, y = (
+            box[axis] + STEP * (torch.arange(counts[axis]) - 0.5) - 0.5 - self.middle[axis]
+            for axis in (0, 1)
+        )
+        grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).float() / self.unit
         size = grid.new_tensor([width, height]) / (2 * self.unit)
         camera = (self.motion[:, 2] if slot is None else self.cameras[slot])[number, None]
         place = bend(unmove(grid, camera, torch.zeros(2)), camera, size)
         if self.over[number].any() and not (slot is not None and self.free[slot]):
-            place = _squeeze(place / size, self.over[number]) * size
+            place = squeeze(place / size, self.over[number]) * size
         if slot is not None:
             own, centre = self.motion[number, slot, None], self.scene.centre[slot]
             place = bend(unmove(place, own, centre) - centre, own, self.scene.extent[slot]) + centre
-        return (place[0] * self.unit + self.middle.float()).contiguous().numpy()
-
-
-def _squeeze(place: Tensor, over: Tensor) -> Tensor:
-    """Places (..., 2) up to 1 + over from the centre, moved to within 1: a border is stretched.
-
-    Inside the border nothing changes. Its stretch begins at one and soon stays the same, so that a
-    camera that draws back shows no line and repeats nothing.
-    """
-    bend_to = 0.5
-    steep = 1 + over / BORDER
-    slope = (1 - bend_to / 3 * steep) / (1 - bend_to / 3)
-    w = (place.abs() - (1 - BORDER)).clamp_min(0) / (over + BORDER)
-    turn = 1 - (1 - w / bend_to).clamp_min(0) ** 3
-    squeezed = slope * w + (steep - slope) * bend_to / 3 * turn
-    return place.sign() * (place.abs().clamp_max(1 - BORDER) + BORDER * squeezed)
-
-
-def _image(picture: Tensor) -> Image:
-    """(C, H, W) in [0, 1] as an array (H, W, C) up to 255."""
-    return (picture.permute(1, 2, 0) * 255).contiguous().numpy()
-
-
-def _corners(left: float, top: float, right: float, bottom: float) -> Tensor:
-    """(4, 3) homogeneous corners of a box, the last one at its right and bottom."""
-    return torch.tensor(
-        [[left, top, 1], [right, top, 1], [left, bottom, 1], [right, bottom, 1]],
-        dtype=torch.float64,
-    )
-
-
-def _soften(image: Image, matrix: Tensor) -> Image:
-    """The image without the detail that is lost as it is shrunk, which would flicker."""
-    import cv2
-
-    shrink = float(torch.linalg.det(matrix)) ** 0.5
-    if shrink < 1.1:
-        return image
-    out: Image = cv2.GaussianBlur(image, (0, 0), 0.5 * (shrink * shrink - 1) ** 0.5)
-    return out
-
-
-def _warp(image: Image, matrix: Tensor, size: tuple[int, int], border: int) -> Image:
-    """A frame of `size` (width, height), whose pixels `matrix` maps to places of the image."""
-    import cv2
-
-    how = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    out: Image = cv2.warpAffine(image, matrix[:2].numpy(), size, flags=how, borderMode=border)
-    return out
-
-
-def _remap(image: Image, where: Image, border: int) -> Image:
-    """What the image shows at places (h, w, 2)."""
-    import cv2
-
-    x, y = np.ascontiguousarray(where[..., 0]), np.ascontiguousarray(where[..., 1])
-    out: Image = cv2.remap(image, x, y, cv2.INTER_CUBIC, borderMode=border)
-    return out
+        coarse = (place[0] * self.unit + self.middle.float()).contiguous().numpy()
+        wide: Image = cv2.resize(coarse, (counts[0] * STEP, counts[1] * STEP))
+        return wide[STEP : STEP + box[3] - box[1], STEP : STEP + box[2] - box[0]]

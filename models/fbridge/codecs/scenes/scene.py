@@ -55,6 +55,8 @@ def own_colours(picture: Tensor, alpha: Tensor) -> Tensor:
     Forte: Approximate Fast Foreground Colour Estimation (ICIP 2021): colours of opaque pixels
     continued outwards, and of clear pixels inwards, corrected by what their blend lacks.
     """
+    if not alpha.any():
+        return picture
     a = alpha[None]
     front = pull_push(picture[None], (a[None] > 0.95).to(picture.dtype))[0]
     back = pull_push(picture[None], (a[None] < 0.05).to(picture.dtype))[0]
