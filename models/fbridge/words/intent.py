@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from fbridge.words.clauses import FASTEST, PREPOSITIONS, PRONOUNS, SLOWEST, Clause, split
 from fbridge.words.flows import FlowAct, flowing, read_flow, read_scenery, read_wind
 from fbridge.words.inflection import wordings
-from fbridge.words.lexicon import listed
+from fbridge.words.lexicon import listed, word_set
 from fbridge.words.moves import (
     Move,
     read_camera,
@@ -62,6 +62,7 @@ class Intent:
         flows: what flows, burns, rises or falls as weather.
         unknown: the phrases whose motion is not known.
         remarks: what is shown otherwise than the words say.
+        fallback: nothing is known of it, so that `camera` is a slow zoom in.
     """
 
     acts: tuple[Act, ...] = ()
@@ -216,9 +217,7 @@ def _act(clause: Clause, verb: Predicate, move: Move, reading: _Reading) -> None
 def _read_stillness(clause: Clause, reading: _Reading) -> bool:
     """Read a clause that says that something does not move."""
     words = clause.words
-    motion = {"motion", "movement", "move", "moves", "moving", "happens", "changes"}
-    still = words[-1] in ("still", "motionless", "static", "frozen", "immobile", "stationary")
-    if not (clause.negated or still or words[:2] in (("still", "picture"), ("still", "image"))):
+    if not (clause.negated or words[-1] in _MOTIONLESS):
         return False
     verb = predicate(clause)
     if is_camera(verb.subject if verb and verb.subject else noun_phrase(words)) or (
@@ -230,7 +229,7 @@ def _read_stillness(clause: Clause, reading: _Reading) -> bool:
     elif read_still_camera(words):
         reading.turn(Act("static"), text_of(words))
     else:
-        cut = verb.subject if verb and verb.subject else () if motion & set(words) else words
+        cut = verb.subject if verb and verb.subject else () if _MOTION & set(words) else words
         phrase = [one for one in noun_phrase(cut) if one not in _STILL]
         noun = text_of(phrase) if _named(phrase) else ""
         if not noun and clause.joined not in ("", "."):
@@ -247,9 +246,8 @@ def _named_camera(words: Sequence[str]) -> bool:
     return bool({"camera", "zoom"} & set(words)) or words[:2] in (("no", "pan"), ("no", "cuts"))
 
 
-_STILL = {"still", "motionless", "static", "frozen", "immobile", "stationary", "motion", "movement",
-          "nothing", "picture", "image", "absolutely", "perfectly", "completely", "stands", "stays",
-          "remains", "sits", "keeps", "holds", "stand", "stay"}  # fmt: skip
+_MOTIONLESS, _MOTION = word_set("still"), word_set("motion")
+_STILL = _MOTIONLESS | _MOTION | word_set("stays")
 
 
 def _read_without_verb(clause: Clause, reading: _Reading) -> None:
