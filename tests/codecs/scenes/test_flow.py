@@ -39,17 +39,18 @@ def shift_of(before: Tensor, after: Tensor) -> tuple[float, float]:
 @pytest.mark.parametrize("kind", STYLES)
 def test_what_is_still_is_the_picture_bit_for_bit(kind: str) -> None:
     picture, region = textured(), lower_part()
-    video = flow_video(picture, region, kind, range(12), 12, seed=3)
+    video = flow_video(picture, region, kind, range(4), 12, seed=3)
     assert torch.equal(video[0], picture)
-    assert torch.equal(video[:, :, :38], picture[:, :38].expand(12, -1, -1, -1))
-    assert float((video[5, :, 45:] - picture[:, 45:]).abs().mean()) > 0.01
+    assert torch.equal(video[:, :, :38], picture[:, :38].expand(4, -1, -1, -1))
+    assert float((video[3, :, 45:] - picture[:, 45:]).abs().mean()) > 0.01
     assert 0 <= float(video.amin()) <= float(video.amax()) <= 1
 
 
 @pytest.mark.parametrize("kind", STYLES)
 def test_contrast_is_kept(kind: str) -> None:
     picture, region = textured(), lower_part()
-    inside = flow_video(picture, region, kind, range(16), 16, seed=1)[:, :, 44:]
+    flow = plan_flow(picture, region, kind, 16, seed=1)
+    inside = torch.cat([draw_flow(flow, range(at, at + 1)) for at in (2, 5, 8, 11)])[:, :, 44:]
     spread = inside.std((1, 2, 3)) / picture[:, 44:].std()
     assert 0.85 < float(spread.amin()) <= float(spread.amax()) < 1.15
 
@@ -57,13 +58,14 @@ def test_contrast_is_kept(kind: str) -> None:
 @pytest.mark.parametrize("kind", [kind for kind, style in STYLES.items() if style.loops])
 def test_the_end_meets_the_start(kind: str) -> None:
     picture = textured()
-    video = flow_video(picture, torch.ones(SIZE), kind, range(41), 40, seed=2)
-    assert torch.allclose(video[40], picture, atol=2e-3)
+    video = flow_video(picture, torch.ones(SIZE), kind, range(40, 41), 40, seed=2)
+    assert torch.allclose(video[0], picture, atol=2e-3)
 
 
 def test_clouds_drift_by_the_travel_of_their_style() -> None:
-    video = flow_video(textured(), torch.ones(SIZE), "clouds", range(40), 40, seed=0)
-    x, y = shift_of(video[0, :, :40], video[39, :, :40])
+    picture = textured()
+    video = flow_video(picture, torch.ones(SIZE), "clouds", range(39, 40), 40, seed=0)
+    x, y = shift_of(picture[:, :40], video[0, :, :40])
     travel = STYLES["clouds"].travel * math.sqrt(SIZE[0] * SIZE[1]) / 2
     assert 0.5 * travel < abs(x) < 1.1 * travel
     assert abs(y) < 0.3 * travel
@@ -81,9 +83,9 @@ def test_speed_scales_the_way() -> None:
     ways = []
     for speed in (1.0, 2.0):
         video = flow_video(
-            textured(), torch.ones(SIZE), "clouds", range(20), 40, seed=0, speed=speed
+            textured(), torch.ones(SIZE), "clouds", range(19, 20), 40, seed=0, speed=speed
         )
-        ways.append(abs(shift_of(video[0, :, :40], video[19, :, :40])[0]))
+        ways.append(abs(shift_of(textured()[:, :40], video[0, :, :40])[0]))
     assert 1.5 < ways[1] / ways[0] < 2.6
 
 

@@ -44,14 +44,14 @@ class Style(NamedTuple):
 FRAMES_OF_CYCLES = 40
 STYLES = {
     "water": Style(travel=0.10, sway=0.012, turbulence=0.3, shade=0.05),
-    "waves": Style(travel=0.22, sway=0.022, turbulence=0.15, shade=0.07),
+    "waves": Style(travel=0.17, sway=0.016, turbulence=0.15, shade=0.07),
     "clouds": Style(travel=0.16, turbulence=0.12, slip=0.5, loops=False),
-    "smoke": Style(travel=0.22, sway=0.012, turbulence=0.8),
-    "steam": Style(travel=0.22, sway=0.012, turbulence=0.8),
-    "fire": Style(travel=0.22, sway=0.03, cycles=3, turbulence=0.5, shade=0.10),
+    "smoke": Style(travel=0.12, sway=0.016, turbulence=0.8),
+    "steam": Style(travel=0.12, sway=0.016, turbulence=0.8),
+    "fire": Style(travel=0.09, sway=0.035, cycles=4, turbulence=0.5, shade=0.12),
     "leaves": Style(sway=0.022, cycles=2),
     "grass": Style(sway=0.032, cycles=2),
-    "flag": Style(sway=0.045, cycles=2, shade=0.10),
+    "flag": Style(sway=0.065, cycles=2, shade=0.16),
     "hair": Style(sway=0.045, cycles=1),
 }
 """Of the kinds that move a region; rain and snow are drawn over the picture."""
@@ -169,9 +169,9 @@ class Sway(NamedTuple):
 
     def height(self, time: float) -> Tensor:
         """(h, w) height of the wave over that at the start; time in cycles."""
-        now = (2 * math.pi * (self.phases - time * self.rates[:, None, None])).sin()
-        start = (2 * math.pi * self.phases).sin()
-        return (self.weights * (now - start)).sum(0)
+        turned = 2 * math.pi * time * self.rates[:, None, None]
+        angle = 2 * math.pi * self.phases
+        return (self.weights * ((angle - turned).sin() - angle.sin())).sum(0)
 
 
 def sway(kind: str, noun: str, region: Tensor, generator: torch.Generator) -> Sway:

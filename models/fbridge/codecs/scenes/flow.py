@@ -127,7 +127,7 @@ def plan_flow(
         field = field * (style.slip + (1 - style.slip) * hold)
         scale = field.new_tensor([size[1] / width, size[0] / height])
         carried = torch.stack([_carry(field, scale), _carry(-field, scale)])
-        layer = pull_push(layer[None], ((inside - 0.6) * 4).clamp(0, 1)[None, None])[0]
+        layer = pull_push(layer[None], _surely(inside))[0]
     cycles = style.cycles * total / FRAMES_OF_CYCLES
     if style.loops:
         cycles = max(1, round(cycles))
@@ -142,7 +142,7 @@ def draw_flow(flow: Flow, frames: range) -> Tensor:
     if float(flow.region.amax()) == 0:
         return video
     still = channels_last(flow.background[(slice(None), *flow.box)])
-    share = flow.region.numpy()[..., None]
+    share = np.repeat(flow.region.numpy()[..., None], 3, axis=2)
     for at, frame in enumerate(frames):
         if frame > 0:
             moved = _moved(flow, flow.cycles * frame / flow.total)
@@ -172,10 +172,13 @@ def _moved(flow: Flow, time: float) -> Array:
         turn = time % 1.0
         ahead = _warp(flow.layer, swayed + _at(flow.carried[0], turn))
         behind = _warp(flow.layer, swayed + _at(flow.carried[1], 1 - turn))
-        moved = _blend(flow.contrast, ahead, behind, turn * turn * (3 - 2 * turn))
+        # Two copies are seen in the middle of a cycle only.
+        share = min(1.0, max(0.0, 1.6 * turn - 0.3))
+        moved = _blend(flow.contrast, ahead, behind, share * share * (3 - 2 * share))
     if flow.style.shade:
         hold = flow.waves.along.norm(dim=0) / flow.waves.along.norm(dim=0).amax().clamp_min(1e-6)
-        moved *= _grow(1 + flow.style.shade * height * hold, moved)[..., None]
+        light = _grow(1 + flow.style.shade * height * hold, moved)
+        moved *= np.repeat(light[..., None], 3, axis=2)
     return moved
 
 
@@ -188,7 +191,7 @@ def _blend(contrast: Array, ahead: Array, behind: Array, back: float) -> Array:
     height, width = mixed.shape[:2]
     smooth = cv2.blur(mixed, (2 * _BLOCK + 1, 2 * _BLOCK + 1))
     gain = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
-    return smooth + (mixed - smooth) * gain[..., None]
+    return cv2.blendLinear(mixed, smooth, gain, 1 - gain)
 
 
 def _contrast(layer: Array) -> Array:
@@ -261,6 +264,12 @@ def _hold(region: Tensor, radius: int) -> Tensor:
     for _ in range(2):
         held = F.avg_pool2d(padded(held), width, 1)
     return (held * region)[0, 0]
+
+
+def _surely(region: Tensor) -> Tensor:
+    """(1, 1, h, w) the region less its rim, whose colours are partly those of still things."""
+    wide = F.pad(region[None, None], (2,) * 4, mode="replicate")
+    return ((-F.max_pool2d(-wide, 5, 1) - 0.6) * 4).clamp(0, 1)
 
 
 def _box_of(region: Tensor) -> tuple[slice, slice]:
