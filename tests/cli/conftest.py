@@ -94,6 +94,7 @@ class FakePipeline:
         guidance_scale: float | None,
         image_guidance_scale: float,
         callback: Callable[[int, int], None],
+        on_frames: Callable[[int, Any], None],
     ) -> Output:
         lengths = {len(image), len(prompt), len(negative_prompt), len(seed)}
         assert len(lengths) == 1
@@ -117,6 +118,7 @@ class FakePipeline:
             speed = 1 + (zlib.crc32(words.encode()) + seed[row]) % 7
             pixels = np.asarray(picture)
             videos.append(np.stack([np.roll(pixels, k * speed, 1) for k in range(num_frames)]))
+            on_frames(row, videos[-1])
         return Output(videos)
 
 

@@ -203,7 +203,7 @@ def test_a_failure_halfway_tells_what_was_finished(
             raise DependencyError("cat-2.mp4: cannot be written: no room is left on the device")
         write_video(frames, path, fps, **options)
 
-    monkeypatch.setattr("fbridge.generate.render.write_video", full)
+    monkeypatch.setattr("fbridge.generate.writing.write_video", full)
     ran = fbridge("generate", "cat.png", "-p", "jump", "--num", "3")
     assert ran.code == 4
     assert ran.err.splitlines() == [

@@ -6,8 +6,8 @@ Latents may be those of a VAE, pixels or motions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -96,3 +96,11 @@ class Codec(Protocol):
 
     def tile(self) -> bool:
         """Switch to tiles, which need less memory; False if not possible or already on."""
+
+
+@runtime_checkable
+class InParts(Protocol):
+    """A codec that need not decode a whole video at once."""
+
+    def decode_parts(self, latents: Latents, view: View) -> Iterator[tuple[int, Tensor]]:
+        """What `decode` gives, one video after the other: its number, its next (f, 3, H, W)."""

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fbridge.codecs import Codec, View
+from fbridge.codecs import Codec, InParts, View
 from fbridge.errors import CheckpointError
+
+OnFrames: TypeAlias = Callable[[int, NDArray[np.uint8]], None]
+"""Called with the number of a video and its next frames, uint8 (f, H, W, 3)."""
 
 
 def decode_frames(
-    codec: Codec, latents: Tensor, view: View, *, remedy: Callable[[], str]
+    codec: Codec,
+    latents: Tensor,
+    view: View,
+    *,
+    remedy: Callable[[], str],
+    on_frames: OnFrames | None = None,
 ) -> list[NDArray[np.uint8]]:
     """Decode latents (B, F, C, H, W) to videos, uint8 (F, H, W, 3).
 
@@ -23,28 +32,45 @@ def decode_frames(
         latents: normalised.
         view: of the pictures that the videos start with.
         remedy: called for what the user can do about numbers that are not finite.
+        on_frames: called with each part of a video as soon as it is decoded, see `OnFrames`.
 
     Raises:
         CheckpointError: latents or pixels of a video are not finite. A cast to whole numbers would
             make black frames of them.
     """
     check_finite(latents, "latents", remedy)
-    videos = codec.decode(latents, view)
-    check_finite(videos, "decoded frames", remedy)
-    return [
-        (video * 255).round_().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy() for video in videos
-    ]
+    videos: list[list[NDArray[np.uint8]]] = [[] for _ in latents]
+    in_parts = isinstance(codec, InParts)
+    decoded = (
+        codec.decode_parts(latents, view) if in_parts else enumerate(codec.decode(latents, view))
+    )
+    for row, part in decoded:
+        check_finite([part], "decoded frames", remedy, first=row + 1)
+        pixels = (part * 255).round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        videos[row].append(pixels.cpu().numpy())
+        if on_frames is not None:
+            on_frames(row, videos[row][-1])
+    return [parts[0] if len(parts) == 1 else np.concatenate(parts) for parts in videos]
 
 
-def check_finite(videos: Iterable[Tensor], what: str, remedy: Callable[[], str]) -> None:
+def _decoded(codec: Codec, latents: Tensor, view: View) -> Iterator[tuple[int, Tensor]]:
+    if isinstance(codec, InParts):
+        return codec.decode_parts(latents, view)
+    return enumerate(codec.decode(latents, view))
+
+
+def check_finite(
+    videos: Iterable[Tensor], what: str, remedy: Callable[[], str], *, first: int = 1
+) -> None:
     """Raise CheckpointError, which names the videos, unless all numbers of all videos are finite.
 
     Args:
         videos: the tensors of each.
         what: they hold.
         remedy: gives the end of the message.
+        first: number of the first video.
     """
-    bad = [str(i) for i, video in enumerate(videos, 1) if not bool(video.isfinite().all())]
+    bad = [str(i) for i, video in enumerate(videos, first) if not bool(video.isfinite().all())]
     if bad:
         raise CheckpointError(
             f"the {what} of video {', '.join(bad)} of this batch hold NaN or infinity; {remedy()}"

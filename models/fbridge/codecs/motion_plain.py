@@ -6,7 +6,7 @@ camera, each divided by its scale. Zero is the still picture.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -27,7 +27,7 @@ from fbridge.types import Latents
 SLOTS = OBJECT_SLOTS + 1
 DESCRIPTION = 20
 TRACKING_SIDE = 64
-RENDER_PIXELS = 2**21
+RENDER_PIXELS = 2**18
 """Pixels rendered at a time, which limits the memory."""
 
 
@@ -136,15 +136,22 @@ class PlainMotionCodec(Plain):
         frame = view.image_latents.new_zeros(len(view.scenes), 1, CHANNELS, SLOTS, 1)
         return Gaussian(frame.expand(-1, num_frames, -1, -1, -1))
 
-    @torch.no_grad()
     def decode(self, latents: Latents, view: View) -> list[Tensor]:
         """Render the moved layers of each picture."""
-        videos = []
-        for row, scene in zip(self.motions(latents), view.scenes, strict=True):
+        videos: list[list[Tensor]] = [[] for _ in view.scenes]
+        for row, frames in self.decode_parts(latents, view):
+            videos[row].append(frames)
+        return [torch.cat(parts) for parts in videos]
+
+    @torch.no_grad()
+    def decode_parts(self, latents: Latents, view: View) -> Iterator[tuple[int, Tensor]]:
+        """See `fbridge.codecs.InParts`."""
+        motions = self.motions(latents)
+        for row, (motion, scene) in enumerate(zip(motions, view.scenes, strict=True)):
             stack = self.stack(scene.picture[None], scene.masks)
             step = max(1, RENDER_PIXELS // scene.picture[0].numel())
-            videos.append(torch.cat([render(stack, part) for part in row.split(step)]))
-        return videos
+            for part in motion.split(step):
+                yield row, render(stack, part)
 
     def encode(
         self, videos: Sequence[Tensor], view: View, *, steps: int = 12, polish: int = 40

@@ -126,6 +126,15 @@ def open_picture(path: Path | str) -> Picture:
     return Picture(path, to_rgb(upright), kind, hashlib.sha256(content).hexdigest(), notes)
 
 
+def hash_picture(path: Path) -> str:
+    """`Picture.sha256` of a file, without decoding it.
+
+    Raises:
+        DataError: the file is missing, empty or too large.
+    """
+    return hashlib.sha256(_read_bytes(path)).hexdigest()
+
+
 def fit_picture(picture: Image.Image, size: tuple[int, int], *, name: str = "picture") -> Fitted:
     """Resize a picture to cover `size` (width, height), and crop it from the centre."""
     scale, kept_width, kept_height = _cover(picture.size, size)

@@ -1,14 +1,12 @@
-"""Videos as arrays of frames: atomic writing, and reading with the reader of `prepare`."""
+"""Videos as arrays of frames: reading with the reader of `prepare`, and `write_video`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import av
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
@@ -21,9 +19,10 @@ from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip import decode_clip
 from fbridge.data.video.facts import read_facts
 from fbridge.data.video.integrity import read_ending
-from fbridge.data.video_writers import GIF_FASTEST, WRITERS, Frames
+from fbridge.data.video_output import write_video as write_video
+from fbridge.data.video_writers import Frames
 from fbridge.errors import ConfigError, DataError, DependencyError
-from fbridge.files.atomic import replacing, shown, write_failure
+from fbridge.files.atomic import shown
 
 
 @dataclass(frozen=True)
@@ -39,45 +38,6 @@ class Video:
     frames: Frames
     timestamps: npt.NDArray[np.float64]
     fps: float
-
-
-def write_video(
-    frames: Frames,
-    path: Path | str,
-    fps: float,
-    *,
-    comment: str | None = None,
-    overwrite: bool = True,
-) -> None:
-    """Write frames (F, H, W, 3) uint8 in the format of the file's suffix: .mp4, .gif or .webp.
-
-    A name without suffix becomes a folder of frame_0000.png, frame_0001.png, ... Writing is atomic,
-    and equal frames give equal bytes. Without `overwrite` nothing is replaced.
-
-    Raises:
-        ConfigError: for another suffix, a frame rate that the format does not have, or a name that
-            is taken.
-        DependencyError: the encoder is missing or the file cannot be written.
-    """
-    path = Path(path)
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or frames.size == 0:
-        raise ValueError(f"frames are {frames.dtype} {frames.shape}; uint8 (F, H, W, 3) is needed")
-    if not (math.isfinite(fps) and fps > 0):
-        raise ValueError(f"fps is {fps}; a positive number is needed")
-    kind = path.suffix.lower().removeprefix(".") or "png"
-    if kind not in WRITERS or (kind == "png" and path.suffix):
-        raise ConfigError(
-            f"{shown(path)}: {path.suffix} is not written; use .mp4, .gif, .webp or a folder's name"
-        )
-    if kind == "gif" and fps > GIF_FASTEST:
-        raise ConfigError(
-            f"{shown(path)}: a GIF shows up to {GIF_FASTEST} frames a second, not {fps:g}; use mp4"
-        )
-    with replacing(path, overwrite=overwrite) as hidden:
-        try:
-            WRITERS[kind](frames, hidden, fps, comment)
-        except av.FFmpegError as error:
-            raise _encoder_failure(path, error) from error
 
 
 def read_video(path: Path | str, *, decoder: str = "pyav", limit: int | None = None) -> Video:
@@ -110,15 +70,6 @@ def read_video(path: Path | str, *, decoder: str = "pyav", limit: int | None = N
         raise
     except Exception as error:  # damaged pictures make Pillow raise anything at all
         raise DataError(f"{name}: is damaged or no video; copy or download it again") from error
-
-
-def _encoder_failure(path: Path, error: av.FFmpegError) -> DependencyError:
-    if isinstance(error, OSError) and not isinstance(error, av.error.ExternalError):
-        return write_failure(path, error)
-    return DependencyError(
-        f"{shown(path)}: this machine's ffmpeg cannot write it ({error.strerror}); "
-        "reinstall the package av, or use another format"
-    )
 
 
 def _read_film(decoder: str, path: Path, limit: int | None) -> Video:

@@ -6,8 +6,9 @@ encoder always puts in its stream.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias, cast
 
@@ -23,7 +24,8 @@ from fbridge.data import metadata
 Frames: TypeAlias = npt.NDArray[np.uint8]
 """(F, H, W, 3) uint8 sRGB: a video as pictures."""
 
-Writer: TypeAlias = Callable[[Frames, Path, float, "str | None"], None]
+Writer: TypeAlias = Callable[[Iterable[Frames], Path, float, "str | None"], None]
+"""Of parts of the frames in order, a path, frames per second, and a comment."""
 
 EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 """Without these the scaler rounds down and each round trip darkens the picture by one level."""
@@ -32,13 +34,13 @@ GIF_FASTEST = 50
 """Frames per second: browsers slow down GIFs with frames of less than 20 ms."""
 
 
-def write_mp4(frames: Frames, path: Path, fps: float, comment: str | None) -> None:
+def write_mp4(parts: Iterable[Frames], path: Path, fps: float, comment: str | None) -> None:
     """H.264, 4:2:0, tagged BT.709, with the index first.
 
     Odd sides are padded by repeating the last row or column.
     """
-    _, height, width, _ = frames.shape
-    frames = np.pad(frames, ((0, 0), (0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    frames = chain.from_iterable(map(_with_even_sides, parts))
+    first = next(frames)
     tick = 1 / Fraction(fps).limit_denominator(1001)
     options = {"movflags": "+faststart", "fflags": "+bitexact"}
     with av.open(str(path), "w", format="mp4", options=options) as container:
@@ -47,12 +49,12 @@ def write_mp4(frames: Frames, path: Path, fps: float, comment: str | None) -> No
         stream = container.add_stream("libx264", rate=1 / tick)
         # mbtree reads uninitialised memory, so that the bytes would differ.
         stream.options = {"crf": "16", "preset": "medium", "threads": "1", "mbtree": "0"}
-        stream.width, stream.height = frames.shape[2], frames.shape[1]
+        stream.width, stream.height = first.shape[1], first.shape[0]
         stream.pix_fmt = "yuv420p"
         codec = stream.codec_context
         codec.color_primaries, codec.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
         codec.colorspace, codec.color_range = Colorspace.ITU709, ColorRange.MPEG
-        for position, frame in enumerate(_video_frames(frames)):
+        for position, frame in enumerate(_video_frames(chain([first], frames))):
             planes = frame.reformat(
                 format="yuv420p",
                 dst_colorspace=Colorspace.ITU709,
@@ -64,8 +66,9 @@ def write_mp4(frames: Frames, path: Path, fps: float, comment: str | None) -> No
         container.mux(stream.encode(None))
 
 
-def write_gif(frames: Frames, path: Path, fps: float, comment: str | None) -> None:
+def write_gif(parts: Iterable[Frames], path: Path, fps: float, comment: str | None) -> None:
     """A looping GIF with one dithered palette for the whole clip."""
+    frames = np.concatenate([*parts])
     tick = Fraction(1, 100)
     graph = _gif_graph(frames.shape[2], frames.shape[1], tick)
     starts = _ticks(len(frames), fps, 100)
@@ -87,15 +90,15 @@ def write_gif(frames: Frames, path: Path, fps: float, comment: str | None) -> No
         path.write_bytes(metadata.with_gif_comment(path.read_bytes(), comment))
 
 
-def write_webp(frames: Frames, path: Path, fps: float, comment: str | None) -> None:
+def write_webp(parts: Iterable[Frames], path: Path, fps: float, comment: str | None) -> None:
     """A looping animated WebP of quality 90; equal neighbours become one longer frame."""
-    pictures = [Image.fromarray(frame) for frame in frames]
+    pictures = [Image.fromarray(frame) for frames in parts for frame in frames]
     pictures[0].save(
         path,
         format="WEBP",
         save_all=True,
         append_images=pictures[1:],
-        duration=np.diff(_ticks(len(frames), fps, 1000)).tolist(),
+        duration=np.diff(_ticks(len(pictures), fps, 1000)).tolist(),
         loop=0,
         quality=90,
         method=4,
@@ -103,11 +106,11 @@ def write_webp(frames: Frames, path: Path, fps: float, comment: str | None) -> N
     )
 
 
-def write_png(frames: Frames, path: Path, fps: float, comment: str | None) -> None:
+def write_png(parts: Iterable[Frames], path: Path, fps: float, comment: str | None) -> None:
     """A folder of frame_0000.png, ...; each has the comment, none the frame rate."""
     del fps
     path.mkdir()
-    for position, frame in enumerate(frames):
+    for position, frame in enumerate(chain.from_iterable(parts)):
         Image.fromarray(frame).save(
             path / f"frame_{position:04d}.png",
             format="PNG",
@@ -124,9 +127,15 @@ WRITERS: dict[str, Writer] = {
 """By format; "png" writes a folder."""
 
 
-def _video_frames(frames: Frames) -> Iterator[av.VideoFrame]:
-    for frame in np.ascontiguousarray(frames):
-        yield av.VideoFrame.from_ndarray(frame, format="rgb24")
+def _with_even_sides(frames: Frames) -> Frames:
+    _, height, width, _ = frames.shape
+    sides = ((0, 0), (0, height % 2), (0, width % 2), (0, 0))
+    return np.pad(frames, sides, mode="edge") if height % 2 or width % 2 else frames
+
+
+def _video_frames(frames: Iterable[npt.NDArray[np.uint8]]) -> Iterator[av.VideoFrame]:
+    for frame in frames:
+        yield av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
 
 
 def _ticks(number: int, fps: float, per_second: int) -> list[int]:

@@ -11,7 +11,6 @@ from typing import Any
 
 from fbridge.checks import did_you_mean
 from fbridge.data.pictures import SUFFIXES
-from fbridge.data.sources.columns import Clash, plain_names
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
 from fbridge.generate.request import LARGEST_SEED, GenerateRequest, Job
@@ -157,6 +156,9 @@ def _columns(names: Sequence[str]) -> list[str]:
 
 
 def _jsonl_rows(lines: Any, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    # Only here: it is of the package that reads video collections, which takes time to import.
+    from fbridge.data.sources.columns import Clash, plain_names
+
     for line, text in enumerate(lines, start=1):
         if not text.strip():
             continue

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PIL import Image
+
 from fbridge.checks import check_work
 from fbridge.choices import SAMPLERS_WITH_ETA
-from fbridge.data.pictures import describe_fit, open_picture
+from fbridge.data.pictures import describe_fit, fit_picture, open_picture
 from fbridge.data.provenance import Machine, ModelRecord, Provenance, Source
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
@@ -32,11 +34,13 @@ class PictureFacts:
         size: (width, height), upright.
         notes: what reading changed, such as turning it upright.
         sha256: of the file.
+        pixels: the upright picture, if it is the only one; several could be too much for memory.
     """
 
     size: tuple[int, int]
     notes: tuple[str, ...]
     sha256: str
+    pixels: Image.Image | None = None
 
 
 def read_pictures(pictures: Sequence[Path]) -> dict[Path, PictureFacts]:
@@ -47,10 +51,16 @@ def read_pictures(pictures: Sequence[Path]) -> dict[Path, PictureFacts]:
     """
     found: dict[Path, PictureFacts] = {}
     faults: list[str] = []
-    for path in dict.fromkeys(pictures):
+    paths = list(dict.fromkeys(pictures))
+    for path in paths:
         try:
             picture = open_picture(path)
-            found[path] = PictureFacts(picture.pixels.size, picture.notes, picture.sha256)
+            found[path] = PictureFacts(
+                picture.pixels.size,
+                picture.notes,
+                picture.sha256,
+                picture.pixels if len(paths) == 1 else None,
+            )
         except DataError as error:
             faults.append(str(error))
     if len(faults) == 1:
@@ -62,6 +72,17 @@ def read_pictures(pictures: Sequence[Path]) -> dict[Path, PictureFacts]:
             f"{len(faults)} of {len(found) + len(faults)} pictures cannot be used:\n  {listed}"
         )
     return found
+
+
+def fit_kept(
+    pictures: Mapping[Path, PictureFacts], items: Sequence[Item]
+) -> dict[Path, Image.Image]:
+    """The pictures that have been kept, fitted to the size of their videos."""
+    return {
+        item.job.picture: fit_picture(pixels, item.record.size).pixels
+        for item in items[:1]  # a picture's videos are all of one size
+        if (pixels := pictures[item.job.picture].pixels) is not None
+    }
 
 
 def make_plan(

@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from PIL import Image
 
 from fbridge.choices import GridKind, Start
-from fbridge.data.pictures import fit_picture, open_picture
+from fbridge.data.pictures import fit_picture, hash_picture, open_picture
 from fbridge.data.provenance import sidecar_path
-from fbridge.data.video_files import write_video
 from fbridge.errors import DataError, DependencyError
 from fbridge.files.atomic import shown, write_text
 from fbridge.generate.events import Finished, Item, OnProgress, Progress
 from fbridge.generate.naming import check_free
+from fbridge.generate.writing import Writers
 
 if TYPE_CHECKING:
-    from fbridge.pipeline.sampling import BridgeOutput, BridgeSampling
+    from fbridge.pipeline.sampling import BridgeSampling
 
 
 def render(
     items: Sequence[Item],
     pipeline: BridgeSampling,
     *,
+    kept: Mapping[Path, Image.Image],
     batch_size: int,
     metadata: bool,
     overwrite: bool,
     on_progress: OnProgress,
 ) -> Generator[Finished]:
     """Make the videos, yielding each as soon as it is whole on the disk.
+
+    Args:
+        items: the plan.
+        pipeline: the model.
+        kept: fitted pictures by their files, which are not read again but for their hash.
+        batch_size: videos made together.
+        metadata: whether to write records.
+        overwrite: whether to replace videos that exist.
+        on_progress: see `fbridge.generate.run`.
 
     Raises:
         ConfigError: another program has meanwhile made a file of a video's name.
@@ -40,18 +51,22 @@ def render(
     for batch in _batches(items, batch_size):
         _check_still_free(batch, metadata=metadata, overwrite=overwrite)
         started = time.monotonic()
-        videos = _run(batch, pipeline, on_progress, done)
-        done += len(batch) * batch[0].record.steps
-        for item, frames in zip(batch, videos.frames, strict=True):
-            on_progress(Progress(f"writing {shown(item.video.name)}", done))
-            record = replace(item.record, machine=replace(item.record.machine, batch=len(batch)))
-            comment = record.comment() if metadata else None
-            write_video(frames, item.video, record.fps, comment=comment, overwrite=overwrite)
-            sidecar = sidecar_path(item.video) if metadata else None
-            if sidecar is not None:
-                write_text(sidecar, record.sidecar(), overwrite=overwrite)
-            seconds = (time.monotonic() - started) / len(batch)
-            yield Finished(item.video, sidecar, item.fitting, seconds, record)
+        records = [
+            replace(item.record, machine=replace(item.record.machine, batch=len(batch)))
+            for item in batch
+        ]
+        comments = [record.comment() if metadata else None for record in records]
+        with Writers(batch, comments, overwrite=overwrite) as writers:
+            _run(batch, pipeline, _pictures(batch, kept), writers, on_progress, done)
+            done += len(batch) * batch[0].record.steps
+            for number, (item, record) in enumerate(zip(batch, records, strict=True)):
+                on_progress(Progress(f"writing {shown(item.video.name)}", done))
+                writers.finish(number)
+                sidecar = sidecar_path(item.video) if metadata else None
+                if sidecar is not None:
+                    write_text(sidecar, record.sidecar(), overwrite=overwrite)
+                seconds = (time.monotonic() - started) / len(batch)
+                yield Finished(item.video, sidecar, item.fitting, seconds, record)
 
 
 def _check_still_free(batch: Sequence[Item], *, metadata: bool, overwrite: bool) -> None:
@@ -72,8 +87,13 @@ def _batches(items: Sequence[Item], batch_size: int) -> Iterator[Sequence[Item]]
 
 
 def _run(
-    batch: Sequence[Item], pipeline: BridgeSampling, on_progress: OnProgress, before: int
-) -> BridgeOutput:
+    batch: Sequence[Item],
+    pipeline: BridgeSampling,
+    pictures: Sequence[Image.Image],
+    writers: Writers,
+    on_progress: OnProgress,
+    before: int,
+) -> None:
     record = batch[0].record
     more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
     label = f"{shown(batch[0].video.name)}{more}"
@@ -83,8 +103,8 @@ def _run(
         on_progress(Progress(label, before + len(batch) * record.steps * step // max(total, 1)))
 
     try:
-        return pipeline(
-            image=[_fitted(item) for item in batch],
+        pipeline(
+            image=pictures,
             prompt=[item.job.prompt for item in batch],
             negative_prompt=[item.job.negative for item in batch],
             seed=[item.job.seed for item in batch],
@@ -99,6 +119,7 @@ def _run(
             guidance_scale=record.guidance,
             image_guidance_scale=record.image_guidance,
             callback=stepped,
+            on_frames=writers.add,
         )
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
@@ -110,11 +131,20 @@ def _run(
         ) from error
 
 
-def _fitted(item: Item) -> Image.Image:
-    picture = open_picture(item.job.picture)
-    if picture.sha256 != item.record.picture.sha256:
-        raise DataError(f"{shown(picture.path)}: was changed while this command ran; run it again")
-    return fit_picture(picture.pixels, item.record.size).pixels
+def _pictures(batch: Sequence[Item], kept: Mapping[Path, Image.Image]) -> list[Image.Image]:
+    """The fitted pictures of a batch, of files that are still as the plan has them."""
+    return [_fitted(item, kept.get(item.job.picture)) for item in batch]
+
+
+def _fitted(item: Item, kept: Image.Image | None) -> Image.Image:
+    path = item.job.picture
+    picture = open_picture(path) if kept is None else None
+    if (hash_picture(path) if picture is None else picture.sha256) != item.record.picture.sha256:
+        raise DataError(f"{shown(path)}: was changed while this command ran; run it again")
+    if picture is not None:
+        return fit_picture(picture.pixels, item.record.size).pixels
+    assert kept is not None, "else it was opened"
+    return kept
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

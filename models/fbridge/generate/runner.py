@@ -24,7 +24,7 @@ from fbridge.generate.events import (
 from fbridge.generate.jobs import gather_jobs
 from fbridge.generate.load import Loaded
 from fbridge.generate.naming import check_free, name_videos, parse_target
-from fbridge.generate.plan import MOST_SHOWN, make_plan, read_pictures
+from fbridge.generate.plan import MOST_SHOWN, fit_kept, make_plan, read_pictures
 from fbridge.generate.render import render
 from fbridge.generate.replay import read_replay
 from fbridge.generate.request import GenerateRequest, Job, check_negative, check_speed
@@ -89,9 +89,12 @@ def run(
     yield from _told_of_prompts(items, loaded)
     yield Planned(items)
     if not request.dry_run:
+        kept = fit_kept(pictures, items)
+        del pictures  # a large one takes memory
         yield from render(
             items,
             loaded.pipeline,
+            kept=kept,
             batch_size=request.batch_size,
             metadata=request.metadata,
             overwrite=request.overwrite,

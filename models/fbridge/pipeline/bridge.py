@@ -87,6 +87,10 @@ class Bridge(ABC):
         """(B, S, D) of pictures (3, H, W) by an image encoder; None of a model without one."""
         return None
 
+    def words_of(self, labels: Sequence[int]) -> list[str]:
+        """What the text encoder reads for classes: their names."""
+        return [self.config.classes[label] for label in labels]
+
     def free_memory(self) -> None:  # noqa: B027 - most models have nothing to do
         """Called when sampling is over, before decoding."""
 

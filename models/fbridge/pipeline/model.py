@@ -17,6 +17,7 @@ from fbridge.codecs.vae import VAECodec
 from fbridge.conditioning.image import encode_images
 from fbridge.conditioning.prompt_specs import PromptSpec
 from fbridge.conditioning.text import PairTextEncoder, TextEncoder
+from fbridge.data.sources.ucf101 import class_words
 from fbridge.errors import CheckpointError, ConfigError, reason
 from fbridge.files.hashing import hash_model
 from fbridge.files.weight_files import find_variant, network_folder
@@ -219,6 +220,10 @@ class BridgeModel(Bridge, DiffusionPipeline):  # type: ignore[misc]
         if self.image_encoder is None:
             return None
         return encode_images(self.image_encoder, torch.stack(list(pictures)))
+
+    def words_of(self, labels: Sequence[int]) -> list[str]:
+        """What the text encoder reads for classes: their names as words."""
+        return [class_words(self.config.classes[label]) for label in labels]
 
     def free_memory(self) -> None:
         """Move offloaded networks off the device."""

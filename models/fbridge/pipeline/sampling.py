@@ -15,9 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from fbridge.codecs import View
-from fbridge.codecs.frames import decode_frames
+from fbridge.codecs.frames import OnFrames, decode_frames
 from fbridge.data.pictures import fit_picture, upright_rgb
-from fbridge.data.sources.ucf101 import class_words
 from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
 from fbridge.errors import ConfigError
 from fbridge.pipeline.bridge import Bridge
@@ -59,6 +58,7 @@ class BridgeSampling(Bridge):
         guidance_scale: float | None = None,
         image_guidance_scale: float = 1.0,
         callback: Callable[[int, int], None] | None = None,
+        on_frames: OnFrames | None = None,
     ) -> BridgeOutput:
         """Make one video for each picture, prompt and seed; single ones are used for all videos.
 
@@ -80,6 +80,8 @@ class BridgeSampling(Bridge):
             guidance_scale: guidance by the prompt; 1: none.
             image_guidance_scale: guidance by the picture; 1: none.
             callback: called with (step, total) after each step.
+            on_frames: called with the number of a video and its next frames, uint8 (f, H, W, 3),
+                as soon as they are decoded.
 
         Raises:
             ConfigError: an argument is not possible with this model.
@@ -121,7 +123,7 @@ class BridgeSampling(Bridge):
             on_step=_reporter(callback),
         )
         self.free_memory()
-        frames = self.frames(latents, view)
+        frames = self.frames(latents, view, on_frames)
         return self.output_class(frames, latents)
 
     def encode_inputs(
@@ -135,22 +137,23 @@ class BridgeSampling(Bridge):
         fitted = [fit_picture(p, self.output_size(p.size, size)).pixels for p in upright]
         pictures = [picture_tensor(picture).to(self.execution_device) for picture in fitted]
         labels = self.labels(prompts)
-        classes = self.config.classes
-        text, prompt_mask = self.encode_prompts(
-            [class_words(classes[label]) for label in labels] if labels else prompts
-        )
+        text, prompt_mask = self.encode_prompts(self.words_of(labels) if labels else prompts)
         view = self.latent_codec.view(pictures, text, prompt_mask, prompts)
         label = torch.tensor(labels, device=text.device) if labels else None
         embeds = self.embed_pictures(pictures)
         return view, Condition(text, prompt_mask, view.image_latents, label, embeds, tuple(prompts))
 
-    def frames(self, latents: Tensor, view: View) -> list[NDArray[np.uint8]]:
+    def frames(
+        self, latents: Tensor, view: View, on_frames: OnFrames | None = None
+    ) -> list[NDArray[np.uint8]]:
         """Decode latents (B, F, C, H, W) to videos, uint8 (F, H, W, 3).
 
         Raises:
             CheckpointError: a video's latents or pixels are not finite.
         """
-        return decode_frames(self.latent_codec, latents, view, remedy=self._remedy)
+        return decode_frames(
+            self.latent_codec, latents, view, remedy=self._remedy, on_frames=on_frames
+        )
 
     def _remedy(self) -> str:
         return overflow_remedy(self.components, self.transformer.dtype)
