@@ -42,7 +42,7 @@ def test_refused_requests(tmp_path: Path) -> None:
             write_video(moving(), tmp_path / "a.mp4", fps)
     for frames in (moving()[0], moving().astype(np.float32), moving()[:0], moving()[..., :2]):
         with pytest.raises(ValueError, match=r"uint8 \(F, H, W, 3\) is needed"):
-            write_video(frames, tmp_path / "a.mp4", 8)  # type: ignore[arg-type]
+            write_video(frames, tmp_path / "a.mp4", 8)
     assert not list(tmp_path.iterdir())
 
 

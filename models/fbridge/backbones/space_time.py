@@ -12,8 +12,11 @@ from fbridge.backbones.family import Family
 from fbridge.backbones.space_time_plain import PlainSpaceTime
 
 
-class SpaceTimeTransformer(  # type: ignore[misc]
-    ModelMixin, PlainSpaceTime, ConfigMixin, PeftAdapterMixin
+class SpaceTimeTransformer(
+    ModelMixin,  # type: ignore[misc]
+    PlainSpaceTime,
+    ConfigMixin,  # type: ignore[misc]
+    PeftAdapterMixin,  # type: ignore[misc]
 ):
     """See `PlainSpaceTime`."""
 

@@ -40,11 +40,7 @@ def decode_frames(
     """
     check_finite(latents, "latents", remedy)
     videos: list[list[NDArray[np.uint8]]] = [[] for _ in latents]
-    in_parts = isinstance(codec, InParts)
-    decoded = (
-        codec.decode_parts(latents, view) if in_parts else enumerate(codec.decode(latents, view))
-    )
-    for row, part in decoded:
+    for row, part in _decoded(codec, latents, view):
         check_finite([part], "decoded frames", remedy, first=row + 1)
         pixels = (part * 255).round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
         videos[row].append(pixels.cpu().numpy())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -36,6 +36,10 @@ class Plain(nn.Module):
     """
 
     config: Any
+
+    if TYPE_CHECKING:  # of the mixins' methods, which mypy cannot see
+
+        def __getattr__(self, name: str) -> Any: ...
 
     @property
     def dtype(self) -> torch.dtype:
