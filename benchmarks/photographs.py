@@ -24,6 +24,7 @@ import subprocess
 import tarfile
 import tempfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,11 +91,11 @@ def download(package: Package, folder: Path) -> Path:
     return next(folder.iterdir())
 
 
-def read_members(archive: Path, names: set[str]) -> dict[str, bytes]:
-    """The bytes of the named files of a wheel, a tar archive or a Debian package."""
+def read_members(archive: Path, wanted: Callable[[str], object]) -> dict[str, bytes]:
+    """The bytes of the files of a wheel, tar archive or Debian package whose path is wanted."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as opened:
-            return {name: opened.read(name) for name in names & set(opened.namelist())}
+            return {name: opened.read(name) for name in filter(wanted, opened.namelist())}
     packed = archive.read_bytes()
     if archive.suffix == ".deb":
         packed = subprocess.run(
@@ -104,7 +105,7 @@ def read_members(archive: Path, names: set[str]) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         for member in tar:
             name = member.name.removeprefix("./")
-            stream = tar.extractfile(member) if name in names else None
+            stream = tar.extractfile(member) if wanted(name) else None
             if stream is not None:
                 found[name] = stream.read()
     return found
@@ -130,7 +131,7 @@ def collect(target: Path) -> list[str]:
         for name, package in PACKAGES.items():
             wanted = {key: box for key, box in boxes.items() if box["package"] == name}
             archive = download(package, Path(scratch) / name)
-            members = read_members(archive, {box["file"] for box in wanted.values()})
+            members = read_members(archive, {box["file"] for box in wanted.values()}.__contains__)
             for key, box in wanted.items():
                 packed = members.get(box["file"], b"")
                 if hashlib.sha256(packed).hexdigest() != box["sha256"]:

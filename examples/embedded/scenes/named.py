@@ -29,6 +29,8 @@ UNNAMED = 0.2
 """Share of pictures whose main thing is to be found without a noun."""
 PHOTOGRAPHIC = 0.6
 """Least share of things that are photographs (Tux Paint's stamps) rather than drawings."""
+_TRIES = 40
+"""Cut-outs drawn at most to find one that fits."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def crop_photo(picture: Image.Image, mask: Image.Image, rng: Rng, size: tuple[in
     most = min(picture.width / width, picture.height / height)
     least = min(most, 0.7 * max((box[2] - box[0]) / width, (box[3] - box[1]) / height))
     scale = most if rng.random() < 0.35 else rng.uniform(least, most)
-    w, h = width * scale, height * scale
+    w, h = min(width * scale, picture.width), min(height * scale, picture.height)
     left = _around(box[0], box[2], w, picture.width, rng)
     top = _around(box[1], box[3], h, picture.height, rng)
     area = (left, top, left + w, top + h)
@@ -110,11 +112,13 @@ def _other(library: Library, rng: Rng, nouns: Sequence[str]) -> Cutout:
     """A cut-out whose noun shares no word with those drawn; mostly photographs."""
     taken = {word for noun in nouns for word in noun.split()}
     photographic = rng.random() < PHOTOGRAPHIC
-    while True:
-        cutout = tinted(library, rng)
+    cutout = tinted(library, rng)
+    for _ in range(_TRIES):
         drawn = not cutout.name.startswith("stamp-")
         if not taken & set(cutout.noun.split()) and not (drawn and photographic):
-            return cutout
+            break
+        cutout = tinted(library, rng)
+    return cutout
 
 
 def _harmonised(cutout: Cutout, picture: Pixels, rng: Rng) -> Cutout:

@@ -12,7 +12,6 @@ from torch import nn
 
 from fbridge.backbones.space_time_plain import PlainSpaceTime
 from fbridge.codecs import Codec
-from fbridge.codecs.motion_plain import PlainMotionCodec
 from fbridge.codecs.scenes.codec import PlainSceneCodec
 from fbridge.errors import CheckpointError
 from fbridge.files.configs import read_json
@@ -27,7 +26,7 @@ from fbridge.words.minilm import packaged_minilm
 _PLAIN: dict[str, dict[str, Callable[..., Any]]] = {
     "transformer": {"SpaceTimeTransformer": PlainSpaceTime},
     "prior": {"SpaceTimeTransformer": PlainSpaceTime},
-    "codec": {"MotionCodec": PlainMotionCodec, "SceneCodec": PlainSceneCodec},
+    "codec": {"SceneCodec": PlainSceneCodec},
     "scheduler": {"FrameBridgeScheduler": PlainScheduler},
 }
 """The plain form of each part's class, by its name in `model_index.json`."""

@@ -7,6 +7,7 @@ camera, each divided by its scale. Zero is the still picture.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ from fbridge.codecs.tracking import track_motions
 from fbridge.errors import ConfigError
 from fbridge.files.plain import Plain
 from fbridge.types import Latents
-from fbridge.words.intent import Intent, read_prompt
+from fbridge.words.intent import Act, Intent, read_prompt
 from fbridge.words.minilm import packaged_minilm
 
 TRACKING_SIDE = 64
@@ -135,6 +136,8 @@ class PlainSceneCodec(Plain):
         found = refine(picture, coarse) if masks else picture.new_zeros(0, *picture.shape[1:])
         missing = picture.new_zeros(OBJECTS - len(found), *picture.shape[1:])
         flowing = Flowing.find(picture, intent.flows, finder.fine)
+        if flowing.remarks and not flowing.acts and not nouns and intent.camera.verb == "static":
+            intent = replace(intent, camera=Act("zoom in", "", SPEEDS[0]))  # said by the remarks
         return Shot(picture, torch.cat([found, missing]), intent, flowing)
 
     def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
@@ -155,13 +158,17 @@ class PlainSceneCodec(Plain):
     @torch.no_grad()
     def decode(self, latents: Latents, view: View) -> list[Tensor]:
         """Draw the moved things of each picture."""
-        return [torch.cat(list(parts)) / 255 for parts in self.draw(latents, view)]
+        videos: list[list[Tensor]] = [[] for _ in latents]
+        for row, frames in self.decode_parts(latents, view):
+            videos[row].append(frames)
+        return [torch.cat(parts) for parts in videos]
 
-    @torch.no_grad()
-    def draw(self, latents: Latents, view: View) -> Iterator[Iterator[Tensor]]:
-        """The videos in parts of a few frames, each uint8 (F, 3, H, W)."""
-        for motion, shot in zip(self.motions(latents), view.scenes, strict=True):
-            yield _draw(shot, _asked(motion, shot.intent))
+    def decode_parts(self, latents: Latents, view: View) -> Iterator[tuple[int, Tensor]]:
+        """The same in parts: the number of a video, and its next frames (f, 3, H, W)."""
+        pairs = zip(self.motions(latents), view.scenes, strict=True)
+        for row, (motion, shot) in enumerate(pairs):
+            for frames in _draw(shot, _asked(motion, shot.intent)):
+                yield row, frames / 255
 
     def encode(
         self, videos: Sequence[Tensor], view: View, *, steps: int = 12, polish: int = 40
@@ -252,7 +259,9 @@ def _asked(motion: Tensor, intent: Intent) -> Tensor:
     return (motion - motion[:1]) * motion.new_tensor(moves)[:, None]
 
 
+@torch.no_grad()
 def _draw(shot: Shot, motion: Tensor) -> Iterator[Tensor]:
+    """The video in parts of a few frames, each uint8 (f, 3, H, W)."""
     scene = build_scene(shot.picture.cpu(), shot.masks.cpu())
     motion = constrain(scene, motion.cpu())
     stage = Stage(scene, motion)

@@ -19,6 +19,9 @@ _DRAWN_OVER = ("rain", "snow")
 _LED = (*OF_THE_HINT, "fire", "leaves", "smoke", "steam")
 """Kinds whose region a mask for the noun helps to find; skies and waters are too large for one."""
 
+_PART = 0.5
+"""Share of a region that the main thing may cover; one that covers more is what flows."""
+
 
 @dataclass
 class Flowing:
@@ -51,6 +54,10 @@ class Flowing:
                 continue
             hint = mask(act.noun) if act.kind in _LED else None
             region = find_region(picture, act.kind, act.noun, hint)
+            if act.kind not in _LED and region.any():
+                thing = mask("")  # a boat does not flow with its river
+                if float((region * thing).sum() / region.sum()) < _PART:
+                    region = find_region(picture, act.kind, act.noun, hint, thing)
             if act.kind in PLUMES and (act.source or not region.any()):
                 kept.append((act, None, mask(act.source)))
             elif region.any():
