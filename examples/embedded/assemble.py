@@ -40,7 +40,7 @@ def join_codec(runs: Path, scale: list[list[float]]) -> SceneCodec:
     )
     weights = load_file(runs / "masks" / "masks.safetensors")
     codec.decoder.load_state_dict({key: value.float() for key, value in weights.items()})
-    codec.nouns.load_state_dict(table)
+    codec.table.load_state_dict(table)
     return codec
 
 

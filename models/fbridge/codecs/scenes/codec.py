@@ -86,7 +86,7 @@ class PlainSceneCodec(Plain):
     ) -> None:
         super().__init__()
         self.decoder = MaskDecoder(tuple(widths))
-        self.nouns = NounTable(nouns, letters)
+        self.table = NounTable(nouns, letters)
 
     @property
     def unit(self) -> Tensor:
@@ -212,7 +212,7 @@ class _Finder:
             size = working_size(*self.picture.shape[1:])
             small = resize(self.picture[None], size).contiguous(memory_format=torch.channels_last)
             self._features = _features().to(device)(small)
-        named = codec.nouns.named(noun).to(device)
+        named = codec.table.named(noun).to(device)
         word = packaged_minilm().pooled([noun])[0] if noun else torch.zeros(TEXT)
         found = find_mask(codec.decoder, self._features, named[None], word[None].to(device))[0]
         return self.mask("") if noun and float(found.mean()) < FEWEST else found

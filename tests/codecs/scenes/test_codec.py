@@ -1,0 +1,149 @@
+"""The codec of scenes on a random decoder: its own promises, whatever the weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from fbridge.codecs import View
+from fbridge.codecs.render import ANGLE, CHANNELS, LOG_SCALE, TX
+from fbridge.codecs.scene_codec import SceneCodec
+from fbridge.codecs.scenes.codec import deeds
+from fbridge.codecs.scenes.describe import DESCRIPTION, VERBS
+from fbridge.errors import ConfigError
+from fbridge.words.intent import read_prompt
+
+UNIT = tuple((0.1 + c / 50, 0.1 + c / 50, 0.2) for c in range(CHANNELS))
+
+
+@pytest.fixture(scope="module")
+def codec() -> SceneCodec:
+    """Its masks are a disc, whatever the picture and the noun."""
+    torch.manual_seed(3)
+    made = SceneCodec(scale=UNIT).eval()
+    made.decoder.forward = lambda maps, hints, noun: _disc(maps[1])
+    return made
+
+
+def _disc(like: Tensor) -> Tensor:
+    height, width = like.shape[-2:]
+    y = torch.linspace(-1, 1, height)[:, None]
+    x = torch.linspace(-1, 1, width)[None]
+    return 20 * (0.5 - (x * x + y * y).sqrt())[None, None]
+
+
+def seen(codec: SceneCodec, *prompts: str, size: tuple[int, int] = (64, 96)) -> View:
+    torch.manual_seed(1)
+    small = torch.rand(len(prompts), 3, size[0] // 4, size[1] // 4)
+    pictures = torch.nn.functional.interpolate(small, size, mode="bicubic").clamp(0, 1)
+    text = torch.zeros(len(prompts), 1, 384)
+    return codec.view(list(pictures), text, torch.ones(len(prompts), 1).bool(), prompts)
+
+
+def moved(view: View, slot: int, channel: int, most: float, frames: int = 6) -> Tensor:
+    motion = torch.zeros(len(view.scenes), frames, 3, CHANNELS)
+    motion[:, :, slot, channel] = torch.linspace(0, most, frames)
+    return motion
+
+
+def test_prompts_are_needed_as_text(codec: SceneCodec) -> None:
+    nothing = torch.zeros(1, 1, 384)
+    with pytest.raises(ConfigError, match="as text"):
+        codec.view([torch.rand(3, 64, 64)], nothing, nothing[..., 0].bool())
+
+
+def test_the_first_frame_is_the_picture_bit_for_bit(codec: SceneCodec) -> None:
+    view = seen(codec, "the ball moves left", "zoom in")
+    noisy = codec.latents(0.3 * torch.randn(2, 6, 3, CHANNELS))
+    for video, shot in zip(codec.decode(noisy, view), view.scenes, strict=True):
+        assert torch.equal(video[0], (shot.picture * 255).round() / 255)
+
+
+def test_what_the_words_do_not_name_stands_still(codec: SceneCodec) -> None:
+    view = seen(codec, "the ball moves left")
+    noisy = codec.latents(0.3 * torch.randn(1, 6, 3, CHANNELS))
+    video = codec.decode(noisy, view)[0]
+    noisy[:, :, :, 0] = 0  # without the object's motion nothing is left
+    still = codec.decode(noisy, view)[0]
+    assert torch.equal(still, still[:1].expand_as(still))
+    corner = video[:, :, :6, -6:]
+    assert torch.equal(corner, corner[:1].expand_as(corner))
+    assert (video[-1] - video[0]).abs().max() > 0.1
+
+
+def test_a_still_latent_is_the_still_picture(codec: SceneCodec) -> None:
+    view = seen(codec, "the ball jumps")
+    video = codec.decode(codec.still(view, 3).mean, view)[0]
+    assert torch.equal(video, video[:1].expand_as(video))
+
+
+def test_parts_make_the_video(codec: SceneCodec) -> None:
+    view = seen(codec, "the ball spins", "pan left")
+    latents = codec.latents(moved(view, 0, ANGLE, 2.0, 11) + moved(view, 2, TX, 0.2, 11))
+    parts = list(codec.decode_parts(latents, view))
+    assert [row for row, _ in parts] == [0, 0, 1, 1]
+    for row, video in enumerate(codec.decode(latents, view)):
+        assert torch.equal(torch.cat([frames for at, frames in parts if at == row]), video)
+
+
+def test_the_verb_never_changes_the_mask(codec: SceneCodec) -> None:
+    masks = [
+        seen(codec, prompt).scenes[0].masks
+        for prompt in ("the ball jumps", "a ball is spinning", "make the ball fall quickly")
+    ]
+    assert masks[0].any()
+    assert all(torch.equal(mask, masks[0]) for mask in masks)
+
+
+def test_the_description_tells_verb_and_speed(codec: SceneCodec) -> None:
+    told = seen(codec, "the ball jumps slowly, zoom out").image_latents
+    assert told.shape == (1, DESCRIPTION, 3, 1)
+    verbs = told[0, -len(VERBS) - 1 : -1, :, 0]
+    assert [VERBS[int(row.argmax())] for row in verbs.T if row.any()] == ["jump", "zoom out"]
+    assert told[0, -1, 0] < told[0, -1, 2] == 1
+
+
+def test_other_words_change_the_deeds_alone(codec: SceneCodec) -> None:
+    view = seen(codec, "the ball jumps")
+    other = codec.reworded(view, ["the ball spins"])
+    assert torch.equal(other, seen(codec, "the ball spins").image_latents)
+    assert not codec.reworded(view, [""])[0, -len(VERBS) - 1 :].any()
+
+
+def test_what_does_not_flow_in_the_picture_is_said_and_harmless(codec: SceneCodec) -> None:
+    text = torch.zeros(1, 1, 384)
+    grey = torch.full((3, 64, 96), 0.1)
+    view = codec.view([grey], text, torch.ones(1, 1).bool(), ["the grass sways"])
+    shot = view.scenes[0]
+    assert shot.flowing.remarks == ("no grass is found in the picture; none moves",)
+    assert shot.intent.camera.verb == "zoom in"
+
+
+def test_snow_falls_over_the_picture(codec: SceneCodec) -> None:
+    view = seen(codec, "it snows")
+    video = codec.decode(codec.still(view, 20).mean, view)[0]
+    assert torch.equal(video[0], (view.scenes[0].picture * 255).round() / 255)
+    assert (video[-1] - video[0]).abs().amax(0).gt(0.1).float().mean() > 0.005
+
+
+def test_unknown_motions_are_noted_once(codec: SceneCodec) -> None:
+    notes = codec.notes(["the horse gallops", "the horse gallops", "the horse jumps"])
+    assert len(notes) == 1
+    assert "gallops" in notes[0]
+
+
+def test_deeds_stay_within_what_the_networks_know() -> None:
+    first, second, camera = deeds(read_prompt("the dog jumps very very slowly"))
+    assert first is not None
+    assert 0.45 <= first[1] < 1
+    assert second is None
+    assert camera == ("static", 1.0)
+
+
+def test_encoding_what_was_decoded_gives_the_clip_again(codec: SceneCodec) -> None:
+    view = seen(codec, "zoom in")
+    clip = codec.decode(codec.latents(moved(view, 2, LOG_SCALE, 0.3)), view)
+    again = codec.decode(codec.encode(clip, view).mean, view)[0]
+    still = codec.decode(codec.still(view, 6).mean, view)[0]
+    assert (again - clip[0]).abs().mean() < 0.4 * (still - clip[0]).abs().mean()
