@@ -77,33 +77,60 @@ def test_nothing_moves_when_nothing_shall(pipe: FrameBridgePipeline) -> None:
     assert moved[:, :, 2, LOG_SCALE].abs().median() < 0.05
 
 
-def test_a_spin_turns_either_way_where_the_prior_cannot_choose(pipe: FrameBridgePipeline) -> None:
+def test_a_spin_turns_at_every_seed_either_way(pipe: FrameBridgePipeline) -> None:
     image = Image.open(EXAMPLES / "coffee.jpg").convert("RGB").resize((128, 96))
-    out = pipe(image, "the cup spins", seed=range(8), num_frames=16, guidance_scale=1.5)
+    out = pipe(image, "the cup spins", seed=range(8), num_frames=16)
     turned = pipe.codec.motions(out.latents)[:, -1, 0, ANGLE]
+    assert turned.abs().min() > 0.5
     assert turned.max() > 1
     assert turned.min() < -1
 
 
-def test_the_first_frame_is_the_picture(pipe: FrameBridgePipeline) -> None:
+@pytest.mark.parametrize("prompt", ["cat jumping", "zoom out", "snow falls"])
+def test_the_first_frame_is_the_picture(pipe: FrameBridgePipeline, prompt: str) -> None:
     picture = Image.open(EXAMPLES / "cat.jpg").convert("RGB").resize((240, 160))
-    first = pipe(picture, "cat jumping", num_frames=4, num_inference_steps=4).frames[0][0]
-    error = np.abs(first.astype(int) - np.asarray(picture).astype(int)).mean()
-    assert error < 8
+    first = pipe(picture, prompt, num_frames=4, num_inference_steps=4).frames[0][0]
+    assert np.array_equal(first, np.asarray(picture))
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [
+        ("the cup spins", "the cup falls", "a cup jumps up and down"),
+        ("cat jumping", "the cat jumps", "a cat spins"),
+    ],
+)
+def test_the_noun_alone_decides_what_moves(
+    pipe: FrameBridgePipeline, prompts: tuple[str, ...]
+) -> None:
+    picture = Image.open(EXAMPLES / ("coffee.jpg" if "cup" in prompts[0] else "cat.jpg"))
+    small = picture.convert("RGB").resize((160, 120))
+    view, _ = pipe.encode_inputs([small] * len(prompts), prompts)
+    masks = [shot.masks[0] for shot in view.scenes]
+    assert masks[0].mean() > 0.05
+    assert all(torch.equal(mask, masks[0]) for mask in masks)
+
+
+def test_steam_leaves_the_cup_alone(pipe: FrameBridgePipeline) -> None:
+    picture = Image.open(EXAMPLES / "coffee.jpg").convert("RGB").resize((160, 120))
+    video = pipe(picture, "steam rises from the coffee", num_frames=24).frames[0].astype(int)
+    changed = (np.abs(video[-1] - video[0]).max(-1) > 8).mean(1)
+    assert changed[:60].max() > 0.05
+    assert changed[-30:].max() == 0
 
 
 def test_it_fits_in_the_package_and_has_a_card() -> None:
     size = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
     assert size < 60e6
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for word in ("GPL-2", "OFL", "CC-BY", "examples/embedded", "cannot"):
+    for word in ("GPL-2", "OFL", "CC-BY", "Apache-2.0", "examples/embedded", "cannot"):
         assert word in card
 
 
 def test_weights_are_loaded_as_asked() -> None:
     half = FrameBridgePipeline.from_pretrained("embedded", torch_dtype=torch.bfloat16)
     assert half.transformer.dtype == torch.bfloat16
-    assert half.codec.layers.dtype == torch.bfloat16
+    assert half.codec.decoder.head[0].weight.dtype == torch.bfloat16
 
 
 def test_no_file_tells_where_it_was_made() -> None:

@@ -123,7 +123,8 @@ class BridgeSampling(Bridge):
             on_step=_reporter(callback),
         )
         self.free_memory()
-        frames = self.frames(latents, view, on_frames)
+        parts = () if on_frames is None else (on_frames,)
+        frames = self.frames(latents, view, *parts)
         return self.output_class(frames, latents)
 
     def encode_inputs(

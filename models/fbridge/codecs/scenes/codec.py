@@ -22,10 +22,16 @@ from fbridge.codecs.scenes.features import EfficientNetLite, Features, load_feat
 from fbridge.codecs.scenes.flowing import Flowing
 from fbridge.codecs.scenes.framing import constrain
 from fbridge.codecs.scenes.matting import refine
-from fbridge.codecs.scenes.nouns import NounTable
+from fbridge.codecs.scenes.nouns import NounTable, is_plural
 from fbridge.codecs.scenes.render import Stage
 from fbridge.codecs.scenes.scene import background, build_scene
-from fbridge.codecs.scenes.segmenter import TEXT, MaskDecoder, find_mask, working_size
+from fbridge.codecs.scenes.segmenter import (
+    TEXT,
+    MaskDecoder,
+    find_mask,
+    one_thing,
+    working_size,
+)
 from fbridge.codecs.sizes import check_size, usual_size
 from fbridge.codecs.tracking import track_motions
 from fbridge.errors import ConfigError
@@ -215,7 +221,9 @@ class _Finder:
         named = codec.table.named(noun).to(device)
         word = packaged_minilm().pooled([noun])[0] if noun else torch.zeros(TEXT)
         found = find_mask(codec.decoder, self._features, named[None], word[None].to(device))[0]
-        return self.mask("") if noun and float(found.mean()) < FEWEST else found
+        if noun and float(found.mean()) < FEWEST:
+            return self.mask("")
+        return found if is_plural(noun) else one_thing(found)
 
     def fine(self, noun: str) -> Tensor:
         """(H, W) opacity in the picture."""

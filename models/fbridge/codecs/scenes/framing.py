@@ -32,7 +32,7 @@ from fbridge.codecs.scenes.scene import Scene
 LIFT = 0.9
 """How far a cut object moves from its edge, in distances from its centre to the edge."""
 
-TILT = (0.15, 0.45)
+TILT = (0.3, 0.45)
 """Least and greatest angle by which a cut object turns; more becomes rocking to and fro."""
 
 ZOOM_IN = 1.5

@@ -18,6 +18,9 @@ NEAR = 0.55
 """Cosine below which a word is not like any noun of the table."""
 _ENDINGS = (("ies", "y"), ("ves", "f"), ("es", ""), ("s", ""))
 """Endings of plurals, and what they stand for."""
+_PLURALS = {"people", "men", "women", "children", "geese", "mice", "feet", "teeth", "sheep"}
+_SINGULAR = {"ss", "us", "is"}
+"""Endings of words in s that name one thing."""
 
 
 class NounTable(nn.Module):
@@ -66,6 +69,14 @@ class NounTable(nn.Module):
         likeness = self.embeddings.float() @ packaged_minilm().pooled(words[-1:])[0]
         best = int(likeness.argmax())
         return best if float(likeness[best]) >= NEAR else None
+
+
+def is_plural(noun: str) -> bool:
+    """Whether a noun phrase names several things."""
+    head = noun.lower().split()[-1:]
+    return bool(head) and (
+        head[0] in _PLURALS or (head[0].endswith("s") and head[0][-2:] not in _SINGULAR)
+    )
 
 
 def _singular(phrase: str) -> list[str]:
