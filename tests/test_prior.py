@@ -10,7 +10,7 @@ from fbridge.codecs import Codec, View
 from fbridge.codecs.motion import MotionCodec
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import VAECodec
-from fbridge.errors import CheckpointError, ConfigError
+from fbridge.errors import ConfigError
 from fbridge.loaders.prior import MotionPrior, build_prior
 from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.prior import MixPrior, NeuralPrior, ReplicatePrior
@@ -29,7 +29,8 @@ def scene() -> torch.Tensor:
 def looked(codec: Codec, prompts: list[str]) -> tuple[torch.Tensor, Condition, View]:
     text, mask = load_text_encoder()(prompts)
     view = codec.view([scene()] * len(prompts), text, mask)
-    return codec.still(view, 5).mean, Condition(text, mask, view.image_latents), view
+    condition = Condition(text, mask, view.image_latents, prompts=tuple(prompts))
+    return codec.still(view, 5).mean, condition, view
 
 
 @pytest.mark.parametrize("codec", [PixelCodec(64, 64), VAECodec(tiny_vae())])
@@ -66,9 +67,9 @@ def test_a_motion_prior_needs_the_words_it_knows_and_the_pictures() -> None:
     prior = build_prior("motion", None, 0.5, codec)
     with pytest.raises(ValueError, match="view"):
         prior(still, condition, None)
-    foreign = condition.with_prompt(torch.zeros(1, 3, 4096), torch.ones(1, 3, dtype=torch.bool))
-    with pytest.raises(CheckpointError, match=r"384 features.*4096"):
-        prior(still, foreign, view)
+    silent = condition.with_prompt(condition.prompt_embeds, condition.prompt_mask)
+    with pytest.raises(ConfigError, match="as text"):
+        prior(still, silent, view)
     with pytest.raises(ConfigError, match="motions already"):
         build_prior("motion", None, 0.5, MotionCodec(widths=(8, 8, 16, 16), side=64))
 

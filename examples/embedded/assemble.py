@@ -30,17 +30,10 @@ def without_origin(folder: Path) -> SpaceTimeTransformer:
 
 
 def join_codec(runs: Path, scale: list[list[float]]) -> SceneCodec:
-    """The codec of the trained decoder and the table of nouns."""
-    table = load_file(runs / "nouns.safetensors")
-    codec = SceneCodec(
-        scale=scale,
-        nouns=len(table["classes"]),
-        letters=len(table["words"]),
-        widths=(128, 96, 48, 16),
-    )
+    """The codec of the trained decoder."""
+    codec = SceneCodec(scale=scale)
     weights = load_file(runs / "masks" / "masks.safetensors")
     codec.decoder.load_state_dict({key: value.float() for key, value in weights.items()})
-    codec.table.load_state_dict(table)
     return codec
 
 

@@ -18,14 +18,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from examples.embedded.scenes.compose import Library, Rng
 from examples.embedded.scenes.named import SIZES, Named, compose_named, crop_photo, load_photos
 from fbridge.codecs.scenes.features import EfficientNetLite, load_features
-from fbridge.codecs.scenes.nouns import NounTable
+from fbridge.codecs.scenes.nouns import PACKAGED, NounTable
 from fbridge.codecs.scenes.segmenter import STRIDE, TEXT, noun_hints
 from fbridge.words.minilm import packaged_minilm
 
@@ -35,20 +35,12 @@ SURE = 0.25
 """Least probability of a class in the mask for taking its name as the noun."""
 
 
-def noun_table(path: Path) -> NounTable:
-    """The table that `examples.embedded.nouns` wrote."""
-    stored = load_file(path)
-    table = NounTable(len(stored["classes"]), len(stored["words"]))
-    table.load_state_dict(stored)
-    return table
-
-
 class Sampler:
     """Pictures to what the decoder is given."""
 
     def __init__(self, table: Path) -> None:
         self.net: EfficientNetLite = load_features().to(memory_format=torch.channels_last)
-        self.table = noun_table(table)
+        self.table = NounTable(table)
 
     @torch.inference_mode()
     def __call__(self, named: Named) -> dict[str, Tensor]:
@@ -91,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("materials", type=Path)
     parser.add_argument("samples", type=Path)
-    parser.add_argument("--nouns", type=Path, required=True)
+    parser.add_argument("--nouns", type=Path, default=PACKAGED)
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--shards", type=int, required=True)
     parser.add_argument("--first", type=int, default=0)

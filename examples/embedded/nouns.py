@@ -1,6 +1,6 @@
 """Make the table that leads the embedded model's masks: which ImageNet classes a noun names.
 
-    python -m examples.embedded.nouns materials/ runs/nouns.safetensors
+    python -m examples.embedded.nouns materials/ models/fbridge/pretrained/nouns.safetensors
 
 downloads WordNet 3.0 (Debian's wordnet-base; WordNet licence) and timm's list of ImageNet's synsets
 (a wheel, Apache-2.0). A noun names a class if it is a lemma of the class's synset or of one of its

@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fbridge.codecs.motion import MotionCodec
+from fbridge.codecs.scene_codec import SceneCodec
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.vae import VAE_KINDS, VAECodec
 from fbridge.errors import CheckpointError
@@ -66,7 +66,7 @@ def test_a_pipeline_folder_has_its_vae(tmp_path: Path) -> None:
 
 def test_the_embedded_codec() -> None:
     loaded = load_codec("embedded", device="cpu")
-    assert isinstance(loaded.codec, MotionCodec)
+    assert isinstance(loaded.codec, SceneCodec)
     assert loaded.codec.reads_text
     assert loaded.codec.needs_picture
     assert len(loaded.hash) == 64

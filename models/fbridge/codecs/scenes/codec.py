@@ -22,7 +22,7 @@ from fbridge.codecs.scenes.features import EfficientNetLite, Features, load_feat
 from fbridge.codecs.scenes.flowing import Flowing
 from fbridge.codecs.scenes.framing import constrain
 from fbridge.codecs.scenes.matting import refine
-from fbridge.codecs.scenes.nouns import NounTable, is_plural
+from fbridge.codecs.scenes.nouns import is_plural, packaged_nouns
 from fbridge.codecs.scenes.render import Stage
 from fbridge.codecs.scenes.scene import background, build_scene
 from fbridge.codecs.scenes.segmenter import (
@@ -75,7 +75,6 @@ class PlainSceneCodec(Plain):
 
     Args:
         scale: (26, 3) of each channel and slot.
-        nouns, letters: of `NounTable`.
         widths: of `MaskDecoder`.
     """
 
@@ -86,13 +85,10 @@ class PlainSceneCodec(Plain):
     def __init__(
         self,
         scale: tuple[tuple[float, ...], ...] = ((1.0,) * SLOTS,) * CHANNELS,
-        nouns: int = 1,
-        letters: int = 1,
         widths: tuple[int, ...] = (128, 96, 48, 16),
     ) -> None:
         super().__init__()
         self.decoder = MaskDecoder(tuple(widths))
-        self.table = NounTable(nouns, letters)
 
     @property
     def unit(self) -> Tensor:
@@ -218,7 +214,7 @@ class _Finder:
             size = working_size(*self.picture.shape[1:])
             small = resize(self.picture[None], size).contiguous(memory_format=torch.channels_last)
             self._features = _features().to(device)(small)
-        named = codec.table.named(noun).to(device)
+        named = packaged_nouns().named(noun).to(device)
         word = packaged_minilm().pooled([noun])[0] if noun else torch.zeros(TEXT)
         found = find_mask(codec.decoder, self._features, named[None], word[None].to(device))[0]
         if noun and float(found.mean()) < FEWEST:

@@ -32,7 +32,7 @@ def describe(masks: Tensor, deeds: Sequence[Sequence[Deed | None]]) -> Tensor:
         masks: (B, 2, H, W) of the objects; zeros where there is none.
         deeds: of each picture three: of the objects, None where there is none, and of the camera.
     """
-    slots = torch.cat([masks, 1 - masks.sum(1, keepdim=True)], 1)
+    slots = torch.cat([masks, (1 - masks.sum(1, keepdim=True)).clamp_min(0)], 1)
     frame = slots.new_tensor(half_size(*masks.shape[-2:])).expand(len(slots), SLOTS, 2)
     centre, extent = shape_of(slots)
     edges = (slots[..., 0], slots[..., -1], slots[..., 0, :], slots[..., -1, :])

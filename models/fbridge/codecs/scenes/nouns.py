@@ -5,15 +5,18 @@ The table is made by `examples/embedded/nouns.py`.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from safetensors.torch import load_file
+from torch import Tensor
 
 from fbridge.codecs.scenes.features import CLASSES
 from fbridge.words.minilm import packaged_minilm
 
+PACKAGED = Path(__file__).parents[2] / "pretrained" / "nouns.safetensors"
 NEAR = 0.55
 """Cosine below which a word is not like any noun of the table."""
 _ENDINGS = (("ies", "y"), ("ves", "f"), ("es", ""), ("s", ""))
@@ -23,52 +26,51 @@ _SINGULAR = {"ss", "us", "is"}
 """Endings of words in s that name one thing."""
 
 
-class NounTable(nn.Module):
-    """Nouns with their classes and embeddings, as buffers of a model.
+class NounTable:
+    """Nouns with the classes that they name, and their embeddings.
 
     Args:
-        nouns: how many.
-        letters: bytes of all nouns, joined by line feeds.
-        width: of an embedding.
+        path: a safetensors file with `words` (uint8, joined by line feeds), `classes` (N, 125)
+            uint8 of packed bits, and `embeddings` (N, 384) float16.
     """
 
-    def __init__(self, nouns: int, letters: int, width: int = 384) -> None:
-        super().__init__()
-        self.words = nn.Buffer(torch.zeros(letters, dtype=torch.uint8))
-        self.classes = nn.Buffer(torch.zeros(nouns, CLASSES // 8, dtype=torch.uint8))
-        self.embeddings = nn.Buffer(torch.zeros(nouns, width, dtype=torch.float16))
-
-    @cached_property
-    def _listed(self) -> dict[str, int]:
-        words = bytes(self.words.tolist()).decode().split("\n")
-        return {word: row for row, word in enumerate(words)}
+    def __init__(self, path: Path = PACKAGED) -> None:
+        stored = load_file(path)
+        self._classes, self._embeddings = stored["classes"].numpy(), stored["embeddings"]
+        words = bytes(stored["words"].tolist()).decode().split("\n")
+        self._rows = {word: row for row, word in enumerate(words)}
 
     def named(self, noun: str) -> Tensor:
         """(1000,) bool: the classes that a noun phrase names; none of an unknown or empty one."""
         row = self._row(noun)
         if row is None:
             return torch.zeros(CLASSES, dtype=torch.bool)
-        bits = np.unpackbits(self.classes[row].cpu().numpy(), count=CLASSES)
+        bits = np.unpackbits(self._classes[row], count=CLASSES)
         return torch.from_numpy(bits.astype(bool))
 
     def name_of(self, label: int) -> str:
         """The noun that names a class and the fewest others."""
-        packed = self.classes.cpu().numpy()
-        rows = np.flatnonzero(packed[:, label // 8] >> (7 - label % 8) & 1)
-        counts = np.unpackbits(packed[rows], axis=1).sum(1)
-        return list(self._listed)[rows[counts.argmin()]]
+        rows = np.flatnonzero(self._classes[:, label // 8] >> (7 - label % 8) & 1)
+        counts = np.unpackbits(self._classes[rows], axis=1).sum(1)
+        return list(self._rows)[rows[counts.argmin()]]
 
     def _row(self, noun: str) -> int | None:
         words = noun.lower().split()
         for start in range(len(words)):  # "tabby cat", then "cat"
             for phrase in _singular(" ".join(words[start:])):
-                if phrase in self._listed:
-                    return self._listed[phrase]
+                if phrase in self._rows:
+                    return self._rows[phrase]
         if not words:
             return None
-        likeness = self.embeddings.float() @ packaged_minilm().pooled(words[-1:])[0]
+        likeness = self._embeddings.float() @ packaged_minilm().pooled(words[-1:])[0]
         best = int(likeness.argmax())
         return best if float(likeness[best]) >= NEAR else None
+
+
+@cache
+def packaged_nouns() -> NounTable:
+    """The table that comes with fbridge."""
+    return NounTable()
 
 
 def is_plural(noun: str) -> bool:
