@@ -24,7 +24,7 @@ import subprocess
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -118,18 +118,23 @@ def upright(packed: bytes) -> Image.Image:
     return picture
 
 
-def collect(target: Path) -> list[str]:
+def collect(target: Path, names: Collection[str] = ()) -> list[str]:
     """Write every picture that can be had and boxes.json; returns a line for each that is missing.
+
+    With `names`, of those pictures only, and from their packages.
 
     A picture whose bytes are not those that were measured (another version of a Debian package)
     is missing too: its box would not fit.
     """
     boxes = json.loads(TABLE.read_text(encoding="utf-8"))
+    boxes = {name: boxes[name] for name in names or boxes}
     target.mkdir(parents=True, exist_ok=True)
     missing = []
     with tempfile.TemporaryDirectory() as scratch:
         for name, package in PACKAGES.items():
             wanted = {key: box for key, box in boxes.items() if box["package"] == name}
+            if not wanted:
+                continue
             archive = download(package, Path(scratch) / name)
             members = read_members(archive, {box["file"] for box in wanted.values()}.__contains__)
             for key, box in wanted.items():
