@@ -1,11 +1,12 @@
 """Features and masks of pictures that the embedded model's mask decoder is trained on.
 
-    python -m examples.embedded.mask_samples materials/ samples/ --shards 100
-    python -m examples.embedded.mask_samples materials/ samples/ --shards 100 --photos photos/
-    python -m examples.embedded.mask_samples materials/ samples/ --shards 4 --held-out
+    SAMPLES="python -m examples.embedded.mask_samples materials/ samples/"
+    $SAMPLES --nouns runs/nouns.safetensors --shards 40
+    $SAMPLES --nouns runs/nouns.safetensors --shards 24 --photos materials/natural
+    $SAMPLES --nouns runs/nouns.safetensors --shards 4 --held-out
 
 96 pictures a shard, all of one size. The features' network is frozen, so it runs once a picture.
-With `--photos`, the pictures are photographs with the masks in `photos/masks/`; otherwise they are
+With `--photos DIR`, the pictures are photographs with the masks in `DIR/masks/`; otherwise they are
 composed. A shard depends on its number alone, and those that exist are left as they are.
 """
 

@@ -107,6 +107,7 @@ def main() -> None:
     nouns, offsets = fetch(args.materials / "words")
     named = members(*read_wordnet(nouns), offsets)
     words = sorted(named)
+    args.target.parent.mkdir(parents=True, exist_ok=True)
     table = np.zeros((len(words), CLASSES), bool)
     for row, word in enumerate(words):
         table[row, sorted(named[word])] = True
