@@ -44,6 +44,7 @@ def _facts(record: Provenance) -> list[tuple[str, str]]:
     seconds = record.frames / record.fps if record.fps else 0.0
     pairs = [
         ("prompt", record.prompt),
+        ("notes", "; ".join(record.notes)),
         ("negative", record.negative),
         ("seed", str(record.seed)),
         ("picture", f"{record.picture.path or record.picture.name} ({record.picture.sha256[:12]})"),

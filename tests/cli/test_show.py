@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,16 @@ def test_show(fbridge: Any, kind: str) -> None:
         assert lines["video"] == "8 frames of 96x64 at 8 fps (1 s)"
         assert "negative" not in lines
         assert json.loads(fbridge("show", file, "--json").out)["picture"]["name"] == "cat.png"
+
+
+def test_notes_are_shown_where_there_are_any(fbridge: Any) -> None:
+    fbridge("generate", "cat.png", "-p", "cat jumping")
+    path = Path("cat.mp4.json")
+    tree = json.loads(path.read_text(encoding="utf-8"))
+    assert "notes" not in fbridge("show", path).out
+    path.write_text(json.dumps({**tree, "notes": ["no motion is known for 'gallops'"]}))
+    shown = fbridge("show", path).out.splitlines()
+    assert ["notes", "no motion is known for 'gallops'"] in [line.split(None, 1) for line in shown]
 
 
 def test_mistakes(fbridge: Any) -> None:
