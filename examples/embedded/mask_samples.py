@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from examples.embedded.scenes.compose import Library, Rng
 from examples.embedded.scenes.named import SIZES, Named, compose_named, crop_photo, load_photos
-from fbridge.codecs.scenes.features import EfficientNetLite, load_features
+from fbridge.codecs.scenes.features import packaged_features
 from fbridge.codecs.scenes.nouns import PACKAGED, NounTable
 from fbridge.codecs.scenes.segmenter import STRIDE, TEXT, noun_hints
 from fbridge.words.minilm import packaged_minilm
@@ -40,7 +40,7 @@ class Sampler:
     """Pictures to what the decoder is given."""
 
     def __init__(self, table: Path) -> None:
-        self.net: EfficientNetLite = load_features().to(memory_format=torch.channels_last)
+        self.net = packaged_features()
         self.table = NounTable(table)
 
     @torch.inference_mode()

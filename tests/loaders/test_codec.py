@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fbridge.codecs.scene_codec import SceneCodec
 from fbridge.codecs.pixel import PixelCodec
+from fbridge.codecs.scene_codec import SceneCodec
 from fbridge.codecs.vae import VAE_KINDS, VAECodec
 from fbridge.errors import CheckpointError
 from fbridge.loaders.codec import fingerprint, load_codec

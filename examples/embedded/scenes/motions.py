@@ -117,10 +117,10 @@ def away(u: Array, body: Body, rng: Rng) -> Array:
 
 
 def shake(u: Array, body: Body, rng: Rng) -> Array:
-    """Tremble from side to side."""
-    motion, turns = still(u), rng.uniform(3.5, 6.0)
-    wave = np.sin(2 * np.pi * turns * u) * np.minimum(1, 6 * u)
-    motion[:, TX] = rng.uniform(0.03, 0.06) * wave
+    """Tremble from side to side; of one rhythm, for a mean of several would be stillness."""
+    motion = still(u)
+    wave = np.sin(2 * np.pi * 4 * u) * np.minimum(1, 6 * u)
+    motion[:, TX] = rng.uniform(0.035, 0.065) * wave
     motion[:, ANGLE] = rng.choice([-1, 1]) * rng.uniform(0.04, 0.1) * wave
     return motion
 
@@ -172,7 +172,7 @@ def _bend(motion: Array, field: Callable[[Array, Array], tuple[Array, Array]]) -
 def sway(u: Array, body: Body, rng: Rng) -> Array:
     """Bend like a tree in the wind, the foot at rest."""
     motion = still(u)
-    wave = np.sin(2 * np.pi * rng.uniform(1.0, 2.0) * u)
+    wave = np.sin(2 * np.pi * rng.uniform(1.4, 1.6) * u)
     lean = rng.choice([-1, 1]) * rng.uniform(0.12, 0.3) * body.half_width * wave
     _bend(motion, lambda x, y: (lean[:, None] * ((1 - y) / 2) ** 2 + 0 * x, 0 * lean[:, None] * x))
     return motion
@@ -182,7 +182,7 @@ def wobble(u: Array, body: Body, rng: Rng) -> Array:
     """Quiver like jelly: squash and stretch with the foot at rest, fading out."""
     motion = still(u)
     fading = 1 - 0.6 * u
-    wave = np.sin(2 * np.pi * rng.uniform(2.0, 4.0) * u) * fading
+    wave = np.sin(2 * np.pi * rng.uniform(2.9, 3.1) * u) * fading
     squash(motion, rng.uniform(0.1, 0.22) * wave, body)
     side = rng.choice([-1, 1]) * rng.uniform(0.04, 0.12) * body.half_width * wave
     _bend(motion, lambda x, y: (side[:, None] * (1 - y * y) + 0 * x, 0 * side[:, None] * x))

@@ -15,7 +15,7 @@ from fbridge.data.pictures import fit_picture, hash_picture, open_picture
 from fbridge.data.provenance import sidecar_path
 from fbridge.errors import DataError, DependencyError
 from fbridge.files.atomic import shown, write_text
-from fbridge.generate.events import Finished, Item, OnProgress, Progress
+from fbridge.generate.events import Finished, Item, OnProgress, Progress, Warned
 from fbridge.generate.naming import check_free
 from fbridge.generate.writing import Writers
 
@@ -32,8 +32,8 @@ def render(
     metadata: bool,
     overwrite: bool,
     on_progress: OnProgress,
-) -> Generator[Finished]:
-    """Make the videos, yielding each as soon as it is whole on the disk.
+) -> Generator[Finished | Warned]:
+    """Make the videos, yielding each as soon as it is whole on the disk, and what to say of it.
 
     Args:
         items: the plan.
@@ -57,11 +57,13 @@ def render(
         ]
         comments = [record.comment() if metadata else None for record in records]
         with Writers(batch, comments, overwrite=overwrite) as writers:
-            _run(batch, pipeline, _pictures(batch, kept), writers, on_progress, done)
+            notes = _run(batch, pipeline, _pictures(batch, kept), writers, on_progress, done)
             done += len(batch) * batch[0].record.steps
             for number, (item, record) in enumerate(zip(batch, records, strict=True)):
                 on_progress(Progress(f"writing {shown(item.video.name)}", done))
                 writers.finish(number)
+                yield from (Warned(line) for line in notes[number])
+                record = replace(record, notes=(*record.notes, *notes[number]))
                 sidecar = sidecar_path(item.video) if metadata else None
                 if sidecar is not None:
                     write_text(sidecar, record.sidecar(), overwrite=overwrite)
@@ -93,8 +95,10 @@ def _run(
     writers: Writers,
     on_progress: OnProgress,
     before: int,
-) -> None:
+) -> list[list[str]]:
+    """Make a batch's videos; gives, for each, lines on what its picture does not hold."""
     record = batch[0].record
+    notes: list[list[str]] = [[] for _ in batch]
     more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
     label = f"{shown(batch[0].video.name)}{more}"
     on_progress(Progress(label, before))
@@ -120,7 +124,9 @@ def _run(
             image_guidance_scale=record.image_guidance,
             callback=stepped,
             on_frames=writers.add,
+            on_note=lambda number, line: notes[number].append(line),
         )
+        return notes
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise

@@ -59,6 +59,7 @@ class BridgeSampling(Bridge):
         image_guidance_scale: float = 1.0,
         callback: Callable[[int, int], None] | None = None,
         on_frames: OnFrames | None = None,
+        on_note: Callable[[int, str], None] | None = None,
     ) -> BridgeOutput:
         """Make one video for each picture, prompt and seed; single ones are used for all videos.
 
@@ -82,6 +83,8 @@ class BridgeSampling(Bridge):
             callback: called with (step, total) after each step.
             on_frames: called with the number of a video and its next frames, uint8 (f, H, W, 3),
                 as soon as they are decoded.
+            on_note: called with the number of a video and a line on what its picture does not
+                hold; without it the lines are warnings.
 
         Raises:
             ConfigError: an argument is not possible with this model.
@@ -111,6 +114,11 @@ class BridgeSampling(Bridge):
             process=self.scheduler.process,
         )
         view, condition = self.encode_inputs(images, prompts, size)
+        for number, line in ((n, line) for n, lines in enumerate(view.notes) for line in lines):
+            if on_note is None:
+                warnings.warn(line, stacklevel=3)
+            else:
+                on_note(number, line)
         start_at = self.start(self.latent_codec.still(view, count).mean, condition, view)
         latents = chosen.sample(
             self._denoiser(view, condition, negatives, scale, image_guidance_scale),

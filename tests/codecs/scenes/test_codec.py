@@ -22,7 +22,7 @@ def codec() -> SceneCodec:
     """Its masks are a disc, whatever the picture and the noun."""
     torch.manual_seed(3)
     made = SceneCodec(scale=UNIT).eval()
-    made.decoder.forward = lambda maps, hints, noun: _disc(maps[1])
+    made.decoder.forward = lambda maps, _hints, _noun: _disc(maps[1])
     return made
 
 
@@ -116,7 +116,7 @@ def test_what_does_not_flow_in_the_picture_is_said_and_harmless(codec: SceneCode
     grey = torch.full((3, 64, 96), 0.1)
     view = codec.view([grey], text, torch.ones(1, 1).bool(), ["the grass sways"])
     shot = view.scenes[0]
-    assert shot.flowing.remarks == ("no grass is found in the picture; none moves",)
+    assert view.notes == (("no grass is found in the picture; it is left out",),)
     assert shot.intent.camera.verb == "zoom in"
 
 

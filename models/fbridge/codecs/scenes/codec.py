@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -18,7 +17,7 @@ from fbridge.codecs import Gaussian, View
 from fbridge.codecs.matting import resize
 from fbridge.codecs.render import CHANNELS, build_stack
 from fbridge.codecs.scenes.describe import OBJECTS, SLOTS, Deed, describe
-from fbridge.codecs.scenes.features import EfficientNetLite, Features, load_features
+from fbridge.codecs.scenes.features import Features, packaged_features
 from fbridge.codecs.scenes.flowing import Flowing
 from fbridge.codecs.scenes.framing import constrain
 from fbridge.codecs.scenes.matting import refine
@@ -63,11 +62,6 @@ class Shot(NamedTuple):
     masks: Tensor
     intent: Intent
     flowing: Flowing
-
-
-@cache
-def _features() -> EfficientNetLite:
-    return load_features().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 class PlainSceneCodec(Plain):
@@ -123,11 +117,13 @@ class PlainSceneCodec(Plain):
             raise ConfigError(
                 "the embedded model reads prompts as text, not as embeddings; pass the prompts"
             )
-        shots = [self._shot(*pair) for pair in zip(pictures, prompts, strict=True)]
+        found = [self._shot(*pair) for pair in zip(pictures, prompts, strict=True)]
+        shots, notes = zip(*found, strict=True)
         told = [describe(_small(shot.masks), [deeds(shot.intent)]) for shot in shots]
-        return View(torch.cat(told), None, tuple(shots))
+        return View(torch.cat(told), None, shots, notes)
 
-    def _shot(self, picture: Tensor, prompt: str) -> Shot:
+    def _shot(self, picture: Tensor, prompt: str) -> tuple[Shot, tuple[str, ...]]:
+        """What the prompt asks for in the picture, and a line for each thing that is not there."""
         intent = read_prompt(prompt)
         finder = _Finder(self, picture)
         nouns = [act.noun for act in intent.acts]
@@ -139,8 +135,9 @@ class PlainSceneCodec(Plain):
         missing = picture.new_zeros(OBJECTS - len(found), *picture.shape[1:])
         flowing = Flowing.find(picture, intent.flows, finder.fine)
         if flowing.remarks and not flowing.acts and not nouns and intent.camera.verb == "static":
-            intent = replace(intent, camera=Act("zoom in", "", SPEEDS[0]))  # said by the remarks
-        return Shot(picture, torch.cat([found, missing]), intent, flowing)
+            intent = replace(intent, camera=Act("zoom in", "", SPEEDS[0]))
+        notes = dict.fromkeys((*finder.remarks, *flowing.remarks))
+        return Shot(picture, torch.cat([found, missing]), intent, flowing), tuple(notes)
 
     def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
         """The view's image latents with what other prompts ask for; nothing of an empty one."""
@@ -178,7 +175,7 @@ class PlainSceneCodec(Plain):
         """Track the things through each clip, which starts with its picture."""
         latents = []
         for video, shot in zip(videos, view.scenes, strict=True):
-            height, width = working_size(*shot.picture.shape[1:], TRACKING_SIDE)
+            height, width = working_size(*shot.picture.shape[1:3], side=TRACKING_SIDE)
             scene = build_scene(*(resize(part[None], (height, width))[0] for part in shot[:2]))
             stack = build_stack(scene.picture, scene.alphas, scene.fill)
             small, unit = resize(video, (height, width)), self.unit[..., 0].mT
@@ -205,6 +202,7 @@ class _Finder:
 
     def __init__(self, codec: PlainSceneCodec, picture: Tensor) -> None:
         self.codec, self.picture = codec, picture
+        self.remarks: list[str] = []
         self._features: Features | None = None
 
     def mask(self, noun: str) -> Tensor:
@@ -213,11 +211,12 @@ class _Finder:
         if self._features is None:
             size = working_size(*self.picture.shape[1:])
             small = resize(self.picture[None], size).contiguous(memory_format=torch.channels_last)
-            self._features = _features().to(device)(small)
+            self._features = packaged_features().to(device)(small)
         named = packaged_nouns().named(noun).to(device)
         word = packaged_minilm().pooled([noun])[0] if noun else torch.zeros(TEXT)
         found = find_mask(codec.decoder, self._features, named[None], word[None].to(device))[0]
         if noun and float(found.mean()) < FEWEST:
+            self.remarks.append(f"no {noun} is found in the picture; what stands out is taken")
             return self.mask("")
         return found if is_plural(noun) else one_thing(found)
 

@@ -63,7 +63,7 @@ class Flowing:
             elif region.any():
                 kept.append((act, region, None))
             else:
-                remarks.append(f"no {act.noun or act.kind} is found in the picture; none moves")
+                remarks.append(f"no {act.noun or act.kind} is found in the picture; it is left out")
         acts_, regions, sources = zip(*kept, strict=True) if kept else ((), (), ())
         return cls(acts_, regions, sources, tuple(remarks))
 
