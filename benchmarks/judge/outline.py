@@ -1,0 +1,70 @@
+"""Where the named thing is: a mask from a hand-drawn box, by means that no model shares."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Frame = NDArray[np.uint8]
+"""(H, W, 3) RGB."""
+Mask = NDArray[np.uint8]
+"""(H, W), 1 within and 0 outside."""
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom as shares of width and height."""
+
+_LEAST_GROUND = 0.06
+"""Share of the picture outside the box from which GrabCut can learn the ground's colours."""
+_FILLED = (0.2, 0.97)
+"""Share of the box between which GrabCut's mask is believed."""
+_INSCRIBED = 0.38
+"""Half axes of the ellipse in place of a mask, as a share of the box's sides."""
+
+
+def object_mask(picture: Frame, box: Box) -> tuple[Mask, str]:
+    """The thing in a box, by GrabCut (Rother et al. 2004), or an ellipse where that fails.
+
+    Returns:
+        The mask, and "grabcut" or "ellipse".
+    """
+    height, width = picture.shape[:2]
+    left, right = (round(share * width) for share in box[::2])
+    top, bottom = (round(share * height) for share in box[1::2])
+    labels: Mask = np.full((height, width), cv2.GC_BGD, np.uint8)
+    labels[top:bottom, left:right] = cv2.GC_PR_FGD
+    found = _cut(picture, labels) if (labels == cv2.GC_BGD).mean() >= _LEAST_GROUND else None
+    size = (right - left, bottom - top)
+    if found is not None and _FILLED[0] < found.sum() / max(1, size[0] * size[1]) < _FILLED[1]:
+        return found, "grabcut"
+    centre = ((left + right) // 2, (top + bottom) // 2)
+    axes = [max(2, int(side * _INSCRIBED)) for side in size]
+    return cv2.ellipse(np.zeros_like(labels), centre, axes, 0, 0, 360, 1, -1), "ellipse"
+
+
+def fitted_box(box: Box, before: tuple[int, int], after: tuple[int, int]) -> Box:
+    """A box in a picture of one size (width, height), once it is cropped to fill another."""
+    scale = max(after[0] / before[0], after[1] / before[1])
+    kept = [after[axis] / scale / before[axis] for axis in (0, 1)]
+    moved = [((share - 0.5) / kept[k % 2] + 0.5) for k, share in enumerate(box)]
+    left, top, right, bottom = (min(max(share, 0.0), 1.0) for share in moved)
+    return left, top, right, bottom
+
+
+def _cut(picture: Frame, labels: Mask) -> Mask | None:
+    """GrabCut's foreground without specks; None where the colours cannot be told apart."""
+    models: list[NDArray[Any]] = [np.zeros((1, 65)), np.zeros((1, 65))]
+    cv2.setRNGSeed(0)
+    try:
+        cv2.grabCut(picture, labels, [0, 0, 0, 0], *models, 5, cv2.GC_INIT_WITH_MASK)
+    except cv2.error:
+        return None
+    found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).astype(np.uint8)
+    found = cv2.morphologyEx(found, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    count, parts, facts, _ = cv2.connectedComponentsWithStats(found)
+    if count < 2:
+        return found
+    areas = facts[:, cv2.CC_STAT_AREA]
+    large = [part for part in range(1, count) if areas[part] > 0.1 * areas[1:].max()]
+    return np.isin(parts, large).astype(np.uint8)
