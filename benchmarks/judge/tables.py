@@ -120,9 +120,9 @@ def _free(rows: Sequence[Row]) -> Iterator[str]:
     if not rows:
         return
     answered = sum(bool(row["notes"]) for row in rows)
-    cells = [f"Free prompts; answered with a line: {share(answered, len(rows))}", "prompt"]
-    cells += ["pixels changed", "answer"]
-    yield from ("", _line(cells), _line(["---"] * len(cells)))
+    yield from ("", f"Free prompts answered with a line: {share(answered, len(rows))}", "")
+    cells = ["Free prompts", "prompt", "pixels changed", "answer"]
+    yield from (_line(cells), _line(["---"] * len(cells)))
     for row in rows:
         changed = f"{100 * row['changed']:.0f} %"
         yield _line([row["name"], row["prompt"], changed, "; ".join(row["notes"])])
