@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
+import cv2 as opencv
 import numpy as np
 from numpy.typing import NDArray
+
+cv2: Any = opencv
+"""Its stubs do not know which arrays it takes and gives."""
 
 Frame = NDArray[np.uint8]
 """(H, W, 3) RGB."""

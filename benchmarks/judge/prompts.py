@@ -96,8 +96,9 @@ def read_photographs(
         box = None if known["box"] is None else tuple(map(float, known["box"]))
         if box and not (len(box) == 4 and _within(box[::2]) and _within(box[1::2])):
             raise SystemExit(f"{boxes}: {name}: box {list(box)} is not left, top, right, bottom")
+        corners = None if box is None else (box[0], box[1], box[2], box[3])
         free = tuple(known["free"])
-        yield Photograph(name, files[name], known["kind"], known["noun"], box, free)
+        yield Photograph(name, files[name], known["kind"], known["noun"], corners, free)
 
 
 def trials(

@@ -11,11 +11,14 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import cv2
+import cv2 as opencv
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.judge.outline import Mask
+
+cv2: Any = opencv
+"""Its stubs do not know which arrays it takes and gives."""
 
 Gray = NDArray[np.uint8]
 """(H, W)."""
@@ -58,7 +61,7 @@ def follow_points(before: Gray, after: Gray, points: Points) -> tuple[Points, ND
         return points, np.zeros(0, bool)
     options: dict[str, Any] = {"winSize": (15, 15), "maxLevel": 3, "criteria": (3, 20, 0.02)}
     start = points[:, None].astype(np.float32)
-    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, None, **options)  # type: ignore[call-overload]
+    there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, start, None, **options)
     back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **options)
     near = np.linalg.norm(back[:, 0] - points, axis=1) < _BACK
     return there[:, 0], (found[:, 0] == 1) & (found_back[:, 0] == 1) & near
@@ -101,7 +104,7 @@ class _Anchor:
     """Share of the matches that must fit the similarity."""
 
     def __init__(self, gray: Gray, mask: Mask) -> None:
-        self.sift = cv2.SIFT_create(400, contrastThreshold=0.015)  # type: ignore[attr-defined]
+        self.sift = cv2.SIFT_create(400, contrastThreshold=0.015)
         inside = (mask > 0).astype(np.uint8) * 255
         self.places, self.descriptors = self.sift.detectAndCompute(gray, inside)
 

@@ -1,9 +1,9 @@
 """Features and masks of pictures that the embedded model's mask decoder is trained on.
 
     SAMPLES="python -m examples.embedded.mask_samples materials/ samples/"
-    $SAMPLES --nouns runs/nouns.safetensors --shards 40
-    $SAMPLES --nouns runs/nouns.safetensors --shards 24 --photos materials/natural
-    $SAMPLES --nouns runs/nouns.safetensors --shards 4 --held-out
+    $SAMPLES --shards 40
+    $SAMPLES --shards 24 --photos materials/natural
+    $SAMPLES --shards 4 --held-out
 
 96 pictures a shard, all of one size. The features' network is frozen, so it runs once a picture.
 With `--photos DIR`, the pictures are photographs with the masks in `DIR/masks/`; otherwise they are

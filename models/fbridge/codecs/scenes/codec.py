@@ -175,7 +175,8 @@ class PlainSceneCodec(Plain):
         """Track the things through each clip, which starts with its picture."""
         latents = []
         for video, shot in zip(videos, view.scenes, strict=True):
-            height, width = working_size(*shot.picture.shape[1:3], side=TRACKING_SIDE)
+            full = shot.picture.shape
+            height, width = working_size(full[1], full[2], TRACKING_SIDE)
             scene = build_scene(*(resize(part[None], (height, width))[0] for part in shot[:2]))
             stack = build_stack(scene.picture, scene.alphas, scene.fill)
             small, unit = resize(video, (height, width)), self.unit[..., 0].mT
