@@ -27,8 +27,7 @@ from examples.embedded.scenes.compose import Library, Rng
 from examples.embedded.scenes.named import SIZES, Named, compose_named, crop_photo, load_photos
 from fbridge.codecs.scenes.features import packaged_features
 from fbridge.codecs.scenes.nouns import PACKAGED, NounTable
-from fbridge.codecs.scenes.segmenter import STRIDE, TEXT, noun_hints
-from fbridge.words.minilm import packaged_minilm
+from fbridge.codecs.scenes.segmenter import STRIDE, noun_hints
 
 SAMPLES = 96
 HELD_OUT_SEED = 1_000_000
@@ -52,9 +51,8 @@ class Sampler:
         noun = self._seen(features.classes, mask) if named.noun is None else named.noun
         classes = self.table.named(noun)
         hints = noun_hints(features.classes, classes[None])
-        word = packaged_minilm().pooled([noun])[0] if noun else torch.zeros(TEXT)
         out = {f"map{i}": m[0].half() for i, m in enumerate(features.maps) if i}
-        out |= {"hints": hints[0].half(), "noun": word.half()}
+        out["hints"] = hints[0].half()
         out["mask"] = (F.avg_pool2d(mask, STRIDE)[0, 0] * 255).round().to(torch.uint8)
         return out
 

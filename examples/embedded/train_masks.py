@@ -22,8 +22,6 @@ from fbridge.config.tree import TrainConfig
 from fbridge.train.events import Stepped
 
 BATCH = 16
-NO_NOUN = 0.1
-"""Share of samples whose noun's embedding is hidden, so that classes alone must do."""
 
 
 def mask_loss(logits: Tensor, masks: Tensor) -> Tensor:
@@ -51,8 +49,7 @@ class SampleLoss:
     def __call__(self, net: nn.Module, step: int) -> Tensor:
         """The loss of one batch."""
         batch = self.batch(step)
-        hidden = torch.rand(BATCH, generator=torch.Generator().manual_seed(step)) < NO_NOUN
-        return mask_loss(decode(net, batch, noun=batch["noun"] * ~hidden[:, None]), batch["mask"])
+        return mask_loss(decode(net, batch), batch["mask"])
 
 
 def read_rows(path: Path, draw: torch.Generator) -> dict[str, Tensor]:
@@ -65,10 +62,10 @@ def read_rows(path: Path, draw: torch.Generator) -> dict[str, Tensor]:
     return rows | {"mask": rows["mask"] / 255}
 
 
-def decode(net: nn.Module, batch: dict[str, Tensor], noun: Tensor) -> Tensor:
+def decode(net: nn.Module, batch: dict[str, Tensor]) -> Tensor:
     """Logits (B, 1, h, w) of a batch."""
     maps = [batch[f"map{level}"] for level in range(1, 5)]
-    logits: Tensor = net((maps[0], *maps), batch["hints"], noun)
+    logits: Tensor = net((maps[0], *maps), batch["hints"])
     return logits
 
 

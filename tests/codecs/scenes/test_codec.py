@@ -22,7 +22,7 @@ def codec() -> SceneCodec:
     """Its masks are a disc, whatever the picture and the noun."""
     torch.manual_seed(3)
     made = SceneCodec(scale=UNIT).eval()
-    made.decoder.forward = lambda maps, _hints, _noun: _disc(maps[1])
+    made.decoder.forward = lambda maps, _hints: _disc(maps[1])
     return made
 
 

@@ -25,7 +25,6 @@ from fbridge.codecs.scenes.nouns import is_plural, packaged_nouns
 from fbridge.codecs.scenes.render import Stage
 from fbridge.codecs.scenes.scene import background, build_scene
 from fbridge.codecs.scenes.segmenter import (
-    TEXT,
     MaskDecoder,
     find_mask,
     one_thing,
@@ -37,7 +36,6 @@ from fbridge.errors import ConfigError
 from fbridge.files.plain import Plain
 from fbridge.types import Latents
 from fbridge.words.intent import Act, Intent, read_prompt
-from fbridge.words.minilm import packaged_minilm
 
 TRACKING_SIDE = 64
 FEWEST = 0.003
@@ -214,8 +212,7 @@ class _Finder:
             small = resize(self.picture[None], size).contiguous(memory_format=torch.channels_last)
             self._features = packaged_features().to(device)(small)
         named = packaged_nouns().named(noun).to(device)
-        word = packaged_minilm().pooled([noun])[0] if noun else torch.zeros(TEXT)
-        found = find_mask(codec.decoder, self._features, named[None], word[None].to(device))[0]
+        found = find_mask(codec.decoder, self._features, named[None])[0]
         if noun and float(found.mean()) < FEWEST:
             self.remarks.append(f"no {noun} is found in the picture; what stands out is taken")
             return self.mask("")

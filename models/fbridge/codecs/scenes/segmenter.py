@@ -1,7 +1,8 @@
 """Which pixels a noun means: a light decoder on features that know photographs.
 
-It is given where the network sees the noun's classes, and the noun's embedding, never the verb. So
-one picture and noun have one mask, whatever shall happen.
+It is given where the network sees the noun's classes, and never the verb. So one picture and noun
+have one mask, whatever shall happen. Given the noun's embedding as well, it learnt the few nouns of
+its cut-outs by heart and found less on photographs (`docs/experiments.md`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ SIDE = 288
 STRIDE = 4
 """Of the masks, in pixels of these pictures."""
 HINTS = 4
-TEXT = 384
 OTHER = 0.25
 """Size of a part of a mask, as a share of the greatest, from which it is another thing."""
 
@@ -58,7 +58,7 @@ def noun_hints(classes: Tensor, named: Tensor) -> Tensor:
 
 
 class _Residual(nn.Module):
-    """Two convolutions; the noun scales and shifts the channels between them."""
+    """Two convolutions beside the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -67,14 +67,9 @@ class _Residual(nn.Module):
         )
         self.norm = nn.GroupNorm(8, width)
         self.second = nn.Conv2d(width, width, 3, padding=1)
-        self.film = nn.Linear(TEXT, 2 * width)
-        nn.init.zeros_(self.film.weight)
-        nn.init.zeros_(self.film.bias)
 
-    def forward(self, x: Tensor, noun: Tensor) -> Tensor:
-        scale, shift = self.film(noun)[:, :, None, None].chunk(2, 1)
-        hidden = self.norm(self.first(x)) * (1 + scale) + shift
-        return x + self.second(F.silu(hidden))
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.silu(self.norm(self.first(x))))
 
 
 class _Attention(nn.Module):
@@ -89,7 +84,7 @@ class _Attention(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, x: Tensor, noun: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         b, c, h, w = x.shape
         parts = self.inputs(self.norm(x).flatten(2).mT).unflatten(-1, (3, self.heads, -1))
         query, key, value = parts.permute(2, 0, 3, 1, 4).unbind(0)
@@ -120,14 +115,8 @@ class MaskDecoder(nn.Module):
             nn.GroupNorm(8, before), nn.SiLU(), nn.Conv2d(before, 1, 3, padding=1)
         )
 
-    def forward(self, maps: tuple[Tensor, ...], hints: Tensor, noun: Tensor) -> Tensor:
-        """Logits (B, 1, H / 4, W / 4).
-
-        Args:
-            maps: `Features.maps`.
-            hints: (B, 4, H / 32, W / 32) of `noun_hints`.
-            noun: (B, 384) the noun's embedding; zeros where there is none.
-        """
+    def forward(self, maps: tuple[Tensor, ...], hints: Tensor) -> Tensor:
+        """Logits (B, 1, H / 4, W / 4) from `Features.maps` and the hints of `noun_hints`."""
         x = hints[:, :0]
         for level, (enter, blocks) in enumerate(zip(self.enter, self.levels, strict=True)):
             own = maps[4 - level]
@@ -139,7 +128,7 @@ class MaskDecoder(nn.Module):
                 parts.append(F.interpolate(hints, size, mode="bilinear", align_corners=False))
             x = enter(torch.cat(parts, 1))
             for block in blocks.children():
-                x = block(x, noun)
+                x = block(x)
         logits: Tensor = self.head(x)
         return logits.float()
 
@@ -174,7 +163,7 @@ def one_thing(mask: Tensor) -> Tensor:
     return mask * (1 - near.to(mask))
 
 
-def find_mask(decoder: MaskDecoder, features: Features, named: Tensor, noun: Tensor) -> Tensor:
-    """Masks (B, h, w) in [0, 1]; see `MaskDecoder.forward` and `noun_hints`."""
+def find_mask(decoder: MaskDecoder, features: Features, named: Tensor) -> Tensor:
+    """Masks (B, h, w) in [0, 1] of the classes (B, 1000) that nouns name; see `noun_hints`."""
     hints = noun_hints(features.classes, named)
-    return decoder(features.maps, hints, noun)[:, 0].sigmoid()
+    return decoder(features.maps, hints)[:, 0].sigmoid()

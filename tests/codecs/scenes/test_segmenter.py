@@ -1,0 +1,105 @@
+"""What finds the thing that a noun means: features, nouns, hints, and the choice of one thing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from fbridge.codecs.scenes.features import CLASSES, WIDTHS, packaged_features
+from fbridge.codecs.scenes.nouns import is_plural, packaged_nouns
+from fbridge.codecs.scenes.segmenter import MaskDecoder, noun_hints, one_thing, working_size
+
+CAT = Path(__file__).parents[3] / "examples/cat.jpg"
+EGYPTIAN_CAT = 285
+
+
+def test_the_features_know_a_cat() -> None:
+    picture = Image.open(CAT).convert("RGB").resize((160, 128))
+    pixels = torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)[None] / 255
+    features = packaged_features()(pixels)
+    assert [maps.shape[1] for maps in features.maps] == list(WIDTHS)
+    assert [160 // maps.shape[3] for maps in features.maps] == [2, 4, 8, 16, 32]
+    best = features.classes.mean((2, 3)).topk(3, 1).indices[0].tolist()
+    assert EGYPTIAN_CAT in best
+    assert EGYPTIAN_CAT in packaged_nouns().named("cat").nonzero()[:, 0].tolist()
+
+
+@pytest.mark.parametrize(
+    ("noun", "other"),
+    [
+        ("dog", "cat"), ("sports car", "dog"), ("kitten", "dog"), ("boats", "dog"),
+        ("buses", "cat"), ("woman", "dog"), ("butterflies", "car"),
+    ],
+)  # fmt: skip
+def test_nouns_name_classes(noun: str, other: str) -> None:
+    table = packaged_nouns()
+    assert table.named(noun).any()
+    assert not (table.named(noun) & table.named(other)).any()
+
+
+def test_what_is_no_noun_names_nothing() -> None:
+    for noun in ("", "qwrtzpl"):
+        assert not packaged_nouns().named(noun).any()
+    assert (packaged_nouns().named("dog") <= packaged_nouns().named("animal")).all()
+    assert packaged_nouns().name_of(EGYPTIAN_CAT) == "egyptian cat"
+
+
+@pytest.mark.parametrize(
+    ("noun", "several"),
+    [
+        ("dogs", True), ("people", True), ("red balls", True), ("bus", False), ("glass", False),
+        ("dog", False), ("", False),
+    ],
+)  # fmt: skip
+def test_plurals(noun: str, several: bool) -> None:
+    assert is_plural(noun) == several
+
+
+def test_hints_are_high_where_the_class_is_seen() -> None:
+    classes = torch.zeros(1, CLASSES, 4, 4)
+    classes[0, 7, 0, 0] = 9
+    named = torch.zeros(1, CLASSES, dtype=torch.bool)
+    unknown = noun_hints(classes, named)
+    assert unknown[:, [0, 1, 3]].abs().max() < 1e-4
+    named[0, 7] = True
+    hints = noun_hints(classes, named)[0]
+    assert hints.isfinite().all()
+    for channel in (0, 1, 2):
+        assert hints[channel].argmax() == 0
+        assert hints[channel, 0, 0] > hints[channel, 1:].max() + 0.5
+    assert (hints[3] == 1).all()
+
+
+def test_one_thing_keeps_its_own_parts() -> None:
+    mask = torch.zeros(40, 60)
+    mask[5:25, 5:25] = 0.9  # the thing
+    mask[28:32, 8:14] = 0.8  # a part of it
+    mask[5:20, 40:55] = 1.0  # another one
+    kept = one_thing(mask)
+    assert torch.equal(kept[:, :30], mask[:, :30])
+    assert not kept[:, 38:].any()
+    alone = mask * (torch.arange(60) < 30)
+    assert torch.equal(one_thing(alone), alone)
+
+
+@given(st.integers(16, 3000), st.integers(16, 3000))
+def test_working_sizes_fit_the_network(height: int, width: int) -> None:
+    size = working_size(height, width)
+    assert all(side % 32 == 0 and 128 <= side <= 576 for side in size)
+
+
+def test_the_decoder_takes_any_aspect() -> None:
+    decoder = MaskDecoder()
+    for height, width in ((128, 192), (192, 128)):
+        maps = tuple(
+            torch.rand(1, c, height // s, width // s)
+            for c, s in zip(WIDTHS, (2, 4, 8, 16, 32), strict=True)
+        )
+        hints = torch.rand(1, 4, height // 32, width // 32)
+        assert decoder(maps, hints).shape == (1, 1, height // 4, width // 4)
