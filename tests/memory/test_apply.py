@@ -176,7 +176,7 @@ def test_what_cannot_be_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(DependencyError, match="attention flash: cannot be used here"):
         latents(folder, "wan", MemoryOptions(attention="flash"))
     embedded = FrameBridgePipeline.from_pretrained("embedded")
-    with pytest.raises(ConfigError, match="this model has a MotionCodec"):
+    with pytest.raises(ConfigError, match="this model has a SceneCodec"):
         apply_memory_options(embedded, "cpu", MemoryOptions(tiling=True))
     actual = builtins.__import__
 

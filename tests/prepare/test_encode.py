@@ -23,8 +23,10 @@ class Narrow:
     def __init__(self, room: int, room_in_tiles: int, error: Exception) -> None:
         self.room, self.room_in_tiles, self.error = room, room_in_tiles, error
 
-    def view(self, pictures: Sequence[Tensor], text: Tensor, mask: Tensor) -> View:
-        del text, mask
+    def view(
+        self, pictures: Sequence[Tensor], text: Tensor, mask: Tensor, prompts: Sequence[str]
+    ) -> View:
+        del text, mask, prompts
         return View(torch.stack(list(pictures)), None, ())
 
     def encode(self, videos: Sequence[Tensor], view: View) -> Gaussian:

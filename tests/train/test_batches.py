@@ -49,7 +49,7 @@ def tensors(batch: TrainingBatch) -> dict[str, Tensor]:
         value = getattr(batch, field.name)
         if isinstance(value, Condition):
             told = {own.name: getattr(value, own.name) for own in fields(value)}
-            found |= {f"{field.name}.{k}": v for k, v in told.items() if v is not None}
+            found |= {f"{field.name}.{k}": v for k, v in told.items() if isinstance(v, Tensor)}
         elif value is not None:
             found[field.name] = value
     return found
