@@ -95,7 +95,9 @@ class FakePipeline:
         image_guidance_scale: float,
         callback: Callable[[int, int], None],
         on_frames: Callable[[int, Any], None],
+        on_note: Callable[[int, str], None],
     ) -> Output:
+        del on_note
         lengths = {len(image), len(prompt), len(negative_prompt), len(seed)}
         assert len(lengths) == 1
         assert {picture.size for picture in image} == {size}

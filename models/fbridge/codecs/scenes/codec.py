@@ -115,10 +115,13 @@ class PlainSceneCodec(Plain):
             raise ConfigError(
                 "the embedded model reads prompts as text, not as embeddings; pass the prompts"
             )
-        found = [self._shot(*pair) for pair in zip(pictures, prompts, strict=True)]
+        found = [
+            self._shot(picture.cpu(), prompt)
+            for picture, prompt in zip(pictures, prompts, strict=True)
+        ]
         shots, notes = zip(*found, strict=True)
         told = [describe(_small(shot.masks), [deeds(shot.intent)]) for shot in shots]
-        return View(torch.cat(told), None, shots, notes)
+        return View(torch.cat(told).to(pictures[0]), None, shots, notes)
 
     def _shot(self, picture: Tensor, prompt: str) -> tuple[Shot, tuple[str, ...]]:
         """What the prompt asks for in the picture, and a line for each thing that is not there."""
@@ -177,9 +180,9 @@ class PlainSceneCodec(Plain):
             height, width = working_size(full[1], full[2], TRACKING_SIDE)
             scene = build_scene(*(resize(part[None], (height, width))[0] for part in shot[:2]))
             stack = build_stack(scene.picture, scene.alphas, scene.fill)
-            small, unit = resize(video, (height, width)), self.unit[..., 0].mT
+            small, unit = resize(video.cpu(), (height, width)), self.unit[..., 0].mT.cpu()
             motion = track_motions(stack, small, unit, steps=steps, polish=polish)
-            latents.append(self.latents(motion[None])[0])
+            latents.append(self.latents(motion[None].to(self.device))[0])
         return Gaussian(torch.stack(latents))
 
     def tile(self) -> bool:
@@ -197,7 +200,10 @@ class PlainSceneCodec(Plain):
 
 
 class _Finder:
-    """Masks of nouns in one picture; the features are computed when first asked for, and once."""
+    """Masks of nouns in one picture; the features are computed when first asked for, and once.
+
+    The networks run on the codec's device, all else on the CPU.
+    """
 
     def __init__(self, codec: PlainSceneCodec, picture: Tensor) -> None:
         self.codec, self.picture = codec, picture
@@ -206,13 +212,13 @@ class _Finder:
 
     def mask(self, noun: str) -> Tensor:
         """(h, w) in [0, 1]; of the main thing where nothing is found under that noun."""
-        codec, device = self.codec, self.picture.device
+        codec, device = self.codec, self.codec.device
         if self._features is None:
             size = working_size(*self.picture.shape[1:])
             small = resize(self.picture[None], size).contiguous(memory_format=torch.channels_last)
-            self._features = packaged_features().to(device)(small)
+            self._features = packaged_features().to(device)(small.to(device))
         named = packaged_nouns().named(noun).to(device)
-        found = find_mask(codec.decoder, self._features, named[None])[0]
+        found = find_mask(codec.decoder, self._features, named[None])[0].cpu()
         if noun and float(found.mean()) < FEWEST:
             self.remarks.append(f"no {noun} is found in the picture; what stands out is taken")
             return self.mask("")

@@ -166,4 +166,6 @@ def one_thing(mask: Tensor) -> Tensor:
 def find_mask(decoder: MaskDecoder, features: Features, named: Tensor) -> Tensor:
     """Masks (B, h, w) in [0, 1] of the classes (B, 1000) that nouns name; see `noun_hints`."""
     hints = noun_hints(features.classes, named)
-    return decoder(features.maps, hints)[:, 0].sigmoid()
+    dtype = next(decoder.parameters()).dtype  # the features stay in float32
+    maps = tuple(part.to(dtype) for part in features.maps)
+    return decoder(maps, hints.to(dtype))[:, 0].sigmoid()
