@@ -37,7 +37,7 @@ def test_an_index_stands_for_its_shards(tmp_path: Path) -> None:
 
 def test_the_embedded_models_are_known_by_these() -> None:
     assert hash_model(locate_model(EMBEDDED)) == (
-        "557e8d7be13d39003ac2e7550794288233cf18d90d106ce7f61ff7518df1852c"
+        "8d584e542067d9bdc91a1c295c03884c7d9b536e05ebdf2e2e4f973651b7c4da"
     )
     base = packaged_file("t2v.safetensors")
     assert base is not None
