@@ -13,7 +13,7 @@ from PIL import Image
 
 from fbridge.codecs.scenes.features import CLASSES, WIDTHS, packaged_features
 from fbridge.codecs.scenes.nouns import is_plural, packaged_nouns
-from fbridge.codecs.scenes.segmenter import MaskDecoder, noun_hints, one_thing, working_size
+from fbridge.codecs.scenes.segmenter import MaskDecoder, noun_hints, working_size
 
 CAT = Path(__file__).parents[3] / "examples/cat.jpg"
 EGYPTIAN_CAT = 285
@@ -74,18 +74,6 @@ def test_hints_are_high_where_the_class_is_seen() -> None:
         assert hints[channel].argmax() == 0
         assert hints[channel, 0, 0] > hints[channel, 1:].max() + (0.5 if channel < 2 else 0)
     assert (hints[3] == 1).all()
-
-
-def test_one_thing_keeps_its_own_parts() -> None:
-    mask = torch.zeros(40, 60)
-    mask[5:25, 5:25] = 0.9  # the thing
-    mask[28:32, 8:14] = 0.8  # a part of it
-    mask[5:20, 40:55] = 1.0  # another one
-    kept = one_thing(mask)
-    assert torch.equal(kept[:, :30], mask[:, :30])
-    assert not kept[:, 38:].any()
-    alone = mask * (torch.arange(60) < 30)
-    assert torch.equal(one_thing(alone), alone)
 
 
 @given(st.integers(16, 3000), st.integers(16, 3000))

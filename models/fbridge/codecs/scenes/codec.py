@@ -17,19 +17,13 @@ from fbridge.codecs import Gaussian, View
 from fbridge.codecs.matting import resize
 from fbridge.codecs.render import CHANNELS, build_stack
 from fbridge.codecs.scenes.describe import OBJECTS, SLOTS, Deed, describe
-from fbridge.codecs.scenes.features import Features, packaged_features
+from fbridge.codecs.scenes.finder import Finder
 from fbridge.codecs.scenes.flowing import Flowing
 from fbridge.codecs.scenes.framing import constrain
 from fbridge.codecs.scenes.matting import refine
-from fbridge.codecs.scenes.nouns import is_plural, packaged_nouns
 from fbridge.codecs.scenes.render import Stage
 from fbridge.codecs.scenes.scene import background, build_scene
-from fbridge.codecs.scenes.segmenter import (
-    MaskDecoder,
-    find_mask,
-    one_thing,
-    working_size,
-)
+from fbridge.codecs.scenes.segmenter import MaskDecoder, working_size
 from fbridge.codecs.sizes import check_size, usual_size
 from fbridge.codecs.tracking import track_motions
 from fbridge.errors import ConfigError
@@ -38,8 +32,6 @@ from fbridge.types import Latents
 from fbridge.words.intent import Act, Intent, read_prompt
 
 TRACKING_SIDE = 64
-FEWEST = 0.003
-"""Share of the picture below which a mask shows nothing."""
 SPEEDS = (0.45, 1.5)
 """Slowest and fastest that the motion networks know."""
 _AT_ONCE = 8
@@ -126,7 +118,7 @@ class PlainSceneCodec(Plain):
     def _shot(self, picture: Tensor, prompt: str) -> tuple[Shot, tuple[str, ...]]:
         """What the prompt asks for in the picture, and a line for each thing that is not there."""
         intent = read_prompt(prompt)
-        finder = _Finder(self, picture)
+        finder = Finder(self.decoder, picture, self.device)
         nouns = [act.noun for act in intent.acts]
         if not nouns and not intent.flows and _layers_move(intent):
             nouns = [""]  # the nearest thing moves a little more than what is behind it
@@ -199,36 +191,6 @@ class PlainSceneCodec(Plain):
         return out
 
 
-class _Finder:
-    """Masks of nouns in one picture; the features are computed when first asked for, and once.
-
-    The networks run on the codec's device, all else on the CPU.
-    """
-
-    def __init__(self, codec: PlainSceneCodec, picture: Tensor) -> None:
-        self.codec, self.picture = codec, picture
-        self.remarks: list[str] = []
-        self._features: Features | None = None
-
-    def mask(self, noun: str) -> Tensor:
-        """(h, w) in [0, 1]; of the main thing where nothing is found under that noun."""
-        codec, device = self.codec, self.codec.device
-        if self._features is None:
-            size = working_size(*self.picture.shape[1:])
-            small = resize(self.picture[None], size).contiguous(memory_format=torch.channels_last)
-            self._features = packaged_features().to(device)(small.to(device))
-        named = packaged_nouns().named(noun).to(device)
-        found = find_mask(codec.decoder, self._features, named[None])[0].cpu()
-        if noun and float(found.mean()) < FEWEST:
-            self.remarks.append(f"no {noun} is found in the picture; what stands out is taken")
-            return self.mask("")
-        return found if is_plural(noun) else one_thing(found)
-
-    def fine(self, noun: str) -> Tensor:
-        """(H, W) opacity in the picture."""
-        return refine(self.picture, self.mask(noun)[None])[0]
-
-
 def deeds(intent: Intent) -> list[Deed | None]:
     """What each object and the camera do, for `describe`."""
     acts = [_deed(act.verb, act.speed) for act in intent.acts]
@@ -245,7 +207,7 @@ def _layers_move(intent: Intent) -> bool:
 
 
 def _one_each(masks: list[Tensor]) -> Tensor:
-    """(K, h, w) masks that share no pixel: each pixel is the object's whose mask is stronger."""
+    """(K, H, W) masks that share no pixel: each pixel is the object's whose mask is stronger."""
     together = torch.stack(masks)
     return (
         together * together.softmax(0).mul(len(masks)).clamp(0, 1) if len(masks) > 1 else together

@@ -7,7 +7,6 @@ its cut-outs by heart and found less on photographs (`docs/experiments.md`).
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,8 +18,6 @@ SIDE = 288
 STRIDE = 4
 """Of the masks, in pixels of these pictures."""
 HINTS = 4
-OTHER = 0.25
-"""Size of a part of a mask, as a share of the greatest, from which it is another thing."""
 
 
 def working_size(height: int, width: int, side: int = SIDE) -> tuple[int, int]:
@@ -139,28 +136,6 @@ def _grid(like: Tensor) -> Tensor:
     y = torch.linspace(-1, 1, h, device=like.device, dtype=like.dtype)[:, None].expand(h, w)
     x = torch.linspace(-1, 1, w, device=like.device, dtype=like.dtype)[None].expand(h, w)
     return torch.stack([x, y]).expand(b, 2, h, w)
-
-
-def one_thing(mask: Tensor) -> Tensor:
-    """A mask (h, w) without other things of its kind: its greatest part, and the small ones.
-
-    Parts of a quarter of the greatest or more are things of their own; smaller ones may belong to
-    the thing, such as what shows of it behind a post.
-    """
-    import cv2
-
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).byte().cpu().numpy())
-    if count <= 2:
-        return mask
-    areas = stats[:, cv2.CC_STAT_AREA]
-    weight = [float(mask[torch.from_numpy(labels == part)].sum()) for part in range(1, count)]
-    first = 1 + max(range(count - 1), key=weight.__getitem__)
-    others = [k for k in range(1, count) if k != first and areas[k] >= OTHER * areas[first]]
-    gone = torch.from_numpy(np.isin(labels, others)).float()
-    near = torch.nn.functional.max_pool2d(gone[None], 5, 1, 2)[0] * torch.from_numpy(
-        labels != first
-    )
-    return mask * (1 - near.to(mask))
 
 
 def find_mask(decoder: MaskDecoder, features: Features, named: Tensor) -> Tensor:

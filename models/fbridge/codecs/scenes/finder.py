@@ -1,0 +1,121 @@
+"""Finds the pixels that a noun means in one picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fbridge.codecs.matting import resize
+from fbridge.codecs.scenes.features import Features, packaged_features
+from fbridge.codecs.scenes.matting import refine
+from fbridge.codecs.scenes.nouns import is_plural, packaged_nouns
+from fbridge.codecs.scenes.segmenter import MaskDecoder, find_mask, working_size
+
+FEWEST = 0.003
+"""Share of the picture below which a mask shows nothing."""
+OTHER = 0.25
+"""Size of a part of a mask, as a share of the greatest, from which it is another thing."""
+AROUND, SMALL = 0.35, 0.7
+"""A thing is looked at again in a part of the picture that holds it with a margin of this share of
+its longer side, where that part is at most this share of the picture."""
+LEAST_SIDE = 32
+"""Pixels that a part of the picture must have for a second look."""
+
+
+class Finder:
+    """Masks of nouns in one picture; the features are computed when first asked for, and once.
+
+    The networks run on `device`, all else on the CPU.
+    """
+
+    def __init__(self, decoder: MaskDecoder, picture: Tensor, device: torch.device) -> None:
+        self.decoder, self.picture, self.device = decoder, picture, device
+        self.remarks: list[str] = []
+        self._features: Features | None = None
+
+    def mask(self, noun: str) -> Tensor:
+        """(H, W) in [0, 1]; of the main thing where nothing is found under that noun."""
+        if self._features is None:
+            self._features = self._look(self.picture)
+        named = packaged_nouns().named(noun).to(self.device)
+        found = self._find(self._features, named, noun)
+        if noun and float(found.mean()) < FEWEST:
+            self.remarks.append(f"no {noun} is found in the picture; what stands out is taken")
+            return self.mask("")
+        return self._again(found, named, noun)
+
+    def fine(self, noun: str) -> Tensor:
+        """(H, W) opacity in the picture."""
+        return refine(self.picture, self.mask(noun)[None])[0]
+
+    def _look(self, picture: Tensor) -> Features:
+        small = resize(picture[None], working_size(*picture.shape[1:]))
+        features: Features = packaged_features().to(self.device)(
+            small.contiguous(memory_format=torch.channels_last).to(self.device)
+        )
+        return features
+
+    def _find(self, features: Features, named: Tensor, noun: str) -> Tensor:
+        found = find_mask(self.decoder, features, named[None])[0].cpu()
+        return found if is_plural(noun) else one_thing(found)
+
+    def _again(self, found: Tensor, named: Tensor, noun: str) -> Tensor:
+        """(H, W): a small thing's mask is the mean with that found where it is shown larger."""
+        size = (self.picture.shape[1], self.picture.shape[2])
+        whole, area = _enlarged(found, size), _surroundings(found, size)
+        if area is None:
+            return whole
+        closer = self._find(self._look(self.picture[:, area[0], area[1]]), named, noun)
+        out = torch.zeros_like(whole)
+        part = whole[area]
+        out[area] = (part + _enlarged(closer, (part.shape[0], part.shape[1]))) / 2
+        return out
+
+
+def one_thing(mask: Tensor) -> Tensor:
+    """A mask (h, w) without other things of its kind: its greatest part, and the small ones.
+
+    Parts of a quarter of the greatest or more are things of their own; smaller ones may belong to
+    the thing, such as what shows of it behind a post.
+    """
+    import cv2
+
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).byte().cpu().numpy())
+    if count <= 2:
+        return mask
+    areas = stats[:, cv2.CC_STAT_AREA]
+    weight = [float(mask[torch.from_numpy(labels == part)].sum()) for part in range(1, count)]
+    first = 1 + max(range(count - 1), key=weight.__getitem__)
+    others = [k for k in range(1, count) if k != first and areas[k] >= OTHER * areas[first]]
+    gone = torch.from_numpy(np.isin(labels, others)).float()
+    near = F.max_pool2d(gone[None], 5, 1, 2)[0] * torch.from_numpy(labels != first)
+    return mask * (1 - near.to(mask))
+
+
+def _surroundings(mask: Tensor, size: tuple[int, int]) -> tuple[slice, slice] | None:
+    """Rows and columns, in a picture of that size, of a small thing and what is near it."""
+    shown = mask > 0.5
+    if not shown.any():
+        return None
+    ends = [  # of the thing, in pixels: (first, behind the last)
+        (places[0].item() * scale, (places[-1].item() + 1) * scale)
+        for places, scale in (
+            (shown.any(1).nonzero()[:, 0], size[0] / mask.shape[0]),
+            (shown.any(0).nonzero()[:, 0], size[1] / mask.shape[1]),
+        )
+    ]
+    margin = AROUND * max(last - first for first, last in ends)
+    rows, columns = (
+        slice(max(0, round(first - margin)), min(side, round(last + margin)))
+        for (first, last), side in zip(ends, size, strict=True)
+    )
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    small = height * width <= SMALL * size[0] * size[1] and min(height, width) >= LEAST_SIDE
+    return (rows, columns) if small else None
+
+
+def _enlarged(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    larger = F.interpolate(mask[None, None], size, mode="bicubic", align_corners=False)
+    return larger[0, 0].clamp(0, 1)

@@ -1,0 +1,78 @@
+"""Finding the pixels that a noun means."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from fbridge.codecs.scenes import finder
+from fbridge.codecs.scenes.features import Features
+from fbridge.codecs.scenes.finder import Finder, one_thing
+from fbridge.codecs.scenes.segmenter import MaskDecoder
+
+
+class Looks(Finder):
+    """Sees the picture itself, in few cells."""
+
+    def __init__(self, picture: Tensor) -> None:
+        super().__init__(MaskDecoder(), picture, torch.device("cpu"))
+        self.sizes: list[tuple[int, ...]] = []
+
+    def _look(self, picture: Tensor) -> Features:
+        self.sizes.append(tuple(picture.shape[1:]))
+        shrunk = torch.nn.functional.interpolate(picture[None], (24, 24), mode="area")
+        return Features((shrunk,), shrunk)
+
+
+@pytest.fixture(autouse=True)
+def bright_things(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every noun means what is bright."""
+    monkeypatch.setattr(
+        finder, "find_mask", lambda _decoder, seen, _named: (seen.classes[:, 0] > 0.5).float()
+    )
+
+
+def picture_of(rows: slice, columns: slice, side: int = 240) -> Tensor:
+    picture = torch.zeros(3, side, side)
+    picture[:, rows, columns] = 1
+    return picture
+
+
+def test_a_small_thing_is_looked_at_again_where_it_is_large() -> None:
+    picture = picture_of(slice(83, 137), slice(101, 152))
+    looks = Looks(picture)
+    mask = looks.mask("cat")
+    assert mask.shape == picture.shape[1:]
+    (_, closer) = looks.sizes
+    assert max(closer) < 120, "the second look shows the thing and what is near it"
+    wrong = ((mask > 0.5).float() - picture[0]).abs().sum()
+    cells = torch.nn.functional.interpolate(picture[None, :1], (24, 24), mode="area")[0, 0] > 0.5
+    coarse = cells.float().repeat_interleave(10, 0).repeat_interleave(10, 1)
+    assert wrong < 0.7 * (coarse - picture[0]).abs().sum()
+    assert not mask[:50].any()
+
+
+def test_a_large_thing_is_looked_at_once() -> None:
+    looks = Looks(picture_of(slice(10, 230), slice(20, 220)))
+    looks.mask("cat")
+    looks.mask("dog")
+    assert len(looks.sizes) == 1
+
+
+def test_where_nothing_is_found_what_stands_out_is_taken_and_it_is_said() -> None:
+    looks = Looks(picture_of(slice(0, 2), slice(0, 2)))
+    assert not (looks.mask("cat") > 0.5).any()
+    assert looks.remarks == ["no cat is found in the picture; what stands out is taken"]
+
+
+def test_one_thing_keeps_its_own_parts() -> None:
+    mask = torch.zeros(40, 60)
+    mask[5:25, 5:25] = 0.9  # the thing
+    mask[28:32, 8:14] = 0.8  # a part of it
+    mask[5:20, 40:55] = 1.0  # another one
+    kept = one_thing(mask)
+    assert torch.equal(kept[:, :30], mask[:, :30])
+    assert not kept[:, 38:].any()
+    alone = mask * (torch.arange(60) < 30)
+    assert torch.equal(one_thing(alone), alone)
