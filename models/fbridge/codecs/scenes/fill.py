@@ -23,7 +23,7 @@ SIDES = (48, 96, 192)
 REACH = 3
 """Patches have 2 * REACH + 1 pixels a side."""
 
-WIDER = 0.015
+WIDER = 0.025
 """By how much of the shorter side the hole is wider than the object."""
 
 FAR = (1.0, 10.0)
