@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import sys
 from collections.abc import Sequence
 from contextvars import copy_context
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
@@ -14,20 +16,46 @@ import typer
 import fbridge
 from fbridge.errors import DependencyError, FBridgeError, reason
 from fbridge_cli import exit_codes
-from fbridge_cli.config import config
-from fbridge_cli.doctor import doctor
-from fbridge_cli.evaluate import evaluate
-from fbridge_cli.export import export
-from fbridge_cli.generate import generate
-from fbridge_cli.info import info
-from fbridge_cli.prepare import prepare
-from fbridge_cli.show import show
-from fbridge_cli.training import finetune, train_prior
 from fbridge_cli.ui import Ui
-from fbridge_cli.weights import build_weights
 
 _UsageError: type[Any] = typer.BadParameter.__mro__[1]
 """click's UsageError, from whichever click this Typer is built on."""
+
+COMPLETES = "_FBRIDGE_COMPLETE"
+"""Environment variable by which a shell asks for completions; its command line is in others."""
+
+COMMANDS = {
+    "generate": ("generate.generate", "Make videos from pictures and a prompt."),
+    "show": ("show.show", "Print how a video was made."),
+    "info": (
+        "info.info",
+        "Show which model a file or folder is and what it lacks, without reading weights.",
+    ),
+    "prepare": (
+        "prepare.prepare",
+        "Turn a collection of videos into a data set of latents to train on.",
+    ),
+    "train-prior": (
+        "training.train_prior",
+        "Train a neural prior: the video regressed from picture and prompt in one pass.",
+    ),
+    "finetune": ("training.finetune", "Turn a text-to-video model into an image-to-video bridge."),
+    "export": ("export.export", "Write a model folder from a training run."),
+    "eval": (
+        "evaluate.evaluate",
+        "Measure generated videos, every number with its protocol, interval and baselines.",
+    ),
+    "config": ("config.config", "Print the resolved configuration of train-prior and finetune."),
+    "doctor": (
+        "doctor.doctor",
+        "Print what this machine has and what a model would need: memory, time, memory options.",
+    ),
+    "weights": (
+        "weights.build_weights",
+        "Third-party networks that metrics need: list, fetch, verify.",
+    ),
+}
+"""Names of commands to module.function, and the summary that begins the function's docstring."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -59,25 +87,30 @@ def _options(
     exit_codes.DEBUG.set(debug)
 
 
-def build_app() -> typer.Typer:
-    """The application with all commands."""
+def build_app(args: Sequence[str] | None = None) -> typer.Typer:
+    """The application.
+
+    Args:
+        args: a command line; commands that it does not name are there in name and summary only,
+            since their modules take longer to import than the help takes to print. By default all
+            commands are whole.
+    """
     app = typer.Typer(
         name="fbridge",
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    app.command()(generate)
-    app.command()(show)
-    app.command()(info)
-    app.command()(prepare)
-    app.command()(train_prior)
-    app.command()(finetune)
-    app.command()(export)
-    app.command("eval")(evaluate)
-    app.command()(config)
-    app.command()(doctor)
-    app.add_typer(build_weights())
+    for name, (place, summary) in COMMANDS.items():
+        if args is not None and name not in args:
+            app.command(name, help=summary)(lambda: None)
+            continue
+        module, function = place.split(".")
+        command = getattr(import_module(f"fbridge_cli.{module}"), function)
+        if name == "weights":
+            app.add_typer(command())
+        else:
+            app.command(name)(command)
     return app
 
 
@@ -98,7 +131,8 @@ def run(args: Sequence[str]) -> int:
 def _run(args: list[str], signals: list[int]) -> int:
     ui = Ui()
     try:
-        code = build_app()(args=args, prog_name="fbridge", standalone_mode=False)
+        app = build_app(None if COMPLETES in os.environ else args)
+        code = app(args=args, prog_name="fbridge", standalone_mode=False)
     except exit_codes.Stopped as stop:
         if str(stop):
             ui.note(str(stop))
