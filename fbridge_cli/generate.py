@@ -188,6 +188,7 @@ def _perform(request: GenerateRequest, finished: list[Finished], ui: Ui) -> None
             if isinstance(event, Reading):
                 shown_now.enter_context(ui.waiting("reading pictures"))
             elif isinstance(event, Loading):
+                shown_now.enter_context(runtime.loading())
                 runtime.silence_libraries(unless=event.plain)
                 shown_now.enter_context(ui.waiting(f"loading model {event.model}"))
             elif isinstance(event, Planned):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import signal
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 import fbridge as package
-from fbridge_cli import main
+from fbridge_cli import main, runtime
 
 CODE = "import sys; from fbridge_cli.main import run; code = run(sys.argv[1:])"
 LIGHT = CODE + "; sys.stderr.write(str('torch' in sys.modules)); sys.exit(code)"
@@ -101,6 +102,18 @@ def test_completions_know_the_commands_options(tmp_path: Path) -> None:
     asked = {"_FBRIDGE_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
     started = process(CODE, cwd=tmp_path, COMP_WORDS="fbridge generate --offl", **asked)
     assert started.communicate(timeout=20)[0].split() == ["--offload"]
+
+
+def test_what_is_loaded_is_not_searched_for_garbage() -> None:
+    came_before = gc.get_freeze_count()
+    try:
+        with runtime.loading():
+            assert not gc.isenabled()
+            loaded = [[] for _ in range(1000)]
+        assert gc.isenabled()
+        assert gc.get_freeze_count() >= came_before + len(loaded)
+    finally:
+        gc.unfreeze()
 
 
 def wait_for(path: Path, running: subprocess.Popen[str]) -> None:
