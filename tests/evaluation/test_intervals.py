@@ -55,5 +55,10 @@ def test_wilson_against_known_values() -> None:
     assert none is not None
     assert some.low == pytest.approx(0.4902, abs=1e-4)
     assert some.high == pytest.approx(0.9433, abs=1e-4)
-    assert none.low == pytest.approx(0, abs=1e-12)
     assert none.high == pytest.approx(0.2775, abs=1e-4)
+    for trials in range(1, 40):
+        none, every = wilson_interval(0, trials), wilson_interval(trials, trials)
+        assert none is not None
+        assert every is not None
+        assert 0 <= none.low < 1e-15
+        assert 1 - 1e-15 < every.high <= 1

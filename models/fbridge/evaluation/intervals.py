@@ -73,7 +73,8 @@ def wilson_interval(successes: float, trials: float) -> Interval | None:
     centre = (share + z * z / (2 * trials)) / (1 + z * z / trials)
     root = math.sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
     half = z / (1 + z * z / trials) * root
-    return Interval(centre - half, centre + half, LEVEL, "Wilson")
+    # At shares of 0 and 1 an end is the share itself, and rounding may go beyond by a last bit.
+    return Interval(max(centre - half, 0.0), min(centre + half, 1.0), LEVEL, "Wilson")
 
 
 def _variance(of: Callable[[Tensor], float], rows: Tensor) -> float:
