@@ -97,7 +97,6 @@ class FakePipeline:
         on_frames: Callable[[int, Any], None],
         on_note: Callable[[int, str], None],
     ) -> Output:
-        del on_note
         lengths = {len(image), len(prompt), len(negative_prompt), len(seed)}
         assert len(lengths) == 1
         assert {picture.size for picture in image} == {size}
@@ -119,6 +118,8 @@ class FakePipeline:
             words = f"{prompt[row]}|{negative_prompt[row]}|{settings}"
             speed = 1 + (zlib.crc32(words.encode()) + seed[row]) % 7
             pixels = np.asarray(picture)
+            if "unicorn" in prompt[row]:
+                on_note(row, "no unicorn is found in the picture")
             videos.append(np.stack([np.roll(pixels, k * speed, 1) for k in range(num_frames)]))
             on_frames(row, videos[-1])
         return Output(videos)

@@ -53,6 +53,23 @@ def test_what_is_not_read_of_a_prompt_is_a_warning(fbridge: Any) -> None:
     assert ran.err == "warning: not read is the end of 'a cat jum'\n"
 
 
+def test_what_a_picture_does_not_hold_is_told_and_recorded_in_video_and_sidecar(
+    fbridge: Any,
+) -> None:
+    prompts = ("-p", "a unicorn jumps", "-p", "cat gallops")
+    ran = fbridge("generate", "cat.png", *prompts, "--batch-size", "2")
+    assert ran.code == 0
+    for video, note in (
+        ("cat-1.mp4", "no unicorn is found in the picture"),
+        ("cat-2.mp4", "no motion is known for 'cat gallops'"),
+    ):
+        assert f"warning: {note}\n" in ran.err
+        assert json.loads(str(read_comment(Path(video))))["notes"] == [note]
+        record = read_provenance(video)
+        assert record.notes == (note,)
+        assert record.picture.path == "cat.png"  # of the sidecar, whose record is the same
+
+
 @pytest.mark.parametrize(
     ("kind", "made"), [("gif", "cat.gif"), ("webp", "cat.webp"), ("png", "cat")]
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from fbridge.choices import GridKind, Start
 from fbridge.data.pictures import fit_picture, hash_picture, open_picture
-from fbridge.data.provenance import sidecar_path
+from fbridge.data.provenance import Provenance, sidecar_path
 from fbridge.errors import DataError, DependencyError
 from fbridge.files.atomic import shown, write_text
 from fbridge.generate.events import Finished, Item, OnProgress, Progress, Warned
@@ -51,24 +52,28 @@ def render(
     for batch in _batches(items, batch_size):
         _check_still_free(batch, metadata=metadata, overwrite=overwrite)
         started = time.monotonic()
-        records = [
-            replace(item.record, machine=replace(item.record.machine, batch=len(batch)))
-            for item in batch
-        ]
-        comments = [record.comment() if metadata else None for record in records]
-        with Writers(batch, comments, overwrite=overwrite) as writers:
-            notes = _run(batch, pipeline, _pictures(batch, kept), writers, on_progress, done)
+        notes: list[list[str]] = [[] for _ in batch]
+
+        record = partial(_record, batch, notes)
+        with Writers(batch, record if metadata else None, overwrite=overwrite) as writers:
+            _run(batch, pipeline, _pictures(batch, kept), writers, notes, on_progress, done)
             done += len(batch) * batch[0].record.steps
-            for number, (item, record) in enumerate(zip(batch, records, strict=True)):
+            for number, item in enumerate(batch):
                 on_progress(Progress(f"writing {shown(item.video.name)}", done))
                 writers.finish(number)
                 yield from (Warned(line) for line in notes[number])
-                record = replace(record, notes=(*record.notes, *notes[number]))
                 sidecar = sidecar_path(item.video) if metadata else None
                 if sidecar is not None:
-                    write_text(sidecar, record.sidecar(), overwrite=overwrite)
+                    write_text(sidecar, record(number).sidecar(), overwrite=overwrite)
                 seconds = (time.monotonic() - started) / len(batch)
-                yield Finished(item.video, sidecar, item.fitting, seconds, record)
+                yield Finished(item.video, sidecar, item.fitting, seconds, record(number))
+
+
+def _record(batch: Sequence[Item], notes: Sequence[Sequence[str]], number: int) -> Provenance:
+    """The record of a video of a batch, with the notes on its picture that have come so far."""
+    planned = batch[number].record
+    machine = replace(planned.machine, batch=len(batch))
+    return replace(planned, machine=machine, notes=(*planned.notes, *notes[number]))
 
 
 def _check_still_free(batch: Sequence[Item], *, metadata: bool, overwrite: bool) -> None:
@@ -93,12 +98,12 @@ def _run(
     pipeline: BridgeSampling,
     pictures: Sequence[Image.Image],
     writers: Writers,
+    notes: Sequence[list[str]],
     on_progress: OnProgress,
     before: int,
-) -> list[list[str]]:
-    """Make a batch's videos; gives, for each, lines on what its picture does not hold."""
+) -> None:
+    """Make a batch's videos; `notes` gets the lines on what each picture does not hold."""
     record = batch[0].record
-    notes: list[list[str]] = [[] for _ in batch]
     more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
     label = f"{shown(batch[0].video.name)}{more}"
     on_progress(Progress(label, before))
@@ -126,7 +131,6 @@ def _run(
             on_frames=writers.add,
             on_note=lambda number, line: notes[number].append(line),
         )
-        return notes
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise

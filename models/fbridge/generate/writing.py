@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Event
@@ -11,6 +11,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from fbridge.data.provenance import Provenance
 from fbridge.data.video_output import write_video
 from fbridge.generate.events import Item
 
@@ -25,34 +26,37 @@ class Writers:
 
     Args:
         items: the videos of a batch.
-        comments: of their files; None writes none.
+        record: of a video, by its number, asked for when its first frames are there; None writes
+            none into the files.
         overwrite: whether a file of that name is replaced.
     """
 
     def __init__(
-        self, items: Sequence[Item], comments: Sequence[str | None], *, overwrite: bool
+        self, items: Sequence[Item], record: Callable[[int], Provenance] | None, *, overwrite: bool
     ) -> None:
+        self._items, self._record, self._overwrite = items, record, overwrite
         self._queues: list[SimpleQueue[Part | None]] = [SimpleQueue() for _ in items]
         self._dropped = Event()
         self._pool = ThreadPoolExecutor(1)
-        self._futures: list[Future[None]] = [
-            self._pool.submit(
-                write_video,
-                self._parts(queue),
-                item.video,
-                item.record.fps,
-                comment=comment,
-                overwrite=overwrite,
-            )
-            for queue, item, comment in zip(self._queues, items, comments, strict=True)
-        ]
+        self._futures: dict[int, Future[None]] = {}
 
     def __enter__(self) -> Writers:
         return self
 
     def add(self, number: int, frames: Part) -> None:
         """Encode the next frames of a video of the batch."""
-        self._queues[number].put(frames)
+        queue = self._queues[number]
+        queue.put(frames)
+        if number not in self._futures:
+            item = self._items[number]
+            self._futures[number] = self._pool.submit(
+                write_video,
+                self._parts(queue),
+                item.video,
+                item.record.fps,
+                comment=None if self._record is None else self._record(number).comment(),
+                overwrite=self._overwrite,
+            )
 
     def finish(self, number: int) -> None:
         """Wait until a video, all of whose frames are there, is whole on the disk.
