@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from fbridge.codecs.render import CHANNELS, pixel_grid
+from fbridge.codecs.scenes.render import Stage
 from fbridge.codecs.scenes.scene import Scene, build_scene
 
 HEIGHT, WIDTH = 72, 96
@@ -31,6 +32,14 @@ def scene(first: Tensor, second: Tensor | None = None) -> Scene:
     cover = alphas.sum(0)
     picture = ((cover + (1 - cover) * texture()) * 255).round() / 255
     return build_scene(picture, alphas)
+
+
+def drawn(scene: Scene, motion: Tensor, video: Tensor | None = None) -> Tensor:
+    """Frames (F, 3, H, W), bytes, of a motion, before a video (F, 3, H, W) if one is given."""
+    stage = Stage(scene, motion)
+    grounds = [None] * len(motion) if video is None else list(video)
+    frames = [stage.frame(number, ground) for number, ground in enumerate(grounds)]
+    return torch.stack(frames).permute(0, 3, 1, 2)
 
 
 def motion(frames: int = 8, slot: int = 0, **channels: float) -> Tensor:

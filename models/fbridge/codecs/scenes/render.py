@@ -50,18 +50,6 @@ PAD = 4
 """Pixels by which an object that the frame's edge cuts is continued."""
 
 
-def render(scene: Scene, motion: Tensor, video: Tensor | None = None) -> Tensor:
-    """Frames (F, 3, H, W), bytes, of a motion (F, 3, 26) as `constrain` returns it.
-
-    A `video` (F, 3, H, W) in [0, 1] is drawn in place of the still background.
-    """
-    stage = Stage(scene, motion)
-    out = torch.empty(len(motion), *scene.picture.shape[1:], 3, dtype=torch.uint8)
-    for number in range(len(motion)):
-        out[number] = stage.frame(number, None if video is None else video[number])
-    return out.permute(0, 3, 1, 2)
-
-
 class _Layer(NamedTuple):
     """An object's crop: premultiplied colour and alpha (h, w, 4), and where it starts (x, y).
 
@@ -74,7 +62,7 @@ class _Layer(NamedTuple):
 
 
 class Stage:
-    """A scene, ready to draw any of the frames of a motion (F, 3, 26)."""
+    """A scene, ready to draw any of the frames of a motion (F, 3, 26) from `constrain`."""
 
     def __init__(self, scene: Scene, motion: Tensor) -> None:
         self.scene, self.motion = scene, motion
