@@ -71,9 +71,6 @@ class Codec(Protocol):
             prompts: as text; needed by codecs that read words themselves.
         """
 
-    def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
-        """The view's image latents as other prompts would give them, for guidance."""
-
     def output_size(
         self, picture: tuple[int, int], requested: tuple[int, int] | None
     ) -> tuple[int, int]:
@@ -104,3 +101,11 @@ class InParts(Protocol):
 
     def decode_parts(self, latents: Latents, view: View) -> Iterator[tuple[int, Tensor]]:
         """What `decode` gives, one video after the other: its number, its next (f, 3, H, W)."""
+
+
+@runtime_checkable
+class Rewords(Protocol):
+    """A codec whose image latents tell what shall happen."""
+
+    def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
+        """The view's image latents as other prompts would give them, for guidance."""

@@ -23,7 +23,7 @@ from fbridge.codecs.render import CHANNELS as CHANNELS
 from fbridge.codecs.render import Stack, build_elastic, build_stack, half_size, render, shape_of
 from fbridge.codecs.sizes import MAX_SIDE as MAX_SIDE
 from fbridge.codecs.sizes import MIN_SIDE as MIN_SIDE
-from fbridge.codecs.sizes import check_size, usual_size
+from fbridge.codecs.sizes import EvenSized
 from fbridge.codecs.tracking import track_motions
 from fbridge.types import Latents
 
@@ -77,7 +77,7 @@ def describe(masks: Tensor, picture: Tensor) -> Tensor:
     return torch.cat([centre, extent, area, sides, frame, which, mean, spread], -1).mT[..., None]
 
 
-class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
+class MotionCodec(EvenSized, ModelMixin, ConfigMixin):  # type: ignore[misc]
     """From picture and prompt to layers, from motions to frames, and from frames to motions."""
 
     reads_text = True
@@ -100,16 +100,6 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         """(26, 3, 1) scale of each channel, float32 whatever the network's dtype."""
         return torch.tensor(self.config.scale, device=self.device)[..., None]
 
-    def output_size(
-        self, picture: tuple[int, int], requested: tuple[int, int] | None
-    ) -> tuple[int, int]:
-        """The requested size, else the picture's with even sides, the longer one at most 512."""
-        return usual_size(picture) if requested is None else check_size(requested)
-
-    def check_shape(self, width: int, height: int, frames: int) -> None:
-        """Even sides within the limits; any number of frames."""
-        check_size((width, height))
-
     @torch.no_grad()
     def view(
         self,
@@ -130,10 +120,6 @@ class MotionCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
             conditions.append(describe(masks, small))
             scenes.append(MotionScene(picture, masks[0]))
         return View(torch.cat(conditions), None, tuple(scenes))
-
-    def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
-        """The view's image latents: they do not tell what shall happen."""
-        return view.image_latents
 
     def still(self, view: View, num_frames: int) -> Gaussian:
         """No motion: zeros."""

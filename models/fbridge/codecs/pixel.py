@@ -27,10 +27,6 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
         super().__init__()
         self.register_buffer("span", torch.tensor(2.0))  # of [-1, 1]; diffusers wants a tensor
 
-    def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
-        """The view's image latents: they do not tell what shall happen."""
-        return view.image_latents
-
     def view(
         self,
         pictures: Sequence[Tensor],

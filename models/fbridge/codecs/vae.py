@@ -148,10 +148,6 @@ class VAECodec:
         """Normalised latents, float32."""
         return self._encode(_stack(videos))
 
-    def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
-        """The view's image latents: they do not tell what shall happen."""
-        return view.image_latents
-
     @torch.no_grad()
     def still(self, view: View, num_frames: int) -> Gaussian:
         """The image latent repeated, or of a video VAE the encoding of the repeated picture."""

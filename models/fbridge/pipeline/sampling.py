@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from fbridge.codecs import View
+from fbridge.codecs import Rewords, View
 from fbridge.codecs.frames import OnFrames, decode_frames
 from fbridge.data.pictures import fit_picture, upright_rgb
 from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
@@ -179,8 +179,9 @@ class BridgeSampling(Bridge):
         if text == 1 and picture == 1:
             return denoiser
         other = condition.with_prompt(*self.encode_prompts(negatives))
-        unconditional = replace(other, image_latents=self.latent_codec.reworded(view, negatives))
-        return GuidedDenoiser(denoiser, unconditional, text, picture)
+        if isinstance(self.latent_codec, Rewords):
+            other = replace(other, image_latents=self.latent_codec.reworded(view, negatives))
+        return GuidedDenoiser(denoiser, other, text, picture)
 
 
 def _check_strength(strength: float, start: Start) -> None:

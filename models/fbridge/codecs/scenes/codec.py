@@ -24,7 +24,7 @@ from fbridge.codecs.scenes.matting import refine
 from fbridge.codecs.scenes.render import Stage
 from fbridge.codecs.scenes.scene import background, build_scene
 from fbridge.codecs.scenes.segmenter import MaskDecoder, working_size
-from fbridge.codecs.sizes import check_size, usual_size
+from fbridge.codecs.sizes import EvenSized
 from fbridge.codecs.tracking import track_motions
 from fbridge.errors import ConfigError
 from fbridge.files.plain import Plain
@@ -54,7 +54,7 @@ class Shot(NamedTuple):
     flowing: Flowing
 
 
-class PlainSceneCodec(Plain):
+class PlainSceneCodec(EvenSized, Plain):
     """From picture and prompt to things that move, and from motions to frames and back.
 
     Args:
@@ -78,16 +78,6 @@ class PlainSceneCodec(Plain):
     def unit(self) -> Tensor:
         """(26, 3, 1) scale of each channel, float32 whatever the network's dtype."""
         return torch.tensor(self.config.scale, device=self.device)[..., None]
-
-    def output_size(
-        self, picture: tuple[int, int], requested: tuple[int, int] | None
-    ) -> tuple[int, int]:
-        """The requested size, else the picture's with even sides, the longer one at most 512."""
-        return usual_size(picture) if requested is None else check_size(requested)
-
-    def check_shape(self, width: int, height: int, frames: int) -> None:
-        """Even sides within the limits; any number of frames."""
-        check_size((width, height))
 
     def notes(self, prompts: Sequence[str]) -> list[str]:
         """What of the prompts is not done, or otherwise than the words say; each line once."""
