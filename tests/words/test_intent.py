@@ -46,7 +46,7 @@ def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moves, "nearest_motion", lambda _: "")
 
 
-@pytest.mark.parametrize("table", ["known.txt", "held_out.txt"])
+@pytest.mark.parametrize("table", ["known.txt", "held_out.txt", "everyday.txt"])
 def test_prompts_are_read_as_meant(table: str) -> None:
     read = [(prompt, compact(read_prompt(prompt))) for prompt, _ in rows(table)]
     meant = [(prompt, re.sub(r"(; )?camera: static", "", text)) for prompt, text in rows(table)]
@@ -84,6 +84,30 @@ def test_what_is_shown_in_part_is_said() -> None:
         "the prompt names no motion; the camera moves in slowly instead",
     )
     assert read_prompt("the dog jumps").notes() == ()
+
+
+def test_words_of_style_and_vague_wishes_are_no_unknown_motion() -> None:
+    for prompt in ("cinematic shot, slow motion, 4k", "animate this", "add some subtle motion"):
+        assert read_prompt(prompt).notes() == (
+            "the prompt names no motion; the camera moves in slowly instead",
+        )
+
+
+def test_what_is_shown_otherwise_is_said() -> None:
+    remarks = {
+        "the sun sets": "'sets' is shown by the light alone",
+        "grandma waves": "'waves' is shown as swaying; limbs do not move",
+        "gentle breeze": "the wind is shown by the main thing, which sways",
+    }
+    assert {prompt: read_prompt(prompt).notes() for prompt in remarks} == {
+        prompt: (remark,) for prompt, remark in remarks.items()
+    }
+    assert read_prompt("the reeds wave in the wind").notes() == ()
+
+
+def test_a_flow_has_a_direction() -> None:
+    for words, way in (("to the left", "left"), ("slowly to the right", "right"), ("by", "")):
+        assert [flow.way for flow in read_prompt(f"the clouds drift {words}").flows] == [way]
 
 
 @pytest.mark.parametrize("pattern", ["the {} {}s", "a {} {}ing on the grass", "make my {} {}"])

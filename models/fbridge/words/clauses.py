@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fbridge.words.inflection import normalise
-from fbridge.words.lexicon import word_set
+from fbridge.words.lexicon import listed, word_set
 from fbridge.words.vocabulary import all_verbs, camera_alone, speeds
 
 DETERMINERS, PREPOSITIONS = word_set("determiners"), word_set("prepositions")
@@ -17,11 +17,30 @@ _CONNECTORS, NEGATIONS = word_set("connectors"), word_set("negations")
 _LEAD = re.compile(
     r"^(?:please |can you |could you |i want (?:to see )?|i would like (?:to see )?|we see |"
     r"you can see |"
-    r"there (?:is|are) |show me |show |now |suddenly |also |meanwhile |imagine |"
+    r"there (?:is|are) |show me |show |add (?:some )?|now |suddenly |also |meanwhile |imagine |"
     r"(?:a |an |the |this )?(?:short |looping |realistic |cinematic )?"
     r"(?:video|clip|animation|gif|movie|film|footage|scene|shot|photo|picture|image|loop|photograph)"
     r" (?:of|where|in which|that shows|showing|with) )+"
 )
+_REWORDED = [
+    (re.compile(pattern), by)
+    for pattern, by in (
+        (r"\b(?:a |the )?(?:360 )?(?:degrees? )?(?:rotation|spin) of (?=\w)", "spin "),
+        (r"\bmake (.+?) (bigger|larger|smaller|brighter)\b", r"\1 gets \2"),
+        (
+            r"\b(?:add|give|bring)(?: some| a little| a bit of| a| more| subtle| gentle)* "
+            r"(?:motion|movement|life|animation) (?:to|into|in) "
+            r"(?!(?:the |this |my )?(?:picture|photo|photograph|image|scene|it|this)\b)([\w ]+)",
+            r"\1 moves",
+        ),
+    )
+]
+_STYLE = re.compile(
+    r"\b(?:"
+    + "|".join(sorted((re.escape(one) for one in listed("style", "anywhere")), reverse=True))
+    + r")\b"
+)
+_ALONE = frozenset(listed("style", "alone"))
 _STILL_PICTURE = re.compile(r"^(?:a |the )?still (?:picture|image|photo|photograph|life) of (.*)$")
 
 
@@ -44,12 +63,16 @@ class Clause:
 
 def split(prompt: str) -> list[Clause]:
     """The clauses of a prompt."""
-    text = re.sub(r"[\"()\[\]{}<>*_#|]", " ", normalise(prompt))
+    text = _STYLE.sub(" ", re.sub(r"[\"()\[\]{}<>*_#|]", " ", normalise(prompt)))
+    for pattern, by in _REWORDED:
+        text = pattern.sub(by, text)
     parts: list[tuple[str, list[str]]] = []
     for sentence in re.finditer(r"[^.,;:!?\n\u2014\u2013]+", text):
         stop = text[sentence.start() - 1] if sentence.start() else ""
         parts.append(("," if stop in ",;:\n\u2014\u2013" else ".", []))
-        spoken = _STILL_PICTURE.sub(r"\1 stays still", _LEAD.sub("", sentence.group().strip()))
+        spoken = _STILL_PICTURE.sub(
+            r"\1 stays still", _LEAD.sub("", " ".join(sentence.group().split()))
+        )
         words = re.findall(r"[^\W_]+(?:[~'][^\W_]+)*|[&+]", spoken)
         for place, word in enumerate(words):
             if word in _CONNECTORS or _opens(words, place):
@@ -128,8 +151,16 @@ def _clause(joined: str, words: list[str]) -> Clause:
         else:
             speed *= float(match.value)
             place += match.length
+    if all(word in _ALONE for word in kept):
+        kept = []
     negated = any(word in NEGATIONS for word in kept)
     return Clause(tuple(kept), joined, _limited(speed), negated)
+
+
+_PACED = word_set("abstract") | {
+    "rain", "snow", "breeze", "wind", "camera", "waves", "water", "of", "video", "shot",
+}  # fmt: skip
+"""Words behind a word of speed that is no adjective of a thing."""
 
 
 def _describes(words: Sequence[str], place: int, length: int) -> bool:
@@ -143,5 +174,5 @@ def _describes(words: Sequence[str], place: int, length: int) -> bool:
     return not (
         camera_alone().at(words, place + 1)
         or (following and following.form == "ing")
-        or after[0] in ("rain", "snow", "breeze", "wind", "camera", "waves", "motion", "movement")
+        or after[0] in _PACED
     )

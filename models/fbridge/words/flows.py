@@ -17,10 +17,13 @@ from fbridge.words.vocabulary import (
 )
 
 _FROM, _ABOVE = ("from", "out", "off"), ("above", "over")
+_ON = ("on", "in", "over", "across")
 _NO_SOURCE = frozenset(listed("weather", "no source"))
 _HAS_SOURCE = frozenset(listed("weather", "sourced"))
 _WINDY = frozenset(listed("weather", "wind"))
 _WEATHER = {verb: kind for kind in ("rain", "snow") for verb in listed("weather", kind)}
+_BY_THEMSELVES = frozenset(listed("weather", "by itself"))
+_SWAYING = ("sway", "swing", "shake", "wobble", "right")
 _SCENERY = frozenset(listed("weather", "scenery"))
 """Flows that are meant where the prompt names them without a verb."""
 
@@ -34,12 +37,14 @@ class FlowAct:
         noun: the words that name it.
         source: the words that name where it comes from, "" where nothing is said.
         speed: 1 is usual.
+        way: "left" or "right", "" where nothing is said.
     """
 
     kind: str
     noun: str
     source: str = ""
     speed: float = 1.0
+    way: str = ""
 
 
 def read_flow(words: Sequence[str], verb: Predicate) -> FlowAct | None:
@@ -55,7 +60,7 @@ def read_flow(words: Sequence[str], verb: Predicate) -> FlowAct | None:
         known = motion not in ("", "stay", "vanish", "glow") or (kind, motion) == ("fire", "glow")
         if not (known or any_flow_verbs().at(words, verb.place)):
             return None
-        return FlowAct(kind, noun, _source(kind, words[verb.place + 1 :]))
+        return FlowAct(kind, noun, _source(kind, words[verb.place + 1 :]), way=_way(verb.tail))
     return _of_thing(words, verb)
 
 
@@ -82,18 +87,24 @@ def read_wind(verb: Predicate) -> FlowAct | None:
     return None
 
 
-def read_scenery(words: Sequence[str]) -> FlowAct | None:
-    """Rain, snow, steam and the like, named without a verb."""
+def read_scenery(words: Sequence[str], *, paced: bool = False) -> FlowAct | None:
+    """Rain, snow, steam and the like, named without a verb; with a speed, all that flows."""
     phrase = noun_phrase(words)
     noun = flowing(phrase)
     kind = flow_nouns().get(noun, "")
-    if kind in _SCENERY:
+    if kind in _SCENERY or (kind and paced):
         place = list(words).index(phrase[-1]) + 1
         return FlowAct(kind, noun, _source(kind, words[place:]))
     if phrase and phrase[-1] in _WINDY:
         place = list(words).index(phrase[-1]) + 1
         return read_wind(Predicate(phrase, 0, 0, "base", tuple(words[place:])))
     return None
+
+
+def read_lone(words: Sequence[str], verb: Predicate) -> FlowAct | None:
+    """Water and the like where its name looks like a verb: "ripples on the lake"."""
+    named = verb.place == 0 and not verb.subject and words[0] != "falls"
+    return read_scenery(words, paced=True) if named and words[1:2] and words[1] in _ON else None
 
 
 def flowing(phrase: Sequence[str]) -> str:
@@ -124,10 +135,19 @@ def _of_thing(words: Sequence[str], verb: Predicate) -> FlowAct | None:
             if flow_verbs(kind).at(words, verb.place):
                 own = kind in ("steam", "smoke")
                 return FlowAct(kind, kind if own else noun, noun if own else "")
+            match = object_verbs().at(words, verb.place)
+            sways = match is not None and match.value.motion in _SWAYING
+            if noun in _BY_THEMSELVES and sways:
+                return FlowAct(kind, noun)
             blown = words[verb.place] in ("blow", "blows", "blowing", "blown")
             if blown and kind in ("leaves", "grass", "flag"):
                 return FlowAct(kind, noun)
     return None
+
+
+def _way(tail: Sequence[str]) -> str:
+    ways = [word for word in ("left", "right") if word in tail]
+    return ways[0] if len(ways) == 1 else ""
 
 
 def _source(kind: str, tail: Sequence[str]) -> str:

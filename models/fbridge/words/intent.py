@@ -2,54 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 
-from fbridge.words.clauses import FASTEST, PREPOSITIONS, PRONOUNS, SLOWEST, Clause, split
-from fbridge.words.flows import FlowAct, flowing, read_flow, read_scenery, read_wind
-from fbridge.words.inflection import wordings
-from fbridge.words.lexicon import listed, word_set
-from fbridge.words.moves import (
-    Move,
-    read_camera,
-    read_object,
-    read_still_camera,
-    read_unlisted,
-    read_unlisted_camera,
-)
-from fbridge.words.predicates import (
-    Predicate,
-    carry,
-    direct,
-    is_camera,
-    noun_phrase,
-    predicate,
-    text_of,
-    unlisted,
-)
-from fbridge.words.vocabulary import camera_alone, directions, flow_nouns, light_verbs
+from fbridge.words.clauses import split
+from fbridge.words.flows import FlowAct
+from fbridge.words.predicates import carry
+from fbridge.words.reading import STATIC, Reading, read_clause
+from fbridge.words.reading import Act as Act
 
-MOST_OBJECTS = 2
 LONGEST = 2000
 """Characters of a prompt that are read."""
 _QUOTED = 60
 _NOTED = 4
 """Unknown phrases that are noted one by one."""
-
-
-@dataclass(frozen=True)
-class Act:
-    """A motion of a thing or of the camera.
-
-    Attributes:
-        verb: its name in `fbridge.words.lexicon`.
-        noun: the words that name the thing, "" for the main one.
-        speed: 1 is usual.
-    """
-
-    verb: str
-    noun: str = ""
-    speed: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +31,7 @@ class Intent:
     """
 
     acts: tuple[Act, ...] = ()
-    camera: Act = Act("static")
+    camera: Act = STATIC
     flows: tuple[FlowAct, ...] = ()
     unknown: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -83,45 +48,11 @@ class Intent:
         return (*lines, *self.remarks)
 
 
-@dataclass
-class _Reading:
-    """What is known after some clauses."""
-
-    acts: dict[str, Act] = field(default_factory=dict)
-    camera: Act | None = None
-    flows: dict[tuple[str, str], FlowAct] = field(default_factory=dict)
-    unknown: list[str] = field(default_factory=list)
-    described: list[str] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
-    noun: str = ""
-
-    def act(self, act: Act, words: str) -> None:
-        """Add a motion of a thing, unless it moves already or is the third."""
-        if act.noun in self.acts:
-            if self.acts[act.noun].verb != act.verb:
-                self.remarks.append(f"one motion is shown for each thing; {words!r} is left out")
-        elif len(self.acts) == MOST_OBJECTS:
-            self.remarks.append(f"two things can move at once; {words!r} is left out")
-        else:
-            self.acts[act.noun] = act
-
-    def turn(self, act: Act, words: str) -> None:
-        """Set the camera's motion, unless it moves already."""
-        if self.camera is None:
-            self.camera = act
-        elif self.camera.verb != act.verb:
-            self.remarks.append(f"one motion of the camera is shown; {words!r} is left out")
-
-    def flow(self, act: FlowAct) -> None:
-        """Add a flow."""
-        self.flows.setdefault((act.kind, act.source), act)
-
-
 def read_prompt(prompt: str) -> Intent:
     """What a prompt asks for; where nothing in it is known, a slow zoom in."""
-    reading = _Reading()
+    reading = Reading()
     for clause in carry(split(prompt[:LONGEST])):
-        _read(clause, reading)
+        read_clause(clause, reading)
     if prompt[LONGEST:].strip():
         reading.remarks.append(f"only the first {LONGEST} characters of the prompt are read")
     acts, flows = tuple(reading.acts.values()), tuple(reading.flows.values())
@@ -130,7 +61,7 @@ def read_prompt(prompt: str) -> Intent:
     fallback = not known
     return Intent(
         acts,
-        Act("zoom in", "", 0.5) if fallback else reading.camera or Act("static"),
+        Act("zoom in", "", 0.5) if fallback else reading.camera or STATIC,
         flows,
         tuple(dict.fromkeys(shortened(one) for one in (*reading.unknown, *described))),
         tuple(dict.fromkeys(reading.remarks)),
@@ -141,148 +72,3 @@ def read_prompt(prompt: str) -> Intent:
 def shortened(words: str) -> str:
     """A phrase of at most 60 characters."""
     return words if len(words) <= _QUOTED else words[: _QUOTED - 3].rstrip() + "..."
-
-
-def _read(clause: Clause, reading: _Reading) -> None:
-    words = text_of(clause.words)
-    if _read_stillness(clause, reading):
-        return
-    verb = predicate(clause)
-    if verb is None or (clause.words[verb.place] in _SHAKY and read_still_camera(clause.words)):
-        _read_without_verb(clause, reading)
-        return
-    alone = camera_alone().at(clause.words, verb.place)
-    before = noun_phrase(clause.words[: verb.place])
-    shaken = is_camera(verb.object) and read_camera(clause.words, verb)[0] == "handheld"
-    if is_camera(verb.subject) or shaken or (alone and not _named(before)):
-        motion, pace = read_camera(clause.words, verb)
-        if motion:
-            reading.turn(Act(motion, "", speed_of(clause, pace)), words)
-        else:
-            reading.unknown.append(_phrase(clause, verb))
-        return
-    light = light_verbs().at(clause.words, verb.place)
-    if light and text_of(verb.subject) in _LIGHTS:
-        reading.turn(Act(light.value, "", speed_of(clause)), words)
-        return
-    flow = read_wind(verb) or read_flow(clause.words, verb)
-    if flow is not None:
-        reading.flow(replace(flow, speed=speed_of(clause)))
-        reading.noun = ""
-        return
-    if verb.subject[-1:] in (("wind",), ("breeze",)):
-        reading.act(Act("sway", "", speed_of(clause)), words)
-        return
-    _act(clause, verb, read_object(clause.words, verb), reading)
-
-
-_SHAKY = frozenset(listed("camera words", "shaky"))
-_LIGHTS = {text_of(one) for one in wordings("light", "nouns")}
-
-
-def speed_of(clause: Clause, pace: float = 1.0) -> float:
-    """The speed of a clause's motion, of which the verb has its own."""
-    return round(min(max(clause.speed * pace, SLOWEST), FASTEST), 3)
-
-
-def _named(subject: Sequence[str]) -> bool:
-    """Whether a subject names a thing; pronouns do not."""
-    return bool(subject) and not all(word in PRONOUNS for word in subject)
-
-
-def _phrase(clause: Clause, verb: Predicate) -> str:
-    """The verb with what it acts on, as the prompt has it."""
-    end = verb.place + verb.length
-    after = list(clause.words[end:])
-    if acted := direct(after):
-        end += after.index(acted[-1]) + 1
-    return text_of(clause.words[verb.place : end])
-
-
-def _act(clause: Clause, verb: Predicate, move: Move, reading: _Reading) -> None:
-    """Add a thing's motion, or what is not known of it."""
-    noun = text_of(verb.subject) if _named(verb.subject) else ""
-    if not noun and (verb.subject or clause.joined not in ("", ".")):
-        noun = reading.noun
-    reading.noun = noun
-    if move.state:
-        reading.described.append(text_of(clause.words))
-    elif not move.motion or noun == "background":
-        reading.unknown.append(_phrase(clause, verb))
-    else:
-        reading.act(Act(move.motion, noun, speed_of(clause, move.pace)), _phrase(clause, verb))
-        reading.remarks += [move.remark] if move.remark else []
-
-
-def _read_stillness(clause: Clause, reading: _Reading) -> bool:
-    """Read a clause that says that something does not move."""
-    words = clause.words
-    if not (clause.negated or words[-1] in _MOTIONLESS):
-        return False
-    verb = predicate(clause)
-    if is_camera(verb.subject if verb and verb.subject else noun_phrase(words)) or (
-        _named_camera(words) and not (verb and verb.subject)
-    ):
-        reading.turn(Act("static"), text_of(words))
-    elif {"else", "background", "rest"} & set(words):
-        reading.described.append(text_of(words))
-    elif read_still_camera(words):
-        reading.turn(Act("static"), text_of(words))
-    else:
-        cut = verb.subject if verb and verb.subject else () if _MOTION & set(words) else words
-        phrase = [one for one in noun_phrase(cut) if one not in _STILL]
-        noun = text_of(phrase) if _named(phrase) else ""
-        if not noun and clause.joined not in ("", "."):
-            noun = reading.noun
-        if not noun and reading.camera == Act("static") and not reading.noun and not reading.acts:
-            return True  # "static camera, no movement"
-        if verb and "without" in words and words.index("without") > verb.place:
-            return False
-        reading.act(Act("stay", noun), text_of(words))
-    return True
-
-
-def _named_camera(words: Sequence[str]) -> bool:
-    return bool({"camera", "zoom"} & set(words)) or words[:2] in (("no", "pan"), ("no", "cuts"))
-
-
-_MOTIONLESS, _MOTION = word_set("still"), word_set("motion")
-_STILL = _MOTIONLESS | _MOTION | word_set("stays")
-
-
-def _read_without_verb(clause: Clause, reading: _Reading) -> None:
-    words = clause.words
-    camera = read_still_camera(words)
-    match = directions().at(words, 0)
-    flow = read_scenery(words)
-    if camera:
-        reading.turn(Act(camera, "", speed_of(clause)), text_of(words))
-    elif flow is not None:
-        reading.flow(replace(flow, speed=speed_of(clause)))
-    elif match and match.length == len(words):
-        noun = reading.noun if clause.joined not in ("", ".") else ""
-        reading.act(Act(match.value, noun, speed_of(clause)), text_of(words))
-    elif {"wind", "breeze"} & set(words):
-        reading.act(Act("sway", "", speed_of(clause)), text_of(words))
-    else:
-        _read_unlisted(clause, reading)
-
-
-def _read_unlisted(clause: Clause, reading: _Reading) -> None:
-    verb = unlisted(clause)
-    if verb is None:
-        reading.described.append(text_of(clause.words))
-        phrase = noun_phrase(clause.words)
-        if phrase and clause.words[0] not in PREPOSITIONS:
-            reading.noun = text_of(phrase)
-    elif is_camera(verb.subject):
-        motion = read_unlisted_camera(verb)
-        if motion:
-            reading.turn(Act(motion, "", speed_of(clause)), _phrase(clause, verb))
-        else:
-            reading.unknown.append(_phrase(clause, verb))
-    elif flowing(verb.subject):
-        noun = flowing(verb.subject)
-        reading.flow(FlowAct(flow_nouns()[noun], noun, speed=speed_of(clause)))
-    else:
-        _act(clause, verb, read_unlisted(clause.words, verb), reading)

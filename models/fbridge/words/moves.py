@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fbridge.words.clauses import DETERMINERS
+from fbridge.words.inflection import wordings
 from fbridge.words.lexicon import listed, word_set
 from fbridge.words.nearest import nearest_motion
 from fbridge.words.predicates import Predicate, text_of
@@ -14,6 +15,7 @@ from fbridge.words.vocabulary import (
     camera_directions,
     camera_verbs,
     directions,
+    light_verbs,
     object_verbs,
 )
 
@@ -29,8 +31,14 @@ _CAMERA_WAYS = {
     "rotate": {"clockwise": "rotate clockwise", "counterclockwise": "rotate counterclockwise",
                "left": "rotate counterclockwise", "right": "rotate clockwise"},
 }  # fmt: skip
+_WHEELED, _CORNERS = word_set("wheeled"), word_set("corners")
+_WIND = frozenset(listed("weather", "wind"))
 _STEADY = frozenset(listed("camera words", "steady"))
 _SHAKY = frozenset(listed("camera words", "shaky"))
+
+
+_LIGHTS, _IT = ({text_of(one) for one in wordings("light", key)} for key in ("nouns", "pronouns"))
+_SHADES = listed("light", "shades")
 
 
 @dataclass(frozen=True)
@@ -63,10 +71,16 @@ def read_object(words: Sequence[str], verb: Predicate) -> Move:
         return Move(way, sense.pace, remark=remark) if way and way != "spin" else Move()
     if way == "spin" and sense.motion != "spin":
         way = ""
+    cornering = sense.motion == "spin" and _CORNERS & set(tail)
+    wheeled = sense.motion.startswith("roll") and _WHEELED & set(verb.subject[-1:])
+    if cornering or wheeled:
+        sense = replace(sense, motion="right")
     if sense.motion.startswith("roll"):
         way = {"left": "roll left", "right": "roll right"}.get(way, way)
     aimless = not way and sense.motion in ("right", "roll right")
     remark = f"no direction is known for {spoken!r}; it is shown to the right" if aimless else ""
+    if base in ("wave", "waves", "waving") and not _WIND & set(tail):
+        remark = f"{spoken!r} is shown as swaying; limbs do not move"
     return Move(way or sense.motion, sense.pace, remark=remark)
 
 
@@ -114,6 +128,18 @@ def _find(tail: Sequence[str], table: Table[str]) -> list[str]:
             found.append(match.value)
         place += match.length
     return found
+
+
+def read_light(words: Sequence[str], verb: Predicate) -> tuple[str, str]:
+    """Whether light darkens or brightens the picture, "" where neither; and a remark or ""."""
+    light, subject = light_verbs().at(words, verb.place), text_of(verb.subject)
+    if light is None or subject not in _LIGHTS | _IT:
+        return "", ""
+    spoken = words[verb.place : verb.place + light.length]
+    shade = spoken[-1] in _SHADES or (len(spoken) == 1 and spoken[0].startswith(_SHADES))
+    if subject in _IT and not shade:
+        return "", ""
+    return light.value, f"{text_of(spoken)!r} is shown by the light alone" * (subject == "sun")
 
 
 def read_camera(words: Sequence[str], verb: Predicate) -> tuple[str, float]:

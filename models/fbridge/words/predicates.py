@@ -19,6 +19,7 @@ from fbridge.words.vocabulary import all_verbs, camera_alone, flow_nouns
 
 _MAKERS, _ADVERBS = word_set("makers"), word_set("adverbs")
 _LY_NOUNS, _OF_HEADS = word_set("nouns in ly"), word_set("heads before of")
+_ING_NOUNS, _ABSTRACT = word_set("nouns in ing"), word_set("abstract")
 LONGEST_NOUN = 6
 """Words of a noun phrase, of which the last are the nearest to what is meant."""
 _NOT_OBJECTS = (PREPOSITIONS | AUXILIARIES | _ADVERBS) - {"it", "all"}
@@ -74,7 +75,12 @@ def noun_phrase(words: Sequence[str]) -> tuple[str, ...]:
 def _is_skipped(word: str, place: int) -> bool:
     """Whether a word is no part of a noun phrase, and does not end it either."""
     adverb = word in _ADVERBS or (word.endswith("ly") and word not in _LY_NOUNS)
-    return adverb or word in NEGATIONS or (word in _MAKERS and place == 0) or word.isdigit()
+    return (
+        adverb
+        or word in NEGATIONS | _ABSTRACT
+        or (word in _MAKERS and place == 0)
+        or word.isdigit()
+    )
 
 
 def predicate(clause: Clause) -> Predicate | None:
@@ -119,7 +125,7 @@ def unlisted(clause: Clause) -> Predicate | None:
         opened = words[0] in DETERMINERS | PRONOUNS and place > 0
         third = word.endswith("s") and not word.endswith(("ss", "us", "is")) and opened
         helped = place > 0 and words[place - 1] in _HELPERS and opened
-        ing = word.endswith("ing") and len(word) > 5
+        ing = word.endswith("ing") and len(word) > 5 and word not in _ING_NOUNS
         if (third and (subject or words[0] in PRONOUNS)) or ing or helped:
             form: Form = "ing" if ing else "s" if third else "base"
             tail = words[place + 1 :]
