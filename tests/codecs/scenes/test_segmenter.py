@@ -43,6 +43,19 @@ def test_nouns_name_classes(noun: str, other: str) -> None:
     assert not (table.named(noun) & table.named(other)).any()
 
 
+@pytest.mark.parametrize("noun", ["the president", "my grandma", "two toddlers", "queen"])
+def test_words_for_people_name_what_people_wear(noun: str) -> None:
+    table = packaged_nouns()
+    assert torch.equal(table.named(noun), table.named("person"))
+
+
+def test_a_word_does_not_name_what_is_only_called_after_it() -> None:
+    table = packaged_nouns()
+    for noun, other in (("trees", "tree sloth"), ("leaf", "leafhopper"), ("sun", "sunglasses")):
+        assert table.named(other).any()
+        assert not (table.named(noun) & table.named(other)).any()
+
+
 def test_what_is_no_noun_names_nothing() -> None:
     for noun in ("", "qwrtzpl"):
         assert not packaged_nouns().named(noun).any()

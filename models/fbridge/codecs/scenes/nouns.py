@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fbridge.codecs.scenes.features import CLASSES
+from fbridge.words.lexicon import word_set
 from fbridge.words.minilm import packaged_minilm
 
 PACKAGED = Path(__file__).parents[2] / "pretrained" / "nouns.safetensors"
@@ -22,6 +23,9 @@ NEAR = 0.55
 _ENDINGS = (("ies", "y"), ("ves", "f"), ("es", ""), ("s", ""))
 """Endings of plurals, and what they stand for."""
 _PLURALS = {"people", "men", "women", "children", "geese", "mice", "feet", "teeth", "sheep"}
+_PEOPLE, _SAME = word_set("people"), {"flag": "flagpole"}
+_NO_CLASS = {"tree", "bush", "palm", "plant", "leaf", "rock", "stone", "cloud", "sky"}
+"""Words without a class of their own, whose neighbours in the table are other things."""
 _SINGULAR = {"ss", "us", "is"}
 """Endings of words in s that name one thing."""
 
@@ -62,7 +66,17 @@ class NounTable:
                     return self._rows[phrase]
         if not words:
             return None
-        likeness = self._embeddings.float() @ packaged_minilm().pooled(words[-1:])[0]
+        head = words[-1]
+        for phrase in _singular(head):
+            if phrase in _PEOPLE or phrase in _SAME:
+                return self._rows[_SAME.get(phrase, "person")]
+            if phrase in _NO_CLASS:
+                return None
+        likeness = self._embeddings.float() @ packaged_minilm().pooled([head])[0]
+        # A "tree sloth" lies near "tree", and is none.
+        heads = tuple(_singular(head))
+        compound = [row for word, row in self._rows.items() if word.startswith(heads)]
+        likeness[compound] = -1
         best = int(likeness.argmax())
         return best if float(likeness[best]) >= NEAR else None
 
