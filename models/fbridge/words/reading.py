@@ -105,6 +105,10 @@ def read_clause(clause: Clause, reading: Reading) -> None:
     if flow is not None:
         reading.flow(replace(flow, speed=speed_of(clause)))
         reading.noun = ""
+        match = object_verbs().at(clause.words, verb.place)
+        if flow.kind == "leaves" and match and match.value.motion in ("fall", "down"):
+            spoken = text_of(clause.words[verb.place : verb.place + match.length])
+            reading.remarks.append(f"{spoken!r} is shown as swaying; no leaves are drawn anew")
     elif verb.subject[-1:] in (("wind",), ("breeze",)):
         reading.blow(speed_of(clause), text_of(clause.words))
     else:

@@ -120,6 +120,26 @@ def test_what_does_not_flow_in_the_picture_is_said_and_harmless(codec: SceneCode
     assert shot.intent.camera.verb == "zoom in"
 
 
+def test_two_nouns_of_one_thing_do_not_move_it_twice(codec: SceneCodec) -> None:
+    view = seen(codec, "the gizmo jumps and the dog spins")
+    [act] = view.scenes[0].intent.acts
+    assert (act.verb, act.noun) == ("spin", "dog")
+    assert view.notes == (
+        (
+            "'gizmo' names no class that the model knows; what stands out is taken",
+            "'gizmo' is not told from 'dog'; it is left out",
+        ),
+    )
+    assert not view.scenes[0].masks[1].any()
+
+
+def test_a_flag_that_is_not_told_from_the_main_thing_does_not_wave(codec: SceneCodec) -> None:
+    for noun in ("flag", "hair"):
+        view = seen(codec, f"the {noun} waves in the wind")
+        assert view.notes == ((f"no {noun} is found in the picture; it is left out",),)
+        assert view.scenes[0].flowing.acts == ()
+
+
 def test_snow_falls_over_the_picture(codec: SceneCodec) -> None:
     view = seen(codec, "it snows")
     video = codec.decode(codec.still(view, 20).mean, view)[0]

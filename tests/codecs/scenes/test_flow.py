@@ -79,6 +79,15 @@ def test_running_water_goes_down(noun: str) -> None:
     assert y > abs(x)
 
 
+@pytest.mark.parametrize(("way", "sign"), [("left", -1), ("right", 1)])
+def test_clouds_drift_to_the_side_that_is_named(way: str, sign: int) -> None:
+    picture, everywhere = textured(), torch.ones(SIZE)
+    for seed in range(2):
+        flow = plan_flow(picture, everywhere, "clouds", 24, seed, way=way)
+        x, _ = shift_of(picture, draw_flow(flow, range(12, 13))[0])
+        assert sign * x > 1
+
+
 def test_speed_scales_the_way() -> None:
     ways = []
     for speed in (1.0, 2.0):

@@ -52,6 +52,15 @@ def test_other_things_stay_out_of_the_region() -> None:
     assert float(region[50:70, :50].mean()) > 0.9
 
 
+def test_water_is_only_where_the_classes_of_shores_are() -> None:
+    scene = torch.zeros(9, 12)
+    assert not find_region(landscape(), "water", scene=scene).any()
+    scene[3:6] = 0.5
+    assert overlap(find_region(landscape(), "water", scene=scene), SEA) > 0.8
+    scene = scene.roll(3, 0)  # below the sea, where brown earth and a meadow are
+    assert float(find_region(landscape(), "water", scene=scene)[:60].sum()) == 0
+
+
 def test_a_flag_is_where_the_hint_is_and_its_outline_may_move() -> None:
     hint = torch.zeros(SIZE)
     hint[20:60, 50:110] = 1

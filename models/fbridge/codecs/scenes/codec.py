@@ -17,7 +17,7 @@ from fbridge.codecs import Gaussian, View
 from fbridge.codecs.matting import resize
 from fbridge.codecs.render import CHANNELS, build_stack
 from fbridge.codecs.scenes.describe import OBJECTS, SLOTS, Deed, describe
-from fbridge.codecs.scenes.finder import Finder
+from fbridge.codecs.scenes.finder import Finder, overlap
 from fbridge.codecs.scenes.flowing import Flowing
 from fbridge.codecs.scenes.framing import constrain
 from fbridge.codecs.scenes.matting import refine
@@ -34,6 +34,8 @@ from fbridge.words.intent import Act, Intent, read_prompt
 TRACKING_SIDE = 64
 SPEEDS = (0.45, 1.5)
 """Slowest and fastest that the motion networks know."""
+ONE_THING = 0.8
+"""Overlap of two nouns' masks, as intersection over union, from which they are one thing."""
 _AT_ONCE = 8
 """Frames drawn at a time, which limits the memory."""
 
@@ -113,10 +115,15 @@ class PlainSceneCodec(EvenSized, Plain):
         if not nouns and not intent.flows and _layers_move(intent):
             nouns = [""]  # the nearest thing moves a little more than what is behind it
         masks = [finder.mask(noun) for noun in nouns]
+        if len(masks) > 1 and overlap(*masks) > ONE_THING:
+            kept = _likelier(intent.acts, finder)
+            left, other = (noun or "the main thing" for noun in (nouns[1 - kept], nouns[kept]))
+            finder.remarks.append(f"{left!r} is not told from {other!r}; it is left out")
+            intent, masks = replace(intent, acts=(intent.acts[kept],)), [masks[kept]]
         coarse = _one_each(masks) if masks else picture.new_zeros(0, 8, 8)
         found = refine(picture, coarse) if masks else picture.new_zeros(0, *picture.shape[1:])
         missing = picture.new_zeros(OBJECTS - len(found), *picture.shape[1:])
-        flowing = Flowing.find(picture, intent.flows, finder.fine)
+        flowing = Flowing.find(picture, intent.flows, finder)
         if flowing.remarks and not flowing.acts and not nouns and intent.camera.verb == "static":
             intent = replace(intent, camera=Act("zoom in", "", SPEEDS[0]))
         notes = dict.fromkeys((*finder.remarks, *flowing.remarks))
@@ -194,6 +201,12 @@ def _deed(verb: str, speed: float) -> Deed:
 
 def _layers_move(intent: Intent) -> bool:
     return intent.camera.verb.startswith(("pan", "tilt", "zoom"))
+
+
+def _likelier(acts: Sequence[Act], finder: Finder) -> int:
+    """Which of two acts is of what the picture shows; one that moves before one that stays."""
+    first, second = ((act.verb != "stay", finder.sureness(act.noun)) for act in acts)
+    return int(second > first)
 
 
 def _one_each(masks: list[Tensor]) -> Tensor:

@@ -104,12 +104,18 @@ def _down(region: Tensor) -> Tensor:
     return place.clamp(0, 1)[:, None].expand_as(region)
 
 
-def velocity(kind: str, noun: str, region: Tensor, generator: torch.Generator) -> Tensor:
-    """(2, h, w) velocity in a region (h, w) on the coarse grid, before it fades at the border."""
+def velocity(
+    kind: str, noun: str, region: Tensor, generator: torch.Generator, way: str = ""
+) -> Tensor:
+    """(2, h, w) velocity in a region (h, w) on the coarse grid, before it fades at the border.
+
+    What may drift to either side does so to that of `way`, "left" or "right", or by chance.
+    """
     size = (region.shape[0], region.shape[1])
     style = style_of(kind, noun)
     place = _down(region)
     side = 1.0 if torch.rand((), generator=generator) < 0.5 else -1.0
+    side = {"left": -1.0, "right": 1.0}.get(way, side)
     speed = torch.ones(size)
     if kind == "clouds":
         # Clouds high in the frame are near and seem faster than those at the horizon. Where new

@@ -20,6 +20,11 @@ OTHER = 0.25
 AROUND, SMALL = 0.35, 0.7
 """A thing is looked at again in a part of the picture that holds it with a margin of this share of
 its longer side, where that part is at most this share of the picture."""
+SAME, SURE = 0.5, 0.25
+"""Where masks of a noun and of the main thing overlap by more than `SAME`, as intersection over
+union, and no place in them shows the noun's classes with a probability of `SURE`, it is the main
+thing."""
+_TAKEN = "what stands out is taken"
 LEAST_SIDE = 32
 """Pixels that a part of the picture must have for a second look."""
 
@@ -34,21 +39,53 @@ class Finder:
         self.decoder, self.picture, self.device = decoder, picture, device
         self.remarks: list[str] = []
         self._features: Features | None = None
+        self._masks: dict[str, Tensor] = {}
 
     def mask(self, noun: str) -> Tensor:
         """(H, W) in [0, 1]; of the main thing where nothing is found under that noun."""
-        if self._features is None:
-            self._features = self._look(self.picture)
-        named = packaged_nouns().named(noun).to(self.device)
-        found = self._find(self._features, named, noun)
-        if noun and float(found.mean()) < FEWEST:
-            self.remarks.append(f"no {noun} is found in the picture; what stands out is taken")
-            return self.mask("")
-        return self._again(found, named, noun)
+        if noun not in self._masks:
+            self._masks[noun] = self._mask(noun)
+        return self._masks[noun]
 
     def fine(self, noun: str) -> Tensor:
         """(H, W) opacity in the picture."""
         return refine(self.picture, self.mask(noun)[None])[0]
+
+    def seen(self, noun: str) -> Tensor | None:
+        """(H, W) opacity of what a noun names; None where that cannot be told from the main thing.
+
+        For things that are but part of a picture, such as flags.
+        """
+        if not packaged_nouns().named(noun).any():
+            return None
+        mask, shown = self.mask(noun), self.shown(packaged_nouns().named(noun))
+        inside = float((shown * resize(mask[None, None], _size(shown))[0, 0]).amax())
+        taken = overlap(mask, self.mask("")) > SAME and inside < SURE
+        return None if taken else self.fine(noun)
+
+    def sureness(self, noun: str) -> float:
+        """The probability that the noun's classes have where they are likeliest."""
+        return float(self.shown(packaged_nouns().named(noun)).amax())
+
+    def shown(self, classes: Tensor) -> Tensor:
+        """(h, w) probability that a place shows one of the classes, given as indices or (1000,)."""
+        local = self._looked().classes[0].softmax(0)
+        return local[classes.to(self.device)].sum(0).cpu()
+
+    def _mask(self, noun: str) -> Tensor:
+        named = packaged_nouns().named(noun).to(self.device)
+        if noun and not named.any():
+            self.remarks.append(f"{noun!r} names no class that the model knows; {_TAKEN}")
+        found = self._find(self._looked(), named, noun)
+        if noun and float(found.mean()) < FEWEST:
+            self.remarks.append(f"no {noun} is found in the picture; {_TAKEN}")
+            return self.mask("")
+        return self._again(found, named, noun)
+
+    def _looked(self) -> Features:
+        if self._features is None:
+            self._features = self._look(self.picture)
+        return self._features
 
     def _look(self, picture: Tensor) -> Features:
         small = resize(picture[None], working_size(*picture.shape[1:]))
@@ -72,6 +109,16 @@ class Finder:
         part = whole[area]
         out[area] = (part + _enlarged(closer, (part.shape[0], part.shape[1]))) / 2
         return out
+
+
+def _size(mask: Tensor) -> tuple[int, int]:
+    return mask.shape[0], mask.shape[1]
+
+
+def overlap(one: Tensor, other: Tensor) -> float:
+    """Intersection over union of two masks of one size."""
+    both = torch.minimum(one, other).sum() / torch.maximum(one, other).sum().clamp_min(1e-6)
+    return float(both)
 
 
 def one_thing(mask: Tensor) -> Tensor:

@@ -106,8 +106,9 @@ def plan_flow(
     *,
     noun: str = "",
     speed: float = 1.0,
+    way: str = "",
 ) -> Flow:
-    """The flow of a region, from which frames are drawn. Arguments as of `flow_video`."""
+    """The flow of a region, from which frames are drawn; `way` as of `velocity`."""
     style = style_of(kind, noun)
     generator = torch.Generator().manual_seed(seed)
     unit = region.numel() ** 0.5 / 2
@@ -123,7 +124,7 @@ def plan_flow(
     waves = waves._replace(along=waves.along * hold * unit * min(speed, 1.5))
     layer, carried = background[(slice(None), *box)].contiguous(), None
     if style.travel:
-        field = velocity(kind, noun, coarse, generator) * unit * speed
+        field = velocity(kind, noun, coarse, generator, way) * unit * speed
         field = field * (style.slip + (1 - style.slip) * hold)
         scale = field.new_tensor([size[1] / width, size[0] / height])
         carried = torch.stack([_carry(field, scale), _carry(-field, scale)])

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from fbridge.codecs.matting import resize
 from fbridge.codecs.scenes.currents import STYLES
+from fbridge.codecs.scenes.finder import Finder
 from fbridge.codecs.scenes.flow import Flow, draw_flow, plan_flow
 from fbridge.codecs.scenes.particles import overlay
 from fbridge.codecs.scenes.plumes import PLUMES
-from fbridge.codecs.scenes.regions import OF_THE_HINT, find_region
+from fbridge.codecs.scenes.regions import OF_THE_HINT, OF_WATER, find_region
 from fbridge.words.flows import FlowAct
+from fbridge.words.vocabulary import flow_nouns
 
 _DRAWN_OVER = ("rain", "snow")
 _LED = (*OF_THE_HINT, "fire", "leaves", "smoke", "steam")
 """Kinds whose region a mask for the noun helps to find; skies and waters are too large for one."""
 
-_PART = 0.5
-"""Share of a region that the main thing may cover; one that covers more is what flows."""
+_TRIAL, _FRAMES, _FAINT = 96, 32, 0.05
+"""Longer side and frames of a trial, and the share that must differ for a motion to be seen."""
+_PART, _ALIKE = 0.5, 0.6
+"""The main thing is what flows if it covers more than `_PART` of the region; leaves and flames also
+if `_ALIKE` of it looks like them."""
 
 
 @dataclass
@@ -42,26 +48,23 @@ class Flowing:
     _total: int = 0
 
     @classmethod
-    def find(
-        cls, picture: Tensor, acts: Sequence[FlowAct], mask: Callable[[str], Tensor]
-    ) -> Flowing:
-        """Where in a picture (3, H, W) the acts take place; `mask` is that of a noun (H, W)."""
+    def find(cls, picture: Tensor, acts: Sequence[FlowAct], finder: Finder) -> Flowing:
+        """Where in a picture (3, H, W) the acts take place, by a finder of things in it."""
         kept: list[tuple[FlowAct, Tensor | None, Tensor | None]] = []
         remarks = []
         for act in acts:
             if act.kind in _DRAWN_OVER:
                 kept.append((act, None, None))
                 continue
-            hint = mask(act.noun) if act.kind in _LED else None
-            region = find_region(picture, act.kind, act.noun, hint)
-            if act.kind not in _LED and region.any():
-                thing = mask("")  # a boat does not flow with its river
-                if float((region * thing).sum() / region.sum()) < _PART:
-                    region = find_region(picture, act.kind, act.noun, hint, thing)
+            region = _region(picture, act, finder)
             if act.kind in PLUMES and (act.source or not region.any()):
-                kept.append((act, None, mask(act.source)))
+                kept.append((act, None, _source(picture, act, finder)))
             elif region.any():
                 kept.append((act, region, None))
+                if STYLES[act.kind].travel and _shows(picture, region, act) < _FAINT:
+                    remarks.append(
+                        f"{(act.noun or act.kind)!r} is so even that its motion hardly shows"
+                    )
             else:
                 remarks.append(f"no {act.noun or act.kind} is found in the picture; it is left out")
         acts_, regions, sources = zip(*kept, strict=True) if kept else ((), (), ())
@@ -71,7 +74,9 @@ class Flowing:
         """Get ready to draw a video of `total` frames before a background (3, H, W)."""
         self._total = total
         self._planned = [
-            plan_flow(ground, region, act.kind, total, seed, noun=act.noun, speed=act.speed)
+            plan_flow(
+                ground, region, act.kind, total, seed, noun=act.noun, speed=act.speed, way=act.way
+            )
             for seed, (act, region) in enumerate(zip(self.acts, self.regions, strict=True))
             if region is not None and act.kind in STYLES
         ]
@@ -95,6 +100,40 @@ class Flowing:
                 video = overlay(drawn / 255, act.kind, frames, self._total, seed, source)
                 drawn = (video * 255).round().to(torch.uint8)
         return drawn
+
+
+def _shows(picture: Tensor, region: Tensor, act: FlowAct) -> float:
+    """The share of a region that differs by 3 % or more when it has flowed for a while."""
+    scale = _TRIAL / max(picture.shape)
+    size = (max(8, round(picture.shape[1] * scale)), max(8, round(picture.shape[2] * scale)))
+    small, inside = resize(picture[None], size)[0], resize(region[None, None], size)[0, 0]
+    flow = plan_flow(small, inside, act.kind, _FRAMES, 0, noun=act.noun)
+    change = (draw_flow(flow, range(_FRAMES // 2, _FRAMES // 2 + 1))[0] - small).abs().amax(0)
+    return float(((change > 0.03) * inside).sum() / inside.sum().clamp_min(1e-6))
+
+
+def _region(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor:
+    """(H, W) of what flows: neither the main thing, unless it is that, nor what is not there."""
+    hint = finder.seen(act.noun) if act.kind in _LED else None
+    scene = finder.shown(torch.tensor(OF_WATER)) if act.kind in ("water", "waves") else None
+    region = find_region(picture, act.kind, act.noun, hint, scene=scene)
+    if act.kind in (*OF_THE_HINT, *PLUMES) or not region.any():
+        return region
+    thing = finder.fine("")  # a boat does not flow with its river
+    both = float((region * thing).sum())
+    flows = act.kind in _LED and both > _ALIKE * float(thing.sum())  # a tree does with its leaves
+    if flows or both > _PART * float(region.sum()):
+        return region
+    return find_region(picture, act.kind, act.noun, hint, thing, scene=scene)
+
+
+def _source(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor:
+    """(H, W) what steam or smoke rises from."""
+    if flow_nouns().get(act.source) == "fire":
+        fire = find_region(picture, "fire", act.source)
+        if fire.any():
+            return fire
+    return finder.fine(act.source)
 
 
 def _share(flow: Flow) -> Tensor:

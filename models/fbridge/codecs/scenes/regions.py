@@ -19,6 +19,11 @@ _COARSE = 192
 """Longer side of the picture in which regions are sought."""
 _LEAST = 0.01
 """Share of the frame below which a region counts as not there."""
+OF_WATER = (
+    460, 472, 484, 510, 525, 554, 576, 625, 628, 718, 780, 814, 833, 871, 914, 973, 975, 976, 977,
+    978,
+)  # fmt: skip
+"""ImageNet's classes of shores, of what stands in water and of what swims on it."""
 OF_THE_HINT = ("flag", "hair")
 """Kinds that look like anything; only a mask for the noun finds them."""
 
@@ -33,6 +38,8 @@ def find_region(
     noun: str = "",
     hint: Tensor | None = None,
     exclude: Tensor | None = None,
+    *,
+    scene: Tensor | None = None,
 ) -> Tensor:
     """(H, W) in [0, 1], how much each pixel of a picture (3, H, W) belongs to what flows.
 
@@ -44,6 +51,8 @@ def find_region(
         noun: the word that names it, "lake".
         hint: (H, W) mask of the noun from a segmenter; may be wrong.
         exclude: (H, W) mask of other things, which stay out of the region.
+        scene: (h, w) probability that a place shows a class that goes with the kind, as `OF_WATER`;
+            where that is too small, nothing of the kind is there, whatever the colours.
     """
     height, width = picture.shape[-2:]
     scale = _COARSE / max(height, width)
@@ -57,6 +66,8 @@ def find_region(
         region = _sought(kind, noun, looks, small, mask)
     else:
         return torch.zeros(height, width)
+    if scene is not None:
+        region = _confirmed(region, small, scene)
     if exclude is not None:
         region = region * (1 - resize(exclude[None, None], size)[0, 0])
     if float(region.mean()) < _LEAST:
@@ -79,6 +90,24 @@ def _sought(kind: str, noun: str, looks: Looks, small: Tensor, hint: Tensor | No
             score = (score * 0.5 + hint * 0.5) * (hint > 0.1)
     fine = guided_filter(small[None], score[None, None], 5, 2e-3)[0, 0].clamp(0, 1)
     return _whole_parts(_cut(small, fine))
+
+
+def _confirmed(region: Tensor, small: Tensor, scene: Tensor) -> Tensor:
+    """A region of water (h, w) in the rows whose places show what goes with water; or none."""
+    most, size = float(scene.amax()), (region.shape[0], region.shape[1])
+    if most >= 0.3:
+        rows = scene.mean(1, keepdim=True)
+        near = ((rows / rows.amax() - 0.1) / 0.1).clamp(0, 1).expand_as(scene)
+        region = region * resize(near[None, None].contiguous(), size)[0, 0]
+    area = float(region.sum())
+    if area < 1:
+        return torch.zeros_like(region)
+    red, green, blue = ((small * region).sum((1, 2)) / area).tolist()
+    wide = area > 0.6 * region.numel()
+    inside = float((resize(scene[None, None], size)[0, 0] * region).sum()) / area
+    coloured = green - red > 0.2 or (blue - red > 0.06 and not wide)
+    shown = inside >= (0.1 if wide else 0.06) or (most >= 0.08 and coloured)
+    return region if shown else torch.zeros_like(region)
 
 
 def _cut(small: Tensor, score: Tensor) -> Tensor:
