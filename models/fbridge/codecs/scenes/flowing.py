@@ -14,7 +14,7 @@ from fbridge.codecs.scenes.finder import Finder
 from fbridge.codecs.scenes.flow import Flow, draw_flow, plan_flow
 from fbridge.codecs.scenes.particles import overlay
 from fbridge.codecs.scenes.plumes import PLUMES
-from fbridge.codecs.scenes.regions import OF_THE_HINT, OF_WATER, find_region
+from fbridge.codecs.scenes.regions import ANIMALS, OF_THE_HINT, OF_WATER, find_region
 from fbridge.words.flows import FlowAct
 from fbridge.words.vocabulary import flow_nouns
 
@@ -25,8 +25,8 @@ _LED = (*OF_THE_HINT, "fire", "leaves", "smoke", "steam")
 _TRIAL, _FRAMES, _FAINT = 96, 32, 0.05
 """Longer side and frames of a trial, and the share that must differ for a motion to be seen."""
 _PART, _ALIKE = 0.5, 0.6
-"""The main thing is what flows if it covers more than `_PART` of the region; leaves and flames also
-if `_ALIKE` of it looks like them."""
+"""The main thing is what flows if it covers more than `_PART` of the region; its leaves are what is
+meant if `_ALIKE` of it looks like leaves."""
 
 
 @dataclass
@@ -121,10 +121,19 @@ def _region(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor:
         return region
     thing = finder.fine("")  # a boat does not flow with its river
     both = float((region * thing).sum())
-    flows = act.kind in _LED and both > _ALIKE * float(thing.sum())  # a tree does with its leaves
-    if flows or both > _PART * float(region.sum()):
+    green = act.kind == "leaves" and not _lives(thing, finder)  # and no chameleon
+    if green and both > _ALIKE * float(thing.sum()):
+        return region * thing  # a tree, and not the meadow that it stands in
+    if both > _PART * float(region.sum()) and (green or act.kind != "leaves"):
         return region
     return find_region(picture, act.kind, act.noun, hint, thing, scene=scene)
+
+
+def _lives(thing: Tensor, finder: Finder) -> bool:
+    """Whether the main thing (H, W) is an animal."""
+    seen = finder.shown(torch.arange(ANIMALS))
+    inside = resize(thing[None, None], (seen.shape[0], seen.shape[1]))[0, 0]
+    return float((seen * inside).sum()) > 0.3 * float(inside.sum())
 
 
 def _source(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor:

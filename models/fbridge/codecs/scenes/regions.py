@@ -24,6 +24,8 @@ OF_WATER = (
     978,
 )  # fmt: skip
 """ImageNet's classes of shores, of what stands in water and of what swims on it."""
+ANIMALS = 398
+"""The first of ImageNet's classes are those of animals."""
 OF_THE_HINT = ("flag", "hair")
 """Kinds that look like anything; only a mask for the noun finds them."""
 
