@@ -100,7 +100,10 @@ class InParts(Protocol):
     """A codec that need not decode a whole video at once."""
 
     def decode_parts(self, latents: Latents, view: View) -> Iterator[tuple[int, Tensor]]:
-        """What `decode` gives, one video after the other: its number, its next (f, 3, H, W)."""
+        """What `decode` gives, one video after the other: its number, its next (f, 3, H, W).
+
+        Frames may be uint8 up to 255 in place of [0, 1].
+        """
 
 
 @runtime_checkable

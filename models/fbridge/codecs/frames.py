@@ -41,8 +41,10 @@ def decode_frames(
     check_finite(latents, "latents", remedy)
     videos: list[list[NDArray[np.uint8]]] = [[] for _ in latents]
     for row, part in _decoded(codec, latents, view):
-        check_finite([part], "decoded frames", remedy, first=row + 1)
-        pixels = (part * 255).round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        if part.dtype != torch.uint8:
+            check_finite([part], "decoded frames", remedy, first=row + 1)
+            part = (part * 255).round_().to(torch.uint8)
+        pixels = part.permute(0, 2, 3, 1).contiguous()
         videos[row].append(pixels.cpu().numpy())
         if on_frames is not None:
             on_frames(row, videos[row][-1])

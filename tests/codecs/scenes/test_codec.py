@@ -84,7 +84,9 @@ def test_parts_make_the_video(codec: SceneCodec) -> None:
     parts = list(codec.decode_parts(latents, view))
     assert [row for row, _ in parts] == [0, 0, 1, 1]
     for row, video in enumerate(codec.decode(latents, view)):
-        assert torch.equal(torch.cat([frames for at, frames in parts if at == row]), video)
+        drawn = torch.cat([frames for at, frames in parts if at == row])
+        assert drawn.dtype == torch.uint8
+        assert torch.equal(drawn / 255, video)
 
 
 def test_the_verb_never_changes_the_mask(codec: SceneCodec) -> None:

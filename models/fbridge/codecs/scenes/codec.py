@@ -149,15 +149,15 @@ class PlainSceneCodec(EvenSized, Plain):
         """Draw the moved things of each picture."""
         videos: list[list[Tensor]] = [[] for _ in latents]
         for row, frames in self.decode_parts(latents, view):
-            videos[row].append(frames)
+            videos[row].append(frames / 255)
         return [torch.cat(parts) for parts in videos]
 
     def decode_parts(self, latents: Latents, view: View) -> Iterator[tuple[int, Tensor]]:
-        """The same in parts: the number of a video, and its next frames (f, 3, H, W)."""
+        """The same in parts: the number of a video, and its next frames, uint8 (f, 3, H, W)."""
         pairs = zip(self.motions(latents), view.scenes, strict=True)
         for row, (motion, shot) in enumerate(pairs):
             for frames in _draw(shot, _asked(motion, shot.intent)):
-                yield row, frames / 255
+                yield row, frames
 
     def encode(
         self, videos: Sequence[Tensor], view: View, *, steps: int = 12, polish: int = 40
