@@ -39,22 +39,23 @@ class Sampler:
     """Pictures to what the decoder is given."""
 
     def __init__(self, table: Path) -> None:
-        self.net = packaged_features()
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.net = packaged_features().to(self.device)
         self.table = NounTable(table)
 
     @torch.inference_mode()
     def __call__(self, named: Named) -> dict[str, Tensor]:
         """The tensors of one sample."""
         picture = torch.from_numpy(named.picture).permute(2, 0, 1)[None]
-        features = self.net(picture.contiguous(memory_format=torch.channels_last))
-        mask = torch.from_numpy(named.mask)[None, None]
+        features = self.net(picture.to(self.device, memory_format=torch.channels_last))
+        mask = torch.from_numpy(named.mask)[None, None].to(self.device)
         noun = self._seen(features.classes, mask) if named.noun is None else named.noun
-        classes = self.table.named(noun)
+        classes = self.table.named(noun).to(self.device)
         hints = noun_hints(features.classes, classes[None])
         out = {f"map{i}": m[0].half() for i, m in enumerate(features.maps) if i}
         out["hints"] = hints[0].half()
         out["mask"] = (F.avg_pool2d(mask, STRIDE)[0, 0] * 255).round().to(torch.uint8)
-        return out
+        return {key: value.cpu() for key, value in out.items()}
 
     def _seen(self, classes: Tensor, mask: Tensor) -> str:
         """A noun for what the network sees in the mask; "" where it is not sure."""

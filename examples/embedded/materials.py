@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import re
 import subprocess
+import tempfile
 import unicodedata
 from pathlib import Path
 
@@ -52,15 +53,16 @@ CUTOUT_PIXELS = 224
 PHOTO_PIXELS = 640
 
 
-def fetch(folder: Path) -> None:
-    """Download and unpack the packages into folder/<package>/."""
-    for package in PACKAGES:
-        if (folder / package).exists():
-            continue
-        subprocess.run(["apt-get", "download", "-q", package], cwd=folder, check=True)
-        archive = next(folder.glob(f"{package}_*.deb"))
-        subprocess.run(["dpkg", "-x", str(archive), str(folder / package)], check=True)
-        archive.unlink()
+def unpack(package: str, folder: Path) -> Path:
+    """A Debian package in folder/<package>/, downloaded where it is not there; whole if it is."""
+    target = folder / package
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            subprocess.run(["apt-get", "download", "-q", package], cwd=scratch, check=True)
+            archive, files = next(Path(scratch).glob("*.deb")), Path(scratch) / "files"
+            subprocess.run(["dpkg", "-x", str(archive), str(files)], check=True)
+            files.rename(target)
+    return target
 
 
 def noun_of(sentence: str) -> str:
@@ -102,7 +104,8 @@ def stamps(root: Path, target: Path) -> None:
 def clipart(root: Path, target: Path) -> None:
     """Open Clip Art: a word of the file's name that the others know, else the room's own noun."""
     top = root / "usr/share/openclipart/png"
-    known = {p.read_text(encoding="utf-8").strip() for p in target.glob("*.txt")}
+    others = [p for p in target.glob("*.txt") if not p.stem.startswith("clipart-")]
+    known = {p.read_text(encoding="utf-8").strip() for p in others}
     for room, general in CLIPART_ROOMS.items():
         for path in sorted((top / room).rglob("*.png")):
             words = re.sub(r"[^a-z]", " ", path.stem.lower()).split()
@@ -150,11 +153,11 @@ def main() -> None:
     packages = target / "packages"
     for folder in (packages, target / "cutouts", target / "photos"):
         folder.mkdir(parents=True, exist_ok=True)
-    fetch(packages)
-    stamps(packages / "tuxpaint-stamps-default", target / "cutouts")
-    emoji(packages / "fonts-noto-color-emoji", target / "cutouts")
-    clipart(packages / "openclipart-png", target / "cutouts")
-    photos([packages / name for name in PACKAGES[3:]], target / "photos")
+    roots = [unpack(package, packages) for package in PACKAGES]
+    stamps(roots[0], target / "cutouts")
+    emoji(roots[2], target / "cutouts")
+    clipart(roots[1], target / "cutouts")
+    photos(roots[3:], target / "photos")
     for room in ("cutouts", "photos"):
         print(room, sum(1 for p in (target / room).iterdir() if p.suffix != ".txt"))
 

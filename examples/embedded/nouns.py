@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from examples.embedded.materials import unpack
 from fbridge.codecs.scenes.features import CLASSES
 from fbridge.words.minilm import packaged_minilm
 
@@ -47,11 +48,7 @@ WORN = (
 def fetch(folder: Path) -> tuple[Path, list[int]]:
     """WordNet's nouns, and the offset in it of each ImageNet class."""
     folder.mkdir(parents=True, exist_ok=True)
-    nouns = folder / "wordnet/usr/share/wordnet/data.noun"
-    if not nouns.exists():
-        subprocess.run(["apt-get", "download", "-q", "wordnet-base"], cwd=folder, check=True)
-        archive = next(folder.glob("wordnet-base_*.deb"))
-        subprocess.run(["dpkg", "-x", str(archive), str(folder / "wordnet")], check=True)
+    nouns = unpack("wordnet-base", folder) / "usr/share/wordnet/data.noun"
     if not list(folder.glob("timm-*.whl")):
         pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "timm>=1"]
         subprocess.run(pip, cwd=folder, check=True)

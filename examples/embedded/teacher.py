@@ -9,8 +9,9 @@ here does), and writes
     materials/natural/<package>-<name>.jpg        photographs, longer side at most 640
     materials/natural/masks/<package>-<name>.png  what is in front, grey, of the same size
 
-A photograph of which the teacher says nothing clear is left out. The teacher is neither shipped
-nor needed by the trained model. A run that was cut goes on where it stopped.
+A photograph of which the teacher says nothing clear is left out; its mask stays, as the sign that
+it was looked at. The teacher is neither shipped nor needed by the trained model. It runs on a GPU
+where onnxruntime finds one. A run that was cut goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ PHOTO_PIXELS = 640
 TEACHER = Package("npm", ("@imgly/background-removal-data@1.4.5",), "AGPL-3.0; IS-Net itself MIT")
 TEACHER_MODEL = "/models/medium"
 TEACHER_PIXELS = 1024
+PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # of onnxruntime, the first is best
 UNCLEAR = 0.7  # half-tones, the mean of 4 m (1 - m), over area: above it nothing is clear
 PHOTOGRAPHS = {
     Package("npm", ("soft-ui-design-system@1.0.4",), "MIT"): r"/(?!curved|office)[\w-]+\.jpe?g$",
@@ -60,7 +62,9 @@ PHOTOGRAPHS = {
 
 
 def load_teacher(folder: Path) -> Any:
-    """IS-Net as an onnxruntime session on one core; its model is put together once in folder.
+    """IS-Net as an onnxruntime session; its model is put together once, in folder.
+
+    On a processor it uses one core.
 
     Raises:
         ModuleNotFoundError: Where onnxruntime is missing.
@@ -79,10 +83,15 @@ def load_teacher(folder: Path) -> Any:
                 tar.extractall(scratch, filter="data")
             dist = Path(scratch) / "package/dist"
             entry = json.loads((dist / "resources.json").read_text())[TEACHER_MODEL]
-            model.write_bytes(b"".join((dist / c["hash"]).read_bytes() for c in entry["chunks"]))
+            joined = model.with_suffix(".partial")
+            joined.write_bytes(b"".join((dist / c["hash"]).read_bytes() for c in entry["chunks"]))
+            joined.replace(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(str(model), options)
+    there = onnxruntime.get_available_providers()
+    return onnxruntime.InferenceSession(
+        str(model), options, providers=[name for name in PROVIDERS if name in there]
+    )
 
 
 def draw(teacher: Any, picture: Image.Image) -> Image.Image:
@@ -102,17 +111,30 @@ def says_something(mask: Image.Image) -> bool:
     return 0.04 < area < 0.92 and halftones < UNCLEAR * area
 
 
+def save(picture: Image.Image, path: Path, **options: Any) -> None:
+    """Write a picture whole or not at all."""
+    partial = path.with_suffix(f".partial{path.suffix}")
+    picture.save(partial, **options)
+    partial.replace(path)
+
+
 def photographs(packages: Path, target: Path) -> None:
-    """Write the photographs of every package that are not there yet."""
+    """Write the photographs of every package, except those that are there or were looked at."""
     for package, pattern in PHOTOGRAPHS.items():
         name = re.sub(r"[@=].*", "", package.request[0].lstrip("@").replace("/", "-"))
         folder = packages / name
-        archive = next(folder.iterdir()) if folder.exists() else download(package, folder)
+        if not folder.exists():
+            with tempfile.TemporaryDirectory(dir=packages) as scratch:
+                download(package, Path(scratch) / name).parent.rename(folder)
+        archive = next(folder.iterdir())
         for member, packed in read_members(archive, re.compile(pattern).search).items():
-            stem = re.sub(r"[^A-Za-z0-9]+", "-", Path(member).stem)
+            stem = f"{name}-{re.sub(r'[^A-Za-z0-9]+', '-', Path(member).stem)}"
+            path = target / f"{stem}.jpg"
+            if path.exists() or (target / "masks" / f"{stem}.png").exists():
+                continue
             picture = upright(packed)
             picture.thumbnail((PHOTO_PIXELS, PHOTO_PIXELS), Image.Resampling.LANCZOS)
-            picture.save(target / f"{name}-{stem}.jpg", quality=92)
+            save(picture, path, quality=92)
 
 
 def main() -> None:
@@ -123,18 +145,19 @@ def main() -> None:
     target = materials / "natural"
     (target / "masks").mkdir(parents=True, exist_ok=True)
     (materials / "packages").mkdir(exist_ok=True)
+    for cut in target.rglob("*.partial.*"):
+        cut.unlink()
     teacher = load_teacher(materials / "packages")
     photographs(materials / "packages", target)
     kept = 0
     for path in sorted(target.glob("*.jpg")):
         drawn = target / "masks" / f"{path.stem}.png"
         if not drawn.exists():
-            draw(teacher, Image.open(path).convert("RGB")).save(drawn)
+            save(draw(teacher, Image.open(path).convert("RGB")), drawn)
         if says_something(Image.open(drawn)):
             kept += 1
-            continue
-        path.unlink()
-        drawn.unlink()
+        else:
+            path.unlink()
     print(f"{kept} photographs with masks in {target}")
 
 

@@ -2,7 +2,8 @@
 
     python -m examples.embedded.train_masks samples/ runs/masks --steps 4000
 
-A run that is cut goes on from its newest checkpoint when the same line is run again.
+A run that is cut goes on from its newest checkpoint when the same line is run again. Where there is
+a GPU, it is used.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ class SampleLoss:
 
     def __call__(self, net: nn.Module, step: int) -> Tensor:
         """The loss of one batch."""
-        batch = self.batch(step)
+        device = next(net.parameters()).device
+        batch = {key: value.to(device) for key, value in self.batch(step).items()}
         return mask_loss(decode(net, batch), batch["mask"])
 
 
@@ -90,10 +92,10 @@ def main() -> None:
         checkpoint_every=200,
     )
     loss = SampleLoss(args.samples)
-    for event in fit_steps(net, loss, config, args.run, decay=0.998, device="cpu"):
+    for event in fit_steps(net, loss, config, args.run, decay=0.998):
         if isinstance(event, Stepped):
             print(f"{event.step} {event.loss:.4f} {event.seconds:.2f} s/step", flush=True)
-    weights = {key: value.half() for key, value in net.state_dict().items()}
+    weights = {key: value.half().cpu() for key, value in net.state_dict().items()}
     save_file(weights, args.run / "masks.safetensors")
 
 

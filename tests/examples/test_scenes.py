@@ -19,21 +19,15 @@ from fbridge.codecs.render import half_size
 from fbridge.data.shape_motions import ANGLE, FADE, GAIN, LOG_SCALE, TX, TY, Body
 from fbridge.errors import DataError
 from fbridge.words.lexicon import CAMERA_VERBS, OBJECT_VERBS
+from tests.examples.materials import draw_materials
 
 BODY = Body(0.3, 0.25, 0.6, 0.7, 0.5, 0.4)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Forty drawn cut-outs and as many backgrounds, so that a tenth of each is held out."""
-    (tmp_path / "cutouts").mkdir()
-    (tmp_path / "photos").mkdir()
-    for i in range(40):
-        cutout = Image.new("RGBA", (60, 50))
-        ImageDraw.Draw(cutout).ellipse((5, 5, 55, 45), fill=(250, 6 * i, 20, 255))
-        cutout.save(tmp_path / f"cutouts/thing{i}.png")
-        (tmp_path / f"cutouts/thing{i}.txt").write_text(f"egg{i}\n")
-        Image.new("RGB", (300, 200), (10, 20, 5 * i)).save(tmp_path / f"photos/sky{i}.jpg")
+    """Materials of which a tenth is held out."""
+    draw_materials(tmp_path)
     return tmp_path
 
 
