@@ -14,7 +14,7 @@ from examples.embedded.scenes.bodies import Scene, draw_aspect, draw_motion, dra
 from examples.embedded.scenes.compose import Library
 from examples.embedded.scenes.motions import CAMERA_PROGRAMS, OBJECT_PROGRAMS
 from examples.embedded.scenes.named import compose_named, crop_photo
-from examples.embedded.train_motion import MotionLoss
+from examples.embedded.train_motion import MotionLoss, verb_weights
 from fbridge.codecs.render import half_size
 from fbridge.data.shape_motions import ANGLE, FADE, GAIN, LOG_SCALE, TX, TY, Body
 from fbridge.errors import DataError
@@ -146,11 +146,21 @@ def test_bodies_fit_their_masks() -> None:
 
 def test_the_same_step_draws_the_same_batch() -> None:
     loss = MotionLoss([[1.0] * 3] * 26, None)
-    (one, told), (again, told_again), (other, _) = loss.batch(5), loss.batch(5), loss.batch(6)
+    (one, told, _), (again, told_again, _), (other, *_) = map(loss.batch, (5, 5, 6))
     assert torch.equal(one, again)
     assert torch.equal(told.image_latents, told_again.image_latents)
     assert one.shape[2:] == (26, 3, 1)
     assert one.shape != other.shape or not torch.equal(one, other)
+
+
+def test_a_verb_of_small_motion_weighs_more() -> None:
+    scale = [[0.1] * 3] * 26
+    weights = verb_weights(scale)
+    assert set(weights) == {None, *OBJECT_VERBS, *CAMERA_VERBS}
+    assert weights["shake"] > 5 * weights["left"] > 5 * weights["spin"]
+    assert weights["stay"] == weights[None] == 1
+    drawn = MotionLoss(scale, None).batch(1)[2]
+    assert set(drawn.unique().tolist()) <= set(torch.tensor(list(weights.values())).tolist())
 
 
 def test_nouns_name_the_classes_below_them() -> None:
