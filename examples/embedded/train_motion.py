@@ -39,7 +39,7 @@ UNUSED = 0.05
 LEAST_ENERGY = 0.002
 """Mean square of a verb's latents below which its weight grows no more."""
 TYPICAL = 0.2
-"""Standard deviation of latents about the prior, which the weights of bridge times assume."""
+"""Root of the median of the verbs' mean squares, whose weight is 1."""
 MOST_OF_TIME = 16.0
 NEAR_PRIOR = 1.5
 """Power above 1: more times near the prior, where it is decided which way a motion goes."""
@@ -150,13 +150,13 @@ class MotionLoss:
             noisy = self.scheduler.process.sample(clean, start, t, torch.randn_like(clean))
             denoiser = BridgeDenoiser(net, self.scheduler.parameterization)
             guess = denoiser(noisy, t, start, condition)
-            weights = weights * self._time_weights(t).to(clean)[:, None, None, None, None]
+            weights = weights + self._time_weights(t).to(clean)[:, None, None, None, None]
         return (weights * (guess.float() - clean).square()).flatten(1).mean(1)
 
     def _time_weights(self, t: Tensor) -> Tensor:
-        """(B,) one over the share of the variance that a Gaussian's noisy state leaves open."""
+        """(B,) what to add to a verb's weight: of a Gaussian, the inverse variance is the sum."""
         clear = TYPICAL * self.scheduler.process.signal_to_noise(t)
-        return (1 + clear.square()).clamp_max(MOST_OF_TIME)
+        return clear.square().clamp_max(MOST_OF_TIME)
 
 
 def network(*, timed: bool) -> SpaceTimeTransformer:
@@ -191,7 +191,7 @@ def main() -> None:
     config = TrainConfig(
         steps=args.steps,
         lr=args.lr,
-        warmup=100,
+        warmup=50,
         lr_schedule="cosine",
         betas=(0.9, 0.99),
         weight_decay=0.01,
