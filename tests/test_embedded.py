@@ -86,6 +86,14 @@ def test_a_spin_turns_at_every_seed_either_way(pipe: FrameBridgePipeline) -> Non
     assert turned.min() < -1
 
 
+def test_a_shake_goes_to_and_fro_at_every_seed(pipe: FrameBridgePipeline) -> None:
+    image = Image.open(EXAMPLES / "coffee.jpg").convert("RGB").resize((128, 96))
+    out = pipe(image, "the cup shakes", seed=range(4), num_frames=32)
+    path = pipe.codec.motions(out.latents)[:, :, 0, TX]
+    assert (path.amax(1) - path.amin(1)).min() > 0.04
+    assert ((path.diff(dim=1).sign().diff(dim=1) != 0).sum(1) >= 6).all()
+
+
 @pytest.mark.parametrize("prompt", ["cat jumping", "zoom out", "snow falls"])
 def test_the_first_frame_is_the_picture(pipe: FrameBridgePipeline, prompt: str) -> None:
     picture = Image.open(EXAMPLES / "cat.jpg").convert("RGB").resize((240, 160))
