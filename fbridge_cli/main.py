@@ -15,6 +15,7 @@ import typer
 
 import fbridge
 from fbridge.errors import DependencyError, FBridgeError, reason
+from fbridge.files.hub import offline_variable
 from fbridge_cli import exit_codes
 from fbridge_cli.ui import Ui
 
@@ -116,6 +117,8 @@ def build_app(args: Sequence[str] | None = None) -> typer.Typer:
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    if offline_variable():
+        os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's client knows no other variable
     sys.exit(run(sys.argv[1:]))
 
 

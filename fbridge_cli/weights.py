@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fbridge.checks import did_you_mean
+from fbridge.checks import did_you_mean, home_expanded
 from fbridge.errors import CheckpointError, ConfigError, DataError
 from fbridge.files.atomic import shown
 from fbridge_cli.options import INPUT, Json, option
@@ -94,21 +95,27 @@ def fetch_weights(
 
         fbridge weights fetch --all
     """
-    from fbridge.weights import ENTRIES, cache_folder
-    from fbridge.weights.fetch import fetch
+    from fbridge.weights import ENTRIES, find_weights
+    from fbridge.weights.fetch import FetchBegun, fetch
+    from fbridge.weights.files import usual_place
 
     ui = Ui()
     if every == bool(names):
         raise ConfigError("fbridge weights fetch: name networks, or say --all")
-    chosen = [e for e in ENTRIES.values() if e.urls] if every else _named(names or [])
-    for entry in dict.fromkeys(one if one.urls else one.twin or one for one in chosen):
-        if (cache_folder() / entry.file).is_file():
-            ui.note(f"{entry.name}: is here already")
+    twins = {entry.twin for entry in ENTRIES.values()}
+    able = [e for e in ENTRIES.values() if e.can_be_fetched and e not in twins]
+    for entry in able if every else _named(names or []):
+        there = usual_place(entry)
+        if there is not None:
+            ui.note(f"{entry.name}: is here already, {shown(there)}")
             continue
         with ui.progress(None, "MiB") as bar:
             for event in fetch(entry):
-                bar.show(entry.name, event.done >> 20, event.total >> 20)
-        ui.result(f"{entry.name}: {shown(cache_folder() / entry.file)}")
+                if isinstance(event, FetchBegun):
+                    ui.note(event.text)
+                else:
+                    bar.show(event.name, event.done >> 20, event.total >> 20)
+        ui.result(f"{entry.name}: {shown(find_weights(entry))}")
 
 
 def verify_weights(names: Names = None) -> None:
@@ -136,6 +143,22 @@ def verify_weights(names: Names = None) -> None:
             ui.result(f"{entry.name}: genuine, {shown(path)}")
     if wrong:
         raise DataError(f"{', '.join(wrong)}: not genuine; delete the files, fetch them again")
+
+
+def use_weights(named: list[str]) -> None:
+    """Set the variables by which this process and its workers find weights."""
+    from fbridge.weights import ENTRIES
+
+    for text in named:
+        name, equals, file = text.partition("=")
+        if not equals or name not in ENTRIES:
+            raise ConfigError(
+                f"--weights {text}: write NAME=FILE with a name of {', '.join(ENTRIES)}"
+            )
+        path = home_expanded(file)
+        if not path.is_file():
+            raise ConfigError(f"--weights {text}: no such file")
+        os.environ[ENTRIES[name].variable] = str(path)
 
 
 def _named(names: list[str]) -> list[WeightsFile]:

@@ -14,6 +14,7 @@ settings.register_profile("fbridge", deadline=None, derandomize=True, max_exampl
 settings.load_profile("fbridge")
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # several tests run side by side
+os.environ["FBRIDGE_OFFLINE"] = "1"  # also programs that tests start fetch nothing
 
 
 @pytest.fixture(autouse=True)

