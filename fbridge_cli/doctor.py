@@ -156,9 +156,19 @@ def _lines(machine: dict[str, Any]) -> list[tuple[str, str]]:
         ("not here", ", ".join(lack)),
         ("video", f"reads {', '.join(codecs['decodes'])}; writes {', '.join(codecs['encodes'])}"),
         ("embedded model", machine["embedded"]),
-        ("metric networks", ", ".join(machine["metric_weights"]) or "none; fbridge weights list"),
+        ("metric networks", ", ".join(machine["metric_weights"]) or f"none; {_how()}"),
         ("cache", f"{machine['cache']} ({_size(machine['free_disk'])} free)"),
     ]  # fmt: skip
+
+
+def _how() -> str:
+    """How a missing metric network comes here."""
+    from fbridge.files.hub import offline_variable
+
+    forbidden = offline_variable()
+    if forbidden:
+        return f"{forbidden} forbids fetching them"
+    return "fbridge eval fetches one on its first use, fbridge weights list names them"
 
 
 def _settings(config: Path | None, model: str | None, components: str | None) -> Config:

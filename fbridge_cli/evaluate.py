@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from fbridge_cli import runtime
 from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, SAMPLING, Device, Json, option
 from fbridge_cli.processes import Process, this_process
 from fbridge_cli.ui import Ui
+from fbridge_cli.weights import use_weights
 
 if TYPE_CHECKING:
     from fbridge.evaluation.request import EvalRequest
@@ -102,6 +102,12 @@ def evaluate(
         MODEL,
         "File with a network's weights: i3d=i3d.ckpt; see fbridge weights list.",
         metavar="NAME=FILE",
+    ),
+    offline: bool = option(
+        False,
+        MODEL,
+        "Download nothing: networks that are missing are an error, as with FBRIDGE_OFFLINE=1.",
+        "--offline",
     ),
     skip_bad: bool = option(
         False,
@@ -233,8 +239,9 @@ def evaluate(
             device=device,
             codec=codec or "",
             make=clips,
+            offline=offline,
         )
-        _use_weights(weights or [])
+        use_weights(weights or [])
         evaluation = _run(request, workers, ui, process)
         if process.first:
             from fbridge_cli.evaluate_show import show_evaluation
@@ -283,19 +290,3 @@ def _check_written(out: list[Path], report: Path | None, vbench: Path | None) ->
     for written in (*out, report, vbench):
         if written is not None:
             check_writable(written.parent)
-
-
-def _use_weights(named: list[str]) -> None:
-    """Set the variables by which this process and its workers find weights."""
-    from fbridge.weights import ENTRIES
-
-    for text in named:
-        name, equals, file = text.partition("=")
-        if not equals or name not in ENTRIES:
-            raise ConfigError(
-                f"--weights {text}: write NAME=FILE with a name of {', '.join(ENTRIES)}"
-            )
-        path = home_expanded(file)
-        if not path.is_file():
-            raise ConfigError(f"--weights {text}: no such file")
-        os.environ[ENTRIES[name].variable] = str(path)

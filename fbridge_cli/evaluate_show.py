@@ -17,6 +17,7 @@ from fbridge.evaluation.result import Evaluation, Interval, parse_evaluation
 from fbridge.evaluation.run import Event, Listed
 from fbridge.evaluation.user_study import StudyRequest, StudyResult, analyse_study, make_study
 from fbridge.files.atomic import shown, write_text
+from fbridge.weights.fetch import FetchBegun, Fetching
 from fbridge_cli.progress import Bar
 from fbridge_cli.ui import Ui
 
@@ -28,6 +29,10 @@ def show_event(event: Event, bar: Bar, ui: Ui) -> None:
             ui.note(text)
         case Making(done, total):
             bar.show("making videos", done, total)
+        case FetchBegun():
+            ui.note(event.text)
+        case Fetching(name, done, total):
+            bar.show(f"fetching {name}", done >> 20, total >> 20, "MiB")
         case Listed():
             ui.note(f"{shown(event.source)}: {event.clips} videos, {event.description}")
         case SamplingProgress():

@@ -115,17 +115,23 @@ class Bar:
     def __init__(self, progress: Progress, total: int | None, unit: str) -> None:
         self._progress = progress
         self._total = total
-        self._unit = unit
+        self._unit = self._shown_unit = unit
         self._task = progress.add_task("", total=total, count="")
 
-    def show(self, text: str, completed: int, total: int | None = None) -> None:
-        """Show what is being done and how many units are finished; `total` replaces the total."""
+    def show(
+        self, text: str, completed: int, total: int | None = None, unit: str | None = None
+    ) -> None:
+        """Show what is being done and how many are done; `total` and `unit` replace the old."""
         self._total = self._total if total is None else total
+        unit = self._unit if unit is None else unit
+        if unit != self._shown_unit:  # the speed so far was of other units
+            self._progress.reset(self._task)
+            self._shown_unit = unit
         of = "" if self._total is None else f"/{self._total}"
         self._progress.update(
             self._task,
             description=plain(text).plain,
             completed=completed,
             total=self._total,
-            count=f"{completed}{of} {self._unit}" if self._unit else "",
+            count=f"{completed}{of} {unit}" if unit else "",
         )

@@ -91,13 +91,25 @@ def test_the_latest_run_is_told_of_when_it_cannot_be_used(
 ) -> None:
     folder = Path("runs/one/model")
     folder.mkdir(parents=True)
-    facts = {"format": 1, "command": "finetune", "shape": {"frames": 8}}
+    facts = {
+        "format": 1,
+        "command": "finetune",
+        "shape": {"frames": 8, "step": 4},
+        "base": {"name": "t2v.safetensors"},
+        "data": {"path": "latents", "codec": {"name": "/there/t2v.safetensors"}},
+    }
+    Path("latents").mkdir()
+    Path("latents/index.json").write_text('{"source": {"path": "/my videos"}}')
     (folder.parent / "run.json").write_text(json.dumps(facts))
     (folder.parent / "config.toml").write_text("")
     assert run(["eval", "--metric", "fvd"]) == 2
     told = capsys.readouterr().err
     assert "no videos given: runs/one, the latest run" in told
-    assert "--metric fvd: needs clips of 9 frames, runs/one was trained on clips of 8" in told
+    assert (
+        "--metric fvd: needs clips of 9 frames or more, runs/one was trained on clips of 8" in told
+    )
+    prepare = "fbridge prepare '/my videos' -o latents-17 --frames 17 --codec t2v.safetensors"
+    assert f"{prepare} && fbridge finetune --base t2v.safetensors --data latents-17" in told
 
 
 @pytest.mark.slow
@@ -136,6 +148,20 @@ def test_mistakes_have_names(sides: Path, capsys: pytest.CaptureFixture[str]) ->
     ):
         assert run(["eval", *line]) == code, line
         assert told in capsys.readouterr().err
+
+
+def test_a_network_is_not_fetched_offline(
+    sides: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FBRIDGE_INCEPTION", raising=False)
+    line = ["eval", str(sides / "noise"), "-r", str(sides / "real"), "-m", "fid"]
+    for more, switch in (([], "FBRIDGE_OFFLINE"), (["--offline"], "--offline")):
+        assert run([*line, *more]) == 4
+        told = capsys.readouterr().err
+        assert "inception-2015-12-05-6726825d.pth not found; needed is" in told
+        assert "run `fbridge weights fetch inception`" in told
+        assert f"({switch} forbids fetching it now)" in told
+        assert "videos" not in told  # none was looked at
 
 
 def test_bad_videos_stop_it_unless_left_out(

@@ -7,18 +7,20 @@ are kept as frames beside the run (or in the cache) and made only once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Sequence
+import shlex
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from PIL import Image
 
 from fbridge.checks import home_expanded
 from fbridge.config import load_config
 from fbridge.data.latents import LatentDataset, hold_out
-from fbridge.data.shapes import draw_clip
+from fbridge.data.latents.format import INDEX
+from fbridge.data.shapes import DEMO_NAME, draw_clip
 from fbridge.data.video_files import write_video
 from fbridge.data.video_writers import Frames
 from fbridge.errors import ConfigError
@@ -29,13 +31,17 @@ from fbridge.evaluation.request import EvalRequest
 from fbridge.files.atomic import shown, write_text
 from fbridge.files.configs import read_json
 from fbridge.generate import GenerateRequest, Job, Loaded, load_pipeline, run
-from fbridge.weights import cache_folder
+from fbridge.weights import ENTRIES, cache_folder
+from fbridge.weights.fetch import Event as FetchEvent
+from fbridge.weights.fetch import obtain
 
 USUAL_FILE = "fbridge.toml"
 RUNS = Path("runs")
 RUN_FACTS = "run.json"
 DEMO_CLIPS, DEMO_SIZE, DEMO_SEED, DEMO_FPS = 32, 128, 1, 16.0
 RUN_CLIPS = 64
+LONGER = 16
+"""Frames of the clips that are proposed where those of a run are too short."""
 _BATCH = 4
 
 
@@ -64,7 +70,7 @@ class _Input:
     seed: int
 
 
-Finding: TypeAlias = Generator[Note | Making, None, EvalRequest]
+Finding: TypeAlias = Generator[Note | Making | FetchEvent, None, EvalRequest]
 
 
 def find_inputs(request: EvalRequest) -> Finding:
@@ -81,6 +87,28 @@ def find_inputs(request: EvalRequest) -> Finding:
         return (yield from _demo(request))
     yield Note(f"no videos given: {shown(run)}, {why}")
     return (yield from _held_out(request, run))
+
+
+def make_ready(request: EvalRequest) -> Iterator[FetchEvent]:
+    """Check clips' length, and download missing networks unless it is offline.
+
+    It comes before any video is made or opened, which takes minutes.
+
+    Raises:
+        ConfigError: a metric needs longer clips.
+        CheckpointError: a network is missing and cannot be fetched.
+        DependencyError: it does not arrive.
+    """
+    metrics, frames = find_metrics(request.metrics), request.protocol.frames
+    for metric in metrics:
+        least, exact = metric.min_frames, metric.exact_frames
+        if frames < least or (exact and frames != least):
+            raise ConfigError(
+                f"--metric {metric.name}: needs clips of {least} frames"
+                f"{'' if exact else ' or more'}, not {frames}; say --frames {least}"
+            )
+    names = dict.fromkeys(name for metric in metrics for name in metric.networks)
+    yield from obtain([ENTRIES[name] for name in names], offline=request.offline)
 
 
 def _run_of_file() -> Path | None:
@@ -106,6 +134,7 @@ def _has_model(run: Path) -> bool:
 def _demo(request: EvalRequest) -> Finding:
     protocol = request.protocol
     protocol = protocol.with_(size=protocol.size and (DEMO_SIZE, DEMO_SIZE))
+    yield from make_ready(request)
     number = request.make or DEMO_CLIPS
     folder = cache_folder() / f"eval-demo-{protocol.frames}"
     clips = [draw_clip(DEMO_SEED, n, count=protocol.frames, size=DEMO_SIZE) for n in range(number)]
@@ -137,11 +166,13 @@ def _held_out(request: EvalRequest, run: Path) -> Finding:
     frames = facts["shape"]["frames"]
     protocol = request.protocol.with_(frames=min(frames, request.protocol.frames))
     for metric in find_metrics(request.metrics):
-        if metric.min_frames > protocol.frames:
+        if metric.min_frames > frames:
             raise ConfigError(
-                f"--metric {metric.name}: needs clips of {metric.min_frames} frames, {shown(run)} "
-                f"was trained on clips of {frames}; take another metric, or other videos"
+                f"--metric {metric.name}: needs clips of {metric.min_frames} frames or more, "
+                f"{shown(run)} was trained on clips of {frames}; {_longer(facts)}; or measure what "
+                "needs no more: fbridge eval --metric psnr,ssim"
             )
+    yield from make_ready(replace(request, protocol=protocol))
     config = load_config(file=run / "config.toml").config
     folder = Path(facts["data"]["path"])
     parts = hold_out(LatentDataset(folder), config.validation.share, split=config.split)
@@ -162,6 +193,22 @@ def _held_out(request: EvalRequest, run: Path) -> Finding:
         codec=request.codec or facts["data"]["codec"]["name"],
         notes=(*request.notes, title),
     )
+
+
+def _longer(facts: Mapping[str, Any]) -> str:
+    """The lines that train the same run on longer clips."""
+    data, step = Path(facts["data"]["path"]), facts["shape"]["step"]
+    count = -(-(LONGER - 1) // step) * step + 1 if step > 1 else LONGER
+    drawn = data.is_relative_to(cache_folder() / DEMO_NAME)
+    index = data / INDEX
+    known = {} if drawn or not index.is_file() else read_json(index)
+    videos = known.get("source", {}).get("path") or "VIDEOS"
+    out, base, codec = f"latents-{count}", facts["base"]["name"], facts["data"]["codec"]["name"]
+    codec = base if Path(codec).name == base else codec  # the packaged file is known by its name
+    prepare = ["fbridge", "prepare", videos, "-o", out, "--frames", str(count),
+               "--codec", codec]  # fmt: skip
+    train = ["fbridge", "finetune", "--base", base, "--data", out]
+    return f"train on longer ones: {shlex.join(prepare)} && {shlex.join(train)}"
 
 
 def _first_frames(folder: Path, ids: frozenset[str], protocol: Protocol) -> Iterator[_Input]:

@@ -34,6 +34,7 @@ class EvalRequest:
         codec: its round trip is a baseline; empty for none.
         make: how many videos are made at most where no generated ones are named; None is 64 of a
             run, 32 of the demo.
+        offline: download no missing networks.
         notes: lines that go into the result.
 
     Raises:
@@ -55,6 +56,7 @@ class EvalRequest:
     device: str = "cpu"
     codec: str = ""
     make: int | None = None
+    offline: bool = False
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from fbridge.evaluation.clips import FrameSampling, list_clips
 from fbridge.evaluation.features.cache import FeatureCache
 from fbridge.evaluation.features.measure import FeatureProgress, FeatureTask, measure, missing
 from fbridge.evaluation.features.networks import Setup, identity_of
-from fbridge.evaluation.inputs import Making, Note, find_inputs
+from fbridge.evaluation.inputs import Making, Note, find_inputs, make_ready
 from fbridge.evaluation.metrics import vbench
 from fbridge.evaluation.metrics.catalogue import find_metrics
 from fbridge.evaluation.metrics.metric import Metric
@@ -25,7 +25,7 @@ from fbridge.evaluation.plan import Plan, usable_variants
 from fbridge.evaluation.request import EvalRequest
 from fbridge.evaluation.result import ClipPair, Evaluation, Score
 from fbridge.evaluation.scoring import Scorer
-from fbridge.weights import ENTRIES, find_weights
+from fbridge.weights.fetch import Event as FetchEvent
 
 _NAMED = 3
 
@@ -57,7 +57,7 @@ class Share:
         return list(tasks[self.number :: self.world])
 
 
-Event = Note | Making | Listed | SamplingProgress | FeatureProgress | Evaluation
+Event = Note | Making | FetchEvent | Listed | SamplingProgress | FeatureProgress | Evaluation
 
 
 def evaluate(request: EvalRequest, share: Share | None = None) -> Iterator[Event]:
@@ -79,6 +79,7 @@ def evaluate(request: EvalRequest, share: Share | None = None) -> Iterator[Event
             )
         request = yield from find_inputs(request)
     _check(request, metrics)
+    yield from make_ready(request)
     selection = yield from _select(request, metrics)
     setup = Setup(selection.size, request.device, request.codec)
     variants = usable_variants(
@@ -126,18 +127,6 @@ def _check(request: EvalRequest, metrics: Sequence[Metric]) -> None:
             raise ConfigError(
                 f"--metric {metric.name}: compares with real videos; name them with --reference"
             )
-        if request.protocol.frames < metric.min_frames:
-            raise ConfigError(
-                f"--metric {metric.name}: needs clips of {metric.min_frames} frames or more, not "
-                f"{request.protocol.frames}; say --frames"
-            )
-        if metric.exact_frames and request.protocol.frames != metric.min_frames:
-            raise ConfigError(
-                f"--metric {metric.name}: needs clips of {metric.min_frames} frames, not "
-                f"{request.protocol.frames}; say --frames {metric.min_frames}"
-            )
-        for network in metric.networks:
-            find_weights(ENTRIES[network])  # fails before a video is opened
 
 
 def _select(
