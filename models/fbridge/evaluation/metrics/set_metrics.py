@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from fbridge.choices import SHORTEST_FVD_CLIP
 from fbridge.evaluation.distances.frechet import extrapolated_distance, frechet_distance
 from fbridge.evaluation.distances.inception_score import InceptionScore, inception_score
 from fbridge.evaluation.distances.kernel import (
@@ -16,7 +17,6 @@ from fbridge.evaluation.distances.kernel import (
 )
 from fbridge.evaluation.intervals import jackknife_interval
 from fbridge.evaluation.metrics.metric import MetricValue, SetMetric
-from fbridge.evaluation.networks.i3d.network import SHORTEST_CLIP
 from fbridge.evaluation.protocol import Protocol
 
 _C3D_FRAMES = 16
@@ -74,7 +74,7 @@ def _inception_measured(own: Tensor, _: Tensor, protocol: Protocol) -> MetricVal
 
 FVD = SetMetric(
     name="fvd", label="FVD", better="lower", needs=frozenset({"reference"}), networks=("i3d",),
-    min_frames=SHORTEST_CLIP, settings="logits,eps1e-3",
+    min_frames=SHORTEST_FVD_CLIP, settings="logits,eps1e-3",
     about="Fréchet Video Distance (Unterthiner et al. 2018): I3D's 400 logits",
     feature=lambda protocol: f"i3d-{protocol.resize}", measure=_frechet_measured, quick=_frechet,
 )  # fmt: skip

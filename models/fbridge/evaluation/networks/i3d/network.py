@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from fbridge.choices import SHORTEST_FVD_CLIP
 from fbridge.errors import CheckpointError
 from fbridge.evaluation.networks.i3d.checkpoints import canonical_state, is_genuine
 from fbridge.evaluation.networks.i3d.layers import MaxPool, Mixed, Pointwise, Unit
@@ -32,8 +33,6 @@ CLASSES = 400
 Resize: TypeAlias = Literal["tf1", "bilinear"]
 """How frames come to 224 x 224: see `prepare`."""
 
-SHORTEST_CLIP = 9
-"""Fewest frames of a clip: the last pooling needs two time steps after three halvings."""
 
 _OTHERS = (".pt", ".pth", ".safetensors")
 _BATCH_NORM_EPS = 1e-3
@@ -201,5 +200,5 @@ def _torch_kernel(kernel: Tensor) -> Tensor:
 
 
 def _check_length(frames: int) -> None:
-    if frames < SHORTEST_CLIP:
-        raise ValueError(f"I3D needs clips of at least {SHORTEST_CLIP} frames, not {frames}")
+    if frames < SHORTEST_FVD_CLIP:
+        raise ValueError(f"I3D needs clips of at least {SHORTEST_FVD_CLIP} frames, not {frames}")
