@@ -25,6 +25,8 @@ SAME, SURE = 0.5, 0.25
 union, and no place in them shows the noun's classes with a probability of `SURE`, it is the main
 thing."""
 _TAKEN = "what stands out is taken"
+SMALLEST = 1e-3
+"""Probability that none is below, so that logits stay finite."""
 LEAST_SIDE = 32
 """Pixels that a part of the picture must have for a second look."""
 
@@ -99,7 +101,7 @@ class Finder:
         return found if is_plural(noun) else one_thing(found)
 
     def _again(self, found: Tensor, named: Tensor, noun: str) -> Tensor:
-        """(H, W): a small thing's mask is the mean with that found where it is shown larger."""
+        """(H, W): a small thing's logits are the mean with those found where it is shown larger."""
         size = (self.picture.shape[1], self.picture.shape[2])
         whole, area = _enlarged(found, size), _surroundings(found, size)
         if area is None:
@@ -107,7 +109,8 @@ class Finder:
         closer = self._find(self._look(self.picture[:, area[0], area[1]]), named, noun)
         out = torch.zeros_like(whole)
         part = whole[area]
-        out[area] = (part + _enlarged(closer, (part.shape[0], part.shape[1]))) / 2
+        both = torch.stack([part, _enlarged(closer, (part.shape[0], part.shape[1]))])
+        out[area] = both.logit(SMALLEST).mean(0).sigmoid()
         return out
 
 
