@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from examples.embedded.scenes.bodies import Scene, draw_aspect, draw_scene, motions
+from examples.embedded.scenes.mirror import mirrored, mirrored_description
 from examples.training import fit_steps
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.codecs.render import CHANNELS
@@ -43,6 +44,9 @@ TYPICAL = 0.2
 MOST_OF_TIME = 16.0
 NEAR_PRIOR = 1.5
 """Power above 1: more times near the prior, where it is decided which way a motion goes."""
+ONE_SIDED = ("shake",)
+"""Verbs whose programs always begin to one side, and so are not mirrored: the mean of a tremble and
+its mirror image is stillness."""
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DROP_PICTURE = 0.03
 SCHEDULER = {
@@ -119,21 +123,28 @@ class MotionLoss:
         self.scheduler = FrameBridgeScheduler(**SCHEDULER)
 
     def batch(self, step: int) -> tuple[Tensor, Condition, Tensor]:
-        """Clean latents, condition, some without a description, and weights (B, 1, 1, 3, 1)."""
+        """Clean latents, condition, some without a description, and weights (B, 1, 1, 3, 1).
+
+        The second half of a batch mirrors the first, so that no direction is ever learnt as the
+        likelier one: near the prior a bias decides which way a whole motion goes.
+        """
         rng = np.random.default_rng([self.seed, step])
         draw = torch.Generator().manual_seed(int(rng.integers(2**62)))
         frames = FRAMES[int(rng.integers(len(FRAMES)))]
-        scenes = draw_scenes(rng, TOKENS // frames)
+        scenes = draw_scenes(rng, TOKENS // frames // 2)
         drawn = [motions(scenes, frames, rng) for _ in range(1 if self.prior else AVERAGED)]
-        clean = torch.stack(drawn).mean(0).mT[..., None] / self.unit
-        told = condition_of(scenes, draw)
-        seen = torch.rand(len(scenes), generator=draw) >= DROP_PICTURE
+        motion = torch.stack(drawn).mean(0)
         verbs = [[deed and deed[0] for deed in scene.deeds] for scene in scenes]
-        weights = torch.tensor([[self.weights[verb] for verb in row] for row in verbs])
+        flips = ~torch.tensor([[verb in ONE_SIDED for verb in row] for row in verbs])
+        flipped = torch.where(flips[:, None, :, None], mirrored(motion), motion)
+        clean = torch.cat([motion, flipped]).mT[..., None] / self.unit
+        told = condition_of(scenes, draw).image_latents
+        told = told * (torch.rand(len(told), 1, 1, 1, generator=draw) >= DROP_PICTURE)
+        weights = torch.tensor([[self.weights[verb] for verb in row] for row in verbs * 2])
         condition = Condition(
-            told.prompt_embeds.to(DEVICE),
-            told.prompt_mask.to(DEVICE),
-            (told.image_latents * seen[:, None, None, None]).to(DEVICE),
+            torch.zeros(len(clean), 1, 1, device=DEVICE),
+            torch.ones(len(clean), 1, dtype=torch.bool, device=DEVICE),
+            torch.cat([told, mirrored_description(told)]).to(DEVICE),
         )
         return clean.to(DEVICE), condition, weights[:, None, None, :, None].to(DEVICE)
 
@@ -146,8 +157,11 @@ class MotionLoss:
         else:
             with torch.no_grad():
                 start = self.prior(still, None, condition).float()
-            t = 0.999 - 0.998 * torch.rand(len(clean), dtype=torch.float64) ** NEAR_PRIOR
-            noisy = self.scheduler.process.sample(clean, start, t, torch.randn_like(clean))
+            t = 0.999 - 0.998 * torch.rand(len(clean) // 2, dtype=torch.float64) ** NEAR_PRIOR
+            t = torch.cat([t, t])
+            noise = torch.randn_like(clean[::2])
+            noise = torch.cat([noise, mirrored(noise[..., 0].mT).mT[..., None]])
+            noisy = self.scheduler.process.sample(clean, start, t, noise)
             denoiser = BridgeDenoiser(net, self.scheduler.parameterization)
             guess = denoiser(noisy, t, start, condition)
             weights = weights + self._time_weights(t).to(clean)[:, None, None, None, None]

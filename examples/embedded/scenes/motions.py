@@ -99,9 +99,17 @@ def spin(u: Array, body: Body, rng: Rng) -> Array:
 
 
 def closer(u: Array, body: Body, rng: Rng) -> Array:
-    """Grow as if approaching the camera, the feet coming down a little."""
+    """Grow as if approaching the camera, the feet coming down a little.
+
+    What fills much of the frame grows less: it would soon cover all that stands still.
+    """
     motion, way = still(u), ease(u, rng)
-    motion[:, LOG_SCALE] = rng.uniform(0.3, 0.65) * way
+    fills = max(
+        body.half_width / (body.half_width + (body.room_left + body.room_right) / 2),
+        body.half_height / (body.half_height + (body.room_up + body.room_down) / 2),
+    )
+    most = float(np.clip(-0.5 * np.log(fills), 0.22, 0.6))
+    motion[:, LOG_SCALE] = rng.uniform(0.8, 1.1) * most * way
     grown = np.exp(motion[:, LOG_SCALE]) - 1
     motion[:, TY] = -rng.uniform(0.3, 0.8) * body.half_height * grown
     return motion
