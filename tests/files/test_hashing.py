@@ -37,7 +37,7 @@ def test_an_index_stands_for_its_shards(tmp_path: Path) -> None:
 
 def test_the_embedded_models_are_known_by_these() -> None:
     assert hash_model(locate_model(EMBEDDED)) == (
-        "8d584e542067d9bdc91a1c295c03884c7d9b536e05ebdf2e2e4f973651b7c4da"
+        "d7027a872fcc2cf0e84ed9be4c80ec4fe87df2fc38f8fb694d1da10e64b5bbda"
     )
     base = packaged_file("t2v.safetensors")
     assert base is not None
