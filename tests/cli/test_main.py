@@ -82,8 +82,8 @@ def test_the_help_imports_no_command(tmp_path: Path) -> None:
     )
     _, err = process(code, cwd=tmp_path).communicate(timeout=20)
     assert err.split() == [
-        "fbridge", "fbridge.errors", "fbridge_cli", "fbridge_cli.exit_codes", "fbridge_cli.main",
-        "fbridge_cli.plain", "fbridge_cli.ui",
+        "fbridge", "fbridge.errors", "fbridge.files", "fbridge.files.hub", "fbridge_cli",
+        "fbridge_cli.exit_codes", "fbridge_cli.main", "fbridge_cli.plain", "fbridge_cli.ui",
     ]  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def test_what_is_loaded_is_not_searched_for_garbage() -> None:
     try:
         with runtime.loading():
             assert not gc.isenabled()
-            loaded = [[] for _ in range(1000)]
+            loaded: list[list[int]] = [[] for _ in range(1000)]
         assert gc.isenabled()
         assert gc.get_freeze_count() >= came_before + len(loaded)
     finally:

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from examples.embedded import assemble, mask_samples, train_masks, train_motion
+from fbridge.codecs.render import CHANNELS
+from fbridge.codecs.scenes.describe import SLOTS
 from fbridge.pipeline.plain import PlainPipeline
 from tests.examples.materials import draw_materials
 
@@ -22,9 +24,9 @@ def line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]
     monkeypatch.setattr(mask_samples, "SAMPLES", 4)
     monkeypatch.setattr(mask_samples, "SIZES", ((96, 96), (64, 96)))
     monkeypatch.setattr(train_masks, "BATCH", 2)
-    monkeypatch.setattr(train_motion, "BATCH", 2)
+    monkeypatch.setattr(train_motion, "TOKENS", 16)
     monkeypatch.setattr(train_motion, "FRAMES", (4,))
-    sizes = np.full((train_motion.CHANNELS, train_motion.SLOTS), 0.2).tolist()
+    sizes = np.full((CHANNELS, SLOTS), 0.2).tolist()
     monkeypatch.setattr(train_motion, "usual_sizes", lambda: sizes)
 
     def run(main: Callable[[], None], *words: str) -> None:
