@@ -58,9 +58,10 @@ class Finder:
 
         For things that are but part of a picture, such as flags.
         """
-        if not packaged_nouns().named(noun).any():
+        named = packaged_nouns().named(noun)
+        if not named.any():
             return None
-        mask, shown = self.mask(noun), self.shown(packaged_nouns().named(noun))
+        mask, shown = self.mask(noun), self.shown(named)
         inside = float((shown * resize(mask[None, None], _size(shown))[0, 0]).amax())
         taken = overlap(mask, self.mask("")) > SAME and inside < SURE
         return None if taken else self.fine(noun)
