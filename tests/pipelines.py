@@ -57,7 +57,7 @@ def _cogvideox(**options: Any) -> Any:
     transformer = diffusers.CogVideoXTransformer3DModel(
         num_attention_heads=2, attention_head_dim=16, in_channels=4, out_channels=4,
         time_embed_dim=8, text_embed_dim=FEATURES, num_layers=2, sample_width=8, sample_height=8,
-        sample_frames=13, max_text_seq_length=226, **options,
+        sample_frames=17, max_text_seq_length=226, **options,
     )  # fmt: skip
     scheduler = diffusers.CogVideoXDDIMScheduler(
         beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012, clip_sample=False,
@@ -197,7 +197,7 @@ def _animatediff() -> Any:
 
 PUBLISHED = {
     "cogvideox": Published(_cogvideox, "cogvideox", 9, "64x64"),
-    "cogvideox-1.5": Published(_cogvideox15, "cogvideox", 13, "64x64"),
+    "cogvideox-1.5": Published(_cogvideox15, "cogvideox", 9, "64x64"),
     "wan": Published(_wan, "wan", 9, "64x64"),
     "wan-2.2": Published(_wan22, "wan", 9, "64x64"),
     "ltx": Published(_ltx, "ltx", 9, "64x64"),

@@ -185,4 +185,4 @@ def test_the_family_reads_diffusers_configurations() -> None:
     )
     with pytest.raises(CheckpointError, match="epsilon"):
         FAMILY.noise_schedule({"prediction_type": "epsilon"})
-    assert FAMILY.video(network().config).frames == [9, 1, 9, 4]
+    assert FAMILY.video(network().config).frames == [9, 1, 9, 8]

@@ -2,7 +2,7 @@
 
 Prompts are token embeddings without padding, cut or padded with zeros to the network's own length;
 time is a step of its diffusion, which may be fractional. Version 1.5 has patches of two latent
-frames, so that their number must be even.
+frames; an odd number of them is preceded by the first once more, as in the makers' training.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fbridge.backbones.adapter import DiffusersBackbone, check_temporal_patches, pad_prompt
+from fbridge.backbones.adapter import DiffusersBackbone, pad_prompt
 from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.backbones.family import Family, VideoDefaults
 from fbridge.backbones.noise_schedules import cogvideox_noise
 from fbridge.files.key_mapping import Weights, rename_keys, split_layers
-from fbridge.types import Condition, Latents
+from fbridge.types import Condition
 
 _OFFSET = 2.0  # what diffusers gives to 1.5's networks that have an offset embedding
 
@@ -28,15 +28,12 @@ class CogVideoXBackbone(DiffusersBackbone):
 
     frame_axis = 1
 
-    def check(self, latents: Latents) -> None:
-        """Version 1.5 has patches of two frames."""
-        super().check(latents)
-        check_temporal_patches(latents, self.transformer.config.patch_size_t or 1)
-
     def predict(self, video: Tensor, time: Tensor, condition: Condition) -> Tensor:
         """Prediction of v, (B, F, C, H, W)."""
         config = self.transformer.config
         prompts = pad_prompt(condition, config.max_text_seq_length)
+        before = -video.shape[1] % (config.patch_size_t or 1)
+        video = torch.cat([video[:, :1].expand(-1, before, -1, -1, -1), video], 1)
         out: Tensor = self.transformer(
             hidden_states=video,
             encoder_hidden_states=prompts.to(video.dtype),
@@ -45,7 +42,7 @@ class CogVideoXBackbone(DiffusersBackbone):
             image_rotary_emb=self._rotary(video),
             return_dict=False,
         )[0]
-        return out
+        return out[:, before:]
 
     def _rotary(self, video: Tensor) -> tuple[Tensor, Tensor] | None:
         """Rotary embeddings of a video's latent grid, if the network uses them (5B and 1.5)."""
@@ -73,15 +70,12 @@ class CogVideoXBackbone(DiffusersBackbone):
 
 
 def _video(config: Mapping[str, Any]) -> VideoDefaults:
-    step = config["temporal_compression_ratio"]
-    if config["patch_size_t"] is None:
-        frames = (config["sample_frames"] - 1) // step * step + 1
-        grid = (config["sample_width"], config["sample_height"])
-        return VideoDefaults([frames, 1, frames, step], 8.0, grid)
-    together = config["patch_size_t"] * step  # 1.5: 1360x768 at 16 frames a second
-    first = together - step + 1
-    most = first + (config["sample_frames"] - first) // together * together
-    return VideoDefaults([most, first, most, together], 16.0, (170, 96))
+    # The autoencoder decodes an odd number of latent frames only; see `fbridge.codecs.vae`.
+    step = 2 * config["temporal_compression_ratio"]
+    frames = (config["sample_frames"] - 1) // step * step + 1
+    newer = config["patch_size_t"] is not None  # 1.5: 1360x768 at 16 frames a second
+    grid = (170, 96) if newer else (config["sample_width"], config["sample_height"])
+    return VideoDefaults([frames, 1, frames, step], 16.0 if newer else 8.0, grid)
 
 
 def _refused(config: Mapping[str, Any]) -> str:

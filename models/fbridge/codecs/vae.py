@@ -35,10 +35,12 @@ class VAEKind(NamedTuple):
     Attributes:
         spatial: pixels per latent pixel and axis.
         temporal: frames per latent frame after the first; None of an image VAE.
+        together: latent frames after the first come in multiples of this.
     """
 
     spatial: Callable[[Any], int]
     temporal: Callable[[Any], int] | None = None
+    together: int = 1
 
 
 def _halvings(config_name: str) -> Callable[[Any], int]:
@@ -59,7 +61,11 @@ VAE_KINDS = {
     "AutoencoderKL": VAEKind(_halvings("block_out_channels")),
     "AutoencoderTiny": VAEKind(_halvings("encoder_block_out_channels")),
     "AutoencoderKLCogVideoX": VAEKind(
-        _halvings("block_out_channels"), _setting("temporal_compression_ratio")
+        # diffusers decodes latent frames in pairs after an odd first batch. Of an even number (5 or
+        # 13 frames) it makes four frames of the first one too: 8 or 16, all three too late.
+        _halvings("block_out_channels"),
+        _setting("temporal_compression_ratio"),
+        together=2,
     ),
     "AutoencoderKLWan": VAEKind(
         _setting("scale_factor_spatial"), _setting("scale_factor_temporal")
@@ -81,6 +87,7 @@ class VAECodec:
         vae: the autoencoder.
         spatial: pixels per latent pixel and axis.
         temporal: frames per latent frame after the first; None of an image VAE.
+        step: frames between possible lengths of a clip, which are multiples of it plus one.
     """
 
     reads_text = False
@@ -91,6 +98,7 @@ class VAECodec:
         self.vae = vae.eval().requires_grad_(False)
         self.spatial = family.spatial(vae)
         self.temporal = None if family.temporal is None else family.temporal(vae)
+        self.step = (self.temporal or 1) * family.together
         if self.temporal is None:
             self.vae = self.vae.to(memory_format=torch.channels_last)
 
@@ -113,7 +121,7 @@ class VAECodec:
         return width, height
 
     def check_shape(self, width: int, height: int, frames: int) -> None:
-        """Sides must be multiples of `spatial`, frames a multiple of `temporal` plus one."""
+        """Sides must be multiples of `spatial`, frames a multiple of `step` plus one."""
         kind = type(self.vae).__name__
         sides = [_nearest(side, self.spatial, self.spatial) for side in (width, height)]
         if [width, height] != [below for below, _ in sides]:
@@ -121,7 +129,7 @@ class VAECodec:
             raise ConfigError(
                 f"size {width}x{height} is not possible with {kind}; use {' or '.join(ways)}"
             )
-        below, above = _nearest(frames, self.temporal or 1, 1)
+        below, above = _nearest(frames, self.step, 1)
         if frames != below:
             ways = dict.fromkeys((str(below), str(above)))
             raise ConfigError(
@@ -170,6 +178,11 @@ class VAECodec:
                 for row in raw
             ]
         else:
+            self.check_shape(
+                self.spatial * latents.shape[4],
+                self.spatial * latents.shape[3],
+                (latents.shape[1] - 1) * self.temporal + 1,
+            )
             timed = {}
             if self.vae.config.get("timestep_conditioning"):  # LTX: the latents are clean
                 timed["temb"] = raw.new_zeros(len(raw))
