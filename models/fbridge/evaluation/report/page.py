@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from html import escape
-from importlib import resources
 from pathlib import Path
 
 from torch import Tensor
 
 from fbridge.evaluation.report.charts import baseline_chart, histogram, quartile_chart
-from fbridge.evaluation.report.media import encode_jpeg, encode_webm
 from fbridge.evaluation.report.sources import load_frames
 from fbridge.evaluation.report.tables import number
 from fbridge.evaluation.result import ClipPair, Evaluation, Score, Side
 from fbridge.files.atomic import write_text
+from fbridge.pages import clip_figures, page
 
 SHOWN = 3
 """Number of best and of worst clips that are shown for each metric."""
@@ -27,10 +25,6 @@ FPS = 8.0
 SIDES = ("picture", "generated", "reference")
 
 Frames = Callable[[ClipPair, str], "Tensor | None"]
-_POLICY = (
-    "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline'"
-)
 
 
 def write_report(evaluation: Evaluation, path: Path) -> None:
@@ -57,17 +51,7 @@ def render_report(evaluation: Evaluation, frames: Frames) -> str:
         *_clips(evaluation, frames),
         *_protocol(evaluation),
     ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(evaluation.title)}</title><style>{_file('report.css')}</style></head>"
-        f"<body><main>{''.join(parts)}</main><script>{_file('report.js')}</script></body></html>\n"
-    )
-
-
-def _file(name: str) -> str:
-    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return page(evaluation.title, parts)
 
 
 def _head(evaluation: Evaluation) -> Iterator[str]:
@@ -87,8 +71,9 @@ def _head(evaluation: Evaluation) -> Iterator[str]:
 def _table(scores: Sequence[Score]) -> str:
     rows = "".join(_row(score) for score in scores)
     return (
-        '<div class="wide"><table><thead><tr><th>metric</th><th class="number">value</th>'
-        '<th class="number">95 % interval</th><th class="number">n</th><th>baselines</th></tr>'
+        '<div class="wide"><table class="scores"><thead><tr><th>metric</th>'
+        '<th class="number">value</th><th class="number">95 % interval</th>'
+        '<th class="number">n</th><th>baselines</th></tr>'
         f"</thead><tbody>{rows}</tbody></table></div>"
     )
 
@@ -156,33 +141,19 @@ def _best_and_worst(score: Score) -> Iterator[tuple[str, str]]:
 
 
 def _clip(pair: ClipPair, tags: Sequence[str], frames: Frames) -> str:
-    figures = []
-    for side in SIDES:
-        found = frames(pair, side)
-        if found is None:
-            continue
-        name = "real" if side == "reference" else side
-        video = _video(found, f"{name} of {pair.key}")
-        figures.append(f"<figure>{video}<figcaption>{name}</figcaption></figure>")
-    if not figures:
+    found = {side: frames(pair, side) for side in SIDES}
+    named = [
+        ("real" if side == "reference" else side, video)
+        for side, video in found.items()
+        if video is not None
+    ]
+    if not named:
         return ""
     caption = f'<p class="caption">{escape(pair.caption)}</p>' if pair.caption else ""
     items = "".join(f"<li>{escape(tag)}</li>" for tag in tags)
     return (
         f'<section class="clip"><h3>{escape(pair.key)}</h3>{caption}<ul class="tags">{items}</ul>'
-        f'<div class="videos">{"".join(figures)}</div></section>'
-    )
-
-
-def _video(frames: Tensor, label: str) -> str:
-    """A video tag with the first frame as poster; for a single frame, an image tag."""
-    still = f"data:image/jpeg;base64,{base64.b64encode(encode_jpeg(frames[0])).decode()}"
-    if len(frames) == 1:
-        return f'<img src="{still}" alt="{escape(label)}">'
-    data = base64.b64encode(encode_webm(frames, FPS)).decode()
-    return (
-        f'<video muted loop playsinline preload="auto" poster="{still}" '
-        f'src="data:video/webm;base64,{data}" aria-label="{escape(label)}"></video>'
+        f"{clip_figures(named, FPS, pair.key)}</section>"
     )
 
 

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from fbridge.errors import ConfigError
-from fbridge.evaluation.report.media import encode_jpeg, encode_webm
 from fbridge.files.atomic import shown, write_failure, write_text
+from fbridge.pages.media import encode_jpeg, encode_webm
 
 FORMAT = 1
 Frames = Callable[[str], Tensor]
