@@ -20,6 +20,7 @@ from fbridge.train.events import (
     Ready,
     Saved,
     Stepped,
+    Summary,
     Validated,
     Warned,
 )
@@ -29,8 +30,6 @@ from fbridge_cli.ui import Ui
 
 LINE_EVERY = 10.0
 """Seconds between two lines of a log."""
-WORTH = 0.05
-"""Share of the repeated picture's error that a prior must remove to be worth using."""
 
 
 def show_request(request: TrainRequest, ui: Ui) -> None:
@@ -87,6 +86,7 @@ class Report:
         self._saved: Saved | None = None
         self._whole: int | None = None
         self._result: Path | None = None
+        self._summary: Summary | None = None
 
     def __enter__(self) -> Report:
         if not self._ui.machine:
@@ -125,7 +125,7 @@ class Report:
                     self._view.saved(event.step)
             case Warned():
                 self._ui.warn(event.text)
-            case Ended(stopped=False):
+            case Ended():
                 self._stack.close()
                 self._ended(event)
 
@@ -134,8 +134,9 @@ class Report:
         if event.step == 0:
             return f"interrupted before the first step; to begin again: {self._command}"
         saved = shown(self._request.run / f"checkpoint-{event.step}")
+        report = "" if event.summary is None else f" and {shown(event.summary.report)}"
         return (
-            f"interrupted at step {event.step} of {self._steps}; saved {saved}; to go on: "
+            f"interrupted at step {event.step} of {self._steps}; saved {saved}{report}; to go on: "
             f"{self._command}"
         )
 
@@ -150,7 +151,19 @@ class Report:
             "first_validation": None if self._first is None else dict(self._first.scores),
             "checkpoint": None if self._saved is None else shown(self._saved.path),
             "result": None if self._result is None else shown(self._result),
-            "verdict": verdict(last) if last is not None and "gain" in last.scores else None,
+            **self._told(last),
+        }
+
+    def _told(self, last: Validated | None) -> dict[str, Any]:
+        """What the run has learnt, and where its files and the next command lines are."""
+        found = self._summary or Summary()
+        judged = last is not None and "gain" in last.scores and found.learnt
+        return {
+            "learnt": list(found.learnt),
+            "verdict": found.learnt[0] if judged else None,
+            "sheet": None if found.sheet is None else shown(found.sheet),
+            "report": None if found.report is None else shown(found.report),
+            "next": [{"purpose": purpose, "line": line} for purpose, line in found.lines],
         }
 
     def _begun(self, event: Begun) -> None:
@@ -185,18 +198,18 @@ class Report:
         self._ui.note(validation_line(event))
 
     def _ended(self, event: Ended) -> None:
-        self._result = event.result
-        if self._last is not None and self._last.files:
-            self._ui.result(f"held-out clips: {shown(self._last.files[0])}")
-        if self._last is not None and "gain" in self._last.scores:
-            self._ui.result(verdict(self._last))
+        self._result, self._summary = event.result, event.summary
         if event.result is None:
             return
-        self._ui.result(f"{shown(event.result)}: the result of {event.step} steps")
-        run, prior = shown(self._request.run), self._request.command == "train-prior"
-        line = f"finetune --base ... --data ... --prior {run}"
-        line = line if prior else f"generate PICTURE -p PROMPT --model {run}"
-        self._ui.note(f"to use it: fbridge {line}")
+        found = event.summary or Summary()
+        for sentence in found.learnt:
+            self._ui.result(sentence)
+        for name, path in (("held-out clips", found.sheet), ("report", found.report)):
+            if path is not None:
+                self._ui.result(f"{name}: {shown(path)}")
+        self._ui.result(f"model: {shown(event.result)}, after {event.step} steps")
+        for number, (purpose, line) in enumerate(found.lines):
+            self._ui.result(f"{'' if number else 'next, '}{purpose}: {line}")
 
 
 def validation_line(event: Validated) -> str:
@@ -217,24 +230,6 @@ def validation_line(event: Validated) -> str:
         if name.startswith("psnr_")
     ]
     return line + (f", PSNR in dB: {', '.join(pixels)}" if pixels else "")
-
-
-def verdict(event: Validated) -> str:
-    """Whether a prior is worth using, and why."""
-    scores = event.scores
-    gain = scores["gain"]
-    text = (
-        f"on held-out clips the prior takes away {100 * gain:.1f} % of the repeated picture's "
-        "squared error in latents"
-        if gain > 0
-        else f"on held-out clips the prior's squared error in latents is {100 * -gain:.1f} % above "
-        "the repeated picture's"
-    )
-    if "psnr_prior" in scores and "psnr_repeated" in scores:
-        text += f" and {scores['psnr_prior'] - scores['psnr_repeated']:+.2f} dB in pixels"
-    if gain >= WORTH:
-        return f"{text}: worth starting from"
-    return f"{text}: not worth using; train longer, or start from the repeated picture"
 
 
 def duration(seconds: float) -> str:

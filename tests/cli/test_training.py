@@ -6,6 +6,8 @@ import importlib.util
 import json
 import math
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -63,26 +65,61 @@ def test_a_run_says_what_it_does(workshop: Any, runs: dict[str, Any]) -> None:
     ]
     assert any(line.startswith("step 0  held-out loss ") for line in lines)
     assert any(line.startswith("step 4  held-out loss ") for line in lines)
-    assert lines[-1] == "to use it: fbridge generate PICTURE -p PROMPT --model runs/bridge"
-    assert told.out.splitlines() == [
+    verdict, *told = told.out.splitlines()
+    assert verdict.startswith("on held-out clips ")
+    assert told[0].startswith("the loss on held-out clips was ")
+    assert told[2:6] == [
         "held-out clips: runs/bridge/validation/step-4/sheet.png",
-        "runs/bridge/model: the result of 4 steps",
+        "report: runs/bridge/report.html",
+        "model: runs/bridge/model, after 4 steps",
+        "next, to train it longer: fbridge finetune -o runs/bridge --resume --steps 8",
     ]
     run = workshop.folder / "runs/bridge"
     assert sorted(path.name for path in run.iterdir()) == [
-        "checkpoint-2", "checkpoint-4", "config.toml", "metrics.csv", "model", "run.json",
-        "validation",
+        "checkpoint-2", "checkpoint-4", "config.toml", "example.png", "metrics.csv", "model",
+        "report.html", "run.json", "validation",
     ]  # fmt: skip
     assert [row["step"] for row in read_curves(run / "metrics.csv")] == [0, 1, 2, 3, 4, 4]
 
 
 def test_the_prior_is_judged(runs: dict[str, Any]) -> None:
-    verdict = runs["prior"].out.splitlines()[1]
+    verdict = runs["prior"].out.splitlines()[0]
     assert verdict.startswith("on held-out clips the prior")
     assert "repeated picture" in verdict
-    assert (
-        "to use it: fbridge finetune --base ... --data ... --prior runs/prior" in runs["prior"].err
-    )
+
+
+def printed_lines(told: str) -> list[str]:
+    """The command lines that a run ended with."""
+    return [line.partition(": ")[2] for line in told.splitlines() if ": fbridge " in line]
+
+
+def test_what_a_run_prints_can_be_typed(
+    workshop: Any, place: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each line as it stands, in the folder of the run; the environment makes them short."""
+    ran = place("train-prior", *workshop.words(base=False, steps=1))
+    assert ran.code == 0, ran.err
+    for key, value in {
+        "TRAIN_STEPS": 1, "TRAIN_BATCH_SIZE": 2, "VALIDATION_STEPS": 2, "VALIDATION_CLIPS": 1,
+        "LOG_TRACKERS": "[]",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(f"FBRIDGE_{key}", str(value))
+    lines = printed_lines(ran.out)
+    data = f"--data {workshop.data} --prior runs/prior"
+    assert sorted(lines) == [
+        f"fbridge finetune --base {workshop.base} {data}",
+        "fbridge train-prior -o runs/prior --resume --steps 2",
+    ]
+    told = {line: place(*shlex.split(line)[1:]) for line in lines}
+    assert [ran.code for ran in told.values()] == [0, 0], told
+    lines = printed_lines(told[f"fbridge finetune --base {workshop.base} {data}"].out)
+    assert [line.split()[1] for line in lines] == ["finetune", "generate", "eval"]
+    for line in lines:
+        ran = place(*shlex.split(line)[1:])
+        assert ran.code == 0, (line, ran.err)
+        assert "..." not in line
+        assert not re.search(r"\b[A-Z]{3,}\b", line.replace(str(workshop.folder), ""))
+    assert (tmp_path / "runs/finetune/example.mp4").is_file()
 
 
 def test_the_bridge_starts_from_the_prior(workshop: Any, runs: dict[str, Any]) -> None:
@@ -285,6 +322,10 @@ def test_json(workshop: Any, place: Any) -> None:
     assert tree["checkpoint"] == "run/checkpoint-2"
     assert tree["result"] == "run/prior"
     assert tree["verdict"].startswith("on held-out clips the prior")
+    assert tree["learnt"][0] == tree["verdict"]
+    assert (tree["sheet"], tree["report"]) == ("run/validation/step-2/sheet.png", "run/report.html")
+    lines = {one["line"] for one in tree["next"]}
+    assert "fbridge train-prior -o run --resume --steps 4" in lines
     assert tree["validation"]["step"] == 2
     for scores in (tree["validation"], tree["first_validation"]):
         assert all(math.isfinite(scores[name]) for name in ("held_out", "gain", "psnr_prior"))

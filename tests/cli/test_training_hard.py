@@ -298,7 +298,7 @@ def test_two_processes_are_one_with_the_double_batch(shop: Shop) -> None:
     launch += ["--master_port", str(29500 + os.getpid() % 1000), "-m", "fbridge_cli"]
     ended = shop.start([*launch, *shop.words("two", "--batch-size", 2, "--steps", 6)])
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count("two/model: the result of 6 steps") == 1
+    assert ended.stdout.count("model: two/model, after 6 steps") == 1
     assert ended.stderr.count("configuration: ") == 1
     assert ended.stderr.count("step 6  held-out loss") == 1
     curves = [

@@ -63,7 +63,7 @@ def test_a_validation_that_is_not_finite_ends_it_with_the_weights_kept(tmp_path:
     def validate(step: int, _: Callable[[], None]) -> Validated:
         if step == 8:
             raise CheckpointError("latents hold NaN")
-        return Validated(step, {}, (), 0.0)
+        return Validated(step, {})
 
     config = changed(SHORT, steps=10)
     with pytest.raises(CheckpointError, match="NaN"):

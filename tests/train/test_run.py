@@ -55,10 +55,11 @@ def test_all_that_a_run_writes(session: MakeSession, tmp_path: Path, clips: Late
         "clips of 3 frames are too short for fbridge eval --metric fvd, which takes 9 or more; "
         "fbridge prepare --frames 16 makes longer ones",
     )
-    assert events[-1] == Ended(4, result=run / "model")
+    assert isinstance(events[-1], Ended)
+    assert (events[-1].step, events[-1].stopped, events[-1].result) == (4, False, run / "model")
     assert {path.name for path in run.iterdir()} == {
         "config.toml", "run.json", "metrics.csv", "checkpoint-2", "checkpoint-4", "validation",
-        "model",
+        "model", "report.html", "example.png",
     }  # fmt: skip
     assert load_config(file=run / "config.toml").config == made.config
     facts = json.loads((run / "run.json").read_text())
@@ -107,7 +108,8 @@ def test_a_run_resumes_as_if_never_stopped(session: MakeSession, tmp_path: Path)
     cut: list[Event] = []
     for event in train(session(run="cut", **own), stop=lambda: _validated(cut, 2)):
         cut.append(event)
-    assert cut[-1] == Ended(3, stopped=True)
+    assert isinstance(cut[-1], Ended)
+    assert (cut[-1].step, cut[-1].stopped, cut[-1].result) == (3, True, None)
     assert not (tmp_path / "cut/model").exists()
     resume = find_resume(tmp_path / "cut", wanted=True).checkpoint
     assert resume is not None

@@ -41,12 +41,14 @@ def clip_figures(videos: Iterable[tuple[str, Tensor]], fps: float, of: str) -> s
         fps: frames per second.
         of: what they are videos of, for screen readers.
     """
-    figures = "".join(
+    figures = [
         f"<figure>{video_tag(frames, fps, f'{name} of {of}')}"
         f"<figcaption>{escape(name, quote=False)}</figcaption></figure>"
         for name, frames in videos
-    )
-    return f'<div class="videos">{figures}</div>' if figures else ""
+    ]
+    if not figures:
+        return ""
+    return f'<div class="videos" style="--columns: {len(figures)}">{"".join(figures)}</div>'
 
 
 def video_tag(frames: Tensor, fps: float, label: str) -> str:

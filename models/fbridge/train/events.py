@@ -76,13 +76,17 @@ class Validated:
     Attributes:
         step: of the weights; 0: before training.
         scores: by name; "held_out", lower is better, comes first.
-        files: images and videos written.
+        files: images and videos written: the contact sheet, then a video of each clip.
+        captions: of these clips.
+        columns: names of the videos that are side by side in a clip's.
         seconds: duration.
     """
 
     step: int
     scores: dict[str, float]
     files: tuple[Path, ...] = ()
+    captions: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
     seconds: float = 0.0
 
 
@@ -96,6 +100,23 @@ class Saved:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """What a run tells of itself.
+
+    Attributes:
+        learnt: sentences on what it has learnt, the verdict first.
+        sheet: contact sheet of the last validation.
+        report: the page with all of it.
+        lines: command lines that go on from here, each after what it is for.
+    """
+
+    learnt: tuple[str, ...] = ()
+    sheet: Path | None = None
+    report: Path | None = None
+    lines: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Ended:
     """The last event: all steps are done, or the run was asked to stop and has saved.
 
@@ -103,11 +124,13 @@ class Ended:
         step: the last one.
         stopped: whether it was asked to stop.
         result: folder of the model, if all steps are done.
+        summary: None in all processes but the first.
     """
 
     step: int
     stopped: bool = False
     result: Path | None = None
+    summary: Summary | None = None
 
 
 @dataclass(frozen=True)

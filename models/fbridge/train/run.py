@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, nullcontext, suppress
+from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from fbridge.choices import SHORTEST_FVD_CLIP
-from fbridge.errors import CheckpointError, ConfigError, DependencyError, reason
+from fbridge.errors import CheckpointError, ConfigError, DependencyError
 from fbridge.files.atomic import shown
 from fbridge.train.checkpoints.reading import (
     Checkpoint,
@@ -18,14 +19,26 @@ from fbridge.train.checkpoints.reading import (
     newest_whole,
 )
 from fbridge.train.checkpoints.state import check_identity
-from fbridge.train.events import Begun, Ended, Event, Measured, Ready, Stepped, Validated, Warned
+from fbridge.train.events import (
+    Begun,
+    Ended,
+    Event,
+    Measured,
+    Ready,
+    Stepped,
+    Summary,
+    Validated,
+    Warned,
+)
 from fbridge.train.export.result import result_folder, write_result
 from fbridge.train.loop import fit
+from fbridge.train.numbers import Numbers
 from fbridge.train.places import places
 from fbridge.train.request import TrainRequest
 from fbridge.train.run_files import CURVES, Curves, environment_facts, locked_run, write_run
 from fbridge.train.setup.dry_run import measure_step
 from fbridge.train.setup.session import Session, build_session, flatten
+from fbridge.train.summary.report import RunReport, State
 from fbridge.train.trackers import Trackers
 
 _UNLOCKED = (
@@ -59,7 +72,7 @@ def run(
         return
     with locked_run(request.run) if first else nullcontext(True) as locked:
         found = find_resume(request.run, wanted=request.resume, step=request.checkpoint)
-        session = build_session(command, config, request.run, device=device)
+        session = build_session(command, config, request.run, device=device, file=request.file)
         yield Ready(found.checkpoint is not None)
         if not locked:
             yield Warned(_UNLOCKED)
@@ -128,15 +141,17 @@ def train(
     if resume is not None:
         changes = check_identity(resume, training.identity, accept_changes=accept_changes)
     curves = Curves(run)
-    trackers = None
+    trackers = report = None
     if session.first:
-        write_run(run, session.config, run_facts(session, command_line))
+        facts = run_facts(session, command_line)
+        write_run(run, session.config, facts)
+        report = RunReport(session, facts)
         if warning := curves.begin(0 if resume is None else resume.step):
             yield Warned(warning)
     training.accelerator.wait_for_everyone()
     if session.config.log.trackers and set(session.config.log.trackers) != {"csv"}:
         trackers = Trackers(training.accelerator, run, flatten(session.config))
-    numbers = _Numbers(curves if session.first else None, trackers)
+    numbers = Numbers(curves if session.first else None, trackers)
     try:
         steps = cast(
             "Generator[Event]",
@@ -146,8 +161,10 @@ def train(
             for event in events:
                 if isinstance(event, Stepped | Validated):
                     yield from numbers.add(event)
-                if isinstance(event, Ended) and not event.stopped:
-                    event = Ended(event.step, result=_result(session))
+                if isinstance(event, Validated) and report is not None:
+                    yield from _reported(partial(report.validated, event))
+                if isinstance(event, Ended):
+                    event = yield from _ended(session, report, event)
                 if isinstance(event, Begun):
                     event = Begun(event.step, event.steps, event.resumed, _notes(session, changes))
                 yield event
@@ -155,37 +172,25 @@ def train(
         numbers.close()
 
 
-class _Numbers:
-    """Curves and trackers of a run; a failure to write them never ends the training."""
+def _ended(
+    session: Session, report: RunReport | None, event: Ended
+) -> Generator[Warned, None, Ended]:
+    """The last event with the result and the summary of the run."""
+    result = None if event.stopped else _result(session)
+    if report is None:
+        return Ended(event.step, event.stopped, result)
+    state: State = "stopped" if event.stopped else "finished"
+    summary = yield from _reported(partial(report.write, event.step, state))
+    return Ended(event.step, event.stopped, result, summary)
 
-    def __init__(self, curves: Curves | None, trackers: Trackers | None) -> None:
-        self._curves = curves
-        self._trackers = trackers
-        self._failing = False
 
-    def add(self, event: Stepped | Validated) -> Iterator[Warned]:
-        """Write the numbers of an event; warns when that begins to fail."""
-        try:
-            if self._curves is not None:
-                self._curves.add(event.step, _numbers(event))
-            self._failing = False
-        except DependencyError as error:
-            if not self._failing:
-                yield Warned(f"{error}; training goes on without")
-            self._failing = True
-        try:
-            if self._trackers is not None:
-                self._trackers.add(event.step, _numbers(event, grouped=True))
-        except Exception as error:  # each tracker's client raises errors of its own
-            self._trackers = None
-            yield Warned(f"a tracker failed ({reason(error)}); training goes on "
-                         "without trackers")  # fmt: skip
-
-    def close(self) -> None:
-        """Close the trackers; errors are ignored."""
-        if self._trackers is not None:
-            with suppress(Exception):
-                self._trackers.close()
+def _reported(write: Callable[[], Summary]) -> Generator[Warned, None, Summary | None]:
+    """Write the report; what keeps it from being written ends no training."""
+    try:
+        return write()
+    except DependencyError as error:
+        yield Warned(f"{error}; training goes on without it")
+        return None
 
 
 def run_facts(session: Session, command_line: str) -> dict[str, Any]:
@@ -247,19 +252,3 @@ def _notes(session: Session, changes: list[str]) -> tuple[str, ...]:
     if session.training.validate is None:
         notes.append("without held-out clips there is no validation")
     return tuple(notes)
-
-
-def _numbers(event: Stepped | Validated, *, grouped: bool = False) -> dict[str, float]:
-    """The numbers of an event by name; `grouped` puts a group before each, for trackers."""
-    if isinstance(event, Validated):
-        return {f"validation/{k}" if grouped else k: v for k, v in event.scores.items()}
-    numbers = {
-        "loss": event.loss,
-        "gradient_norm": event.norm,
-        "lr": event.lr,
-        "seconds_per_step": event.seconds,
-        "data_waiting": event.waited,
-        "clips_per_second": event.clips,
-        "memory_bytes": float(event.memory),
-    }
-    return {f"train/{name}" if grouped else name: value for name, value in numbers.items()}

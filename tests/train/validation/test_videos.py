@@ -44,7 +44,9 @@ COLUMNS = (
 
 
 def test_a_video_for_each_clip_and_a_sheet_of_all(data: LatentDataset, tmp_path: Path) -> None:
-    files, psnr = gallery(data).write(COLUMNS, tmp_path / "made" / "step-4", CPU)
+    files, captions, columns, psnr = gallery(data).write(COLUMNS, tmp_path / "made/step-4", CPU)
+    assert captions == ("words 0", "words 1", "words 2")
+    assert columns == ("picture", "truth again", "grey", "truth")
     assert [file.name for file in files] == ["sheet.png", "01.mp4", "02.mp4", "03.mp4"]
     assert all(file.is_file() for file in files)
     video = read_video(files[1])
@@ -58,7 +60,7 @@ def test_psnr_is_over_all_frames_but_the_given_one(data: LatentDataset) -> None:
     shown = gallery(data, 2)
     batch = shown.held_out.batch(shown.held_out.batches[0], 0, CPU)
     first_wrong = Column("first", lambda b: torch.cat([b.clean[:, :1] * 0, b.clean[:, 1:]], 1))
-    files, psnr = shown.write([first_wrong, COLUMNS[1]], None, CPU)
+    files, _, _, psnr = shown.write([first_wrong, COLUMNS[1]], None, CPU)
     assert files == ()
     assert psnr["psnr_first"] == pytest.approx(10 * np.log10(255**2 / 1e-9))
     values = ((batch.clean.clamp(-1, 1) + 1) / 2 * 255).round()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from fbridge.evaluation.result import Score
+from fbridge.pages.charts import figure
 
 _WIDTH, _HEIGHT = 320, 120
 _PAD = 8
@@ -60,10 +61,11 @@ def quartile_chart(values: Sequence[float], label: str) -> str:
         f'<text class="tick" x="{x:.1f}" y="{y - 8:.1f}">{value:.4g}</text>'
         for (x, y), value in zip(points, values, strict=True)
     )
-    return _figure(
+    return figure(
+        (_WIDTH, _HEIGHT),
         f'<polyline class="line" points="{line}"/>{dots}',
         f"{label} by motion",
-        f"{label} by the real clips' motion, least to most",
+        escape(f"{label} by the real clips' motion, least to most", quote=False),
     )
 
 
@@ -88,11 +90,5 @@ def histogram(values: Sequence[float], label: str, bins: int = 24) -> str:
         f'<text class="tick first" x="{_PAD}" y="{_HEIGHT - 6}">{low:.4g}</text>'
         f'<text class="tick last" x="{_WIDTH - _PAD}" y="{_HEIGHT - 6}">{high:.4g}</text>'
     )
-    return _figure(f"{bars}{ends}", f"{label} of the clips", f"{label} of {len(known)} clips")
-
-
-def _figure(shapes: str, name: str, caption: str) -> str:
-    return (
-        f'<figure><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(name)}">'
-        f"{shapes}</svg><figcaption>{escape(caption, quote=False)}</figcaption></figure>"
-    )
+    caption = escape(f"{label} of {len(known)} clips", quote=False)
+    return figure((_WIDTH, _HEIGHT), f"{bars}{ends}", f"{label} of the clips", caption)

@@ -55,6 +55,7 @@ class Session:
         material: the data.
         model: the network and what stays fixed.
         training: what the loop works on.
+        file: the configuration's file, if any.
     """
 
     command: Command
@@ -63,6 +64,7 @@ class Session:
     material: TrainingData
     model: BuiltNetwork
     training: Training
+    file: Path | None = None
 
     @property
     def first(self) -> bool:
@@ -70,7 +72,9 @@ class Session:
         return bool(self.training.accelerator.is_main_process)
 
 
-def build_session(command: Command, config: Config, run: Path, *, device: str) -> Session:
+def build_session(
+    command: Command, config: Config, run: Path, *, device: str, file: Path | None = None
+) -> Session:
     """Set up a run; nothing is written.
 
     Args:
@@ -78,6 +82,7 @@ def build_session(command: Command, config: Config, run: Path, *, device: str) -
         config: with base and data filled in.
         run: the run's folder.
         device: "auto", "cuda" or "cpu"; "auto" takes an accelerator if there is one.
+        file: the configuration's file, if any.
 
     Raises:
         FBridgeError: a part is missing or does not fit.
@@ -95,7 +100,7 @@ def build_session(command: Command, config: Config, run: Path, *, device: str) -
         if config.model.condition == "text":
             check_words(base, dataset)
     training = _training(command, config, run, material, model, accelerator)
-    return Session(command, config, run, material, model, training)
+    return Session(command, config, run, material, model, training, file)
 
 
 def identity(

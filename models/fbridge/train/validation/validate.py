@@ -23,7 +23,7 @@ from fbridge.train.losses import BridgeTraining, PriorTraining
 from fbridge.train.setup.networks import BuiltNetwork
 from fbridge.train.training import Training
 from fbridge.train.validation.scores import HeldOut, score_generation, score_regression
-from fbridge.train.validation.videos import Column, ValidationVideos
+from fbridge.train.validation.videos import Column, ValidationVideos, Written
 
 
 def validate(
@@ -50,10 +50,11 @@ def validate(
             held_out = replace(videos.held_out, pause=pause)
             scores, columns = _score(model, network, held_out, config, device)
             to = None if folder is None else folder / f"step-{step}"
-            files, psnr = videos.write(columns, to, device, pause) if videos.count else ((), {})
+            shown = videos.write(columns, to, device, pause) if videos.count else Written()
     finally:
         network.train()
-    return Validated(step, {**scores, **psnr}, files, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return Validated(step, {**scores, **shown.scores}, *shown[:3], seconds)
 
 
 def _score(

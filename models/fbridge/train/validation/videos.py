@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +24,23 @@ from fbridge.train.batches import TrainingBatch
 from fbridge.train.validation.scores import HeldOut
 
 _REMEDY = 'set train.precision to "bf16" or "fp32", or take a lower train.lr'
+
+
+class Written(NamedTuple):
+    """What was written, and how near the videos are.
+
+    Attributes:
+        files: `sheet.png`, then the videos; none on a process that writes nothing.
+        captions: of the clips.
+        columns: names of the videos that are side by side in a file.
+        scores: "psnr_<name>" of each column and of the repeated picture, in decibels against the
+            decoded real video.
+    """
+
+    files: tuple[Path, ...] = ()
+    captions: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    scores: Mapping[str, float] = MappingProxyType({})
 
 
 class Column(NamedTuple):
@@ -55,7 +73,7 @@ class ValidationVideos:
         folder: Path | None,
         device: torch.device,
         pause: Callable[[], None] = lambda: None,
-    ) -> tuple[tuple[Path, ...], dict[str, float]]:
+    ) -> Written:
         """Write one video per clip, and `sheet.png` of all, into `folder`.
 
         Args:
@@ -63,14 +81,12 @@ class ValidationVideos:
             folder: None on a process that takes part but writes nothing.
             device: of the networks.
             pause: called before each batch.
-
-        Returns:
-            The files; and "psnr_<name>" of each column and of the repeated picture, in decibels
-            against the decoded real video.
         """
         sheets: list[Image.Image] = []
         files: list[Path] = []
+        captions: list[str] = []
         names = ("repeated", *(column.name for column in columns))
+        titles = ("picture", *names[1:], "truth")
         psnr: dict[str, list[float]] = {name: [] for name in names}
         for key, caption, videos in self._clips(columns, device, pause):
             *others, truth = videos
@@ -78,7 +94,7 @@ class ValidationVideos:
                 psnr[name].append(_psnr(video, truth))
             if folder is None:
                 continue
-            titles = ("picture", *names[1:], "truth")
+            captions.append(caption)
             sheets.append(strips(key, caption, videos, titles))
             path = folder / f"{len(sheets):02d}.mp4"
             write_video(np.concatenate(videos, axis=2), path, self.fps)
@@ -89,7 +105,7 @@ class ValidationVideos:
                 stack(sheets).save(hidden, format="PNG")
             files.insert(0, sheet)
         scores = {f"psnr_{name}": float(np.mean(values)) for name, values in psnr.items() if values}
-        return tuple(files), scores
+        return Written(tuple(files), tuple(captions), titles, scores)
 
     def _clips(
         self, columns: Sequence[Column], device: torch.device, pause: Callable[[], None]
