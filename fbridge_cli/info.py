@@ -92,6 +92,7 @@ def _facts(found: InspectedModel) -> list[tuple[str, str]]:
         ("latents", _latents(found)),
         ("video", _video(found)),
         ("words", _words(found)),
+        ("knows", found.world),
         ("parts", found.components),
         ("lacks", ", ".join(found.missing)),
     ]

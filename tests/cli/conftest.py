@@ -56,6 +56,10 @@ class FakePipeline:
         }
 
     @property
+    def world(self) -> str:
+        return os.environ.get("FAKE_WORLD", "")
+
+    @property
     def model_hash(self) -> str:
         return os.environ.get("FAKE_HASH", "f" * 64)
 

@@ -70,6 +70,17 @@ def test_what_a_picture_does_not_hold_is_told_and_recorded_in_video_and_sidecar(
         assert record.picture.path == "cat.png"  # of the sidecar, whose record is the same
 
 
+def test_a_model_says_which_world_it_knows(fbridge: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("generate", "cat.png", "-p", "a cat jumps", "--model", "runs/x", "--dry-run")
+    Path("runs/x").mkdir(parents=True)
+    assert "world" not in fbridge(*words).err
+    monkeypatch.setenv("FAKE_WORLD", "drawn shapes over soft backgrounds")
+    assert (
+        "runs/x knows one world: drawn shapes over soft backgrounds; a picture of anything else "
+        "comes out as something of it, unless it was fine-tuned on such pictures\n"
+    ) in fbridge(*words).err
+
+
 @pytest.mark.parametrize(
     ("kind", "made"), [("gif", "cat.gif"), ("webp", "cat.webp"), ("png", "cat")]
 )

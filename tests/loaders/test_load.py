@@ -19,6 +19,7 @@ from fbridge.loaders.inspect import inspect_model
 from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.text_encoder import MINILM
 from fbridge.pipeline import FrameBridgePipeline
+from fbridge.pipeline.plain import PlainPipeline
 from fbridge.scheduler import build_noise_schedule
 from tests.bases import diffusers_folder, tiny_base, tiny_transformer, tiny_vae, weights_alone
 
@@ -290,6 +291,24 @@ def test_a_saved_pipeline_is_a_base(tmp_path: Path) -> None:
     assert again.prior is None
 
 
+def test_the_world_that_a_base_knows_passes_to_bridges(tmp_path: Path) -> None:
+    world = "drawn shapes"
+    path = str(tiny_base(tmp_path / "base.safetensors", world=world))
+    base = load_pretrained(path)
+    assert base.world == inspect_model(path).world == world
+    assert FrameBridgePipeline.from_pretrained(path).world == world
+    embedded = FrameBridgePipeline.from_pretrained("embedded")
+    pipe = FrameBridgePipeline(
+        **base.components(), transformer=base.transformer, scheduler=embedded.scheduler
+    )
+    pipe.save_pretrained(tmp_path / "model")
+    run = str(tmp_path / "model")
+    assert load_pretrained(run).world == inspect_model(run).world == world
+    assert FrameBridgePipeline.from_pretrained(run).world == world
+    assert embedded.world == load_pretrained("embedded").world == inspect_model("embedded").world
+    assert embedded.world == PlainPipeline(locate.locate_model("embedded")).world == ""
+
+
 def test_a_header_nested_too_deeply_is_broken(tmp_path: Path) -> None:
     path = tmp_path / "base.safetensors"
     save_file({"x": torch.zeros(1)}, path, {"fbridge": "[" * 100_000})
@@ -304,6 +323,7 @@ def test_a_header_nested_too_deeply_is_broken(tmp_path: Path) -> None:
         ({"frames": [1, 2, 3]}, "'frames' is"),
         ({"fps": "x"}, "'fps' is 'x' where a valid number is needed"),
         ({"sizes": [[1]]}, "'sizes.0' is"),
+        ({"world": 3}, "'world' is 3 where text is needed"),
         ({"classes": [5]}, "'classes.0' is 5 where text is needed"),
         ({"start_from": {"mix": 1}}, "lacks 'start_from.kind'"),
         ({"reading": "x"}, "'reading' is 'x' where a valid list is needed"),

@@ -52,6 +52,7 @@ class _Video(Form):
     sizes: list[_Size] | None = None
     classes: list[Text] | None = None
     start_from: _Start | None = None
+    world: Text | None = None
 
 
 class SingleFileForm(Form):
@@ -67,6 +68,7 @@ class SingleFileForm(Form):
     frames: _Frames
     fps: _Fps
     sizes: list[_Size]
+    world: Text = ""
 
 
 class BridgeForm(_Video):

@@ -36,6 +36,7 @@ def save_single_file(  # noqa: PLR0913 - a base's parts and facts
     frames: list[int],
     fps: float,
     sizes: list[list[int]],
+    world: str = "",
     dtype: torch.dtype = torch.float16,
 ) -> None:
     """Write a text-to-video base as a single file: the weights, and all else in its header.
@@ -43,7 +44,7 @@ def save_single_file(  # noqa: PLR0913 - a base's parts and facts
     Tensors are named "transformer.<key>" and "vae.<key>". The header's metadata has one key,
     "fbridge", whose JSON holds "format" and "kind", the configurations of transformer and vae with
     their `_class_name`, "noise" and "prediction" as `fbridge.loaders.pretrained.PretrainedModel`
-    has them, "text_encoder", "frames", "fps" and "sizes".
+    has them, "text_encoder", "frames", "fps", "sizes" and, where it is given, "world".
     """
     facts = {
         "format": FORMAT,
@@ -56,6 +57,7 @@ def save_single_file(  # noqa: PLR0913 - a base's parts and facts
         "frames": frames,
         "fps": fps,
         "sizes": sizes,
+        **({"world": world} if world else {}),
     }
     tensors = {
         f"{part}.{key}": _stored(value, precision_of(type(model), key, dtype))

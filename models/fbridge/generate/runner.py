@@ -86,6 +86,11 @@ def run(
         yield Warned(f"the video may differ in its last bits: {'; '.join(differences)}")
     if loaded.pipeline.notice:
         yield Noted(f"{request.model_name} {loaded.pipeline.notice}")
+    if world := loaded.pipeline.world:
+        yield Noted(
+            f"{request.model_name} knows one world: {world}; a picture of anything else comes out "
+            "as something of it, unless it was fine-tuned on such pictures"
+        )
     yield from _told_of_prompts(items, loaded)
     yield Planned(items)
     if not request.dry_run:

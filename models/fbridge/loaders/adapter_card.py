@@ -24,7 +24,7 @@ class AdapterCard:
         base_sha256: its hash.
         parts: besides the latents, that the base's input was expanded for.
         scheduler: configuration of the bridge.
-        pipeline: `frames`, `fps`, `sizes`, `classes`, `start_from` of the pipeline.
+        pipeline: `frames`, `fps`, `sizes`, `classes`, `start_from`, `world` of the pipeline.
         components: see `fbridge.loaders.load.load_pretrained`.
         base_path, components_path: absolute, where `base` and `components` are on the disk.
         format: of the folder.

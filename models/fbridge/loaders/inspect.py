@@ -43,6 +43,7 @@ class InspectedModel:
         base: of an adapter.
         refused: why it cannot be used; "" if it can.
         unknown_bridge: why it can only be trained from, and not generate; "" else.
+        world: the only things that it, or the base it was trained from, knows; "" if it says none.
         remark: what it cannot do, though it can be used; "" if there is nothing to say.
         given: the folder or hub id of the parts, as it was named.
     """
@@ -68,6 +69,7 @@ class InspectedModel:
     base: str = ""
     refused: str = ""
     unknown_bridge: str = ""
+    world: str = ""
     remark: str = ""
     given: str = ""
 
@@ -94,6 +96,7 @@ def inspect_model(name: str, *, components: str | None = None) -> InspectedModel
         return InspectedModel(
             path, model.kind, **_counts(model, ""), base=base,
             prediction=str(card.scheduler.get("prediction", "")),
+            world=card.pipeline.get("world") or "",
             missing=["its base, which --base names"] if away else [],
         )  # fmt: skip
     noise, prediction = model.noise_and_prediction(model.config)
@@ -101,7 +104,7 @@ def inspect_model(name: str, *, components: str | None = None) -> InspectedModel
         path, model.kind, **_names(model), **_sizes(model), prediction=prediction, noise=noise,
         tokens=model.tokens, missing=model.missing,
         components=str(model.components or ""), refused=model.refused,
-        remark=model.remark, given=components or "",
+        world=model.facts.get("world") or "", remark=model.remark, given=components or "",
     )  # fmt: skip
 
 

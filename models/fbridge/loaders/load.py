@@ -102,6 +102,7 @@ def _single_file(model: ResolvedModel, dtype: torch.dtype, *, download: bool) ->
         frames=facts["frames"],
         fps=facts["fps"],
         sizes=facts["sizes"],
+        world=facts.get("world", ""),
     )
 
 
@@ -153,6 +154,7 @@ def _pipeline(model: ResolvedModel, dtype: torch.dtype) -> PretrainedModel:
         frames=index["frames"],
         fps=index["fps"],
         sizes=index.get("sizes"),
+        world=index.get("world") or "",
         scheduler=scheduler,
         prior=_prior(folder / "prior", dtype) if has_component(index, "prior") else None,
         classes=index.get("classes"),

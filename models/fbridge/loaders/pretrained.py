@@ -36,6 +36,7 @@ class PretrainedModel:
         frames: default, minimum, maximum and step of their number.
         fps: frames per second.
         sizes: (width, height) it was trained at; None where any will do.
+        world: the only things that it knows, such as "drawn shapes"; "" where nothing is said.
         scheduler: of a model that is a bridge already.
         prior: network of such a model.
         classes: names of a class-conditional model's.
@@ -58,6 +59,7 @@ class PretrainedModel:
     frames: list[int] = field(default_factory=lambda: [16, 2, 64, 1])
     fps: float = 8.0
     sizes: list[list[int]] | None = None
+    world: str = ""
     scheduler: FrameBridgeScheduler | None = None
     prior: Any = None
     classes: list[str] | None = None
@@ -85,4 +87,4 @@ class PretrainedModel:
         if self.image_encoder is not None:
             held["image_encoder"] = self.image_encoder
         facts = {"frames": self.frames, "fps": self.fps, "sizes": self.sizes}
-        return {**held, **facts, "classes": self.classes}
+        return {**held, **facts, "classes": self.classes, "world": self.world or None}

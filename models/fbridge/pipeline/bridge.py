@@ -30,7 +30,8 @@ class Bridge(ABC):
     """A model's facts, from its parts; needs no diffusers.
 
     Attributes:
-        config: `frames`, `fps`, `sizes` and `classes`; see `fbridge.pipeline.model.BridgeModel`.
+        config: `frames`, `fps`, `sizes`, `classes` and `world`; see
+            `fbridge.pipeline.model.BridgeModel`.
         transformer: the network.
         scheduler: what it was trained on, and the defaults of sampling.
         components: all parts by name, for messages.
@@ -98,6 +99,11 @@ class Bridge(ABC):
     def frame_limits(self) -> FrameLimits:
         """How many frames this model makes."""
         return FrameLimits(*self.config.frames)
+
+    @property
+    def world(self) -> str:
+        """The only things that it, or the base it was trained from, knows; "" if none are said."""
+        return str(self.config.get("world") or "")
 
     @property
     def default_fps(self) -> float:

@@ -70,6 +70,8 @@ class BridgeModel(Bridge, DiffusionPipeline):  # type: ignore[misc]
         start_from: where the bridge starts: `{"kind": "repeat" | "neural" | "motion" | "mix",
             "mix": share}` as `fbridge.loaders.prior.build_prior` takes them; None is "neural"
             where there is a prior, else "repeat".
+        world: the only things that the model knows, or those that the base it was trained from
+            does, such as "drawn shapes"; None where nothing is said.
     """
 
     model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->prior->transformer"
@@ -97,6 +99,7 @@ class BridgeModel(Bridge, DiffusionPipeline):  # type: ignore[misc]
         classes: list[str] | None = None,
         start_from: dict[str, Any] | None = None,
         reading: list[Any] | None = None,
+        world: str | None = None,
     ) -> None:
         super().__init__()
         if (codec is None) == (vae is None):
@@ -120,6 +123,7 @@ class BridgeModel(Bridge, DiffusionPipeline):  # type: ignore[misc]
             classes=classes,
             start_from=start_from,
             reading=reading,
+            world=world,
         )
 
     @classmethod

@@ -30,7 +30,7 @@ _PLAIN: dict[str, dict[str, Callable[..., Any]]] = {
     "scheduler": {"FrameBridgeScheduler": PlainScheduler},
 }
 """The plain form of each part's class, by its name in `model_index.json`."""
-_FACTS = ("frames", "fps", "sizes", "classes")
+_FACTS = ("frames", "fps", "sizes", "classes", "world")
 
 
 class PlainPipeline(BridgeSampling):

@@ -18,6 +18,7 @@ from fbridge.config.tree import BridgeConfig, Config
 from fbridge.data.latents import LatentDataset
 from fbridge.data.latents.shape import Shape
 from fbridge.errors import CheckpointError, ConfigError, DataError
+from fbridge.files.model_forms import AdapterForm
 from fbridge.loaders.codec import load_codec
 from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.prior import MotionPrior
@@ -35,6 +36,7 @@ from fbridge.train.setup.networks import (
     prior_folder,
 )
 from fbridge.train.validation.scores import HeldOut
+from tests.bases import tiny_base
 from tests.train.sets import short_run
 
 NOISE = {"kind": "cogvideox", "snr_shift": 1.0}
@@ -185,6 +187,18 @@ def test_a_bridge_brings_its_own_prior(
     assert torch.equal(answer(again, clips)[0], answer(first, clips)[0])
     plain = generator(clips, tmp_path / "bridge", codec, shape, prior={"kind": "repeat"})
     assert plain.prior is None
+
+
+def test_a_run_keeps_the_world_that_its_base_knows(
+    clips: LatentDataset, codec: Codec, shape: Shape, tmp_path: Path
+) -> None:
+    named = tiny_base(tmp_path / "named.safetensors", world="drawn shapes")
+    assert generator(clips, named, codec, shape).about["world"] == "drawn shapes"
+    model = generator(clips, "scratch:tiny", codec, shape)
+    assert model.about["world"] is None
+    AdapterForm.model_validate(
+        {"base": "x", "base_sha256": "", "parts": 1, "scheduler": {}, "pipeline": model.about}
+    )
 
 
 def test_a_mix_is_part_of_the_way(

@@ -48,7 +48,8 @@ def assemble(
         scheduler: the bridge.
         codec: of the latents; None: the base's.
         prior: the network of a neural prior.
-        facts: `frames`, `fps`, `sizes`, `classes`, `start_from` where they differ from the base's.
+        facts: `frames`, `fps`, `sizes`, `classes`, `start_from`, `world` where they differ from the
+            base's.
     """
     components = base.components()
     if codec is not None:

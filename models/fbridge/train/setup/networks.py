@@ -41,7 +41,7 @@ class BuiltNetwork:
         scheduler: the bridge; None of a prior.
         prior: the frozen network of a neural prior.
         task: the loss.
-        about: what a pipeline of it needs to know: frames, fps, sizes, classes, start_from.
+        about: what a pipeline needs to know: frames, fps, sizes, classes, start_from, world.
     """
 
     base: PretrainedModel | None
@@ -134,6 +134,7 @@ def build_generator(
         "sizes": [list(size) for size in shape.sizes],
         "classes": list(shape.classes) if _classes(config, shape) else base.classes,
         "start_from": {"kind": kind, "mix": mix},
+        "world": base.world or None,
     }
     return BuiltNetwork(
         base, transformer, base.family.adapt(transformer), scheduler, network, task, about
