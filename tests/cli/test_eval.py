@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fbridge.choices import MINILM
+from fbridge.loaders.locate import packaged_file
+from fbridge.prepare.longer import longer_clips
 from fbridge_cli.main import run
 from tests.evaluation.sides import FRAMES, damaged, write_side
 
@@ -98,8 +103,7 @@ def test_the_latest_run_is_told_of_when_it_cannot_be_used(
         "base": {"name": "t2v.safetensors"},
         "data": {"path": "latents", "codec": {"name": "/there/t2v.safetensors"}},
     }
-    Path("latents").mkdir()
-    Path("latents/index.json").write_text('{"source": {"path": "/my videos"}}')
+    old_data_set(Path("latents"), frames=40)
     (folder.parent / "run.json").write_text(json.dumps(facts))
     (folder.parent / "config.toml").write_text("")
     assert run(["eval", "--metric", "fvd"]) == 2
@@ -108,8 +112,50 @@ def test_the_latest_run_is_told_of_when_it_cannot_be_used(
     assert (
         "--metric fvd: needs clips of 9 frames or more, runs/one was trained on clips of 8" in told
     )
-    prepare = "fbridge prepare '/my videos' -o latents-17 --frames 17 --codec t2v.safetensors"
-    assert f"{prepare} && fbridge finetune --base t2v.safetensors --data latents-17" in told
+    line = shlex.split(told.partition("train on longer ones: ")[2].partition(" && ")[0])
+    assert line[:3] == ["fbridge", "prepare", str(Path("my videos").resolve())]
+    assert " ".join(line[3:]) == (
+        "-o latents-17 --frames 17 --size 64x48 --codec t2v.safetensors --stride 2"
+    )
+    assert " && fbridge finetune --base t2v.safetensors --data latents-17; or measure" in told
+    index = {"_class_name": "FrameBridgePipeline", "frames": [8, 8, 8, 1]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    assert run(["eval", "--metric", "fvd"]) == 2
+    told = capsys.readouterr().err
+    assert "; its base t2v.safetensors makes no more than 8; or measure what needs no more" in told
+
+
+@pytest.mark.parametrize(
+    ("frames", "step", "made"), [(40, 1, 16), (31, 1, 16), (30, 1, 15), (17, 1, 9), (16, 1, 0),
+                                 (40, 4, 17), (32, 4, 13), (24, 4, 9)],
+)  # fmt: skip
+def test_longer_clips_are_as_long_as_the_videos_allow(frames: int, step: int, made: int) -> None:
+    """Every other frame of the videos is taken."""
+    old_data_set(Path("latents"), frames=frames)
+    found = longer_clips(Path("latents"), step)
+    assert (found and found[1]) == (Path(f"latents-{made}") if made else None)
+    shutil.rmtree("my videos")
+    assert longer_clips(Path("latents"), step) is None
+    assert longer_clips(Path("nowhere"), step) is None
+
+
+def old_data_set(folder: Path, *, frames: int) -> None:
+    """The tables of clips of eight frames, every other one of videos of so many frames."""
+    Path("my videos").mkdir()
+    folder.mkdir()
+    cutting = {"stride": 2, "fps": None, "mode": "head"}
+    index = {
+        "source": {"path": str(Path("my videos").resolve()), "media_root": ""},
+        "options": {"cutting": cutting, "captionless": "keep", "prefix": ""},
+        "codec": {"name": str(packaged_file("t2v.safetensors"))},
+        "text_encoder": {"name": MINILM},
+        "buckets": [{"bucket": "64x48x8"}],
+        "files": {"survey": {"path": "survey.jsonl"}},
+    }
+    (folder / "index.json").write_text(json.dumps(index))
+    found = [{"frames": each, "seconds": 9.0} for each in (900, *[frames] * 20, 3)]
+    lines = [json.dumps({"key": "x", "found": each}) for each in found]
+    (folder / "survey.jsonl").write_text("\n".join([*lines, '{"key": "bad"}']) + "\n")
 
 
 @pytest.mark.slow

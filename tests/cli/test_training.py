@@ -93,6 +93,7 @@ def printed_lines(told: str) -> list[str]:
     return [line.partition(": ")[2] for line in told.splitlines() if ": fbridge " in line]
 
 
+@pytest.mark.slow
 def test_what_a_run_prints_can_be_typed(
     workshop: Any, place: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -100,7 +101,7 @@ def test_what_a_run_prints_can_be_typed(
     ran = place("train-prior", *workshop.words(base=False, steps=1))
     assert ran.code == 0, ran.err
     for key, value in {
-        "TRAIN_STEPS": 1, "TRAIN_BATCH_SIZE": 2, "VALIDATION_STEPS": 2, "VALIDATION_CLIPS": 1,
+        "TRAIN_STEPS": 1, "TRAIN_BATCH_SIZE": 2, "VALIDATION_ROWS": 1, "VALIDATION_CLIPS": 0,
         "LOG_TRACKERS": "[]",
     }.items():  # fmt: skip
         monkeypatch.setenv(f"FBRIDGE_{key}", str(value))

@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 from PIL import Image
 
 from fbridge.checks import home_expanded
+from fbridge.choices import SHORTEST_FVD_CLIP
 from fbridge.config import load_config
 from fbridge.data.latents import LatentDataset, hold_out
-from fbridge.data.latents.format import INDEX
-from fbridge.data.shapes import DEMO_NAME, draw_clip
+from fbridge.data.shapes import draw_clip
 from fbridge.data.video_files import write_video
 from fbridge.data.video_writers import Frames
 from fbridge.errors import ConfigError
@@ -31,6 +31,7 @@ from fbridge.evaluation.request import EvalRequest
 from fbridge.files.atomic import shown, write_text
 from fbridge.files.configs import read_json
 from fbridge.generate import GenerateRequest, Job, Loaded, load_pipeline, run
+from fbridge.prepare.longer import longer_clips
 from fbridge.weights import ENTRIES, cache_folder
 from fbridge.weights.fetch import Event as FetchEvent
 from fbridge.weights.fetch import obtain
@@ -40,8 +41,6 @@ RUNS = Path("runs")
 RUN_FACTS = "run.json"
 DEMO_CLIPS, DEMO_SIZE, DEMO_SEED, DEMO_FPS = 32, 128, 1, 16.0
 RUN_CLIPS = 64
-LONGER = 16
-"""Frames of the clips that are proposed where those of a run are too short."""
 _BATCH = 4
 
 
@@ -169,8 +168,7 @@ def _held_out(request: EvalRequest, run: Path) -> Finding:
         if metric.min_frames > frames:
             raise ConfigError(
                 f"--metric {metric.name}: needs clips of {metric.min_frames} frames or more, "
-                f"{shown(run)} was trained on clips of {frames}; {_longer(facts)}; or measure what "
-                "needs no more: fbridge eval --metric psnr,ssim"
+                f"{shown(run)} was trained on clips of {frames}; {_way_out(facts, run)}"
             )
     yield from make_ready(replace(request, protocol=protocol))
     config = load_config(file=run / "config.toml").config
@@ -195,20 +193,30 @@ def _held_out(request: EvalRequest, run: Path) -> Finding:
     )
 
 
-def _longer(facts: Mapping[str, Any]) -> str:
-    """The lines that train the same run on longer clips."""
-    data, step = Path(facts["data"]["path"]), facts["shape"]["step"]
-    count = -(-(LONGER - 1) // step) * step + 1 if step > 1 else LONGER
-    drawn = data.is_relative_to(cache_folder() / DEMO_NAME)
-    index = data / INDEX
-    known = {} if drawn or not index.is_file() else read_json(index)
-    videos = known.get("source", {}).get("path") or "VIDEOS"
-    out, base, codec = f"latents-{count}", facts["base"]["name"], facts["data"]["codec"]["name"]
-    codec = base if Path(codec).name == base else codec  # the packaged file is known by its name
-    prepare = ["fbridge", "prepare", videos, "-o", out, "--frames", str(count),
-               "--codec", codec]  # fmt: skip
-    train = ["fbridge", "finetune", "--base", base, "--data", out]
-    return f"train on longer ones: {shlex.join(prepare)} && {shlex.join(train)}"
+def _way_out(facts: Mapping[str, Any], run: Path) -> str:
+    """What can be done about a run on clips that are too short for a metric."""
+    measure = "or measure what needs no more: fbridge eval --metric psnr,ssim"
+    most = _most_frames(run)
+    if most < SHORTEST_FVD_CLIP:
+        return f"its base {facts['base']['name']} makes no more than {most}; {measure}"
+    found = longer_clips(Path(facts["data"]["path"]), facts["shape"]["step"])
+    if found is None:
+        return f"its videos are as short, or gone: prepare longer ones; {measure}"
+    prepare, folder = found
+    train = shlex.join(
+        ["fbridge", "finetune", "--base", facts["base"]["name"], "--data", str(folder)]
+    )
+    return f"train on longer ones: {prepare} && {train}; {measure}"
+
+
+def _most_frames(run: Path) -> int:
+    """How many frames the model of a run makes at most."""
+    for path in (run / "model" / "model_index.json", run / "lora" / "adapter.json"):
+        if path.is_file():
+            held = read_json(path)
+            frames = held.get("pipeline", held).get("frames")
+            return int(frames[2]) if frames else SHORTEST_FVD_CLIP
+    return SHORTEST_FVD_CLIP
 
 
 def _first_frames(folder: Path, ids: frozenset[str], protocol: Protocol) -> Iterator[_Input]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from fbridge.choices import SHORTEST_FVD_CLIP
 from fbridge.data.latents.format import digest, shard_path
 from fbridge.data.sources import Layout, find_layout
 from fbridge.data.video.pool import Workers
@@ -19,6 +20,7 @@ from fbridge.prepare.encode import Encoder
 from fbridge.prepare.finalize import Records, TableWriter, finished_parts, remove_journal
 from fbridge.prepare.journal import JournalLookup, Lookup
 from fbridge.prepare.locks import RankLock
+from fbridge.prepare.longer import too_short, usual_frames
 from fbridge.prepare.models import load_models
 from fbridge.prepare.pinned import check_pinned, content, origin, pin
 from fbridge.prepare.plan import NotScanned, Planner, Unit, caption_hash
@@ -87,6 +89,10 @@ def prepare(request: PrepareRequest, *, dry_run: bool = False) -> Iterator[Event
     layout = find_layout(request.source, request.layout, media_root=request.media_root)
     yield SourceFound(layout)
     codec, text = load_models(request)
+    longest = max(bucket.frames for bucket in request.cutting.buckets)
+    if longest < SHORTEST_FVD_CLIP:
+        usual = usual_frames(getattr(codec.codec, "temporal", None) or 1)
+        yield Note(f"{too_short(longest)}; --frames {usual} makes longer ones")
     with ExitStack() as stack:
         run = _Run(request, layout, codec, text, stack)
         yield from run.survey()

@@ -11,6 +11,7 @@ from typing import Any, cast
 from fbridge.choices import SHORTEST_FVD_CLIP
 from fbridge.errors import CheckpointError, ConfigError, DependencyError
 from fbridge.files.atomic import shown
+from fbridge.prepare.longer import longer_clips, too_short
 from fbridge.train.checkpoints.reading import (
     Checkpoint,
     Chosen,
@@ -244,11 +245,9 @@ def _notes(session: Session, changes: list[str]) -> tuple[str, ...]:
         elif session.config.prior.kind == "auto" and session.config.prior.path is None:
             notes.append(f"prior {kind!r} of base {base.name}, which stays as it is")
     frames = session.material.shape.frames
-    if session.config.base is not None and frames < SHORTEST_FVD_CLIP:
-        notes.append(
-            f"clips of {frames} frames are too short for fbridge eval --metric fvd, which takes "
-            f"{SHORTEST_FVD_CLIP} or more; fbridge prepare --frames 16 makes longer ones"
-        )
+    if frames < SHORTEST_FVD_CLIP:
+        found = longer_clips(session.material.dataset.folder, session.material.shape.step)
+        notes.append(too_short(frames) + (f"; to make longer ones: {found[0]}" if found else ""))
     if session.training.validate is None:
         notes.append("without held-out clips there is no validation")
     return tuple(notes)
