@@ -111,7 +111,8 @@ def train_prior(
 ) -> None:
     """Train a neural prior: the video regressed from picture and prompt in one pass.
 
-    It ends with its gain over the repeated picture on held-out clips: whether it is worth using.
+    It ends with its gain over the repeated picture on held-out clips, whether it is worth using,
+    and the line that starts a bridge from it. RUN/report.html shows curves and clips.
 
     Example:
         fbridge train-prior --data latents/ -o runs/prior
@@ -184,6 +185,9 @@ def finetune(
     json: Json = False,
 ) -> None:
     """Turn a text-to-video model into an image-to-video bridge.
+
+    It ends with what it has learnt on held-out clips, and the lines that go on from there.
+    RUN/report.html shows curves and clips.
 
     Several processes and machines: accelerate launch -m fbridge_cli finetune ...
 

@@ -134,7 +134,8 @@ class Report:
         if event.step == 0:
             return f"interrupted before the first step; to begin again: {self._command}"
         saved = shown(self._request.run / f"checkpoint-{event.step}")
-        report = "" if event.summary is None else f" and {shown(event.summary.report)}"
+        page = (event.summary or Summary()).report
+        report = "" if page is None else f" and {shown(page)}"
         return (
             f"interrupted at step {event.step} of {self._steps}; saved {saved}{report}; to go on: "
             f"{self._command}"

@@ -40,8 +40,10 @@ def test_all_of_it_is_there_and_plays(session: MakeSession, tmp_path: Path) -> N
     assert ": 4 of 4 steps." in page
     for text in (*(one[1:] for one in found.learnt), *(line for _, line in found.lines)):
         assert text in page
-    for told in ("this run, step 4", "before training", "the repeated picture", "fbridge finetune "
-                 "&lt;x&gt;", "Training loss", "[train]", "torch "):  # fmt: skip
+    for told in (
+        "this run, step 4", "before training", "the repeated picture", "[train]", "torch ",
+        "fbridge finetune &lt;x&gt;", "Training loss", "over 3 held-out clips, PSNR over 2 of",
+    ):  # fmt: skip
         assert told in page
     assert page.count('<section class="clip">') == 2
     for name in ("picture", "before training", "after 4 steps", "truth"):

@@ -39,8 +39,15 @@ def charts(rows: Sequence[Row]) -> Iterator[str]:
         yield f'<h2>Curves</h2><div class="charts">{drawn}</div>'
 
 
-def comparison(command: Command, rows: Sequence[Row]) -> Iterator[str]:
-    """The table of the run beside what it began as, its prior, and the repeated picture."""
+def comparison(command: Command, rows: Sequence[Row], *, scored: int, drawn: int) -> Iterator[str]:
+    """The table of the run beside what it began as, its prior, and the repeated picture.
+
+    Args:
+        command: of the run.
+        rows: of its metrics.csv.
+        scored: clips of the losses.
+        drawn: clips of the PSNR.
+    """
     held_out = [row for row in rows if "held_out" in row]
     if not held_out:
         return
@@ -58,6 +65,8 @@ def comparison(command: Command, rows: Sequence[Row]) -> Iterator[str]:
     yield "<h2>Compared on held-out clips</h2>"
     yield f'<div class="wide"><table><thead><tr><th></th>{head}</tr></thead>'
     yield f"<tbody>{body}</tbody></table></div>"
+    psnr = f", PSNR over {drawn} of them, without their first frames" if drawn else ""
+    yield f'<p class="small">Losses are means over {scored} held-out clips{psnr}.</p>'
 
 
 def _bridges_rows(first: Row, last: Row) -> tuple[tuple[str, ...], list[_Cells]]:

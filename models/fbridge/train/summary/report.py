@@ -74,11 +74,14 @@ class RunReport:
         lines = self._lines if state == "finished" else (line_of_stopped(session),)
         if state == "finished" and not learnt.worth:  # then longer training comes first
             lines = (lines[1], lines[0], *lines[2:])
-        path = session.run / REPORT
+        path, validation = session.run / REPORT, session.config.validation
+        scored = min(validation.rows, len(session.material.parts.held_out))
         body = [
             *_head(session, step, state),
             *parts.sentences(learnt.lines),
-            *parts.comparison(session.command, rows),
+            *parts.comparison(
+                session.command, rows, scored=scored, drawn=min(validation.clips, scored)
+            ),
             *parts.charts(rows),
             self._clips,
             *parts.how_to_use(lines),
