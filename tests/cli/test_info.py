@@ -102,7 +102,7 @@ def test_advice_is_given_only_where_it_would_work(workshop: Any, tmp_path: Path)
     assert f"fbridge finetune --base {parts.removeprefix('--model ')} --data DIR" in ran.err
 
     divided = {k: v.to(torch.float8_e4m3fn) if v.ndim == 2 else v for k, v in held.items()}
-    divided["blocks.0.attn1.to_q.weight_scale"] = torch.ones(1)
+    divided["blocks.0.attn1.to_q.weight_scale_2"] = torch.ones(1)
     save_file(divided, place / "low.safetensors")
     (base / "text_encoder/model.safetensors").unlink()
     told = {}
@@ -114,7 +114,7 @@ def test_advice_is_given_only_where_it_would_work(workshop: Any, tmp_path: Path)
     for command in ("info", "doctor"):
         ran = told[place / "low.safetensors", command]
         assert ran.code == 4
-        assert "need scales (blocks.0.attn1.to_q.weight_scale), which are not read" in ran.err
+        assert "not read: nvfp4 (blocks.0.attn1.to_q.weight_scale_2)" in ran.err
     assert "text_encoder/*.safetensors" in told[base, "info"].out
     assert "lacks text_encoder/*.safetensors; see fbridge info" in told[base, "doctor"].err
 

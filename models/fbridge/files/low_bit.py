@@ -1,46 +1,56 @@
-"""Weights in few bits that are wrong without scales, which are not read.
+"""Weights in few bits that cannot be read, by name, and what they are.
 
-Scaled float8 and integer weights were divided by a number per tensor, row or block. That number is
-a tensor beside each (`scale_weight` of ComfyUI's and Kijai's files, `weight_scale` of newer ones),
-lies in a second file (HunyuanVideo's `_map.pt`), or was left behind. Float8 that is a plain cast
-needs none.
+float8 that is a plain cast is read, and float8 and int8 with scales (`fbridge.files.scaled`). Forms
+of four bits, rotated weights, scales of other shapes and weights without their scales are refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from fbridge.errors import CheckpointError
 from fbridge.files.configs import read_json
-from fbridge.files.tensors import Header, read_header, read_some
-from fbridge.files.weight_files import GGUF, find_weight_file
+from fbridge.files.pickles import scales_beside
+from fbridge.files.scaled import FORMAT, SCALES, scale_fault
+from fbridge.files.tensors import Header, open_tensors, read_header
+from fbridge.files.weight_files import GGUF, PICKLES, find_weight_file
 
-_SCALES = frozenset(
-    [
-        "scale_weight", "weight_scale", "weight_scale_2", "weight_scale_inv", "scale_input",
-        "input_scale", "pre_quant_scale", "scaled_fp8", "comfy_quant", "absmax", "quant_map", "SCB",
-        "qweight", "qzeros", "wscales", "_scale",
-    ]
-)  # fmt: skip
-"""Last parts of the names of tensors that only files with scales hold."""
+_FOREIGN = {
+    "weight_scale_2": "nvfp4",
+    "weight_s_rel": "w4a8 with a codebook",
+    "weight_codebook": "w4a8 with a codebook",
+    "pre_quant_scale": "scaled by the layer's input (AWQ, SmoothQuant)",
+    "absmax": "bitsandbytes",
+    "quant_map": "bitsandbytes",
+    "SCB": "bitsandbytes",
+    "qweight": "GPTQ, AWQ or SVDQuant",
+    "qzeros": "GPTQ or AWQ",
+    "wscales": "SVDQuant",
+    "_scale": "quanto",
+    "weight_scale_inv": "float8 in blocks of another scale",
+}
+"""Last parts of the names of tensors that only files of a form that is not read hold."""
+_FORMATS = {"float8_e4m3fn", "float8_e5m2", "float8_e4m3fn_rowwise", "float8_e4m3fn_blockwise"}
+_FORMATS |= {"float8_e4m3fn_block3d", "int8", "int8_tensorwise", "int8_blockwise"}
+"""ComfyUI's names of forms that are a number of 8 bits times a scale."""
+_NOTES = {"format", "full_precision_matrix_mult", "group_size", "block_size", "orig_dtype"}
+_NOTES |= {"orig_shape"}
+"""What else a layer's form may say that leaves its weight as it is."""
 _METADATA = "_quantization_metadata"
-_INTEGERS = ("int8", "uint8")
-_FLOAT8 = "float8"
+_FLOAT8, _INTEGERS = "float8", ("int8", "uint8")
 _SAMPLED = 8
 _NO_SIGN = 0x7F
-_WAY_OUT = "take the file in bfloat16, float16 or GGUF, or in float8 without scales"
+_WAY_OUT = "take the file in bfloat16, float16, GGUF, or in float8 or int8 with scales of its own"
 
 
 def low_bit_refusal(path: Path, header: Header, names: Iterable[str] | None = None) -> str:
     """Why a file's weights in few bits cannot be used; "" if they can, or there are none.
-
-    A plain cast keeps the values of the weights, which are far below the largest number of float8;
-    weights that were divided by their scale reach it. So at most 8 of the float8 matrices are read,
-    and refused where most of them come within a factor of two of it.
 
     Args:
         path: of the file, or of an index of shards.
@@ -49,34 +59,16 @@ def low_bit_refusal(path: Path, header: Header, names: Iterable[str] | None = No
     """
     if path.suffix == GGUF:  # its blocks hold their scales
         return ""
-    own = sorted(header.shapes if names is None else names)
-    marks = [name for name in own if name.rpartition(".")[2] in _SCALES]
-    if marks or _METADATA in header.metadata:
-        mark = min(marks, key=len) if marks else f"{_METADATA} in its header"
-        return (
-            f"holds weights in few bits that need scales ({mark}), which are not read; {_WAY_OUT}"
-        )
-    matrices = [name for name in own if len(header.shapes[name]) > 1]
-    integers = [name for name in matrices if header.dtypes[name] in _INTEGERS]
-    if integers:
-        return f"holds integers as weights ({integers[0]}) and no scales for them; {_WAY_OUT}"
-    small = [name for name in matrices if header.dtypes[name].startswith(_FLOAT8)]
-    if not small:
-        return ""
-    sample = small[:: -(-len(small) // _SAMPLED)]
-    filled = [name for name, tensor in read_some(path, set(sample)) if _fills_range(tensor)]
-    if 2 * len(filled) <= len(sample):
-        return ""
-    beside = path.with_name(f"{path.stem}_map{path.suffix}")
-    where = f"lie in {beside.name} and are not read" if beside.is_file() else "are not in it"
-    return (
-        f"holds float8 weights up to the largest number of their type ({min(filled)}): they were "
-        f"divided by scales, which {where}; {_WAY_OUT}"
-    )
+    own = set(header.shapes if names is None else names)
+    if why := _foreign_form(path, header, own) or _foreign_scale(header, own):
+        return f"holds weights in few bits of a form that is not read: {why}; {_WAY_OUT}"
+    if why := _lacking_scale(path, header, own):
+        return f"{why}; {_WAY_OUT}"
+    return ""
 
 
 def check_low_bit(folder: Path) -> None:
-    """Raise CheckpointError where the weights in a network's folder need scales.
+    """Raise CheckpointError where the weights in a network's folder cannot be read.
 
     Libraries leave out the scales that they do not know. What they quantised themselves, as the
     configuration says, they read.
@@ -86,6 +78,96 @@ def check_low_bit(folder: Path) -> None:
         return
     if why := low_bit_refusal(weights, read_header(weights)):
         raise CheckpointError(f"{weights}: {why}")
+
+
+def _foreign_form(path: Path, header: Header, own: set[str]) -> str:
+    """By the forms that the file states, and by names of tensors."""
+    stated = {name: _read_form(held) for name, held in _forms(path, header, own)}
+    for name, form in sorted(stated.items(), key=lambda item: item[0]):
+        kind = form.get("format")
+        if form.get("convrot"):
+            return f"ConvRot, whose weights are rotated ({name})"
+        if kind not in _FORMATS:
+            return f"{kind} ({name})"
+        if unknown := sorted(form.keys() - _NOTES - {"convrot"}):
+            return f"{kind} with {unknown[0]!r} ({name})"
+    for name in sorted(own, key=len):
+        kind = name.rpartition(".")[2]
+        if kind in _FOREIGN:
+            return f"{_FOREIGN[kind]} ({name})"
+        if kind in SCALES:
+            return f"a scale of no weight, or a second one ({name})"
+    layers = [name.rpartition(".")[0] for name in stated]
+    bare = [
+        f"{layer}.weight"
+        for layer in layers
+        if header.dtypes.get(f"{layer}.weight", "").startswith((_FLOAT8, *_INTEGERS))
+        and f"{layer}.weight" not in header.scales
+    ]
+    return f"no scale is there for {min(bare)}" if bare else ""
+
+
+def _forms(path: Path, header: Header, own: set[str]) -> Iterator[tuple[str, Any]]:
+    """Names that tell the forms of layers, and what they hold: JSON, or read from it."""
+    tensors = open_tensors(path) if header.formats else {}
+    for name in header.formats:
+        if f"{name.removesuffix(FORMAT)}weight" in own:
+            yield name, bytes(tensors[name].to(torch.uint8).flatten().tolist())
+    if _METADATA in header.metadata:
+        try:
+            layers = json.loads(header.metadata[_METADATA])["layers"]
+            others = header.shapes.keys() - own
+            for layer, form in layers.items():
+                if f"{layer}.weight" not in others:
+                    yield f"{layer}.{_METADATA}", form
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            yield _METADATA, None
+
+
+def _read_form(held: Any) -> dict[str, Any]:
+    try:
+        form = json.loads(held) if isinstance(held, bytes) else held
+    except (ValueError, RecursionError):
+        form = None
+    if isinstance(form, str):
+        form = {"format": form}
+    return form if isinstance(form, dict) else {"format": "a form that is no JSON object"}
+
+
+def _foreign_scale(header: Header, own: set[str]) -> str:
+    for name in sorted(own & header.scales.keys()):
+        weight = header.shapes[name], header.dtypes[name]
+        if fault := scale_fault(weight, header.scales[name]):
+            return f"{name}: {fault}"
+    return ""
+
+
+def _lacking_scale(path: Path, header: Header, own: set[str]) -> str:
+    """Of integers, and of float8 that fills its range.
+
+    A plain cast keeps the values of the weights, which are far below the largest number of float8;
+    weights that were divided by their scale reach it. So at most 8 of the float8 matrices are read,
+    and refused where most of them come within a factor of two of it.
+    """
+    bare = [name for name in sorted(own - header.scales.keys()) if len(header.shapes[name]) > 1]
+    integers = [name for name in bare if header.dtypes[name] in _INTEGERS]
+    if integers:
+        return f"holds integers as weights ({integers[0]}) and no scales for them"
+    small = [name for name in bare if header.dtypes[name].startswith(_FLOAT8)]
+    if not small:
+        return ""
+    sample = small[:: -(-len(small) // _SAMPLED)]
+    tensors = open_tensors(path)
+    filled = [name for name in sample if _fills_range(tensors[name])]
+    if 2 * len(filled) <= len(sample):
+        return ""
+    where = "which are not in it"
+    if path.suffix in PICKLES:
+        where += f" (HunyuanVideo's lie beside it, in {scales_beside(path).name})"
+    return (
+        f"holds float8 weights up to the largest number of their type ({min(filled)}): they were "
+        f"divided by scales, {where}"
+    )
 
 
 def _fills_range(tensor: Tensor) -> bool:

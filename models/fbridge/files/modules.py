@@ -15,11 +15,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from fbridge.errors import CheckpointError, reason
-from fbridge.files.configs import check_form
+from fbridge.files.configs import check_form, read_json
 from fbridge.files.low_bit import check_low_bit
 from fbridge.files.model_forms import SingleFileForm
-from fbridge.files.tensors import Header, broken
-from fbridge.files.weight_files import find_variant
+from fbridge.files.tensors import Header, broken, read_header, read_weights
+from fbridge.files.weight_files import find_variant, find_weight_file
 
 FORMAT = 1
 _KEY = "fbridge"
@@ -208,6 +208,9 @@ def load_folder(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> 
         CheckpointError: it does not load, or not all of its weights are there.
     """
     check_low_bit(folder)
+    weights = find_weight_file(folder)
+    if weights is not None and read_header(weights).scales:  # which from_pretrained leaves out
+        return build(kind, read_json(folder / "config.json"), read_weights(weights), weights, dtype)
     try:
         model, info = kind.from_pretrained(
             folder,

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-import pickle
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
-from fbridge.errors import CheckpointError, DependencyError, reason
+from fbridge.errors import CheckpointError, DependencyError
+from fbridge.files.pickles import broken as broken
+from fbridge.files.pickles import read_pickle
+from fbridge.files.scaled import FORMAT, find_aside, find_scales, multiply
 from fbridge.files.weight_files import GGUF, INDEX, PICKLES, is_index, weight_paths
 
 _SHAPE = "comfy.gguf.orig_shape."
 """Prefix of the field with a tensor's shape, where it has more axes than GGUF supports."""
-_NESTS = ("state_dict", "ema", "module", "model")
-"""Keys under which trainers save weights; averages go first."""
-_DEEPSPEED = "_forward_module."
-"""DeepSpeed's prefix of all names of a Lightning module."""
 _TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _TYPES |= {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "I64": "int64", "U8": "uint8"}
 _TYPES |= {"I8": "int8"}
@@ -32,55 +30,129 @@ class Header(NamedTuple):
     """What a file of weights holds, without the weights.
 
     Attributes:
-        shapes: of the tensors, by name.
+        shapes: of the tensors, by name; scales and what else only serves scaled weights is left
+            out.
         dtypes: by name, as torch calls them.
         metadata: of a safetensors file.
+        scales: shape and type of the scale of each scaled weight, by the weight's name.
+        formats: names of the tensors that tell the form of a layer's weight.
     """
 
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, str]
     metadata: Mapping[str, str] = MappingProxyType({})
+    scales: Mapping[str, tuple[tuple[int, ...], str]] = MappingProxyType({})
+    formats: tuple[str, ...] = ()
+
+
+class LazyWeights(Mapping[str, Tensor]):
+    """Tensors by name, each read when it is asked for, and again when it is asked for again.
+
+    Args:
+        path: of the file, for messages.
+        readers: of the tensors.
+    """
+
+    def __init__(self, path: Path, readers: Mapping[str, Callable[[], Tensor]]) -> None:
+        self._path, self._readers = path, readers
+
+    def __getitem__(self, name: str) -> Tensor:
+        """Raises CheckpointError where the file is broken."""
+        try:
+            return self._readers[name]()
+        except (SafetensorError, OSError) as error:
+            raise broken(self._path, error) from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._readers)
+
+    def __len__(self) -> int:
+        return len(self._readers)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a file, by the names that it gives them.
+    """All tensors of `open_weights` at once."""
+    return dict(open_weights(path))
+
+
+def open_weights(path: Path) -> LazyWeights:
+    """The weights in a file, by the names that it gives them, each read when it is asked for.
 
     From .safetensors, an index of such shards, a .gguf file, whose tensors are made float32, or a
-    .pt or .ckpt file that holds nothing but tensors.
+    .pt or .ckpt file that holds nothing but tensors. Weights that were divided by scales are
+    multiplied by them, in float32; see `fbridge.files.scaled`.
 
     Raises:
         CheckpointError: the file is broken, incomplete, or holds code.
     """
+    held = open_tensors(path)
+    scales, aside = find_scales(held.keys()), find_aside(held.keys())
+
+    def scaled(name: str) -> Tensor:
+        return multiply(held[name], held[scales[name]], f"{path}: {name}")
+
+    return LazyWeights(
+        path,
+        {
+            name: partial(scaled if name in scales else held.__getitem__, name)
+            for name in held
+            if name not in aside
+        },
+    )
+
+
+def open_tensors(path: Path) -> LazyWeights:
+    """The tensors in a file as they are stored, scales among them; see `open_weights`."""
     if path.suffix in PICKLES:
-        return _unpickled(path)
+        tensors = read_pickle(path)
+        return LazyWeights(path, {name: partial(tensors.__getitem__, name) for name in tensors})
     if path.suffix == GGUF:
-        return _unpacked(path)
+        return LazyWeights(path, {name: partial(_unpacked, *held) for name, *held in _packed(path)})
     _require_known(path)
-    weights: dict[str, Tensor] = {}
+    readers: dict[str, Callable[[], Tensor]] = {}
     for part in weight_paths(path):
-        weights.update(_loaded(part, path))
-    return weights
+        file = _opened(part, path)
+        readers |= {name: partial(file.get_tensor, name) for name in file.keys()}  # noqa: SIM118
+    return LazyWeights(path, readers)
 
 
 def read_header(path: Path) -> Header:
-    """Names, shapes and types of a file's tensors, without reading weights.
+    """Names, shapes and types of a file's weights, without reading them.
 
     Args:
-        path: as `read_weights` takes it.
+        path: as `open_weights` takes it.
 
     Raises:
         CheckpointError: the file is broken or incomplete, or a .pt or .ckpt that holds code.
     """
+    shapes, dtypes, metadata = _stored(path)
+    aside = find_aside(shapes.keys())
+    return Header(
+        {name: shape for name, shape in shapes.items() if name not in aside},
+        {name: kind for name, kind in dtypes.items() if name not in aside},
+        metadata,
+        {weight: (shapes[name], dtypes[name]) for weight, name in find_scales(shapes).items()},
+        tuple(name for name in shapes if name.rpartition(".")[2] == FORMAT),
+    )
+
+
+_Stored = tuple[dict[str, tuple[int, ...]], dict[str, str], dict[str, str]]
+
+
+def _stored(path: Path) -> _Stored:
+    """Shapes and types of all tensors of a file, and its metadata."""
     if path.suffix in PICKLES:
-        tensors = _unpickled(path)
-        return Header(
+        tensors = read_pickle(path)
+        return (
             {name: tuple(tensor.shape) for name, tensor in tensors.items()},
             {name: str(tensor.dtype).removeprefix("torch.") for name, tensor in tensors.items()},
+            {},
         )
     if path.suffix == GGUF:
-        return Header(
+        return (
             {name: shape for name, _, shape in _packed(path)},
             {name: tensor.tensor_type.name.lower() for name, tensor, _ in _packed(path)},
+            {},
         )
     _require_known(path)
     shapes: dict[str, tuple[int, ...]] = {}
@@ -96,7 +168,7 @@ def read_header(path: Path) -> Header:
                     dtypes[name] = _TYPES.get(entry.get_dtype(), entry.get_dtype())
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise broken(path, error) from error
-    return Header(shapes, dtypes, metadata)
+    return shapes, dtypes, metadata
 
 
 def sort_metadata(path: Path) -> None:
@@ -116,25 +188,6 @@ def sort_metadata(path: Path) -> None:
         file.write(text.ljust(size))
 
 
-def read_some(path: Path, names: Set[str]) -> Iterator[tuple[str, Tensor]]:
-    """Some tensors of a file, but not of GGUF, as `read_weights` reads all, one at a time.
-
-    Raises:
-        CheckpointError: likewise.
-    """
-    if path.suffix in PICKLES:
-        held = _unpickled(path)
-        yield from ((name, held[name]) for name in names)
-        return
-    try:
-        for part in weight_paths(path):
-            with safe_open(part, "pt") as file:
-                for name in names & set(file.keys()):
-                    yield name, file.get_tensor(name)
-    except (SafetensorError, OSError) as error:
-        raise broken(path, error) from error
-
-
 def _require_known(path: Path) -> None:
     if path.suffix != ".safetensors" and not is_index(path):
         raise CheckpointError(
@@ -143,9 +196,9 @@ def _require_known(path: Path) -> None:
         )
 
 
-def _loaded(path: Path, named: Path) -> dict[str, Tensor]:
+def _opened(path: Path, named: Path) -> Any:
     try:
-        return load_file(path)
+        return safe_open(path, "pt")
     except (SafetensorError, OSError) as error:
         raise broken(named, error) from error
     except RuntimeError as error:
@@ -172,41 +225,7 @@ def _packed(path: Path) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
         raise broken(path, error) from error
 
 
-def _unpacked(path: Path) -> dict[str, Tensor]:
+def _unpacked(tensor: Any, shape: tuple[int, ...]) -> Tensor:
     from gguf.quants import dequantize
 
-    return {
-        name: torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy()).view(shape)
-        for name, tensor, shape in _packed(path)
-    }
-
-
-def _unpickled(path: Path) -> dict[str, Tensor]:
-    try:
-        try:
-            held = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except (RuntimeError, ValueError):  # a file of before torch 1.6 cannot be mapped
-            held = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path}: holds more than tensors, which could be code and is not run; load it once "
-            "where you trust it and save its weights with safetensors.torch.save_file"
-        ) from error
-    except (RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
-        raise broken(path, error) from error
-    for nest in _NESTS:
-        if isinstance(held, dict) and isinstance(held.get(nest), dict):
-            held = held[nest]
-    tensors = (
-        {k: v for k, v in held.items() if isinstance(v, Tensor)} if isinstance(held, dict) else {}
-    )
-    if all(name.startswith(_DEEPSPEED) for name in tensors):
-        tensors = {name.removeprefix(_DEEPSPEED): tensor for name, tensor in tensors.items()}
-    if not tensors:
-        raise CheckpointError(f"{path}: holds no weights; known places: {', '.join(_NESTS)}")
-    return tensors
-
-
-def broken(path: Path, error: Exception) -> CheckpointError:
-    """The error of a file that cannot be read."""
-    return CheckpointError(f"{path}: is broken or cut off ({reason(error)}); get the file again")
+    return torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy()).view(shape)

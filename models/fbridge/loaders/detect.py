@@ -24,6 +24,7 @@ PREFIXES = (
     "diffusion_model.",
     "transformer.",
     "model.",
+    "model.model.",
     "module.",
     "_orig_mod.",
     "module.transformer.",

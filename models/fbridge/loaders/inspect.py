@@ -10,6 +10,7 @@ from typing import Any
 
 from fbridge.errors import CheckpointError, reason
 from fbridge.files.hub import parse_hub_name
+from fbridge.files.tensors import Header
 from fbridge.loaders.adapter_card import read_card
 from fbridge.loaders.detect import Detected, detect
 from fbridge.loaders.locate import EMBEDDED, packaged_file
@@ -139,8 +140,12 @@ def _counts(model: ResolvedModel, prefixes: str | tuple[str, ...]) -> dict[str, 
     return {
         "tensors": len(own),
         "parameters": sum(prod(header.shapes[name]) for name in own),
-        "dtypes": dict(Counter(header.dtypes[name] for name in own)),
+        "dtypes": dict(Counter(_dtype(header, name) for name in own)),
     }
+
+
+def _dtype(header: Header, name: str) -> str:
+    return header.dtypes[name] + (" with scales" if name in header.scales else "")
 
 
 def _sizes(model: ResolvedModel) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fbridge.files.configs import read_json
-from fbridge.files.tensors import Header, read_header, read_some
+from fbridge.files.tensors import Header, open_weights, read_header
 from fbridge.files.weight_files import find_weight_file
 
 _PREFIX = "vae."
@@ -42,9 +42,9 @@ def other_autoencoder(path: Path, header: Header, components: Path) -> str:
     if names is None or weights is None:
         return ""
     small = {theirs for theirs, own in names.items() if _count(header.shapes[own]) <= _SMALL}
-    held = dict(read_some(path, {names[name] for name in small}))
-    for name, tensor in read_some(weights, small):
-        if not _equal(held[names[name]], tensor):
+    held, other = open_weights(path), open_weights(weights)
+    for name in sorted(small):
+        if not _equal(held[names[name]], other[name]):
             return (
                 f"holds an autoencoder of its own, and that of {components} is another one "
                 f"({name} differs), whose latents mean nothing to this network; name the "
