@@ -78,7 +78,7 @@ Cast: TypeAlias = Annotated[
     option(
         ...,
         MEMORY,
-        "float8: store the transformer's weights so, and compute in --dtype.",
+        "float8: keep the weights of the transformer's blocks so, with scales; compute in --dtype.",
         known=CASTS,
     ),
 ]

@@ -11,6 +11,7 @@ from torch import nn
 from fbridge.backbones.families import family_of
 from fbridge.codecs.vae import VAECodec
 from fbridge.errors import ConfigError, DependencyError, reason
+from fbridge.memory.float8 import ScaledLinear
 from fbridge.memory.options import MemoryOptions
 
 
@@ -44,8 +45,8 @@ def shrink(transformer: Any, memory: MemoryOptions) -> None:
     """Quantise, cast and set the attention backend of a network, in place.
 
     Raises:
-        ConfigError: the network cannot use that attention, its weights are beyond float8's range,
-            or both quantize and cast are set.
+        ConfigError: the network cannot use that attention, its weights are not finite, or both
+            quantize and cast are set.
         DependencyError: a package is missing.
     """
     if memory.quantize != "none" and memory.cast != "none":
@@ -87,19 +88,19 @@ def _quantize_nf4(transformer: Any) -> None:
         )  # fmt: skip
         small.weight = Params4bit(layer.weight.detach(), requires_grad=False, quant_type="nf4")
         small.bias = layer.bias
-        home, _, last = name.rpartition(".")
-        setattr(transformer.get_submodule(home), last, small.to(layer.weight.device))
+        _replace(transformer, name, small.to(layer.weight.device))
 
 
 def _cast_float8(transformer: Any) -> None:
-    kept, dtype = torch.float8_e4m3fn, transformer.dtype
-    transformer.enable_layerwise_casting(storage_dtype=kept, compute_dtype=dtype)
-    most = torch.finfo(kept).max  # the cast gives it for all that is beyond, infinity included
-    for name, weight in transformer.named_parameters():
-        if weight.dtype == kept and not float(weight.detach().float().abs().max()) < most:
-            raise ConfigError(
-                f"cast float8: {name} has weights beyond its largest number, {most:g}; leave it out"
-            )
+    for name, layer in family_of(transformer).quantizable_layers(transformer):
+        if not bool(layer.weight.detach().isfinite().all()):
+            raise ConfigError(f"cast float8: {name}.weight is not finite; leave it out")
+        _replace(transformer, name, ScaledLinear(layer))
+
+
+def _replace(transformer: Any, name: str, layer: nn.Module) -> None:
+    home, _, last = name.rpartition(".")
+    setattr(transformer.get_submodule(home), last, layer)
 
 
 def _set_attention(transformer: Any, name: str) -> None:

@@ -51,11 +51,9 @@ class Blocks:
         return self.extrapolate([_parameters(network) for network in self._networks(parts)])
 
     def weight_bytes(self, *, parts: int, dtype: str, quantize: str) -> int:
-        """Bytes of the weights; int8 and nf4 quantize only the large layers of the blocks."""
+        """Bytes of the weights; only the large layers of the blocks are kept in fewer bits."""
         total, quantized = self.parameter_count(parts), 0
-        if quantize == "float8":
-            quantized = total
-        elif quantize:
+        if quantize:
             layers = map(self.model.family.quantizable_layers, self._networks(parts))
             quantized = self.extrapolate([sum(o.weight.numel() for _, o in one) for one in layers])
         return int(quantized * BYTES[quantize or dtype] + (total - quantized) * BYTES[dtype])

@@ -23,7 +23,8 @@ class MemoryOptions:
             layer is (slowest, and needs the least memory).
         quantize: the linear layers of the transformer's blocks in 8 bits (torchao's "int8") or 4
             (bitsandbytes' "nf4").
-        cast: store the transformer's weights as "float8" and compute in the pipeline's dtype.
+        cast: store the linear layers of the transformer's blocks as "float8" with scales, and
+            compute in the pipeline's dtype.
         attention: diffusers' name of an attention backend, such as "flash"; None is torch's.
         tiling: encode and decode large frames in overlapping tiles.
         slicing: encode and decode the videos of a batch one after another.
