@@ -35,6 +35,8 @@ FAMILIES = {
     )
 }
 """By the name of the transformer's class."""
+CLASSES = {name: family for family in FAMILIES.values() for name in family.same_classes} | FAMILIES
+"""By all names of classes whose weights a family's network takes."""
 
 _ALIGNED = {"v": "aligned-v", "flow": "aligned-flow", "noise": "aligned-noise", "clean": "clean"}
 
@@ -45,8 +47,8 @@ def family_named(transformer: str) -> Family:
     Raises:
         CheckpointError: there is none.
     """
-    if transformer in FAMILIES:
-        return FAMILIES[transformer]
+    if transformer in CLASSES:
+        return CLASSES[transformer]
     raise CheckpointError(
         f"a network of class {transformer!r} is not supported; known: {', '.join(FAMILIES)}"
     )

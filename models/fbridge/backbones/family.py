@@ -53,6 +53,7 @@ class Family:
         fixed_inputs: number of inputs besides the latents, of networks to which none can be added.
         prediction: "v", "flow", "noise" or "clean".
         pipelines: diffusers' text-to-video pipelines that use this class.
+        same_classes: other classes of diffusers whose tensors and answers are this one's.
         noise_schedule: from the configuration of the pipeline's scheduler (or of the network, if
             it needs no scheduler) to the argument of `build_noise_schedule` and the prediction.
         video: default frames, rate and size, from the configuration of a network.
@@ -81,6 +82,7 @@ class Family:
     fixed_inputs: Callable[[Any], int] | None = None
     prediction: str = "v"
     pipelines: tuple[str, ...] = ()
+    same_classes: tuple[str, ...] = ()
     noise_schedule: Callable[[Mapping[str, Any]], tuple[dict[str, Any], str]] | None = None
     video: Callable[[Mapping[str, Any]], VideoDefaults] | None = None
     layouts: tuple[CheckpointLayout, ...] = ()

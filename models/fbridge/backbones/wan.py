@@ -1,4 +1,4 @@
-"""Wan 2.1's and 2.2's transformer of diffusers as a backbone.
+"""Wan 2.1's and 2.2's transformer of diffusers as a backbone, and SkyReels-V2's, which is the same.
 
 Prompts are UMT5's embeddings, cut or zero-padded to 512 tokens; time is 1000 times the flow's.
 """
@@ -21,6 +21,7 @@ from fbridge.types import Condition, Latents
 TOKENS = 512
 """Length of the prompts of all of these models' training."""
 _WIDE = 48  # channels of the latents of Wan 2.2 5B
+_SKYREELS = "SkyReelsV2Transformer3DModel"
 
 
 class WanBackbone(DiffusersBackbone):
@@ -55,7 +56,19 @@ class WanBackbone(DiffusersBackbone):
         return out
 
 
+def _refused(config: Mapping[str, Any]) -> str:
+    """Of SkyReels-V2's models for diffusion forcing, whose frames have times of their own."""
+    if config.get("inject_sample_info") or config.get("num_frame_per_block", 1) != 1:
+        return (
+            "is SkyReels-V2's model for diffusion forcing, whose network takes more than Wan's; "
+            "take its text-to-video model"
+        )
+    return ""
+
+
 def _video(config: Mapping[str, Any]) -> VideoDefaults:
+    if config.get("_class_name") == _SKYREELS:
+        return VideoDefaults([97, 5, 121, 4], 24.0, (120, 68))
     if config["out_channels"] == _WIDE:  # 2.2 5B: 1280x704 at 24 frames a second
         return VideoDefaults([121, 5, 121, 4], 24.0, (80, 44))
     return VideoDefaults([81, 5, 121, 4], 16.0, (104, 60))
@@ -85,7 +98,9 @@ FAMILY = Family(
     patch=WanBackbone.patch,
     input_layer="patch_embedding",
     prediction="flow",
-    pipelines=("WanPipeline",),
+    pipelines=("WanPipeline", "SkyReelsV2Pipeline"),
+    same_classes=(_SKYREELS,),
+    refused=_refused,
     noise_schedule=flow_noise,
     video=_video,
     layouts=(

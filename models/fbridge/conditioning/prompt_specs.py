@@ -33,6 +33,7 @@ PROMPT_SPECS = {
     "LTXPipeline": PromptSpec(128, padded=True),
     "LTXImageToVideoPipeline": PromptSpec(128, padded=True),
     "WanPipeline": PromptSpec(512),
+    "SkyReelsV2Pipeline": PromptSpec(512),
     "LattePipeline": PromptSpec(120),
     "AnimateDiffPipeline": PromptSpec(77, padded=True, keep_padding=True),
     "StableDiffusionPipeline": PromptSpec(77, padded=True, keep_padding=True),

@@ -169,7 +169,7 @@ def _sizes(model: ResolvedModel) -> dict[str, Any]:
         raise CheckpointError(f"{model.path}: {reason(error)}") from error
     video: dict[str, Any] = {}
     if family.video is not None:
-        usual = family.video(network.config)
+        usual = family.video({**network.config, **model.config})
         video = {"frames": usual.frames, "fps": usual.fps, "grid": list(usual.grid)}
     if model.kind in ("base", "bridge"):
         video |= {"frames": facts["frames"], "fps": facts["fps"]}

@@ -22,8 +22,9 @@ from fbridge.files.modules import save_single_file as save_single_file
 from fbridge.files.tensors import read_weights
 from fbridge.files.weight_files import hash_weight_file, network_folder
 from fbridge.loaders.codec import load_codec, vae_class
+from fbridge.loaders.components import network_config
 from fbridge.loaders.pretrained import PretrainedModel as PretrainedModel
-from fbridge.loaders.resolve import SCHEDULER, SCRATCH, ResolvedModel, network_config, resolve
+from fbridge.loaders.resolve import SCHEDULER, SCRATCH, ResolvedModel, resolve
 from fbridge.loaders.text_encoder import MINILM, cached_text_encoder
 from fbridge.scheduler import FrameBridgeScheduler, build_noise_schedule
 
@@ -177,7 +178,7 @@ def _with_components(model: ResolvedModel, transformer: Any, dtype: torch.dtype)
         raise CheckpointError(f"{folder}: {error}") from error
     if not noise:
         raise CheckpointError(f"{folder}: lacks {SCHEDULER}; fetch the folder again")
-    video = family.video(transformer.config)
+    video = family.video({**transformer.config, **(model.config or {})})
     parts = _codec(folder, dtype)
     return PretrainedModel(
         "",

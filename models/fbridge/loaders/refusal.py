@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fbridge.backbones.families import FAMILIES
+from fbridge.backbones.families import CLASSES
 from fbridge.errors import FBridgeError
 from fbridge.files.configs import has_component, read_json
 from fbridge.files.low_bit import low_bit_refusal
 from fbridge.files.modules import misfit
 from fbridge.loaders.own_autoencoder import other_autoencoder, uncompared_autoencoder
-from fbridge.loaders.unsupported import SAME_NETWORK, expert_remark, foreign_pipeline
+from fbridge.loaders.unsupported import MAKERS_CLASSES, expert_remark, foreign_pipeline
 
 if TYPE_CHECKING:
     from fbridge.loaders.resolve import ResolvedModel
@@ -66,7 +66,7 @@ def _foreign_place(path: Path) -> str:
     """By the configuration beside the weights, and the index of the pipeline that they are in."""
     beside = path.parent / "config.json"
     kind = read_json(beside).get("_class_name") if beside.is_file() else None
-    if kind is not None and kind not in {*FAMILIES, *SAME_NETWORK}:
+    if kind is not None and kind not in {*CLASSES, *MAKERS_CLASSES}:
         return f"is a {kind}, as its config.json says, which is not supported"
     index = path.parent.parent / "model_index.json"
     if path.parent.name not in ("transformer", "unet") or not index.is_file():
@@ -77,13 +77,20 @@ def _foreign_place(path: Path) -> str:
 def _misfit(model: ResolvedModel, config: Mapping[str, Any]) -> str:
     """By the network of the configuration, built without weights."""
     network = model.family.empty_network(config)
-    if model.kind != "bridge" and (why := model.family.refused(network.config)):
+    if model.kind != "bridge" and (why := model.family.refused({**config, **network.config})):
         return why
     if model.weights is None:
         return ""
     known = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     alone = model.detected is not None
     held = model.detected.shapes if model.detected is not None else model.header.shapes
+    first = f"{model.family.input_layer}.weight"
+    if {name for name in known if held.get(name, known[name]) != known[name]} == {first}:
+        return (
+            f"is a {model.family.name} network with another input ({first} has {held[first][1]} "
+            f"channels, where its configuration says {known[first][1]}), as image-to-video and "
+            "control models have, which are not supported; take the text-to-video model"
+        )
     if why := misfit(type(network).__name__, known, held, strict=alone):
         return why
     try:

@@ -88,8 +88,8 @@ _OTHERS = (
     Unsupported("an autoencoder", ("decoder.conv_in.weight", "decoder.conv_in.conv.weight")),
 )
 """By tensors that a supported network may have too."""
-SAME_NETWORK = ("SkyReelsV2Transformer3DModel",)
-"""Classes whose tensors and answers are those of a supported one (Wan's)."""
+MAKERS_CLASSES = ("WanModel",)
+"""Classes of makers' own code, as their config.json names them beside weights that are read."""
 _TO_VIDEO = ("ImageToVideo", "Image2Video", "I2V", "StableVideoDiffusion", "ConsisID")
 
 
