@@ -7,6 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+ORIGINAL = "original"
+"""Name, without suffix, of a part's weights under its makers' names, in a folder of the cache."""
+
 
 def hash_stream(stream: BinaryIO) -> str:
     """sha256 of what is left in an open file."""
@@ -36,5 +39,11 @@ def hash_files(paths: Iterable[Path], *, relative_to: Path | None = None) -> str
 
 def hash_model(folder: Path) -> str:
     """sha256 over the weights and configurations below a model's folder, with their names."""
-    held = [path for path in sorted(folder.rglob("*")) if path.suffix in {".json", ".safetensors"}]
-    return hash_files(held, relative_to=folder)
+    return hash_files(
+        [
+            path
+            for path in sorted(folder.rglob("*"))
+            if path.suffix in {".json", ".safetensors"} or path.stem == ORIGINAL
+        ],
+        relative_to=folder,
+    )

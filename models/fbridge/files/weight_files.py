@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fbridge.errors import CheckpointError
 from fbridge.files.configs import read_json
-from fbridge.files.hashing import hash_files
+from fbridge.files.hashing import ORIGINAL, hash_files
 
 INDEX = ".safetensors.index.json"
 PICKLES = (".pt", ".pth", ".ckpt", ".bin")
@@ -60,6 +60,7 @@ def _weights_of(folder: Path) -> list[Path]:
     """Indices and files of weights in a folder, without shards; those of no variant go first."""
     indices = [path for path in sorted(folder.glob("*.json")) if is_index(path)]
     files = [path for path in sorted(folder.glob("*.safetensors")) if not _SHARD.search(path.name)]
+    files += [path for path in folder.glob(f"{ORIGINAL}.*") if path.suffix in PICKLES]
     return sorted([*indices, *files], key=lambda path: _variant(path) is not None)
 
 

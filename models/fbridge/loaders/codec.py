@@ -23,8 +23,9 @@ from fbridge.files.hub import NOT_READ
 from fbridge.files.key_mapping import with_prefix
 from fbridge.files.modules import build, load_folder, single_file_facts
 from fbridge.files.tensors import read_header, read_weights
-from fbridge.files.weight_files import hash_weight_file
+from fbridge.files.weight_files import find_weight_file, hash_weight_file
 from fbridge.loaders.locate import EMBEDDED, locate_folder, packaged_file
+from fbridge.loaders.parts import read_part
 from fbridge.loaders.single_file import find_single_file, unpack_codec
 
 _OWN = {"MotionCodec": MotionCodec, "PixelCodec": PixelCodec, "SceneCodec": SceneCodec}
@@ -97,7 +98,7 @@ def load_codec(
         model = (
             build(_class_of(kind), config, with_prefix(read_weights(path), "vae."), path, dtype)
             if inside
-            else load_folder(_class_of(kind), path, dtype)
+            else _from_folder(_class_of(kind), config, path, dtype)
         )
         model = model.to(device=device).eval().requires_grad_(False)
         codec = model if kind in _OWN else VAECodec(model)
@@ -162,6 +163,14 @@ def _find(name: str, **hub: Any) -> tuple[Path, dict[str, Any], bool]:
     )
 
 
+def _from_folder(kind: Any, config: Mapping[str, Any], folder: Path, dtype: torch.dtype) -> Any:
+    part = read_part(folder)
+    if part is None:
+        return load_folder(kind, folder, dtype)
+    path, weights = part
+    return build(kind, config, weights, path, dtype)
+
+
 def _class_of(kind: str) -> Any:
     if kind in _OWN:
         return _OWN[kind]
@@ -171,7 +180,7 @@ def _class_of(kind: str) -> Any:
 
 
 def _require_weights(folder: Path) -> None:
-    if any(folder.glob("*.safetensors")):
+    if find_weight_file(folder) is not None:
         return
     if any(folder.glob("*.bin")):
         raise CheckpointError(

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fbridge.backbones.checkpoint_layout import Variant
+from fbridge.backbones.families import CLASSES
+from fbridge.backbones.family import Family
 from fbridge.errors import CheckpointError
+from fbridge.files.configs import read_json
 from fbridge.files.hashing import hash_files
 from fbridge.files.hub import NOT_READ, cached_snapshot, fetch_snapshot, parse_hub_name
 from fbridge.files.tensors import read_header
-from fbridge.files.weight_files import find_weight_file
+from fbridge.files.weight_files import find_weight_file, network_folder
+from fbridge.loaders.compose import WORDS, LackingParts, compose, find_shelves
 from fbridge.loaders.single_file import unpack
 
 _PARTS = (
@@ -28,8 +35,6 @@ _PATTERNS = [
     "unet/config.json",
     *(f"{part}/*" for part in _PARTS),
 ]
-_WORDS = ("tokenizer.json", "vocab.*", "*.model", "merges.txt")
-"""Files of which a tokenizer has at least one."""
 _IS_SHA256 = re.compile("[0-9a-f]{64}").fullmatch
 
 
@@ -39,47 +44,91 @@ def find_components(
     given: str | None,
     variant: Variant | None,
     needed: tuple[str, ...],
+    family: Family | None = None,
+    latents: int | None = None,
     download: bool = False,
     whole: bool = False,
 ) -> Path:
     """The folder with the parts that a network's weights lack.
 
+    Where some of them lie in single files, it is composed of these in the cache.
+
     Args:
         weights: the file.
-        given: the folder, or the hub id of a pipeline; None looks beside the file and, where the
-            model is known, in the local cache of the hub.
+        given: the folder, one of the single files (the others lie beside it), or the hub id of a
+            pipeline; None looks beside the weights and, where the model is known, in the local
+            cache of the hub.
         variant: the published model that the weights are of.
         needed: files that the folder must hold.
+        family: of the network; None takes no single files.
+        latents: channels of its latents, where they are known.
         download: fetch it from the hub where it is not here.
         whole: the file holds its other parts itself; they are unpacked where none are given.
 
     Raises:
         CheckpointError: it is nowhere or incomplete; the message says how to get it.
     """
-    beside = [weights.parent, weights.parent.parent]
-    if given is not None and (Path(given).is_dir() or parse_hub_name(given) is None):
-        missing = missing_files(Path(given), needed)
-        if not missing:
-            return Path(given)
-        rest = [name for name in needed if not name.startswith("tokenizer")]
-        if not (whole and missing == rest):  # a vocabulary alone is what a whole file lacks
-            own = " or, since the file holds its own, leave --components out" if whole else ""
-            raise CheckpointError(
-                f"components {given!r} lack {', '.join(missing)}; copy them from the base's own "
-                f"pipeline folder{own}"
-            )
+    hubs = () if variant is None else variant.hubs
+    pick = partial(
+        _composed, family=family, needed=needed, latents=latents, hubs=hubs, download=download
+    )
+    if given is not None and (Path(given).exists() or parse_hub_name(given) is None):
+        named = _named(Path(given), needed, pick, whole=whole)
+        if named is not None:
+            return named
     if whole and (given is None or Path(given).is_dir()):
         return unpack(weights, given, download=download)
-    for folder in beside if given is None else ():
-        if not missing_files(folder, needed):
-            return folder
-    hubs = (given,) if given is not None else variant.hubs if variant is not None else ()
+    lacking: CheckpointError | None = None
+    if given is None:
+        try:
+            if (beside := _beside(weights, needed, pick)) is not None:
+                return beside
+        except CheckpointError as error:
+            lacking = error
+    hubs = hubs if given is None else (given,)
     cached = [place for hub in hubs if (place := _cached(hub, needed)) is not None]
     if len(cached) == 1:
         return cached[0]
     if download and len(hubs) == 1:
         return _fetched(hubs[0], needed)
-    raise CheckpointError(_how(weights, variant, given, hubs, needed, several=len(cached) > 1))
+    raise lacking or CheckpointError(
+        _how(weights, variant, given, hubs, needed, several=len(cached) > 1)
+    )
+
+
+_Pick = Callable[..., Path | None]
+"""`_composed` of places."""
+
+
+def _named(given: Path, needed: tuple[str, ...], pick: _Pick, *, whole: bool) -> Path | None:
+    """What `--components` names; None where only the vocabulary of a whole file is there."""
+    if given.is_file():
+        if (found := pick([given, given.parent], first=given)) is not None:
+            return found
+        folders = _list([f"{name.split('/')[0]}/" for name in needed])
+        raise CheckpointError(
+            f"components {str(given)!r}: is no single file of an autoencoder or text encoder that "
+            f"this model reads; name one, or a folder that has {folders}"
+        )
+    missing = missing_files(given, needed)
+    if not missing:
+        return given
+    if not whole and (found := pick([given])) is not None:
+        return found
+    rest = [name for name in needed if not name.startswith("tokenizer")]
+    if whole and missing == rest:  # a vocabulary alone is what a whole file lacks
+        return None
+    own = " or, since the file holds its own, leave --components out" if whole else ""
+    raise CheckpointError(
+        f"components {str(given)!r} lack {', '.join(missing)}; copy them from the base's own "
+        f"pipeline folder{own}"
+    )
+
+
+def _beside(weights: Path, needed: tuple[str, ...], pick: _Pick) -> Path | None:
+    around = weights.parent.parent
+    whole = (folder for folder in (weights.parent, around) if not missing_files(folder, needed))
+    return next(whole, None) or pick([weights.parent, *find_shelves(around)])
 
 
 def missing_files(
@@ -103,7 +152,7 @@ def missing_files(
         elif configs_only or part.name == "scheduler":
             continue
         elif part.name.startswith("tokenizer"):
-            if not any(any(part.glob(pattern)) for pattern in _WORDS):
+            if not any(any(part.glob(pattern)) for pattern in WORDS):
                 missing.append(f"{part.name}/tokenizer.json")
         elif (weights := find_weight_file(part)) is not None:
             read_header(weights)
@@ -111,6 +160,48 @@ def missing_files(
             old = " (.bin files can hold code and are not read)" if [*part.glob("*.bin")] else ""
             missing.append(f"{part.name}/*.safetensors{old}")
     return missing
+
+
+def _composed(
+    places: list[Path],
+    *,
+    family: Family | None,
+    needed: tuple[str, ...],
+    latents: int | None,
+    hubs: tuple[str, ...],
+    download: bool,
+    first: Path | None = None,
+) -> Path | None:
+    """Of single files in some places; what these lack is taken from the hub's cache or the hub."""
+    if family is None:
+        return None
+    try:
+        found = compose(places, family, needed, latents, first=first)
+    except LackingParts as error:
+        if len(hubs) != 1:
+            raise
+        patterns = [f"{part}/*" for part in error.parts]
+        more = cached_snapshot(hubs[0], patterns)
+        if download:
+            more = fetch_snapshot(hubs[0], patterns, what=f"{hubs[0]}:", ignore=NOT_READ)
+        if more is None:
+            raise CheckpointError(
+                f"{error}, or fetch them from {hubs[0]} with --download"
+            ) from None
+        found = compose([*places, more], family, needed, latents, first=first)
+    if found is not None and (missing := missing_files(found, needed)):
+        raise CheckpointError(f"{places[0]}: lacks {', '.join(missing)}")
+    return found
+
+
+def network_config(weights: Path, folder: Path | None) -> dict[str, Any] | None:
+    """The configuration of a network, from beside its weights or from its pipeline's folder."""
+    places = [weights.parent / "config.json"]
+    places += [] if folder is None else [network_folder(folder) / "config.json"]
+    for place in places:
+        if place.is_file() and (config := read_json(place)).get("_class_name") in CLASSES:
+            return config
+    return None
 
 
 def _how(

@@ -29,7 +29,7 @@ from fbridge.files.low_bit import low_bit_refusal
 from fbridge.files.modules import single_file_facts
 from fbridge.files.tensors import Header, read_header
 from fbridge.files.weight_files import find_weight_file, network_folder
-from fbridge.loaders.components import find_components, missing_files
+from fbridge.loaders.components import find_components, missing_files, network_config
 from fbridge.loaders.detect import Detected, detect
 from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS, locate_file, locate_model
 from fbridge.loaders.refusal import find_refusal, find_remark
@@ -140,6 +140,17 @@ class ResolvedModel:
         looks = bool(self.detected and (self.detected.config or {}).get("image"))
         return (*self.family.required_files, *(["image_encoder/config.json"] if looks else []))
 
+    @property
+    def lacking(self) -> dict[str, Any]:
+        """What the network's weights alone lack, for `fbridge.loaders.components`."""
+        assert self.detected is not None, "only weights lack parts"
+        return {
+            "variant": self.detected.variant,
+            "needed": self.required,
+            "family": self.family,
+            "latents": (self.config or {}).get("out_channels"),
+        }
+
     @cached_property
     def missing(self) -> list[str]:
         """Files that the model cannot be used without and that are not here."""
@@ -198,10 +209,9 @@ class ResolvedModel:
         folder = self.components or find_components(
             self.path,
             given=self.given,
-            variant=self.detected.variant,
-            needed=self.required,
             download=download,
             whole=self.kind == "whole",
+            **self.lacking,
         )
         if self.config_with(folder) is None:
             raise self._unknown(folder)
@@ -285,16 +295,6 @@ def _resolve_file(name: str, path: Path, given: str | None) -> ResolvedModel:
     place: Path | None = None
     if given is not None or not whole:
         with suppress(CheckpointError):
-            place = find_components(path, given=given, variant=found.variant, needed=alone.required)
+            place = find_components(path, given=given, **alone.lacking)
     kind: Kind = "whole" if whole and place is None else "weights"
     return ResolvedModel(name, kind, path, components=place, **parts)
-
-
-def network_config(weights: Path, folder: Path | None) -> dict[str, Any] | None:
-    """The configuration of a network, from beside its weights or from its pipeline's folder."""
-    places = [weights.parent / "config.json"]
-    places += [] if folder is None else [network_folder(folder) / "config.json"]
-    for place in places:
-        if place.is_file() and (config := read_json(place)).get("_class_name") in FAMILIES:
-            return config
-    return None

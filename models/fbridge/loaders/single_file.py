@@ -93,20 +93,20 @@ def unpack(path: Path, given: str | None = None, *, download: bool = False) -> P
     if any(name.startswith(_SIGHT) for name in weights):
         encoders["image_encoder"] = (_SIGHT, open_clip.image_encoder)
     for name, (part, make) in encoders.items():
-        _once(path, home / name, _writing(make, with_prefix(weights, part)))
+        once(path, home / name, _writing(make, with_prefix(weights, part)))
     if place != home / "tokenizer":
         rows = len(weights[f"{_WORDS}token_embedding.weight"])
-        record, source = home / "tokenizer.from", _stamp(place)
+        record, source = home / "tokenizer.from", stamp(place)
         if record.is_file() and record.read_text() != source:
             shutil.rmtree(home / "tokenizer", ignore_errors=True)
             record.unlink(missing_ok=True)
-        _once(
+        once(
             path,
             home / "tokenizer",
             lambda to: open_clip.load_tokenizer(place, rows).save_pretrained(to),
         )
-        _once(path, record, lambda to: to.write_text(source))
-    _once(path, home / "model_index.json", lambda to: to.write_text(json.dumps(_READING)))
+        once(path, record, lambda to: to.write_text(source))
+    once(path, home / "model_index.json", lambda to: to.write_text(json.dumps(_READING)))
     return home
 
 
@@ -116,7 +116,7 @@ def unpack_codec(path: Path) -> Path:
     Raises:
         CheckpointError: it has none, or the cache has no room.
     """
-    _once(path, _home(path) / "vae", lambda to: _autoencoder(read_weights(path), path, to))
+    once(path, _home(path) / "vae", lambda to: _autoencoder(read_weights(path), path, to))
     return _home(path) / "vae"
 
 
@@ -125,16 +125,16 @@ def _writing(make: Callable[[Weights], Any], held: Weights) -> Callable[[Path], 
 
 
 def _home(path: Path) -> Path:
-    return cache_folder() / "unpacked" / hashlib.sha256(_stamp(path).encode()).hexdigest()[:16]
+    return cache_folder() / "unpacked" / hashlib.sha256(stamp(path).encode()).hexdigest()[:16]
 
 
-def _stamp(path: Path) -> str:
+def stamp(path: Path) -> str:
     """Place, size and time of a file: what changes with it."""
     stat = (path / "tokenizer_config.json" if path.is_dir() else path).stat()
     return f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
 
 
-def _once(path: Path, place: Path, write: Callable[[Path], object]) -> None:
+def once(path: Path, place: Path, write: Callable[[Path], object]) -> None:
     """Write a folder or file of the cache if it is not there, whole or not at all."""
     if place.exists():
         return

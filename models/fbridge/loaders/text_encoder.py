@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import init_empty_weights
 
 from fbridge.choices import MINILM as MINILM
 from fbridge.conditioning.prompt_specs import prompt_spec_of
@@ -14,8 +15,9 @@ from fbridge.errors import CheckpointError, reason
 from fbridge.files.configs import check_no_code
 from fbridge.files.hub import NOT_READ
 from fbridge.files.low_bit import check_low_bit
-from fbridge.files.weight_files import find_variant
+from fbridge.files.weight_files import find_variant, find_weight_file
 from fbridge.loaders.locate import locate_folder
+from fbridge.loaders.parts import read_part
 from fbridge.words.encoder import SUFFIXES, Origin, PromptEncoder
 from fbridge.words.minilm import TOKENS, MiniLM, packaged_folder, packaged_minilm
 
@@ -92,35 +94,53 @@ def _load(origin: Origin, max_tokens: int | None, dtype: torch.dtype) -> TextEnc
 
 def _loaded(origin: Origin, max_tokens: int | None, dtype: torch.dtype) -> TextEncoder:
     folder = origin.folder / origin.parts[0]
-    if not any(folder.glob("*.safetensors")):
+    if find_weight_file(folder) is None:
         what = "weights as .bin only, which can hold code and are not read; load it once where you"
         raise CheckpointError(
             f"{folder}: has {what} trust it and save it again with save_pretrained"
             if any(folder.glob("*.bin"))
             else f"{folder}: has no weights; model.safetensors is missing, fetch the folder again"
         )
+    model = _network(folder, dtype)
+    tokenizers = [auto_tokenizer(origin.folder / p) for p in (origin.parts[1::2] or origin.parts)]
+    spec = prompt_spec_of(origin.folder) if origin.parts != ("",) else None
+    about: dict[str, Any] = {"max_tokens": max_tokens, "reading": spec, "origin": origin}
+    if origin.parts == _PAIR:
+        second = origin.folder / origin.parts[2]
+        other = _network(second, dtype)
+        return PairTextEncoder(model, tokenizers[0], other, tokenizers[1], **about)
+    return TextEncoder(model, tokenizers[0], **about)
+
+
+def _network(folder: Path, dtype: torch.dtype) -> Any:
+    """Of an encoder's own folder.
+
+    Raises:
+        CheckpointError: its weights cannot be read, or are not all there.
+    """
     check_low_bit(folder)
-    options: dict[str, Any] = {**_LOCAL, "use_safetensors": True, "dtype": dtype}
-    model, report = text_encoder_class(folder).from_pretrained(
-        folder, output_loading_info=True, variant=find_variant(folder), **options
-    )
+    kind = text_encoder_class(folder)
+    options: dict[str, Any] = {"output_loading_info": True, "dtype": dtype}
+    part = read_part(folder)
+    if part is None:
+        model, report = kind.from_pretrained(
+            folder, variant=find_variant(folder), use_safetensors=True, **_LOCAL, **options
+        )
+    else:
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(folder, **_LOCAL)
+        if hasattr(kind, "from_config"):  # an AutoModel, which takes no weights
+            with init_empty_weights():
+                kind = type(kind.from_config(config))
+        model, report = kind.from_pretrained(None, config=config, state_dict=part[1], **options)
     missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if missing:
         raise CheckpointError(
             f"{folder}: weights are incomplete: {len(missing)} missing, such as {missing[0]}; "
             "fetch the folder again"
         )
-    tokenizers = [auto_tokenizer(origin.folder / p) for p in (origin.parts[1::2] or origin.parts)]
-    spec = prompt_spec_of(origin.folder) if origin.parts != ("",) else None
-    about: dict[str, Any] = {"max_tokens": max_tokens, "reading": spec, "origin": origin}
-    if origin.parts == _PAIR:
-        second = origin.folder / origin.parts[2]
-        check_low_bit(second)
-        other = text_encoder_class(second).from_pretrained(
-            second, variant=find_variant(second), **options
-        )
-        return PairTextEncoder(model, tokenizers[0], other, tokenizers[1], **about)
-    return TextEncoder(model, tokenizers[0], **about)
+    return model
 
 
 def auto_tokenizer(folder: Path) -> Any:

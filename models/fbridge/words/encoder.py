@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fbridge.files.hashing import hash_files
+from fbridge.files.hashing import ORIGINAL, hash_files
 
 REMEMBERED_BYTES = 2**28
 SUFFIXES = {".json", ".safetensors", ".txt", ".model"}
@@ -36,7 +36,7 @@ class Origin(NamedTuple):
     def hash(self) -> str:
         """sha256 over weights, configuration and vocabulary."""
         files = [path for part in self.parts for path in sorted((self.folder / part).iterdir())]
-        known = [path for path in files if path.suffix in SUFFIXES]
+        known = [path for path in files if path.suffix in SUFFIXES or path.stem == ORIGINAL]
         return hash_files(known, relative_to=self.folder)
 
 
