@@ -145,7 +145,9 @@ def test_a_named_file_or_folder(home: Path, tmp_path: Path) -> None:
             load_pretrained(model, components=str(path))
 
 
-def test_a_vocabulary_in_the_file_is_taken_and_a_folders_goes_before_it(home: Path) -> None:
+def test_a_vocabulary_in_the_file_is_taken_and_a_folders_goes_before_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from fbridge.backbones.wan import FAMILY
 
     words = parts.held_once(parts.text_encoder("umt5"))
@@ -160,6 +162,9 @@ def test_a_vocabulary_in_the_file_is_taken_and_a_folders_goes_before_it(home: Pa
     assert folder is not None
     assert (folder / "tokenizer/spiece.model").read_bytes() == b"\x0a\x03abc"
     assert read_json(folder / "tokenizer/tokenizer_config.json")["tokenizer_class"] == "T5Tokenizer"
+    monkeypatch.setattr("fbridge.loaders.text_encoder.find_spec", lambda _: None)
+    with pytest.raises(CheckpointError, match="pip install sentencepiece"):
+        load_text_encoder(str(folder))
 
 
 def test_parts_are_told_by_their_tensors() -> None:

@@ -23,6 +23,8 @@ from fbridge.memory.model_sizes import model_sizes
 from fbridge.pipeline import FrameBridgePipeline
 from tests.pipelines import publish
 
+_DEEP = ("Wan", "LTX2", "Hunyuan", "Mochi", "Allegro", "AnyFlow", "MiniMax", "Cosmos3", "Consis")
+"""Classes with the argument num_layers, whose default makes many."""
 DIFFUSERS: list[tuple[str, str, dict[str, Any]]] = [
     ("WanVACETransformer3DModel", "is Wan VACE", {"vace_layers": [0]}),
     ("WanAnimateTransformer3DModel", "is Wan Animate", {}),
@@ -34,6 +36,14 @@ DIFFUSERS: list[tuple[str, str, dict[str, Any]]] = [
     ("Kandinsky5Transformer3DModel", "is Kandinsky 5", {}),
     ("SanaVideoTransformer3DModel", "is Sana", {}),
     ("MochiTransformer3DModel", "is Mochi", {}),
+    ("AllegroTransformer3DModel", "is Allegro", {}),
+    ("MotifVideoTransformer3DModel", "is Motif-Video", {}),
+    ("AnyFlowTransformer3DModel", "is AnyFlow", {}),
+    ("MiniMaxH3Transformer3DModel", "is MiniMax-H3", {}),
+    ("Kandinsky6Transformer3DModel", "is Kandinsky 6", {}),
+    ("Kandinsky6SRTransformer3DModel", "is Kandinsky 6", {}),
+    ("Cosmos3OmniTransformer", "is Cosmos 3", {}),
+    ("ConsisIDTransformer3DModel", "is ConsisID", {"is_train_face": True}),
     ("CosmosTransformer3DModel", "is Cosmos", {}),
     ("UNetSpatioTemporalConditionModel", "is Stable Video Diffusion", {}),
     ("I2VGenXLUNet", "is I2VGen-XL", {}),
@@ -47,7 +57,7 @@ DIFFUSERS: list[tuple[str, str, dict[str, Any]]] = [
 def test_models_that_are_not_supported_are_known_by_their_tensors(
     kind: str, told: str, options: dict[str, Any]
 ) -> None:
-    layers = {"num_layers": 1} if kind.startswith(("Wan", "LTX2", "Hunyuan", "Mochi")) else {}
+    layers = {"num_layers": 1} if kind.startswith(_DEEP) else {}
     with init_empty_weights():
         net = getattr(diffusers, kind)(**layers, **options)
     shapes = {name: tuple(tensor.shape) for name, tensor in net.state_dict().items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +86,21 @@ def _load(origin: Origin, max_tokens: int | None, dtype: torch.dtype) -> TextEnc
     except CheckpointError:
         raise
     except Exception as error:  # what libraries raise over broken files is of many kinds
-        hint = "; pip install sentencepiece" if "sentencepiece" in str(error).lower() else ""
+        hint = "; pip install sentencepiece" if _lacks_sentencepiece(origin) else ""
         raise CheckpointError(
             f"text encoder {origin.name!r} does not load from {origin.folder}: "
             f"{reason(error)}{hint}"
         ) from error
+
+
+def _lacks_sentencepiece(origin: Origin) -> bool:
+    """Whether a vocabulary is sentencepiece's, which is not installed: errors name tiktoken."""
+    folders = [origin.folder / part for part in origin.parts]
+    own = any(
+        [*folder.glob("*.model")] and not (folder / "tokenizer.json").is_file()
+        for folder in folders
+    )
+    return own and find_spec("sentencepiece") is None
 
 
 def _loaded(origin: Origin, max_tokens: int | None, dtype: torch.dtype) -> TextEncoder:

@@ -42,6 +42,12 @@ _NETWORKS = (
         ("img_emb.proj.1.weight", "condition_embedder.image_embedder.ff.net.0.proj.weight"),
         _WAN,
     ),
+    Unsupported(
+        "AnyFlow (Wan, in few steps)",
+        ("condition_embedder.delta_embedder.linear_1.weight",),
+        _WAN,
+    ),
+    Unsupported("MiniMax-H3", ("token_refiner.final_norm.weight",)),
     Unsupported("LTX-2", ("audio_patchify_proj.weight", "audio_proj_in.weight"), _LTX),
     Unsupported(
         "HunyuanVideo-1.5", ("cond_type_embedding.weight", "cond_type_embed.weight"), _HUNYUAN
@@ -49,10 +55,20 @@ _NETWORKS = (
     Unsupported(
         "FramePack (HunyuanVideo, image-to-video)", ("clean_x_embedder.proj.weight",), _HUNYUAN
     ),
+    Unsupported(
+        "Kandinsky 6",
+        ("audio_embeddings.in_layer.weight", "time_embeddings.timestep_embedder.linear_1.weight"),
+    ),
     Unsupported("Kandinsky 5", ("visual_transformer_blocks.0.visual_modulation.out_layer.weight",)),
     Unsupported("Sana", ("caption_norm.weight", "attention_y_norm.weight")),
-    Unsupported("Mochi", ("pos_frequencies",)),
+    Unsupported("Mochi", ("pos_frequencies", "t5_y_embedder.to_q.weight")),
+    Unsupported(
+        "ConsisID (CogVideoX, for faces)",
+        ("local_facial_extractor.proj_out", "perceiver_cross_attention.0.norm1.weight"),
+        "take CogVideoX's text-to-video model",
+    ),
     Unsupported("Cosmos", ("x_embedder.proj.1.weight", "time_embed.t_embedder.linear_1.weight")),
+    Unsupported("Cosmos 3", ("norm_moe_gen.weight",)),
     Unsupported(
         "Stable Video Diffusion (image-to-video)",
         (
@@ -64,6 +80,10 @@ _NETWORKS = (
 )
 """By tensors that no supported network has, though some of these have all that one has."""
 _OTHERS = (
+    Unsupported(
+        "Allegro (or PixArt, images)", ("adaln_single.emb.timestep_embedder.linear_1.weight",)
+    ),
+    Unsupported("Motif-Video", ("context_embedder.linear_1.weight",)),
     Unsupported(
         "Flux (images)", ("double_blocks.0.img_attn.norm.query_norm.scale", "x_embedder.weight")
     ),
