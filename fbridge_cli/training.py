@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from fbridge.choices import OBJECTIVES
-from fbridge.errors import DependencyError
 from fbridge.files.atomic import check_writable, shown
 from fbridge_cli import runtime
 from fbridge_cli.exit_codes import INTERRUPTED, Stopped, interrupt_code
 from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, SAMPLING, Download, Json, option
 from fbridge_cli.processes import Process, StopAtStep, naming_errors, this_process
+from fbridge_cli.training_demo import demo_data
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
-    from fbridge.prepare.run import Event
     from fbridge.train.request import Command, TrainRequest
 
 GRACE = 10.0
 """Seconds for which other processes than the first hold back an error."""
-DEMO_PATIENCE = 600
 
 _CONFIG = typer.Argument(
     None,
@@ -262,7 +259,7 @@ def _run(request: TrainRequest, ui: Ui, process: Process) -> None:
             from fbridge.train.run import find_resume
 
             find_resume(request.run, wanted=False)  # before demo data are made for a taken folder
-        request = request.with_data(_demo_data(ui, process))
+        request = request.with_data(demo_data(ui, process))
     stop, command_line = StopAtStep(), shlex.join(["fbridge", *sys.argv[1:]])
     with ui.waiting("loading data and networks"):
         from fbridge.train.events import Ended, Measured
@@ -282,26 +279,3 @@ def _run(request: TrainRequest, ui: Ui, process: Process) -> None:
             report.show(event)
             if isinstance(event, Ended) and event.stopped:
                 raise Stopped(report.stopped(event) if process.first else "", INTERRUPTED)
-
-
-def _demo_data(ui: Ui, process: Process) -> Path:
-    """The folder of the demo data set; the first process makes it, the others wait for it."""
-    from fbridge.data.latents.format import INDEX
-    from fbridge.prepare.demo import demo_folder, prepare_demo
-    from fbridge.prepare.run import Progress, SourceFound
-
-    folder = demo_folder()
-    if process.first and not (folder / INDEX).is_file():
-        work = cast("Generator[Event]", prepare_demo())
-        with ui.progress(None, "clips") as bar, closing(work) as events:
-            for event in events:
-                if isinstance(event, SourceFound):
-                    ui.note(f"demo clips: {event.layout.root}, to be looked at")
-                elif isinstance(event, Progress):
-                    bar.show(f"demo data: {event.what}", event.done)
-    latest = time.monotonic() + DEMO_PATIENCE
-    while not (folder / INDEX).is_file():
-        if time.monotonic() > latest:
-            raise DependencyError(f"{folder}: process 0 has not finished the demo data")
-        time.sleep(0.5)
-    return folder
