@@ -17,12 +17,15 @@ class CheckpointLayout(NamedTuple):
         convert: to diffusers' names and shapes; None if they are the same.
         beside: prefixes of the network's tensors in a single file that lack the prefix of its
             other tensors.
+        compounds: words with underscores in the names of layers, which tell kohya's LoRA files,
+            whose dots are underscores too, where a dot was.
     """
 
     style: str
     keys: tuple[str, ...]
     convert: Callable[[Weights], Weights] | None = None
     beside: tuple[str, ...] = ()
+    compounds: tuple[str, ...] = ()
 
 
 class Variant(NamedTuple):

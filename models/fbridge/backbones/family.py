@@ -100,6 +100,11 @@ class Family:
     depth_keys: tuple[str, ...] = ("num_layers",)
     attention_mask: bool = False
 
+    @property
+    def takes_loras(self) -> bool:
+        """Whether there are LoRA files of its networks: those of published text-to-video models."""
+        return self.video is not None
+
     def load_class(self) -> Any:
         """The class of the networks, imported when it is needed."""
         if self.own_class is not None:

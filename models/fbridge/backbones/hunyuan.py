@@ -101,7 +101,8 @@ def _from_original(weights: Weights) -> Weights:
         if not is_joint:
             done[name] = tensor
             continue
-        width = len(named[f"{block}.proj_out.bias"])
+        weight = named.get(f"{block}.linear1.weight")  # a LoRA may have a bias alone
+        width = len(tensor) // 7 if weight is None else weight.shape[1]
         parts = tensor.split([width, width, width, len(tensor) - 3 * width])
         for part, piece in zip(_JOINT, parts, strict=True):
             done[f"{block}.{part}.{kind}"] = piece.contiguous()
@@ -140,6 +141,41 @@ FAMILY = Family(
                 "single_blocks.0.linear1.weight",
             ),
             _from_original,
+            compounds=(
+                "img_in",
+                "txt_in",
+                "time_in",
+                "vector_in",
+                "guidance_in",
+                "in_layer",
+                "out_layer",
+                "input_embedder",
+                "t_embedder",
+                "c_embedder",
+                "linear_1",
+                "linear_2",
+                "individual_token_refiner",
+                "self_attn_qkv",
+                "self_attn_proj",
+                "adaLN_modulation",
+                "double_blocks",
+                "single_blocks",
+                "img_mod",
+                "txt_mod",
+                "img_mlp",
+                "txt_mlp",
+                "img_attn_qkv",
+                "txt_attn_qkv",
+                "img_attn_proj",
+                "txt_attn_proj",
+                "img_attn_q_norm",
+                "img_attn_k_norm",
+                "txt_attn_q_norm",
+                "txt_attn_k_norm",
+                "q_norm",
+                "k_norm",
+                "final_layer",
+            ),
         ),
     ),
     variants=(Variant("HunyuanVideo 13B", ("hunyuanvideo-community/HunyuanVideo",), {}),),

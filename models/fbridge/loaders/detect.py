@@ -192,8 +192,8 @@ def _nearest(shapes: Shapes) -> str:
         return "holds no tensors"
     if any(part in name for name in shapes for part in _LOW_RANK):
         return (
-            "holds low-rank updates (LoRA) of some model, not a model; merge it into its base "
-            "where it was made, and give the result"
+            "holds low-rank updates (LoRA) of some model, not a model; name the model that it was "
+            "made for, and give this file with --lora"
         )
     best: tuple[int, float, Family, list[str]] | None = None
     for family in FAMILIES.values():

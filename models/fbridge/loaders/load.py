@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,19 +11,22 @@ from typing import Any
 import torch
 
 from fbridge.backbones.families import family_named
+from fbridge.backbones.family import Family
 from fbridge.codecs.vae import VAECodec
 from fbridge.conditioning.image import load_image_encoder
 from fbridge.data.sources.ucf101 import CLASSES
-from fbridge.errors import CheckpointError, FBridgeError, reason
+from fbridge.errors import CheckpointError, ConfigError, FBridgeError, reason
 from fbridge.files.configs import has_component, read_json
 from fbridge.files.hashing import hash_model
-from fbridge.files.key_mapping import with_prefix
+from fbridge.files.key_mapping import Weights, with_prefix
 from fbridge.files.modules import build, load_folder
 from fbridge.files.modules import save_single_file as save_single_file
 from fbridge.files.tensors import read_weights
-from fbridge.files.weight_files import hash_weight_file, network_folder
+from fbridge.files.weight_files import find_weight_file, hash_weight_file, network_folder
 from fbridge.loaders.codec import load_codec, vae_class
 from fbridge.loaders.components import network_config
+from fbridge.loaders.lora_choice import LoraChoice
+from fbridge.loaders.lora_merge import merge_loras
 from fbridge.loaders.pretrained import PretrainedModel as PretrainedModel
 from fbridge.loaders.resolve import SCHEDULER, SCRATCH, ResolvedModel, resolve
 from fbridge.loaders.text_encoder import MINILM, cached_text_encoder
@@ -35,6 +39,7 @@ def load_pretrained(
     components: str | None = None,
     download: bool = False,
     dtype: torch.dtype = torch.float32,
+    loras: Sequence[LoraChoice] = (),
     **hub: Any,
 ) -> PretrainedModel:
     """Load a pretrained model.
@@ -44,14 +49,19 @@ def load_pretrained(
         components: likewise.
         download: fetch what a network's weights lack from the hub where it is not here.
         dtype: of the networks.
+        loras: to be merged into the network, before it takes that dtype.
         hub: options of `resolve` for a hub id.
 
     Raises:
-        CheckpointError: there is none, it is broken or incomplete, or of no known family.
+        CheckpointError: there is none, it is broken or incomplete, or of no known family; or a LoRA
+            does not fit.
+        ConfigError: a LoRA is given for a network that is no text-to-video model's.
     """
     model = resolve(name, components=components, **hub) if isinstance(name, str) else name
     if model.refused:
         raise CheckpointError(f"{model.path}: {model.refused}")
+    if loras:
+        check_takes_loras(model.family, model.name)
     match model.kind:
         case "scratch":
             preset = model.name.removeprefix(SCRATCH)
@@ -64,17 +74,34 @@ def load_pretrained(
                 "and take that as base"
             )
         case "base":
-            loaded = _single_file(model, dtype, download=download)
+            loaded = _single_file(model, dtype, loras, download=download)
         case "weights" | "whole":
-            loaded = _weights(model, dtype, download=download)
+            loaded = _weights(model, dtype, loras, download=download)
         case _:
-            loaded = _pipeline(model, dtype)
+            loaded = _pipeline(model, dtype, loras)
     if model.path.is_file():
         loaded = replace(loaded, hash=hash_weight_file(model.path))
     return replace(loaded, name=model.name, dtype=dtype)
 
 
-def _single_file(model: ResolvedModel, dtype: torch.dtype, *, download: bool) -> PretrainedModel:
+def check_takes_loras(family: Family, name: str) -> None:
+    """Raise ConfigError where LoRAs are given for a model that there are none of."""
+    if not family.takes_loras:
+        raise ConfigError(
+            f"--lora: is about a text-to-video model such as Wan, and {name} is none; leave "
+            "it out, or name the model that it was made for"
+        )
+
+
+def stored_tensors(network: Path, dtype: Any) -> Weights:
+    """A network's tensors as its folder has them; {} where it was loaded in full precision."""
+    file = None if dtype == torch.float32 else find_weight_file(network)
+    return {} if file is None else read_weights(file)
+
+
+def _single_file(
+    model: ResolvedModel, dtype: torch.dtype, loras: Sequence[LoraChoice], *, download: bool
+) -> PretrainedModel:
     facts, path = model.facts, model.path
     text_encoder = facts["text_encoder"] if download else _here(facts["text_encoder"], path)
     noise, prediction = model.noise_and_prediction(None)
@@ -87,7 +114,9 @@ def _single_file(model: ResolvedModel, dtype: torch.dtype, *, download: bool) ->
         ) from error
     held = read_weights(path)
     kind = model.family.load_class()
-    transformer = build(kind, model.config, with_prefix(held, "transformer."), path, dtype)
+    own = with_prefix(held, "transformer.")
+    transformer = build(kind, model.config, own, path, dtype)
+    merged = merge_loras(transformer, loras, stored=own.get)
     vae = build(vae_class(facts["vae"]), facts["vae"], with_prefix(held, "vae."), path, dtype)
     return PretrainedModel(
         "",
@@ -104,6 +133,7 @@ def _single_file(model: ResolvedModel, dtype: torch.dtype, *, download: bool) ->
         fps=facts["fps"],
         sizes=facts["sizes"],
         world=facts.get("world", ""),
+        loras=tuple(merged),
     )
 
 
@@ -115,7 +145,9 @@ def _here(text_encoder: str, path: Path) -> str:
         raise CheckpointError(f"{path}: names its text encoder: {error}") from error
 
 
-def _weights(model: ResolvedModel, dtype: torch.dtype, *, download: bool) -> PretrainedModel:
+def _weights(
+    model: ResolvedModel, dtype: torch.dtype, loras: Sequence[LoraChoice], *, download: bool
+) -> PretrainedModel:
     found, path = model.detected, model.path
     assert found is not None, "weights have been detected"
     folder = model.find_components(download=download)
@@ -130,18 +162,25 @@ def _weights(model: ResolvedModel, dtype: torch.dtype, *, download: bool) -> Pre
     config = {**(found.config or {}), **held, **(network_config(path, folder) or {})}
     if why := found.family.refused(config):
         raise CheckpointError(f"{path}: {why}")
-    transformer = build(found.family.load_class(), config, found.take(weights), path, dtype)
-    return _with_components(replace(model, components=folder), transformer, dtype)
+    own = found.take(weights)
+    transformer = build(found.family.load_class(), config, own, path, dtype)
+    merged = merge_loras(transformer, loras, stored=own.get)
+    loaded = _with_components(replace(model, components=folder), transformer, dtype)
+    return replace(loaded, loras=tuple(merged))
 
 
-def _pipeline(model: ResolvedModel, dtype: torch.dtype) -> PretrainedModel:
+def _pipeline(
+    model: ResolvedModel, dtype: torch.dtype, loras: Sequence[LoraChoice]
+) -> PretrainedModel:
     folder, index = model.path, model.facts
     network = network_folder(folder)
     transformer = load_folder(model.family.load_class(), network, dtype)
+    stored = stored_tensors(network, dtype) if loras else {}
+    merged = tuple(merge_loras(transformer, loras, stored=stored.get))
     if model.kind == "pipeline":
         loaded = _with_components(model, transformer, dtype)
         parts = "".join(hash_model(folder / part) for part in (network.name, "vae", "scheduler"))
-        return replace(loaded, hash=hashlib.sha256(parts.encode()).hexdigest())
+        return replace(loaded, hash=hashlib.sha256(parts.encode()).hexdigest(), loras=merged)
     scheduler = FrameBridgeScheduler.from_pretrained(folder / "scheduler")
     return PretrainedModel(
         "",
@@ -161,6 +200,7 @@ def _pipeline(model: ResolvedModel, dtype: torch.dtype) -> PretrainedModel:
         classes=index.get("classes"),
         start_from=index.get("start_from"),
         image_encoder=_image_encoder(folder, transformer, dtype),
+        loras=merged,
     )
 
 

@@ -13,6 +13,7 @@ from fbridge.backbones.family import Family
 from fbridge.codecs import Codec
 from fbridge.conditioning.text import PairTextEncoder, TextEncoder
 from fbridge.files.hashing import hash_model
+from fbridge.loaders.lora_merge import MergedLora
 from fbridge.loaders.text_encoder import MINILM, load_text_encoder
 from fbridge.scheduler import FrameBridgeScheduler
 
@@ -43,6 +44,7 @@ class PretrainedModel:
         start_from: of a bridge, see `FrameBridgePipeline`.
         image_encoder: CLIP's, of a network that takes image embeddings; None of others.
         dtype: of the networks.
+        loras: that have been merged into the network.
     """
 
     name: str
@@ -66,6 +68,7 @@ class PretrainedModel:
     start_from: dict[str, Any] | None = None
     image_encoder: Any = None
     dtype: torch.dtype = torch.float32
+    loras: tuple[MergedLora, ...] = ()
 
     @cached_property
     def codec_hash(self) -> str:
