@@ -98,6 +98,7 @@ def generate(
     image_guidance: float | None = option(
         None, SAMPLING, "Weight of the picture; 1 is none; else the model's."
     ),
+    lora: options.Lora = None,
     components: options.Components = None,
     base: options.Base = None,
     download: options.Download = False,
@@ -160,7 +161,8 @@ def generate(
             images=images or (), prompt=prompt or (), negative=negative, seed=seed or 0, num=num,
             replay=replay, model=model, frames=frames, fps=fps, size=parse_size(size),
             steps=steps, sampler=sampler, eta=eta, grid=grid, start=start, strength=strength,
-            components=components, base=base, download=download, memory=MemoryOptions(**memory),
+            components=components, base=base, loras=lora or (), download=download,
+            memory=MemoryOptions(**memory),
             guidance=guidance, image_guidance=image_guidance, device=device, dtype=dtype,
             batch_size=batch_size, out=out, format=kind, overwrite=overwrite,
             metadata=not no_metadata, dry_run=dry_run,

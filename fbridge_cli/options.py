@@ -52,6 +52,17 @@ Base: TypeAlias = Annotated[
         metavar="MODEL",
     ),
 ]
+Lora: TypeAlias = Annotated[
+    list[str] | None,
+    option(
+        ...,
+        MODEL,
+        "LoRA file of the text-to-video model, merged into it; weight 1 if none is given; "
+        "repeatable.",
+        "--lora",
+        metavar="FILE[:WEIGHT]",
+    ),
+]
 Download: TypeAlias = Annotated[
     bool, option(..., MODEL, "Fetch from the hub what such weights lack.", "--download")
 ]

@@ -42,6 +42,7 @@ class FakePipeline:
     default_fps = 8.0
     untrained = False
     notice = ""
+    loras = lora_notes = ()
     batches: list[int] = []  # noqa: RUF012
 
     @property
@@ -139,6 +140,7 @@ def load_fake(
     base: str | None = None,
     download: bool = False,
     memory: object = None,
+    loras: Sequence[object] = (),
     local_files_only: bool = False,
 ) -> load.Loaded:
     assert name
@@ -146,6 +148,7 @@ def load_fake(
     assert components is None
     assert base is None
     assert not download
+    assert not loras
     assert memory is not None
     assert dtype in DTYPES
     pipeline: Any = FakePipeline()

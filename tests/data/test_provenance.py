@@ -20,6 +20,7 @@ from fbridge.data.provenance import (
 from fbridge.data.video_files import write_video
 from fbridge.errors import DataError
 from fbridge.files.atomic import write_text
+from fbridge.files.lora_record import LoraRecord
 
 NAMES = ["cat.mp4", "cat.gif", "cat.webp", "cat"]
 RECORD = Provenance(
@@ -72,6 +73,20 @@ def test_notes_are_kept_and_left_out_where_there_are_none() -> None:
     assert "notes" not in RECORD.tree()
     with pytest.raises(DataError, match=r"notes is 'x' where a list of texts is needed"):
         parse_provenance(json.dumps({**RECORD.tree(), "notes": "x"}), "cat.json")
+
+
+def test_loras_are_kept_and_left_out_where_there_are_none() -> None:
+    lora = LoraRecord("style.safetensors", "c" * 64, 0.8, "/home/jane/style.safetensors")
+    changed = replace(RECORD, model=ModelRecord("wan", "b" * 64, loras=(lora,)))
+    assert parse_provenance(changed.sidecar(), "cat.json") == changed
+    assert "jane" not in changed.comment()
+    (kept,) = parse_provenance(changed.comment(), "cat.mp4").model.loras
+    assert kept == replace(lora, path=None)
+    assert "loras" not in RECORD.tree()["model"]
+    tree = changed.tree()
+    tree["model"]["loras"][0]["weight"] = "x"
+    with pytest.raises(DataError, match=r"loras\.0\.weight is 'x' where a number is needed"):
+        parse_provenance(json.dumps(tree), "cat.json")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 from fbridge.data.metadata import read_comment
 from fbridge.errors import DataError
 from fbridge.files.atomic import shown
+from fbridge.files.lora_record import LoraRecord
 
 FORMAT = 1
 """Version of the record's form; higher when an older reader could misread it."""
@@ -35,12 +36,14 @@ class ModelRecord:
         hash: sha256 over its weights and configuration.
         untrained: a text-to-video base, used as a bridge without training.
         components: folder with what a model that is weights alone lacks.
+        loras: that were merged into it; left out where there are none, as in older records.
     """
 
     name: str
     hash: str
     untrained: bool = False
     components: str | None = None
+    loras: tuple[LoraRecord, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,8 @@ class Provenance:
         model = PurePath(self.model.name)
         tree["model"]["name"] = model.name if model.is_absolute() else self.model.name
         tree["model"]["components"] = None
+        for lora in tree["model"].get("loras", ()):
+            lora["path"] = None
         return json.dumps(tree, separators=(",", ":"))
 
     def sidecar(self) -> str:
@@ -113,6 +118,9 @@ class Provenance:
     def tree(self) -> dict[str, Any]:
         """The record as JSON values."""
         tree = {"format": FORMAT, **asdict(self), "size": list(self.size)}
+        loras = tree["model"].pop("loras")
+        if loras:
+            tree["model"]["loras"] = list(loras)
         notes = tree.pop("notes")
         return {**tree, "notes": list(notes)} if notes else tree
 
@@ -204,8 +212,10 @@ def _build(kind: type[Any], tree: Mapping[str, Any], source: str) -> Any:
 
 
 def _checked(value: Any, hint: Any, place: str) -> Any:
-    if hint in (Source, ModelRecord, Machine) and isinstance(value, dict):
+    if hint in (Source, ModelRecord, Machine, LoraRecord) and isinstance(value, dict):
         return _build(hint, value, place)
+    if hint == tuple[LoraRecord, ...] and isinstance(value, list):
+        return tuple(_checked(one, LoraRecord, f"{place}.{n}") for n, one in enumerate(value))
     accepts, wanted = _KINDS.get(hint, (lambda _: False, "an object"))
     if not accepts(value):
         raise DataError(f"{place} is {value!r} where {wanted} is needed; the record is damaged")

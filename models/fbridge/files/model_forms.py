@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, FiniteFloat, PositiveInt
 
 from fbridge.choices import GRIDS, SAMPLERS, STARTS
-from fbridge.files.schema import Form, Text
+from fbridge.files.schema import ClosedForm, Form, Text
 
 _MOST_FPS = 1000
 
@@ -117,6 +117,15 @@ class SchedulerForm(Form):
     guidance_scale: FiniteFloat = 1.0
 
 
+class LoraForm(ClosedForm):
+    """A `fbridge.files.lora_record.LoraRecord` as JSON."""
+
+    name: Text
+    sha256: str
+    weight: FiniteFloat
+    path: Text | None = None
+
+
 class AdapterForm(Form):
     """`adapter.json`; see `loaders.adapter_card.AdapterCard`."""
 
@@ -128,4 +137,5 @@ class AdapterForm(Form):
     components: Text | None = None
     base_path: Text | None = None
     components_path: Text | None = None
+    loras: list[LoraForm] = Field([])
     format: int = 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import fbridge
 from fbridge.checks import home_expanded
 from fbridge.choices import EMBEDDED
 from fbridge.loaders.locate import locate_model
+from fbridge.loaders.lora_choice import LoraChoice
 from fbridge.memory.options import MemoryOptions
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
     base: str | None = None,
     download: bool = False,
     memory: MemoryOptions | None = None,
+    loras: Sequence[str | LoraChoice] = (),
     local_files_only: bool = False,
 ) -> Loaded:
     """Load the model `name` and move it to `device`.
@@ -54,6 +57,7 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
         base: of an adapter, if it does not lie where it was.
         download: fetch from the hub what is lacking.
         memory: how it is made to fit into memory.
+        loras: FILE or FILE:WEIGHT of LoRAs that are merged into its network.
         local_files_only: of a hub id, only what is in the local cache.
 
     Raises:
@@ -84,6 +88,7 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
         components=None if components is None else str(home_expanded(components)),
         base=None if base is None else _at_home(base),
         download=download,
+        loras=loras,
         **({"local_files_only": True} if local_files_only else {}),
     )
     apply_memory_options(pipeline, device, memory)

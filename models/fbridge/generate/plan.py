@@ -127,7 +127,11 @@ def make_plan(
             size=size,
             picture=Source(name, picture.sha256, _relative(job.picture, video.parent)),
             model=ModelRecord(
-                request.model_name, pipeline.model_hash, pipeline.untrained, request.components
+                request.model_name,
+                pipeline.model_hash,
+                pipeline.untrained,
+                request.components,
+                pipeline.loras,
             ),
             machine=Machine(loaded.device, request.dtype, loaded.threads, 1, memory),
             versions=versions(),

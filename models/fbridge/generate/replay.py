@@ -14,6 +14,7 @@ from fbridge.files.atomic import shown
 from fbridge.generate.load import Loaded, versions
 from fbridge.generate.naming import Target, name_videos, parse_target
 from fbridge.generate.request import GenerateRequest, Job, check_seed
+from fbridge.loaders.lora_choice import LoraChoice, parse_lora, recorded_choices
 from fbridge.memory.options import MemoryOptions
 
 
@@ -24,6 +25,7 @@ class Replay:
     Attributes:
         origin: the video, or its sidecar.
         request: the recorded settings and the one job, with the picture where it is now.
+        loras: those of the record where they are now, and further places that were given.
         local_files_only: the record names the model, which is then not fetched from the hub: a
             video may be anybody's.
     """
@@ -31,6 +33,7 @@ class Replay:
     origin: Path
     record: Provenance
     request: GenerateRequest
+    loras: tuple[LoraChoice, ...] = ()
     local_files_only: bool = True
 
     def compare(self, loaded: Loaded, now: Provenance) -> list[str]:
@@ -48,12 +51,23 @@ class Replay:
                 f"right one with --model, or install fbridge "
                 f"{was.versions.get('fbridge', 'of its time')}"
             )
+        if _merged(was) != _merged(now):
+            names = [", ".join(one.name for one in at.model.loras) or "none" for at in (was, now)]
+            raise CheckpointError(
+                f"{shown(self.origin)}: was made with other LoRAs ({names[0]}) than this "
+                f"({names[1]}); give --lora only for those that are not where they were"
+            )
         if now.size != was.size:
             raise ConfigError(
                 f"{shown(self.origin)}: its size {was.size[0]}x{was.size[1]} is now "
                 f"{now.size[0]}x{now.size[1]}; install the fbridge that made it"
             )
         return _differences(was, now)
+
+
+def _merged(record: Provenance) -> list[tuple[str, float]]:
+    """The LoRAs of a record by what they hold."""
+    return [(one.sha256, one.weight) for one in record.model.loras]
 
 
 def _differences(was: Provenance, now: Provenance) -> list[str]:
@@ -117,7 +131,12 @@ def read_replay(request: GenerateRequest) -> Replay:
     )
     check_range(f"{shown(origin)}: threads", record.machine.threads, 1, 1024)
     local_files_only = request.model is None and not request.download
-    return Replay(origin, record, replayed, local_files_only)
+    records = [lora.tree() for lora in record.model.loras]
+    given = [parse_lora(text) for text in request.loras]
+    recorded, further = recorded_choices(records, given, f"video {shown(origin)}")
+    for choice in recorded:
+        choice.check()
+    return Replay(origin, record, replayed, (*recorded, *further), local_files_only)
 
 
 def _target(origin: Path, request: GenerateRequest) -> Target:

@@ -20,6 +20,7 @@ from fbridge.choices import DTYPES, EMBEDDED, GRIDS, SAMPLERS, STARTS
 from fbridge.data.video_writers import GIF_FASTEST
 from fbridge.errors import ConfigError
 from fbridge.generate.naming import parse_target
+from fbridge.loaders.lora_choice import parse_lora
 from fbridge.loaders.names import check_model
 from fbridge.memory.options import MemoryOptions
 
@@ -27,7 +28,7 @@ MOST_STEPS = 1000
 LARGEST_SEED = 2**63 - 1
 
 _WITH_REPLAY = {"images", "replay", "model", "base", "device", "memory", "out", "format"}
-_WITH_REPLAY |= {"overwrite", "metadata", "dry_run", "download"}
+_WITH_REPLAY |= {"overwrite", "metadata", "dry_run", "download", "loras"}
 _OPTIONS = {"tiling": "vae-tiling", "slicing": "vae-slicing"}
 
 
@@ -64,8 +65,8 @@ class GenerateRequest:
         num: videos of each picture and prompt, with seeds that count up from `seed`.
         jobs: in place of images, prompt, negative, seed and num: each video by itself.
         replay: make this video once more, from the record that it carries; only `images` (where
-            its picture is now), model, base, device, out, format, overwrite, metadata and dry_run
-            may be given too.
+            its picture is now), model, base, loras (where they are now), device, out, format,
+            overwrite, metadata and dry_run may be given too.
         model: embedded (the default), a folder, a file of weights, or a hub id.
         fps: frames per second.
         size: (width, height) in pixels.
@@ -75,6 +76,8 @@ class GenerateRequest:
         strength: time at which sampling starts, as a share of the whole bridge.
         components: folder with what a model that is weights alone lacks; `download` fetches it.
         base: of an adapter, if it does not lie where it was.
+        loras: LoRA files of the text-to-video model, FILE or FILE:WEIGHT, merged into the network;
+            of an adapter also where those that it was trained over are now.
         guidance: weight of the prompt; 1 is no guidance.
         image_guidance: weight of the picture; 1 is no guidance.
         batch_size: videos made at the same time.
@@ -107,6 +110,7 @@ class GenerateRequest:
     strength: float | None = None
     components: str | None = None
     base: str | None = None
+    loras: Sequence[str] = ()
     download: bool = False
     memory: MemoryOptions = field(default_factory=MemoryOptions)
     guidance: float | None = None
@@ -125,6 +129,7 @@ class GenerateRequest:
         target = parse_target(self.out, self.format)
         if self.replay is not None:
             self._check_replay()
+            self._check_loras()
             return
         self._check_settings()
         check_speed(target.kind, self.fps)
@@ -166,6 +171,7 @@ class GenerateRequest:
         check_model("--model", self.model_name)
         if self.base is not None:
             check_model("--base", self.base)
+        self._check_loras()
         check_device(self.device)
         check_choice("--dtype", self.dtype, DTYPES)
         check_range("--batch-size", self.batch_size, 1, MOST_BATCH)
@@ -185,6 +191,15 @@ class GenerateRequest:
                 check_choice(option, value, allowed)
         if self.frames is not None and self.size is not None:
             check_work(self.frames, self.size)
+
+    def _check_loras(self) -> None:
+        if self.loras and self.model_name == EMBEDDED and self.replay is None:
+            raise ConfigError(
+                f"--lora {self.loras[0]}: is about a text-to-video model, and the embedded model "
+                "takes no LoRA; name the model that it was made for with --model"
+            )
+        for text in self.loras:
+            parse_lora(text)
 
     def _check_inputs(self) -> None:
         if self.jobs and self.images:

@@ -75,6 +75,7 @@ def run(
             base=request.base,
             download=request.download,
             memory=request.memory,
+            loras=request.loras if replay is None else replay.loras,
             local_files_only=replay is not None and replay.local_files_only,
         )
     items = make_plan(jobs, videos, pictures, request, loaded)
@@ -91,6 +92,7 @@ def run(
             f"{request.model_name} knows one world: {world}; a picture of anything else comes out "
             "as something of it, unless it was fine-tuned on such pictures"
         )
+    yield from map(Noted, loaded.pipeline.lora_notes)
     yield from _told_of_prompts(items, loaded)
     yield Planned(items)
     if not request.dry_run:

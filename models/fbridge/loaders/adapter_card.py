@@ -27,6 +27,8 @@ class AdapterCard:
         pipeline: `frames`, `fps`, `sizes`, `classes`, `start_from`, `world` of the pipeline.
         components: see `fbridge.loaders.load.load_pretrained`.
         base_path, components_path: absolute, where `base` and `components` are on the disk.
+        loras: that were merged into the base before; each a `fbridge.files.lora_record.LoraRecord`
+            as JSON. Left out where there are none, as in older adapters.
         format: of the folder.
     """
 
@@ -38,11 +40,15 @@ class AdapterCard:
     components: str | None = None
     base_path: str | None = None
     components_path: str | None = None
+    loras: list[dict[str, Any]] = field(default_factory=list)
     format: int = FORMAT
 
     def text(self) -> str:
         """As JSON."""
-        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+        tree = asdict(self)
+        if not self.loras:  # versions that know no such key read adapters without it
+            del tree["loras"]
+        return json.dumps(tree, indent=2, sort_keys=True) + "\n"
 
     def place(self, base: str | None = None) -> BasePlace:
         """Where the base lies.

@@ -10,7 +10,8 @@ A folder with these files:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from fbridge.files.modules import load_folder
 from fbridge.files.tensors import read_header
 from fbridge.loaders.adapter_card import AdapterCard as AdapterCard
 from fbridge.loaders.adapter_card import read_card as read_card
-from fbridge.loaders.load import PretrainedModel, load_pretrained
+from fbridge.loaders.load import PretrainedModel, check_takes_loras, load_pretrained
 from fbridge.loaders.locate import ADAPTER_WEIGHTS
+from fbridge.loaders.lora_choice import LoraChoice, recorded_choices
+from fbridge.loaders.lora_merge import merge_loras
 from fbridge.scheduler import FrameBridgeScheduler
 
 EXTRA = "fbridge_extra.safetensors"
@@ -41,8 +44,11 @@ def load_adapter(
     base: str | None = None,
     dtype: torch.dtype = torch.float32,
     download: bool = False,
+    loras: Sequence[LoraChoice] = (),
 ) -> tuple[AdapterCard, PretrainedModel]:
     """An adapter's card, and its base with the adapter merged into the network.
+
+    The LoRAs that the base had when the adapter was trained are merged before, `loras` after it.
 
     Args:
         folder: of the adapter.
@@ -50,18 +56,24 @@ def load_adapter(
         dtype: of the base's networks.
         download: fetch from the hub what the card names; else it must be in the local cache, since
             an adapter may be anybody's.
+        loras: further ones, and places of those that are not where the card says.
 
     Raises:
-        CheckpointError: the base is missing or another one, or the adapter does not fit it.
+        CheckpointError: the base or a LoRA of it is missing or another one, or the adapter does not
+            fit it.
     """
     card = read_card(folder)
     place = card.place(base)
+    recorded, further = recorded_choices(card.loras, loras, f"adapter {folder}")
+    for choice in recorded:
+        choice.check()
     try:
         found = load_pretrained(
             place.base,
             components=place.components,
             dtype=dtype,
             download=download,
+            loras=recorded,
             local_files_only=base is None and not download,
         )
     except CheckpointError as error:
@@ -75,21 +87,18 @@ def load_adapter(
             f"{found.name!r} has {found.hash[:12]}...; name the right one with --base "
             "(base= in Python)"
         )
+    if further:
+        check_takes_loras(found.family, f"the base of {folder}")
     found.family.expand_inputs(found.transformer, card.parts)
     _put(folder, found.transformer)
     merge_lora(found.transformer)
-    return card, found
+    merged = merge_loras(found.transformer, further)
+    return card, replace(found, loras=(*found.loras, *merged))
 
 
-def adapted_components(
-    folder: Path,
-    *,
-    base: str | None = None,
-    dtype: torch.dtype = torch.float32,
-    download: bool = False,
-) -> dict[str, Any]:
-    """Arguments of `FrameBridgePipeline` for an adapter's folder; see `load_adapter`."""
-    card, found = load_adapter(folder, base=base, dtype=dtype, download=download)
+def adapted_components(folder: Path, card: AdapterCard, found: PretrainedModel) -> dict[str, Any]:
+    """Arguments of `FrameBridgePipeline` for an adapter's folder, as `load_adapter` read it."""
+    dtype = found.dtype
     prior = load_folder(SpaceTimeTransformer, folder / PRIOR, dtype) if _has_prior(folder) else None
     return {
         **found.components(),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from fbridge.codecs import Codec
 from fbridge.errors import ConfigError
+from fbridge.files.lora_record import LoraRecord
 from fbridge.pipeline.inputs import class_of, fitting_size, nearest_shape
 from fbridge.prior import Prior
 from fbridge.scheduler_plain import PlainScheduler
@@ -43,6 +44,16 @@ class Bridge(ABC):
     scheduler: PlainScheduler
     components: Mapping[str, Any]
     notice: str = ""
+
+    @property
+    def loras(self) -> tuple[LoraRecord, ...]:
+        """Those that were merged into its network when it was loaded, or later."""
+        return ()
+
+    @property
+    def lora_notes(self) -> tuple[str, ...]:
+        """What to know about LoRAs that were merged, a line each."""
+        return ()
 
     @property
     @abstractmethod

@@ -21,8 +21,10 @@ from fbridge.data.sources.ucf101 import class_words
 from fbridge.errors import CheckpointError, ConfigError, reason
 from fbridge.files.hashing import hash_model
 from fbridge.files.weight_files import find_variant, network_folder
-from fbridge.loaders.load import load_pretrained
-from fbridge.loaders.lora import adapted_components
+from fbridge.loaders.load import check_takes_loras, load_pretrained, stored_tensors
+from fbridge.loaders.lora import adapted_components, load_adapter
+from fbridge.loaders.lora_choice import LoraChoice, parse_lora
+from fbridge.loaders.lora_merge import merge_loras
 from fbridge.loaders.official import is_official_bridge, official_components
 from fbridge.loaders.prior import build_prior
 from fbridge.loaders.resolve import ResolvedModel, resolve
@@ -30,6 +32,7 @@ from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.loaders.training_free import training_free_components
 from fbridge.pipeline.bridge import Bridge
 from fbridge.pipeline.bridge import FrameLimits as FrameLimits
+from fbridge.pipeline.lora import LoraMerging
 from fbridge.pipeline.precision import component_dtypes, wanted_dtype
 from fbridge.prior import Prior
 from fbridge.words.encoder import PromptEncoder
@@ -44,13 +47,13 @@ _RELEASED = (
     "is taken as FrameBridge's released bridge and sampled as its authors do, from the prior "
     "itself (--start exact)"
 )
-_OF_BASES = ("base", "components", "download", "dtype")
+_OF_BASES = ("base", "components", "download", "dtype", "loras")
 """Options of `from_pretrained` that not every version of diffusers knows."""
 _OF_CODE = ("custom_pipeline", "custom_revision", "trust_remote_code")
 _HUB_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 
 
-class BridgeModel(Bridge, DiffusionPipeline):  # type: ignore[misc]
+class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
     """The base class of `fbridge.pipeline.FrameBridgePipeline`: components, configuration, loading.
 
     Components:
@@ -135,7 +138,8 @@ class BridgeModel(Bridge, DiffusionPipeline):  # type: ignore[misc]
         An adapter (LoRA) is merged into its base; `base=` overrides the recorded place of it. A
         text-to-video model becomes a bridge without training (`fbridge.loaders.training_free`);
         `components=` is the folder with what bare weights lack, `download=True` fetches that from
-        the hub.
+        the hub. `loras=["FILE:WEIGHT", ...]` are LoRA files of the text-to-video model, merged
+        before the network takes its dtype; see `load_lora`.
 
         Raises:
             CheckpointError: there is no such model, or it is not one of this kind.
@@ -153,13 +157,19 @@ class BridgeModel(Bridge, DiffusionPipeline):  # type: ignore[misc]
                 "leave it out"
             )
         dtype = wanted_dtype(kwargs, by_part=model.kind == "bridge")
+        given = kwargs.get("loras") or ()
+        loras = [one if isinstance(one, LoraChoice) else parse_lora(str(one)) for one in given]
+        if loras and model.kind == "bridge":
+            check_takes_loras(model.family, name)
         if model.kind not in ("adapter", "bridge"):
-            return cls._from_base(model, dtype, download=kwargs.get("download", False))
+            return cls._from_base(model, dtype, loras, download=kwargs.get("download", False))
         pipe: _Model
         try:
             if model.kind == "adapter":
                 own = {key: kwargs[key] for key in ("base", "download") if key in kwargs}
-                pipe = cls(**adapted_components(model.path, dtype=dtype, **own))
+                card, found = load_adapter(model.path, dtype=dtype, loras=loras, **own)
+                pipe = cls(**adapted_components(model.path, card, found))
+                pipe.note_loras(found.loras, own=len(card.loras))
             else:
                 stock = {k: v for k, v in kwargs.items() if k not in _OF_BASES}
                 stock["torch_dtype"] = component_dtypes(model.path, dtype)
@@ -169,19 +179,28 @@ class BridgeModel(Bridge, DiffusionPipeline):  # type: ignore[misc]
             raise CheckpointError(f"model {name!r} does not load: {reason(error)}") from error
         pipe._folder = model.path
         pipe._copy_mapped_weights()
+        if model.kind == "bridge" and loras:
+            stored = stored_tensors(network_folder(model.path), pipe.transformer.dtype)
+            pipe.note_loras(merge_loras(pipe.transformer, loras, stored=stored.get))
         return pipe
 
     @classmethod
     def _from_base(
-        cls: type[_Model], model: ResolvedModel, dtype: torch.dtype, *, download: bool
+        cls: type[_Model],
+        model: ResolvedModel,
+        dtype: torch.dtype,
+        loras: Sequence[LoraChoice],
+        *,
+        download: bool,
     ) -> _Model:
-        base = load_pretrained(model, download=download, dtype=dtype)
+        base = load_pretrained(model, download=download, dtype=dtype, loras=loras)
         released = is_official_bridge(base)
         pipe = cls(**(official_components(base) if released else training_free_components(base)))
         pipe._copy_mapped_weights()
         pipe._base_hash, pipe._untrained = base.hash, not released
         used = _RELEASED if released else _UNTRAINED
         pipe.notice = f"{used}; it {model.remark}" if model.remark else used
+        pipe.note_loras(base.loras)
         return pipe
 
     def _copy_mapped_weights(self) -> None:
