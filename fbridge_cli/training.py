@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fbridge.choices import OBJECTIVES
+from fbridge.errors import ConfigError
 from fbridge.files.atomic import check_writable, shown
 from fbridge_cli import runtime
 from fbridge_cli.exit_codes import INTERRUPTED, Stopped, interrupt_code
@@ -164,8 +165,12 @@ def finetune(
         known=OBJECTIVES,
     ),
     no_align: bool = option(False, MODEL, "Without SNR alignment: the ablation.", "--no-align"),
-    lora: int | None = option(
-        None, MODEL, "Train low-rank updates of this rank instead of all weights.", metavar="RANK"
+    lora: list[str] | None = option(
+        None,
+        MODEL,
+        "A number: train low-rank updates of this rank instead of all weights. A file: a LoRA of "
+        "the base, merged into it before training; weight 1 if none is given; repeatable.",
+        metavar="RANK|FILE[:WEIGHT]",
     ),
     steps: int | None = _STEPS,
     batch_size: int | None = _BATCH_SIZE,
@@ -193,6 +198,8 @@ def finetune(
 
         fbridge finetune bridge.toml --data latents/ -o runs/bridge --lora 16
 
+        fbridge finetune --base wan.safetensors --lora style.safetensors:0.8 --lora 16
+
         fbridge finetune -o runs/bridge --resume
 
         fbridge generate cat.jpg -p "cat jumping" --model runs/bridge
@@ -206,7 +213,7 @@ def finetune(
         "recipe": recipe,
         "bridge.objective": objective,
         "bridge.align": False if no_align else None,
-        "lora.rank": lora,
+        **_lora_keys(lora or ()),
         "train.steps": steps,
         "train.batch_size": batch_size,
         "train.lr": lr,
@@ -215,6 +222,15 @@ def finetune(
     _train("finetune", typed, changes or [], Ui(machine=json), prior=prior, file=config,
            device=device, resume=resume, accept_changes=accept_changes,
            checkpoint=checkpoint, dry_run=dry_run)  # fmt: skip
+
+
+def _lora_keys(given: Sequence[str]) -> dict[str, Any]:
+    """Keys of the configuration for --lora: a number is a rank, all else a file."""
+    ranks = [int(text) for text in given if text.isdecimal()]
+    files = [text for text in given if not text.isdecimal()]
+    if len(ranks) > 1:
+        raise ConfigError(f"--lora {ranks[0]}, --lora {ranks[1]}: one rank is possible")
+    return {"lora.rank": ranks[0] if ranks else None, "lora.base": files or None}
 
 
 def _train(

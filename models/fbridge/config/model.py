@@ -131,8 +131,14 @@ class ConditionConfig(Section):
 
 
 class LoraConfig(Section):
-    """Low-rank adaptation (arXiv 2106.09685) instead of full fine-tuning."""
+    """Low-rank adaptation (arXiv 2106.09685) instead of full fine-tuning; LoRAs of the base."""
 
+    base: Annotated[tuple[str, ...], BeforeValidator(as_tuple)] = Field(
+        default=(),
+        description="LoRA files of the base, FILE or FILE:WEIGHT, merged into it before training; "
+        "relative to the current folder.",
+        examples=[["style.safetensors:0.8"]],
+    )
     rank: Number = Field(default=0, description="Rank of the updates; 0: train all weights.")
     alpha: Positive | None = Field(
         default=None,

@@ -9,11 +9,18 @@ from typing import Any
 
 from fbridge.config.tree import Config
 from fbridge.loaders.adapter_card import absolute
+from fbridge.loaders.lora_choice import absolute_lora
+
+_LORAS = "lora.base."
 
 
 def places(config: Config) -> dict[str, str]:
-    """Absolute paths of the files and folders that a configuration names, by its keys."""
+    """Absolute paths of the files and folders that a configuration names, by its keys.
+
+    Of LoRA files, "lora.base.0" and so on, with their weights as they are written.
+    """
     found = {key: absolute(name) for key, name in _named(config).items()}
+    found |= {f"{_LORAS}{n}": absolute_lora(text) for n, text in enumerate(config.lora.base)}
     return {key: path for key, path in found.items() if path is not None}
 
 
@@ -26,15 +33,26 @@ def with_places(config: Config, facts: Mapping[str, Any], *, base: str | None = 
         base: where its base lies now; None is where it was.
     """
     named = _named(config)
+    recorded = dict(facts.get("places", {}))
+    loras = [
+        text if Path(text).is_absolute() else recorded.pop(f"{_LORAS}{number}", text)
+        for number, text in enumerate(config.lora.base)
+    ]
     found = {
         key: path
-        for key, path in facts.get("places", {}).items()
-        if Path(path).exists() and not Path(named[key] or "").is_absolute()
+        for key, path in recorded.items()
+        if not key.startswith(_LORAS)
+        and Path(path).exists()
+        and not Path(named[key] or "").is_absolute()
     }
     found |= {} if base is None else {"base": base}
     prior = found.pop("prior.path", config.prior.path)
     return config.model_copy(
-        update={**found, "prior": config.prior.model_copy(update={"path": prior})}
+        update={
+            **found,
+            "prior": config.prior.model_copy(update={"path": prior}),
+            "lora": config.lora.model_copy(update={"base": tuple(loras)}),
+        }
     )
 
 

@@ -14,6 +14,7 @@ from fbridge.config import Config, Resolved, load_config
 from fbridge.errors import CheckpointError, ConfigError, DataError
 from fbridge.files.atomic import shown
 from fbridge.loaders.locate import packaged_file
+from fbridge.loaders.lora_choice import parse_lora
 from fbridge.loaders.names import check_model
 from fbridge.train.places import recorded_facts, with_places
 
@@ -28,6 +29,8 @@ RUNS = Path("runs")
 PRIORS = ("repeat", "motion")
 DEVICES = ("auto", "cpu", "cuda")
 SCRATCH = "scratch:"
+_OPTIONS = {"lora.base": "--lora"}
+"""Options that are not named as their key."""
 _WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".pt", ".pth", ".ckpt")
 
 
@@ -81,6 +84,8 @@ class TrainRequest:
                     "small one that comes with fbridge"
                 )
             check_base(self._named("base"), config.base)
+            for text in config.lora.base:
+                parse_lora(text, self._named("lora.base"))
 
     @property
     def config(self) -> Config:
@@ -94,7 +99,8 @@ class TrainRequest:
 
     def _named(self, key: str) -> str:
         """A key as an error names it: as an option where it was one."""
-        return f"--{key}" if self.resolved.origin[key] == "command line" else key
+        option = _OPTIONS.get(key, f"--{key}")
+        return option if self.resolved.origin[key] == "command line" else key
 
 
 def resolve_request(
@@ -198,7 +204,12 @@ def _where_they_were(found: Resolved, run: Path, options: Mapping[str, Any]) -> 
     """A resumed run's own configuration with its files where they were, but for those named now."""
     recorded = dict(recorded_facts(run / RUN_FACTS).get("places") or {})
     newer = {key for key, origin in found.origin.items() if origin.startswith("FBRIDGE_")}
-    known = {key: path for key, path in recorded.items() if key not in {*options, *newer}}
+    named = {*options, *newer}
+    known = {
+        key: path
+        for key, path in recorded.items()
+        if key not in named and key.rpartition(".")[0] not in named
+    }
     return Resolved(with_places(found.config, {"places": known}), found.origin)
 
 

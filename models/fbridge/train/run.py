@@ -11,6 +11,7 @@ from typing import Any, cast
 from fbridge.choices import SHORTEST_FVD_CLIP
 from fbridge.errors import CheckpointError, ConfigError, DependencyError
 from fbridge.files.atomic import shown
+from fbridge.loaders.pretrained import PretrainedModel
 from fbridge.prepare.longer import longer_clips, too_short
 from fbridge.train.checkpoints.reading import (
     Checkpoint,
@@ -204,7 +205,7 @@ def run_facts(session: Session, command_line: str) -> dict[str, Any]:
         "command_line": command_line,
         "processes": training.accelerator.num_processes,
         "device": str(training.accelerator.device),
-        "base": None if base is None else {"name": base.name, "sha256": base.hash},
+        "base": None if base is None else _base_facts(base),
         "places": places(session.config),
         "data": {
             "path": str(Path(str(session.config.data)).resolve()),
@@ -223,6 +224,11 @@ def run_facts(session: Session, command_line: str) -> dict[str, Any]:
     }
 
 
+def _base_facts(base: PretrainedModel) -> dict[str, Any]:
+    loras = [lora.record.tree() for lora in base.loras]
+    return {"name": base.name, "sha256": base.hash, **({"loras": loras} if loras else {})}
+
+
 def _result(session: Session) -> Path | None:
     session.training.accelerator.wait_for_everyone()
     result = session.run / result_folder(session.command, session.config)
@@ -237,6 +243,7 @@ def _result(session: Session) -> Path | None:
 def _notes(session: Session, changes: list[str]) -> tuple[str, ...]:
     notes = [session.material.parts.summary, *(f"changed: {change}" for change in changes)]
     base, start = session.model.base, session.model.about.get("start_from")
+    notes += [lora.note_of_run for lora in (() if base is None else base.loras)]
     if base is not None and base.scheduler is not None and start is not None:
         usual = "repeat" if base.prior is None else "neural"
         own, kind = (base.start_from or {}).get("kind", usual), start["kind"]

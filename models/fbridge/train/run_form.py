@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import FiniteFloat, PositiveInt
+from pydantic import Field, FiniteFloat, PositiveInt
 
+from fbridge.files.model_forms import LoraForm
 from fbridge.files.schema import ClosedForm, Form, Text
 
 
@@ -20,6 +21,7 @@ class _Data(Form):
 class _Base(Form):
     name: Text
     sha256: str
+    loras: list[LoraForm] = Field([])
 
 
 class _Shape(ClosedForm):

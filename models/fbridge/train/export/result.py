@@ -26,11 +26,11 @@ from fbridge.train.export.lora import save_lora
 from fbridge.train.export.model_folder import assemble, replacing_model, save_model
 from fbridge.train.places import with_places
 from fbridge.train.run_files import CONFIG, read_facts
+from fbridge.train.setup.base import load_base
 from fbridge.train.setup.networks import (
     BuiltNetwork,
     build_generator,
     build_prior_network,
-    load_base,
 )
 
 if TYPE_CHECKING:
@@ -119,7 +119,10 @@ def export_run(
 def write_result(session: Session, checkpoint: Checkpoint, folder: Path) -> None:
     """Write the result of a run at its end, from a new network: the trained one may be sharded."""
     config, codec = session.config, session.material.codec.codec
-    model = _build(session.command, config, session.material.shape, codec)
+    before = session.model.base
+    loras = [] if before is None else [lora.record.tree() for lora in before.loras]
+    base = load_base(config, loras) if session.command == "finetune" else None
+    model = _build(session.command, config, session.material.shape, codec, base)
     kind = _usual_kind(session.command, config)
     weights = _posthoc_average(session.run, config, None, checkpoint.step)
     _write(checkpoint, folder, config, model, codec, kind=kind, weights=weights)
@@ -135,9 +138,11 @@ def _rebuild(facts: Mapping[str, Any], config: Config) -> tuple[BuiltNetwork, Co
     """The network of a run, and its codec: the base's own, else that of the run's data."""
     command, shape = facts["command"], Shape.from_json(facts["shape"])
     try:
-        base = None if command == "train-prior" else load_base(config)
+        loras = (facts["base"] or {}).get("loras", [])
+        base = None if command == "train-prior" else load_base(config, loras)
     except CheckpointError as error:
-        raise CheckpointError(f"{error}; name its place with --base") from error
+        way = "" if str(error).startswith("LoRA") else "; name its place with --base"
+        raise CheckpointError(f"{error}{way}") from error
     codec = None if base is None else base.codec
     if codec is None and base is not None:
         codec = load_codec(facts["data"]["codec"]["name"], device="cpu").codec
@@ -210,6 +215,7 @@ def _write(
             components=config.components,
             base_path=absolute(model.base.name),
             components_path=absolute(config.components),
+            loras=[lora.record.tree() for lora in model.base.loras],
         )
         save_lora(folder, model.transformer, card, prior=model.prior, dtype=dtype)
         return

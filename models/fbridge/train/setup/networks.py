@@ -18,13 +18,14 @@ from fbridge.data.latents.shape import Shape, frame_limits
 from fbridge.errors import CheckpointError, ConfigError, DataError, reason
 from fbridge.files.modules import precision_of
 from fbridge.loaders.codec import fingerprint
-from fbridge.loaders.load import PretrainedModel, load_pretrained
+from fbridge.loaders.load import PretrainedModel
 from fbridge.loaders.prior import build_prior
 from fbridge.memory.apply import shrink
 from fbridge.memory.options import MemoryOptions
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.lora import add_lora
 from fbridge.train.losses import BridgeTraining, PriorStart, PriorTraining
+from fbridge.train.setup.base import load_base
 
 SHOWN = ("prior", "picture")
 """What a network is shown beside the latents: the prior; the picture too where they differ."""
@@ -61,23 +62,6 @@ def build_prior_network(config: Config, shape: Shape) -> BuiltNetwork:
         network.enable_gradient_checkpointing()
     task = PriorTraining(config.regression)
     return BuiltNetwork(None, network, network, None, None, task, {})
-
-
-def load_base(config: Config) -> PretrainedModel:
-    """The model that a configuration fine-tunes.
-
-    Raises:
-        CheckpointError: it is missing or broken.
-        ConfigError: it needs what prepared latents do not hold.
-    """
-    assert config.base is not None, "the command line has filled it in"
-    base = load_pretrained(config.base, components=config.components, download=config.download)
-    if base.transformer is not None and base.transformer.config.get("image"):
-        raise ConfigError(
-            f"base {base.name}: takes what an image encoder sees of the picture, which prepared "
-            "latents do not hold; fine-tune the text-to-video model that it was made from"
-        )
-    return base
 
 
 def build_generator(
@@ -165,6 +149,9 @@ def build_scheduler(config: BridgeConfig, base: PretrainedModel) -> FrameBridgeS
         known = {"prediction": aligned_prediction(base.prediction), "base": base.noise_schedule}
     else:
         known = {"prediction": "psi-noise"}
+    few = [lora.steps for lora in base.loras if lora.steps is not None]
+    if few:  # distilled: it samples as its base does
+        known |= {"steps": few[-1], "guidance_scale": 1.0}
     known["objective"] = config.objective
     if config.schedule is not None:
         known["schedule"] = dict(config.schedule)

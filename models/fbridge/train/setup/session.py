@@ -21,12 +21,12 @@ from fbridge.train.ema.averages import build_average
 from fbridge.train.optimizer import build_optimizer
 from fbridge.train.request import Command
 from fbridge.train.setup.accelerate import adapt_launch
+from fbridge.train.setup.base import load_base
 from fbridge.train.setup.dataset import TrainingData, check_words, measure
 from fbridge.train.setup.networks import (
     BuiltNetwork,
     build_generator,
     build_prior_network,
-    load_base,
     prior_folder,
 )
 from fbridge.train.trackers import check_trackers
@@ -40,8 +40,9 @@ _FREE = {
     "train.compile", "train.attention", "train.gradient_checkpointing", "validation.every",
     "validation.rows", "validation.clips", "validation.steps", "validation.bands", "log",
     "ema.length", "data", "train.steps", "base", "components", "download", "prior.path",
+    "lora.base",
 }  # fmt: skip
-"""Keys that may change when a run resumes; of data, base and prior the content counts."""
+"""Keys that may change when a run resumes; of data, base, LoRAs and prior the content counts."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,14 @@ def identity(
         "data": material.dataset.hash,
         "base": "" if base is None else base.hash,
         "prior": "" if prior is None else hash_model(prior),
+        **({} if base is None or not base.loras else {"loras of the base": _content(base)}),
         **kept,
     }
+
+
+def _content(base: PretrainedModel) -> list[list[Any]]:
+    """Of its LoRAs: sha256 and weight."""
+    return [[lora.record.sha256, lora.record.weight] for lora in base.loras]
 
 
 def _workers(config: Config, accelerator: Accelerator) -> int:

@@ -1,0 +1,52 @@
+"""The pretrained model of a run, with the LoRAs that are merged into it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from fbridge.config.tree import Config
+from fbridge.errors import CheckpointError, ConfigError
+from fbridge.loaders.load import PretrainedModel, load_pretrained
+from fbridge.loaders.lora_choice import LoraChoice, parse_lora, recorded_choices
+
+
+def load_base(config: Config, recorded: Sequence[Mapping[str, Any]] = ()) -> PretrainedModel:
+    """The model that a configuration fine-tunes, with its LoRAs merged.
+
+    Args:
+        config: of the run.
+        recorded: the LoRAs that the run was begun with, as its run.json has them, where it was.
+
+    Raises:
+        CheckpointError: it or a LoRA is missing or broken, or a LoRA is not the recorded one.
+        ConfigError: it needs what prepared latents do not hold.
+    """
+    assert config.base is not None, "the command line has filled it in"
+    base = load_pretrained(
+        config.base,
+        components=config.components,
+        download=config.download,
+        loras=_loras(config, recorded),
+    )
+    if base.transformer is not None and base.transformer.config.get("image"):
+        raise ConfigError(
+            f"base {base.name}: takes what an image encoder sees of the picture, which prepared "
+            "latents do not hold; fine-tune the text-to-video model that it was made from"
+        )
+    return base
+
+
+def _loras(config: Config, recorded: Sequence[Mapping[str, Any]]) -> list[LoraChoice]:
+    """The LoRAs of the base; of a run that was begun, those that it was begun with."""
+    if not recorded:
+        return [parse_lora(text, "lora.base") for text in config.lora.base]
+    there = []
+    for text in config.lora.base:
+        with suppress(CheckpointError):
+            there.append(parse_lora(text, "lora.base"))
+    choices, _ = recorded_choices(recorded, there, "this run", "put it back")
+    for choice in choices:
+        choice.check()
+    return choices
