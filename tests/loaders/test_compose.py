@@ -111,6 +111,8 @@ def test_wan_22s_autoencoder(tmp_path: Path) -> None:
     assert folder is not None
     codec: Any = load_codec(str(folder), device="cpu").codec
     assert (codec.spatial, len(codec.vae.config.latents_std)) == (16, 48)
+    alone = load_codec(str(tmp_path / "Wan2.2_VAE.pth"), device="cpu")
+    assert alone.fingerprint == load_codec(str(folder), device="cpu").fingerprint
     clip = torch.rand(1, 3, 5, 32, 32)
     assert torch.equal(
         codec.vae.encode(clip).latent_dist.mode(), vae.encode(clip).latent_dist.mode()

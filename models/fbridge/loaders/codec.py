@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,12 @@ from fbridge.errors import CheckpointError, reason
 from fbridge.files.configs import read_json
 from fbridge.files.hashing import hash_model
 from fbridge.files.hub import NOT_READ
-from fbridge.files.key_mapping import with_prefix
+from fbridge.files.key_mapping import Weights, with_prefix
 from fbridge.files.modules import build, load_folder, single_file_facts
 from fbridge.files.tensors import read_header, read_weights
 from fbridge.files.weight_files import find_weight_file, hash_weight_file
 from fbridge.loaders.locate import EMBEDDED, locate_folder, packaged_file
-from fbridge.loaders.parts import read_part
+from fbridge.loaders.parts import AUTOENCODERS, find_part, part_config, read_part
 from fbridge.loaders.single_file import find_single_file, unpack_codec
 
 _OWN = {"MotionCodec": MotionCodec, "PixelCodec": PixelCodec, "SceneCodec": SceneCodec}
@@ -42,6 +42,7 @@ _HUB_FILES = [
         for file in ("config.json", f"{_WEIGHTS}*.safetensors", f"{_WEIGHTS}*.json")
     ),
 ]
+_Take = Callable[[Weights], Weights]
 
 
 @dataclass(frozen=True)
@@ -86,19 +87,19 @@ def load_codec(
     Raises:
         CheckpointError: there is none, it is of an unknown class, or its weights do not load.
     """
-    path, config, inside = _find(name, **hub)
+    path, config, take = _find(name, **hub)
     kind = str(config.get("_class_name"))
     if kind not in {*_OWN, *VAE_KINDS}:
         raise CheckpointError(f"{path}: {kind!r} is no known codec; known: {_KNOWN}")
-    if not inside:
+    if take is None:
         _require_weights(path)
     if dtype == torch.float16 and needs_float32(config):
         dtype = torch.float32
     try:
         model = (
-            build(_class_of(kind), config, with_prefix(read_weights(path), "vae."), path, dtype)
-            if inside
-            else _from_folder(_class_of(kind), config, path, dtype)
+            _from_folder(_class_of(kind), config, path, dtype)
+            if take is None
+            else build(_class_of(kind), config, take(read_weights(path)), path, dtype)
         )
         model = model.to(device=device).eval().requires_grad_(False)
         codec = model if kind in _OWN else VAECodec(model)
@@ -143,20 +144,22 @@ def fingerprint(codec: Codec) -> str:
     return digest.hexdigest()
 
 
-def _find(name: str, **hub: Any) -> tuple[Path, dict[str, Any], bool]:
-    """Folder or single file of a codec, its configuration, and whether it is inside that file."""
+def _find(name: str, **hub: Any) -> tuple[Path, dict[str, Any], _Take | None]:
+    """Folder or single file of a codec, its configuration, and what takes it out of that file."""
     path = Path(name) if Path(name).exists() else packaged_file(name)
     file = None if path is None else find_single_file(path)
     if file is not None:
-        facts = single_file_facts(file, read_header(file))
-        if facts is not None:
-            return file, facts["vae"], True
+        header = read_header(file)
+        if (facts := single_file_facts(file, header)) is not None:
+            return file, facts["vae"], partial(with_prefix, beginning="vae.")
+        if (part := find_part(header.shapes, AUTOENCODERS)) is not None:
+            return file, part_config(part, header.shapes), part.convert
         folder = unpack_codec(file)
-        return folder, read_json(folder / "config.json"), False
+        return folder, read_json(folder / "config.json"), None
     folder = locate_folder(name, _HUB_FILES, what="codec", ignore=NOT_READ, **hub)
-    for part in _PARTS:
-        if (folder / part / "config.json").is_file():
-            return folder / part, read_json(folder / part / "config.json"), False
+    for place in (folder / part for part in _PARTS):
+        if (place / "config.json").is_file():
+            return place, read_json(place / "config.json"), None
     raise CheckpointError(
         f"codec {name!r}: {folder} holds no config.json, and none in codec/ or vae/; give a folder "
         f"written by save_pretrained, or {EMBEDDED!r}"

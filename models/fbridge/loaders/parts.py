@@ -152,6 +152,9 @@ _KNOWN: dict[str, dict[str, tuple[Part, ...]]] = {
 """What may stand for a part's folder in a family's pipeline."""
 
 
+AUTOENCODERS = tuple(part for family in _KNOWN.values() for part in family.get("vae", ()))
+
+
 def known_parts(family: str, folder: str) -> tuple[Part, ...]:
     """What may stand for a folder ("vae", "text_encoder", ...) of a family's pipeline."""
     return _KNOWN.get(family, {}).get(folder, ())

@@ -98,6 +98,6 @@ def config22(shapes: Shapes) -> dict[str, Any]:
         "in_channels": pixels,
         "out_channels": pixels,
         "scale_factor_spatial": 2**levels,
-        "latents_mean": _MEAN22,
-        "latents_std": _STD22,
+        "latents_mean": list(_MEAN22),
+        "latents_std": list(_STD22),
     }
