@@ -47,7 +47,12 @@ def form(text: dict[str, Any]) -> torch.Tensor:
 
 
 def divided(
-    held: Weights, kind: torch.dtype, scale: str = "", *, rows: bool = False, **beside: torch.Tensor
+    held: Weights,
+    kind: torch.dtype,
+    scale: str = "",
+    *,
+    rows: bool = False,
+    beside: Weights | None = None,
 ) -> Weights:
     """The blocks' matrices over their scales, which lie beside them under a name, or nowhere.
 
@@ -69,7 +74,7 @@ def divided(
         done[name] = (stored.round() if kind == torch.int8 else stored).to(kind)
         home = name.removesuffix("weight")
         done |= {f"{home}{scale}": by} if scale else {}
-        done |= {f"{home}{part}": value.clone() for part, value in beside.items()}
+        done |= {f"{home}{part}": value.clone() for part, value in (beside or {}).items()}
     return done
 
 
@@ -99,7 +104,7 @@ def test_scaled_weights_are_multiplied_by_their_scales(
     path = tmp_path / "low.safetensors"
     name = "int8_tensorwise" if kind == torch.int8 else str(kind).removeprefix("torch.")
     options = {"comfy_quant": form({"format": name}), "input_scale": torch.tensor(0.3)}
-    save_file(divided(weights, kind, "weight_scale", rows=rows, **options), path)
+    save_file(divided(weights, kind, "weight_scale", rows=rows, beside=options), path)
     assert 0 < worst_error(path, folder, weights) < ROUNDING[kind]
     told = inspect_model(str(path), components=str(folder)).dtypes
     assert told[f"{str(kind).removeprefix('torch.')} with scales"] == 20
@@ -110,7 +115,9 @@ def test_the_older_form_under_the_makers_names(
     marked: int, folder: Path, weights: Weights, tmp_path: Path
 ) -> None:
     prefix, path = "model.diffusion_model.", tmp_path / "low.safetensors"
-    theirs = divided(ORIGINAL["wan"][1](weights), F8, "scale_weight", scale_input=torch.ones(1))
+    theirs = divided(
+        ORIGINAL["wan"][1](weights), F8, "scale_weight", beside={"scale_input": torch.ones(1)}
+    )
     mark = {f"{prefix}scaled_fp8": torch.zeros(marked, dtype=F8)}
     save_file({**{prefix + name: held for name, held in theirs.items()}, **mark}, path)
     assert 0 < worst_error(path, folder, weights) < ROUNDING[F8]
@@ -160,7 +167,7 @@ def test_what_cannot_be_read_is_refused_by_every_view(
     folder: Path, weights: Weights, tmp_path: Path,
 ) -> None:  # fmt: skip
     path = tmp_path / "low.safetensors"
-    save_file(divided(weights, kind, scale, **beside), path)
+    save_file(divided(weights, kind, scale, beside=beside), path)
     every_view_says(path, folder, why)
 
 
@@ -216,7 +223,7 @@ def test_a_folders_scales_are_not_left_out(folder: Path, weights: Weights, tmp_p
     path = tmp_path / "wan/transformer/diffusion_pytorch_model.safetensors"
     save_file(divided(weights, F8, "weight_scale"), path)
     assert 0 < worst_error(tmp_path / "wan", folder, weights) < ROUNDING[F8]
-    save_file(divided(weights, F8, "weight_scale", weight_scale_2=torch.ones(())), path)
+    save_file(divided(weights, F8, "weight_scale", beside={"weight_scale_2": torch.ones(())}), path)
     kind: Any = type(load_pretrained(str(folder)).transformer)
     with pytest.raises(CheckpointError, match="nvfp4"):
         load_folder(kind, tmp_path / "wan/transformer")
