@@ -55,9 +55,8 @@ def find_components(
 
     Args:
         weights: the file.
-        given: the folder, one of the single files (the others lie beside it), or the hub id of a
-            pipeline; None looks beside the weights and, where the model is known, in the local
-            cache of the hub.
+        given: the folder, a single file (the others lie beside it), or a pipeline's hub id; None
+            looks beside the weights and, of a known model, in the local cache of the hub.
         variant: the published model that the weights are of.
         needed: files that the folder must hold.
         family: of the network; None takes no single files.
@@ -78,20 +77,16 @@ def find_components(
             return named
     if whole and (given is None or Path(given).is_dir()):
         return unpack(weights, given, download=download)
-    lacking: CheckpointError | None = None
-    if given is None:
-        try:
-            if (beside := _beside(weights, needed, pick)) is not None:
-                return beside
-        except CheckpointError as error:
-            lacking = error
+    beside = _beside(weights, needed, pick) if given is None else None
+    if isinstance(beside, Path):
+        return beside
     hubs = hubs if given is None else (given,)
     cached = [place for hub in hubs if (place := _cached(hub, needed)) is not None]
     if len(cached) == 1:
         return cached[0]
     if download and len(hubs) == 1:
         return _fetched(hubs[0], needed)
-    raise lacking or CheckpointError(
+    raise beside or CheckpointError(
         _how(weights, variant, given, hubs, needed, several=len(cached) > 1)
     )
 
@@ -125,10 +120,14 @@ def _named(given: Path, needed: tuple[str, ...], pick: _Pick, *, whole: bool) ->
     )
 
 
-def _beside(weights: Path, needed: tuple[str, ...], pick: _Pick) -> Path | None:
-    around = weights.parent.parent
-    whole = (folder for folder in (weights.parent, around) if not missing_files(folder, needed))
-    return next(whole, None) or pick([weights.parent, *find_shelves(around)])
+def _beside(weights: Path, needed: tuple[str, ...], pick: _Pick) -> Path | CheckpointError | None:
+    """The parts that lie around the weights, what some of them lack, or None of none."""
+    home, around = weights.parent, weights.parent.parent
+    try:
+        whole = (folder for folder in (home, around) if not missing_files(folder, needed))
+        return next(whole, None) or pick([home, *find_shelves(around)])
+    except CheckpointError as error:
+        return error
 
 
 def missing_files(
