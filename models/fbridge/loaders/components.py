@@ -49,9 +49,7 @@ def find_components(
     download: bool = False,
     whole: bool = False,
 ) -> Path:
-    """The folder with the parts that a network's weights lack.
-
-    Where some of them lie in single files, it is composed of these in the cache.
+    """The folder with the parts that a network's weights lack, or one composed of their files.
 
     Args:
         weights: the file.
