@@ -186,8 +186,8 @@ def test_a_request_to_end_is_a_checkpoint(shop: Shop, mishap: str, workers: int)
     ended = shop.run(f"{mishap}:7", *words)
     assert ended.returncode == 130, ended.stderr
     assert ended.stderr.splitlines()[-1] == (
-        f"interrupted at step 8 of 20; saved {mishap}/checkpoint-8; to go on: "
-        f"fbridge finetune -o {mishap} --resume"
+        f"interrupted at step 8 of 20; saved {mishap}/checkpoint-8 and {mishap}/report.html; "
+        f"to go on: fbridge finetune -o {mishap} --resume"
     )
     assert "Traceback" not in ended.stderr
     assert held(shop, mishap) == [5, 8]
