@@ -109,8 +109,7 @@ def train_prior(
 ) -> None:
     """Train a neural prior: the video regressed from picture and prompt in one pass.
 
-    It ends with its gain over the repeated picture on held-out clips, whether it is worth using,
-    and the line that starts a bridge from it. RUN/report.html shows curves and clips.
+    It ends with its gain over the repeated picture on held-out clips, and a line that uses it.
 
     Example:
         fbridge train-prior --data latents/ -o runs/prior
@@ -188,8 +187,7 @@ def finetune(
 ) -> None:
     """Turn a text-to-video model into an image-to-video bridge.
 
-    It ends with what it has learnt on held-out clips, and the lines that go on from there.
-    RUN/report.html shows curves and clips.
+    It ends with what it has learnt, lines that go on from there, and RUN/report.html.
 
     Several processes and machines: accelerate launch -m fbridge_cli finetune ...
 
