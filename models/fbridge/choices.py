@@ -45,6 +45,15 @@ CASTS: tuple[Cast, ...] = get_args(Cast)
 FORMATS = ("mp4", "gif", "webp", "png")
 """What videos are written as; png is a folder of frames."""
 
+ImageInput: TypeAlias = Literal["native", "bridge", "both"]
+IMAGE_INPUTS: tuple[ImageInput, ...] = get_args(ImageInput)
+"""How the picture reaches a network.
+
+"bridge": by the bridge's prior: in the first state of sampling and, after training, in added input
+channels. "native": as a base takes it whose makers trained it on pictures, too: the first latent
+frame is the picture, clean and at time 0. "both": in both ways.
+"""
+
 Preset: TypeAlias = Literal["tiny", "latte-s2", "latte-b2"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 """Sizes of networks from scratch, the keys of `fbridge.backbones.scratch.PRESETS`."""

@@ -36,6 +36,8 @@ class Backbone(Protocol):
     ) -> Tensor:
         """Output (B, F, C, H, W) for latents (B, F, C, H, W) at the network's time (B,).
 
+        Where the first frame is the picture itself, the time is (B, F): one a frame.
+
         The prior (B, F, C, H, W) is a further input; a network without room for it ignores it.
         """
 
@@ -54,7 +56,8 @@ class BridgeDenoiser:
 
     def __call__(self, x: Tensor, t: Tensor, prior: Tensor, condition: Condition, /) -> Tensor:
         """Clean video (B, F, C, H, W) that the network's output means."""
-        return self.parameterization.clean(self.output(x, t, prior, condition), x, prior, t)
+        clean = self.parameterization.clean(self.output(x, t, prior, condition), x, prior, t)
+        return _with_picture(clean, self.picture_frames(x, condition), condition)
 
     def output(self, x: Tensor, t: Tensor, prior: Tensor, condition: Condition) -> Tensor:
         """The network's own output (B, F, C, H, W).
@@ -63,7 +66,21 @@ class BridgeDenoiser:
         """
         latent, time = self.parameterization.inputs(x, prior, t)
         precise = torch.promote_types(latent.dtype, torch.float32)
-        return self.backbone(latent, time.to(latent.device, precise), condition, prior)
+        time = time.to(latent.device, precise)
+        shown = self.picture_frames(x, condition)
+        if shown is not None:
+            latent = _with_picture(latent, shown, condition)
+            time = time[:, None].masked_fill(shown, 0.0)
+        return self.backbone(latent, time, condition, prior)
+
+    def picture_frames(self, x: Tensor, condition: Condition) -> Tensor | None:
+        """(B, F) bool: the frames that are the picture itself; None where there are none."""
+        if not self.parameterization.picture_first:
+            return None
+        shown = torch.zeros(x.shape[:2], dtype=torch.bool, device=x.device)
+        dropped = condition.image_dropped
+        shown[:, 0] = True if dropped is None else ~dropped.to(x.device)
+        return shown
 
 
 @dataclass(frozen=True)
@@ -112,6 +129,14 @@ class GuidedDenoiser:
         return guided
 
 
+def _with_picture(video: Tensor, shown: Tensor | None, condition: Condition) -> Tensor:
+    """The video (B, F, C, H, W) with the picture's latent in the frames (B, F) that show it."""
+    if shown is None:
+        return video
+    picture = condition.image_latents[:, None].to(video)
+    return torch.where(shown[..., None, None, None], picture, video)
+
+
 def _with_prompt_of(condition: Condition, other: Condition) -> Condition:
     videos = len(condition.prompt_embeds)
     embeds = other.prompt_embeds.to(condition.prompt_embeds).expand(videos, -1, -1)
@@ -126,13 +151,22 @@ def _joined(conditions: Sequence[Condition]) -> Condition:
     padded = [_padded(c, longest - c.prompt_embeds.shape[1]) for c in conditions]
     labels = [c.class_labels for c in padded if c.class_labels is not None]
     seen = [c.image_embeds for c in padded if c.image_embeds is not None]
+    dropped = [_dropped(c) for c in padded]
     return Condition(
         prompt_embeds=torch.cat([c.prompt_embeds for c in padded]),
         prompt_mask=torch.cat([c.prompt_mask for c in padded]),
         image_latents=torch.cat([c.image_latents for c in padded]),
         class_labels=torch.cat(labels) if labels else None,
         image_embeds=torch.cat(seen) if seen else None,
+        image_dropped=torch.cat(dropped),
     )
+
+
+def _dropped(condition: Condition) -> Tensor:
+    if condition.image_dropped is not None:
+        return condition.image_dropped
+    latents = condition.image_latents
+    return latents.new_zeros(len(latents), dtype=torch.bool)
 
 
 def _padded(condition: Condition, tokens: int) -> Condition:

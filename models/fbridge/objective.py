@@ -34,11 +34,17 @@ def bridge_loss(
         condition: words and picture.
 
     Returns:
-        (B,) one mean squared error a video, float32 at least.
+        (B,) one mean squared error a video, float32 at least; over the frames that the network has
+        to find, without those that are the picture itself.
     """
     x = process.sample(clean, prior, t, noise)
     output = denoiser.output(x, t, prior, condition)
-    return _squared_error(output, denoiser.parameterization.target(clean, prior, x, t))
+    target = denoiser.parameterization.target(clean, prior, x, t)
+    shown = denoiser.picture_frames(x, condition)
+    if shown is None:
+        return _squared_error(output, target)
+    frames = _squared_error(output.flatten(0, 1), target.flatten(0, 1)).view(shown.shape)
+    return (frames * ~shown).sum(1) / (~shown).sum(1)
 
 
 diffusion_loss = bridge_loss

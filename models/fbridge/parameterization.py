@@ -83,17 +83,23 @@ class Parameterization:
         process: the bridge, or the diffusion baseline.
         prediction: a row of `PREDICTIONS`.
         alignment: for an aligned prediction, of this process.
+        picture_first: the first frame is no state but the picture, clean and at the network's time
+            0, as bases that take pictures natively were trained. `fbridge.denoiser.BridgeDenoiser`
+            puts it there.
     """
 
     process: Process
     prediction: Prediction
     alignment: SNRAlignment | None = None
+    picture_first: bool = False
 
     def __post_init__(self) -> None:
         if self.prediction.aligned != (self.alignment is not None):
             given = "none is given" if self.alignment is None else "one is given"
             wanted = "needs" if self.prediction.aligned else "has no"
             raise ValueError(f"the prediction {wanted} alignment but {given}")
+        if self.picture_first and self.alignment is None:
+            raise ValueError("picture_first needs an aligned prediction: the network's own time")
 
     def scalings(self, t: Tensor) -> Scalings:
         """Factors of the affine map at times t."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from fbridge.alignment import (
@@ -17,6 +17,7 @@ from fbridge.alignment import (
     linear_alphas_cumprod,
     scaled_linear_alphas_cumprod,
 )
+from fbridge.choices import IMAGE_INPUTS
 from fbridge.errors import ConfigError
 from fbridge.parameterization import PREDICTIONS, Parameterization, preconditioned
 from fbridge.process import BridgeProcess, DiffusionProcess, Process
@@ -55,6 +56,8 @@ class PlainScheduler:
         strength: share of the way at which sampling starts by default, see `FrameBridgePipeline`.
         objective: "bridge", or "diffusion" for the diffusion baseline, with the same network, prior
             and picture; it starts from noise, so its schedule should end in a large rho.
+        image_input: one of `fbridge.choices.IMAGE_INPUTS`; all but "bridge" need an aligned
+            prediction.
     """
 
     config: Any
@@ -72,14 +75,21 @@ class PlainScheduler:
         guidance_scale: float = 1.0,
         strength: float = 1.0,
         objective: str = "bridge",
+        image_input: str = "bridge",
     ) -> None:
         if objective not in PROCESSES:
             raise ConfigError(
                 f"scheduler: objective {objective!r} is unknown; known: {', '.join(PROCESSES)}"
             )
         reference = schedule_from_config(**(schedule or DEFAULT_SCHEDULES[objective]))
+        if image_input not in IMAGE_INPUTS:
+            raise ConfigError(
+                f"scheduler: image_input {image_input!r} is unknown; known: "
+                f"{', '.join(IMAGE_INPUTS)}"
+            )
         self.process: Process = PROCESSES[objective](reference)
-        self.parameterization = self._parameterization(prediction, numbers or {}, base)
+        found = self._parameterization(prediction, numbers or {}, base)
+        self.parameterization = with_image_input(found, image_input)
 
     def _parameterization(
         self, prediction: str, numbers: dict[str, float], base: dict[str, Any] | None
@@ -93,6 +103,21 @@ class PlainScheduler:
         row = PREDICTIONS[prediction]
         alignment = SNRAlignment(self.process, build_noise_schedule(base)) if row.aligned else None
         return Parameterization(self.process, row, alignment)
+
+
+def with_image_input(found: Parameterization, image_input: str) -> Parameterization:
+    """A parameterization for a way to give the network the picture.
+
+    Raises:
+        ConfigError: the network cannot be given it so.
+    """
+    native = image_input != "bridge"
+    if native and found.alignment is None:
+        raise ConfigError(
+            f"image_input {image_input!r} needs SNR alignment: a clean first frame at the time of "
+            'clean frames means nothing to a network that is told other times; use "bridge"'
+        )
+    return replace(found, picture_first=native)
 
 
 def build_noise_schedule(base: dict[str, Any] | None) -> NoiseSchedule:

@@ -46,6 +46,7 @@ class Condition:
         class_labels: (B,) int64 of a class-conditional model, -1 = none; None of any other model.
         image_embeds: (B, S, D') tokens of an image encoder; None where the model has none.
         prompts: the B prompts as text, for what reads words and not embeddings; None: not known.
+        image_dropped: (B,) bool, True where the picture has been left out; None: nowhere.
     """
 
     prompt_embeds: Tensor
@@ -54,6 +55,7 @@ class Condition:
     class_labels: Tensor | None = None
     image_embeds: Tensor | None = None
     prompts: tuple[str, ...] | None = None
+    image_dropped: Tensor | None = None
 
     def with_prompt(self, prompt_embeds: Tensor, prompt_mask: Tensor) -> Condition:
         """The same picture and class with another prompt."""
@@ -61,9 +63,10 @@ class Condition:
 
     def without_image(self) -> Condition:
         """The same prompt and class, all that describes the picture set to zero."""
-        embeds = self.image_embeds
+        embeds, latents = self.image_embeds, self.image_latents
         return replace(
             self,
-            image_latents=torch.zeros_like(self.image_latents),
+            image_latents=torch.zeros_like(latents),
             image_embeds=None if embeds is None else torch.zeros_like(embeds),
+            image_dropped=latents.new_ones(len(latents), dtype=torch.bool),
         )

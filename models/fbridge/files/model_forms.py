@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat, PositiveInt
 
-from fbridge.choices import GRIDS, SAMPLERS, STARTS
+from fbridge.choices import GRIDS, IMAGE_INPUTS, SAMPLERS, STARTS
 from fbridge.files.schema import ClosedForm, Form, Text
 
 _MOST_FPS = 1000
@@ -115,6 +115,7 @@ class SchedulerForm(Form):
     steps: PositiveInt = 50
     strength: Annotated[FiniteFloat, Field(gt=0, le=1)] = 1.0
     guidance_scale: FiniteFloat = 1.0
+    image_input: Annotated[str, _one_of(IMAGE_INPUTS)] = "bridge"
 
 
 class LoraForm(ClosedForm):

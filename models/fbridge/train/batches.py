@@ -131,12 +131,14 @@ class TrainingClips(Dataset[dict[str, Any]]):
         uniform, text, picture = torch.rand(3, generator=generator, dtype=torch.float64).tolist()
         no_text = text < self.augmentation.text_dropout
         drawn = self._latents(sample, generator)
-        if picture < self.augmentation.picture_dropout:
+        no_picture = picture < self.augmentation.picture_dropout
+        if no_picture:
             drawn["picture"] = torch.zeros_like(drawn["picture"])
         return {
             "row": torch.tensor(sample.row),
             "text": (self._empty if no_text else sample.text).float(),
             "label": torch.tensor(-1 if no_text else sample.label),
+            "no_picture": torch.tensor(no_picture),
             "full_text": sample.text.float(),
             "full_prompt": sample.caption,
             "full_label": torch.tensor(sample.label),
@@ -195,7 +197,9 @@ def collate_training(samples: Sequence[dict[str, Any]]) -> TrainingBatch:
         rows=stacked["row"],
         clean=stacked["clean"],
         still=stacked["still"],
-        condition=Condition(*text, stacked["picture"], stacked["label"]),
+        condition=Condition(
+            *text, stacked["picture"], stacked["label"], image_dropped=stacked["no_picture"]
+        ),
         full_condition=Condition(
             *full,
             stacked["full_picture"],
