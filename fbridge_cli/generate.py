@@ -90,6 +90,7 @@ def generate(
         SAMPLING,
         "Share of the bridge that is sampled, from 0.01 to 1; less moves less; else the model's.",
     ),
+    image_input: options.ImageInput = None,
     guidance: float | None = option(
         None,
         SAMPLING,
@@ -162,7 +163,7 @@ def generate(
             replay=replay, model=model, frames=frames, fps=fps, size=parse_size(size),
             steps=steps, sampler=sampler, eta=eta, grid=grid, start=start, strength=strength,
             components=components, base=base, loras=lora or (), download=download,
-            memory=MemoryOptions(**memory),
+            memory=MemoryOptions(**memory), image_input=image_input,
             guidance=guidance, image_guidance=image_guidance, device=device, dtype=dtype,
             batch_size=batch_size, out=out, format=kind, overwrite=overwrite,
             metadata=not no_metadata, dry_run=dry_run,

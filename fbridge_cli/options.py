@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from fbridge.choices import CASTS, DEVICES, DTYPES, OFFLOADS, QUANTIZES
+from fbridge.choices import CASTS, DEVICES, DTYPES, IMAGE_INPUTS, OFFLOADS, QUANTIZES
 
 INPUT, MODEL, SAMPLING, MEMORY, OUTPUT = "Input", "Model", "Sampling", "Memory", "Output"
 
@@ -65,6 +65,17 @@ Lora: TypeAlias = Annotated[
 ]
 Download: TypeAlias = Annotated[
     bool, option(..., MODEL, "Fetch from the hub what such weights lack.", "--download")
+]
+ImageInput: TypeAlias = Annotated[
+    str | None,
+    option(
+        ...,
+        MODEL,
+        "How the network gets the picture: native, as first frame (Wan 2.2 5B, LTX-Video), bridge, "
+        "or both; else the model's.",
+        "--image-input",
+        known=IMAGE_INPUTS,
+    ),
 ]
 Offload: TypeAlias = Annotated[
     str,

@@ -55,6 +55,7 @@ def _facts(record: Provenance) -> list[tuple[str, str]]:
         ("eta", "" if record.eta is None else f"{record.eta:g}"),
         ("guidance", "" if record.guidance is None else f"{record.guidance:g}"),
         ("strength", f"{record.strength:g}"),
+        ("image input", record.image_input),
         ("image guidance", f"{record.image_guidance:g}"),
         ("start", record.start),
         ("video", f"{record.frames} frames of {record.size[0]}x{record.size[1]} at "

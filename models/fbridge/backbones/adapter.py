@@ -54,7 +54,10 @@ class DiffusersBackbone(nn.Module, ABC):
     def forward(
         self, latents: Latents, time: Tensor, condition: Condition, prior: Latents
     ) -> Tensor:
-        """Prediction (B, F, C, H, W) at the network's own time (B,): a DDPM step or 1000 s."""
+        """Prediction (B, F, C, H, W) at the network's own time: a DDPM step or 1000 s.
+
+        The time is (B,), or (B, F) for a family that takes a picture natively.
+        """
         self.check(latents)
         video = concat_inputs(self.transformer, latents, prior, condition)
         video = video.to(self.transformer.dtype).transpose(1, self.frame_axis)
@@ -95,6 +98,11 @@ def check_temporal_patches(latents: Latents, patch: int) -> None:
             f"{latents.shape[1]} latent frames are not possible with this network: its patches "
             f"need a multiple of {patch}"
         )
+
+
+def token_times(time: Tensor, tokens: int) -> Tensor:
+    """Times (B,) as they are; times (B, F) of frames as (B, F * tokens): one a token."""
+    return time if time.ndim == 1 else time.repeat_interleave(tokens, dim=1)
 
 
 def masked_prompt(condition: Condition) -> Tensor:

@@ -59,6 +59,21 @@ def family_of(transformer: Any) -> Family:
     return family_named(type(transformer).__name__)
 
 
+def takes_picture(transformer: Any) -> bool:
+    """Whether a network takes a picture natively; see `Family.native_picture`."""
+    return family_of(transformer).native_picture(transformer.config)
+
+
+def native_models() -> list[str]:
+    """Names of the published models that take a picture natively."""
+    return [
+        variant.name
+        for family in FAMILIES.values()
+        for variant in family.variants
+        if family.native_picture(variant.config)
+    ]
+
+
 def as_backbone(transformer: Any) -> nn.Module:
     """A network as a `fbridge.denoiser.Backbone` with the same parameters."""
     return family_of(transformer).adapt(transformer)

@@ -67,6 +67,8 @@ class Family:
         guidance: default guidance scale; None is the default of the prediction.
         depth_keys: keys of the configuration that count blocks.
         attention_mask: whether its attention is masked, which some attention kernels cannot do.
+        native_picture: whether networks of a configuration were trained with the picture as first
+            latent frame, clean and at time 0; their adapter takes one time a frame.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Family:
     guidance: float | None = None
     depth_keys: tuple[str, ...] = ("num_layers",)
     attention_mask: bool = False
+    native_picture: Callable[[Mapping[str, Any]], bool] = lambda _: False
 
     @property
     def takes_loras(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fbridge.backbones.adapter import DiffusersBackbone, masked_prompt
+from fbridge.backbones.adapter import DiffusersBackbone, masked_prompt, token_times
 from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.backbones.family import Family, VideoDefaults
 from fbridge.backbones.noise_schedules import flow_noise
@@ -44,7 +44,7 @@ class LTXBackbone(DiffusersBackbone):
         out: Tensor = self.transformer(
             hidden_states=video.permute(0, 1, 3, 4, 2).flatten(1, 3),
             encoder_hidden_states=masked_prompt(condition).to(video.dtype),
-            timestep=time,
+            timestep=token_times(time, height * width),
             encoder_attention_mask=condition.prompt_mask.to(torch.int64),
             num_frames=frames,
             height=height,
@@ -76,6 +76,7 @@ FAMILY = Family(
     pipelines=("LTXPipeline", "LTXImageToVideoPipeline"),  # of one network
     noise_schedule=flow_noise,
     attention_mask=True,
+    native_picture=lambda _: True,
     video=lambda _: VideoDefaults([121, 9, 257, 8], FPS, (22, 15)),
     layouts=(
         CheckpointLayout(

@@ -10,7 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
-from fbridge.backbones.adapter import DiffusersBackbone, check_temporal_patches, pad_prompt
+from fbridge.backbones.adapter import (
+    DiffusersBackbone,
+    check_temporal_patches,
+    pad_prompt,
+    token_times,
+)
 from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.backbones.family import Family, VideoDefaults
 from fbridge.backbones.noise_schedules import flow_noise
@@ -47,9 +52,10 @@ class WanBackbone(DiffusersBackbone):
 
     def predict(self, video: Tensor, time: Tensor, condition: Condition) -> Tensor:
         """Velocity (B, C, F, H, W)."""
+        side = self.patch(self.transformer)
         out: Tensor = self.transformer(
             hidden_states=video,
-            timestep=time,
+            timestep=token_times(time, video.shape[3] // side * (video.shape[4] // side)),
             encoder_hidden_states=pad_prompt(condition, TOKENS).to(video.dtype),
             return_dict=False,
         )[0]
@@ -72,6 +78,11 @@ def _video(config: Mapping[str, Any]) -> VideoDefaults:
     if config["out_channels"] == _WIDE:  # 2.2 5B: 1280x704 at 24 frames a second
         return VideoDefaults([121, 5, 121, 4], 24.0, (80, 44))
     return VideoDefaults([81, 5, 121, 4], 16.0, (104, 60))
+
+
+def _native_picture(config: Mapping[str, Any]) -> bool:
+    """Of 2.2 5B alone, which its makers trained on text and on pictures (`expand_timesteps`)."""
+    return bool(config["out_channels"] == _WIDE and config.get("patch_size", (1,))[0] == 1)
 
 
 def _from_original(weights: Weights) -> Weights:
@@ -103,6 +114,7 @@ FAMILY = Family(
     refused=_refused,
     noise_schedule=flow_noise,
     video=_video,
+    native_picture=_native_picture,
     layouts=(
         CheckpointLayout(
             "diffusers",

@@ -98,7 +98,7 @@ def make_plan(
         ConfigError: the model cannot do what the request asks.
     """
     pipeline = loaded.pipeline
-    defaults = pipeline.defaults
+    defaults = pipeline.defaults_with(request.image_input)
     sampler = request.sampler or str(defaults["sampler"])
     frames = _frames(request.frames, pipeline.frame_limits)
     guidance = defaults["guidance_scale"] if request.guidance is None else request.guidance
@@ -122,6 +122,7 @@ def make_plan(
             grid=request.grid or str(defaults["grid"]),
             start=request.start or str(defaults["start"]),
             strength=request.strength or float(defaults["strength"]),
+            image_input=str(defaults["image_input"]),
             frames=frames,
             fps=request.fps or float(pipeline.default_fps),
             size=size,

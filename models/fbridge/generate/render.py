@@ -125,6 +125,7 @@ def _run(
             grid=cast(GridKind, record.grid),
             start=cast(Start, record.start),
             strength=record.strength,
+            image_input=record.image_input,
             guidance_scale=record.guidance,
             image_guidance_scale=record.image_guidance,
             callback=stepped,

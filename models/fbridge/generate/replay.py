@@ -124,6 +124,7 @@ def read_replay(request: GenerateRequest) -> Replay:
         grid=record.grid,
         start=record.start,
         strength=record.strength,
+        image_input=record.image_input,
         components=record.model.components,
         memory=MemoryOptions.from_record(record.machine.memory or {}),
         guidance=record.guidance,

@@ -16,7 +16,7 @@ from fbridge.checks import (
     check_text,
     check_work,
 )
-from fbridge.choices import DTYPES, EMBEDDED, GRIDS, SAMPLERS, STARTS
+from fbridge.choices import DTYPES, EMBEDDED, GRIDS, IMAGE_INPUTS, SAMPLERS, STARTS
 from fbridge.data.video_writers import GIF_FASTEST
 from fbridge.errors import ConfigError
 from fbridge.generate.naming import parse_target
@@ -74,6 +74,7 @@ class GenerateRequest:
         grid: kind of `fbridge.sampling.time_grid`.
         start: how sampling begins; see `fbridge.sampling.Start`.
         strength: time at which sampling starts, as a share of the whole bridge.
+        image_input: how the picture reaches the network, one of `fbridge.choices.IMAGE_INPUTS`.
         components: folder with what a model that is weights alone lacks; `download` fetches it.
         base: of an adapter, if it does not lie where it was.
         loras: LoRA files of the text-to-video model, FILE or FILE:WEIGHT, merged into the network;
@@ -108,6 +109,7 @@ class GenerateRequest:
     grid: str | None = None
     start: str | None = None
     strength: float | None = None
+    image_input: str | None = None
     components: str | None = None
     base: str | None = None
     loras: Sequence[str] = ()
@@ -186,6 +188,7 @@ class GenerateRequest:
             ("--sampler", self.sampler, SAMPLERS),
             ("--grid", self.grid, GRIDS),
             ("--start", self.start, STARTS),
+            ("--image-input", self.image_input, IMAGE_INPUTS),
         ):
             if value is not None:
                 check_choice(option, value, allowed)

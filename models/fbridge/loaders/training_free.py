@@ -3,20 +3,21 @@
 By SNR alignment a bridge's state looks to the network like one of its own diffusion, so it can
 denoise a bridge as it is (FrameBridge, arXiv 2410.15371). The aligned state has the prior removed
 and at t = 1 nothing of the picture; so the bridge starts from the repeated picture noised part of
-the way, as in SDEdit (arXiv 2108.01073).
+the way, as in SDEdit (arXiv 2108.01073). A base that takes pictures natively is given it as its
+makers trained it, as first latent frame, and then sampled from noise.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from fbridge.backbones.families import aligned_prediction
+from fbridge.backbones.families import aligned_prediction, takes_picture
 from fbridge.errors import CheckpointError
 from fbridge.loaders.load import PretrainedModel
 from fbridge.scheduler import FrameBridgeScheduler
 
-STRENGTH = 0.7
-"""Share of the way: more moves more and keeps less of the picture."""
+STRENGTHS = {"bridge": 0.7, "native": 1.0, "both": 0.9}
+"""Share of the way by `fbridge.choices.ImageInput`: more moves more, keeps less of the picture."""
 STEPS = 30
 _GUIDANCE = {"v": 6.0, "flow": 5.0, "noise": 7.5}
 """Guidance scale by the prediction."""
@@ -32,12 +33,14 @@ def training_free_components(base: PretrainedModel) -> dict[str, Any]:
         raise CheckpointError(
             f"{base.name}: is no text-to-video model that could be used untrained"
         )
+    image_input = "native" if takes_picture(base.transformer) else "bridge"
     scheduler = FrameBridgeScheduler(
         prediction=aligned_prediction(base.prediction),
         base=base.noise_schedule,
         sampler="ode",
         steps=STEPS,
         guidance_scale=base.family.guidance or _GUIDANCE[base.prediction],
-        strength=STRENGTH,
+        strength=STRENGTHS[image_input],
+        image_input=image_input,
     )
     return {**base.components(), "transformer": base.transformer, "scheduler": scheduler}

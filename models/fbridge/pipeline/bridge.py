@@ -122,10 +122,27 @@ class Bridge(ABC):
         return float(self.config.fps)
 
     @property
+    def image_inputs(self) -> tuple[str, ...]:
+        """How the picture can be given to its network, of `IMAGE_INPUTS`; the default first."""
+        return (self.scheduler.config.image_input,)
+
+    @property
     def defaults(self) -> dict[str, Any]:
         """Default arguments of a call."""
+        return self.defaults_with(None)
+
+    def defaults_with(self, image_input: str | None) -> dict[str, Any]:
+        """Default arguments of a call with this `image_input`; None: with the default one.
+
+        Raises:
+            ConfigError: its network cannot be given the picture so.
+        """
         config = self.scheduler.config
+        own, *others = self.image_inputs
+        if image_input is not None and image_input not in (own, *others):
+            raise ConfigError(f"image_input {image_input!r}: {self.why_no_other_input(own)}")
         return {
+            "image_input": own if image_input is None else image_input,
             "num_inference_steps": config.steps,
             "sampler": config.sampler,
             "grid": config.grid,
@@ -135,6 +152,10 @@ class Bridge(ABC):
             "num_frames": self.frame_limits.default,
             "fps": self.default_fps,
         }
+
+    def why_no_other_input(self, own: str) -> str:
+        """Why the picture is given to its network in its own way alone, and the way out."""
+        return f"this model was trained with {own!r}; leave the option out"
 
     def output_size(
         self, picture_size: tuple[int, int], requested: tuple[int, int] | None = None

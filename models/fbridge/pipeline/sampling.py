@@ -19,10 +19,12 @@ from fbridge.codecs.frames import OnFrames, decode_frames
 from fbridge.data.pictures import fit_picture, upright_rgb
 from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
 from fbridge.errors import ConfigError
+from fbridge.parameterization import Parameterization
 from fbridge.pipeline.bridge import Bridge
 from fbridge.pipeline.inputs import broadcast_inputs, picture_tensor
 from fbridge.pipeline.remedy import overflow_remedy
 from fbridge.sampling import GridKind, Start, Step, build_sampler, seeded_noise, time_grid
+from fbridge.scheduler_plain import with_image_input
 from fbridge.types import Condition
 
 
@@ -55,6 +57,7 @@ class BridgeSampling(Bridge):
         grid: GridKind | None = None,
         start: Start | None = None,
         strength: float | None = None,
+        image_input: str | None = None,
         guidance_scale: float | None = None,
         image_guidance_scale: float = 1.0,
         callback: Callable[[int, int], None] | None = None,
@@ -78,6 +81,8 @@ class BridgeSampling(Bridge):
             start: "noised", "exact" or "booted".
             strength: time at which the bridge starts, from the prior with the noise of that time;
                 1 is the whole bridge, less stays nearer to the prior.
+            image_input: one of `fbridge.choices.IMAGE_INPUTS`: whether the network is given the
+                picture as first latent frame, of an untrained base that takes it so.
             guidance_scale: guidance by the prompt; 1: none.
             image_guidance_scale: guidance by the picture; 1: none.
             callback: called with (step, total) after each step.
@@ -97,7 +102,8 @@ class BridgeSampling(Bridge):
             warnings.warn(told, stacklevel=3)  # of the caller, behind the decorator no_grad
         for note in self.describe_intent(list(dict.fromkeys(prompts))):
             warnings.warn(note, stacklevel=3)
-        defaults = self.defaults
+        defaults = self.defaults_with(image_input)
+        means = with_image_input(self.scheduler.parameterization, defaults["image_input"])
         count = self.frame_count(num_frames)
         scale = defaults["guidance_scale"] if guidance_scale is None else guidance_scale
         if not (math.isfinite(scale) and math.isfinite(image_guidance_scale)):
@@ -121,7 +127,7 @@ class BridgeSampling(Bridge):
                 on_note(number, line)
         start_at = self.start(self.latent_codec.still(view, count).mean, condition, view)
         latents = chosen.sample(
-            self._denoiser(view, condition, negatives, scale, image_guidance_scale),
+            self._denoiser(means, view, condition, negatives, scale, image_guidance_scale),
             self.scheduler.process,
             start_at,
             times,
@@ -130,6 +136,8 @@ class BridgeSampling(Bridge):
             start=start,
             on_step=_reporter(callback),
         )
+        if means.picture_first:  # guidance returns it rounded, or without it in one branch
+            latents[:, 0] = condition.image_latents.to(latents)
         self.free_memory()
         parts = () if on_frames is None else (on_frames,)
         frames = self.frames(latents, view, *parts)
@@ -169,13 +177,14 @@ class BridgeSampling(Bridge):
 
     def _denoiser(
         self,
+        means: Parameterization,
         view: View,
         condition: Condition,
         negatives: Sequence[str],
         text: float,
         picture: float,
     ) -> Denoiser:
-        denoiser = BridgeDenoiser(self.backbone, self.scheduler.parameterization)
+        denoiser = BridgeDenoiser(self.backbone, means)
         if text == 1 and picture == 1:
             return denoiser
         other = condition.with_prompt(*self.encode_prompts(negatives))
