@@ -16,7 +16,17 @@ from fbridge.errors import ConfigError
 from fbridge.files.atomic import check_writable, shown
 from fbridge_cli import runtime
 from fbridge_cli.exit_codes import INTERRUPTED, Stopped, interrupt_code
-from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, SAMPLING, Download, Json, option
+from fbridge_cli.options import (
+    INPUT,
+    MEMORY,
+    MODEL,
+    OUTPUT,
+    SAMPLING,
+    Download,
+    ImageInput,
+    Json,
+    option,
+)
 from fbridge_cli.processes import Process, StopAtStep, naming_errors, this_process
 from fbridge_cli.training_demo import demo_data
 from fbridge_cli.ui import Ui
@@ -163,6 +173,7 @@ def finetune(
         "\\[default: bridge]",
         known=OBJECTIVES,
     ),
+    image_input: ImageInput = None,
     no_align: bool = option(False, MODEL, "Without SNR alignment: the ablation.", "--no-align"),
     lora: list[str] | None = option(
         None,
@@ -210,6 +221,7 @@ def finetune(
         "output": out,
         "recipe": recipe,
         "bridge.objective": objective,
+        "condition.image_input": image_input,
         "bridge.align": False if no_align else None,
         **_lora_keys(lora or ()),
         "train.steps": steps,

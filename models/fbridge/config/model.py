@@ -120,8 +120,15 @@ class PriorConfig(Section):
 
 
 class ConditionConfig(Section):
-    """Dropout of conditions, for classifier-free guidance."""
+    """How the network gets the picture; dropout of conditions, for classifier-free guidance."""
 
+    image_input: Literal["auto", "native", "bridge", "both"] = Field(
+        default="auto",
+        description="How the network gets the picture. native: as first latent frame, clean and at "
+        "time 0, of a base that takes pictures so (Wan 2.2 5B, LTX-Video); bridge: prior, and "
+        "picture where it differs, in added input channels; both. auto: as the base if it is a "
+        "bridge; else both of a base that takes pictures natively, and bridge of any other.",
+    )
     text_dropout: Share = Field(
         default=0.1, description="Share of clips trained with the empty caption and no class."
     )

@@ -90,7 +90,7 @@ class Config(Section):
     bridge: BridgeConfig = Field(default=BridgeConfig(), description="The process.")
     prior: PriorConfig = Field(default=PriorConfig(), description="The prior.")
     condition: ConditionConfig = Field(
-        default=ConditionConfig(), description="Dropout of conditions."
+        default=ConditionConfig(), description="The picture; dropout of conditions."
     )
     lora: LoraConfig = Field(default=LoraConfig(), description="Low-rank adaptation.")
     regression: RegressionConfig = Field(

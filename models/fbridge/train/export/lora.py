@@ -32,10 +32,10 @@ def add_lora(
     dropout: float = 0.0,
     targets: Sequence[str] = (),
 ) -> None:
-    """Freeze a network and add LoRA layers, in place; its expanded input layer is trained in full.
+    """Freeze a network and add LoRA layers, in place; an expanded input layer is trained in full.
 
     Args:
-        transformer: of a family in `fbridge.backbones.families`, with expanded input channels.
+        transformer: of a family in `fbridge.backbones.families`.
         rank: of the updates.
         alpha: the updates are scaled by alpha / rank; None: alpha = rank.
         dora: train magnitudes apart from directions (DoRA, arXiv 2402.09353).
@@ -65,7 +65,7 @@ def add_lora(
             f"lora.targets {', '.join(ends)}: {reason(error)}; "
             f"this network's usual ones are {', '.join(family.lora_targets)}"
         ) from error
-    if family.input_layer:
+    if family.input_layer and family.extra_inputs(transformer):
         transformer.get_submodule(family.input_layer).requires_grad_(requires_grad=True)
 
 

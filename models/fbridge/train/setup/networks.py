@@ -26,9 +26,7 @@ from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.lora import add_lora
 from fbridge.train.losses import BridgeTraining, PriorStart, PriorTraining
 from fbridge.train.setup.base import load_base
-
-SHOWN = ("prior", "picture")
-"""What a network is shown beside the latents: the prior; the picture too where they differ."""
+from fbridge.train.setup.image_input import choose_image_input, widen
 
 
 @dataclass(frozen=True)
@@ -82,6 +80,7 @@ def build_generator(
     base = load_base(config) if base is None else base
     _check_codec(base, codec)
     kind, mix, network = _start(config, base, shape)
+    image_input = choose_image_input(config, base, shape, prior_kind=kind)
     transformer = base.transformer
     if transformer is None:
         base = replace(base, text_encoder=shape.text_encoder)
@@ -94,9 +93,8 @@ def build_generator(
                 f'model.condition is "class", but base {base.name} is conditioned on captions; use '
                 '"text"'
             )
-        apart = kind != "repeat" or config.condition.picture_dropout > 0
-        base.family.make_room(transformer, 2 if apart else 1)
-    scheduler = build_scheduler(config.bridge, base)
+        widen(config, base, image_input, prior_kind=kind)
+    scheduler = build_scheduler(config.bridge, base, image_input)
     if config.train.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
     shrink(
@@ -125,7 +123,9 @@ def build_generator(
     )
 
 
-def build_scheduler(config: BridgeConfig, base: PretrainedModel) -> FrameBridgeScheduler:
+def build_scheduler(
+    config: BridgeConfig, base: PretrainedModel, image_input: str = "bridge"
+) -> FrameBridgeScheduler:
     """The bridge of a configuration over a base.
 
     A base that is a bridge already keeps its own but for what the configuration says. Another one
@@ -152,7 +152,7 @@ def build_scheduler(config: BridgeConfig, base: PretrainedModel) -> FrameBridgeS
     few = [lora.steps for lora in base.loras if lora.steps is not None]
     if few:  # distilled: it samples as its base does
         known |= {"steps": few[-1], "guidance_scale": 1.0}
-    known["objective"] = config.objective
+    known |= {"objective": config.objective, "image_input": image_input}
     if config.schedule is not None:
         known["schedule"] = dict(config.schedule)
     if config.prediction != "auto":

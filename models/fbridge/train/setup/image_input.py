@@ -1,0 +1,67 @@
+"""How the network of a run gets the picture: natively, by the bridge, or in both ways."""
+
+from __future__ import annotations
+
+from fbridge.backbones.families import native_models, takes_picture
+from fbridge.config.tree import Config
+from fbridge.data.latents.shape import Shape
+from fbridge.errors import ConfigError
+from fbridge.loaders.pretrained import PretrainedModel
+
+_KEY = "condition.image_input"
+
+
+def choose_image_input(
+    config: Config, base: PretrainedModel, shape: Shape, *, prior_kind: str
+) -> str:
+    """One of `fbridge.choices.IMAGE_INPUTS`: as configured, else by what the base can.
+
+    Args:
+        config: of the run.
+        base: that is fine-tuned.
+        shape: of the data.
+        prior_kind: "repeat" where bridges start at the picture in every frame.
+
+    Raises:
+        ConfigError: the base cannot be given the picture as configured.
+    """
+    native = base.transformer is not None and takes_picture(base.transformer)
+    wanted = config.condition.image_input
+    if wanted == "auto":
+        return _usual(config, base, native=native)
+    if wanted == "bridge":
+        return wanted
+    if not native:
+        raise ConfigError(
+            f'{_KEY} {wanted!r}: base {base.name} takes no picture natively; use "bridge". These '
+            f"do: {', '.join(native_models())}"
+        )
+    if wanted == "native" and prior_kind != "repeat":
+        raise ConfigError(
+            f'{_KEY} "native": the network would not be given its prior, which is not the '
+            'repeated picture here; use "both"'
+        )
+    if shape.frames <= shape.step:
+        raise ConfigError(
+            f"{_KEY} {wanted!r}: the first latent frame is the picture, and clips of "
+            f"{shape.frames} frames have no other; prepare clips of {shape.step + 1} or more"
+        )
+    return wanted
+
+
+def widen(config: Config, base: PretrainedModel, image_input: str, *, prior_kind: str) -> None:
+    """Give the base's network input channels for what it is given beside the latents, in place.
+
+    "native" needs none, and "both" those of the prior. By the bridge it is given the prior, and the
+    picture too where the two differ.
+    """
+    apart = prior_kind != "repeat" or config.condition.picture_dropout > 0
+    parts = {"native": 0, "both": 1, "bridge": 2 if apart else 1}[image_input]
+    base.family.make_room(base.transformer, parts)
+
+
+def _usual(config: Config, base: PretrainedModel, *, native: bool) -> str:
+    if base.scheduler is not None:
+        return str(base.scheduler.config.image_input)
+    aligned = config.bridge.prediction == "auto" or config.bridge.prediction.startswith("aligned")
+    return "both" if native and config.bridge.align and aligned else "bridge"
