@@ -14,19 +14,9 @@ import typer
 from fbridge.choices import OBJECTIVES
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import check_writable, shown
-from fbridge_cli import runtime
+from fbridge_cli import options, runtime
 from fbridge_cli.exit_codes import INTERRUPTED, Stopped, interrupt_code
-from fbridge_cli.options import (
-    INPUT,
-    MEMORY,
-    MODEL,
-    OUTPUT,
-    SAMPLING,
-    Download,
-    ImageInput,
-    Json,
-    option,
-)
+from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, SAMPLING, Download, Json, option
 from fbridge_cli.processes import Process, StopAtStep, naming_errors, this_process
 from fbridge_cli.training_demo import demo_data
 from fbridge_cli.ui import Ui
@@ -173,7 +163,7 @@ def finetune(
         "\\[default: bridge]",
         known=OBJECTIVES,
     ),
-    image_input: ImageInput = None,
+    image_input: options.ImageInput = None,
     no_align: bool = option(False, MODEL, "Without SNR alignment: the ablation.", "--no-align"),
     lora: list[str] | None = option(
         None,
@@ -254,8 +244,8 @@ def _train(
             from fbridge.config import parse_change
             from fbridge.train.request import resolve_request
 
-            options = {**typed, **dict(map(parse_change, changes))}
-            request = resolve_request(command, options, one_process=process.world == 1, **begin)
+            keys = {**typed, **dict(map(parse_change, changes))}
+            request = resolve_request(command, keys, one_process=process.world == 1, **begin)
             check_writable(request.run)
             with runtime.quiet():
                 _run(request, ui, process)
