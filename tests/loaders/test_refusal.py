@@ -42,7 +42,7 @@ DIFFUSERS: list[tuple[str, str, dict[str, Any]]] = [
     ("MiniMaxH3Transformer3DModel", "is MiniMax-H3", {}),
     ("Kandinsky6Transformer3DModel", "is Kandinsky 6", {}),
     ("Kandinsky6SRTransformer3DModel", "is Kandinsky 6", {}),
-    ("Cosmos3OmniTransformer", "is Cosmos 3", {"num_layers": 2}),
+    ("Cosmos3OmniTransformer", "is Cosmos 3", {"num_hidden_layers": 2}),
     ("ConsisIDTransformer3DModel", "is ConsisID", {"is_train_face": True}),
     ("CosmosTransformer3DModel", "is Cosmos", {}),
     ("UNetSpatioTemporalConditionModel", "is Stable Video Diffusion", {}),

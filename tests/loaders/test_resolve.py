@@ -73,7 +73,7 @@ def test_every_form_is_resolved_without_its_weights(
     def read(*_: Any, **__: Any) -> None:
         raise AssertionError("weights are read")
 
-    for place in ("fbridge.files.tensors.load_file", "fbridge.files.modules.load_folder"):
+    for place in ("fbridge.files.tensors.open_tensors", "fbridge.files.modules.load_folder"):
         monkeypatch.setattr(place, read)
     model = resolve(str(path))
     assert model.kind == kind

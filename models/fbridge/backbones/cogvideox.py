@@ -70,8 +70,9 @@ class CogVideoXBackbone(DiffusersBackbone):
 
 
 def _video(config: Mapping[str, Any]) -> VideoDefaults:
-    # The autoencoder decodes an odd number of latent frames only; see `fbridge.codecs.vae`.
-    step = 2 * config["temporal_compression_ratio"]
+    step = config["temporal_compression_ratio"]
+    if step > 1:  # its autoencoder decodes odd numbers of latent frames; see `fbridge.codecs.vae`
+        step *= 2
     frames = (config["sample_frames"] - 1) // step * step + 1
     newer = config["patch_size_t"] is not None  # 1.5: 1360x768 at 16 frames a second
     grid = (170, 96) if newer else (config["sample_width"], config["sample_height"])
