@@ -59,6 +59,7 @@ def start(pipe: FrameBridgePipeline, picture: Image.Image) -> tuple[Tensor, list
     process, times = pipe.scheduler.process, time_grid(STEPS)
     first = process.sample(still, still, times[:1], noise)
     alignment = pipe.scheduler.parameterization.alignment
+    assert alignment is not None
     latent = alignment.latent(first, still, times[:1])
     return latent, (alignment.time(times[:-1]) / 1000).tolist(), condition.image_latents
 
