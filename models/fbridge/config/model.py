@@ -127,7 +127,8 @@ class ConditionConfig(Section):
         description="How the network gets the picture. native: as first latent frame, clean and at "
         "time 0, of a base that takes pictures so (Wan 2.2 5B, LTX-Video); bridge: prior, and "
         "picture where it differs, in added input channels; both. auto: as the base if it is a "
-        "bridge; else both of a base that takes pictures natively, and bridge of any other.",
+        "bridge, else native of a base that takes pictures so, and bridge of any other; both in "
+        "place of native where bridges start elsewhere than at the repeated picture.",
     )
     text_dropout: Share = Field(
         default=0.1, description="Share of clips trained with the empty caption and no class."

@@ -52,7 +52,7 @@ def test_what_the_network_is_given_beside_the_latents(image_input: str, channels
 @pytest.mark.parametrize(
     ("name", "own", "sections", "expected"),
     [
-        ("ltx", None, {}, "both"),
+        ("ltx", None, {}, "native"),
         ("ltx", None, {"bridge": {"align": False}}, "bridge"),
         ("ltx", None, {"bridge": {"prediction": "clean"}}, "bridge"),
         ("ltx", "native", {}, "native"),
@@ -74,5 +74,7 @@ def test_what_cannot_be_is_named() -> None:
     single = Shape(4, 4, 8, 4, 4, 8, 12, (), 8, 8, 24.0, ((256, 128),))
     with pytest.raises(ConfigError, match=r"clips of 8 frames have no other.*prepare clips of 9"):
         choose_image_input(config("both"), base("ltx"), single, prior_kind="repeat")
-    given = "both"
-    assert choose_image_input(config(given), base("ltx"), SHAPE, prior_kind="neural") == given
+    single_auto = choose_image_input(config(), base("ltx"), single, prior_kind="repeat")
+    assert single_auto == "bridge"
+    for asked in (config("both"), config()):
+        assert choose_image_input(asked, base("ltx"), SHAPE, prior_kind="neural") == "both"

@@ -28,7 +28,7 @@ def choose_image_input(
     native = base.transformer is not None and takes_picture(base.transformer)
     wanted = config.condition.image_input
     if wanted == "auto":
-        return _usual(config, base, native=native)
+        return _usual(config, base, shape, native=native, prior_kind=prior_kind)
     if wanted == "bridge":
         return wanted
     if not native:
@@ -60,8 +60,15 @@ def widen(config: Config, base: PretrainedModel, image_input: str, *, prior_kind
     base.family.make_room(base.transformer, parts)
 
 
-def _usual(config: Config, base: PretrainedModel, *, native: bool) -> str:
+def _usual(
+    config: Config, base: PretrainedModel, shape: Shape, *, native: bool, prior_kind: str
+) -> str:
+    """As a base that is a bridge; else natively, if the base, the bridge and the clips allow it."""
+    bridge = config.bridge
     if base.scheduler is not None:
-        return str(base.scheduler.config.image_input)
-    aligned = config.bridge.prediction == "auto" or config.bridge.prediction.startswith("aligned")
-    return "both" if native and config.bridge.align and aligned else "bridge"
+        own = str(base.scheduler.config.image_input)
+    else:
+        aligned = bridge.prediction == "auto" or bridge.prediction.startswith("aligned")
+        able = native and bridge.align and aligned and shape.frames > shape.step
+        own = "native" if able else "bridge"
+    return "both" if own == "native" and prior_kind != "repeat" else own
