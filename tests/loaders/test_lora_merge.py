@@ -216,7 +216,10 @@ def test_what_is_not_understood_changes_nothing(tmp_path: Path) -> None:
     cases: dict[str, tuple[Weights, str]] = {
         "strange": (good | {"transformer.x.bits": torch.ones(1)}, "1 of its .* as transformer.x.b"),
         "half": ({k: v for k, v in good.items() if "to_q.lora_B" not in k}, "holds down alone"),
-        "layer": (good | peft(far, named), "have another shape, such as transformer.blocks.7.attn1"),
+        "layer": (
+            good | peft(far, named),
+            "have another shape, such as transformer.blocks.7.attn1",
+        ),
         "size": (good | peft({one: wide}, named), "have another shape, such as"),
         "words": (good | peft({"text_encoder.q": changes[one]}, ""), "of a text encoder"),
         "picture": (
