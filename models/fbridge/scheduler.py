@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from diffusers import ConfigMixin, SchedulerMixin
 from diffusers.configuration_utils import register_to_config
 
@@ -16,3 +18,10 @@ class FrameBridgeScheduler(SchedulerMixin, ConfigMixin, PlainScheduler):  # type
 
     order = 1
     __init__ = register_to_config(PlainScheduler.__init__)
+
+    def to_json_string(self) -> str:
+        """The configuration, as an older version reads it where nothing in it is newer."""
+        config = json.loads(super().to_json_string())
+        if config.get("image_input") == "bridge":
+            del config["image_input"]
+        return json.dumps(config, indent=2, sort_keys=True) + "\n"

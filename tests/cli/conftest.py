@@ -45,9 +45,9 @@ class FakePipeline:
     loras = lora_notes = ()
     batches: list[int] = []  # noqa: RUF012
 
-    @property
-    def defaults(self) -> dict[str, Any]:
+    def defaults_with(self, image_input: str | None) -> dict[str, Any]:
         return {
+            "image_input": image_input or "bridge",
             "num_inference_steps": 5,
             "sampler": "sde",
             "grid": "trailing",
@@ -96,6 +96,7 @@ class FakePipeline:
         grid: str,
         start: str,
         strength: float,
+        image_input: str,
         guidance_scale: float | None,
         image_guidance_scale: float,
         callback: Callable[[int, int], None],
@@ -104,6 +105,7 @@ class FakePipeline:
     ) -> Output:
         lengths = {len(image), len(prompt), len(negative_prompt), len(seed)}
         assert len(lengths) == 1
+        assert image_input == "bridge"
         assert {picture.size for picture in image} == {size}
         self.batches.append(len(image))
         trouble = os.environ.get("FAKE_TROUBLE")

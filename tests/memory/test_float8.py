@@ -20,7 +20,8 @@ def test_a_files_numbers_and_scales_are_found_again(dtype: torch.dtype, *, rows:
     found, factor = to_float8((stored.float() * scale).to(dtype))
     assert torch.equal(found.float(), stored.float())
     assert factor.shape == (64 if rows else 1, 1)
-    torch.testing.assert_close(factor, scale.view_as(factor), rtol=2e-4, atol=0)
+    close = 2e-4 if dtype == torch.float32 else 2e-3
+    torch.testing.assert_close(factor, scale.view_as(factor), rtol=close, atol=0)
 
 
 def test_a_layer_computes_in_the_precision_of_its_input() -> None:

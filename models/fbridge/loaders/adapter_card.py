@@ -44,10 +44,14 @@ class AdapterCard:
     format: int = FORMAT
 
     def text(self) -> str:
-        """As JSON."""
+        """As JSON, without newer keys that say nothing, which older versions do not know."""
         tree = asdict(self)
-        if not self.loras:  # versions that know no such key read adapters without it
+        if not self.loras:
             del tree["loras"]
+        if not tree["pipeline"].get("world"):
+            tree["pipeline"].pop("world", None)
+        if tree["scheduler"].get("image_input") == "bridge":
+            del tree["scheduler"]["image_input"]
         return json.dumps(tree, indent=2, sort_keys=True) + "\n"
 
     def place(self, base: str | None = None) -> BasePlace:

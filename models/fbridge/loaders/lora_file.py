@@ -236,7 +236,7 @@ def _updates(
 def _scale(
     path: Path, layer: str, alpha: Tensor | None, rank: int, settings: Mapping[str, Any]
 ) -> float:
-    """Alpha / rank: of the file's alpha, else of peft's settings, else 1."""
+    """Alpha of the file, else of peft's settings, over the rank; 1 where neither says one."""
     if alpha is not None:
         if alpha.numel() != 1:
             raise CheckpointError(f"LoRA {path}: alpha of {layer} is no number; get it again")

@@ -132,7 +132,7 @@ class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
             classes=classes,
             start_from=start_from,
             reading=reading,
-            world=world,
+            **({"world": world} if world else {}),  # an older version knows no such key
         )
 
     @classmethod

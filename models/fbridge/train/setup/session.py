@@ -111,14 +111,22 @@ def identity(
     base: PretrainedModel | None,
     *,
     processes: int = 1,
+    image_input: str = "bridge",
 ) -> dict[str, Any]:
-    """What two parts of one run must have in common; batches count all processes' clips."""
+    """What two parts of one run must have in common; batches count all processes' clips.
+
+    How the network gets the picture is kept as it was chosen, `image_input`, and where it is not
+    kept, as in runs of older versions, it was "bridge".
+    """
     flat = flatten(config)
     kept = {
         name: value
         for name, value in flat.items()
         if name not in _FREE and name.split(".")[0] not in _FREE
     }
+    kept.pop("condition.image_input", None)
+    if image_input != "bridge":
+        kept["condition.image_input"] = image_input
     kept["train.batch_size"] = config.train.batch_size * processes
     if config.train.lr_schedule == "cosine":
         kept["train.steps"] = config.train.steps
@@ -209,7 +217,12 @@ def _training(
         report_every=config.log.every,
         validate_every=config.validation.every,
         identity=identity(
-            command, config, material, model.base, processes=accelerator.num_processes
+            command,
+            config,
+            material,
+            model.base,
+            processes=accelerator.num_processes,
+            image_input="bridge" if model.scheduler is None else model.scheduler.config.image_input,
         ),
     )
     training.validate = _validation(config, run, material, model, training)
