@@ -29,9 +29,16 @@ def same(session: MakeSession) -> Callable[..., dict[str, Any]]:
     """The identity of a run with other settings."""
     made = session()
 
-    def of(processes: int = 1, **sections: Any) -> dict[str, Any]:
+    def of(processes: int = 1, image_input: str = "bridge", **sections: Any) -> dict[str, Any]:
         config = short_run(Path(str(made.config.data)), made.config.base, **sections)
-        return identity("finetune", config, made.material, made.model.base, processes=processes)
+        return identity(
+            "finetune",
+            config,
+            made.material,
+            made.model.base,
+            processes=processes,
+            image_input=image_input,
+        )
 
     return of
 
@@ -51,6 +58,17 @@ def same(session: MakeSession) -> Callable[..., dict[str, Any]]:
 )
 def test_what_may_change(same: Callable[..., dict[str, Any]], sections: dict[str, Any]) -> None:
     assert same(**sections) == same()
+
+
+def test_how_the_picture_is_given_counts_as_it_was_chosen(
+    same: Callable[..., dict[str, Any]],
+) -> None:
+    """Runs of versions that had one way hold no such key."""
+    key, asked = "condition.image_input", {"condition": {"image_input": "bridge"}}
+    assert key not in same()
+    assert same(**asked) == same()
+    assert same(image_input="native")[key] == "native"
+    assert same(image_input="both") != same(image_input="native")
 
 
 @pytest.mark.parametrize(
