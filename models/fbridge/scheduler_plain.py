@@ -115,7 +115,7 @@ def with_image_input(found: Parameterization, image_input: str) -> Parameterizat
     if native and found.alignment is None:
         raise ConfigError(
             f"image_input {image_input!r} needs SNR alignment: a clean first frame at the time of "
-            'clean frames means nothing to a network that is told other times; use "bridge"'
+            'clean frames means nothing to a network with a time of its own; use "bridge"'
         )
     return replace(found, picture_first=native)
 

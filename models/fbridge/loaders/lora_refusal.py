@@ -17,7 +17,7 @@ _MARKS = {
     "ltx": r"transformer_blocks[._]\d+[._]attn2[._]",
     "cogvideox": r"transformer_blocks[._]\d+[._](attn1|norm1[._]linear)",
 }
-"""Layers by which a family is told, the most certain first."""
+"""Layers that only one family has, as patterns; the most certain first."""
 
 
 def misfit_reason(updates: Sequence[Update], strange: Sequence[Update], family: Family) -> str:

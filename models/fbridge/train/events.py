@@ -101,7 +101,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a run tells of itself.
+    """Results and next steps of a run.
 
     Attributes:
         learnt: sentences on what it has learnt, the verdict first.

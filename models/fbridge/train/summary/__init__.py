@@ -1,1 +1,1 @@
-"""What a run tells of itself: what it has learnt, the next command lines, and report.html."""
+"""Results of a run: what it has learnt, the next command lines, and report.html."""
