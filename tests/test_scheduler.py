@@ -57,6 +57,31 @@ def test_mistakes_have_names(numbers: dict[str, Any], told: str) -> None:
         FrameBridgeScheduler(**numbers)
 
 
+@pytest.mark.parametrize(("kind", "time"), [("gmax", 0.814), ("vp", 0.987), ("brownian", 0.980)])
+def test_an_expert_knows_the_bridge_up_to_its_network_time(kind: str, time: float) -> None:
+    known: dict[str, Any] = {"schedule": {"kind": kind}, "prediction": "aligned-flow"}
+    low = FrameBridgeScheduler(**known, base={"kind": "flow", "highest": 875.0})
+    high = FrameBridgeScheduler(**known, base={"kind": "flow", "lowest": 875.0})
+    assert low.time_range == (0.0, pytest.approx(time, abs=1e-3))
+    assert high.time_range == (low.time_range[1], 1.0)
+    alignment = low.parameterization.alignment
+    assert alignment is not None
+    border = ONE * low.time_range[1]
+    assert float(alignment.time(border)) == pytest.approx(875, abs=1e-6)
+    near = torch.cat([border - 1e-4, border + 1e-4])
+    assert alignment.covered(near).tolist() == [True, False]
+    assert [low.covers(t) for t in near[:, None]] == [True, False]
+    assert [high.covers(t) for t in near[:, None]] == [False, True]
+
+
+def test_trained_times_go_before_those_of_the_base(tmp_path: Path) -> None:
+    flow = {"kind": "flow", "highest": 875.0}
+    made = FrameBridgeScheduler(prediction="aligned-flow", base=flow, times=[0.1, 0.9])
+    made.save_pretrained(tmp_path)
+    assert FrameBridgeScheduler.from_pretrained(tmp_path).time_range == (0.1, 0.9)
+    assert FrameBridgeScheduler().time_range == (0.0, 1.0)
+
+
 def test_a_strange_base_is_refused() -> None:
     with pytest.raises(ConfigError, match="base kind 'wan' is unknown"):
         build_noise_schedule({"kind": "wan"})

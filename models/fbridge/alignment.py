@@ -144,9 +144,13 @@ class FlowSchedule:
 
     Attributes:
         time_scale: network time of pure noise.
+        lowest, highest: network times between which the base was trained, as one expert of a pair
+            is; all by default.
     """
 
     time_scale: float = 1000.0
+    lowest: float = 0.0
+    highest: float = math.inf
 
     def time(self, ratio: Tensor, *, cleanest: float) -> Tensor:  # noqa: ARG002 (an exact inverse has no anchor)
         """time_scale * s with (1 - s) / s = ratio."""
@@ -158,8 +162,9 @@ class FlowSchedule:
         return torch.hypot(1 - s, s)
 
     def covers(self, ratio: Tensor) -> Tensor:
-        """Everywhere: a flow goes from data to pure noise."""
-        return ratio >= 0
+        """Everywhere, or within the expert's own times: a flow goes from data to pure noise."""
+        time = self.time_scale / (1 + ratio)
+        return (ratio >= 0) & (time >= self.lowest) & (time <= self.highest)
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,6 +198,26 @@ class SNRAlignment:
     def covered(self, t: Tensor) -> Tensor:
         """False (B,) where the bridge leaves the base's range of SNR, and `time` clamps."""
         return self.base.covers(self.process.signal_to_noise(t))
+
+    @cached_property
+    def time_range(self) -> tuple[float, float]:
+        """First and last bridge time of the states that the base knows.
+
+        (0, 1) but for one expert of a pair. Where another base clamps at the ends of its range
+        (see `covered`) it is still meant to answer.
+        """
+        base = self.base
+        if not isinstance(base, FlowSchedule):
+            return 0.0, 1.0
+        lowest, highest = max(base.lowest, 0.0), min(base.highest, base.time_scale)
+        first = 0.0 if lowest == 0 else self.time_at(lowest)
+        return first, 1.0 if highest == base.time_scale else self.time_at(highest)
+
+    def time_at(self, network_time: float) -> float:
+        """The bridge time that a flow model knows as `network_time`: the inverse of `time`."""
+        assert isinstance(self.base, FlowSchedule), "pairs of networks are flow models"
+        ratio = torch.tensor(self.base.time_scale / network_time - 1, dtype=torch.float64)
+        return float(self.process.time_at(ratio))
 
     @cached_property
     def _cleanest(self) -> float:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
+from torch import Tensor
+
 from fbridge.alignment import (
     DDPMSchedule,
     FlowSchedule,
@@ -58,6 +60,8 @@ class PlainScheduler:
             and picture; it starts from noise, so its schedule should end in a large rho.
         image_input: one of `fbridge.choices.IMAGE_INPUTS`; all but "bridge" need an aligned
             prediction.
+        times: first and last bridge time that the network was trained on; None: all that its base
+            knows.
     """
 
     config: Any
@@ -76,6 +80,7 @@ class PlainScheduler:
         strength: float = 1.0,
         objective: str = "bridge",
         image_input: str = "bridge",
+        times: list[float] | None = None,
     ) -> None:
         if objective not in PROCESSES:
             raise ConfigError(
@@ -90,6 +95,15 @@ class PlainScheduler:
         self.process: Process = PROCESSES[objective](reference)
         found = self._parameterization(prediction, numbers or {}, base)
         self.parameterization = with_image_input(found, image_input)
+        alignment = self.parameterization.alignment
+        known = (0.0, 1.0) if alignment is None else alignment.time_range
+        self.time_range: tuple[float, float] = known if times is None else (times[0], times[1])
+        """First and last bridge time at which the network knows the state."""
+
+    def covers(self, times: Tensor) -> bool:
+        """Whether the network knows the states at all of these bridge times."""
+        first, last = self.time_range
+        return bool(((times >= first) & (times <= last)).all())
 
     def _parameterization(
         self, prediction: str, numbers: dict[str, float], base: dict[str, Any] | None

@@ -95,6 +95,17 @@ def test_a_size_that_the_patches_do_not_fit_is_named() -> None:
     assert pipe.output_size((75, 500), (80, 32)) == (80, 32)
 
 
+def test_a_video_is_made_within_the_times_that_were_trained() -> None:
+    pipe = of_vae()
+    pipe.scheduler = FrameBridgeScheduler(**{**pipe.scheduler.config, "times": [0.0, 0.8]})
+    with pytest.raises(ConfigError, match=r"strength 1: .* 0\.000 to 0\.800; use --strength 0\.8 "):
+        pipe(picture(), "jump")
+    assert pipe(picture(), "jump", strength=0.8).frames[0].shape == (4, 64, 64, 3)
+    pipe.scheduler = FrameBridgeScheduler(**{**pipe.scheduler.config, "times": [0.5, 1.0]})
+    with pytest.raises(ConfigError, match=r"0\.500 to 1\.000 alone, and a video ends at 0"):
+        pipe(picture(), "jump")
+
+
 def test_a_class_is_named_by_the_prompt() -> None:
     pipe = of_classes()
     _, condition = pipe.encode_inputs([picture()] * 2, ["baby crawling", "ARCHERY"])

@@ -196,6 +196,25 @@ def test_half_precision_trains_float32_weights(session: MakeSession, tmp_path: P
     FrameBridgePipeline.from_pretrained(tmp_path / "run/lora")
 
 
+def test_a_range_of_times_is_recorded_kept_and_sampled(
+    session: MakeSession, tmp_path: Path
+) -> None:
+    part = {"times": {"max": 0.6}, "train": {"steps": 1}}
+    events = list(train(session(**part)))
+    begun = next(event for event in events if isinstance(event, Begun))
+    assert any("times from 0.000 to 0.600 are trained" in note for note in begun.notes)
+    scores = next(event for event in events if isinstance(event, Validated)).scores
+    assert {"held_out_0.30_0.60", "psnr_generated"} <= scores.keys()
+    pipe = FrameBridgePipeline.from_pretrained(tmp_path / "run/model")
+    assert (pipe.scheduler.config.times, pipe.scheduler.config.strength) == ([0.0, 0.6], 0.6)
+    again = session(times={"max": 0.7}, train={"steps": 2})
+    with pytest.raises(CheckpointError, match=r"times\.max was 0\.6 and is 0\.7"):
+        list(train(again, resume=newest(tmp_path / "run")))
+    late = session(run="late", times={"min": 0.5}, train={"steps": 1})
+    scores = next(event for event in train(late) if isinstance(event, Validated)).scores
+    assert "psnr_generated" not in scores  # it cannot end a video
+
+
 def test_two_runs_do_not_share_a_folder(session: MakeSession, tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert find_resume(run, wanted=False) == find_resume(run, wanted=True) == Chosen(None)

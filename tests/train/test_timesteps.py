@@ -10,9 +10,17 @@ import torch
 from torch import Tensor
 
 from fbridge.config.tree import TimesConfig, WeightConfig
+from fbridge.errors import ConfigError
 from fbridge.process import BridgeProcess, DiffusionProcess, Process
 from fbridge.scheduler import FrameBridgeScheduler
-from fbridge.train.timesteps import FIRST, LAST, clean_per_output, draw_times, loss_weight
+from fbridge.train.timesteps import (
+    FIRST,
+    LAST,
+    clean_per_output,
+    draw_times,
+    limit_times,
+    loss_weight,
+)
 
 EVEN = (torch.arange(4000, dtype=torch.float64) + 0.5) / 4000
 T = torch.tensor([0.02, 0.2, 0.5, 0.8, 0.98], dtype=torch.float64)
@@ -70,6 +78,33 @@ def test_times_stay_where_the_grid_of_training_is(
     assert t.dtype == torch.float64
     assert bool(torch.isfinite(t).all())
     assert 1 / 1001 <= float(t.min()) <= float(t.max()) <= 1000 / 1001
+
+
+@pytest.mark.parametrize("density", ["uniform", "snr", "lognormal"])
+def test_a_range_cuts_the_density_and_leaves_its_shape(process: Process, density: str) -> None:
+    whole = TimesConfig.model_validate({"density": density})
+    cut = TimesConfig.model_validate({"density": density, "min": 0.2, "max": 0.6})
+    t = draw_times(EVEN, process, cut)
+    assert 0.2 <= float(t.min()) < 0.21
+    assert 0.59 < float(t.max()) <= 0.6
+    inside = draw_times(EVEN, process, whole)
+    inside = inside[(inside >= 0.2) & (inside <= 0.6)]
+    quantiles = torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)
+    torch.testing.assert_close(t.quantile(quantiles), inside.quantile(quantiles), atol=4e-3, rtol=0)
+
+
+def test_what_a_range_leaves_open_is_what_the_base_knows() -> None:
+    whole = scheduler(prediction="aligned-flow")
+    assert limit_times(whole, TimesConfig()) == (whole, TimesConfig())
+    base = {"kind": "flow", "highest": 875.0}
+    low = FrameBridgeScheduler(prediction="aligned-flow", base=base, strength=0.9)
+    made, times = limit_times(low, TimesConfig())
+    assert (times.min, times.max) == made.time_range == low.time_range == (0.0, times.max)
+    assert made.config.strength == times.max == pytest.approx(0.8134, abs=1e-3)
+    made, times = limit_times(low, TimesConfig(min=0.1, max=1.0))
+    assert (made.time_range, made.config.strength) == ((0.1, 1.0), 0.9)
+    with pytest.raises(ConfigError, match=r"min 0\.900 and times\.max 0\.814: the base knows"):
+        limit_times(low, TimesConfig(min=0.9))
 
 
 def squared_snr(process: Process, t: Tensor) -> Tensor:

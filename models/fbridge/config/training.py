@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from fbridge.config.section import (
     BelowOne,
@@ -14,8 +14,10 @@ from fbridge.config.section import (
     Number,
     Positive,
     Section,
+    Share,
     Text,
     as_tuple,
+    conflict,
 )
 
 
@@ -84,6 +86,24 @@ class TimesConfig(Section):
     std: Positive = Field(
         default=1.0, description="Standard deviation of the logarithm, for lognormal."
     )
+    min: Share | None = Field(
+        default=None,
+        description="First bridge time (0: the video) that is trained; unset: where the base's "
+        "knowledge begins, 0 of most models.",
+        examples=[0.0],
+    )
+    max: Share | None = Field(
+        default=None,
+        description="Last bridge time (1: the prior) that is trained, and the strength that the "
+        "result starts from; unset: where the base's knowledge ends, 1 of most models.",
+        examples=[0.8],
+    )
+
+    @model_validator(mode="after")
+    def _range_is_not_empty(self) -> TimesConfig:
+        if not (self.min or 0.0) < (1.0 if self.max is None else self.max):
+            raise conflict("min", "[times] max above it")
+        return self
 
 
 class WeightConfig(Section):

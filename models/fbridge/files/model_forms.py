@@ -104,6 +104,9 @@ def _one_of(known: Sequence[str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+_Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
+
+
 class SchedulerForm(Form):
     """`scheduler_config.json` of a bridge: what it predicts, and the defaults of sampling."""
 
@@ -116,6 +119,7 @@ class SchedulerForm(Form):
     strength: Annotated[FiniteFloat, Field(gt=0, le=1)] = 1.0
     guidance_scale: FiniteFloat = 1.0
     image_input: Annotated[str, _one_of(IMAGE_INPUTS)] = "bridge"
+    times: Annotated[list[_Share], Field(min_length=2, max_length=2)] | None = None
 
 
 class LoraForm(ClosedForm):

@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from PIL import Image
 
 from fbridge.checks import check_work
-from fbridge.choices import SAMPLERS_WITH_ETA
+from fbridge.choices import SAMPLERS_WITH_ETA, GridKind
 from fbridge.data.pictures import describe_fit, fit_picture, open_picture
 from fbridge.data.provenance import Machine, ModelRecord, Provenance, Source
 from fbridge.errors import ConfigError, DataError
@@ -103,6 +103,10 @@ def make_plan(
     frames = _frames(request.frames, pipeline.frame_limits)
     guidance = defaults["guidance_scale"] if request.guidance is None else request.guidance
     image_guidance = 1.0 if request.image_guidance is None else request.image_guidance
+    steps = request.steps or int(defaults["num_inference_steps"])
+    grid = cast(GridKind, request.grid or str(defaults["grid"]))
+    strength = request.strength or float(defaults["strength"])
+    pipeline.sampling_times(steps, grid, strength)  # raises before a picture is encoded
     memory = request.memory.to_record() or None
     items = []
     for job, video in zip(jobs, videos, strict=True):
@@ -115,13 +119,13 @@ def make_plan(
             negative=job.negative,
             seed=job.seed,
             sampler=sampler,
-            steps=request.steps or int(defaults["num_inference_steps"]),
+            steps=steps,
             eta=_eta(sampler, request.eta),
             guidance=float(guidance),
             image_guidance=float(image_guidance),
-            grid=request.grid or str(defaults["grid"]),
+            grid=grid,
             start=request.start or str(defaults["start"]),
-            strength=request.strength or float(defaults["strength"]),
+            strength=strength,
             image_input=str(defaults["image_input"]),
             frames=frames,
             fps=request.fps or float(pipeline.default_fps),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from fbridge.errors import ConfigError
 from fbridge.files.lora_record import LoraRecord
 from fbridge.pipeline.inputs import class_of, fitting_size, nearest_shape
 from fbridge.prior import Prior
+from fbridge.sampling import GridKind, time_grid
 from fbridge.scheduler_plain import PlainScheduler
 from fbridge.words.encoder import PromptEncoder
 
@@ -156,6 +158,24 @@ class Bridge(ABC):
     def why_no_other_input(self, own: str) -> str:
         """Why the picture is given to its network in its own way alone, and the way out."""
         return f"this model was trained with {own!r}; leave the option out"
+
+    def sampling_times(self, steps: int, kind: GridKind, strength: float) -> Tensor:
+        """The times (steps + 1,) of `fbridge.sampling.time_grid`, from `strength` down to 0.
+
+        Raises:
+            ConfigError: the network was not trained for all of them.
+        """
+        times = strength * time_grid(steps, kind=kind, process=self.scheduler.process)
+        if self.scheduler.covers(times[:-1]):
+            return times
+        first, last = self.scheduler.time_range
+        known = f"this network was trained on bridge times from {first:.3f} to {last:.3f}"
+        if float(times[0]) > last:
+            most = math.floor(100 * last) / 100
+            raise ConfigError(f"strength {strength:g}: {known}; use --strength {most:g} or less")
+        raise ConfigError(
+            f"{known} alone, and a video ends at 0; take a model that knows the rest too"
+        )
 
     def output_size(
         self, picture_size: tuple[int, int], requested: tuple[int, int] | None = None

@@ -23,7 +23,7 @@ from fbridge.parameterization import Parameterization
 from fbridge.pipeline.bridge import Bridge
 from fbridge.pipeline.inputs import broadcast_inputs, picture_tensor
 from fbridge.pipeline.remedy import overflow_remedy
-from fbridge.sampling import GridKind, Start, Step, build_sampler, seeded_noise, time_grid
+from fbridge.sampling import GridKind, Start, Step, build_sampler, seeded_noise
 from fbridge.scheduler_plain import with_image_input
 from fbridge.types import Condition
 
@@ -114,10 +114,10 @@ class BridgeSampling(Bridge):
         share = defaults["strength"] if strength is None else strength
         start = start or defaults["start"]
         _check_strength(share, start)
-        times = share * time_grid(
+        times = self.sampling_times(
             steps if num_inference_steps is None else num_inference_steps,
-            kind=grid or defaults["grid"],
-            process=self.scheduler.process,
+            grid or defaults["grid"],
+            share,
         )
         view, condition = self.encode_inputs(images, prompts, size)
         for number, line in ((n, line) for n, lines in enumerate(view.notes) for line in lines):

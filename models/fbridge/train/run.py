@@ -251,6 +251,12 @@ def _notes(session: Session, changes: list[str]) -> tuple[str, ...]:
             notes.append(f"base {base.name} starts from prior {own!r}, this run from {kind!r}")
         elif session.config.prior.kind == "auto" and session.config.prior.path is None:
             notes.append(f"prior {kind!r} of base {base.name}, which stays as it is")
+    times = session.model.task.times if session.command == "finetune" else None
+    if times is not None and times.max is not None:
+        notes.append(
+            f"bridge times from {times.min or 0:.3f} to {times.max:.3f} are trained, of 0 (video) "
+            "to 1 (prior); the result makes videos within them"
+        )
     frames = session.material.shape.frames
     if frames < SHORTEST_FVD_CLIP:
         found = longer_clips(session.material.dataset.folder, session.material.shape.step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,15 @@ def test_bands_cover_all_times_and_average_to_the_whole(data: LatentDataset) -> 
         assert band <= float(held.min()) < float(held.max()) <= band + 1
         assert held.unique().numel() == 6
     assert not torch.allclose(shares[0], shares[1] - 1, atol=1e-3)  # other draws in each
+
+
+def test_bands_divide_the_range_that_is_trained(data: LatentDataset) -> None:
+    task = replace(generation(), times=TimesConfig(min=0.2, max=0.8))
+    toy = Toy(0.5)
+    scores = score_generation(task, toy, HeldOut.choose(data, 6, 3), 2, CPU)
+    assert [name for name in scores if "_0" in name] == ["held_out_0.20_0.50", "held_out_0.50_0.80"]
+    t = torch.cat(toy.times) / 1000
+    assert 0.2 <= float(t.min()) < float(t.max()) <= 0.8
 
 
 def test_nothing_is_dropped_and_no_weight_of_the_training_enters(data: LatentDataset) -> None:

@@ -27,6 +27,7 @@ from fbridge.train.export.lora import add_lora
 from fbridge.train.losses import BridgeTraining, PriorStart, PriorTraining
 from fbridge.train.setup.base import load_base
 from fbridge.train.setup.image_input import choose_image_input, widen
+from fbridge.train.timesteps import limit_times
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def build_generator(
                 '"text"'
             )
         widen(config, base, image_input, prior_kind=kind)
-    scheduler = build_scheduler(config.bridge, base, image_input)
+    scheduler, times = limit_times(build_scheduler(config.bridge, base, image_input), config.times)
     if config.train.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
     shrink(
@@ -108,7 +109,7 @@ def build_generator(
         prior, codec if kind == "motion" or (kind == "mix" and network is None) else None
     )
     task = BridgeTraining(
-        scheduler.process, scheduler.parameterization, start, config.times, config.weight
+        scheduler.process, scheduler.parameterization, start, times, config.weight
     )
     about = {
         "frames": frame_limits(shape) if base.transformer is None else base.frames,

@@ -17,7 +17,7 @@ from fbridge.train.batches import (
     collate_training,
 )
 from fbridge.train.losses import BridgeTraining, PriorTraining
-from fbridge.train.timesteps import FIRST, LAST
+from fbridge.train.timesteps import time_limits
 
 _SEED = 20_241_015
 """Seed of all random numbers of validation, in every run."""
@@ -70,7 +70,7 @@ class HeldOut:
 def score_generation(
     task: BridgeTraining, network: nn.Module, held_out: HeldOut, bands: int, device: torch.device
 ) -> dict[str, float]:
-    """Mean loss over held-out clips: over all times, and over each of `bands` equal intervals.
+    """Mean loss over held-out clips: over the trained times, and each of `bands` equal intervals.
 
     "another_picture" is the loss when the network is given another clip's picture and prior: if it
     is above "held_out", the network uses them; before training they are equal. Clips that are alone
@@ -78,17 +78,20 @@ def score_generation(
     """
     scores: dict[str, float] = {}
     own, other = [], []
+    begin, end = task.times.min or 0.0, 1.0 if task.times.max is None else task.times.max
+    first, last = time_limits(task.times)
     for band in range(bands):
         low, high = band / bands, (band + 1) / bands
         losses = []
         for batch in held_out.read(band, device):
-            t = FIRST + (LAST - FIRST) * (low + batch.uniform / bands)
+            t = first + (last - first) * (low + batch.uniform / bands)
             losses.append(task.error(network, batch, t).float().cpu())
             if len(batch.rows) > 1:
                 swapped = task.error(network, batch, t, replace_inputs=_of_another_clip)
                 other.append(swapped.float().cpu())
         band_losses = torch.cat(losses)
         own.append(band_losses)
+        low, high = (begin + (end - begin) * share for share in (low, high))
         scores[f"held_out_{low:.2f}_{high:.2f}"] = float(band_losses.mean())
     return {
         "held_out": float(torch.cat(own).mean()),

@@ -68,13 +68,23 @@ def _score(
         scores = score_regression(model.task, network, held_out, device)
         return scores, [Column("prior", lambda batch: network(batch.still, None, batch.condition))]
     scores = score_generation(model.task, network, held_out, config.bands, device)
-    generate = partial(_sample, model, network, config.steps)
-    return scores, [Column("prior", model.task.start), Column("generated", generate)]
+    columns = [Column("prior", model.task.start)]
+    times = _times(model, config.steps)
+    assert model.scheduler is not None
+    if model.scheduler.covers(times[:-1]):  # else it is no model that ends a video alone
+        columns.append(Column("generated", partial(_sample, model, network, times)))
+    return scores, columns
 
 
-def _sample(
-    model: BuiltNetwork, network: nn.Module, steps: int | None, batch: TrainingBatch
-) -> Tensor:
+def _times(model: BuiltNetwork, steps: int | None) -> Tensor:
+    """Times of the model's default sampling."""
+    assert model.scheduler is not None, "a generator has one"
+    config: Any = model.scheduler.config
+    grid = time_grid(steps or config.steps, kind=config.grid, process=model.scheduler.process)
+    return config.strength * grid
+
+
+def _sample(model: BuiltNetwork, network: nn.Module, times: Tensor, batch: TrainingBatch) -> Tensor:
     """Latents of the model's default sampler; the noise is seeded by the row."""
     assert isinstance(model.task, BridgeTraining)
     assert model.scheduler is not None
@@ -86,7 +96,7 @@ def _sample(
         BridgeDenoiser(network, task.parameterization),
         task.process,
         prior,
-        time_grid(steps or config.steps, kind=config.grid, process=task.process),
+        times,
         batch.condition,
         noise=noise,
         start=config.start,
