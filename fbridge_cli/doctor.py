@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fbridge_cli.options import INPUT, MEMORY, MODEL, Base, Json, option
+from fbridge_cli.options import INPUT, MEMORY, MODEL, Base, Expert, Json, option
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def doctor(
     components: str | None = option(
         None, MODEL, "Folder with the parts that bare weights lack.", metavar="DIR"
     ),
+    expert: Expert = None,
     base: Base = None,
     frames: int | None = option(
         None, INPUT, "Of a clip; by default the data set's or the model's.", metavar="N"
@@ -62,7 +63,7 @@ def doctor(
         place = present_device(device)
         found: dict[str, Any] = {"machine": _machine(place)}
         if config is not None or model is not None:
-            settings = _settings(config, model, components)
+            settings = _settings(config, base=model, components=components, expert=expert)
             with ui.waiting("measuring one block"):
                 from fbridge.memory.assess import assess
 
@@ -171,11 +172,10 @@ def _how() -> str:
     return "fbridge eval fetches one on its first use, fbridge weights list names them"
 
 
-def _settings(config: Path | None, model: str | None, components: str | None) -> Config:
+def _settings(config: Path | None, **typed: str | None) -> Config:
     from fbridge.config import load_config
     from fbridge.errors import ConfigError
 
-    typed = {"base": model, "components": components}
     options = {key: value for key, value in typed.items() if value is not None}
     found = load_config(file=config, environment=os.environ, options=options).config
     if found.base is None:

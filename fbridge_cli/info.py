@@ -11,7 +11,7 @@ import typer
 from fbridge.checks import home_expanded
 from fbridge.errors import CheckpointError
 from fbridge_cli import runtime
-from fbridge_cli.options import MODEL, Json, option
+from fbridge_cli.options import MODEL, Expert, Json, option
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
@@ -25,6 +25,12 @@ _KINDS = {
     "bridge": "an image-to-video bridge",
     "adapter": "an adapter (LoRA) of a bridge",
 }
+_EXPERTS = {
+    "": "",
+    "low": "for little noise, of a pair",
+    "high": "for much noise, of a pair",
+    "unknown": "cannot be told",
+}
 
 
 def info(
@@ -36,6 +42,7 @@ def info(
     components: str | None = option(
         None, MODEL, "Folder or hub id with what bare weights lack.", metavar="DIR"
     ),
+    expert: Expert = None,
     json: Json = False,
 ) -> None:
     """Show which model a file or folder is and what it lacks, without reading weights.
@@ -49,7 +56,8 @@ def info(
 
         beside = None if components is None else str(home_expanded(components))
         folder = home_expanded(model)
-        found = inspect_model(str(folder) if folder.exists() else model, components=beside)
+        name = str(folder) if folder.exists() else model
+        found = inspect_model(name, components=beside, expert=expert)
     if json:
         ui.json(asdict(found))
     else:
@@ -68,7 +76,8 @@ def _advice(found: InspectedModel) -> list[str]:
         return notes
     model = shlex.quote(found.path)
     parts = f" --components {shlex.quote(found.given)}" if found.given else ""
-    if not found.unknown_bridge:
+    parts += f" --expert {found.asked_expert}" if found.asked_expert else ""
+    if not found.unknown_bridge and found.expert != "high":
         notes.append(f"to use it: fbridge generate PICTURE -p PROMPT --model {model}{parts}")
     if not found.network.get("parts"):
         notes.append(f"to train it: fbridge finetune --base {model}{parts} --data DIR")
@@ -80,6 +89,7 @@ def _facts(found: InspectedModel) -> list[tuple[str, str]]:
     return [
         ("what", _KINDS[found.kind]),
         ("model", model),
+        ("expert", _EXPERTS[found.expert]),
         ("differs", "; ".join(found.differences)),
         ("base", found.base),
         ("tensors", _tensors(found)),

@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from fbridge.choices import CASTS, DEVICES, DTYPES, IMAGE_INPUTS, OFFLOADS, QUANTIZES
+from fbridge.choices import CASTS, DEVICES, DTYPES, EXPERTS, IMAGE_INPUTS, OFFLOADS, QUANTIZES
 
 INPUT, MODEL, SAMPLING, MEMORY, OUTPUT = "Input", "Model", "Sampling", "Memory", "Output"
 
@@ -61,6 +61,17 @@ Lora: TypeAlias = Annotated[
         "repeatable.",
         "--lora",
         metavar="FILE[:WEIGHT]",
+    ),
+]
+Expert: TypeAlias = Annotated[
+    str | None,
+    option(
+        ...,
+        MODEL,
+        "low or high: the one network of a pair (Wan 2.2 A14B) for little or for much noise, where "
+        "the file's name does not tell, or of a folder with both.",
+        "--expert",
+        known=EXPERTS,
     ),
 ]
 Download: TypeAlias = Annotated[

@@ -147,6 +147,7 @@ def finetune(
         "weights; by default what lies beside them, or in the hub's cache.",
         metavar="DIR",
     ),
+    expert: options.Expert = None,
     download: Download = False,
     data: str | None = _DATA,
     prior: str | None = option(
@@ -206,6 +207,7 @@ def finetune(
     typed = {
         "base": base,
         "components": components,
+        "expert": expert,
         "download": download or None,
         "data": data,
         "output": out,
@@ -269,6 +271,7 @@ def _run(request: TrainRequest, ui: Ui, process: Process) -> None:
 
             config = request.config
             parts: dict[str, Any] = {"components": config.components, "download": config.download}
+            parts |= {"expert": config.expert}
             check_fits_demo(str(config.base), **parts)
     if request.config.data == DEMO:
         if not (request.dry_run or request.resume):

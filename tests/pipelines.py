@@ -96,6 +96,15 @@ def _wan() -> Any:
     )  # fmt: skip
 
 
+def _wan_pair() -> Any:
+    """Wan 2.2 A14B: the second network answers below the boundary."""
+    one = _wan()
+    return diffusers.WanPipeline(
+        one.tokenizer, one.text_encoder, one.vae, _unipc(3.0), one.transformer,
+        _wan_transformer(16), boundary_ratio=0.875,
+    )  # fmt: skip
+
+
 def _wan22() -> Any:
     tokenizer, text_encoder = _words("umt5")
     vae = diffusers.AutoencoderKLWan(
@@ -213,12 +222,14 @@ def network_of(pipe: Any) -> Any:
 
 
 def publish(name: str, folder: Path) -> Path:
-    """Save one of `PUBLISHED` below a folder; no layer of its network is all zero."""
+    """Save one of `PUBLISHED`, or "wan-a14b", as a folder; no layer of a network is all zero."""
     torch.manual_seed(11)
-    pipe = PUBLISHED[name].make()
+    pipe = _wan_pair() if name == "wan-a14b" else PUBLISHED[name].make()
+    networks = [network_of(pipe), pipe.components.get("transformer_2")]
     with torch.no_grad():
-        for parameter in network_of(pipe).parameters():
-            if not parameter.any():
-                parameter.normal_(0, 0.1)
+        for network in filter(None, networks):
+            for parameter in network.parameters():
+                if not parameter.any():
+                    parameter.normal_(0, 0.1)
     pipe.save_pretrained(folder)
     return folder

@@ -42,6 +42,9 @@ Cast: TypeAlias = Literal["none", "float8"]
 CASTS: tuple[Cast, ...] = get_args(Cast)
 """See `fbridge.memory.options.MemoryOptions`."""
 
+EXPERTS = ("low", "high")
+"""The networks of a pair, for little and for much noise; see `fbridge.loaders.experts`."""
+
 FORMATS = ("mp4", "gif", "webp", "png")
 """What videos are written as; png is a folder of frames."""
 

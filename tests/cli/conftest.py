@@ -74,6 +74,9 @@ class FakePipeline:
         shrink = min(1.0, 96 / max(picture_size))
         return tuple(max(16, 2 * round(side * shrink / 2)) for side in picture_size)  # type: ignore[return-value]
 
+    def sampling_times(self, *_: object) -> None:
+        pass
+
     def describe_unread(self, prompts: Sequence[str]) -> str:
         long = [prompt for prompt in prompts if len(prompt) > 1000]
         return f"not read is the end of {long[0][:9]!r}" if long else ""
@@ -139,6 +142,7 @@ def load_fake(
     dtype: str,
     threads: int | None = None,
     components: str | None = None,
+    expert: str | None = None,
     base: str | None = None,
     download: bool = False,
     memory: object = None,
@@ -148,6 +152,7 @@ def load_fake(
     assert name
     assert local_files_only in (True, False)
     assert components is None
+    assert expert is None
     assert base is None
     assert not download
     assert not loras

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,30 @@ def test_a_file_of_28_gigabytes_in_its_makers_names(workshop: Any, fourteen: Pat
     ran = workshop.run("finetune", "--base", fourteen)
     assert ran.code == 4
     assert "fetch them from Wan-AI/Wan2.1-T2V-14B-Diffusers with --download" in ran.err
+
+
+def test_an_expert_is_named_and_its_advice_runs_as_typed(workshop: Any, tmp_path: Path) -> None:
+    pair = publish("wan-a14b", tmp_path / "pair")
+    for words in (["info", pair, "--expert", "low"], ["info", pair / "transformer_2"]):
+        ran = workshop.run(*words)
+        assert ran.code == 0, ran.err
+        assert "for little noise, of a pair" in ran.out
+        assert "it starts at --strength 0.81 or less" in ran.err
+        line = next(text for text in ran.err.splitlines() if "to use it: " in text)
+        typed = shlex.split(line.split("to use it: fbridge ")[1])
+        typed[typed.index("PICTURE")], typed[typed.index("PROMPT")] = "cat.png", "jump"
+        typed += ["--frames", "5", "--size", "32x32", "--steps", "2", "--dry-run"]
+        ran = workshop.run(*typed)
+        assert ran.code == 0, ran.err
+        ran = workshop.run(*typed, "--strength", "0.9")
+        assert ran.code == 2, ran.err
+        assert "trained on bridge times from 0.000 to 0.814; use --strength 0.81 or less" in ran.err
+    ran = workshop.run("info", pair, "--expert", "high")
+    assert "cannot end a video alone" in ran.err
+    assert "to use it" not in ran.err
+    ran = workshop.run("generate", "cat.png", "-p", "jump", "--model", pair, "--expert", "high")
+    assert ran.code != 0
+    assert "cannot end a video alone" in ran.err
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

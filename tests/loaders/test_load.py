@@ -147,7 +147,7 @@ def test_a_pair_of_networks_is_refused(tmp_path: Path) -> None:
     folder = diffusers_folder(tmp_path / "cog")
     index = {"_class_name": "WanPipeline", "transformer_2": ["diffusers", "WanTransformer3DModel"]}
     (folder / "model_index.json").write_text(json.dumps(index))
-    with pytest.raises(CheckpointError, match=r"two networks.*A14B.*not supported"):
+    with pytest.raises(CheckpointError, match=r"two networks.*A14B.*--expert low"):
         load_pretrained(str(folder))
 
 

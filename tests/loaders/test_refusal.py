@@ -18,7 +18,6 @@ from fbridge.loaders.detect import detect
 from fbridge.loaders.inspect import inspect_model
 from fbridge.loaders.load import load_pretrained
 from fbridge.loaders.resolve import resolve
-from fbridge.loaders.unsupported import expert_remark
 from fbridge.memory.model_sizes import model_sizes
 from fbridge.pipeline import FrameBridgePipeline
 from tests.pipelines import publish
@@ -168,25 +167,3 @@ def test_nothing_of_a_foreign_pipeline_is_downloaded(
         resolve("owner/wan-i2v")
     assert len(asked) == 1
     assert "*.safetensors" not in asked[0]
-
-
-@pytest.mark.parametrize(
-    ("place", "told"),
-    [
-        ("wan2.2_t2v_high_noise_14B.safetensors", "is the expert for much noise"),
-        ("Wan2_2-T2V-A14B-LOW_bf16.safetensors", "is the expert for little noise"),
-        ("low_noise_model/model.safetensors", "is the expert for little noise"),
-        ("pair/transformer/model.safetensors", "is the expert for much noise"),
-        ("pair/transformer_2/model.safetensors", "is the expert for little noise"),
-        ("wan2.1_t2v_14B_lowvram.safetensors", ""),
-    ],
-)
-def test_one_expert_of_a_pair_is_named(place: str, told: str, tmp_path: Path) -> None:
-    path = tmp_path / place
-    (path.parent.parent if "pair" in place else path.parent).mkdir(exist_ok=True)
-    if "pair" in place:
-        (tmp_path / "pair/transformer_2").mkdir()
-    remark = expert_remark(path, next(one.name for one in WAN.variants if "14B" in one.name))
-    assert remark.startswith(told)
-    assert bool(remark) == bool(told)
-    assert expert_remark(path, "Wan 2.1 1.3B") == ""

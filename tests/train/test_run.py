@@ -202,7 +202,7 @@ def test_a_range_of_times_is_recorded_kept_and_sampled(
     part = {"times": {"max": 0.6}, "train": {"steps": 1}}
     events = list(train(session(**part)))
     begun = next(event for event in events if isinstance(event, Begun))
-    assert any("times from 0.000 to 0.600 are trained" in note for note in begun.notes)
+    assert any("times 0.000 to 0.600 are trained" in note for note in begun.notes)
     scores = next(event for event in events if isinstance(event, Validated)).scores
     assert {"held_out_0.30_0.60", "psnr_generated"} <= scores.keys()
     pipe = FrameBridgePipeline.from_pretrained(tmp_path / "run/model")

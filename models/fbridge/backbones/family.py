@@ -66,6 +66,8 @@ class Family:
         required_files: files of a pipeline that a transformer's weights alone lack.
         guidance: default guidance scale; None is the default of the prediction.
         depth_keys: keys of the configuration that count blocks.
+        boundary: share of the flow's time from which on another network answers, of models that
+            are pairs of networks (`fbridge.loaders.experts`); None where there are none.
         attention_mask: whether its attention is masked, which some attention kernels cannot do.
         native_picture: whether networks of a configuration were trained with the picture as first
             latent frame, clean and at time 0; their adapter takes one time a frame.
@@ -100,6 +102,7 @@ class Family:
     )
     guidance: float | None = None
     depth_keys: tuple[str, ...] = ("num_layers",)
+    boundary: float | None = None
     attention_mask: bool = False
     native_picture: Callable[[Mapping[str, Any]], bool] = lambda _: False
 

@@ -115,6 +115,7 @@ FAMILY = Family(
     noise_schedule=flow_noise,
     video=_video,
     native_picture=_native_picture,
+    boundary=0.875,  # of Wan 2.2 T2V A14B
     layouts=(
         CheckpointLayout(
             "diffusers",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -59,6 +59,12 @@ class Config(Section):
         description="Pipeline folder or hub id with the other components, for a base that is a "
         "single file; relative to the current folder.",
         examples=["models/cogvideox-2b"],
+    )
+    expert: Literal["low", "high"] | None = Field(
+        default=None,
+        description="Which network of a pair (Wan 2.2 A14B) the base is: low, for little noise, or "
+        "high, for much; unset: as its file or folder is named.",
+        examples=["low"],
     )
     download: bool = Field(
         default=False, description="Download the components that a single file lacks from the hub."

@@ -37,6 +37,8 @@ class ModelRecord:
         untrained: a text-to-video base, used as a bridge without training.
         components: folder with what a model that is weights alone lacks.
         loras: that were merged into it; left out where there are none, as in older records.
+        expert: which network of a pair it was said to be; left out where it was not, as in older
+            records.
     """
 
     name: str
@@ -44,6 +46,7 @@ class ModelRecord:
     untrained: bool = False
     components: str | None = None
     loras: tuple[LoraRecord, ...] = ()
+    expert: str | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,8 @@ class Provenance:
         loras = tree["model"].pop("loras")
         if loras:
             tree["model"]["loras"] = list(loras)
+        if tree["model"]["expert"] is None:
+            del tree["model"]["expert"]
         notes = tree.pop("notes")
         return {**tree, "notes": list(notes)} if notes else tree
 

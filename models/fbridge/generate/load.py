@@ -40,6 +40,7 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
     dtype: str = "float32",
     threads: int | None = None,
     components: str | None = None,
+    expert: str | None = None,
     base: str | None = None,
     download: bool = False,
     memory: MemoryOptions | None = None,
@@ -54,6 +55,7 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
         dtype: one of `fbridge.choices.DTYPES`.
         threads: of an earlier run on the CPU, to repeat its rounding; None leaves torch's number.
         components: folder with what a model that is weights alone lacks.
+        expert: which network of a pair it is.
         base: of an adapter, if it does not lie where it was.
         download: fetch from the hub what is lacking.
         memory: how it is made to fit into memory.
@@ -73,7 +75,7 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
     # threads, and sums over another number of threads round differently.
     torch.set_num_threads(threads if threads and device == "cpu" else torch.get_num_threads())
     memory = memory or MemoryOptions()
-    if is_plain(name, dtype=dtype, components=components, base=base, memory=memory):
+    if not expert and is_plain(name, dtype=dtype, components=components, base=base, memory=memory):
         from fbridge.pipeline.plain import PlainPipeline
 
         plain = PlainPipeline(locate_model(name))
@@ -87,6 +89,7 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
         torch_dtype=getattr(torch, dtype),
         components=None if components is None else str(home_expanded(components)),
         base=None if base is None else _at_home(base),
+        expert=expert,
         download=download,
         loras=loras,
         **({"local_files_only": True} if local_files_only else {}),

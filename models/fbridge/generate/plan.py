@@ -137,6 +137,7 @@ def make_plan(
                 pipeline.untrained,
                 request.components,
                 pipeline.loras,
+                expert=request.expert,
             ),
             machine=Machine(loaded.device, request.dtype, loaded.threads, 1, memory),
             versions=versions(),

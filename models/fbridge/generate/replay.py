@@ -126,6 +126,7 @@ def read_replay(request: GenerateRequest) -> Replay:
         strength=record.strength,
         image_input=record.image_input,
         components=record.model.components,
+        expert=record.model.expert,
         memory=MemoryOptions.from_record(record.machine.memory or {}),
         guidance=record.guidance,
         image_guidance=record.image_guidance,

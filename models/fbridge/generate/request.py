@@ -16,7 +16,7 @@ from fbridge.checks import (
     check_text,
     check_work,
 )
-from fbridge.choices import DTYPES, EMBEDDED, GRIDS, IMAGE_INPUTS, SAMPLERS, STARTS
+from fbridge.choices import DTYPES, EMBEDDED, EXPERTS, GRIDS, IMAGE_INPUTS, SAMPLERS, STARTS
 from fbridge.data.video_writers import GIF_FASTEST
 from fbridge.errors import ConfigError
 from fbridge.generate.naming import parse_target
@@ -76,6 +76,7 @@ class GenerateRequest:
         strength: time at which sampling starts, as a share of the whole bridge.
         image_input: how the picture reaches the network, one of `fbridge.choices.IMAGE_INPUTS`.
         components: folder with what a model that is weights alone lacks; `download` fetches it.
+        expert: "low" or "high": which network of a pair it is; see `fbridge.loaders.experts`.
         base: of an adapter, if it does not lie where it was.
         loras: LoRA files of the text-to-video model, FILE or FILE:WEIGHT, merged into the network;
             of an adapter also where those that it was trained over are now.
@@ -111,6 +112,7 @@ class GenerateRequest:
     strength: float | None = None
     image_input: str | None = None
     components: str | None = None
+    expert: str | None = None
     base: str | None = None
     loras: Sequence[str] = ()
     download: bool = False
@@ -189,6 +191,7 @@ class GenerateRequest:
             ("--grid", self.grid, GRIDS),
             ("--start", self.start, STARTS),
             ("--image-input", self.image_input, IMAGE_INPUTS),
+            ("--expert", self.expert, EXPERTS),
         ):
             if value is not None:
                 check_choice(option, value, allowed)

@@ -72,6 +72,7 @@ def run(
             dtype=request.dtype,
             threads=replay.record.machine.threads if replay else None,
             components=request.components,
+            expert=request.expert,
             base=request.base,
             download=request.download,
             memory=request.memory,

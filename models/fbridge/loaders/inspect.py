@@ -47,6 +47,8 @@ class InspectedModel:
         world: the only things that it, or the base it was trained from, knows; "" if it says none.
         remark: what it cannot do, though it can be used; "" if there is nothing to say.
         given: the folder or hub id of the parts, as it was named.
+        expert: which network of a pair it is: "low", "high", "unknown"; "" of other models.
+        asked_expert: the same, if it was named.
     """
 
     path: str
@@ -73,19 +75,24 @@ class InspectedModel:
     world: str = ""
     remark: str = ""
     given: str = ""
+    expert: str = ""
+    asked_expert: str = ""
 
 
-def inspect_model(name: str, *, components: str | None = None) -> InspectedModel:
+def inspect_model(
+    name: str, *, components: str | None = None, expert: str | None = None
+) -> InspectedModel:
     """Describe a file of weights, a pipeline, a bridge or an adapter.
 
     Args:
         name: as `fbridge.loaders.resolve.resolve` takes it.
         components: likewise.
+        expert: likewise.
 
     Raises:
         CheckpointError: there is none, it is broken, or of no known family; names the nearest.
     """
-    model = resolve(name, components=components, configs_only=True)
+    model = resolve(name, components=components, expert=expert, configs_only=True)
     if model.kind == "scratch":
         raise CheckpointError(f"{name}: has no weights yet, which could be described")
     path = model.name if model.remote else str(model.path)
@@ -106,6 +113,7 @@ def inspect_model(name: str, *, components: str | None = None) -> InspectedModel
         tokens=model.tokens, missing=model.missing,
         components=str(model.components or ""), refused=model.refused,
         world=model.facts.get("world") or "", remark=model.remark, given=components or "",
+        expert=model.expert, asked_expert=expert or "",
     )  # fmt: skip
 
 

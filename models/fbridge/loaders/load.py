@@ -37,6 +37,7 @@ def load_pretrained(
     name: str | ResolvedModel,
     *,
     components: str | None = None,
+    expert: str | None = None,
     download: bool = False,
     dtype: torch.dtype = torch.float32,
     loras: Sequence[LoraChoice] = (),
@@ -47,6 +48,7 @@ def load_pretrained(
     Args:
         name: as `fbridge.loaders.resolve.resolve` takes it, or its answer.
         components: likewise.
+        expert: likewise.
         download: fetch what a network's weights lack from the hub where it is not here.
         dtype: of the networks.
         loras: to be merged into the network, before it takes that dtype.
@@ -57,7 +59,10 @@ def load_pretrained(
             does not fit.
         ConfigError: a LoRA is given for a network that is no text-to-video model's.
     """
-    model = resolve(name, components=components, **hub) if isinstance(name, str) else name
+    if isinstance(name, str):
+        model = resolve(name, components=components, expert=expert, **hub)
+    else:
+        model = name
     if model.refused:
         raise CheckpointError(f"{model.path}: {model.refused}")
     if loras:

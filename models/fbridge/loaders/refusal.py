@@ -14,21 +14,26 @@ from fbridge.errors import FBridgeError
 from fbridge.files.configs import has_component, read_json
 from fbridge.files.low_bit import low_bit_refusal
 from fbridge.files.modules import misfit
+from fbridge.loaders.experts import SECOND, expert_remark
 from fbridge.loaders.own_autoencoder import other_autoencoder, uncompared_autoencoder
-from fbridge.loaders.unsupported import MAKERS_CLASSES, expert_remark, foreign_pipeline
+from fbridge.loaders.unsupported import MAKERS_CLASSES, foreign_pipeline
 
 if TYPE_CHECKING:
     from fbridge.loaders.resolve import ResolvedModel
 
 
 def find_refusal(model: ResolvedModel) -> str:
-    """Why a model cannot be used; "" if it can, or if only parts of it are missing."""
-    if model.kind in ("scratch", "adapter", "base"):
+    """Why a model cannot be used; "" if it can, or if only parts of it are missing.
+
+    Raises:
+        ConfigError: it is said to be one network of a pair, and cannot be one.
+    """
+    if not model.expert and model.kind in ("scratch", "adapter", "base"):
         return ""
-    if model.kind == "pipeline" and has_component(model.facts, "transformer_2"):
+    if model.kind == "pipeline" and has_component(model.facts, SECOND):
         return (
-            "has two networks, one for much noise and one for little (Wan 2.2 A14B), which is "
-            "not supported as base; take a model of one"
+            "has two networks, one for much noise and one for little (Wan 2.2 A14B), which are "
+            "not supported together; take the one for little noise: --expert low"
         )
     found = model.detected
     if why := _low_bit(model) or ("" if found is None else found.refused):
@@ -49,7 +54,7 @@ def find_remark(model: ResolvedModel) -> str:
     found = model.detected
     if found is None:
         return ""
-    remarks = [] if found.variant is None else [expert_remark(model.path, found.variant.name)]
+    remarks = [expert_remark(model)]
     if model.components is not None and model.kind == "weights":
         remarks.append(uncompared_autoencoder(model.header, model.components))
     return "; it ".join(filter(None, remarks))

@@ -23,7 +23,7 @@ from fbridge.backbones.family import Family
 from fbridge.backbones.scratch import find_preset
 from fbridge.conditioning.prompt_specs import PROMPT_SPECS
 from fbridge.errors import CheckpointError
-from fbridge.files.configs import named_library, read_json
+from fbridge.files.configs import read_json
 from fbridge.files.hub import parse_hub_name
 from fbridge.files.low_bit import low_bit_refusal
 from fbridge.files.modules import single_file_facts
@@ -31,16 +31,18 @@ from fbridge.files.tensors import Header, read_header
 from fbridge.files.weight_files import find_weight_file, network_folder
 from fbridge.loaders.components import find_components, missing_files, network_config
 from fbridge.loaders.detect import Detected, detect
+from fbridge.loaders.experts import Expert, expert_weights, find_expert
 from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS, locate_file, locate_model
+from fbridge.loaders.noise import SCHEDULER as SCHEDULER
+from fbridge.loaders.noise import noise_and_prediction
 from fbridge.loaders.refusal import find_refusal, find_remark
 from fbridge.loaders.single_file import find_tokenizer, holds_other_parts
 from fbridge.loaders.trust import check_adapter, check_bridge
-from fbridge.loaders.unsupported import foreign_pipeline
+from fbridge.loaders.unsupported import pipeline_kind
 
 SCRATCH = "scratch:"
 """What the name of a network without weights begins with; its preset follows."""
 INDEX = "model_index.json"
-SCHEDULER = "scheduler/scheduler_config.json"
 
 Kind: TypeAlias = Literal["scratch", "weights", "whole", "base", "pipeline", "bridge", "adapter"]
 """A network without weights; weights of a network alone; a makers' single file with all parts; a
@@ -62,6 +64,7 @@ class ResolvedModel:
         detected: which network a file's tensors are.
         remote: the name is a hub id, and not a folder.
         configs_only: the weights may not be here.
+        asked_expert: which network of a pair it is said to be; see `loaders.experts`.
     """
 
     name: str
@@ -74,6 +77,7 @@ class ResolvedModel:
     remote: bool = False
     configs_only: bool = False
     file_header: Header | None = field(default=None, repr=False)
+    asked_expert: str | None = None
 
     @property
     def revision(self) -> str | None:
@@ -123,6 +127,11 @@ class ResolvedModel:
             return self.detected.family
         assert self.config is not None, "a folder and a single file of ours have one"
         return family_named(str(self.config.get("_class_name")))
+
+    @cached_property
+    def expert(self) -> Expert:
+        """Which of a pair's two networks it is; "" of most models."""
+        return find_expert(self)
 
     @cached_property
     def refused(self) -> str:
@@ -175,17 +184,7 @@ class ResolvedModel:
         As its scheduler says, or of a family without one `config`, the network's own; else the
         prediction that the family is known for, and {}.
         """
-        if self.kind == "base":
-            return self.facts["noise"], self.facts["prediction"]
-        if self.kind == "bridge":
-            scheduler = read_json(self.path / SCHEDULER)
-            return scheduler.get("base") or {}, str(scheduler.get("prediction", "clean"))
-        if SCHEDULER in self.family.required_files:
-            folder = self.path if self.path.is_dir() else self.components
-            known = folder is not None and (folder / SCHEDULER).is_file()
-            config = read_json(folder / SCHEDULER) if folder is not None and known else None
-        read = self.family.noise_schedule
-        return ({}, self.family.prediction) if read is None or config is None else read(config)
+        return noise_and_prediction(self, config)
 
     @property
     def tokens(self) -> int:
@@ -228,7 +227,12 @@ class ResolvedModel:
 
 
 def resolve(
-    name: str, *, components: str | None = None, configs_only: bool = False, **options: Any
+    name: str,
+    *,
+    components: str | None = None,
+    expert: str | None = None,
+    configs_only: bool = False,
+    **options: Any,
 ) -> ResolvedModel:
     """What a name means.
 
@@ -238,6 +242,7 @@ def resolve(
             id (`owner/name` or `owner/name@revision`), which is fetched.
         components: folder or hub id with what a network's weights alone lack; None looks beside
             them and in the hub's local cache.
+        expert: "low" or "high": which network of a pair (Wan 2.2 A14B) a file is, or is taken.
         configs_only: leave the weights of a hub id where they are.
         options: see `fbridge.files.hub.fetch_snapshot`.
 
@@ -247,49 +252,44 @@ def resolve(
     """
     if name.startswith(SCRATCH):
         find_preset(name[len(SCRATCH) :])
-        return ResolvedModel(name, "scratch")
+        return ResolvedModel(name, "scratch", asked_expert=expert)
     file = locate_file(name)
     if file is not None:
-        return _resolve_file(name, file, components)
+        return _resolve_file(name, file, components, expert)
     remote = not Path(name).is_dir() and parse_hub_name(name) is not None
     remote = remote and not options.get("local_files_only")  # then its cached folder is meant
     folder = locate_model(name, configs_only=configs_only or remote, **options)
     adapter = (folder / ADAPTER).is_file()
     path = folder / (ADAPTER if adapter else INDEX)
     facts = read_json(path)
-    kind: Kind = "adapter" if adapter else _pipeline_kind(folder, facts)
+    kind: Kind = "adapter" if adapter else pipeline_kind(folder, facts)
     if kind == "adapter":
         check_adapter(path, facts)
     elif kind == "bridge":
         check_bridge(path, facts, folder / SCHEDULER)
     if remote and not configs_only:  # only now, of a kind that is known
         folder = locate_model(name, **options)
+    if expert is not None:
+        return _resolve_file(name, expert_weights(folder, facts, expert), str(folder), expert)
     return ResolvedModel(
         name, kind, folder, facts, remote=remote, configs_only=remote and configs_only
     )
 
 
-def _pipeline_kind(folder: Path, index: dict[str, Any]) -> Kind:
-    found = index.get("_class_name")
-    ours = named_library(index, "scheduler") == "fbridge.scheduler"
-    if found == "FrameBridgePipeline" or ours:
-        return "bridge"
-    if why := foreign_pipeline(str(found)):
-        raise CheckpointError(f"{folder}: {why}")
-    return "pipeline"
-
-
-def _resolve_file(name: str, path: Path, given: str | None) -> ResolvedModel:
+def _resolve_file(
+    name: str, path: Path, given: str | None, expert: str | None = None
+) -> ResolvedModel:
     header = read_header(path)
     facts = single_file_facts(path, header)
     if facts is not None:
-        return ResolvedModel(name, "base", path, facts, file_header=header)
+        return ResolvedModel(name, "base", path, facts, file_header=header, asked_expert=expert)
     try:
         found = detect(header.shapes)
     except CheckpointError as error:
         why = low_bit_refusal(path, header) or error
         raise CheckpointError(f"{path}: {why}") from error
     parts: dict[str, Any] = {"given": given, "detected": found, "file_header": header}
+    parts |= {"asked_expert": expert}
     alone = ResolvedModel(name, "weights", path, **parts)
     whole = holds_other_parts(header.shapes)
     place: Path | None = None

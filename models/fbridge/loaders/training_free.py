@@ -15,12 +15,18 @@ from fbridge.backbones.families import aligned_prediction, takes_picture
 from fbridge.errors import CheckpointError
 from fbridge.loaders.load import PretrainedModel
 from fbridge.scheduler import FrameBridgeScheduler
+from fbridge.scheduler_plain import PlainScheduler
 
 STRENGTHS = {"bridge": 0.7, "native": 1.0, "both": 0.9}
 """Share of the way by `fbridge.choices.ImageInput`: more moves more, keeps less of the picture."""
 STEPS = 30
 _GUIDANCE = {"v": 6.0, "flow": 5.0, "noise": 7.5}
 """Guidance scale by the prediction."""
+
+
+def default_strength(scheduler: PlainScheduler, image_input: str) -> float:
+    """Where sampling starts by default: no later than the network's times end."""
+    return min(STRENGTHS[image_input], scheduler.time_range[1])
 
 
 def training_free_components(base: PretrainedModel) -> dict[str, Any]:
@@ -40,7 +46,13 @@ def training_free_components(base: PretrainedModel) -> dict[str, Any]:
         sampler="ode",
         steps=STEPS,
         guidance_scale=base.family.guidance or _GUIDANCE[base.prediction],
-        strength=STRENGTHS[image_input],
         image_input=image_input,
     )
+    first = scheduler.time_range[0]
+    if first > 0:
+        raise CheckpointError(
+            f"{base.name}: is the expert for much noise of a pair, which knows bridge times from "
+            f"{first:.3f} on and cannot end a video alone; take the one for little noise"
+        )
+    scheduler.register_to_config(strength=default_strength(scheduler, image_input))
     return {**base.components(), "transformer": base.transformer, "scheduler": scheduler}

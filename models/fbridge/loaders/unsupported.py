@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from fbridge.backbones.families import FAMILIES
+from fbridge.errors import CheckpointError
+from fbridge.files.configs import named_library
 
 
 class Unsupported(NamedTuple):
@@ -113,39 +114,6 @@ MAKERS_CLASSES = ("WanModel",)
 _TO_VIDEO = ("ImageToVideo", "Image2Video", "I2V", "StableVideoDiffusion", "ConsisID")
 
 
-_EXPERTS = {
-    "": "",
-    "high": "is the expert for much noise of Wan 2.2 A14B, which never saw times below 0.875 of "
-    "the flow, where pictures get their detail; take the one for little noise",
-    "low": "is the expert for little noise of Wan 2.2 A14B, which never saw times above 0.875 of "
-    "the flow; start below them: --strength 0.8 or less",
-}
-"""What one of a pair of networks cannot do."""
-_PAIR = "A14B"
-_HIGH = re.compile("high[_ .-]?noise|[_.-]high([_.-]|$)", re.I)
-_LOW = re.compile("low[_ .-]?noise|[_.-]low([_.-]|$)", re.I)
-
-
-def expert_remark(path: Path, variant: str) -> str:
-    """What a file cannot do that is one of Wan 2.2 A14B's experts; "" if it is none, or not known.
-
-    Their tensors are named and shaped as Wan 2.1 14B's. Names of files and folders tell them, and
-    the pipeline that they are in, whose `transformer` is the one for much noise.
-    """
-    return _EXPERTS[_expert(path) if _PAIR in variant else ""]
-
-
-def _expert(path: Path) -> str:
-    for name in (path.stem, path.parent.name):
-        if _HIGH.search(name):
-            return "high"
-        if _LOW.search(name):
-            return "low"
-    if (path.parent.parent / "transformer_2").is_dir():
-        return "low" if path.parent.name == "transformer_2" else "high"
-    return ""
-
-
 def unsupported_network(shapes: Mapping[str, Any], prefixes: Iterable[str]) -> str:
     """Which model of another kind some tensors are of; "" if they may be a supported one's."""
     return _named(_NETWORKS, shapes, prefixes)
@@ -169,6 +137,20 @@ def foreign_pipeline(name: str) -> str:
         f"is an image-to-video model already (a {name}), which is not supported; a bridge is made "
         f"of a text-to-video model: take one of {', '.join(nearest or stock)}"
     )
+
+
+def pipeline_kind(folder: Path, index: dict[str, Any]) -> Literal["bridge", "pipeline"]:
+    """Whether a pipeline's `model_index.json` is a bridge's, or a supported one's of diffusers.
+
+    Raises:
+        CheckpointError: it is neither.
+    """
+    found = index.get("_class_name")
+    if found == "FrameBridgePipeline" or named_library(index, "scheduler") == "fbridge.scheduler":
+        return "bridge"
+    if why := foreign_pipeline(str(found)):
+        raise CheckpointError(f"{folder}: {why}")
+    return "pipeline"
 
 
 def _named(known: Iterable[Unsupported], shapes: Mapping[str, Any], prefixes: Iterable[str]) -> str:

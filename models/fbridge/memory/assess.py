@@ -77,7 +77,8 @@ def assess(
         CheckpointError: the model is not found, or its needs cannot be estimated.
     """
     assert config.base is not None
-    parts = model_sizes(config.base, components=config.components, base=base)
+    named = {"components": config.components, "expert": config.expert}
+    parts = model_sizes(config.base, base=base, **named)
     estimator = Estimator(parts)
     usual = _clip_of_data(config.data) or estimator.usual_clip()
     clip = ClipShape(frames or usual.frames, *(size or (usual.width, usual.height)))

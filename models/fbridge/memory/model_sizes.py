@@ -45,18 +45,21 @@ class ModelSizes(NamedTuple):
     tokens: int
 
 
-def model_sizes(name: str, *, components: str | None = None, base: str | None = None) -> ModelSizes:
+def model_sizes(
+    name: str, *, components: str | None = None, expert: str | None = None, base: str | None = None
+) -> ModelSizes:
     """The parts of a model and their sizes; no weights are read. Of an adapter, its base's.
 
     Args:
         name: as `fbridge.loaders.resolve.resolve` takes it.
         components: likewise.
+        expert: likewise.
         base: of an adapter, if it does not lie where it was.
 
     Raises:
         CheckpointError: as `resolve`; or a part is missing, or is not one of diffusers.
     """
-    model = resolve(name, components=components, configs_only=True)
+    model = resolve(name, components=components, expert=expert, configs_only=True)
     if model.kind == "scratch":
         raise CheckpointError(f"{name}: has no sizes before there is data for it")
     place = model.name if model.remote else model.path

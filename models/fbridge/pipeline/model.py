@@ -30,7 +30,7 @@ from fbridge.loaders.official import is_official_bridge, official_components
 from fbridge.loaders.prior import build_prior
 from fbridge.loaders.resolve import ResolvedModel, resolve
 from fbridge.loaders.text_encoder import load_text_encoder
-from fbridge.loaders.training_free import STRENGTHS, training_free_components
+from fbridge.loaders.training_free import default_strength, training_free_components
 from fbridge.pipeline.bridge import Bridge
 from fbridge.pipeline.bridge import FrameLimits as FrameLimits
 from fbridge.pipeline.lora import LoraMerging
@@ -53,7 +53,7 @@ _RELEASED = (
     "is taken as FrameBridge's released bridge and sampled as its authors do, from the prior "
     "itself (--start exact)"
 )
-_OF_BASES = ("base", "components", "download", "dtype", "loras")
+_OF_BASES = ("base", "components", "expert", "download", "dtype", "loras")
 """Options of `from_pretrained` that not every version of diffusers knows."""
 _OF_CODE = ("custom_pipeline", "custom_revision", "trust_remote_code")
 _HUB_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
@@ -144,8 +144,9 @@ class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
         An adapter (LoRA) is merged into its base; `base=` overrides the recorded place of it. A
         text-to-video model becomes a bridge without training (`fbridge.loaders.training_free`);
         `components=` is the folder with what bare weights lack, `download=True` fetches that from
-        the hub. `loras=["FILE:WEIGHT", ...]` are LoRA files of the text-to-video model, merged
-        before the network takes its dtype; see `load_lora`.
+        the hub; `expert=` says which network of a pair they are. `loras=["FILE:WEIGHT", ...]` are
+        LoRA files of the text-to-video model, merged before the network takes its dtype; see
+        `load_lora`.
 
         Raises:
             CheckpointError: there is no such model, or it is not one of this kind.
@@ -156,7 +157,8 @@ class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
             raise ConfigError(f"{asked[0]}: code of a model's folder is never run; leave it out")
         name = str(pretrained_model_name_or_path)
         hub = {key: kwargs[key] for key in _HUB_OPTIONS if key in kwargs}
-        model = resolve(name, components=kwargs.get("components"), **hub)
+        parts = {key: kwargs.get(key) for key in ("components", "expert")}
+        model = resolve(name, **parts, **hub)
         if kwargs.get("base") is not None and model.kind != "adapter":
             raise ConfigError(
                 f"--base {kwargs['base']}: is about the base of an adapter, and {name} is none; "
@@ -236,7 +238,7 @@ class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
         """Default arguments of a call; the strength of an untrained base depends on the input."""
         held = super().defaults_with(image_input)
         if self.untrained:
-            held["strength"] = STRENGTHS[held["image_input"]]
+            held["strength"] = default_strength(self.scheduler, held["image_input"])
         return held
 
     def why_no_other_input(self, own: str) -> str:

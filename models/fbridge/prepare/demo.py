@@ -30,19 +30,26 @@ def demo_folder() -> Path:
     return cache_folder() / DEMO_NAME / f"latents-{which}"
 
 
-def check_fits_demo(base: str, *, components: str | None = None, download: bool = False) -> None:
+def check_fits_demo(
+    base: str,
+    *,
+    components: str | None = None,
+    expert: str | None = None,
+    download: bool = False,
+) -> None:
     """Refuse a base that the demo clips do not fit, from configurations alone.
 
     Args:
         base: as `fbridge.loaders.load.load_pretrained` takes it.
         components: likewise.
+        expert: likewise.
         download: likewise; nothing is fetched here.
 
     Raises:
         ConfigError: its latents are not those of the demo's codec.
         CheckpointError: there is no such base, or it lacks parts.
     """
-    found = resolve(base, components=components, configs_only=True)
+    found = resolve(base, components=components, expert=expert, configs_only=True)
     if found.kind == "scratch":
         return
     if found.kind == "weights" and found.components is None and not download:

@@ -34,6 +34,7 @@ from fbridge.train.events import (
 )
 from fbridge.train.export.result import result_folder, write_result
 from fbridge.train.loop import fit
+from fbridge.train.losses import BridgeTraining
 from fbridge.train.numbers import Numbers
 from fbridge.train.places import places
 from fbridge.train.request import TrainRequest
@@ -251,11 +252,11 @@ def _notes(session: Session, changes: list[str]) -> tuple[str, ...]:
             notes.append(f"base {base.name} starts from prior {own!r}, this run from {kind!r}")
         elif session.config.prior.kind == "auto" and session.config.prior.path is None:
             notes.append(f"prior {kind!r} of base {base.name}, which stays as it is")
-    times = session.model.task.times if session.command == "finetune" else None
-    if times is not None and times.max is not None:
+    task = session.model.task
+    if isinstance(task, BridgeTraining) and task.times.max is not None:
         notes.append(
-            f"bridge times from {times.min or 0:.3f} to {times.max:.3f} are trained, of 0 (video) "
-            "to 1 (prior); the result makes videos within them"
+            f"bridge times {task.times.min or 0:.3f} to {task.times.max:.3f} are trained, of 0 "
+            "(video) to 1 (prior); the result makes videos within them"
         )
     frames = session.material.shape.frames
     if frames < SHORTEST_FVD_CLIP:

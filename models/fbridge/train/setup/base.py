@@ -27,6 +27,7 @@ def load_base(config: Config, recorded: Sequence[Mapping[str, Any]] = ()) -> Pre
     base = load_pretrained(
         config.base,
         components=config.components,
+        expert=config.expert,
         download=config.download,
         loras=_loras(config, recorded),
     )

@@ -1,0 +1,148 @@
+"""Experts: one network of a pair that share a flow, one for much noise and one for little.
+
+Wan 2.2 A14B is such a pair. `high` answers flow times from the boundary on, `low` those below it.
+The tensors of both are named and shaped as Wan 2.1 14B's, so that only what lies around a file can
+tell them apart: the pipeline's folder that it is in, and names of files, folders and metadata.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from fbridge.choices import EXPERTS
+from fbridge.errors import CheckpointError, ConfigError
+from fbridge.files.configs import has_component, read_json
+from fbridge.files.weight_files import find_weight_file
+from fbridge.scheduler import FrameBridgeScheduler
+
+if TYPE_CHECKING:
+    from fbridge.loaders.resolve import ResolvedModel
+
+Expert: TypeAlias = Literal["", "low", "high", "unknown"]
+"""None, for little noise, for much noise, or it may be one."""
+SECOND = "transformer_2"
+"""The network for little noise, in a pipeline of diffusers; "transformer" is that for much."""
+_PAIR = "A14B"
+_SIGNS = {
+    "high": re.compile("high[_ .-]?noise|[_.-]high([_.-]|$)", re.I),
+    "low": re.compile("low[_ .-]?noise|[_.-]low([_.-]|$)", re.I),
+    "": re.compile(r"wan[_ .-]?2[._]1", re.I),
+}
+_TITLES = ("modelspec.title", "general.name", "general.basename", "title", "name")
+"""Keys of the metadata that name a model."""
+
+
+def find_expert(model: ResolvedModel) -> Expert:
+    """Which expert a model's network is, as `--expert` says or as far as its place tells.
+
+    Raises:
+        ConfigError: `--expert` is given for what cannot be one.
+    """
+    found = model.detected
+    known = "" if found is None or found.variant is None else found.variant.name
+    if model.asked_expert:
+        if found is None or not found.family.boundary or (known and _PAIR not in known):
+            raise ConfigError(
+                f"--expert {model.asked_expert}: is about one network of a pair such as Wan 2.2 "
+                f"A14B, and {model.name} is {known or 'none'}; leave it out"
+            )
+        return "low" if model.asked_expert == EXPERTS[0] else "high"
+    if found is None:
+        return ""
+    folder = model.path.parent
+    if (folder.parent / SECOND).is_dir() and folder.name in ("transformer", SECOND):
+        return "low" if folder.name == SECOND else "high"
+    if _PAIR not in known or (folder.parent / "model_index.json").is_file():
+        return ""
+    signs = set(_signs(model.path, model.header.metadata))
+    return next(iter(signs)) if len(signs) == 1 else "unknown"
+
+
+def expert_weights(folder: Path, index: Mapping[str, Any], expert: str) -> Path:
+    """The weights of one network of a pair's folder.
+
+    Raises:
+        ConfigError: it is no pair.
+        CheckpointError: its weights are not here.
+    """
+    if not has_component(dict(index), SECOND):
+        raise ConfigError(
+            f"--expert {expert}: is about one network of a pair such as Wan 2.2 A14B, and {folder} "
+            "is none; leave it out"
+        )
+    part = folder / (SECOND if expert == EXPERTS[0] else "transformer")
+    weights = find_weight_file(part)
+    if weights is None:
+        raise CheckpointError(f"{part}: its weights are not here; get the whole folder")
+    return weights
+
+
+def _signs(path: Path, metadata: Mapping[str, str]) -> Iterator[Expert]:
+    titles = [str(metadata[key]) for key in _TITLES if key in metadata]
+    for name in (path.stem, path.parent.name, *titles):
+        for sign, pattern in _SIGNS.items():
+            if pattern.search(name):
+                yield sign  # type: ignore[misc]
+
+
+def find_boundary(model: ResolvedModel) -> float:
+    """The share of the flow's time from which on the expert for much noise answers.
+
+    Raises:
+        CheckpointError: the pair's index says something else than a share.
+    """
+    folder = model.path if model.path.is_dir() else model.path.parent.parent
+    index = folder / "model_index.json"
+    held = read_json(index) if index.is_file() else {}
+    if not has_component(held, SECOND):
+        return float(model.family.boundary or 0)
+    share = held.get("boundary_ratio")
+    if not isinstance(share, int | float) or not 0 < share < 1:
+        raise CheckpointError(
+            f"{index}: boundary_ratio is {share!r} where a share of the flow's time is needed, at "
+            "which its two networks change; get the file again"
+        )
+    return float(share)
+
+
+def limit_noise(model: ResolvedModel, noise: dict[str, Any]) -> dict[str, Any]:
+    """A flow's description, with the times that an expert was trained on."""
+    if not noise or model.expert not in EXPERTS:
+        return noise
+    at = find_boundary(model) * float(noise.get("time_scale", 1000.0))
+    return {**noise, "highest" if model.expert == "low" else "lowest": at}
+
+
+def expert_remark(model: ResolvedModel) -> str:
+    """What is to be said of a network that is, or may be, an expert; "" of any other."""
+    if not model.expert:
+        return ""
+    if model.expert == "unknown":
+        return (
+            "has the names and shapes of Wan 2.1 14B and of both networks of Wan 2.2 A14B, and its "
+            "name does not tell which it is; it is taken as Wan 2.1's: if it is one of A14B's, say "
+            "which with --expert low or --expert high"
+        )
+    noise, _ = model.noise_and_prediction(model.config)
+    share = find_boundary(model)
+    if model.expert == "high":
+        return (
+            f"is the expert for much noise of Wan 2.2 A14B, which never saw times below {share:g} "
+            "of the flow and cannot end a video alone; take the one for little noise, or the pair"
+        )
+    text = (
+        f"is the expert for little noise of Wan 2.2 A14B, which never saw times above {share:g} of "
+        "the flow"
+    )
+    if not noise:
+        return text
+    last = FrameBridgeScheduler(prediction="aligned-flow", base=noise).time_range[1]
+    return f"{text}: untrained, it starts at --strength {shown_limit(last)} or less"
+
+
+def shown_limit(strength: float) -> str:
+    """A largest strength, rounded down."""
+    return f"{int(100 * strength) / 100:g}"
