@@ -29,6 +29,7 @@ class AdapterCard:
         base_path, components_path: absolute, where `base` and `components` are on the disk.
         loras: that were merged into the base before; each a `fbridge.files.lora_record.LoraRecord`
             as JSON. Left out where there are none, as in older adapters.
+        expert: which network of a pair the base is, where that was said; left out where not.
         format: of the folder.
     """
 
@@ -41,13 +42,15 @@ class AdapterCard:
     base_path: str | None = None
     components_path: str | None = None
     loras: list[dict[str, Any]] = field(default_factory=list)
+    expert: str | None = field(default=None, kw_only=True)
     format: int = FORMAT
 
     def text(self) -> str:
         """As JSON, without newer keys that say nothing, which older versions do not know."""
         tree = asdict(self)
-        if not self.loras:
-            del tree["loras"]
+        for key in ("loras", "expert"):
+            if not tree[key]:
+                del tree[key]
         if not tree["pipeline"].get("world"):
             tree["pipeline"].pop("world", None)
         if tree["scheduler"].get("image_input") == "bridge":

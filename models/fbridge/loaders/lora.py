@@ -71,6 +71,7 @@ def load_adapter(
         found = load_pretrained(
             place.base,
             components=place.components,
+            expert=card.expert,
             dtype=dtype,
             download=download,
             loras=recorded,

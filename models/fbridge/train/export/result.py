@@ -213,6 +213,7 @@ def _write(
             scheduler={k: v for k, v in model.scheduler.config.items() if not k.startswith("_")},
             pipeline=model.about,
             components=config.components,
+            expert=config.expert,
             base_path=absolute(model.base.name),
             components_path=absolute(config.components),
             loras=[lora.record.tree() for lora in model.base.loras],
