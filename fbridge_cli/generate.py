@@ -96,6 +96,12 @@ def generate(
         SAMPLING,
         "Weight of the prompt; 1 is none (and --negative has no effect); else the model's.",
     ),
+    guidance_2: float | None = option(
+        None,
+        SAMPLING,
+        "Weight of the prompt for the second of two networks (Wan 2.2 A14B), that for little "
+        "noise; else as --guidance, else the model's.",
+    ),
     image_guidance: float | None = option(
         None, SAMPLING, "Weight of the picture; 1 is none; else the model's."
     ),
@@ -165,6 +171,7 @@ def generate(
             steps=steps, sampler=sampler, eta=eta, grid=grid, start=start, strength=strength,
             components=components, base=base, loras=lora or (), download=download,
             memory=MemoryOptions(**memory), image_input=image_input, expert=expert,
+            guidance_2=guidance_2,
             guidance=guidance, image_guidance=image_guidance, device=device, dtype=dtype,
             batch_size=batch_size, out=out, format=kind, overwrite=overwrite,
             metadata=not no_metadata, dry_run=dry_run,

@@ -80,7 +80,8 @@ def _advice(found: InspectedModel) -> list[str]:
     if not found.unknown_bridge and found.expert != "high":
         notes.append(f"to use it: fbridge generate PICTURE -p PROMPT --model {model}{parts}")
     if not found.network.get("parts"):
-        notes.append(f"to train it: fbridge finetune --base {model}{parts} --data DIR")
+        one = " --expert low" if found.pair else ""
+        notes.append(f"to train it: fbridge finetune --base {model}{parts}{one} --data DIR")
     return notes
 
 

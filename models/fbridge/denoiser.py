@@ -129,6 +129,37 @@ class GuidedDenoiser:
         return guided
 
 
+@dataclass(frozen=True)
+class PairDenoiser:
+    """Two networks that share a flow (Wan 2.2 A14B), each with its own guidance.
+
+    Attributes:
+        high: the denoiser for much noise.
+        low: the denoiser for little noise.
+        boundary: the bridge time from which on `high` answers.
+    """
+
+    high: Denoiser
+    low: Denoiser
+    boundary: float
+
+    def __call__(self, x: Tensor, t: Tensor, prior: Tensor, condition: Condition, /) -> Tensor:
+        """Clean video (B, F, C, H, W) of the network that knows these times.
+
+        Raises:
+            ValueError: one network cannot answer at all of them.
+        """
+        high = self.takes(t)
+        if bool(high.any()) != bool(high.all()):
+            raise ValueError(f"times {t.tolist()} are of two networks, which change at "
+                             f"{self.boundary}")  # fmt: skip
+        return (self.high if bool(high.any()) else self.low)(x, t, prior, condition)
+
+    def takes(self, t: Tensor) -> Tensor:
+        """True where `high` answers; times that are equal but for rounding are its own."""
+        return t >= self.boundary - 1e-9
+
+
 def _with_picture(video: Tensor, shown: Tensor | None, condition: Condition) -> Tensor:
     """The video (B, F, C, H, W) with the picture's latent in the frames (B, F) that show it."""
     if shown is None:

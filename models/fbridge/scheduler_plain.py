@@ -62,6 +62,9 @@ class PlainScheduler:
             prediction.
         times: first and last bridge time that the network was trained on; None: all that its base
             knows.
+        boundary: network time from which on the first of two networks answers, the second below
+            (`transformer_2` of `FrameBridgePipeline`); None of a model of one network.
+        guidance_scale_2: default of the second; None: `guidance_scale`.
     """
 
     config: Any
@@ -81,6 +84,8 @@ class PlainScheduler:
         objective: str = "bridge",
         image_input: str = "bridge",
         times: list[float] | None = None,
+        boundary: float | None = None,
+        guidance_scale_2: float | None = None,
     ) -> None:
         if objective not in PROCESSES:
             raise ConfigError(
@@ -99,6 +104,14 @@ class PlainScheduler:
         known = (0.0, 1.0) if alignment is None else alignment.time_range
         self.time_range: tuple[float, float] = known if times is None else (times[0], times[1])
         """First and last bridge time at which the network knows the state."""
+        if boundary is not None and alignment is None:
+            raise ConfigError(
+                "scheduler: two networks change at a time of their flow; boundary needs an aligned "
+                f"prediction, not {prediction!r}"
+            )
+        known_at = None if boundary is None or alignment is None else alignment.time_at(boundary)
+        self.boundary: float | None = known_at
+        """The bridge time at which two networks change."""
 
     def covers(self, times: Tensor) -> bool:
         """Whether the network knows the states at all of these bridge times."""

@@ -77,6 +77,12 @@ class FakePipeline:
     def sampling_times(self, *_: object) -> None:
         pass
 
+    second_backbone = None
+
+    def guidance_scales(self, first: float | None, _: float | None) -> tuple[float, float]:
+        scale = float(self.defaults["guidance_scale"] if first is None else first)
+        return scale, scale
+
     def describe_unread(self, prompts: Sequence[str]) -> str:
         long = [prompt for prompt in prompts if len(prompt) > 1000]
         return f"not read is the end of {long[0][:9]!r}" if long else ""

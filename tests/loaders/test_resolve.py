@@ -138,14 +138,14 @@ def test_a_revision_is_asked_of_the_hub_unless_a_folder_has_that_name(
     assert len(asked) == 4
 
 
-def test_two_networks_are_refused_by_every_view(tmp_path: Path) -> None:
+def test_a_pair_without_its_second_network_lacks_it(tmp_path: Path) -> None:
     folder = publish("wan", tmp_path / "wan")
     index = folder / "model_index.json"
     held = json.loads(index.read_text())
-    held["transformer_2"] = held["transformer"]
+    held |= {"transformer_2": held["transformer"], "boundary_ratio": 0.875}
     index.write_text(json.dumps(held))
-    assert "two networks" in inspect_model(str(folder)).refused
-    with pytest.raises(CheckpointError, match="two networks"):
+    assert inspect_model(str(folder)).missing == ["transformer_2/config.json"]
+    with pytest.raises(CheckpointError, match="transformer_2"):
         load_pretrained(str(folder))
 
 

@@ -73,6 +73,8 @@ class Provenance:
         steps: sampling steps.
         eta: share of fresh noise; None if the sampler takes none.
         guidance: weight of the prompt; 1 is no guidance.
+        guidance_2: the same for the second of two networks; left out where there is one, as in
+            older records.
         image_guidance: weight of the picture; 1 is no guidance (and the value of older records).
         grid: kind of `fbridge.sampling.time_grid`.
         start: how the bridge starts: "noised", "exact" or "booted".
@@ -91,6 +93,7 @@ class Provenance:
     steps: int
     eta: float | None
     guidance: float | None
+    guidance_2: float | None = field(default=None, kw_only=True)
     image_guidance: float = field(default=1.0, kw_only=True)
     grid: str
     start: str
@@ -126,6 +129,8 @@ class Provenance:
         loras = tree["model"].pop("loras")
         if loras:
             tree["model"]["loras"] = list(loras)
+        if self.guidance_2 is None:
+            del tree["guidance_2"]
         if tree["model"]["expert"] is None:
             del tree["model"]["expert"]
         notes = tree.pop("notes")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, FiniteFloat, PositiveInt
 
-from fbridge.choices import GRIDS, IMAGE_INPUTS, SAMPLERS, STARTS
+from fbridge.choices import EXPERTS, GRIDS, IMAGE_INPUTS, SAMPLERS, STARTS
 from fbridge.files.schema import ClosedForm, Form, Text
 
 _MOST_FPS = 1000
@@ -84,6 +84,7 @@ class BridgeForm(_Video):
     ) = None
     class_name: Text = Field("", alias="_class_name")
     transformer: _Class | None = None
+    transformer_2: _Class | None = None
     scheduler: _Class | None = None
     codec: _Class | None = None
     vae: _Class | None = None
@@ -119,6 +120,8 @@ class SchedulerForm(Form):
     strength: Annotated[FiniteFloat, Field(gt=0, le=1)] = 1.0
     guidance_scale: FiniteFloat = 1.0
     image_input: Annotated[str, _one_of(IMAGE_INPUTS)] = "bridge"
+    guidance_scale_2: FiniteFloat | None = None
+    boundary: Annotated[FiniteFloat, Field(gt=0)] | None = None
     times: Annotated[list[_Share], Field(min_length=2, max_length=2)] | None = None
 
 
@@ -140,6 +143,7 @@ class AdapterForm(Form):
     scheduler: dict[str, Any]
     pipeline: _Video = _Video()
     components: Text | None = None
+    expert: Annotated[str, _one_of(EXPERTS)] | None = None
     base_path: Text | None = None
     components_path: Text | None = None
     loras: list[LoraForm] = Field([])

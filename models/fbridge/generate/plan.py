@@ -101,7 +101,7 @@ def make_plan(
     defaults = pipeline.defaults_with(request.image_input)
     sampler = request.sampler or str(defaults["sampler"])
     frames = _frames(request.frames, pipeline.frame_limits)
-    guidance = defaults["guidance_scale"] if request.guidance is None else request.guidance
+    guidance, guidance_2 = pipeline.guidance_scales(request.guidance, request.guidance_2)
     image_guidance = 1.0 if request.image_guidance is None else request.image_guidance
     steps = request.steps or int(defaults["num_inference_steps"])
     grid = cast(GridKind, request.grid or str(defaults["grid"]))
@@ -122,6 +122,7 @@ def make_plan(
             steps=steps,
             eta=_eta(sampler, request.eta),
             guidance=float(guidance),
+            guidance_2=None if pipeline.second_backbone is None else float(guidance_2),
             image_guidance=float(image_guidance),
             grid=grid,
             start=request.start or str(defaults["start"]),

@@ -127,6 +127,7 @@ def _run(
             strength=record.strength,
             image_input=record.image_input,
             guidance_scale=record.guidance,
+            **({} if record.guidance_2 is None else {"guidance_scale_2": record.guidance_2}),
             image_guidance_scale=record.image_guidance,
             callback=stepped,
             on_frames=writers.add,

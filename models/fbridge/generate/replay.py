@@ -129,6 +129,7 @@ def read_replay(request: GenerateRequest) -> Replay:
         expert=record.model.expert,
         memory=MemoryOptions.from_record(record.machine.memory or {}),
         guidance=record.guidance,
+        guidance_2=record.guidance_2,
         image_guidance=record.image_guidance,
     )
     check_range(f"{shown(origin)}: threads", record.machine.threads, 1, 1024)

@@ -81,6 +81,7 @@ class GenerateRequest:
         loras: LoRA files of the text-to-video model, FILE or FILE:WEIGHT, merged into the network;
             of an adapter also where those that it was trained over are now.
         guidance: weight of the prompt; 1 is no guidance.
+        guidance_2: the same for the second of two networks.
         image_guidance: weight of the picture; 1 is no guidance.
         batch_size: videos made at the same time.
         out: a file such as "jump.mp4", or a folder; None is the working directory.
@@ -118,6 +119,7 @@ class GenerateRequest:
     download: bool = False
     memory: MemoryOptions = field(default_factory=MemoryOptions)
     guidance: float | None = None
+    guidance_2: float | None = None
     image_guidance: float | None = None
     device: str = "auto"
     dtype: str = "float32"
@@ -185,6 +187,7 @@ class GenerateRequest:
         check_range("--eta", self.eta, 0, 1)
         check_range("--strength", self.strength, 0.01, 1)
         check_range("--guidance", self.guidance, 0, 100)
+        check_range("--guidance-2", self.guidance_2, 0, 100)
         check_range("--image-guidance", self.image_guidance, 0, 100)
         for option, value, allowed in (
             ("--sampler", self.sampler, SAMPLERS),

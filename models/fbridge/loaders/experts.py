@@ -143,6 +143,21 @@ def expert_remark(model: ResolvedModel) -> str:
     return f"{text}: untrained, it starts at --strength {shown_limit(last)} or less"
 
 
+def pair_remark(model: ResolvedModel) -> str:
+    """Where on the bridge the two networks of a pair's folder change."""
+    noise, _ = model.noise_and_prediction(model.config)
+    share = find_boundary(model)
+    text = f"is a pair of networks, which change at {share:g} of the flow"
+    if model.kind != "pipeline" or not noise:
+        return text
+    below = {**noise, "highest": share * float(noise["time_scale"])}
+    last = FrameBridgeScheduler(prediction="aligned-flow", base=below).time_range[1]
+    return (
+        f"{text}: untrained, at --strength {shown_limit(last)} or less that for little noise alone "
+        "answers (--expert low takes it alone, in half the memory)"
+    )
+
+
 def shown_limit(strength: float) -> str:
     """A largest strength, rounded down."""
     return f"{int(100 * strength) / 100:g}"

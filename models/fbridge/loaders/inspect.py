@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from fbridge.errors import CheckpointError, reason
+from fbridge.files.configs import has_component
 from fbridge.files.hub import parse_hub_name
 from fbridge.files.tensors import Header
 from fbridge.loaders.adapter_card import read_card
 from fbridge.loaders.detect import Detected, detect
+from fbridge.loaders.experts import SECOND
 from fbridge.loaders.locate import EMBEDDED, packaged_file
 from fbridge.loaders.official import takes_picture, unknown_bridge
 from fbridge.loaders.resolve import ResolvedModel, resolve
@@ -49,6 +51,7 @@ class InspectedModel:
         given: the folder or hub id of the parts, as it was named.
         expert: which network of a pair it is: "low", "high", "unknown"; "" of other models.
         asked_expert: the same, if it was named.
+        pair: both networks of a pair are here.
     """
 
     path: str
@@ -77,6 +80,7 @@ class InspectedModel:
     given: str = ""
     expert: str = ""
     asked_expert: str = ""
+    pair: bool = False
 
 
 def inspect_model(
@@ -113,7 +117,7 @@ def inspect_model(
         tokens=model.tokens, missing=model.missing,
         components=str(model.components or ""), refused=model.refused,
         world=model.facts.get("world") or "", remark=model.remark, given=components or "",
-        expert=model.expert, asked_expert=expert or "",
+        expert=model.expert, asked_expert=expert or "", pair=has_component(model.facts, SECOND),
     )  # fmt: skip
 
 

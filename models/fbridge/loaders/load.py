@@ -25,10 +25,12 @@ from fbridge.files.tensors import read_weights
 from fbridge.files.weight_files import find_weight_file, hash_weight_file, network_folder
 from fbridge.loaders.codec import load_codec, vae_class
 from fbridge.loaders.components import network_config
+from fbridge.loaders.experts import SECOND, find_boundary
 from fbridge.loaders.lora_choice import LoraChoice
 from fbridge.loaders.lora_merge import merge_loras
+from fbridge.loaders.noise import SCHEDULER
 from fbridge.loaders.pretrained import PretrainedModel as PretrainedModel
-from fbridge.loaders.resolve import SCHEDULER, SCRATCH, ResolvedModel, resolve
+from fbridge.loaders.resolve import SCRATCH, ResolvedModel, resolve
 from fbridge.loaders.text_encoder import MINILM, cached_text_encoder
 from fbridge.scheduler import FrameBridgeScheduler, build_noise_schedule
 
@@ -184,8 +186,11 @@ def _pipeline(
     merged = tuple(merge_loras(transformer, loras, stored=stored.get))
     if model.kind == "pipeline":
         loaded = _with_components(model, transformer, dtype)
-        parts = "".join(hash_model(folder / part) for part in (network.name, "vae", "scheduler"))
-        return replace(loaded, hash=hashlib.sha256(parts.encode()).hexdigest(), loras=merged)
+        second, boundary = _second(model, dtype)
+        loaded = replace(loaded, transformer_2=second, boundary=boundary, loras=merged)
+        held = [network.name, *([] if second is None else [SECOND]), "vae", "scheduler"]
+        parts = "".join(hash_model(folder / part) for part in held)
+        return replace(loaded, hash=hashlib.sha256(parts.encode()).hexdigest())
     scheduler = FrameBridgeScheduler.from_pretrained(folder / "scheduler")
     return PretrainedModel(
         "",
@@ -207,6 +212,15 @@ def _pipeline(
         image_encoder=_image_encoder(folder, transformer, dtype),
         loras=merged,
     )
+
+
+def _second(model: ResolvedModel, dtype: torch.dtype) -> tuple[Any, float | None]:
+    """The network for little noise of a pair, and the network time at which the two change."""
+    if not has_component(model.facts, SECOND):
+        return None, None
+    noise, _ = model.noise_and_prediction(None)
+    network = load_folder(model.family.load_class(), model.path / SECOND, dtype)
+    return network, find_boundary(model) * float(noise["time_scale"])
 
 
 def _with_components(model: ResolvedModel, transformer: Any, dtype: torch.dtype) -> PretrainedModel:

@@ -12,6 +12,7 @@ import torch
 from fbridge.backbones.family import Family
 from fbridge.codecs import Codec
 from fbridge.conditioning.text import PairTextEncoder, TextEncoder
+from fbridge.errors import ConfigError
 from fbridge.files.hashing import hash_model
 from fbridge.loaders.lora_merge import MergedLora
 from fbridge.loaders.text_encoder import MINILM, load_text_encoder
@@ -27,6 +28,8 @@ class PretrainedModel:
         hash: sha256 of its file or files; "" of a network from scratch.
         family: of its network.
         transformer: the network; None from scratch, where its shapes follow from the data.
+        transformer_2: of a pair of networks the one for little noise.
+        boundary: the network time from which on `transformer` of a pair answers.
         preset: of a network from scratch.
         noise_schedule: the argument of `build_noise_schedule`; None if it has none.
         prediction: "v", "flow", "noise" or "clean"; of a bridge its scheduler's.
@@ -51,6 +54,8 @@ class PretrainedModel:
     hash: str
     family: Family
     transformer: Any = None
+    transformer_2: Any = field(default=None, kw_only=True)
+    boundary: float | None = field(default=None, kw_only=True)
     preset: str | None = None
     noise_schedule: dict[str, Any] | None = None
     prediction: str | None = None
@@ -77,6 +82,14 @@ class PretrainedModel:
             return ""
         return self.hash if self.codec_path.is_file() else hash_model(self.codec_path)
 
+    def check_one_network(self) -> None:
+        """Raise ConfigError for a pair of networks, of which one at a time can be trained."""
+        if self.transformer_2 is not None:
+            raise ConfigError(
+                f"base {self.name}: is a pair of networks, which are trained one by one; add "
+                "--expert low, for little noise and most of the bridge, or --expert high"
+            )
+
     def components(self) -> dict[str, Any]:
         """Arguments of `FrameBridgePipeline`: all parts but the network and the scheduler."""
         held: dict[str, Any] = {"vae": self.vae} if self.vae is not None else {"codec": self.codec}
@@ -89,5 +102,6 @@ class PretrainedModel:
             held["reading"] = list(encoder.reading)
         if self.image_encoder is not None:
             held["image_encoder"] = self.image_encoder
+        held |= {} if self.transformer_2 is None else {"transformer_2": self.transformer_2}
         facts = {"frames": self.frames, "fps": self.fps, "sizes": self.sizes}
         return {**held, **facts, "classes": self.classes, "world": self.world or None}

@@ -14,7 +14,7 @@ from fbridge.errors import FBridgeError
 from fbridge.files.configs import has_component, read_json
 from fbridge.files.low_bit import low_bit_refusal
 from fbridge.files.modules import misfit
-from fbridge.loaders.experts import SECOND, expert_remark
+from fbridge.loaders.experts import SECOND, expert_remark, find_boundary, pair_remark
 from fbridge.loaders.own_autoencoder import other_autoencoder, uncompared_autoencoder
 from fbridge.loaders.unsupported import MAKERS_CLASSES, foreign_pipeline
 
@@ -31,10 +31,9 @@ def find_refusal(model: ResolvedModel) -> str:
     if not model.expert and model.kind in ("scratch", "adapter", "base"):
         return ""
     if model.kind == "pipeline" and has_component(model.facts, SECOND):
-        return (
-            "has two networks, one for much noise and one for little (Wan 2.2 A14B), which are "
-            "not supported together; take the one for little noise: --expert low"
-        )
+        if not model.family.boundary:
+            return f"has two networks, which are not supported of {model.family.name} models"
+        find_boundary(model)  # raises where it is not told
     found = model.detected
     if why := _low_bit(model) or ("" if found is None else found.refused):
         return why
@@ -53,7 +52,7 @@ def find_remark(model: ResolvedModel) -> str:
     """What is to be said of a model that can be used; "" if there is nothing."""
     found = model.detected
     if found is None:
-        return ""
+        return pair_remark(model) if has_component(model.facts, SECOND) else ""
     remarks = [expert_remark(model)]
     if model.components is not None and model.kind == "weights":
         remarks.append(uncompared_autoencoder(model.header, model.components))

@@ -23,7 +23,7 @@ from fbridge.backbones.family import Family
 from fbridge.backbones.scratch import find_preset
 from fbridge.conditioning.prompt_specs import PROMPT_SPECS
 from fbridge.errors import CheckpointError
-from fbridge.files.configs import read_json
+from fbridge.files.configs import has_component, read_json
 from fbridge.files.hub import parse_hub_name
 from fbridge.files.low_bit import low_bit_refusal
 from fbridge.files.modules import single_file_facts
@@ -31,10 +31,9 @@ from fbridge.files.tensors import Header, read_header
 from fbridge.files.weight_files import find_weight_file, network_folder
 from fbridge.loaders.components import find_components, missing_files, network_config
 from fbridge.loaders.detect import Detected, detect
-from fbridge.loaders.experts import Expert, expert_weights, find_expert
+from fbridge.loaders.experts import SECOND, Expert, expert_weights, find_expert
 from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS, locate_file, locate_model
-from fbridge.loaders.noise import SCHEDULER as SCHEDULER
-from fbridge.loaders.noise import noise_and_prediction
+from fbridge.loaders.noise import SCHEDULER, noise_and_prediction
 from fbridge.loaders.refusal import find_refusal, find_remark
 from fbridge.loaders.single_file import find_tokenizer, holds_other_parts
 from fbridge.loaders.trust import check_adapter, check_bridge
@@ -147,7 +146,9 @@ class ResolvedModel:
     def required(self) -> tuple[str, ...]:
         """Files of a pipeline that the network's weights alone lack."""
         looks = bool(self.detected and (self.detected.config or {}).get("image"))
-        return (*self.family.required_files, *(["image_encoder/config.json"] if looks else []))
+        more = ["image_encoder/config.json"] if looks else []
+        more += [f"{SECOND}/config.json"] if has_component(self.facts, SECOND) else []
+        return (*self.family.required_files, *more)
 
     @property
     def lacking(self) -> dict[str, Any]:
@@ -276,9 +277,7 @@ def resolve(
     )
 
 
-def _resolve_file(
-    name: str, path: Path, given: str | None, expert: str | None = None
-) -> ResolvedModel:
+def _resolve_file(name: str, path: Path, given: str | None, expert: str | None) -> ResolvedModel:
     header = read_header(path)
     facts = single_file_facts(path, header)
     if facts is not None:

@@ -22,6 +22,8 @@ STRENGTHS = {"bridge": 0.7, "native": 1.0, "both": 0.9}
 STEPS = 30
 _GUIDANCE = {"v": 6.0, "flow": 5.0, "noise": 7.5}
 """Guidance scale by the prediction."""
+_GUIDANCE_OF_PAIRS = {"guidance_scale": 4.0, "guidance_scale_2": 3.0}
+"""Of Wan 2.2 A14B, as its text-to-video configuration has it (wan/configs/wan_t2v_A14B.py)."""
 
 
 def default_strength(scheduler: PlainScheduler, image_input: str) -> float:
@@ -47,6 +49,7 @@ def training_free_components(base: PretrainedModel) -> dict[str, Any]:
         steps=STEPS,
         guidance_scale=base.family.guidance or _GUIDANCE[base.prediction],
         image_input=image_input,
+        boundary=base.boundary,
     )
     first = scheduler.time_range[0]
     if first > 0:
@@ -55,4 +58,6 @@ def training_free_components(base: PretrainedModel) -> dict[str, Any]:
             f"{first:.3f} on and cannot end a video alone; take the one for little noise"
         )
     scheduler.register_to_config(strength=default_strength(scheduler, image_input))
+    if base.boundary is not None:
+        scheduler.register_to_config(**_GUIDANCE_OF_PAIRS)
     return {**base.components(), "transformer": base.transformer, "scheduler": scheduler}

@@ -32,6 +32,7 @@ KNOWN_COMPONENTS = (
 _OWN = {kind.__name__: kind.__module__ for kind in KNOWN_COMPONENTS}
 _CLASSES = {
     "transformer": tuple(FAMILIES),
+    "transformer_2": tuple(FAMILIES),
     "prior": tuple(FAMILIES),
     "codec": (MotionCodec.__name__, PixelCodec.__name__, SceneCodec.__name__),
     "vae": tuple(VAE_KINDS),

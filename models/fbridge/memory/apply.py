@@ -27,7 +27,8 @@ def apply_memory_options(pipeline: Any, device: str, memory: MemoryOptions) -> N
         ConfigError: the model does not support an option.
         DependencyError: a package or an accelerator is missing.
     """
-    shrink(pipeline.transformer, memory)
+    for network in filter(None, (pipeline.transformer, pipeline.transformer_2)):
+        shrink(network, memory)
     if memory.attention is not None and device.startswith("cuda"):
         _check_precision(pipeline.transformer, memory.attention)
     if memory.tiling or memory.slicing:
@@ -149,7 +150,7 @@ def _tile_and_slice(codec: Any, memory: MemoryOptions) -> None:
         codec.vae.enable_slicing()
 
 
-_OFFLOADED = ("transformer", "text_encoder", "text_encoder_2", "image_encoder")
+_OFFLOADED = ("transformer", "transformer_2", "text_encoder", "text_encoder_2", "image_encoder")
 
 
 def _offload_groups(pipeline: Any, device: torch.device) -> None:

@@ -11,12 +11,13 @@ from transformers import AutoConfig
 
 from fbridge.backbones.family import Family
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.files.configs import read_json
+from fbridge.files.configs import has_component, read_json
 from fbridge.files.tensors import read_header
 from fbridge.files.weight_files import find_weight_file
 from fbridge.loaders.adapter_card import read_card
 from fbridge.loaders.codec import vae_class
-from fbridge.loaders.resolve import resolve
+from fbridge.loaders.experts import SECOND
+from fbridge.loaders.resolve import ResolvedModel, resolve
 from fbridge.loaders.single_file import autoencoder_config, count_numbers
 from fbridge.loaders.text_encoder import text_encoder_class
 
@@ -67,10 +68,8 @@ def model_sizes(
         return _sizes_of_base(model.path, base)
     if base is not None:
         raise ConfigError(f"--base {base}: {name} is no adapter; leave it out")
-    if model.refused:
-        raise CheckpointError(f"{place}: {model.refused}")
-    if model.missing:
-        raise CheckpointError(f"{place}: lacks {', '.join(model.missing)}; see fbridge info")
+    if why := _unjudged(model):
+        raise CheckpointError(f"{place}: {why}")
     tokens = model.tokens or _USUAL_TOKENS
     assert model.config is not None, "it is not missing"
     if model.kind == "base":
@@ -99,6 +98,14 @@ def model_sizes(
         _numbers(folder / "text_encoder") + _numbers(folder / "text_encoder_2"),
         tokens,
     )
+
+
+def _unjudged(model: ResolvedModel) -> str:
+    """Why the sizes of a model are not known; "" if they are."""
+    if not model.refused and model.kind == "pipeline" and has_component(model.facts, SECOND):
+        return "is a pair of networks, which are judged one by one: add --expert low"
+    lacks = f"lacks {', '.join(model.missing)}; see fbridge info" if model.missing else ""
+    return model.refused or lacks
 
 
 def _sizes_of_base(adapter: Path, base: str | None) -> ModelSizes:

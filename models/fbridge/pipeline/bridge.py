@@ -73,6 +73,11 @@ class Bridge(ABC):
         """The network as a `fbridge.denoiser.Backbone`."""
 
     @property
+    def second_backbone(self) -> nn.Module | None:
+        """The network that answers below `scheduler.boundary`, of a model of two; else None."""
+        return None
+
+    @property
     @abstractmethod
     def patch(self) -> int:
         """Side of the network's patches, in latent pixels."""
@@ -151,6 +156,7 @@ class Bridge(ABC):
             "start": config.start,
             "strength": config.strength,
             "guidance_scale": config.guidance_scale,
+            "guidance_scale_2": config.guidance_scale_2,
             "num_frames": self.frame_limits.default,
             "fps": self.default_fps,
         }

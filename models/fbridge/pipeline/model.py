@@ -64,6 +64,8 @@ class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
 
     Components:
         transformer: the network, of a family in `fbridge.backbones.families`.
+        transformer_2: of a pair of networks the one for little noise, below the scheduler's
+            `boundary`; None for most models.
         codec: one of `fbridge.codecs`, or None if there is a vae.
         vae: an autoencoder of diffusers, or None if there is a codec.
         prior: network of a neural prior (no time input), or None.
@@ -83,11 +85,12 @@ class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
             does, such as "drawn shapes"; None where nothing is said.
     """
 
-    model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->prior->transformer"
+    model_cpu_offload_seq = "text_encoder->text_encoder_2->image_encoder->prior->transformer->"
+    model_cpu_offload_seq += "transformer_2"
     _exclude_from_cpu_offload: ClassVar = ["codec", "vae"]
     _optional_components: ClassVar = [
         "codec", "vae", "prior", "text_encoder", "tokenizer", "text_encoder_2", "tokenizer_2",
-        "image_encoder",
+        "image_encoder", "transformer_2",
     ]  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - a model's parts and facts
@@ -109,8 +112,11 @@ class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
         start_from: dict[str, Any] | None = None,
         reading: list[Any] | None = None,
         world: str | None = None,
+        transformer_2: Any = None,
     ) -> None:
         super().__init__()
+        if (transformer_2 is None) != (scheduler.boundary is None):
+            raise ValueError("a model has both a transformer_2 and a boundary, or neither")
         if (codec is None) == (vae is None):
             raise ValueError("a model has either a codec or a vae, and not both")
         self.register_modules(
@@ -124,6 +130,7 @@ class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
             text_encoder_2=text_encoder_2,
             tokenizer_2=tokenizer_2,
             image_encoder=image_encoder,
+            transformer_2=transformer_2,
         )
         self.register_to_config(
             frames=frames or [16, 2, 64, 1],
@@ -157,7 +164,7 @@ class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
             raise ConfigError(f"{asked[0]}: code of a model's folder is never run; leave it out")
         name = str(pretrained_model_name_or_path)
         hub = {key: kwargs[key] for key in _HUB_OPTIONS if key in kwargs}
-        parts = {key: kwargs.get(key) for key in ("components", "expert")}
+        parts: dict[str, Any] = {key: kwargs.get(key) for key in ("components", "expert")}
         model = resolve(name, **parts, **hub)
         if kwargs.get("base") is not None and model.kind != "adapter":
             raise ConfigError(
@@ -258,6 +265,11 @@ class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
     def backbone(self) -> nn.Module:
         """The network as a `fbridge.denoiser.Backbone`."""
         return as_backbone(self.transformer)
+
+    @property
+    def second_backbone(self) -> nn.Module | None:
+        """The network for little noise of a pair; None of most models."""
+        return None if self.transformer_2 is None else as_backbone(self.transformer_2)
 
     @property
     def patch(self) -> int:

@@ -17,7 +17,7 @@ from torch import Tensor
 from fbridge.codecs import Rewords, View
 from fbridge.codecs.frames import OnFrames, decode_frames
 from fbridge.data.pictures import fit_picture, upright_rgb
-from fbridge.denoiser import BridgeDenoiser, Denoiser, GuidedDenoiser
+from fbridge.denoiser import Backbone, BridgeDenoiser, Denoiser, GuidedDenoiser, PairDenoiser
 from fbridge.errors import ConfigError
 from fbridge.parameterization import Parameterization
 from fbridge.pipeline.bridge import Bridge
@@ -59,6 +59,7 @@ class BridgeSampling(Bridge):
         strength: float | None = None,
         image_input: str | None = None,
         guidance_scale: float | None = None,
+        guidance_scale_2: float | None = None,
         image_guidance_scale: float = 1.0,
         callback: Callable[[int, int], None] | None = None,
         on_frames: OnFrames | None = None,
@@ -84,6 +85,8 @@ class BridgeSampling(Bridge):
             image_input: one of `fbridge.choices.IMAGE_INPUTS`: whether the network is given the
                 picture as first latent frame, of an untrained base that takes it so.
             guidance_scale: guidance by the prompt; 1: none.
+            guidance_scale_2: the same for the network for little noise of a model of two; None:
+                `guidance_scale` where that is given.
             image_guidance_scale: guidance by the picture; 1: none.
             callback: called with (step, total) after each step.
             on_frames: called with the number of a video and its next frames, uint8 (f, H, W, 3),
@@ -105,9 +108,9 @@ class BridgeSampling(Bridge):
         defaults = self.defaults_with(image_input)
         means = with_image_input(self.scheduler.parameterization, defaults["image_input"])
         count = self.frame_count(num_frames)
-        scale = defaults["guidance_scale"] if guidance_scale is None else guidance_scale
-        if not (math.isfinite(scale) and math.isfinite(image_guidance_scale)):
-            raise ConfigError(f"guidance {scale}, {image_guidance_scale}: both must be finite")
+        scales = self.guidance_scales(guidance_scale, guidance_scale_2)
+        if not all(map(math.isfinite, (*scales, image_guidance_scale))):
+            raise ConfigError(f"guidance {scales}, {image_guidance_scale}: must be finite")
         own = {} if eta is None else {"eta": eta}
         chosen = build_sampler(sampler or defaults["sampler"], **own)
         steps = defaults["num_inference_steps"]
@@ -127,7 +130,7 @@ class BridgeSampling(Bridge):
                 on_note(number, line)
         start_at = self.start(self.latent_codec.still(view, count).mean, condition, view)
         latents = chosen.sample(
-            self._denoiser(means, view, condition, negatives, scale, image_guidance_scale),
+            self._denoiser(means, view, condition, negatives, scales, image_guidance_scale),
             self.scheduler.process,
             start_at,
             times,
@@ -142,6 +145,22 @@ class BridgeSampling(Bridge):
         parts = () if on_frames is None else (on_frames,)
         frames = self.frames(latents, view, *parts)
         return self.output_class(frames, latents)
+
+    def guidance_scales(self, first: float | None, second: float | None) -> tuple[float, float]:
+        """Weights of the prompt of both networks, where given, else the model's; as diffusers does.
+
+        Raises:
+            ConfigError: the second is given for a model of one network.
+        """
+        if second is not None and self.second_backbone is None:
+            raise ConfigError(
+                f"guidance_scale_2 {second:g}: is about the second of two networks, and this model "
+                "has one; leave it out"
+            )
+        usual = self.defaults
+        own = usual["guidance_scale"] if first is None else first
+        other = usual["guidance_scale_2"] if first is None else None
+        return own, next(scale for scale in (second, other, own) if scale is not None)
 
     def encode_inputs(
         self,
@@ -181,16 +200,26 @@ class BridgeSampling(Bridge):
         view: View,
         condition: Condition,
         negatives: Sequence[str],
-        text: float,
+        text: tuple[float, float],
         picture: float,
     ) -> Denoiser:
-        denoiser = BridgeDenoiser(self.backbone, means)
-        if text == 1 and picture == 1:
-            return denoiser
-        other = condition.with_prompt(*self.encode_prompts(negatives))
-        if isinstance(self.latent_codec, Rewords):
-            other = replace(other, image_latents=self.latent_codec.reworded(view, negatives))
-        return GuidedDenoiser(denoiser, other, text, picture)
+        other: Condition | None = None
+        if (*text, picture) != (1, 1, 1):
+            other = condition.with_prompt(*self.encode_prompts(negatives))
+            if isinstance(self.latent_codec, Rewords):
+                other = replace(other, image_latents=self.latent_codec.reworded(view, negatives))
+
+        def guided(network: Backbone, scale: float) -> Denoiser:
+            denoiser = BridgeDenoiser(network, means)
+            if other is None or (scale == 1 and picture == 1):
+                return denoiser
+            return GuidedDenoiser(denoiser, other, scale, picture)
+
+        first, second = guided(self.backbone, text[0]), self.second_backbone
+        if second is None:
+            return first
+        assert self.scheduler.boundary is not None, "a model of two networks has one"
+        return PairDenoiser(first, guided(second, text[1]), self.scheduler.boundary)
 
 
 def _check_strength(strength: float, start: Start) -> None:

@@ -33,7 +33,8 @@ def sample_heun(problem: Problem, *, churn: float = 0.33) -> Tensor:
     """DDBM's sampler: the share `churn` of each interval by the SDE, the rest by Heun's ODE step.
 
     It takes 3 N - 1 calls of the denoiser for N intervals, 2 N - 1 without churn, and suits grids
-    of kind "karras". `churn`, in [0, 1), is that share.
+    of kind "karras". `churn`, in [0, 1), is that share. The step from one network of a pair into
+    the other's times is Euler's: the slopes of two networks are not averaged.
     """
     if not 0 <= churn < 1:
         raise ValueError(f"churn is {churn} but must lie in [0, 1)")
@@ -54,7 +55,7 @@ def sample_heun(problem: Problem, *, churn: float = 0.33) -> Tensor:
         clean = problem.estimate(x, at_middle[n])
         slope = ode[n].of(x, clean, prior)
         ahead = x + second[n] * slope
-        if n + 1 < len(grid):
+        if n + 1 < len(grid) and problem.alike(middles[n], grid[n + 1]):
             clean = problem.estimate(ahead, at_grid[n + 1])
             ahead = x + (second[n] / 2) * (slope + ends[n].of(ahead, clean, prior))
         x = ahead

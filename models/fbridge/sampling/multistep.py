@@ -69,7 +69,9 @@ def sample_dbim(problem: Problem, *, eta: float = 0.0, order: int = 1) -> Tensor
     if order > 1:
         c = problem.process.coefficients(problem.times[:-1])
         gain, clock = c.data[1:], torch.log(c.data / c.noise)
-        weights = weights._replace(clean=_extrapolated(weights.clean, gain, clock, order))
+        weights = weights._replace(
+            clean=_extrapolated(problem.starts, weights.clean, gain, clock, order)
+        )
     return _run(problem, weights)
 
 
@@ -84,7 +86,8 @@ def sample_sde2m(problem: Problem) -> Tensor:
     schedule, inner = problem.process.schedule, problem.times[:-1]
     # The estimate is integrated against d(rho^-2), so the clock is that of an ODE with h doubled.
     gain, clock = schedule.alpha(inner[1:]), -2 * schedule.rho(inner).log()
-    return _run(problem, weights._replace(clean=_extrapolated(weights.clean, gain, clock, 2)))
+    clean = _extrapolated(problem.starts, weights.clean, gain, clock, 2)
+    return _run(problem, weights._replace(clean=clean))
 
 
 def _first_order(problem: Problem, eta: float) -> Weights:
@@ -112,7 +115,18 @@ def _first_order(problem: Problem, eta: float) -> Weights:
     )
 
 
-def _extrapolated(first: Tensor, gain: Tensor, clock: Tensor, order: int) -> Tensor:
+def _extrapolated(
+    starts: list[int], first: Tensor, gain: Tensor, clock: Tensor, order: int
+) -> Tensor:
+    """The weights of `_polynomial`, begun anew where another network begins to answer."""
+    ends = [*starts[1:], len(first)]
+    return torch.cat([
+        _polynomial(first[a:b], gain[a:b], clock[a : b + 1], order)
+        for a, b in zip(starts, ends, strict=True)
+    ])  # fmt: skip
+
+
+def _polynomial(first: Tensor, gain: Tensor, clock: Tensor, order: int) -> Tensor:
     """Weights (N - 1, order) on the last estimates, from those of first order (N - 1, 1).
 
     The estimate is taken as the polynomial in the clock through the last `order` values (fewer at
@@ -146,8 +160,10 @@ def _run(problem: Problem, weights: Weights) -> Tensor:
     x = problem.first_state()
     *before, last = problem.batched(problem.times[:-1])
     history: tuple[Tensor, ...] = ()
+    starts = problem.starts
     steps = zip(before, *(weight.tolist() for weight in weights), strict=True)
     for number, (t, state, prior, clean, noise) in enumerate(steps, start=1):
+        history = () if number - 1 in starts else history
         history = (problem.estimate(x, t), *history)[: len(clean)]
         x = x * state
         for weight, estimate in zip(clean, history, strict=False):

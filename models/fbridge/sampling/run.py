@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from fbridge.choices import STARTS, Start
-from fbridge.denoiser import Denoiser
+from fbridge.denoiser import Denoiser, PairDenoiser
 from fbridge.process import Process
 from fbridge.sampling.noise import NoiseSource
 from fbridge.types import Condition
@@ -72,6 +72,22 @@ class Problem:
     def batched(self, times: Tensor) -> list[Tensor]:
         """Each time of (N,) as (B,), ready for the denoiser."""
         return list(times[:, None].expand(-1, len(self.prior)).unbind())
+
+    @property
+    def starts(self) -> list[int]:
+        """Steps, counted from 0, with which a network begins to answer: 0, and of a pair another.
+
+        What a sampler remembers of earlier steps is another network's there, and is dropped.
+        """
+        if not isinstance(self.denoiser, PairDenoiser):
+            return [0]
+        later = int(self.denoiser.takes(self.times[:-1]).sum())
+        return [0, later] if 0 < later < len(self.times) - 1 else [0]
+
+    def alike(self, s: Tensor, t: Tensor) -> bool:
+        """Whether one network answers at both of two times."""
+        pair = self.denoiser
+        return not isinstance(pair, PairDenoiser) or bool(pair.takes(s) == pair.takes(t))
 
     def draw(self) -> Tensor:
         """Fresh noise like the prior."""

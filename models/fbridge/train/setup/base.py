@@ -31,6 +31,7 @@ def load_base(config: Config, recorded: Sequence[Mapping[str, Any]] = ()) -> Pre
         download=config.download,
         loras=_loras(config, recorded),
     )
+    base.check_one_network()
     if base.transformer is not None and base.transformer.config.get("image"):
         raise ConfigError(
             f"base {base.name}: takes what an image encoder sees of the picture, which prepared "

@@ -140,9 +140,7 @@ def build_scheduler(
                 f"bridge.align false: base {base.name} is an aligned bridge already; take the "
                 "text-to-video model that it was made from"
             )
-        known = {
-            name: value for name, value in base.scheduler.config.items() if not name.startswith("_")
-        }
+        known = {key: value for key, value in base.scheduler.config.items() if key[0] != "_"}
         if known.get("objective", "bridge") != config.objective:
             known.pop("schedule", None)
     elif config.align and base.noise_schedule is not None:
