@@ -21,6 +21,7 @@ from fbridge.sampling import build_sampler, seeded_noise, time_grid
 from fbridge.sampling.run import Step
 from fbridge.schedule import GmaxSchedule
 from fbridge.types import Condition
+from tests.loaders.loras import held, pairs, peft, save
 from tests.pipelines import publish
 
 PICTURE = Image.fromarray(
@@ -114,6 +115,25 @@ def test_below_the_boundary_the_second_is_as_if_alone(
 def test_it_is_trained_one_network_at_a_time(folder: Path) -> None:
     with pytest.raises(ConfigError, match=r"pair of networks.*add --expert low"):
         load_pretrained(str(folder)).check_one_network()
+
+
+def test_a_lora_is_for_one_network(folder: Path, pair: FrameBridgePipeline, tmp_path: Path) -> None:
+    file = tmp_path / "style.safetensors"
+    changes = pairs(held(pair.transformer_2))
+    save(file, peft(changes, "transformer."))
+    own = pair.transformer.patch_embedding.weight.clone()
+    with pytest.raises(ConfigError, match=r"is a pair of them; .*--expert low or --expert high"):
+        FrameBridgePipeline.from_pretrained(folder, loras=[str(file)])
+    with pytest.raises(ConfigError, match="this one is a pair of them"):
+        pair.load_lora(file)
+    assert torch.equal(pair.transformer.patch_embedding.weight, own)
+    pair.save_pretrained(tmp_path / "saved")
+    with pytest.raises(ConfigError, match="saved is a pair of them"):
+        FrameBridgePipeline.from_pretrained(tmp_path / "saved", loras=[str(file)])
+    low = FrameBridgePipeline.from_pretrained(folder, expert="low", loras=[str(file)])
+    changed = low.transformer.patch_embedding.weight - pair.transformer_2.patch_embedding.weight
+    assert changed.any()
+    assert low.loras[0].name == file.name
 
 
 PROCESS = BridgeProcess(GmaxSchedule())

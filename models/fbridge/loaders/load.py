@@ -59,7 +59,7 @@ def load_pretrained(
     Raises:
         CheckpointError: there is none, it is broken or incomplete, or of no known family; or a LoRA
             does not fit.
-        ConfigError: a LoRA is given for a network that is no text-to-video model's.
+        ConfigError: a LoRA is given for a network that is no text-to-video model's, or for a pair.
     """
     if isinstance(name, str):
         model = resolve(name, components=components, expert=expert, **hub)
@@ -68,7 +68,7 @@ def load_pretrained(
     if model.refused:
         raise CheckpointError(f"{model.path}: {model.refused}")
     if loras:
-        check_takes_loras(model.family, model.name)
+        check_takes_loras(model.family, model.name, pair=has_component(model.facts, SECOND))
     match model.kind:
         case "scratch":
             preset = model.name.removeprefix(SCRATCH)
@@ -91,12 +91,23 @@ def load_pretrained(
     return replace(loaded, name=model.name, dtype=dtype)
 
 
-def check_takes_loras(family: Family, name: str) -> None:
-    """Raise ConfigError where LoRAs are given for a model that there are none of."""
+def check_takes_loras(family: Family, name: str, *, pair: bool = False) -> None:
+    """Raise ConfigError where LoRAs are given for a model that there are none of.
+
+    Args:
+        family: of its network.
+        name: of the model, in the error.
+        pair: it has two networks, and a LoRA's names do not tell which of them it was made for.
+    """
     if not family.takes_loras:
         raise ConfigError(
             f"--lora: is about a text-to-video model such as Wan, and {name} is none; leave "
             "it out, or name the model that it was made for"
+        )
+    if pair:
+        raise ConfigError(
+            f"--lora: is about one network, and {name} is a pair of them; take the one that the "
+            "LoRA was made for, with --expert low or --expert high"
         )
 
 

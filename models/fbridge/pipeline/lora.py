@@ -18,6 +18,7 @@ class LoraMerging:
     """The part of `fbridge.pipeline.FrameBridgePipeline` that merges LoRAs and remembers them."""
 
     transformer: Any
+    transformer_2: Any
     scheduler: Any
     _loras: tuple[LoraRecord, ...] = ()
     _lora_notes: tuple[str, ...] = ()
@@ -45,10 +46,12 @@ class LoraMerging:
 
         Raises:
             CheckpointError: there is no such file, it is not understood in full, or does not fit.
-            ConfigError: this network takes none, or is offloaded, quantised or cast already.
+            ConfigError: this network takes none, or is one of a pair, or is offloaded, quantised or
+                cast already.
         """
         choice = parse_lora(str(file), "load_lora")
-        check_takes_loras(family_of(self.transformer), "this one")
+        pair = self.transformer_2 is not None
+        check_takes_loras(family_of(self.transformer), "this one", pair=pair)
         if weight is not None:
             choice = replace(choice, weight=weight)
         (merged,) = merge_loras(self.transformer, [choice])

@@ -20,8 +20,10 @@ from fbridge.conditioning.prompt_specs import PromptSpec
 from fbridge.conditioning.text import PairTextEncoder, TextEncoder
 from fbridge.data.sources.ucf101 import class_words
 from fbridge.errors import CheckpointError, ConfigError, reason
+from fbridge.files.configs import has_component
 from fbridge.files.hashing import hash_model
 from fbridge.files.weight_files import find_variant, network_folder
+from fbridge.loaders.experts import SECOND
 from fbridge.loaders.load import check_takes_loras, load_pretrained, stored_tensors
 from fbridge.loaders.lora import adapted_components, load_adapter
 from fbridge.loaders.lora_choice import LoraChoice, parse_lora
@@ -175,7 +177,8 @@ class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
         given = kwargs.get("loras") or ()
         loras = [one if isinstance(one, LoraChoice) else parse_lora(str(one)) for one in given]
         if loras and model.kind == "bridge":
-            check_takes_loras(model.family, name)
+            pair = has_component(model.facts, SECOND)
+            check_takes_loras(model.family, name, pair=pair)
         if model.kind not in ("adapter", "bridge"):
             return cls._from_base(model, dtype, loras, download=kwargs.get("download", False))
         pipe: _Model
