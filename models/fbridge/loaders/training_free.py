@@ -9,6 +9,7 @@ makers trained it, as first latent frame, and then sampled from noise.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fbridge.backbones.families import aligned_prediction, takes_picture
@@ -22,8 +23,8 @@ STRENGTHS = {"bridge": 0.7, "native": 1.0, "both": 0.9}
 STEPS = 30
 _GUIDANCE = {"v": 6.0, "flow": 5.0, "noise": 7.5}
 """Guidance scale by the prediction."""
-_GUIDANCE_OF_PAIRS = {"guidance_scale": 4.0, "guidance_scale_2": 3.0}
-"""Of Wan 2.2 A14B, as its text-to-video configuration has it (wan/configs/wan_t2v_A14B.py)."""
+_GUIDANCE_OF_PAIR = {"high": 4.0, "low": 3.0}
+"""Of Wan 2.2 A14B's networks, as its makers' configuration has it (wan/configs/wan_t2v_A14B.py)."""
 
 
 def default_strength(scheduler: PlainScheduler, image_input: str) -> float:
@@ -47,7 +48,7 @@ def training_free_components(base: PretrainedModel) -> dict[str, Any]:
         base=base.noise_schedule,
         sampler="ode",
         steps=STEPS,
-        guidance_scale=base.family.guidance or _GUIDANCE[base.prediction],
+        **_default_guidance(base, base.noise_schedule, base.prediction),
         image_input=image_input,
         boundary=base.boundary,
     )
@@ -58,6 +59,16 @@ def training_free_components(base: PretrainedModel) -> dict[str, Any]:
             f"{first:.3f} on and cannot end a video alone; take the one for little noise"
         )
     scheduler.register_to_config(strength=default_strength(scheduler, image_input))
-    if base.boundary is not None:
-        scheduler.register_to_config(**_GUIDANCE_OF_PAIRS)
     return {**base.components(), "transformer": base.transformer, "scheduler": scheduler}
+
+
+def _default_guidance(
+    base: PretrainedModel, noise: Mapping[str, Any], prediction: str
+) -> dict[str, float]:
+    """Guidance scales of the scheduler's configuration."""
+    low = _GUIDANCE_OF_PAIR["low"]
+    if base.boundary is not None:
+        return {"guidance_scale": _GUIDANCE_OF_PAIR["high"], "guidance_scale_2": low}
+    if "highest" in noise:  # the one for little noise alone
+        return {"guidance_scale": low}
+    return {"guidance_scale": base.family.guidance or _GUIDANCE[prediction]}
