@@ -183,3 +183,17 @@ def test_a_base_without_a_native_input_names_those_that_have_one(tmp_path: Path)
     for way in ("native", "both"):
         with pytest.raises(ConfigError, match=rf"'{way}'.*takes no picture natively.*{names}"):
             pipe.defaults_with(way)
+
+
+def test_a_range_of_times_is_of_the_frames_that_are_sampled(
+    pipe: FrameBridgePipeline, picture: Image.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = make(pipe, picture, strength=0.8)
+    numbers = {key: value for key, value in pipe.scheduler.config.items() if key[0] != "_"}
+    limited = FrameBridgeScheduler(**{**numbers, "times": [0.1, 0.8]})  # the picture's is 0
+    monkeypatch.setattr(pipe, "scheduler", limited)
+    assert pipe.defaults_with("native")["strength"] == 0.8
+    assert pipe.defaults_with("bridge")["strength"] == STRENGTHS["bridge"]
+    assert torch.equal(make(pipe, picture), free)
+    with pytest.raises(ConfigError, match=r"strength 0\.9: .*use --strength 0\.8 or less"):
+        make(pipe, picture, strength=0.9)
