@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from PIL import Image
 from torch import Tensor
 
 from fbridge.denoiser import PairDenoiser
-from fbridge.errors import ConfigError
+from fbridge.errors import ConfigError, FBridgeError
+from fbridge.loaders.inspect import inspect_model
 from fbridge.loaders.load import load_pretrained
+from fbridge.loaders.resolve import resolve
+from fbridge.memory.model_sizes import model_sizes
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.process import BridgeProcess
 from fbridge.sampling import build_sampler, seeded_noise, time_grid
@@ -110,6 +114,10 @@ def test_below_the_boundary_the_second_is_as_if_alone(
     again = FrameBridgePipeline.from_pretrained(tmp_path)
     assert again.scheduler.boundary == pair.scheduler.boundary == alone.scheduler.time_range[1]
     assert torch.equal(again(PICTURE, PROMPT, **how).latents, both)
+    assert inspect_model(str(tmp_path)).remark == "is a bridge of both networks of a pair"
+    for one in (load_pretrained, model_sizes, partial(resolve, expert="low")):
+        with pytest.raises(FBridgeError, match="one of them alone is asked for; name the folder"):
+            one(str(tmp_path))
 
 
 def test_it_is_trained_one_network_at_a_time(folder: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from fbridge.choices import EXPERTS
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.files.configs import has_component, read_json
+from fbridge.files.configs import has_component, named_library, read_json
 from fbridge.files.weight_files import find_weight_file
 from fbridge.scheduler import FrameBridgeScheduler
 
@@ -25,6 +25,10 @@ Expert: TypeAlias = Literal["", "low", "high", "unknown"]
 """None, for little noise, for much noise, or it may be one."""
 SECOND = "transformer_2"
 """The network for little noise, in a pipeline of diffusers; "transformer" is that for much."""
+BRIDGE_OF_BOTH = (
+    "is a bridge of both networks of a pair, and one of them alone is asked for; name the folder "
+    "of the text-to-video pair, and add --expert low or --expert high"
+)
 _PAIR = "A14B"
 _SIGNS = {
     "high": re.compile("high[_ .-]?noise|[_.-]high([_.-]|$)", re.I),
@@ -65,7 +69,7 @@ def expert_weights(folder: Path, index: Mapping[str, Any], expert: str) -> Path:
     """The weights of one network of a pair's folder.
 
     Raises:
-        ConfigError: it is no pair.
+        ConfigError: it is no pair, or a bridge of both.
         CheckpointError: its weights are not here.
     """
     if not has_component(dict(index), SECOND):
@@ -73,6 +77,8 @@ def expert_weights(folder: Path, index: Mapping[str, Any], expert: str) -> Path:
             f"--expert {expert}: is about one network of a pair such as Wan 2.2 A14B, and {folder} "
             "is none; leave it out"
         )
+    if named_library(dict(index), "scheduler") == "fbridge.scheduler":
+        raise ConfigError(f"--expert {expert}: {folder} {BRIDGE_OF_BOTH}")
     part = folder / (SECOND if expert == EXPERTS[0] else "transformer")
     weights = find_weight_file(part)
     if weights is None:
@@ -144,11 +150,13 @@ def expert_remark(model: ResolvedModel) -> str:
 
 
 def pair_remark(model: ResolvedModel) -> str:
-    """Where on the bridge the two networks of a pair's folder change."""
+    """Where on the bridge the two networks of a text-to-video pair's folder change."""
+    if model.kind != "pipeline":
+        return "is a bridge of both networks of a pair"
     noise, _ = model.noise_and_prediction(model.config)
     share = find_boundary(model)
     text = f"is a pair of networks, which change at {share:g} of the flow"
-    if model.kind != "pipeline" or not noise:
+    if not noise:
         return text
     below = {**noise, "highest": share * float(noise["time_scale"])}
     last = FrameBridgeScheduler(prediction="aligned-flow", base=below).time_range[1]

@@ -25,7 +25,7 @@ from fbridge.files.tensors import read_weights
 from fbridge.files.weight_files import find_weight_file, hash_weight_file, network_folder
 from fbridge.loaders.codec import load_codec, vae_class
 from fbridge.loaders.components import network_config
-from fbridge.loaders.experts import SECOND, find_boundary
+from fbridge.loaders.experts import BRIDGE_OF_BOTH, SECOND, find_boundary
 from fbridge.loaders.lora_choice import LoraChoice
 from fbridge.loaders.lora_merge import merge_loras
 from fbridge.loaders.noise import SCHEDULER
@@ -92,12 +92,9 @@ def load_pretrained(
 
 
 def check_takes_loras(family: Family, name: str, *, pair: bool = False) -> None:
-    """Raise ConfigError where LoRAs are given for a model that there are none of.
+    """Raise ConfigError where LoRAs are given for a model that there are none of, or for a pair.
 
-    Args:
-        family: of its network.
-        name: of the model, in the error.
-        pair: it has two networks, and a LoRA's names do not tell which of them it was made for.
+    A LoRA's names do not tell which of two networks it was made for.
     """
     if not family.takes_loras:
         raise ConfigError(
@@ -202,6 +199,8 @@ def _pipeline(
         held = [network.name, *([] if second is None else [SECOND]), "vae", "scheduler"]
         parts = "".join(hash_model(folder / part) for part in held)
         return replace(loaded, hash=hashlib.sha256(parts.encode()).hexdigest())
+    if has_component(index, SECOND):
+        raise ConfigError(f"base {folder}: {BRIDGE_OF_BOTH}")
     scheduler = FrameBridgeScheduler.from_pretrained(folder / "scheduler")
     return PretrainedModel(
         "",
