@@ -11,8 +11,7 @@ import torch
 from diffusers import DiffusionPipeline
 from torch import Tensor, nn
 
-from fbridge.backbones.families import as_backbone, family_of, native_models, takes_picture
-from fbridge.choices import IMAGE_INPUTS
+from fbridge.backbones.families import as_backbone, family_of
 from fbridge.codecs import Codec
 from fbridge.codecs.vae import VAECodec
 from fbridge.conditioning.image import encode_images
@@ -32,25 +31,16 @@ from fbridge.loaders.official import is_official_bridge, official_components
 from fbridge.loaders.prior import build_prior
 from fbridge.loaders.resolve import ResolvedModel, resolve
 from fbridge.loaders.text_encoder import load_text_encoder
-from fbridge.loaders.training_free import default_strength, training_free_components
-from fbridge.pipeline.bridge import Bridge
+from fbridge.loaders.training_free import training_free_components
 from fbridge.pipeline.bridge import FrameLimits as FrameLimits
 from fbridge.pipeline.lora import LoraMerging
 from fbridge.pipeline.precision import component_dtypes, wanted_dtype
+from fbridge.pipeline.untrained import UntrainedBases, how_untrained
 from fbridge.prior import Prior
 from fbridge.words.encoder import PromptEncoder
 
 _Model = TypeVar("_Model", bound="BridgeModel")
 
-_UNTRAINED = (
-    "is a text-to-video model that was never trained as a bridge: it starts from the still picture "
-    "noised part of the way (--strength); fbridge finetune makes it one"
-)
-_NATIVE = (
-    "is a text-to-video model that was never trained as a bridge: it is given the picture as its "
-    "makers trained it, as first latent frame (--image-input says how else); fbridge finetune "
-    "makes it a bridge"
-)
 _RELEASED = (
     "is taken as FrameBridge's released bridge and sampled as its authors do, from the prior "
     "itself (--start exact)"
@@ -61,7 +51,7 @@ _OF_CODE = ("custom_pipeline", "custom_revision", "trust_remote_code")
 _HUB_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 
 
-class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
+class BridgeModel(LoraMerging, UntrainedBases, DiffusionPipeline):  # type: ignore[misc]
     """The base class of `fbridge.pipeline.FrameBridgePipeline`: components, configuration, loading.
 
     Components:
@@ -216,8 +206,7 @@ class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
         pipe = cls(**(official_components(base) if released else training_free_components(base)))
         pipe._copy_mapped_weights()
         pipe._base_hash, pipe._untrained = base.hash, not released
-        native = takes_picture(pipe.transformer)
-        used = _RELEASED if released else _NATIVE if native else _UNTRAINED
+        used = _RELEASED if released else how_untrained(pipe.transformer)
         pipe.notice = f"{used}; it {model.remark}" if model.remark else used
         pipe.note_loras(base.loras)
         return pipe
@@ -236,28 +225,6 @@ class BridgeModel(LoraMerging, Bridge, DiffusionPipeline):  # type: ignore[misc]
     def untrained(self) -> bool:
         """Whether this is a text-to-video model without bridge training."""
         return self._untrained
-
-    @property
-    def image_inputs(self) -> tuple[str, ...]:
-        """Its own way alone, but of an untrained base that takes pictures natively every way."""
-        own = self.scheduler.config.image_input
-        others = IMAGE_INPUTS if self.untrained and takes_picture(self.transformer) else ()
-        return (own, *(one for one in others if one != own))
-
-    def defaults_with(self, image_input: str | None) -> dict[str, Any]:
-        """Default arguments of a call; the strength of an untrained base depends on the input."""
-        held = super().defaults_with(image_input)
-        if self.untrained:
-            held["strength"] = default_strength(self.scheduler, held["image_input"])
-        return held
-
-    def why_no_other_input(self, own: str) -> str:
-        """Why the picture is given to its network in its own way alone, and the way out."""
-        if self.untrained:
-            return 'its network takes no picture natively; use "bridge". These do: ' + ", ".join(
-                native_models()
-            )
-        return super().why_no_other_input(own)
 
     @cached_property
     def model_hash(self) -> str:

@@ -109,8 +109,9 @@ class BridgeSampling(Bridge):
         means = with_image_input(self.scheduler.parameterization, defaults["image_input"])
         count = self.frame_count(num_frames)
         scales = self.guidance_scales(guidance_scale, guidance_scale_2)
-        if not all(map(math.isfinite, (*scales, image_guidance_scale))):
-            raise ConfigError(f"guidance {scales}, {image_guidance_scale}: must be finite")
+        for scale in (*scales, image_guidance_scale):
+            if not math.isfinite(scale):
+                raise ConfigError(f"guidance {scale}: must be finite")
         own = {} if eta is None else {"eta": eta}
         chosen = build_sampler(sampler or defaults["sampler"], **own)
         steps = defaults["num_inference_steps"]
