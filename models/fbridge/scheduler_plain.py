@@ -40,6 +40,9 @@ DEFAULT_SCHEDULES: dict[str, dict[str, Any]] = {
 }
 """FrameBridge's bridge, and DDPM's continuous diffusion (arXiv 2011.13456), whose rho(1) is 152."""
 
+LATER = {"image_input": "bridge", "times": None, "boundary": None, "guidance_scale_2": None}
+"""Keys that version 0.1.0 does not know, by the value that means what it does: then left out."""
+
 
 class PlainScheduler:
     """Which process a network was trained on, what it predicts, and the defaults of sampling.

@@ -51,10 +51,6 @@ class AdapterCard:
         for key in ("loras", "expert"):
             if not tree[key]:
                 del tree[key]
-        if not tree["pipeline"].get("world"):
-            tree["pipeline"].pop("world", None)
-        if tree["scheduler"].get("image_input") == "bridge":
-            del tree["scheduler"]["image_input"]
         return json.dumps(tree, indent=2, sort_keys=True) + "\n"
 
     def place(self, base: str | None = None) -> BasePlace:

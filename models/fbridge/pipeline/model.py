@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -131,8 +132,15 @@ class BridgeModel(LoraMerging, UntrainedBases, DiffusionPipeline):  # type: igno
             classes=classes,
             start_from=start_from,
             reading=reading,
-            **({"world": world} if world else {}),  # an older version knows no such key
+            world=world,
         )
+
+    def to_json_string(self) -> str:
+        """What `save_pretrained` writes, without what is unset and version 0.1.0 does not know."""
+        held = json.loads(super().to_json_string())
+        unset: dict[str, Any] = {"world": None, "transformer_2": [None, None]}
+        kept = {key: value for key, value in held.items() if value != unset.get(key, ...)}
+        return json.dumps(kept, indent=2, sort_keys=True) + "\n"
 
     @classmethod
     def from_pretrained(

@@ -210,7 +210,7 @@ def _write(
             base=str(config.base),
             base_sha256=model.base.hash,
             parts=model.base.family.extra_inputs(model.transformer),
-            scheduler={k: v for k, v in model.scheduler.config.items() if not k.startswith("_")},
+            scheduler=model.scheduler.written(),
             pipeline=model.about,
             components=config.components,
             expert=config.expert,

@@ -117,7 +117,7 @@ def build_generator(
         "sizes": [list(size) for size in shape.sizes],
         "classes": list(shape.classes) if _classes(config, shape) else base.classes,
         "start_from": {"kind": kind, "mix": mix},
-        "world": base.world or None,
+        **({"world": base.world} if base.world else {}),
     }
     return BuiltNetwork(
         base, transformer, base.family.adapt(transformer), scheduler, network, task, about
