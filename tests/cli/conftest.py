@@ -80,7 +80,7 @@ class FakePipeline:
     second_backbone = None
 
     def guidance_scales(self, first: float | None, _: float | None) -> tuple[float, float]:
-        scale = float(self.defaults["guidance_scale"] if first is None else first)
+        scale = float(self.defaults_with(None)["guidance_scale"] if first is None else first)
         return scale, scale
 
     def describe_unread(self, prompts: Sequence[str]) -> str:
@@ -128,7 +128,7 @@ class FakePipeline:
             if trouble == "bug":
                 raise KeyError("latents")
         settings = f"{num_inference_steps} {sampler} {eta} {guidance_scale}"
-        settings += f" {grid} {start} {strength} {image_guidance_scale}"
+        settings += f" {grid} {start} {strength} {image_input} {image_guidance_scale}"
         videos = []
         for row, picture in enumerate(image):
             words = f"{prompt[row]}|{negative_prompt[row]}|{settings}"
