@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fbridge.choices import EMBEDDED, FORMATS, GRIDS, SAMPLERS, STARTS
+from fbridge.choices import EMBEDDED, FIRST_FRAMES, FORMATS, GRIDS, SAMPLERS, STARTS
 from fbridge.errors import FBridgeError
 from fbridge.files.atomic import shown
 from fbridge_cli import options, runtime
@@ -91,6 +91,13 @@ def generate(
         "Share of the bridge that is sampled, from 0.01 to 1; less moves less; else the model's.",
     ),
     image_input: options.ImageInput = None,
+    first_frame: str | None = option(
+        None,
+        SAMPLING,
+        "exact: its latent is the picture's; free: the network's estimate; else exact where the "
+        "codec allows it.",
+        known=FIRST_FRAMES,
+    ),
     guidance: float | None = option(
         None,
         SAMPLING,
@@ -170,7 +177,8 @@ def generate(
             replay=replay, model=model, frames=frames, fps=fps, size=parse_size(size),
             steps=steps, sampler=sampler, eta=eta, grid=grid, start=start, strength=strength,
             components=components, base=base, loras=lora or (), download=download,
-            memory=MemoryOptions(**memory), image_input=image_input, expert=expert,
+            memory=MemoryOptions(**memory), image_input=image_input, first_frame=first_frame,
+            expert=expert,
             guidance_2=guidance_2,
             guidance=guidance, image_guidance=image_guidance, device=device, dtype=dtype,
             batch_size=batch_size, out=out, format=kind, overwrite=overwrite,

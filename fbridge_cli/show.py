@@ -56,6 +56,7 @@ def _facts(record: Provenance) -> list[tuple[str, str]]:
         ("guidance", "" if record.guidance is None else f"{record.guidance:g}"),
         ("strength", f"{record.strength:g}"),
         ("image input", record.image_input),
+        ("first frame", record.first_frame),
         ("image guidance", f"{record.image_guidance:g}"),
         ("start", record.start),
         ("video", f"{record.frames} frames of {record.size[0]}x{record.size[1]} at "

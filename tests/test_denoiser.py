@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fbridge.denoiser import BridgeDenoiser, GuidedDenoiser
+from fbridge.denoiser import BridgeDenoiser, ExactFirstFrame, GuidedDenoiser
 from fbridge.types import Condition
 from tests.oracles import BRIDGES, predicts
 from tests.strategies import videos
@@ -147,3 +147,13 @@ def test_time_is_never_coarser_than_float32() -> None:
     half = videos(2, 0).to(torch.bfloat16)
     BridgeDenoiser(net, predicts("clean", BRIDGES["vp"]))(half, T, half, FULL)
     assert net.seen[1].dtype == torch.float32
+
+
+def test_an_exact_first_frame_is_the_pictures_and_the_others_are_estimated() -> None:
+    x, prior = videos(2, 0), videos(2, 1)
+    given = replace(FULL, image_latents=videos(2, 2)[:, 0])
+    estimate = Recorder()(x, T, prior, given)
+    found = ExactFirstFrame(Recorder())(x, T, prior, given)
+    assert torch.equal(found[:, 0], given.image_latents)
+    assert torch.equal(found[:, 1:], estimate[:, 1:])
+    assert not torch.equal(found[:, 0], estimate[:, 0])

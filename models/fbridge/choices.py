@@ -57,6 +57,14 @@ channels. "native": as a base takes it whose makers trained it on pictures, too:
 frame is the picture, clean and at time 0. "both": in both ways.
 """
 
+FirstFrame: TypeAlias = Literal["exact", "free"]
+FIRST_FRAMES: tuple[FirstFrame, ...] = get_args(FirstFrame)
+"""Where the first latent frame of a video comes from while it is sampled.
+
+"exact": it is the picture's latent, wherever the network estimates the clean video. "free": it is
+the network's estimate, as in FrameBridge (arXiv 2410.15371).
+"""
+
 Preset: TypeAlias = Literal["tiny", "latte-s2", "latte-b2"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 """Sizes of networks from scratch, the keys of `fbridge.backbones.scratch.PRESETS`."""

@@ -84,6 +84,26 @@ class BridgeDenoiser:
 
 
 @dataclass(frozen=True)
+class ExactFirstFrame:
+    """A denoiser whose first frame is known: the picture's latent, which no network need estimate.
+
+    It holds for codecs whose `first_frame_alone` is true. The states of the first frame are then
+    those of a bridge whose end is known, so that the other frames see the picture in them.
+
+    Attributes:
+        denoiser: of the other frames.
+    """
+
+    denoiser: Denoiser
+
+    def __call__(self, x: Tensor, t: Tensor, prior: Tensor, condition: Condition, /) -> Tensor:
+        """Clean video (B, F, C, H, W)."""
+        clean = self.denoiser(x, t, prior, condition)
+        first = condition.image_latents[:, None].to(clean)
+        return torch.cat([first, clean[:, 1:]], 1)
+
+
+@dataclass(frozen=True)
 class GuidedDenoiser:
     """Classifier-free guidance by words and by picture.
 

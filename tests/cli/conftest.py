@@ -48,6 +48,7 @@ class FakePipeline:
     def defaults_with(self, image_input: str | None) -> dict[str, Any]:
         return {
             "image_input": image_input or "bridge",
+            "first_frame": "free",
             "num_inference_steps": 5,
             "sampler": "sde",
             "grid": "trailing",
@@ -106,6 +107,7 @@ class FakePipeline:
         start: str,
         strength: float,
         image_input: str,
+        first_frame: str,
         guidance_scale: float | None,
         image_guidance_scale: float,
         callback: Callable[[int, int], None],
@@ -128,7 +130,7 @@ class FakePipeline:
             if trouble == "bug":
                 raise KeyError("latents")
         settings = f"{num_inference_steps} {sampler} {eta} {guidance_scale}"
-        settings += f" {grid} {start} {strength} {image_input} {image_guidance_scale}"
+        settings += f" {grid} {start} {strength} {image_input} {first_frame} {image_guidance_scale}"
         videos = []
         for row, picture in enumerate(image):
             words = f"{prompt[row]}|{negative_prompt[row]}|{settings}"

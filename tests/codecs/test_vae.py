@@ -139,10 +139,20 @@ def test_the_first_latent_knows_the_first_picture_only(kind: str) -> None:
     codec, clips = VAECodec(tiny_vae(kind)), videos()
     other = torch.cat([clips[:, :1], videos()[:, 1:]], 1)
     view = look(codec, clips[:, 0])
+    assert codec.first_frame_alone
     a, b = (codec.encode(list(each), view).mean for each in (clips, other))
     torch.testing.assert_close(a[:, 0], b[:, 0], rtol=0, atol=2e-6)
     torch.testing.assert_close(a[:, 0], view.image_latents, rtol=0, atol=2e-6)
     assert (a[:, 1] - b[:, 1]).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", sorted({*VAE_KINDS} - {*IMAGE, *CAUSAL}))
+def test_normalisation_over_time_lets_it_know_more(kind: str) -> None:
+    codec, clips = VAECodec(tiny_vae(kind)), videos()
+    view = look(codec, clips[:, 0])
+    assert not codec.first_frame_alone
+    first = codec.encode(list(clips), view).mean[:, 0]
+    assert (first - view.image_latents).abs().max() > 1e-3
 
 
 def test_a_video_does_not_depend_on_its_batch(codec: VAECodec) -> None:

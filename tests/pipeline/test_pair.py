@@ -85,6 +85,7 @@ def test_it_is_diffusers_own_pair_at_full_strength(folder: Path, pair: FrameBrid
     ]
     scales: dict[str, Any] = {"guidance_scale": 4.0, "guidance_scale_2": 2.0}
     how: dict[str, Any] = {"sampler": "ode", "strength": 1.0, "num_inference_steps": STEPS}
+    how["first_frame"] = "free"
     ours = pair(PICTURE, PROMPT, negative_prompt=NEGATIVE, **SHORT, **how, **scales).latents
     for hook in hooks:
         hook.remove()

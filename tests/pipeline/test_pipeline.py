@@ -131,6 +131,26 @@ def test_guidance_steers(pipe: FrameBridgePipeline) -> None:
     assert (run(image_guidance_scale=2.0) - plain).abs().max() > 1e-4
 
 
+@pytest.mark.parametrize("sampler", ["sde", "ode", "dbim2"])
+def test_the_first_frame_is_the_picture(pipe: FrameBridgePipeline, sampler: str) -> None:
+    """And the others see it: they differ from those of a video whose first frame is free."""
+    ways = {"exact": None, "free": "free"}
+    if not pipe.latent_codec.first_frame_alone:
+        with pytest.raises(ConfigError, match="first_frame 'exact'"):
+            pipe(pictures(1)[0], "jump", first_frame="exact")
+        ways = {"free": None}
+    made = {
+        way: pipe(pictures(1)[0], "jump", sampler=sampler, first_frame=given).latents
+        for way, given in ways.items()
+    }
+    assert pipe.defaults["first_frame"] == next(iter(ways))
+    view, _ = pipe.encode_inputs(pictures(1), ["jump"])
+    assert not torch.equal(made["free"][:, 0], view.image_latents)
+    if "exact" in made:
+        assert torch.equal(made["exact"][:, 0], view.image_latents)
+        assert (made["exact"][:, 1:] - made["free"][:, 1:]).abs().max() > 0
+
+
 def test_what_cannot_be_is_named(pipe: FrameBridgePipeline) -> None:
     with pytest.raises(ConfigError, match="num_frames 99"):
         pipe(pictures(1)[0], "jump", num_frames=99)

@@ -52,6 +52,10 @@ class Codec(Protocol):
         """Whether `still` repeats one latent frame, unlike a causal video VAE."""
 
     @property
+    def first_frame_alone(self) -> bool:
+        """Whether the first latent frame is the view's image latent, whatever follows it."""
+
+    @property
     def needs_picture(self) -> bool:
         """Whether decoding needs the picture's own pixels."""
 

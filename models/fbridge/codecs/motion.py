@@ -82,6 +82,7 @@ class MotionCodec(EvenSized, ModelMixin, ConfigMixin):  # type: ignore[misc]
 
     reads_text = True
     repeats = True
+    first_frame_alone = False  # latents are motions
     needs_picture = True
 
     @register_to_config

@@ -19,7 +19,7 @@ class PixelCodec(ModelMixin, ConfigMixin):  # type: ignore[misc]
     """Pixels scaled to [-1, 1]; pictures must be `height` x `width`."""
 
     reads_text = False
-    repeats = True
+    repeats = first_frame_alone = True
     needs_picture = False
 
     @register_to_config

@@ -36,11 +36,14 @@ class VAEKind(NamedTuple):
         spatial: pixels per latent pixel and axis.
         temporal: frames per latent frame after the first; None of an image VAE.
         together: latent frames after the first come in multiples of this.
+        alone: the first latent frame depends on the first frame alone. Normalisation over time
+            (CogVideoX, HunyuanVideo) lets it depend on all.
     """
 
     spatial: Callable[[Any], int]
     temporal: Callable[[Any], int] | None = None
     together: int = 1
+    alone: bool = True
 
 
 def _halvings(config_name: str) -> Callable[[Any], int]:
@@ -66,12 +69,13 @@ VAE_KINDS = {
         _halvings("block_out_channels"),
         _setting("temporal_compression_ratio"),
         together=2,
+        alone=False,
     ),
     "AutoencoderKLWan": VAEKind(
         _setting("scale_factor_spatial"), _setting("scale_factor_temporal")
     ),
     "AutoencoderKLLTXVideo": _OWN,
-    "AutoencoderKLHunyuanVideo": _OWN,
+    "AutoencoderKLHunyuanVideo": _OWN._replace(alone=False),
 }
 """The supported classes of diffusers, by name."""
 
@@ -79,15 +83,15 @@ VAE_KINDS = {
 class VAECodec:
     """A frozen autoencoder of a class in `VAE_KINDS` as a codec.
 
-    The image latent is that of the picture alone. With a VAE that is causal in every layer (Wan,
-    LTX) it equals the first latent frame of a clip that starts with the picture; with normalisation
-    over time (CogVideoX, HunyuanVideo) only approximately.
+    The image latent is that of the picture alone. It equals the first latent frame of a clip that
+    starts with the picture where `first_frame_alone`, else only approximately.
 
     Attributes:
         vae: the autoencoder.
         spatial: pixels per latent pixel and axis.
         temporal: frames per latent frame after the first; None of an image VAE.
         step: frames between possible lengths of a clip, which are multiples of it plus one.
+        first_frame_alone: of an image VAE, and of one that is causal in every layer (Wan, LTX).
     """
 
     reads_text = False
@@ -99,6 +103,7 @@ class VAECodec:
         self.spatial = family.spatial(vae)
         self.temporal = None if family.temporal is None else family.temporal(vae)
         self.step = (self.temporal or 1) * family.together
+        self.first_frame_alone = family.alone
         if self.temporal is None:
             self.vae = self.vae.to(memory_format=torch.channels_last)
 

@@ -80,6 +80,7 @@ class Provenance:
         start: how the bridge starts: "noised", "exact" or "booted".
         strength: time at which sampling starts, as a share of the bridge; 1 in older records.
         image_input: how the picture reaches the network; "bridge" in older records.
+        first_frame: "exact" where it is the picture's latent; "free" in older records.
         size: (width, height) of the frames.
         versions: of fbridge, torch, diffusers and python.
         notes: what is shown otherwise than the prompt says; left out where there is nothing, as
@@ -99,6 +100,7 @@ class Provenance:
     start: str
     strength: float = field(default=1.0, kw_only=True)
     image_input: str = field(default="bridge", kw_only=True)
+    first_frame: str = field(default="free", kw_only=True)
     frames: int
     fps: float
     size: tuple[int, int]

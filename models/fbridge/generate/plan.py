@@ -128,6 +128,7 @@ def make_plan(
             start=request.start or str(defaults["start"]),
             strength=strength,
             image_input=str(defaults["image_input"]),
+            first_frame=request.first_frame or str(defaults["first_frame"]),
             frames=frames,
             fps=request.fps or float(pipeline.default_fps),
             size=size,

@@ -126,6 +126,7 @@ def _run(
             start=cast(Start, record.start),
             strength=record.strength,
             image_input=record.image_input,
+            first_frame=record.first_frame,
             guidance_scale=record.guidance,
             **({} if record.guidance_2 is None else {"guidance_scale_2": record.guidance_2}),
             image_guidance_scale=record.image_guidance,

@@ -125,6 +125,7 @@ def read_replay(request: GenerateRequest) -> Replay:
         start=record.start,
         strength=record.strength,
         image_input=record.image_input,
+        first_frame=record.first_frame,
         components=record.model.components,
         expert=record.model.expert,
         memory=MemoryOptions.from_record(record.machine.memory or {}),

@@ -16,7 +16,16 @@ from fbridge.checks import (
     check_text,
     check_work,
 )
-from fbridge.choices import DTYPES, EMBEDDED, EXPERTS, GRIDS, IMAGE_INPUTS, SAMPLERS, STARTS
+from fbridge.choices import (
+    DTYPES,
+    EMBEDDED,
+    EXPERTS,
+    FIRST_FRAMES,
+    GRIDS,
+    IMAGE_INPUTS,
+    SAMPLERS,
+    STARTS,
+)
 from fbridge.data.video_writers import GIF_FASTEST
 from fbridge.errors import ConfigError
 from fbridge.generate.naming import parse_target
@@ -75,6 +84,7 @@ class GenerateRequest:
         start: how sampling begins; see `fbridge.sampling.Start`.
         strength: time at which sampling starts, as a share of the whole bridge.
         image_input: how the picture reaches the network, one of `fbridge.choices.IMAGE_INPUTS`.
+        first_frame: whether it is the picture's latent, one of `fbridge.choices.FIRST_FRAMES`.
         components: folder with what a model that is weights alone lacks; `download` fetches it.
         expert: "low" or "high": which network of a pair it is; see `fbridge.loaders.experts`.
         base: of an adapter, if it does not lie where it was.
@@ -112,6 +122,7 @@ class GenerateRequest:
     start: str | None = None
     strength: float | None = None
     image_input: str | None = None
+    first_frame: str | None = None
     components: str | None = None
     expert: str | None = None
     base: str | None = None
@@ -194,6 +205,7 @@ class GenerateRequest:
             ("--grid", self.grid, GRIDS),
             ("--start", self.start, STARTS),
             ("--image-input", self.image_input, IMAGE_INPUTS),
+            ("--first-frame", self.first_frame, FIRST_FRAMES),
             ("--expert", self.expert, EXPERTS),
         ):
             if value is not None:

@@ -150,6 +150,7 @@ class Bridge(ABC):
             raise ConfigError(f"image_input {image_input!r}: {self.why_no_other_input(own)}")
         return {
             "image_input": own if image_input is None else image_input,
+            "first_frame": "exact" if self.latent_codec.first_frame_alone else "free",
             "num_inference_steps": config.steps,
             "sampler": config.sampler,
             "grid": config.grid,

@@ -17,7 +17,14 @@ from torch import Tensor
 from fbridge.codecs import Rewords, View
 from fbridge.codecs.frames import OnFrames, decode_frames
 from fbridge.data.pictures import fit_picture, upright_rgb
-from fbridge.denoiser import Backbone, BridgeDenoiser, Denoiser, GuidedDenoiser, PairDenoiser
+from fbridge.denoiser import (
+    Backbone,
+    BridgeDenoiser,
+    Denoiser,
+    ExactFirstFrame,
+    GuidedDenoiser,
+    PairDenoiser,
+)
 from fbridge.errors import ConfigError
 from fbridge.parameterization import Parameterization
 from fbridge.pipeline.bridge import Bridge
@@ -58,6 +65,7 @@ class BridgeSampling(Bridge):
         start: Start | None = None,
         strength: float | None = None,
         image_input: str | None = None,
+        first_frame: str | None = None,
         guidance_scale: float | None = None,
         guidance_scale_2: float | None = None,
         image_guidance_scale: float = 1.0,
@@ -84,6 +92,8 @@ class BridgeSampling(Bridge):
                 1 is the whole bridge, less stays nearer to the prior.
             image_input: one of `fbridge.choices.IMAGE_INPUTS`: whether the network is given the
                 picture as first latent frame, of an untrained base that takes it so.
+            first_frame: one of `fbridge.choices.FIRST_FRAMES`; None: "exact" where the codec allows
+                it. A native picture is exact always.
             guidance_scale: guidance by the prompt; 1: none.
             guidance_scale_2: the same for the network for little noise of a model of two; None:
                 `guidance_scale` where that is given.
@@ -107,6 +117,7 @@ class BridgeSampling(Bridge):
             warnings.warn(note, stacklevel=3)
         defaults = self.defaults_with(image_input)
         means = with_image_input(self.scheduler.parameterization, defaults["image_input"])
+        exact = means.picture_first or self._exact_first(first_frame or defaults["first_frame"])
         count = self.frame_count(num_frames)
         scales = self.guidance_scales(guidance_scale, guidance_scale_2)
         for scale in (*scales, image_guidance_scale):
@@ -130,8 +141,11 @@ class BridgeSampling(Bridge):
             else:
                 on_note(number, line)
         start_at = self.start(self.latent_codec.still(view, count).mean, condition, view)
+        denoiser = self._denoiser(means, view, condition, negatives, scales, image_guidance_scale)
+        if exact:
+            denoiser = ExactFirstFrame(denoiser)
         latents = chosen.sample(
-            self._denoiser(means, view, condition, negatives, scales, image_guidance_scale),
+            denoiser,
             self.scheduler.process,
             start_at,
             times,
@@ -140,12 +154,20 @@ class BridgeSampling(Bridge):
             start=start,
             on_step=_reporter(callback),
         )
-        if means.picture_first:  # guidance returns it rounded, or without it in one branch
+        if exact:  # the last step may leave noise, or round
             latents[:, 0] = condition.image_latents.to(latents)
         self.free_memory()
         parts = () if on_frames is None else (on_frames,)
         frames = self.frames(latents, view, *parts)
         return self.output_class(frames, latents)
+
+    def _exact_first(self, first_frame: str) -> bool:
+        if first_frame == "exact" and not self.latent_codec.first_frame_alone:
+            raise ConfigError(
+                "first_frame 'exact': this model's first latent frame is not the picture's alone; "
+                'use "free"'
+            )
+        return first_frame == "exact"
 
     def guidance_scales(self, first: float | None, second: float | None) -> tuple[float, float]:
         """Weights of the prompt of both networks, where given, else the model's; as diffusers does.

@@ -66,6 +66,7 @@ class PlainSceneCodec(EvenSized, Plain):
 
     reads_text = True
     repeats = True
+    first_frame_alone = False  # latents are motions
     needs_picture = True
 
     def __init__(

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.config.tree import ValidationConfig
-from fbridge.denoiser import BridgeDenoiser
+from fbridge.denoiser import BridgeDenoiser, Denoiser, ExactFirstFrame
 from fbridge.sampling import build_sampler, seeded_noise, time_grid
 from fbridge.train.batches import TrainingBatch
 from fbridge.train.checkpoints.state import trained
@@ -48,7 +48,8 @@ def validate(
             training.accelerator.autocast(),
         ):
             held_out = replace(videos.held_out, pause=pause)
-            scores, columns = _score(model, network, held_out, config, device)
+            exact = videos.codec.first_frame_alone
+            scores, columns = _score(model, network, held_out, config, device, exact=exact)
             to = None if folder is None else folder / f"step-{step}"
             shown = videos.write(columns, to, device, pause) if videos.count else Written()
     finally:
@@ -63,6 +64,8 @@ def _score(
     held_out: HeldOut,
     config: ValidationConfig,
     device: torch.device,
+    *,
+    exact: bool,
 ) -> tuple[dict[str, float], list[Column]]:
     if isinstance(model.task, PriorTraining):
         scores = score_regression(model.task, network, held_out, device)
@@ -72,7 +75,7 @@ def _score(
     times = _times(model, config.steps)
     assert model.scheduler is not None
     if model.scheduler.covers(times[:-1]):  # else it is no model that ends a video alone
-        columns.append(Column("generated", partial(_sample, model, network, times)))
+        columns.append(Column("generated", partial(_sample, model, network, times, exact=exact)))
     return scores, columns
 
 
@@ -84,16 +87,22 @@ def _times(model: BuiltNetwork, steps: int | None) -> Tensor:
     return config.strength * grid
 
 
-def _sample(model: BuiltNetwork, network: nn.Module, times: Tensor, batch: TrainingBatch) -> Tensor:
-    """Latents of the model's default sampler; the noise is seeded by the row."""
+def _sample(
+    model: BuiltNetwork, network: nn.Module, times: Tensor, batch: TrainingBatch, *, exact: bool
+) -> Tensor:
+    """Latents of the model's default sampler; the noise is seeded by the row.
+
+    With `exact` the first frame is the picture's, see `fbridge.denoiser.ExactFirstFrame`.
+    """
     assert isinstance(model.task, BridgeTraining)
     assert model.scheduler is not None
     task = model.task
     config: Any = model.scheduler.config
     prior = task.start(batch)
     noise = seeded_noise(batch.rows.tolist(), device=prior.device, dtype=prior.dtype)
+    denoiser: Denoiser = BridgeDenoiser(network, task.parameterization)
     return build_sampler(config.sampler).sample(
-        BridgeDenoiser(network, task.parameterization),
+        ExactFirstFrame(denoiser) if exact else denoiser,
         task.process,
         prior,
         times,
