@@ -1,4 +1,4 @@
-"""`fbridge export`: a model from a training run."""
+"""`fbridge export`: a model of a training run, for fbridge, stock diffusers or ComfyUI."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def export(
     run: Path = typer.Argument(
         metavar="RUN",
         show_default=False,
-        help="The folder of a run of fbridge finetune or train-prior.",
+        help="The folder of a run of fbridge finetune or train-prior, or of a model.",
     ),
     out: Path | None = option(
         None,
@@ -45,11 +45,12 @@ def export(
     ),
     dtype: str = option("float32", OUTPUT, f"{', '.join(DTYPES)}.", known=DTYPES),
 ) -> None:
-    """Write a model folder from a training run.
+    """Write a model folder from a training run or a model.
 
-    FrameBridgePipeline.from_pretrained and fbridge generate --model read it;
-    diffusers reads its transformer/ and vae/, or its
-    pytorch_lora_weights.safetensors.
+    FrameBridgePipeline.from_pretrained and fbridge generate --model read it.
+    With --merged stock diffusers runs it too, where it can:
+    DiffusionPipeline.from_pretrained(DIR, custom_pipeline="fbridge_pipeline",
+    trust_remote_code=True).
 
     Example:
         fbridge export runs/bridge --merged -o model/ --dtype float16
@@ -66,8 +67,13 @@ def export(
     with runtime.quiet(), ui.waiting("reading the run"):
         import torch
 
+        from fbridge.train.export.of_model import export_model, is_model
         from fbridge.train.export.result import export_run, usual_kind
 
+        of_model = is_model(run)
+        if of_model:
+            _check_options_of_a_model(run, lora, checkpoint, ema_length)
+            kind = "merged"
         kind = kind or usual_kind(run)
         folder = run.with_name(f"{run.name}-{kind}") if out is None else home_expanded(out)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -75,13 +81,28 @@ def export(
                 f"-o {shown(folder)}: is there already, so it stays; name a new folder"
             )
         check_writable(folder)
-        step = export_run(
-            run,
-            folder,
-            kind=kind,
-            step=checkpoint,
-            length=ema_length,
-            dtype=getattr(torch, dtype),
-            base=None if base is None else str(home_expanded(base)),
+        place = None if base is None else str(home_expanded(base))
+        weights = getattr(torch, dtype)
+        step, not_stock = None, ""
+        if of_model:
+            export_model(run, folder, dtype=weights, base=place)
+        else:
+            about = {"step": checkpoint, "length": ema_length, "dtype": weights, "base": place}
+            step, not_stock = export_run(run, folder, kind=kind, **about)
+    told = "" if step is None else f", step {step}"
+    ui.result(f"{shown(folder)}: {kind}{told} of {shown(run)}")
+    if not_stock is not None:
+        ui.note(
+            f"fbridge alone runs it, and stock diffusers cannot: {not_stock}"
+            if not_stock
+            else 'stock diffusers runs it, with custom_pipeline="fbridge_pipeline"; see README.md'
         )
-    ui.result(f"{shown(folder)}: {kind}, step {step} of {shown(run)}")
+
+
+def _check_options_of_a_model(
+    model: Path, lora: bool, checkpoint: int | None, length: float | None
+) -> None:
+    given = {"--lora": lora, "--checkpoint": checkpoint is not None, "--ema-length": length}
+    for name, is_given in given.items():
+        if is_given:
+            raise ConfigError(f"{name}: is about a run, and {shown(model)} is a model; drop it")

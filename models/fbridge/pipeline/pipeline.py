@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from diffusers.utils import BaseOutput
 
 from fbridge.pipeline.model import BridgeModel
 from fbridge.pipeline.sampling import BridgeOutput, BridgeSampling
+
+STOCK_NUMBERS = "bridge"
+"""Key of model_index.json with a bridge's numbers for stock diffusers; see `fbridge.interop`."""
 
 
 @dataclass
@@ -23,3 +27,9 @@ class FrameBridgePipeline(BridgeSampling, BridgeModel):
     """
 
     output_class = FrameBridgeOutput
+
+    @classmethod
+    def extract_init_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """Arguments of the constructor, from model_index.json without `STOCK_NUMBERS`."""
+        own = {key: value for key, value in config_dict.items() if key != STOCK_NUMBERS}
+        return super().extract_init_dict(own, **kwargs)

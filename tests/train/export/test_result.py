@@ -80,14 +80,14 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def test_an_export_is_what_the_run_wrote(runs: Callable[[str], Path], tmp_path: Path) -> None:
     run = runs("full")
     assert usual_kind(run) == "merged"
-    assert export_run(run, tmp_path / "out") == 4
+    assert export_run(run, tmp_path / "out").step == 4
     assert equal(written(tmp_path / "out"), written(run / "model"))
     assert equal(written(tmp_path / "out"), averaged(run))
 
 
 def test_any_checkpoint_can_be_exported(runs: Callable[[str], Path], tmp_path: Path) -> None:
     run = runs("full")
-    assert export_run(run, tmp_path / "out", step=2) == 2
+    assert export_run(run, tmp_path / "out", step=2).step == 2
     assert equal(written(tmp_path / "out"), averaged(run, 2))
     assert not equal(averaged(run, 2), averaged(run, 4))
     with pytest.raises(CheckpointError, match="has no checkpoint of step 3; there are: 2, 4"):

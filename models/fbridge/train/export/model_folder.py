@@ -20,6 +20,7 @@ from fbridge.codecs.vae import VAECodec
 from fbridge.errors import DependencyError
 from fbridge.files.atomic import replacing, shown
 from fbridge.files.modules import precision_of
+from fbridge.interop.stock_folder import add_stock_files
 from fbridge.loaders.load import PretrainedModel
 from fbridge.loaders.locate import ADAPTER
 from fbridge.pipeline import FrameBridgePipeline
@@ -62,8 +63,10 @@ def assemble(
 
 def save_model(
     pipeline: FrameBridgePipeline, folder: Path, *, dtype: torch.dtype | None = None
-) -> None:
+) -> str:
     """Write a pipeline as a folder, atomically; replaces a model that is there.
+
+    Stock diffusers runs it where it can, by files that are written too; else says why not.
 
     Args:
         pipeline: without adapters, which must be merged first.
@@ -80,6 +83,7 @@ def save_model(
             for network in NETWORKS:
                 held = getattr(pipeline, network)
                 cast_weights(part / network, dtype, kind=type(held))
+        return add_stock_files(part, pipeline)
 
 
 @contextmanager

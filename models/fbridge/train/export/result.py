@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -35,6 +35,20 @@ from fbridge.train.setup.networks import (
 
 if TYPE_CHECKING:
     from fbridge.train.setup.session import Session
+
+
+class Exported(NamedTuple):
+    """What was written.
+
+    Attributes:
+        step: of the checkpoint.
+        not_stock: why stock diffusers cannot run it, with the way out; "" where it can. None of an
+            adapter or a prior, which is no whole model.
+    """
+
+    step: int
+    not_stock: str | None
+
 
 _FOLDERS = {"merged": "model", "lora": "lora", "prior": "prior"}
 """Kind of result -> its folder in the run's."""
@@ -75,8 +89,8 @@ def export_run(
     length: float | None = None,
     dtype: torch.dtype | None = None,
     base: str | None = None,
-) -> int:
-    """Write a checkpoint of a run as a model; returns its step.
+) -> Exported:
+    """Write a checkpoint of a run as a model.
 
     Args:
         run: of `fbridge finetune` or `train-prior`.
@@ -112,8 +126,9 @@ def export_run(
             "or name it with --base"
         )
     weights = _posthoc_average(run, config, length, checkpoint.step)
-    _write(checkpoint, folder, config, model, codec, kind=kind, weights=weights, dtype=dtype)
-    return checkpoint.step
+    about: dict[str, Any] = {"kind": kind, "weights": weights, "dtype": dtype}
+    not_stock = _write(checkpoint, folder, config, model, codec, **about)
+    return Exported(checkpoint.step, not_stock)
 
 
 def write_result(session: Session, checkpoint: Checkpoint, folder: Path) -> None:
@@ -189,8 +204,12 @@ def _write(
     kind: str,
     weights: Mapping[str, Tensor] | None,
     dtype: torch.dtype | None = None,
-) -> None:
-    """Copy weights, else the checkpoint's average, into the network, and write it."""
+) -> str | None:
+    """Copy weights, else the checkpoint's average, into the network, and write it.
+
+    Returns:
+        `Exported.not_stock`.
+    """
     parameters = trained(model.backbone)
     if weights is None:
         group = "ema" if "ema" in checkpoint.groups else "network"
@@ -202,7 +221,7 @@ def _write(
     if kind == "prior":
         with replacing_model(folder) as part:
             model.transformer.to(dtype or torch.float32).save_pretrained(part)
-        return
+        return None
     assert model.base is not None
     assert model.scheduler is not None
     if kind == "lora":
@@ -219,7 +238,7 @@ def _write(
             loras=[lora.record.tree() for lora in model.base.loras],
         )
         save_lora(folder, model.transformer, card, prior=model.prior, dtype=dtype)
-        return
+        return None
     if config.lora.rank:
         merge_lora(model.transformer)
     pipeline = assemble(
@@ -230,4 +249,4 @@ def _write(
         prior=model.prior,
         facts=model.about,
     )
-    save_model(pipeline, folder, dtype=dtype)
+    return save_model(pipeline, folder, dtype=dtype)
