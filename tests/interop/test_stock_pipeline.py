@@ -30,7 +30,7 @@ SCHEDULES: list[dict[str, Any]] = [
     {"kind": "vp", "beta_min": 0.1, "beta_d": 2.0},
     {"kind": "brownian", "scale": 1.3},
 ]
-PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8))
+PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 50, 3), np.uint8))
 
 
 def bridge(name: str, folder: Path) -> FrameBridgePipeline:
@@ -108,7 +108,7 @@ def test_two_videos_have_their_own_pictures_prompts_and_seeds(
         ({"width": 64}, "give both width and height"),
         ({"strength": 1.5}, "strength 1.5: must be above 0 and at most 1"),
         ({"guidance_scale_2": 2.0}, "guidance_scale_2 2: this model has one network"),
-        ({"generator": generators}, "2 generators are given for 1 videos"),
+        ({"generator": generators, "num_frames": 9}, "2 generators are given for 1 videos"),
     ]:
         with pytest.raises(ValueError, match=told):
             stock(PICTURE, "a cat", **wrong)

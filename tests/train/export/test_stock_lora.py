@@ -9,6 +9,7 @@ from typing import Any
 import diffusers
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from fbridge.backbones.families import family_of
@@ -38,6 +39,22 @@ def adapter(folder: Path, network: Any) -> dict[str, torch.Tensor]:
             added[name] = (ALPHA / RANK * up @ down).detach()
     save_lora(folder, net, AdapterCard("base", "0" * 64, 1, {}))
     return added
+
+
+@pytest.mark.parametrize("parts", [0, 1])
+def test_the_files_say_where_a_stock_loader_does_not_see_the_picture(
+    parts: int, tmp_path: Path
+) -> None:
+    net = network_of(PUBLISHED["ltx"].make())
+    family_of(net).expand_inputs(net, parts)
+    add_lora(net, rank=RANK)
+    save_lora(tmp_path, net, AdapterCard("some/base", "0" * 64, parts, {}))
+    with safe_open(tmp_path / ADAPTER_WEIGHTS, "pt") as file:
+        hint = file.metadata().get("modelspec.usage_hint", "")
+    readme = tmp_path / "README.md"
+    told = readme.read_text() if readme.exists() else ""
+    unseen = "A stock loader does not see the picture"
+    assert (unseen in hint, unseen in told, "some/base" in told) == (parts > 0,) * 3
 
 
 def change(before: Any, after: Any, name: str) -> torch.Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers.loaders.lora_base import LoraBaseMixin
+from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
 from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,6 +22,20 @@ from fbridge.loaders.lora import merge_lora as merge_lora
 from fbridge.train.export.model_folder import replacing_model
 
 _NAME = "default"
+_UNSEEN = (
+    f"A stock loader does not see the picture: it adds the low-rank updates alone, and the network "
+    f"stays text-to-video, since the input layer that takes the picture is in {EXTRA}."
+)
+_README = """# A LoRA of a bridge, trained by fbridge
+
+{unseen} These make videos from pictures:
+
+    fbridge generate cat.jpg -p "a cat jumps" --model .
+    fbridge export . --merged -o model/       # for stock diffusers, without fbridge
+    fbridge export . --comfy -o comfy/        # for ComfyUI, of Wan
+
+The base is {base}; `adapter.json` has its sha256.
+"""
 
 
 def add_lora(
@@ -94,18 +109,18 @@ def save_lora(
         if value.requires_grad and "lora_" not in name
     }
     with replacing_model(folder) as part:
-        LoraBaseMixin.write_lora_layers(
-            state_dict={f"{part_name}.{k}": _on_cpu(v, dtype) for k, v in lora.items()},
-            save_directory=str(part),
-            is_main_process=True,
-            weight_name=ADAPTER_WEIGHTS,
-            save_function=None,
-            safe_serialization=True,
-            lora_adapter_metadata=_metadata(transformer.peft_config[_NAME], part_name),
-        )
+        settings = _metadata(transformer.peft_config[_NAME], part_name)
+        metadata = {"format": "pt", LORA_ADAPTER_METADATA_KEY: json.dumps(settings, sort_keys=True)}
+        if extra:
+            metadata["modelspec.usage_hint"] = _UNSEEN
+        weights = {f"{part_name}.{k}": _on_cpu(v, dtype) for k, v in lora.items()}
+        save_file(weights, part / ADAPTER_WEIGHTS, metadata)
         sort_metadata(part / ADAPTER_WEIGHTS)  # equal adapters have equal hashes
         if extra:
             save_file({k: _on_cpu(v, dtype) for k, v in extra.items()}, part / EXTRA)
+            base = card.base if card.base_path is None else Path(card.base).name
+            readme = _README.format(unseen=_UNSEEN, base=base)
+            (part / "README.md").write_text(readme, encoding="utf-8")
         if prior is not None:
             prior.save_pretrained(part / PRIOR)
         (part / ADAPTER).write_text(card.text(), encoding="utf-8")
