@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -14,6 +15,9 @@ from fbridge_cli import runtime
 from fbridge_cli.options import INPUT, MODEL, OUTPUT, Base, option
 from fbridge_cli.ui import Ui
 
+_KINDS = ("merged", "lora", "comfy")
+_STOCK = 'stock diffusers runs it with custom_pipeline="fbridge_pipeline"; see README.md in it'
+
 
 def export(
     run: Path = typer.Argument(
@@ -24,15 +28,18 @@ def export(
     out: Path | None = option(
         None,
         OUTPUT,
-        "The model's folder; by default RUN-merged or RUN-lora.",
+        "Folder to write, or with --comfy a .safetensors; by default RUN-merged, -lora or -comfy.",
         "--out",
         "-o",
-        metavar="DIR",
+        metavar="PATH",
     ),
     merged: bool = option(
         False, MODEL, "A whole pipeline; low-rank updates are merged into the weights.", "--merged"
     ),
     lora: bool = option(False, MODEL, "The adapter alone, for diffusers and peft.", "--lora"),
+    comfy: bool = option(
+        False, MODEL, "The adapter as a control LoRA of ComfyUI, and a workflow.", "--comfy"
+    ),
     base: Base = None,
     checkpoint: int | None = option(
         None, INPUT, "Step of an older checkpoint that still exists.", metavar="STEP"
@@ -45,64 +52,80 @@ def export(
     ),
     dtype: str = option("float32", OUTPUT, f"{', '.join(DTYPES)}.", known=DTYPES),
 ) -> None:
-    """Write a model folder from a training run or a model.
+    """Write a model from a training run, for this and other programs.
 
-    FrameBridgePipeline.from_pretrained and fbridge generate --model read it.
-    With --merged stock diffusers runs it too, where it can:
+    fbridge generate --model and FrameBridgePipeline read what --merged and
+    --lora write. Stock diffusers runs what --merged writes too, where it can:
     DiffusionPipeline.from_pretrained(DIR, custom_pipeline="fbridge_pipeline",
-    trust_remote_code=True).
+    trust_remote_code=True). --comfy is for LoRAs of Wan.
 
     Example:
         fbridge export runs/bridge --merged -o model/ --dtype float16
 
         fbridge export runs/lora --lora -o adapter/
+
+        fbridge export runs/wan --comfy -o ComfyUI/models/loras/jump.safetensors
     """
-    if merged and lora:
-        raise ConfigError("--merged and --lora contradict; drop one of them")
+    asked = [f"--{kind}" for kind, on in zip(_KINDS, (merged, lora, comfy), strict=True) if on]
+    if len(asked) > 1:
+        raise ConfigError(f"{asked[0]} and {asked[1]} contradict; drop one of them")
     check_choice("--dtype", dtype, DTYPES)
     check_range("--ema-length", ema_length, 0.0, 0.28)
-    kind = "merged" if merged else "lora" if lora else None
     run = home_expanded(run)
     ui = Ui()
     with runtime.quiet(), ui.waiting("reading the run"):
         import torch
 
-        from fbridge.train.export.of_model import export_model, is_model
-        from fbridge.train.export.result import export_run, usual_kind
+        from fbridge.train.export.of_model import is_model
+        from fbridge.train.export.result import usual_kind
 
-        of_model = is_model(run)
-        if of_model:
-            _check_options_of_a_model(run, lora, checkpoint, ema_length)
-            kind = "merged"
-        kind = kind or usual_kind(run)
-        folder = run.with_name(f"{run.name}-{kind}") if out is None else home_expanded(out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigError(
-                f"-o {shown(folder)}: is there already, so it stays; name a new folder"
+        if is_model(run):
+            _check_options_of_a_model(
+                run, {"--lora": lora, "--checkpoint": checkpoint, "--ema-length": ema_length}
             )
-        check_writable(folder)
-        place = None if base is None else str(home_expanded(base))
-        weights = getattr(torch, dtype)
-        step, not_stock = None, ""
-        if of_model:
-            export_model(run, folder, dtype=weights, base=place)
+            kind = "comfy" if comfy else "merged"
         else:
-            about = {"step": checkpoint, "length": ema_length, "dtype": weights, "base": place}
-            step, not_stock = export_run(run, folder, kind=kind, **about)
+            kind = asked[0][2:] if asked else usual_kind(run)
+        target = run.with_name(f"{run.name}-{kind}") if out is None else home_expanded(out)
+        _check_free(target)
+        place = None if base is None else str(home_expanded(base))
+        step, note = _written(
+            run, target, kind, step=checkpoint, length=ema_length, dtype=getattr(torch, dtype),
+            base=place,
+        )  # fmt: skip
     told = "" if step is None else f", step {step}"
-    ui.result(f"{shown(folder)}: {kind}{told} of {shown(run)}")
-    if not_stock is not None:
-        ui.note(
-            f"fbridge alone runs it, and stock diffusers cannot: {not_stock}"
-            if not_stock
-            else 'stock diffusers runs it, with custom_pipeline="fbridge_pipeline"; see README.md'
-        )
+    ui.result(f"{shown(target)}: {kind}{told} of {shown(run)}")
+    if note:
+        ui.note(note)
 
 
-def _check_options_of_a_model(
-    model: Path, lora: bool, checkpoint: int | None, length: float | None
-) -> None:
-    given = {"--lora": lora, "--checkpoint": checkpoint is not None, "--ema-length": length}
-    for name, is_given in given.items():
-        if is_given:
+def _written(
+    run: Path, target: Path, kind: str, *, base: str | None, dtype: Any, **of_run: Any
+) -> tuple[int | None, str]:
+    """Write a run or a model; returns the checkpoint's step, of a run, and a remark."""
+    from fbridge.train.export.comfy import export_comfy_lora
+    from fbridge.train.export.of_model import export_model, is_model
+    from fbridge.train.export.result import export_run
+
+    if kind == "comfy":
+        step, workflow = export_comfy_lora(run, target, dtype=dtype, base=base, **of_run)
+        return step, f"workflow: {shown(workflow)}"
+    if is_model(run):
+        export_model(run, target, dtype=dtype, base=base)
+        return None, _STOCK
+    step, reason = export_run(run, target, kind=kind, dtype=dtype, base=base, **of_run)
+    if reason:
+        return step, f"fbridge alone runs it, and stock diffusers cannot: {reason}"
+    return step, "" if reason is None else _STOCK
+
+
+def _check_free(target: Path) -> None:
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise ConfigError(f"-o {shown(target)}: is there already, so it stays; name a new folder")
+    check_writable(target)
+
+
+def _check_options_of_a_model(model: Path, options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if value:
             raise ConfigError(f"{name}: is about a run, and {shown(model)} is a model; drop it")

@@ -41,7 +41,7 @@ COMMANDS = {
         "Train a neural prior: the video regressed from picture and prompt in one pass.",
     ),
     "finetune": ("training.finetune", "Turn a text-to-video model into an image-to-video bridge."),
-    "export": ("export.export", "Write a model folder from a training run."),
+    "export": ("export.export", "Write a model from a training run, for this and other programs."),
     "eval": (
         "evaluate.evaluate",
         "Measure generated videos, every number with its protocol, interval and baselines.",

@@ -19,6 +19,8 @@ class CheckpointLayout(NamedTuple):
             other tensors.
         compounds: words with underscores in the names of layers, which tell kohya's LoRA files,
             whose dots are underscores too, where a dot was.
+        layer_names: regular expressions of parts of diffusers' names of layers, and what the makers
+            have in their place, applied in order; empty where that is not known.
     """
 
     style: str
@@ -26,6 +28,7 @@ class CheckpointLayout(NamedTuple):
     convert: Callable[[Weights], Weights] | None = None
     beside: tuple[str, ...] = ()
     compounds: tuple[str, ...] = ()
+    layer_names: Mapping[str, str] = {}
 
 
 class Variant(NamedTuple):

@@ -92,6 +92,22 @@ def _from_original(weights: Weights) -> Weights:
     return converted
 
 
+_LAYER_NAMES = {
+    r"^condition_embedder\.time_embedder\.linear_1$": "time_embedding.0",
+    r"^condition_embedder\.time_embedder\.linear_2$": "time_embedding.2",
+    r"^condition_embedder\.text_embedder\.linear_1$": "text_embedding.0",
+    r"^condition_embedder\.text_embedder\.linear_2$": "text_embedding.2",
+    r"^condition_embedder\.time_proj$": "time_projection.1",
+    r"^proj_out$": "head.head",
+    r"\.attn1\.": ".self_attn.",
+    r"\.attn2\.": ".cross_attn.",
+    r"\.to_([qkv])$": r".\1",
+    r"\.to_out\.0$": ".o",
+    r"\.ffn\.net\.0\.proj$": ".ffn.0",
+    r"\.ffn\.net\.2$": ".ffn.2",
+}
+
+
 def _config(heads: int, inner: int, layers: int, latents: int = 16) -> dict[str, int]:
     """A configuration, of heads of 128 features."""
     return {
@@ -143,6 +159,7 @@ FAMILY = Family(
                 "time_embedding",
                 "time_projection",
             ),
+            layer_names=_LAYER_NAMES,
         ),
     ),
     variants=(

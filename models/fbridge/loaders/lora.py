@@ -63,9 +63,41 @@ def load_adapter(
             fit it.
     """
     card = read_card(folder)
-    place = card.place(base)
     recorded, further = recorded_choices(card.loras, loras, f"adapter {folder}")
-    for choice in recorded:
+    found = load_base_of(folder, card, recorded, base=base, dtype=dtype, download=download)
+    if further:
+        check_takes_loras(found.family, f"the base of {folder}")
+    found.family.expand_inputs(found.transformer, card.parts)
+    _put(folder, found.transformer)
+    merge_lora(found.transformer)
+    merged = merge_loras(found.transformer, further)
+    return card, replace(found, loras=(*found.loras, *merged))
+
+
+def load_base_of(
+    folder: Path,
+    card: AdapterCard,
+    loras: Sequence[LoraChoice],
+    *,
+    base: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    download: bool = False,
+) -> PretrainedModel:
+    """An adapter's base, checked to be the one that it was trained on.
+
+    Args:
+        folder: of the adapter.
+        card: of it.
+        loras: of the base, that the card names, at their places.
+        base: see `load_adapter`.
+        dtype: likewise.
+        download: likewise.
+
+    Raises:
+        CheckpointError: the base or a LoRA of it is missing or another one.
+    """
+    place = card.place(base)
+    for choice in loras:
         choice.check()
     try:
         found = load_pretrained(
@@ -74,7 +106,7 @@ def load_adapter(
             expert=card.expert,
             dtype=dtype,
             download=download,
-            loras=recorded,
+            loras=loras,
             local_files_only=base is None and not download,
         )
     except CheckpointError as error:
@@ -88,13 +120,7 @@ def load_adapter(
             f"{found.name!r} has {found.hash[:12]}...; name the right one with --base "
             "(base= in Python)"
         )
-    if further:
-        check_takes_loras(found.family, f"the base of {folder}")
-    found.family.expand_inputs(found.transformer, card.parts)
-    _put(folder, found.transformer)
-    merge_lora(found.transformer)
-    merged = merge_loras(found.transformer, further)
-    return card, replace(found, loras=(*found.loras, *merged))
+    return found
 
 
 def adapted_components(folder: Path, card: AdapterCard, found: PretrainedModel) -> dict[str, Any]:
