@@ -166,6 +166,7 @@ def test_exports(workshop: Any, runs: dict[str, Any], tmp_path: Path) -> None:
         "export", "runs/lora", "--merged", "-o", tmp_path / "m", "--dtype", "float16"
     )
     assert (ran.code, ran.out) == (0, f"{tmp_path / 'm'}: merged, step 4 of runs/lora\n"), ran.err
+    assert "fbridge alone runs it, and stock diffusers cannot: its " in ran.err
     weights = load_file(tmp_path / "m/transformer/diffusion_pytorch_model.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
     assert not any("lora" in name for name in weights)
@@ -185,6 +186,18 @@ def test_what_cannot_be_exported(workshop: Any, runs: dict[str, Any]) -> None:
     assert runs["bridge"].code == 0
     for args, code, line in [
         (("runs/bridge", "--merged", "--lora"), 2, "--merged and --lora contradict; drop one"),
+        (("runs/bridge", "--lora", "--comfy"), 2, "--lora and --comfy contradict; drop one"),
+        (
+            ("runs/bridge", "--comfy"),
+            2,
+            "runs/bridge: was trained in full and cannot be written as",
+        ),
+        (("runs/lora", "--comfy"), 2, "cannot run it: the makers' names of the family cogvideox"),
+        (("runs/lora/lora", "--comfy"), 2, "runs/lora/lora: ComfyUI cannot run it: the makers'"),
+        (("runs/bridge/model", "--comfy"), 2, "is a whole model, and ComfyUI takes a LoRA"),
+        (("runs/bridge/model",), 2, "runs/bridge/model: stock diffusers cannot run it: its "),
+        (("runs/bridge/model", "--lora"), 2, "--lora: is about a run, and runs/bridge/model is"),
+        (("runs/lora/lora", "--checkpoint", "2"), 2, "--checkpoint: is about a run, and runs/lora"),
         (("runs/bridge", "--lora"), 2, "runs/bridge: was trained in full and cannot be written as"),
         (("runs/bridge", "--dtype", "fp16"), 2, "--dtype fp16: unknown"),
         (("runs/bridge", "--ema-length", "0.1"), 2, 'needs ema.kind = "post-hoc" while training'),

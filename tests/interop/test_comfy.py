@@ -144,13 +144,14 @@ def test_what_comfyui_cannot_run_is_said_by_name(tmp_path: Path) -> None:
     base = load_pretrained(card.base)
     check_exportable(tmp_path / "lora", card, base)
     config = card.scheduler
-    for change, told in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"parts": 2}, "takes 2 inputs beside the latents, and ComfyUI adds one"),
         ({"pipeline": {"start_from": {"kind": "motion"}}}, "its prior is motion"),
         ({"scheduler": {**config, "start": "exact"}}, "its sampling starts exact"),
         ({"scheduler": {**config, "image_input": "both"}}, "is given the picture both"),
         ({"scheduler": {"prediction": "psi-noise"}}, "its prediction is psi-noise"),
-    ]:
+    ]
+    for change, told in cases:
         with pytest.raises(ConfigError, match=f"lora: ComfyUI cannot run it: .*{told}"):
             check_exportable(tmp_path / "lora", replace(card, **change), base)
     base.family.expand_inputs(base.transformer, 1)

@@ -102,14 +102,15 @@ def test_two_videos_have_their_own_pictures_prompts_and_seeds(
     both = stock(pictures, prompts, generator=generators, output_type="latent", **asked).frames
     assert both.shape == ours.shape  # in the size that both choose for these pictures
     assert (both - ours).norm() < 1e-5 * ours.norm()
-    for wrong, told in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"num_frames": 10}, "num_frames 10: this model makes 9 to 257 frames, in steps of 8"),
         ({"width": 60, "height": 64}, "size 60x64: sides must be multiples of 32"),
         ({"width": 64}, "give both width and height"),
         ({"strength": 1.5}, "strength 1.5: must be above 0 and at most 1"),
         ({"guidance_scale_2": 2.0}, "guidance_scale_2 2: this model has one network"),
         ({"generator": generators, "num_frames": 9}, "2 generators are given for 1 videos"),
-    ]:
+    ]
+    for wrong, told in cases:
         with pytest.raises(ValueError, match=told):
             stock(PICTURE, "a cat", **wrong)
 
@@ -163,10 +164,11 @@ def test_a_network_of_some_times_is_not_asked_for_others() -> None:
 def test_what_diffusers_cannot_run_is_said_by_name(tmp_path: Path) -> None:
     pipe = bridge("ltx", tmp_path)
     assert why_not_stock(pipe) == ""
-    for change, told in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"start_from": {"kind": "motion"}}, "its prior is motion"),
         ({"start_from": {"kind": "mix", "mix": 0.5}}, "its prior is mix"),
-    ]:
+    ]
+    for change, told in cases:
         before = pipe.config.start_from
         pipe.register_to_config(**change)
         assert told in why_not_stock(pipe)
