@@ -96,6 +96,7 @@ def bridge_numbers(pipeline: FrameBridgePipeline) -> dict[str, Any]:
     )  # fmt: skip
     return {
         "format": _FORMAT,
+        "first_frame": pipeline.defaults["first_frame"],
         "objective": "diffusion" if isinstance(process, DiffusionProcess) else "bridge",
         "schedule": schedule_to_config(process.schedule),
         "reading": list(reading),

@@ -218,8 +218,10 @@ class StockBridgePipeline(DiffusionPipeline):  # type: ignore[misc]
             flow = self._velocity(*given, branches[0])
             if scale != 1:
                 flow = torch.lerp(self._velocity(*given, branches[1]), flow, scale)
+            if bridge["first_frame"] == "exact":  # the estimate of x_0 is the picture there
+                flow[:, 0] = (z[:, 0] - picture) / sigma
             z = self.flow.step(flow, step, z, return_dict=False)[0]
-        if bridge["image_input"] != "bridge":
+        if bridge["first_frame"] == "exact":
             z[:, 0] = picture
         return z
 
