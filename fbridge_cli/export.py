@@ -16,7 +16,7 @@ from fbridge_cli.options import INPUT, MODEL, OUTPUT, Base, option
 from fbridge_cli.ui import Ui
 
 _KINDS = ("merged", "lora", "comfy")
-_STOCK = 'stock diffusers runs it with custom_pipeline="fbridge_pipeline"; see README.md in it'
+_STOCK = "stock diffusers runs it by its fbridge_pipeline.py; its README.md says how"
 
 
 def export(
@@ -56,8 +56,8 @@ def export(
 
     fbridge generate --model and FrameBridgePipeline read what --merged and
     --lora write. Stock diffusers runs what --merged writes too, where it can:
-    DiffusionPipeline.from_pretrained(DIR, custom_pipeline="fbridge_pipeline",
-    trust_remote_code=True). --comfy is for LoRAs of Wan.
+    DiffusionPipeline.from_pretrained("DIR", trust_remote_code=True,
+    custom_pipeline="DIR/fbridge_pipeline.py"). --comfy is for LoRAs of Wan.
 
     Example:
         fbridge export runs/bridge --merged -o model/ --dtype float16

@@ -250,6 +250,8 @@ def test_command_lines_run(page: str, tmp_path: Path, monkeypatch: pytest.Monkey
         if block.comment == "run":
             for args in commands(block.text):
                 assert run(args) == 0, shlex.join(args)
+        elif block.comment.startswith("not run"):
+            continue
         elif block.language == "python" and page != "README.md":
             exec(block.text, {})
 

@@ -55,7 +55,7 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[
             for module in [name for name in sys.modules if name.split(".")[0] == "fbridge"]:
                 blocked.setitem(sys.modules, module, None)
             pipe = DiffusionPipeline.from_pretrained(
-                folder, custom_pipeline=PIPELINE, trust_remote_code=True
+                folder, custom_pipeline=f"{folder}/{PIPELINE}.py", trust_remote_code=True
             )
         pipe.set_progress_bar_config(disable=True)
         return pipe

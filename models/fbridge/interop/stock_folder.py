@@ -42,7 +42,7 @@ Stock diffusers runs it too, without fbridge, as a channel-concatenated flow mod
     from PIL import Image
 
     pipe = DiffusionPipeline.from_pretrained(
-        DIR, custom_pipeline="{pipeline}", trust_remote_code=True
+        "DIR", custom_pipeline="DIR/{pipeline}.py", trust_remote_code=True
     )
     generator = torch.Generator().manual_seed(7)
     video = pipe(Image.open("cat.jpg"), "a cat jumps", generator=generator).frames[0]

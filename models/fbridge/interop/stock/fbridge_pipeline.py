@@ -3,7 +3,7 @@
 fbridge writes this file, and the three that it imports, into the folders of models that it can run:
 
     pipe = DiffusionPipeline.from_pretrained(
-        DIR, custom_pipeline="fbridge_pipeline", trust_remote_code=True
+        "DIR", custom_pipeline="DIR/fbridge_pipeline.py", trust_remote_code=True
     )
     generator = torch.Generator().manual_seed(7)
     video = pipe(Image.open("cat.jpg"), "a cat jumps", generator=generator).frames[0]
