@@ -7,12 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 from fbridge.backbones import expand
 from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.errors import ConfigError
-from fbridge.files.key_mapping import Weights
 from fbridge.files.modules import empty_network
 
 FEWEST = 64 * 64
@@ -92,7 +91,7 @@ class Family:
     layouts: tuple[CheckpointLayout, ...] = ()
     variants: tuple[Variant, ...] = ()
     variant_from_shapes: Callable[[Mapping[str, tuple[int, ...]]], Variant] | None = None
-    single_file_config: Callable[[Weights], Mapping[str, Any]] | None = None
+    single_file_config: Callable[[Mapping[str, Tensor]], Mapping[str, Any]] | None = None
     refused: Callable[[Mapping[str, Any]], str] = lambda _: ""
     required_files: tuple[str, ...] = (
         "vae/config.json",
@@ -130,12 +129,22 @@ class Family:
     def quantizable_layers(self, transformer: Any) -> list[tuple[str, nn.Linear]]:
         """Names and layers: the large linear layers of the blocks, no embeddings and no heads."""
         return [
-            (f"{parent}.{name}", layer)
-            for parent, blocks in transformer.named_children()
-            if isinstance(blocks, nn.ModuleList)
-            for name, layer in blocks.named_modules()
-            if type(layer) is nn.Linear and layer.weight.numel() >= FEWEST
+            (name, layer)
+            for name, layer in transformer.named_modules()
+            if self.is_quantizable(transformer, name)
         ]
+
+    def is_quantizable(self, transformer: Any, name: str) -> bool:
+        """Whether a layer is one of `quantizable_layers`, and not quantised yet."""
+        blocks, _, inner = name.partition(".")
+        if not inner or not isinstance(getattr(transformer, blocks), nn.ModuleList):
+            return False
+        layer = transformer.get_submodule(name)
+        return (
+            type(layer) is nn.Linear
+            and type(layer.weight.data) is Tensor
+            and layer.weight.numel() >= FEWEST
+        )
 
     def make_room(self, transformer: Any, parts: int) -> None:
         """`expand_inputs`, unless a network has room for so many parts or more already."""

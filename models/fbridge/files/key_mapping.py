@@ -57,15 +57,6 @@ def swap_halves(weights: Weights, name: str) -> Weights:
     }
 
 
-def with_prefix(weights: Mapping[str, Tensor], beginning: str) -> Weights:
-    """The tensors whose names begin so, without that beginning."""
-    return {
-        name[len(beginning) :]: tensor
-        for name, tensor in weights.items()
-        if name.startswith(beginning)
-    }
-
-
 def count_modules(names: Iterable[str], before: str) -> int:
     """Length of a list of modules, whose names go on after `before` with their number."""
     numbers = [name[len(before) :].split(".")[0] for name in names if name.startswith(before)]

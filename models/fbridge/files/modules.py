@@ -1,92 +1,27 @@
-"""Networks from their configurations and weights, and the single file of a text-to-video base."""
+"""Networks from their configurations and weights."""
 
 from __future__ import annotations
 
 import inspect
-import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
 import torch
 from accelerate import init_empty_weights
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from diffusers import ModelMixin
+from torch import Tensor
 
 from fbridge.errors import CheckpointError, reason
-from fbridge.files.configs import check_form, read_json
+from fbridge.files.configs import read_json
+from fbridge.files.heap import trim_heap
+from fbridge.files.lazy_weights import shapes_of
 from fbridge.files.low_bit import check_low_bit
-from fbridge.files.model_forms import SingleFileForm
-from fbridge.files.tensors import Header, broken, read_header, read_weights
+from fbridge.files.tensors import open_weights, read_header
 from fbridge.files.weight_files import find_variant, find_weight_file
-
-FORMAT = 1
-_KEY = "fbridge"
-
-
-def save_single_file(  # noqa: PLR0913 - a base's parts and facts
-    path: Path,
-    transformer: Any,
-    vae: Any,
-    *,
-    noise: Mapping[str, Any],
-    prediction: str,
-    text_encoder: str,
-    frames: list[int],
-    fps: float,
-    sizes: list[list[int]],
-    world: str = "",
-    dtype: torch.dtype = torch.float16,
-) -> None:
-    """Write a text-to-video base as a single file: the weights, and all else in its header.
-
-    Tensors are named "transformer.<key>" and "vae.<key>". The header's metadata has one key,
-    "fbridge", whose JSON holds "format" and "kind", the configurations of transformer and vae with
-    their `_class_name`, "noise" and "prediction" as `fbridge.loaders.pretrained.PretrainedModel`
-    has them, "text_encoder", "frames", "fps", "sizes" and, where it is given, "world".
-    """
-    facts = {
-        "format": FORMAT,
-        "kind": "text-to-video",
-        "transformer": _described(transformer),
-        "vae": _described(vae),
-        "noise": dict(noise),
-        "prediction": prediction,
-        "text_encoder": text_encoder,
-        "frames": frames,
-        "fps": fps,
-        "sizes": sizes,
-        **({"world": world} if world else {}),
-    }
-    tensors = {
-        f"{part}.{key}": _stored(value, precision_of(type(model), key, dtype))
-        for part, model in (("transformer", transformer), ("vae", vae))
-        for key, value in model.state_dict().items()
-    }
-    save_file(tensors, path, {_KEY: json.dumps(facts, sort_keys=True)})
-
-
-def single_file_facts(path: Path, header: Header) -> dict[str, Any] | None:
-    """What `save_single_file` wrote into a file's header; None of a file that it did not write.
-
-    Raises:
-        CheckpointError: the header is broken, or of a newer format.
-    """
-    if _KEY not in header.metadata:
-        return None
-    try:
-        facts: dict[str, Any] = json.loads(header.metadata[_KEY])
-        kind, version = facts.get("kind"), facts.get("format")
-    except (ValueError, AttributeError, RecursionError) as error:
-        raise broken(path, error) from error
-    if (version, kind) != (FORMAT, "text-to-video"):
-        raise CheckpointError(
-            f"{path}: is a {kind} base of format {version}, and this version reads text-to-video "
-            f"bases of format {FORMAT}; update fbridge"
-        )
-    check_form(SingleFileForm, facts, path)
-    return facts
 
 
 def empty_network(kind: Any, config: Mapping[str, Any]) -> Any:
@@ -128,39 +63,88 @@ def _wrong_number(kind: Any, config: Mapping[str, Any]) -> str:
     return ""
 
 
+_UNTRIMMED = 2**22
+"""Bytes of weights after which freed memory is given back."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How a network's weights are kept in memory, where it is not as they are stored.
+
+    Attributes:
+        dtype: of the network, but what its class says must stay float32.
+        exact: of the empty network, and the name of a layer of it: whether that is kept in float32;
+            None if none is.
+        change: of the empty network: what is made of a tensor, by its name and as it is stored.
+        finish: of the network, and the name of a layer all of whose tensors are there: what is
+            done to that layer before the next one is read, such as to quantise it.
+    """
+
+    dtype: torch.dtype = torch.float32
+    exact: Callable[[Any, str], bool] | None = None
+    change: Callable[[Any], Callable[[str, Tensor], Tensor]] | None = None
+    finish: Callable[[Any, str], None] | None = None
+
+
 def build(
     kind: Any,
     config: Mapping[str, Any],
     weights: Mapping[str, Tensor],
     path: Path,
-    dtype: torch.dtype = torch.float32,
+    kept: Kept | torch.dtype = torch.float32,
 ) -> Any:
     """A network of a class, from its configuration and all its weights.
 
     Args:
         kind: of diffusers' models, or ours.
         config: as its `from_config` takes it.
-        weights: by name.
+        weights: by name; those that are read when they are asked for, are in memory one by one.
         path: that they are from, for messages.
-        dtype: of the network, but what the class says must stay float32.
+        kept: how they are kept, or the dtype alone.
 
     Raises:
         CheckpointError: the two do not fit; names a tensor.
     """
     try:
-        model: nn.Module = empty_network(kind, config)
+        model = empty_network(kind, config)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    known = {name: tuple(value.shape) for name, value in model.state_dict().items()}
-    shapes = {name: tuple(value.shape) for name, value in weights.items()}
-    if why := misfit(kind.__name__, known, shapes):
+    if why := misfit(kind.__name__, shapes_of(model.state_dict()), shapes_of(weights)):
         raise CheckpointError(f"{path}: {why}")
-    own = {
-        name: value.to(dtype=_kept(value, precision_of(kind, name, dtype)), copy=True)
-        for name, value in weights.items()
-    }
-    model.load_state_dict(own, assign=True)
+    _fill(model, weights, kept if isinstance(kept, Kept) else Kept(kept))
     return model.eval()
+
+
+def _fill(model: Any, weights: Mapping[str, Tensor], kept: Kept) -> None:
+    """Put weights into an empty network, one after the other.
+
+    Room for all is made first, so that what is needed on the way leaves no gaps between them; it
+    takes memory only when it is written to.
+    """
+    change = None if kept.change is None else kept.change(model)
+    places = {name: _place(model, name, held, kept) for name, held in model.state_dict().items()}
+    left = Counter(name.rpartition(".")[0] for name in weights)
+    untrimmed = 0
+    for name in weights:
+        layer, _, last = name.rpartition(".")
+        value = weights[name] if change is None else change(name, weights[name])
+        place = places.pop(name)
+        own = place.copy_(value) if value.is_floating_point() else value.clone()
+        model.get_submodule(layer).load_state_dict({last: own}, strict=False, assign=True)
+        untrimmed += own.nbytes
+        del value, place, own
+        left[layer] -= 1
+        if kept.finish is not None and not left[layer]:
+            kept.finish(model, layer)
+        if untrimmed > _UNTRIMMED:
+            trim_heap()
+            untrimmed = 0
+
+
+def _place(model: Any, name: str, held: Tensor, kept: Kept) -> Tensor:
+    exact = kept.exact is not None and kept.exact(model, name.rpartition(".")[0])
+    dtype = precision_of(type(model), name, torch.float32 if exact else kept.dtype)
+    return torch.empty(held.shape, dtype=dtype)
 
 
 def misfit(
@@ -196,21 +180,31 @@ def misfit(
     )
 
 
-def load_folder(kind: Any, folder: Path, dtype: torch.dtype = torch.float32) -> Any:
+def load_folder(kind: Any, folder: Path, kept: Kept | torch.dtype = torch.float32) -> Any:
     """A network of a class from a folder written by save_pretrained.
 
     Args:
         kind: of diffusers' models, or ours.
         folder: of its configuration and weights.
-        dtype: of the network, but what the class says must stay float32.
+        kept: how its weights are kept, or the dtype alone.
 
     Raises:
         CheckpointError: it does not load, or not all of its weights are there.
     """
+    kept = kept if isinstance(kept, Kept) else Kept(kept)
     check_low_bit(folder)
-    weights = find_weight_file(folder)
-    if weights is not None and read_header(weights).scales:  # which from_pretrained leaves out
-        return build(kind, read_json(folder / "config.json"), read_weights(weights), weights, dtype)
+    config, file = read_json(folder / "config.json"), find_weight_file(folder)
+    if file is not None and issubclass(kind, ModelMixin) and "quantization_config" not in config:
+        weights = open_weights(file)
+        known = shapes_of(empty_network(kind, config).state_dict())
+        scaled = bool(read_header(file).scales)  # which from_pretrained leaves out
+        if scaled or not misfit(kind.__name__, known, weights.shapes):
+            return build(kind, config, weights, file, kept)
+    return _load_renamed(kind, folder, kept.dtype if kept.exact is None else torch.float32)
+
+
+def _load_renamed(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+    """By the class's own function, which knows names of older versions and quantised layers."""
     try:
         model, info = kind.from_pretrained(
             folder,
@@ -246,19 +240,6 @@ def precision_of(kind: Any, name: str, dtype: torch.dtype) -> torch.dtype:
     """
     exact = getattr(kind, "_keep_in_fp32_modules", None) or ()
     return dtype if set(exact).isdisjoint(name.split(".")) else torch.float32
-
-
-def _kept(value: Tensor, dtype: torch.dtype) -> torch.dtype:
-    return dtype if value.is_floating_point() else value.dtype
-
-
-def _stored(value: Tensor, dtype: torch.dtype) -> Tensor:
-    return value.detach().to("cpu", dtype if value.is_floating_point() else None).contiguous()
-
-
-def _described(model: Any) -> dict[str, Any]:
-    numbers = {key: value for key, value in model.config.items() if key[0] != "_"}
-    return {"_class_name": type(model).__name__, **numbers}
 
 
 def _such_as(names: list[str]) -> str:

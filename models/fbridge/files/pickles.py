@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from torch import Tensor
 
-from fbridge.errors import CheckpointError, reason
+from fbridge.errors import CheckpointError
+from fbridge.files.lazy_weights import LazyWeights, broken, shapes_of
 
 _NESTS = ("state_dict", "generator_ema", "generator", "ema", "module", "model")
 """Keys under which trainers save weights; averages go first."""
 _DEEPSPEED = "_forward_module."
 """DeepSpeed's prefix of all names of a Lightning module."""
 _FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
+_MAPPED_AT_ONCE = 1 / 16
+"""Share of a file whose mapped pages may be in memory while its tensors are read one by one."""
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
@@ -41,14 +46,40 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def open_pickle(path: Path) -> LazyWeights:
+    """The tensors of `read_pickle`, each copied out of the file when it is asked for.
+
+    Raises:
+        CheckpointError: likewise.
+    """
+    mapped = _Mapped(path)
+    readers = {name: partial(mapped.copy, name) for name in mapped.tensors}
+    return LazyWeights(path, readers, shapes_of(mapped.tensors))
+
+
+class _Mapped:
+    """A file's tensors, mapped anew when much of it has been read: pages stay until it is let go.
+
+    A file of before torch 1.6, which cannot be mapped, is in memory as a whole anyway.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.tensors, self._read = path, read_pickle(path), 0
+        mapped = is_zipfile(path)
+        self._most = _MAPPED_AT_ONCE * path.stat().st_size if mapped else float("inf")
+
+    def copy(self, name: str) -> Tensor:
+        done = self.tensors[name].clone()
+        self._read += done.nbytes
+        if self._read > self._most:
+            self.tensors.clear()
+            self.tensors, self._read = read_pickle(self._path), 0
+        return done
+
+
 def scales_beside(path: Path) -> Path:
     """Where the scales of a file's float8 layers may lie."""
     return path.with_name(f"{path.stem}_map{path.suffix}")
-
-
-def broken(path: Path, error: Exception) -> CheckpointError:
-    """The error of a file that cannot be read."""
-    return CheckpointError(f"{path}: is broken or cut off ({reason(error)}); get the file again")
 
 
 def _unpickled(path: Path) -> Any:

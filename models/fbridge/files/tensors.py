@@ -9,13 +9,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fbridge.errors import CheckpointError, DependencyError
-from fbridge.files.pickles import broken as broken
-from fbridge.files.pickles import read_pickle
+from fbridge.files.lazy_weights import LazyWeights, Shape, read_stored
+from fbridge.files.lazy_weights import broken as broken
+from fbridge.files.pickles import open_pickle, read_pickle
 from fbridge.files.scaled import FORMAT, find_aside, find_scales, multiply
 from fbridge.files.weight_files import GGUF, INDEX, PICKLES, is_index, weight_paths
 
@@ -23,7 +25,8 @@ _SHAPE = "comfy.gguf.orig_shape."
 """Prefix of the field with a tensor's shape, where it has more axes than GGUF supports."""
 _TYPES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _TYPES |= {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "I64": "int64", "U8": "uint8"}
-_TYPES |= {"I8": "int8"}
+_TYPES |= {"I8": "int8", "I16": "int16", "I32": "int32", "BOOL": "bool", "U16": "uint16"}
+_TYPES |= {"U32": "uint32", "U64": "uint64", "F8_E8M0": "float8_e8m0fnu", "C64": "complex64"}
 
 
 class Header(NamedTuple):
@@ -43,31 +46,6 @@ class Header(NamedTuple):
     metadata: Mapping[str, str] = MappingProxyType({})
     scales: Mapping[str, tuple[tuple[int, ...], str]] = MappingProxyType({})
     formats: tuple[str, ...] = ()
-
-
-class LazyWeights(Mapping[str, Tensor]):
-    """Tensors by name, each read when it is asked for, and again when it is asked for again.
-
-    Args:
-        path: of the file, for messages.
-        readers: of the tensors.
-    """
-
-    def __init__(self, path: Path, readers: Mapping[str, Callable[[], Tensor]]) -> None:
-        self._path, self._readers = path, readers
-
-    def __getitem__(self, name: str) -> Tensor:
-        """Raises CheckpointError where the file is broken."""
-        try:
-            return self._readers[name]()
-        except (SafetensorError, OSError) as error:
-            raise broken(self._path, error) from error
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._readers)
-
-    def __len__(self) -> int:
-        return len(self._readers)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -98,22 +76,25 @@ def open_weights(path: Path) -> LazyWeights:
             for name in held
             if name not in aside
         },
+        {name: shape for name, shape in held.shapes.items() if name not in aside},
     )
 
 
 def open_tensors(path: Path) -> LazyWeights:
     """The tensors in a file as they are stored, scales among them; see `open_weights`."""
     if path.suffix in PICKLES:
-        tensors = read_pickle(path)
-        return LazyWeights(path, {name: partial(tensors.__getitem__, name) for name in tensors})
-    if path.suffix == GGUF:
-        return LazyWeights(path, {name: partial(_unpacked, *held) for name, *held in _packed(path)})
-    _require_known(path)
+        return open_pickle(path)
     readers: dict[str, Callable[[], Tensor]] = {}
+    shapes: dict[str, Shape] = {}
+    if path.suffix == GGUF:
+        for name, tensor, shape in _packed(path):
+            readers[name], shapes[name] = partial(_unpacked, path, tensor, shape), shape
+        return LazyWeights(path, readers, shapes)
+    _require_known(path)
     for part in weight_paths(path):
-        file = _opened(part, path)
-        readers |= {name: partial(file.get_tensor, name) for name in file.keys()}  # noqa: SIM118
-    return LazyWeights(path, readers)
+        for name, (offset, kind, shape) in _places(part, path).items():
+            readers[name], shapes[name] = partial(_read, part, name, offset, kind, shape), shape
+    return LazyWeights(path, readers, shapes)
 
 
 def read_header(path: Path) -> Header:
@@ -196,17 +177,27 @@ def _require_known(path: Path) -> None:
         )
 
 
-def _opened(path: Path, named: Path) -> Any:
+def _places(path: Path, named: Path) -> dict[str, tuple[int, str, Shape]]:
+    """Of each tensor of a safetensors file where it begins, its type there, and its shape."""
     try:
-        return safe_open(path, "pt")
-    except (SafetensorError, OSError) as error:
+        with safe_open(path, "np"):
+            pass  # checks that the header is whole and its tensors fill the file
+        with path.open("rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size))
+    except (SafetensorError, OSError, ValueError) as error:
         raise broken(named, error) from error
-    except RuntimeError as error:
-        if "mmap" not in str(error):
-            raise
-        raise CheckpointError(
-            f"{path}: its {path.stat().st_size / 1e9:.1f} GB do not fit into this machine's memory"
-        ) from error
+    header.pop("__metadata__", None)
+    return {
+        name: (8 + size + held["data_offsets"][0], held["dtype"], tuple(held["shape"]))
+        for name, held in header.items()
+    }
+
+
+def _read(path: Path, name: str, offset: int, kind: str, shape: Shape) -> Tensor:
+    if kind not in _TYPES:
+        raise CheckpointError(f"{path}: {name} is stored as {kind}, which is not read")
+    return read_stored(path, offset, getattr(torch, _TYPES[kind]), shape)
 
 
 def _packed(path: Path) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
@@ -225,7 +216,12 @@ def _packed(path: Path) -> Iterator[tuple[str, Any, tuple[int, ...]]]:
         raise broken(path, error) from error
 
 
-def _unpacked(tensor: Any, shape: tuple[int, ...]) -> Tensor:
+def _unpacked(path: Path, tensor: Any, shape: Shape) -> Tensor:
     from gguf.quants import dequantize
 
-    return torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy()).view(shape)
+    mapped = tensor.data  # read, since mapped pages count as memory of the process
+    held = np.fromfile(path, mapped.dtype, mapped.size, offset=int(tensor.data_offset))
+    if held.size != mapped.size:
+        raise OSError(f"{path.name} ends before its last tensor")
+    numbers = dequantize(held.reshape(mapped.shape), tensor.tensor_type)
+    return torch.from_numpy(numbers).clone().view(shape)  # torch aligns memory, numpy does not

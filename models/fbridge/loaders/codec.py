@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
+from operator import methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,16 @@ from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.scene_codec import SceneCodec
 from fbridge.codecs.vae import VAE_KINDS, VAECodec
 from fbridge.errors import CheckpointError, reason
+from fbridge.files.base_file import single_file_facts
 from fbridge.files.configs import read_json
 from fbridge.files.hashing import hash_model
 from fbridge.files.hub import NOT_READ
-from fbridge.files.key_mapping import Weights, with_prefix
-from fbridge.files.modules import build, load_folder, single_file_facts
-from fbridge.files.tensors import read_header, read_weights
+from fbridge.files.lazy_weights import LazyWeights
+from fbridge.files.modules import build, load_folder
+from fbridge.files.tensors import open_weights, read_header
 from fbridge.files.weight_files import find_weight_file, hash_weight_file
 from fbridge.loaders.locate import EMBEDDED, locate_folder, packaged_file
-from fbridge.loaders.parts import AUTOENCODERS, find_part, part_config, read_part
+from fbridge.loaders.parts import AUTOENCODERS, find_part, open_part, part_config
 from fbridge.loaders.single_file import find_single_file, unpack_codec
 
 _OWN = {"MotionCodec": MotionCodec, "PixelCodec": PixelCodec, "SceneCodec": SceneCodec}
@@ -42,7 +44,7 @@ _HUB_FILES = [
         for file in ("config.json", f"{_WEIGHTS}*.safetensors", f"{_WEIGHTS}*.json")
     ),
 ]
-_Take = Callable[[Weights], Weights]
+_Take = Callable[[LazyWeights], LazyWeights]
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def load_codec(
         model = (
             _from_folder(_class_of(kind), config, path, dtype)
             if take is None
-            else build(_class_of(kind), config, take(read_weights(path)), path, dtype)
+            else build(_class_of(kind), config, take(open_weights(path)), path, dtype)
         )
         model = model.to(device=device).eval().requires_grad_(False)
         codec = model if kind in _OWN else VAECodec(model)
@@ -151,9 +153,9 @@ def _find(name: str, **hub: Any) -> tuple[Path, dict[str, Any], _Take | None]:
     if file is not None:
         header = read_header(file)
         if (facts := single_file_facts(file, header)) is not None:
-            return file, facts["vae"], partial(with_prefix, beginning="vae.")
+            return file, facts["vae"], methodcaller("within", "vae.")
         if (part := find_part(header.shapes, AUTOENCODERS)) is not None:
-            return file, part_config(part, header.shapes), part.convert
+            return file, part_config(part, header.shapes), methodcaller("converted", part.convert)
         folder = unpack_codec(file)
         return folder, read_json(folder / "config.json"), None
     folder = locate_folder(name, _HUB_FILES, what="codec", ignore=NOT_READ, **hub)
@@ -167,7 +169,7 @@ def _find(name: str, **hub: Any) -> tuple[Path, dict[str, Any], _Take | None]:
 
 
 def _from_folder(kind: Any, config: Mapping[str, Any], folder: Path, dtype: torch.dtype) -> Any:
-    part = read_part(folder)
+    part = open_part(folder)
     if part is None:
         return load_folder(kind, folder, dtype)
     path, weights = part

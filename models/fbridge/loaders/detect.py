@@ -15,7 +15,7 @@ from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.backbones.families import FAMILIES
 from fbridge.backbones.family import Family
 from fbridge.errors import CheckpointError
-from fbridge.files.key_mapping import Weights
+from fbridge.files.lazy_weights import LazyWeights
 from fbridge.loaders.unsupported import other_network, unsupported_network
 
 PREFIXES = (
@@ -71,11 +71,12 @@ class Detected:
         """Those of a file's names that are of the network's own tensors."""
         return _owned(names, self.layout, self.prefix)
 
-    def take(self, weights: Mapping[str, Tensor]) -> Weights:
-        """The network's tensors under diffusers' names."""
-        own = {name: weights[name] for name in self.owned(weights)}
-        held = {name.removeprefix(self.prefix): tensor for name, tensor in own.items()}
-        return held if self.layout.convert is None else self.layout.convert(held)
+    def take(self, weights: Mapping[str, Tensor]) -> LazyWeights:
+        """The network's tensors under diffusers' names, read when they are asked for."""
+        own = self.owned(weights)
+        names = {name: name.removeprefix(self.prefix) for name in weights if name in own}
+        held = LazyWeights.of(weights).chosen(names)
+        return held if self.layout.convert is None else held.converted(self.layout.convert)
 
 
 def detect(shapes: Shapes) -> Detected:
@@ -99,7 +100,7 @@ def _described(shapes: Shapes, family: Family, layout: CheckpointLayout, prefix:
     others = dict(sorted(Counter(strangers).items()))
     found = Detected(family, layout, prefix, None, None, None, others)
     empty = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
-    held = {name: tuple(tensor.shape) for name, tensor in found.take(empty).items()}
+    held = found.take(empty).shapes
     found = replace(found, shapes=held)
     nearest: tuple[str, list[str]] | None = None
     try:

@@ -16,18 +16,17 @@ from fbridge.codecs.vae import VAECodec
 from fbridge.conditioning.image import load_image_encoder
 from fbridge.data.sources.ucf101 import CLASSES
 from fbridge.errors import CheckpointError, ConfigError, FBridgeError, reason
+from fbridge.files.base_file import save_single_file as save_single_file
 from fbridge.files.configs import has_component, read_json
 from fbridge.files.hashing import hash_model
-from fbridge.files.key_mapping import Weights, with_prefix
-from fbridge.files.modules import build, load_folder
-from fbridge.files.modules import save_single_file as save_single_file
-from fbridge.files.tensors import read_weights
-from fbridge.files.weight_files import find_weight_file, hash_weight_file, network_folder
+from fbridge.files.modules import Kept, build, load_folder
+from fbridge.files.tensors import open_weights
+from fbridge.files.weight_files import hash_weight_file, network_folder
 from fbridge.loaders.codec import load_codec, vae_class
 from fbridge.loaders.components import network_config
 from fbridge.loaders.experts import BRIDGE_OF_BOTH, SECOND, find_boundary
 from fbridge.loaders.lora_choice import LoraChoice
-from fbridge.loaders.lora_merge import merge_loras
+from fbridge.loaders.network import build_network, network_of_folder
 from fbridge.loaders.noise import SCHEDULER
 from fbridge.loaders.pretrained import PretrainedModel as PretrainedModel
 from fbridge.loaders.resolve import SCRATCH, ResolvedModel, resolve
@@ -43,6 +42,7 @@ def load_pretrained(
     download: bool = False,
     dtype: torch.dtype = torch.float32,
     loras: Sequence[LoraChoice] = (),
+    kept: Kept | None = None,
     **hub: Any,
 ) -> PretrainedModel:
     """Load a pretrained model.
@@ -54,6 +54,7 @@ def load_pretrained(
         download: fetch what a network's weights lack from the hub where it is not here.
         dtype: of the networks.
         loras: to be merged into the network, before it takes that dtype.
+        kept: how the network's weights are kept; None: in that dtype.
         hub: options of `resolve` for a hub id.
 
     Raises:
@@ -61,6 +62,7 @@ def load_pretrained(
             does not fit.
         ConfigError: a LoRA is given for a network that is no text-to-video model's, or for a pair.
     """
+    kept = kept or Kept(dtype)
     if isinstance(name, str):
         model = resolve(name, components=components, expert=expert, **hub)
     else:
@@ -81,11 +83,11 @@ def load_pretrained(
                 "and take that as base"
             )
         case "base":
-            loaded = _single_file(model, dtype, loras, download=download)
+            loaded = _single_file(model, dtype, kept, loras, download=download)
         case "weights" | "whole":
-            loaded = _weights(model, dtype, loras, download=download)
+            loaded = _weights(model, dtype, kept, loras, download=download)
         case _:
-            loaded = _pipeline(model, dtype, loras)
+            loaded = _pipeline(model, dtype, kept, loras)
     if model.path.is_file():
         loaded = replace(loaded, hash=hash_weight_file(model.path))
     return replace(loaded, name=model.name, dtype=dtype)
@@ -108,14 +110,13 @@ def check_takes_loras(family: Family, name: str, *, pair: bool = False) -> None:
         )
 
 
-def stored_tensors(network: Path, dtype: Any) -> Weights:
-    """A network's tensors as its folder has them; {} where it was loaded in full precision."""
-    file = None if dtype == torch.float32 else find_weight_file(network)
-    return {} if file is None else read_weights(file)
-
-
 def _single_file(
-    model: ResolvedModel, dtype: torch.dtype, loras: Sequence[LoraChoice], *, download: bool
+    model: ResolvedModel,
+    dtype: torch.dtype,
+    kept: Kept,
+    loras: Sequence[LoraChoice],
+    *,
+    download: bool,
 ) -> PretrainedModel:
     facts, path = model.facts, model.path
     text_encoder = facts["text_encoder"] if download else _here(facts["text_encoder"], path)
@@ -127,12 +128,10 @@ def _single_file(
         raise CheckpointError(
             f"{path}: 'noise' of its header is no noise schedule: {reason(error)}; get it again"
         ) from error
-    held = read_weights(path)
-    kind = model.family.load_class()
-    own = with_prefix(held, "transformer.")
-    transformer = build(kind, model.config, own, path, dtype)
-    merged = merge_loras(transformer, loras, stored=own.get)
-    vae = build(vae_class(facts["vae"]), facts["vae"], with_prefix(held, "vae."), path, dtype)
+    held = open_weights(path)
+    kind, own = model.family.load_class(), held.within("transformer.")
+    transformer, merged = build_network(kind, model.config, own, path, kept, loras)
+    vae = build(vae_class(facts["vae"]), facts["vae"], held.within("vae."), path, dtype)
     return PretrainedModel(
         "",
         "",
@@ -148,7 +147,7 @@ def _single_file(
         fps=facts["fps"],
         sizes=facts["sizes"],
         world=facts.get("world", ""),
-        loras=tuple(merged),
+        loras=merged,
     )
 
 
@@ -161,14 +160,19 @@ def _here(text_encoder: str, path: Path) -> str:
 
 
 def _weights(
-    model: ResolvedModel, dtype: torch.dtype, loras: Sequence[LoraChoice], *, download: bool
+    model: ResolvedModel,
+    dtype: torch.dtype,
+    kept: Kept,
+    loras: Sequence[LoraChoice],
+    *,
+    download: bool,
 ) -> PretrainedModel:
     found, path = model.detected, model.path
     assert found is not None, "weights have been detected"
     folder = model.find_components(download=download)
     if model.components is None and (why := replace(model, components=folder).refused):
         raise CheckpointError(f"{path}: {why}")
-    weights = read_weights(path)
+    weights = open_weights(path)
     read = found.family.single_file_config
     try:
         held = {} if read is None else read(weights)
@@ -177,24 +181,21 @@ def _weights(
     config = {**(found.config or {}), **held, **(network_config(path, folder) or {})}
     if why := found.family.refused(config):
         raise CheckpointError(f"{path}: {why}")
-    own = found.take(weights)
-    transformer = build(found.family.load_class(), config, own, path, dtype)
-    merged = merge_loras(transformer, loras, stored=own.get)
+    kind, own = found.family.load_class(), found.take(weights)
+    transformer, merged = build_network(kind, config, own, path, kept, loras)
     loaded = _with_components(replace(model, components=folder), transformer, dtype)
-    return replace(loaded, loras=tuple(merged))
+    return replace(loaded, loras=merged)
 
 
 def _pipeline(
-    model: ResolvedModel, dtype: torch.dtype, loras: Sequence[LoraChoice]
+    model: ResolvedModel, dtype: torch.dtype, kept: Kept, loras: Sequence[LoraChoice]
 ) -> PretrainedModel:
     folder, index = model.path, model.facts
     network = network_folder(folder)
-    transformer = load_folder(model.family.load_class(), network, dtype)
-    stored = stored_tensors(network, dtype) if loras else {}
-    merged = tuple(merge_loras(transformer, loras, stored=stored.get))
+    transformer, merged = network_of_folder(model.family.load_class(), network, kept, loras)
     if model.kind == "pipeline":
         loaded = _with_components(model, transformer, dtype)
-        second, boundary = _second(model, dtype)
+        second, boundary = _second(model, kept)
         loaded = replace(loaded, transformer_2=second, boundary=boundary, loras=merged)
         held = [network.name, *([] if second is None else [SECOND]), "vae", "scheduler"]
         parts = "".join(hash_model(folder / part) for part in held)
@@ -224,12 +225,12 @@ def _pipeline(
     )
 
 
-def _second(model: ResolvedModel, dtype: torch.dtype) -> tuple[Any, float | None]:
+def _second(model: ResolvedModel, kept: Kept) -> tuple[Any, float | None]:
     """The network for little noise of a pair, and the network time at which the two change."""
     if not has_component(model.facts, SECOND):
         return None, None
     noise, _ = model.noise_and_prediction(None)
-    network = load_folder(model.family.load_class(), model.path / SECOND, dtype)
+    network = load_folder(model.family.load_class(), model.path / SECOND, kept)
     return network, find_boundary(model) * float(noise["time_scale"])
 
 

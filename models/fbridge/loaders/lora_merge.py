@@ -26,6 +26,7 @@ from fbridge.loaders.detect import PREFIXES
 from fbridge.loaders.lora_choice import LoraChoice
 from fbridge.loaders.lora_file import LoraFile, Update, changed_rows, read_lora
 from fbridge.loaders.lora_refusal import misfit_reason
+from fbridge.loaders.merged_lora import MergedLora as MergedLora
 
 KOHYA = ("lora_unet_", "lora_transformer_")
 """What kohya's names begin with; the rest of them has underscores for dots."""
@@ -37,55 +38,6 @@ Shapes = Mapping[str, tuple[int, ...]]
 """Of a network's tensors, by name."""
 Stored = Callable[[str], Tensor | None]
 """A tensor of a network as its file has it, by name; None where that is not known."""
-
-
-@dataclass(frozen=True)
-class MergedLora:
-    """A LoRA that has been merged.
-
-    Attributes:
-        record: which one.
-        tensors: how many its file has; all of them were used.
-        changed: how many tensors of the network it changed.
-        steps: sampling steps that it was distilled to; None where it is not known to be distilled.
-        whole: whether it has whole differences, as most distilled ones have.
-    """
-
-    record: LoraRecord
-    tensors: int
-    changed: int
-    steps: int | None
-    whole: bool
-
-    @property
-    def told(self) -> str:
-        """What was merged, for users."""
-        return (
-            f"LoRA {self.record.name}, weight {self.record.weight:g}: all of its {self.tensors} "
-            f"tensors are merged, into {self.changed} of the network"
-        )
-
-    @property
-    def note_of_run(self) -> str:
-        """The same, and what it means for the result of a training over it."""
-        if self.steps is None:
-            return self.told
-        return (
-            f"{self.told}; it is distilled, so the result samples in {self.steps} steps at "
-            "guidance 1 unless told otherwise"
-        )
-
-    @property
-    def note(self) -> str:
-        """The same, and what it means for sampling."""
-        if self.steps is not None:
-            return (
-                f"{self.told}; it is distilled, so {self.steps} steps and guidance 1 are the "
-                "defaults now (--steps, --guidance)"
-            )
-        if self.whole:
-            return f"{self.told}; if it is distilled to few steps, add --steps 4 --guidance 1"
-        return self.told
 
 
 @dataclass(frozen=True)
@@ -112,23 +64,37 @@ class _Change:
         return _converted(self.layout, self.name, difference)[target]
 
 
-def merge_loras(
-    transformer: Any, choices: Sequence[LoraChoice], *, stored: Stored = lambda _: None
-) -> list[MergedLora]:
-    """Add LoRAs to a network's weights, in place, one tensor at a time, summed in float32.
+@dataclass(frozen=True)
+class LoraMerge:
+    """LoRAs that have been looked up in a network.
+
+    Attributes:
+        done: what is told of them.
+        changes: of the network's tensors, by name.
+    """
+
+    done: list[MergedLora]
+    changes: Mapping[str, Sequence[_Change]]
+
+    def changed(self, name: str, stored: Tensor) -> Tensor:
+        """A tensor of the network with its changes, in float32; itself where there are none."""
+        new = stored
+        for change in self.changes.get(name, ()):
+            new = change.apply(name, new.detach().float())
+        return new
+
+
+def plan_loras(transformer: Any, choices: Sequence[LoraChoice]) -> LoraMerge:
+    """Read LoRAs and look up their names in a network, which may be empty.
 
     Args:
-        transformer: of a family in `fbridge.backbones.families`, neither quantised nor cast to
-            float8; its input may have been expanded.
-        choices: all are read and looked up before anything changes.
-        stored: the tensors as the network's file has them, where they have lost precision.
+        transformer: of a family in `fbridge.backbones.families`; its input may have been expanded.
+        choices: of the LoRAs.
 
     Raises:
         CheckpointError: a file is missing, is not understood in full, or does not fit.
-        ConfigError: the network's weights cannot be changed any more.
     """
-    parameters = dict(transformer.named_parameters())
-    shapes = {name: tuple(held.shape) for name, held in parameters.items()}
+    shapes = {name: tuple(held.shape) for name, held in transformer.named_parameters()}
     family = family_of(transformer)
     changes: dict[str, list[_Change]] = {}
     done = []
@@ -143,17 +109,33 @@ def merge_loras(
                 changes.setdefault(name, []).append(change)
         record = LoraRecord(shown(choice.file.name), sha256, weight, shown(choice.file.absolute()))
         done.append(MergedLora(record, lora.tensors, len(targets), lora.steps, lora.whole))
-    for name in changes:
+    return LoraMerge(done, changes)
+
+
+def merge_loras(
+    transformer: Any, choices: Sequence[LoraChoice], *, stored: Stored = lambda _: None
+) -> list[MergedLora]:
+    """Add LoRAs to a network's weights, in place, one tensor at a time, summed in float32.
+
+    Args:
+        transformer: as `plan_loras` takes it, neither quantised nor cast to float8.
+        choices: all are read and looked up before anything changes.
+        stored: the tensors as the network's file has them, where they have lost precision.
+
+    Raises:
+        CheckpointError: as `plan_loras`.
+        ConfigError: the network's weights cannot be changed any more.
+    """
+    merge = plan_loras(transformer, choices)
+    for name in merge.changes:
         _check_changeable(transformer, name)
     with torch.no_grad():
-        for name, own in changes.items():
-            held = parameters[name]
+        for name in merge.changes:
+            held = transformer.get_parameter(name)
             first = stored(name)
-            new = (held if first is None else first).detach().to(held.device, torch.float32)
-            for change in own:
-                new = change.apply(name, new)
-            held.copy_(new)  # casts
-    return done
+            new = (held if first is None else first).detach().to(held.device)
+            held.copy_(merge.changed(name, new))  # casts
+    return merge.done
 
 
 def _check_changeable(transformer: Any, name: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from fbridge.backbones.family import Family
 from fbridge.errors import CheckpointError
 from fbridge.files.modules import build
-from fbridge.files.tensors import read_header, read_weights
+from fbridge.files.tensors import open_weights, read_header
 from fbridge.files.weight_files import is_weight_file
 from fbridge.loaders.detect import detect
 from fbridge.loaders.load import PretrainedModel
@@ -107,7 +107,7 @@ def _prior_beside(bridge: Path) -> Any:
             continue
         if found.family.name == "latte-class" and found.config and not found.config["timed"]:
             network = build(
-                found.family.load_class(), found.config, found.take(read_weights(path)), path
+                found.family.load_class(), found.config, found.take(open_weights(path)), path
             )
             return network.requires_grad_(False)
     raise CheckpointError(

@@ -16,7 +16,8 @@ import torch
 from fbridge.errors import CheckpointError, reason
 from fbridge.files.hashing import ORIGINAL
 from fbridge.files.key_mapping import Weights, count_modules, rename_keys
-from fbridge.files.tensors import read_header, read_weights
+from fbridge.files.lazy_weights import LazyWeights
+from fbridge.files.tensors import open_weights, read_header
 from fbridge.files.weight_files import find_weight_file
 from fbridge.loaders import wan_autoencoder
 
@@ -199,7 +200,7 @@ def original_part(folder: Path) -> tuple[Path, Part] | None:
     return None if part is None else (weights, part)
 
 
-def read_part(folder: Path) -> tuple[Path, Weights] | None:
+def open_part(folder: Path) -> tuple[Path, LazyWeights] | None:
     """Weights of a part's folder, where its class cannot read them itself; None if it can.
 
     It cannot where they have their makers' names or scales.
@@ -210,8 +211,8 @@ def read_part(folder: Path) -> tuple[Path, Weights] | None:
     found = original_part(folder)
     if found is not None:
         path, part = found
-        return path, part.convert(read_weights(path))
+        return path, open_weights(path).converted(part.convert)
     weights = find_weight_file(folder)
     if weights is None or not read_header(weights).scales:
         return None
-    return weights, read_weights(weights)
+    return weights, open_weights(weights)

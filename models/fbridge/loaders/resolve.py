@@ -23,10 +23,10 @@ from fbridge.backbones.family import Family
 from fbridge.backbones.scratch import find_preset
 from fbridge.conditioning.prompt_specs import PROMPT_SPECS
 from fbridge.errors import CheckpointError
+from fbridge.files.base_file import single_file_facts
 from fbridge.files.configs import has_component, read_json
 from fbridge.files.hub import parse_hub_name
 from fbridge.files.low_bit import low_bit_refusal
-from fbridge.files.modules import single_file_facts
 from fbridge.files.tensors import Header, read_header
 from fbridge.files.weight_files import find_weight_file, network_folder
 from fbridge.loaders.components import find_components, missing_files, network_config

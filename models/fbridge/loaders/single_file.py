@@ -19,9 +19,10 @@ from typing import Any
 from safetensors import SafetensorError
 
 from fbridge.errors import CheckpointError, reason
-from fbridge.files.key_mapping import Weights, count_modules, with_prefix
+from fbridge.files.key_mapping import Weights, count_modules
+from fbridge.files.lazy_weights import LazyWeights
 from fbridge.files.modules import build
-from fbridge.files.tensors import read_header, read_weights
+from fbridge.files.tensors import open_weights, read_header
 from fbridge.files.weight_files import find_weight_file, is_weight_file
 from fbridge.loaders import open_clip
 from fbridge.weights import CLIP_MERGES, cache_folder, find_weights
@@ -88,14 +89,14 @@ def unpack(path: Path, given: str | None = None, *, download: bool = False) -> P
             f"{path}: holds all parts but the text encoder's vocabulary; fetch it once with "
             "fbridge weights fetch clip-merges (0.5 MB), or put its tokenizer/ beside the file"
         )
-    home, weights = unpack_codec(path).parent, read_weights(path)
+    home, weights = unpack_codec(path).parent, open_weights(path)
     encoders = {"text_encoder": (_WORDS, open_clip.text_encoder)}
     if any(name.startswith(_SIGHT) for name in weights):
         encoders["image_encoder"] = (_SIGHT, open_clip.image_encoder)
     for name, (part, make) in encoders.items():
-        once(path, home / name, _writing(make, with_prefix(weights, part)))
+        once(path, home / name, _writing(make, weights.within(part)))
     if place != home / "tokenizer":
-        rows = len(weights[f"{_WORDS}token_embedding.weight"])
+        rows = weights.shapes[f"{_WORDS}token_embedding.weight"][0]
         record, source = home / "tokenizer.from", stamp(place)
         if record.is_file() and record.read_text() != source:
             shutil.rmtree(home / "tokenizer", ignore_errors=True)
@@ -116,12 +117,12 @@ def unpack_codec(path: Path) -> Path:
     Raises:
         CheckpointError: it has none, or the cache has no room.
     """
-    once(path, _home(path) / "vae", lambda to: _autoencoder(read_weights(path), path, to))
+    once(path, _home(path) / "vae", lambda to: _autoencoder(open_weights(path), path, to))
     return _home(path) / "vae"
 
 
-def _writing(make: Callable[[Weights], Any], held: Weights) -> Callable[[Path], object]:
-    return lambda folder: make(held).save_pretrained(folder)
+def _writing(make: Callable[[Weights], Any], held: LazyWeights) -> Callable[[Path], object]:
+    return lambda folder: make(dict(held)).save_pretrained(folder)
 
 
 def _home(path: Path) -> Path:
@@ -204,14 +205,14 @@ def count_numbers(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int]:
     return vae, words
 
 
-def _autoencoder(weights: Weights, path: Path, folder: Path) -> None:
+def _autoencoder(weights: LazyWeights, path: Path, folder: Path) -> None:
     from diffusers import AutoencoderKL
     from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
 
-    held = with_prefix(weights, _VAE)
+    held = dict(weights.within(_VAE))
     if not held:
         raise CheckpointError(f"holds no autoencoder (no {_VAE}*)")
-    config = autoencoder_config({name: tuple(each.shape) for name, each in weights.items()})
+    config = autoencoder_config(weights.shapes)
     own = {name: tensor for name, tensor in held.items() if not name.startswith("loss.")}
     model = build(AutoencoderKL, config, convert_ldm_vae_checkpoint(own, config), path)
     model.save_pretrained(folder)

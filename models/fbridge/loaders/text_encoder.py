@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from accelerate import init_empty_weights
+from torch import Tensor
 
 from fbridge.choices import MINILM as MINILM
 from fbridge.conditioning.prompt_specs import prompt_spec_of
@@ -15,10 +16,11 @@ from fbridge.conditioning.text import PairTextEncoder, TextEncoder
 from fbridge.errors import CheckpointError, reason
 from fbridge.files.configs import check_no_code
 from fbridge.files.hub import NOT_READ
+from fbridge.files.lazy_weights import LazyWeights
 from fbridge.files.low_bit import check_low_bit
 from fbridge.files.weight_files import find_variant, find_weight_file
 from fbridge.loaders.locate import locate_folder
-from fbridge.loaders.parts import read_part
+from fbridge.loaders.parts import open_part
 from fbridge.words.encoder import SUFFIXES, Origin, PromptEncoder
 from fbridge.words.minilm import TOKENS, MiniLM, packaged_folder, packaged_minilm
 
@@ -132,7 +134,7 @@ def _network(folder: Path, dtype: torch.dtype) -> Any:
     check_low_bit(folder)
     kind = text_encoder_class(folder)
     options: dict[str, Any] = {"output_loading_info": True, "dtype": dtype}
-    part = read_part(folder)
+    part = open_part(folder)
     if part is None:
         model, report = kind.from_pretrained(
             folder, variant=find_variant(folder), use_safetensors=True, **_LOCAL, **options
@@ -144,7 +146,8 @@ def _network(folder: Path, dtype: torch.dtype) -> Any:
         if hasattr(kind, "from_config"):  # an AutoModel, which takes no weights
             with init_empty_weights():
                 kind = type(kind.from_config(config))
-        model, report = kind.from_pretrained(None, config=config, state_dict=part[1], **options)
+        held = _cast_early(kind, part[1], dtype)
+        model, report = kind.from_pretrained(None, config=config, state_dict=held, **options)
     missing = sorted(key for key in report["missing_keys"] if "pooler" not in key)
     if missing:
         raise CheckpointError(
@@ -152,6 +155,20 @@ def _network(folder: Path, dtype: torch.dtype) -> Any:
             "fetch the folder again"
         )
     return model
+
+
+def _cast_early(kind: Any, weights: LazyWeights, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Weights in a dtype, one after the other, but what a class may keep in float32."""
+    exact = [
+        *(getattr(kind, "_keep_in_fp32_modules", None) or ()),
+        *(getattr(kind, "_keep_in_fp32_modules_strict", None) or ()),
+    ]
+    done = {}
+    for name in weights:
+        tensor = weights[name]
+        whole = any(part in name for part in exact) or not tensor.is_floating_point()
+        done[name] = tensor if whole else tensor.to(dtype)
+    return done
 
 
 def auto_tokenizer(folder: Path) -> Any:

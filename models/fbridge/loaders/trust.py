@@ -14,9 +14,9 @@ from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.scene_codec import SceneCodec
 from fbridge.codecs.vae import VAE_KINDS
 from fbridge.errors import CheckpointError
+from fbridge.files.base_file import FORMAT
 from fbridge.files.configs import check_form, check_no_code, read_json
 from fbridge.files.model_forms import AdapterForm, BridgeForm, SchedulerForm
-from fbridge.files.modules import FORMAT
 from fbridge.scheduler import FrameBridgeScheduler
 
 KNOWN_COMPONENTS = (

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fbridge.backbones.checkpoint_layout import Variant
 from fbridge.backbones.family import VideoDefaults
 from fbridge.backbones.noise_schedules import Noise
 from fbridge.backbones.videocrafter.network import INIT_HEADS
 from fbridge.errors import CheckpointError
-from fbridge.files.key_mapping import Weights, count_modules
+from fbridge.files.key_mapping import count_modules
 from fbridge.process import BridgeProcess
 from fbridge.schedule import GmaxSchedule
 
@@ -137,7 +138,7 @@ def refused(config: Mapping[str, Any]) -> str:
     )
 
 
-def _check_bridge(tensors: Weights) -> None:
+def _check_bridge(tensors: Mapping[str, Tensor]) -> None:
     """Raise CheckpointError if a file's bridge is not the published one."""
     table = tensors.get("bridge_coef_x0")
     if "original_diffusion_rescale" in tensors:
@@ -156,7 +157,7 @@ def _check_bridge(tensors: Weights) -> None:
         )
 
 
-def single_file_config(tensors: Weights) -> dict[str, Any]:
+def single_file_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """Configuration from the tables of a single file: signal scale, and whether it is a bridge."""
     if "alphas_cumprod" not in tensors:
         return {}
