@@ -81,7 +81,7 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
         plain = PlainPipeline(locate_model(name))
         plain.to(device)
         return Loaded(plain, device, torch.get_num_threads())
-    from fbridge.memory.apply import apply_memory_options
+    from fbridge.memory.apply import apply_memory_options, layer_shrinker
     from fbridge.pipeline import FrameBridgePipeline
 
     pipeline = FrameBridgePipeline.from_pretrained(
@@ -92,6 +92,7 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
         expert=expert,
         download=download,
         loras=loras,
+        finish_layer=layer_shrinker(memory),
         **({"local_files_only": True} if local_files_only else {}),
     )
     apply_memory_options(pipeline, device, memory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -45,9 +46,28 @@ def apply_memory_options(pipeline: Any, device: str, memory: MemoryOptions) -> N
 def shrink(transformer: Any, memory: MemoryOptions) -> None:
     """Quantise, cast and set the attention backend of a network, in place.
 
+    Layers that have been quantised or cast while they were loaded stay as they are.
+
     Raises:
         ConfigError: the network cannot use that attention, its weights are not finite, or both
             quantize and cast are set.
+        DependencyError: a package is missing.
+    """
+    shrink_layer = layer_shrinker(memory)
+    if shrink_layer is not None:
+        for name, _ in family_of(transformer).quantizable_layers(transformer):
+            shrink_layer(transformer, name)
+    if memory.attention is not None:
+        _set_attention(transformer, memory.attention)
+
+
+def layer_shrinker(memory: MemoryOptions) -> Callable[[Any, str], None] | None:
+    """What quantises or casts one layer of a network in place, by its name; None: nothing does.
+
+    It leaves alone what is none of the family's `quantizable_layers`.
+
+    Raises:
+        ConfigError: both quantize and cast are set; when it is called, weights are not finite.
         DependencyError: a package is missing.
     """
     if memory.quantize != "none" and memory.cast != "none":
@@ -56,32 +76,48 @@ def shrink(transformer: Any, memory: MemoryOptions) -> None:
             "choose one"
         )
     if memory.quantize == "int8":
-        _quantize_int8(transformer)
+        shrink_layer = _int8_layer()
     elif memory.quantize == "nf4":
-        _quantize_nf4(transformer)
+        shrink_layer = _nf4_layer()
     elif memory.cast == "float8":
-        _cast_float8(transformer)
-    if memory.attention is not None:
-        _set_attention(transformer, memory.attention)
+        shrink_layer = _float8_layer
+    else:
+        return None
+
+    def shrink_quantizable(transformer: Any, name: str) -> None:
+        if family_of(transformer).is_quantizable(transformer, name):
+            small = shrink_layer(name, transformer.get_submodule(name))
+            _replace(transformer, name, small)
+
+    return shrink_quantizable
 
 
-def _quantize_int8(transformer: Any) -> None:
+_ShrinkLayer = Callable[[str, nn.Linear], nn.Module]
+"""Of the name and a layer: what takes its place."""
+
+
+def _int8_layer() -> _ShrinkLayer:
     try:
         from torchao.quantization import Int8WeightOnlyConfig, quantize_
     except ImportError as error:
         raise DependencyError("quantize int8 needs torchao: pip install torchao") from error
-    chosen = {name for name, _ in family_of(transformer).quantizable_layers(transformer)}
-    quantize_(transformer, Int8WeightOnlyConfig(), filter_fn=lambda _, name: name in chosen)
+
+    def shrink_layer(_: str, layer: nn.Linear) -> nn.Module:
+        quantize_(layer, Int8WeightOnlyConfig())
+        return layer
+
+    return shrink_layer
 
 
-def _quantize_nf4(transformer: Any) -> None:
+def _nf4_layer() -> _ShrinkLayer:
     try:
         from bitsandbytes.nn import Linear4bit, Params4bit
     except ImportError as error:
         raise DependencyError(
             "quantize nf4 needs bitsandbytes: pip install bitsandbytes"
         ) from error
-    for name, layer in family_of(transformer).quantizable_layers(transformer):
+
+    def shrink_layer(_: str, layer: nn.Linear) -> nn.Module:
         dtype = layer.weight.dtype
         small = Linear4bit(
             layer.in_features, layer.out_features, bias=layer.bias is not None,
@@ -89,14 +125,16 @@ def _quantize_nf4(transformer: Any) -> None:
         )  # fmt: skip
         small.weight = Params4bit(layer.weight.detach(), requires_grad=False, quant_type="nf4")
         small.bias = layer.bias
-        _replace(transformer, name, small.to(layer.weight.device))
+        done: nn.Module = small.to(layer.weight.device)
+        return done
+
+    return shrink_layer
 
 
-def _cast_float8(transformer: Any) -> None:
-    for name, layer in family_of(transformer).quantizable_layers(transformer):
-        if not bool(layer.weight.detach().isfinite().all()):
-            raise ConfigError(f"cast float8: {name}.weight is not finite; leave it out")
-        _replace(transformer, name, ScaledLinear(layer))
+def _float8_layer(name: str, layer: nn.Linear) -> nn.Module:
+    if not bool(layer.weight.detach().isfinite().all()):
+        raise ConfigError(f"cast float8: {name}.weight is not finite; leave it out")
+    return ScaledLinear(layer)
 
 
 def _replace(transformer: Any, name: str, layer: nn.Module) -> None:

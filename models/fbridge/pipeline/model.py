@@ -22,12 +22,13 @@ from fbridge.data.sources.ucf101 import class_words
 from fbridge.errors import CheckpointError, ConfigError, reason
 from fbridge.files.configs import has_component
 from fbridge.files.hashing import hash_model
+from fbridge.files.modules import Kept
 from fbridge.files.weight_files import find_variant, network_folder
 from fbridge.loaders.experts import SECOND
-from fbridge.loaders.load import check_takes_loras, load_pretrained, stored_tensors
+from fbridge.loaders.load import check_takes_loras, load_pretrained
 from fbridge.loaders.lora import adapted_components, load_adapter
 from fbridge.loaders.lora_choice import LoraChoice, parse_lora
-from fbridge.loaders.lora_merge import merge_loras
+from fbridge.loaders.network import network_of_folder
 from fbridge.loaders.official import is_official_bridge, official_components
 from fbridge.loaders.prior import build_prior
 from fbridge.loaders.resolve import ResolvedModel, resolve
@@ -35,7 +36,7 @@ from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.loaders.training_free import training_free_components
 from fbridge.pipeline.bridge import FrameLimits as FrameLimits
 from fbridge.pipeline.lora import LoraMerging
-from fbridge.pipeline.precision import component_dtypes, wanted_dtype
+from fbridge.pipeline.precision import component_dtypes, dtype_of_part, wanted_dtype
 from fbridge.pipeline.untrained import UntrainedBases, how_untrained
 from fbridge.prior import Prior
 from fbridge.words.encoder import PromptEncoder
@@ -46,7 +47,7 @@ _RELEASED = (
     "is taken as FrameBridge's released bridge and sampled as its authors do, from the prior "
     "itself (--start exact)"
 )
-_OF_BASES = ("base", "components", "expert", "download", "dtype", "loras")
+_OF_BASES = ("base", "components", "expert", "download", "dtype", "loras", "finish_layer")
 """Options of `from_pretrained` that not every version of diffusers knows."""
 _OF_CODE = ("custom_pipeline", "custom_revision", "trust_remote_code")
 _HUB_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
@@ -153,7 +154,9 @@ class BridgeModel(LoraMerging, UntrainedBases, DiffusionPipeline):  # type: igno
         `components=` is the folder with what bare weights lack, `download=True` fetches that from
         the hub; `expert=` says which network of a pair they are. `loras=["FILE:WEIGHT", ...]` are
         LoRA files of the text-to-video model, merged before the network takes its dtype; see
-        `load_lora`.
+        `load_lora`. `finish_layer=` is called with a network and the name of a layer as soon as
+        that is loaded, as `fbridge.memory.apply.layer_shrinker` gives it; not of an adapter, whose
+        base is changed once more.
 
         Raises:
             CheckpointError: there is no such model, or it is not one of this kind.
@@ -177,8 +180,10 @@ class BridgeModel(LoraMerging, UntrainedBases, DiffusionPipeline):  # type: igno
         if loras and model.kind == "bridge":
             pair = has_component(model.facts, SECOND)
             check_takes_loras(model.family, name, pair=pair)
+        finish = kwargs.get("finish_layer")
         if model.kind not in ("adapter", "bridge"):
-            return cls._from_base(model, dtype, loras, download=kwargs.get("download", False))
+            kept = Kept(dtype, finish=finish)
+            return cls._from_base(model, kept, loras, download=kwargs.get("download", False))
         pipe: _Model
         try:
             if model.kind == "adapter":
@@ -190,26 +195,27 @@ class BridgeModel(LoraMerging, UntrainedBases, DiffusionPipeline):  # type: igno
                 stock = {k: v for k, v in kwargs.items() if k not in _OF_BASES}
                 stock["torch_dtype"] = component_dtypes(model.path, dtype)
                 stock.setdefault("variant", find_variant(network_folder(model.path)))
+                kept = Kept(dtype_of_part(stock["torch_dtype"], "transformer"), finish=finish)
+                kind, network = model.family.load_class(), network_folder(model.path)
+                stock["transformer"], merged = network_of_folder(kind, network, kept, loras)
                 pipe = super().from_pretrained(model.path, **stock)
+                pipe.note_loras(merged)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
             raise CheckpointError(f"model {name!r} does not load: {reason(error)}") from error
         pipe._folder = model.path
         pipe._copy_mapped_weights()
-        if model.kind == "bridge" and loras:
-            stored = stored_tensors(network_folder(model.path), pipe.transformer.dtype)
-            pipe.note_loras(merge_loras(pipe.transformer, loras, stored=stored.get))
         return pipe
 
     @classmethod
     def _from_base(
         cls: type[_Model],
         model: ResolvedModel,
-        dtype: torch.dtype,
+        kept: Kept,
         loras: Sequence[LoraChoice],
         *,
         download: bool,
     ) -> _Model:
-        base = load_pretrained(model, download=download, dtype=dtype, loras=loras)
+        base = load_pretrained(model, download=download, dtype=kept.dtype, loras=loras, kept=kept)
         released = is_official_bridge(base)
         pipe = cls(**(official_components(base) if released else training_free_components(base)))
         pipe._copy_mapped_weights()

@@ -42,3 +42,11 @@ def component_dtypes(folder: Path, dtype: Any) -> Any:
     if dtype != torch.float16 or not config.is_file():
         return dtype
     return {"vae": torch.float32, "default": dtype} if needs_float32(read_json(config)) else dtype
+
+
+def dtype_of_part(dtype: Any, part: str) -> torch.dtype:
+    """Of what diffusers takes as `torch_dtype`, that of one part."""
+    if isinstance(dtype, dict):
+        dtype = dtype.get(part, dtype.get("default", torch.float32))
+    found: torch.dtype = dtype
+    return found
