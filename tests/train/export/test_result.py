@@ -94,6 +94,22 @@ def test_any_checkpoint_can_be_exported(runs: Callable[[str], Path], tmp_path: P
         export_run(run, tmp_path / "other", step=3)
 
 
+def test_an_adapter_is_written_without_another_network(
+    clips: LatentDataset, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = short_run(clips.folder, base, validation={"rows": 0}, lora={"rank": 2})
+    with fresh_accelerate():
+        session = build_session("finetune", config, tmp_path / "run", device="cpu")
+        for place in ("load_base", "build_generator"):
+            monkeypatch.setattr(f"fbridge.train.export.result.{place}", None)
+        list(train(session))
+    lora = load_file(tmp_path / "run/lora/pytorch_lora_weights.safetensors")
+    held = {name.replace(".default", ""): tensor for name, tensor in
+            averaged(tmp_path / "run").items() if "lora_" in name}  # fmt: skip
+    assert {name.removeprefix("transformer.") for name in lora} == held.keys()
+    assert all(torch.equal(lora[f"transformer.{name}"], held[name]) for name in held)
+
+
 def test_without_an_average_it_is_the_weights(runs: Callable[[str], Path]) -> None:
     run = runs("none")
     assert equal(written(run / "model"), averaged(run, group="network"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +187,19 @@ def copy_weights(
     Raises:
         CheckpointError: a name or a shape differs.
     """
+    for name, whole in fitting_weights(tensors, parameters, checkpoint):
+        own = parameters[name]
+        local(own).copy_(local_shard(whole, own))
+
+
+def fitting_weights(
+    tensors: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter], checkpoint: Checkpoint
+) -> Iterator[tuple[str, Tensor]]:
+    """A checkpoint's weights and their names, which are those of a network's parameters.
+
+    Raises:
+        CheckpointError: a name or a shape differs.
+    """
     for name in sorted({*tensors, *parameters}):
         if name not in tensors or name not in parameters:
             where = "only in the network" if name in parameters else "only in the checkpoint"
@@ -197,7 +210,7 @@ def copy_weights(
                 f"{shown(checkpoint.path)}: does not fit: {name} is {tuple(whole.shape)} there and "
                 f"{tuple(own.shape)} here"
             )
-        local(own).copy_(local_shard(whole, own))
+        yield name, whole
 
 
 def _bare(optimizer: Any) -> Any:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers.loaders.lora_base import LORA_ADAPTER_METADATA_KEY
 from peft import LoraConfig, get_peft_model_state_dict
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from fbridge.backbones.families import family_of
 from fbridge.errors import ConfigError, reason
@@ -74,7 +75,7 @@ def add_lora(
     )
     transformer.requires_grad_(requires_grad=False)
     try:
-        transformer.add_adapter(config, _NAME)
+        _add_float32(transformer, config)
     except ValueError as error:
         raise ConfigError(
             f"lora.targets {', '.join(ends)}: {reason(error)}; "
@@ -84,11 +85,44 @@ def add_lora(
         transformer.get_submodule(family.input_layer).requires_grad_(requires_grad=True)
 
 
+def _add_float32(transformer: Any, config: LoraConfig) -> None:
+    """Add layers whose own weights are float32 whatever the frozen ones are.
+
+    peft rounds the initial values to the precision of the frozen weights. So these are put aside
+    meanwhile, for a tensor of float32 that takes no memory; the magnitudes of DoRA, which are the
+    norms of the frozen rows, are computed afterwards, layer by layer.
+    """
+    frozen = {
+        layer: layer.weight.data
+        for layer in transformer.modules()
+        if isinstance(layer, nn.Linear) and layer.weight.dtype in (torch.bfloat16, torch.float16)
+    }
+    try:
+        for layer, weight in frozen.items():
+            layer.weight.data = torch.zeros((), device=weight.device).expand(weight.shape)
+        transformer.add_adapter(config, _NAME)
+    finally:
+        for layer, weight in frozen.items():
+            layer.weight.data = weight
+    for layer in transformer.modules():
+        own = layer.base_layer if isinstance(layer, LoraLayer) else None
+        if own in frozen and _NAME in layer.lora_magnitude_vector:
+            whole = nn.Linear(own.in_features, own.out_features, bias=False, device="meta")
+            whole.weight = nn.Parameter(own.weight.float(), requires_grad=False)
+            layer.lora_magnitude_vector[_NAME].update_layer(
+                base_layer=whole,
+                lora_A=layer.lora_A[_NAME].weight,
+                lora_B=layer.lora_B[_NAME].weight,
+                scaling=layer.scaling[_NAME],
+            )
+
+
 def save_lora(
     folder: Path,
     transformer: Any,
     card: AdapterCard,
     *,
+    weights: Mapping[str, Tensor] | None = None,
     prior: Any = None,
     dtype: torch.dtype | None = None,
 ) -> None:
@@ -98,23 +132,22 @@ def save_lora(
         folder: to write.
         transformer: network with LoRA layers.
         card: base and settings of the adapter.
+        weights: all that was trained, by the network's names; None: the network's own.
         prior: network of a neural prior.
         dtype: of the weights; None: their own.
     """
     part_name = family_of(transformer).pipeline_part
-    lora = get_peft_model_state_dict(transformer, adapter_name=_NAME)
-    extra = {
-        name: value
-        for name, value in transformer.named_parameters()
-        if value.requires_grad and "lora_" not in name
-    }
+    if weights is None:
+        weights = {name: v for name, v in transformer.named_parameters() if v.requires_grad}
+    lora = get_peft_model_state_dict(transformer, state_dict=weights, adapter_name=_NAME)
+    extra = {name: value for name, value in weights.items() if "lora_" not in name}
     with replacing_model(folder) as part:
         settings = _metadata(transformer.peft_config[_NAME], part_name)
         metadata = {"format": "pt", LORA_ADAPTER_METADATA_KEY: json.dumps(settings, sort_keys=True)}
         if extra:
             metadata["modelspec.usage_hint"] = _UNSEEN
-        weights = {f"{part_name}.{k}": _on_cpu(v, dtype) for k, v in lora.items()}
-        save_file(weights, part / ADAPTER_WEIGHTS, metadata)
+        updates = {f"{part_name}.{k}": _on_cpu(v, dtype) for k, v in lora.items()}
+        save_file(updates, part / ADAPTER_WEIGHTS, metadata)
         sort_metadata(part / ADAPTER_WEIGHTS)  # equal adapters have equal hashes
         if extra:
             save_file({k: _on_cpu(v, dtype) for k, v in extra.items()}, part / EXTRA)

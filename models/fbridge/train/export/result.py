@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +20,7 @@ from fbridge.loaders.codec import load_codec
 from fbridge.loaders.load import PretrainedModel
 from fbridge.loaders.lora import AdapterCard, merge_lora
 from fbridge.train.checkpoints.reading import Checkpoint, checkpoints, newest, open_group
-from fbridge.train.checkpoints.state import copy_weights, trained
+from fbridge.train.checkpoints.state import copy_weights, fitting_weights, trained
 from fbridge.train.ema.snapshots import reconstruct
 from fbridge.train.export.lora import save_lora
 from fbridge.train.export.model_folder import assemble, replacing_model, save_model
@@ -118,7 +118,7 @@ def export_run(
             + ("drop the option" if usual == "prior" else f"use --{usual}")
         )
     here = with_places(config, facts, base=base)
-    model, codec = _rebuild(facts, here)
+    model, codec = _rebuild(facts, _plain(here, kind))
     if model.base is not None and model.base.hash != facts["base"]["sha256"]:
         raise CheckpointError(
             f"{shown(run)}: was trained on a base of sha256 {facts['base']['sha256'][:12]}..., but "
@@ -132,13 +132,19 @@ def export_run(
 
 
 def write_result(session: Session, checkpoint: Checkpoint, folder: Path) -> None:
-    """Write the result of a run at its end, from a new network: the trained one may be sharded."""
+    """Write the result of a run at its end.
+
+    An adapter is the checkpoint's tensors; a whole model is written from a new network, since the
+    trained one may be sharded.
+    """
     config, codec = session.config, session.material.codec.codec
-    before = session.model.base
-    loras = [] if before is None else [lora.record.tree() for lora in before.loras]
-    base = load_base(config, loras) if session.command == "finetune" else None
-    model = _build(session.command, config, session.material.shape, codec, base)
-    kind = _usual_kind(session.command, config)
+    kind, model = _usual_kind(session.command, config), session.model
+    if kind != "lora":
+        config = _plain(config, kind)
+        before = session.model.base
+        loras = [] if before is None else [lora.record.tree() for lora in before.loras]
+        base = load_base(config, loras) if session.command == "finetune" else None
+        model = _build(session.command, config, session.material.shape, codec, base)
     weights = _posthoc_average(session.run, config, None, checkpoint.step)
     _write(checkpoint, folder, config, model, codec, kind=kind, weights=weights)
 
@@ -171,14 +177,19 @@ def _build(
     codec: Codec | None,
     base: PretrainedModel | None = None,
 ) -> BuiltNetwork:
-    """The network as at the start of the run, in float32 and not quantized."""
-    train = config.train.model_copy(update={"precision": "fp32"})
-    lora = config.lora.model_copy(update={"quantize": "none"})
-    exact = config.model_copy(update={"train": train, "lora": lora})
+    """The network as at the start of the run."""
     if command == "train-prior":
-        return build_prior_network(exact, shape)
+        return build_prior_network(config, shape)
     assert codec is not None, "a generator's latents have one"
-    return build_generator(exact, shape, codec, base)
+    return build_generator(config, shape, codec, base)
+
+
+def _plain(config: Config, kind: str) -> Config:
+    """For a network that is not quantized, in float32, or in less if it is not written itself."""
+    precision = "bf16" if kind == "lora" else "fp32"
+    train = config.train.model_copy(update={"precision": precision})
+    lora = config.lora.model_copy(update={"quantize": "none"})
+    return config.model_copy(update={"train": train, "lora": lora})
 
 
 def _posthoc_average(
@@ -211,8 +222,12 @@ def _write(
         `Exported.not_stock`.
     """
     parameters = trained(model.backbone)
+    group = "ema" if "ema" in checkpoint.groups else "network"
+    if kind == "lora":
+        held = open_group(checkpoint, group) if weights is None else weights
+        _write_adapter(folder, config, model, fitting_weights(held, parameters, checkpoint), dtype)
+        return None
     if weights is None:
-        group = "ema" if "ema" in checkpoint.groups else "network"
         copy_weights(open_group(checkpoint, group), parameters, checkpoint)
     else:
         with torch.no_grad():
@@ -224,21 +239,6 @@ def _write(
         return None
     assert model.base is not None
     assert model.scheduler is not None
-    if kind == "lora":
-        card = AdapterCard(
-            base=str(config.base),
-            base_sha256=model.base.hash,
-            parts=model.base.family.extra_inputs(model.transformer),
-            scheduler=model.scheduler.written(),
-            pipeline=model.about,
-            components=config.components,
-            expert=config.expert,
-            base_path=absolute(model.base.name),
-            components_path=absolute(config.components),
-            loras=[lora.record.tree() for lora in model.base.loras],
-        )
-        save_lora(folder, model.transformer, card, prior=model.prior, dtype=dtype)
-        return None
     if config.lora.rank:
         merge_lora(model.transformer)
     pipeline = assemble(
@@ -250,3 +250,31 @@ def _write(
         facts=model.about,
     )
     return save_model(pipeline, folder, dtype=dtype)
+
+
+def _write_adapter(
+    folder: Path,
+    config: Config,
+    model: BuiltNetwork,
+    held: Iterable[tuple[str, Tensor]],
+    dtype: torch.dtype | None,
+) -> None:
+    """Write trained tensors, by their names in the backbone, as an adapter."""
+    assert model.base is not None
+    assert model.scheduler is not None
+    names = (name for name, part in model.backbone.named_modules() if part is model.transformer)
+    prefix = f"{next(names)}.".lstrip(".")  # a backbone may be the network itself
+    weights = {name.removeprefix(prefix): tensor.float() for name, tensor in held}
+    card = AdapterCard(
+        base=str(config.base),
+        base_sha256=model.base.hash,
+        parts=model.base.family.extra_inputs(model.transformer),
+        scheduler=model.scheduler.written(),
+        pipeline=model.about,
+        components=config.components,
+        expert=config.expert,
+        base_path=absolute(model.base.name),
+        components_path=absolute(config.components),
+        loras=[lora.record.tree() for lora in model.base.loras],
+    )
+    save_lora(folder, model.transformer, card, weights=weights, prior=model.prior, dtype=dtype)

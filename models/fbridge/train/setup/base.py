@@ -6,10 +6,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+import torch
+
+from fbridge.backbones.families import family_of
 from fbridge.config.tree import Config
 from fbridge.errors import CheckpointError, ConfigError
+from fbridge.files.modules import Kept
 from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.lora_choice import LoraChoice, parse_lora, recorded_choices
+from fbridge.memory.apply import layer_shrinker
+from fbridge.memory.options import MemoryOptions
 
 
 def load_base(config: Config, recorded: Sequence[Mapping[str, Any]] = ()) -> PretrainedModel:
@@ -26,6 +32,7 @@ def load_base(config: Config, recorded: Sequence[Mapping[str, Any]] = ()) -> Pre
     assert config.base is not None, "the command line has filled it in"
     base = load_pretrained(
         config.base,
+        kept=_kept(config),
         components=config.components,
         expert=config.expert,
         download=config.download,
@@ -38,6 +45,28 @@ def load_base(config: Config, recorded: Sequence[Mapping[str, Any]] = ()) -> Pre
             "latents do not hold; fine-tune the text-to-video model that it was made from"
         )
     return base
+
+
+def _kept(config: Config) -> Kept:
+    """Float32 what is trained, and what stays frozen under a LoRA in the arithmetic's precision.
+
+    What is quantised, is so from float32 and layer by layer.
+    """
+    if not config.lora.rank:
+        return Kept()
+    shrink_layer = layer_shrinker(MemoryOptions(quantize=config.lora.quantize))
+
+    def exact(network: Any, layer: str) -> bool:
+        family = family_of(network)
+        quantised = shrink_layer is not None and family.is_quantizable(network, layer)
+        return layer == family.input_layer or quantised
+
+    return Kept(frozen_dtype(config.train.precision), exact, finish=shrink_layer)
+
+
+def frozen_dtype(precision: str) -> torch.dtype:
+    """Of weights that are not trained, for a precision of the arithmetic."""
+    return {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
 
 
 def _loras(config: Config, recorded: Sequence[Mapping[str, Any]]) -> list[LoraChoice]:

@@ -25,7 +25,7 @@ from fbridge.memory.options import MemoryOptions
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.lora import add_lora
 from fbridge.train.losses import BridgeTraining, PriorStart, PriorTraining
-from fbridge.train.setup.base import load_base
+from fbridge.train.setup.base import frozen_dtype, load_base
 from fbridge.train.setup.image_input import choose_image_input, widen
 from fbridge.train.timesteps import limit_times
 
@@ -279,7 +279,7 @@ def adapt(transformer: Any, config: LoraConfig, precision: str) -> None:
         dropout=config.dropout,
         targets=tuple(config.targets),
     )
-    kept = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    kept = frozen_dtype(precision)
     for name, parameter in transformer.named_parameters():
         if not parameter.requires_grad and parameter.is_floating_point():
             parameter.data = parameter.data.to(precision_of(type(transformer), name, kept))
