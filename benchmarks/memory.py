@@ -1,12 +1,14 @@
 """Memory and time of published models on a GPU, compared with the estimates of `fbridge doctor`.
 
     python benchmarks/memory.py [--models wan-1.3b,cogvideox-2b,...] [--switches plain,group,...]
+    python benchmarks/memory.py --loading [--base c74d782]
 
 Networks and autoencoders have the published shapes and random weights in bfloat16; the text encoder
 has one layer, which leaves its share out of both numbers. One video of the model's usual size is
 made in three steps with guidance for each memory option. torch's peak of allocated memory is
 compared with the estimate, and so is the time, which is estimated from the speed of a probed block.
-Needs a CUDA device.
+Needs a CUDA device. With --loading instead the memory of the host while a base is loaded, see
+`benchmarks/loading.py`.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
+from benchmarks.loading import compare
 from fbridge.backbones.families import FAMILIES, aligned_prediction
 from fbridge.files.modules import build
 from fbridge.loaders.codec import vae_class
@@ -117,7 +120,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", default=",".join(MODELS))
     parser.add_argument("--switches", default=",".join(SWITCHES))
+    parser.add_argument("--loading", action="store_true", help="the host's, while a base is loaded")
+    parser.add_argument("--base", help="with --loading: a commit to compare with")
     chosen = parser.parse_args()
+    if chosen.loading:
+        compare(chosen.base)
+        return
     print(torch.cuda.get_device_name(), "torch", torch.__version__)
     print("model            switch   peak GB  estimate  ratio   seconds  estimate  ratio")
     for name in chosen.models.split(","):
