@@ -111,7 +111,8 @@ def fbridge(capsys: pytest.CaptureFixture[str]) -> Run:
 
 def generated(fbridge: Run, model: object, prompt: str) -> Frames:
     fbridge("generate", "picture.png", "-p", prompt, "--model", model, "--seed", 5, "--steps", 3,
-            "--frames", 4, "--device", "cpu", "--format", "png", "-o", "frames/")  # fmt: skip
+            "--first-frame", "free", "--frames", 4, "--device", "cpu", "--format", "png",
+            "-o", "frames/")  # fmt: skip
     names = sorted(Path("frames/picture").glob("*.png"))
     return np.stack([np.asarray(Image.open(name)) for name in names])
 

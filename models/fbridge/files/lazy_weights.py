@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -125,7 +126,7 @@ def read_stored(path: Path, offset: int, dtype: torch.dtype, shape: Shape) -> Te
         return tensor
     with path.open("rb") as file:
         file.seek(offset)
-        held = memoryview(tensor.view(-1).view(torch.uint8).numpy())
+        held: Any = tensor.view(-1).view(torch.uint8).numpy()
         if file.readinto(held) != held.nbytes:
             raise OSError(f"{path.name} ends before its last tensor")
     return tensor
