@@ -69,7 +69,7 @@ class LoraMerge:
     """LoRAs that have been looked up in a network.
 
     Attributes:
-        done: what is told of them.
+        done: what records and messages say about them.
         changes: of the network's tensors, by name.
     """
 

@@ -1,4 +1,4 @@
-"""What is told of a LoRA that has been merged into a network."""
+"""What records and messages say about a LoRA that has been merged into a network."""
 
 from __future__ import annotations
 
