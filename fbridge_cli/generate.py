@@ -114,7 +114,7 @@ def generate(
     ),
     lora: options.Lora = None,
     components: options.Components = None,
-    expert: options.Expert = None,
+    expert: options.ExpertOrBoth = None,
     base: options.Base = None,
     download: options.Download = False,
     offload: options.Offload = "none",

@@ -11,7 +11,7 @@ import typer
 from fbridge.checks import home_expanded
 from fbridge.errors import CheckpointError
 from fbridge_cli import runtime
-from fbridge_cli.options import MODEL, Expert, Json, option
+from fbridge_cli.options import MODEL, ExpertOrBoth, Json, option
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def info(
     components: str | None = option(
         None, MODEL, "Folder or hub id with what bare weights lack.", metavar="DIR"
     ),
-    expert: Expert = None,
+    expert: ExpertOrBoth = None,
     json: Json = False,
 ) -> None:
     """Show which model a file or folder is and what it lacks, without reading weights.
@@ -76,12 +76,15 @@ def _advice(found: InspectedModel) -> list[str]:
         return notes
     model = shlex.quote(found.path)
     parts = f" --components {shlex.quote(found.given)}" if found.given else ""
-    parts += f" --expert {found.asked_expert}" if found.asked_expert else ""
+    expert = f" --expert {found.asked_expert}" if found.asked_expert else ""
     if not found.unknown_bridge and found.expert != "high":
-        notes.append(f"to use it: fbridge generate PICTURE -p PROMPT --model {model}{parts}")
+        notes.append(
+            f"to use it: fbridge generate PICTURE -p PROMPT --model {model}{parts}{expert}"
+        )
     if not found.network.get("parts"):
-        one = " --expert low" if found.pair else ""
-        notes.append(f"to train it: fbridge finetune --base {model}{parts}{one} --data DIR")
+        if found.pair:  # one of them is trained at a time
+            model, expert = shlex.quote(found.second or found.path), " --expert low"
+        notes.append(f"to train it: fbridge finetune --base {model}{parts}{expert} --data DIR")
     return notes
 
 
@@ -91,6 +94,7 @@ def _facts(found: InspectedModel) -> list[tuple[str, str]]:
         ("what", _KINDS[found.kind]),
         ("model", model),
         ("expert", _EXPERTS[found.expert]),
+        ("other network", found.second),
         ("differs", "; ".join(found.differences)),
         ("base", found.base),
         ("tensors", _tensors(found)),

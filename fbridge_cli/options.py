@@ -10,7 +10,16 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from fbridge.choices import CASTS, DEVICES, DTYPES, EXPERTS, IMAGE_INPUTS, OFFLOADS, QUANTIZES
+from fbridge.choices import (
+    BOTH,
+    CASTS,
+    DEVICES,
+    DTYPES,
+    EXPERTS,
+    IMAGE_INPUTS,
+    OFFLOADS,
+    QUANTIZES,
+)
 
 INPUT, MODEL, SAMPLING, MEMORY, OUTPUT = "Input", "Model", "Sampling", "Memory", "Output"
 
@@ -57,10 +66,10 @@ Lora: TypeAlias = Annotated[
     option(
         ...,
         MODEL,
-        "LoRA file of the text-to-video model, merged into it; weight 1 if none is given; "
-        "repeatable.",
+        "LoRA file of the text-to-video model, merged into it; weight 1 if none is given; of a "
+        "pair of networks @low or @high where its name does not tell which; repeatable.",
         "--lora",
-        metavar="FILE[:WEIGHT]",
+        metavar="FILE[:WEIGHT][@NETWORK]",
     ),
 ]
 Expert: TypeAlias = Annotated[
@@ -72,6 +81,18 @@ Expert: TypeAlias = Annotated[
         "the file's name does not tell, or of a folder with both.",
         "--expert",
         known=EXPERTS,
+    ),
+]
+ExpertOrBoth: TypeAlias = Annotated[
+    str | None,
+    option(
+        ...,
+        MODEL,
+        "low or high: the one network of a pair (Wan 2.2 A14B) for little or for much noise, where "
+        "the file's name does not tell, or of a folder with both; both: the pair of the file and "
+        "of the other network's beside it, named alike.",
+        "--expert",
+        known=(*EXPERTS, BOTH),
     ),
 ]
 Download: TypeAlias = Annotated[

@@ -49,11 +49,13 @@ def _facts(record: Provenance) -> list[tuple[str, str]]:
         ("seed", str(record.seed)),
         ("picture", f"{record.picture.path or record.picture.name} ({record.picture.sha256[:12]})"),
         ("model", f"{record.model.name} ({record.model.hash[:12]})"),
-        ("LoRA", ", ".join(f"{lora.name}:{lora.weight:g} ({lora.sha256[:12]})"
+        ("LoRA", ", ".join(f"{lora.label} ({lora.sha256[:12]})"
                            for lora in record.model.loras)),
         ("sampler", f"{record.sampler}, {record.steps} steps, {record.grid} grid"),
         ("eta", "" if record.eta is None else f"{record.eta:g}"),
         ("guidance", "" if record.guidance is None else f"{record.guidance:g}"),
+        ("guidance of the second network",
+         "" if record.guidance_2 is None else f"{record.guidance_2:g}"),
         ("strength", f"{record.strength:g}"),
         ("image input", record.image_input),
         ("first frame", record.first_frame),

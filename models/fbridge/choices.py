@@ -45,6 +45,12 @@ CASTS: tuple[Cast, ...] = get_args(Cast)
 EXPERTS = ("low", "high")
 """The networks of a pair, for little and for much noise; see `fbridge.loaders.experts`."""
 
+NOISE = {"low": "for little noise", "high": "for much noise"}
+"""What those networks are for, in words."""
+
+BOTH = "both"
+"""The pair of them, where a file of one network is named and that of the other lies beside it."""
+
 FORMATS = ("mp4", "gif", "webp", "png")
 """What videos are written as; png is a folder of frames."""
 

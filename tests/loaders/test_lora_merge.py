@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import torch
 
 from fbridge.backbones.families import family_of
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.loaders.lora_choice import LoraChoice, parse_lora
+from fbridge.files.hashing import hash_files
+from fbridge.files.lora_record import LoraRecord
+from fbridge.loaders.lora_choice import LoraChoice, parse_lora, recorded_choices
 from fbridge.loaders.lora_file import distilled_steps, read_lora
 from fbridge.loaders.lora_merge import MergedLora, merge_loras
 from tests.loaders.loras import (
@@ -276,6 +279,10 @@ def test_a_file_and_its_weight(tmp_path: Path) -> None:
     assert parse_lora(f"{path}:0.8") == LoraChoice(path, 0.8)
     (tmp_path / "b:2").write_bytes(b"")
     assert parse_lora(str(tmp_path / "b:2")) == LoraChoice(tmp_path / "b:2")
+    assert parse_lora(f"{path}:0.8@low") == LoraChoice(path, 0.8, "low")
+    assert parse_lora(f"{path}@high") == LoraChoice(path, None, "high")
+    (tmp_path / "c@low").write_bytes(b"")
+    assert parse_lora(str(tmp_path / "c@low")) == LoraChoice(tmp_path / "c@low")
     for text in (f"{path}:0", f"{path}:nan", f"{path}:inf"):
         with pytest.raises(ConfigError, match="has no use"):
             parse_lora(text)
@@ -284,6 +291,17 @@ def test_a_file_and_its_weight(tmp_path: Path) -> None:
     (tmp_path / "adapter.json").write_text("{}")
     with pytest.raises(ConfigError, match="is a bridge of fbridge finetune"):
         parse_lora(str(path))
+
+
+def test_one_place_stands_for_a_file_in_both_networks(tmp_path: Path) -> None:
+    path = save(tmp_path / "here.safetensors", {"x": torch.ones(1)})
+    record = LoraRecord("a.safetensors", hash_files([path]), 0.5, "/gone/a.safetensors", "high")
+    records = [record.tree(), replace(record, network="low").tree()]
+    wanted, further = recorded_choices(records, [LoraChoice(path)], "video v")
+    told = [(one.file, one.weight, one.network) for one in wanted]
+    assert told == [(path, 0.5, "high"), (path, 0.5, "low")]
+    assert further == []
+    assert "network" not in replace(record, network="").tree()
 
 
 @pytest.mark.parametrize(

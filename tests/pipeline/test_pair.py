@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fbridge.denoiser import PairDenoiser
-from fbridge.errors import ConfigError, FBridgeError
+from fbridge.errors import CheckpointError, ConfigError, FBridgeError
+from fbridge.loaders.experts import SECOND
 from fbridge.loaders.inspect import inspect_model
 from fbridge.loaders.load import load_pretrained
 from fbridge.loaders.resolve import resolve
@@ -126,23 +129,153 @@ def test_it_is_trained_one_network_at_a_time(folder: Path) -> None:
         load_pretrained(str(folder)).check_one_network()
 
 
-def test_a_lora_is_for_one_network(folder: Path, pair: FrameBridgePipeline, tmp_path: Path) -> None:
-    file = tmp_path / "style.safetensors"
-    changes = pairs(held(pair.transformer_2))
-    save(file, peft(changes, "transformer."))
-    own = pair.transformer.patch_embedding.weight.clone()
-    with pytest.raises(ConfigError, match=r"is a pair of them; .*--expert low or --expert high"):
-        FrameBridgePipeline.from_pretrained(folder, loras=[str(file)])
-    with pytest.raises(ConfigError, match="this one is a pair of them"):
-        pair.load_lora(file)
-    assert torch.equal(pair.transformer.patch_embedding.weight, own)
+@pytest.fixture(scope="module")
+def files(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pair's two networks as files that are named alike, in one folder and in two."""
+    place = tmp_path_factory.mktemp("files")
+    for part, side in (("transformer", "high"), (SECOND, "low")):
+        weights = folder / part / "diffusion_pytorch_model.safetensors"
+        shutil.copy(weights, place / f"wan2.2_t2v_{side}_noise_14B.safetensors")
+        inner = place / f"{side.capitalize()}Noise"
+        inner.mkdir()
+        shutil.copy(weights, inner / f"Wan2.2-T2V-A14B-{side.capitalize()}Noise.safetensors")
+    return place
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "wan2.2_t2v_high_noise_14B.safetensors",
+        "wan2.2_t2v_low_noise_14B.safetensors",
+        "LowNoise/Wan2.2-T2V-A14B-LowNoise.safetensors",
+    ],
+)
+def test_two_files_are_the_pair(
+    folder: Path, pair: FrameBridgePipeline, files: Path, name: str
+) -> None:
+    both = FrameBridgePipeline.from_pretrained(files / name, expert="both", components=str(folder))
+    assert both.defaults == pair.defaults
+    assert both.scheduler.boundary == pair.scheduler.boundary is not None
+    how: dict[str, Any] = {**SHORT, "num_inference_steps": 3, "strength": 1.0}
+    assert torch.equal(both(PICTURE, PROMPT, **how).latents, pair(PICTURE, PROMPT, **how).latents)
+    told = inspect_model(str(files / name), expert="both", components=str(folder))
+    assert told.pair
+    assert "high" in told.path.lower()
+    assert "low" in told.second.lower()
+    assert told.remark.startswith("is a pair of networks, which change at 0.875 of the flow")
+
+
+def test_the_hash_is_of_both_files(folder: Path, files: Path, tmp_path: Path) -> None:
+    name = "wan2.2_t2v_high_noise_14B.safetensors"
+    how = {"expert": "both", "components": str(folder)}
+    was = load_pretrained(str(files / name), **how).hash  # type: ignore[arg-type]
+    other = shutil.copytree(files, tmp_path / "other")
+    low = other / name.replace("high", "low")
+    assert load_pretrained(str(low), **how).hash == was  # type: ignore[arg-type]
+    weights = load_file(low)
+    save_file({key: 2 * value for key, value in weights.items()}, low)
+    assert load_pretrained(str(low), **how).hash != was  # type: ignore[arg-type]
+
+
+def test_a_file_without_its_other_is_no_pair(folder: Path, files: Path, tmp_path: Path) -> None:
+    name = "wan2.2_t2v_high_noise_14B.safetensors"
+    alone = shutil.copy(files / name, tmp_path / name)
+    with pytest.raises(CheckpointError, match=r"beside it; put wan2.2_t2v_low_noise_14B.safe"):
+        resolve(str(alone), expert="both", components=str(folder))
+    unnamed = shutil.copy(alone, tmp_path / "slow.safetensors")
+    with pytest.raises(CheckpointError, match="this name does not tell which it is"):
+        resolve(str(unnamed), expert="both", components=str(folder))
+    publish("ltx", tmp_path / "ltx")
+    network = tmp_path / "ltx/transformer/diffusion_pytorch_model.safetensors"
+    shutil.copy(network, tmp_path / name.replace("high", "low"))
+    for given in (tmp_path / "ltx", network):
+        with pytest.raises(ConfigError, match=r"--expert both: .* is none; leave it out"):
+            resolve(str(given), expert="both")
+    with pytest.raises(CheckpointError, match=r"is no network of one pair with"):
+        resolve(str(alone), expert="both", components=str(folder))
+
+
+def lora(path: Path, network: Any) -> str:
+    """A file of a LoRA of every layer of a network."""
+    save(path, peft(pairs(held(network)), "transformer."))
+    return str(path)
+
+
+def changed(pipe: FrameBridgePipeline, pair: FrameBridgePipeline) -> list[bool]:
+    """Whether the network for much and that for little noise differ from the pair's."""
+    names = ("transformer", "transformer_2")
+    layers = [[getattr(one, name).patch_embedding.weight for name in names] for one in (pipe, pair)]
+    return [not torch.equal(*both) for both in zip(*layers, strict=True)]
+
+
+def test_a_lora_of_a_pair_goes_where_its_name_or_the_user_says(
+    folder: Path, pair: FrameBridgePipeline, tmp_path: Path
+) -> None:
+    load = partial(FrameBridgePipeline.from_pretrained, folder)
+    high = lora(tmp_path / "style_high_noise.safetensors", pair.transformer)
+    plain = lora(tmp_path / "style.safetensors", pair.transformer_2)
+    assert changed(load(loras=[high]), pair) == [True, False]
+    assert changed(load(loras=[f"{high}@low"]), pair) == [False, True]
+    pipe = load(loras=[f"{plain}:0.5@low", high])
+    assert changed(pipe, pair) == [True, True]
+    told = [(one.name, one.weight, one.network) for one in pipe.loras]
+    assert told == [("style_high_noise.safetensors", 1, "high"), ("style.safetensors", 0.5, "low")]
+    assert pipe.lora_notes[1].endswith("of the network for little noise")
+    with pytest.raises(
+        ConfigError, match=r"does not tell for which; write .*style.safetensors@low"
+    ):
+        load(loras=[plain])
     pair.save_pretrained(tmp_path / "saved")
-    with pytest.raises(ConfigError, match="saved is a pair of them"):
-        FrameBridgePipeline.from_pretrained(tmp_path / "saved", loras=[str(file)])
-    low = FrameBridgePipeline.from_pretrained(folder, expert="low", loras=[str(file)])
-    changed = low.transformer.patch_embedding.weight - pair.transformer_2.patch_embedding.weight
-    assert changed.any()
-    assert low.loras[0].name == file.name
+    later = FrameBridgePipeline.from_pretrained(
+        tmp_path / "saved", loras=[f"{plain}:0.5@low", high]
+    )
+    assert torch.equal(
+        later.transformer_2.patch_embedding.weight, pipe.transformer_2.patch_embedding.weight
+    )
+    own = load()
+    assert own.load_lora(f"{plain}@low", 0.5).record == pipe.loras[1]
+    assert own.load_lora(high).record == pipe.loras[0]
+    for name in ("transformer", "transformer_2"):
+        ours, theirs = (getattr(one, name).patch_embedding.weight for one in (own, pipe))
+        assert torch.equal(ours, theirs)
+
+
+def test_a_lora_of_the_other_network_is_not_merged_by_mistake(
+    folder: Path, pair: FrameBridgePipeline, tmp_path: Path
+) -> None:
+    high = lora(tmp_path / "style_high_noise.safetensors", pair.transformer)
+    load = partial(FrameBridgePipeline.from_pretrained, folder, expert="low")
+    with pytest.raises(ConfigError, match=r"is for the network for much noise.*@low to use it any"):
+        load(loras=[high])
+    with pytest.raises(ConfigError, match=r"much noise, and .* little noise; .*leave it out"):
+        load(loras=[f"{high}@high"])
+    low = load(loras=[f"{high}@low"])
+    assert not torch.equal(
+        low.transformer.patch_embedding.weight, pair.transformer_2.patch_embedding.weight
+    )
+    with pytest.raises(ConfigError, match="is for the network for much noise"):
+        low.load_lora(high)
+    publish("wan", tmp_path / "wan")
+    with pytest.raises(ConfigError, match=r"@high: is about a pair of networks.*leave @high out"):
+        FrameBridgePipeline.from_pretrained(tmp_path / "wan", loras=[f"{high}@high"])
+
+
+def test_distilled_loras_set_the_defaults_of_their_networks(
+    folder: Path, pair: FrameBridgePipeline, tmp_path: Path
+) -> None:
+    names = {
+        side: lora(tmp_path / f"lightx2v_4steps_{side}_noise.safetensors", network)
+        for side, network in (("high", pair.transformer), ("low", pair.transformer_2))
+    }
+    was = pair.scheduler.config
+    one = FrameBridgePipeline.from_pretrained(folder, loras=[names["high"]])
+    now = one.scheduler.config
+    assert (now.guidance_scale, now.guidance_scale_2) == (1, was.guidance_scale_2)
+    assert now.steps == was.steps != 4
+    assert "4 steps are the default where both networks have such a LoRA" in one.lora_notes[0]
+    one.load_lora(names["low"])
+    now = one.scheduler.config
+    assert (now.guidance_scale, now.guidance_scale_2, now.steps) == (1, 1, 4)
 
 
 PROCESS = BridgeProcess(GmaxSchedule())

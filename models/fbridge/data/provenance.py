@@ -130,7 +130,7 @@ class Provenance:
         tree = {"format": FORMAT, **asdict(self), "size": list(self.size)}
         loras = tree["model"].pop("loras")
         if loras:
-            tree["model"]["loras"] = list(loras)
+            tree["model"]["loras"] = [lora.tree() for lora in self.model.loras]
         if self.guidance_2 is None:
             del tree["guidance_2"]
         if tree["model"]["expert"] is None:

@@ -132,6 +132,7 @@ class LoraForm(ClosedForm):
     sha256: str
     weight: FiniteFloat
     path: Text | None = None
+    network: Annotated[str, _one_of(EXPERTS)] = ""
 
 
 class AdapterForm(Form):

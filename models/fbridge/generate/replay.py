@@ -65,9 +65,9 @@ class Replay:
         return _differences(was, now)
 
 
-def _merged(record: Provenance) -> list[tuple[str, float]]:
+def _merged(record: Provenance) -> list[tuple[str, float, str]]:
     """The LoRAs of a record by what they hold."""
-    return [(one.sha256, one.weight) for one in record.model.loras]
+    return [(one.sha256, one.weight, one.network) for one in record.model.loras]
 
 
 def _differences(was: Provenance, now: Provenance) -> list[str]:

@@ -17,6 +17,7 @@ from fbridge.checks import (
     check_work,
 )
 from fbridge.choices import (
+    BOTH,
     DTYPES,
     EMBEDDED,
     EXPERTS,
@@ -86,10 +87,11 @@ class GenerateRequest:
         image_input: how the picture reaches the network, one of `fbridge.choices.IMAGE_INPUTS`.
         first_frame: whether it is the picture's latent, one of `fbridge.choices.FIRST_FRAMES`.
         components: folder with what a model that is weights alone lacks; `download` fetches it.
-        expert: "low" or "high": which network of a pair it is; see `fbridge.loaders.experts`.
+        expert: "low" or "high": which network of a pair it is, or "both": the pair of which it is
+            one file; see `fbridge.loaders.experts`.
         base: of an adapter, if it does not lie where it was.
-        loras: LoRA files of the text-to-video model, FILE or FILE:WEIGHT, merged into the network;
-            of an adapter also where those that it was trained over are now.
+        loras: LoRA files of the text-to-video model, FILE[:WEIGHT][@NETWORK], merged into the
+            network; of an adapter also where those that it was trained over are now.
         guidance: weight of the prompt; 1 is no guidance.
         guidance_2: the same for the second of two networks.
         image_guidance: weight of the picture; 1 is no guidance.
@@ -206,7 +208,7 @@ class GenerateRequest:
             ("--start", self.start, STARTS),
             ("--image-input", self.image_input, IMAGE_INPUTS),
             ("--first-frame", self.first_frame, FIRST_FRAMES),
-            ("--expert", self.expert, EXPERTS),
+            ("--expert", self.expert, (*EXPERTS, BOTH)),
         ):
             if value is not None:
                 check_choice(option, value, allowed)

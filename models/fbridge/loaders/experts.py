@@ -3,6 +3,7 @@
 Wan 2.2 A14B is such a pair. `high` answers flow times from the boundary on, `low` those below it.
 The tensors of both are named and shaped as Wan 2.1 14B's, so that only what lies around a file can
 tell them apart: the pipeline's folder that it is in, and names of files, folders and metadata.
+Published as single files, the names of a pair differ in one word, `high` or `low`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from fbridge.choices import EXPERTS
+from fbridge.choices import BOTH, EXPERTS
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.configs import has_component, named_library, read_json
 from fbridge.files.weight_files import find_weight_file
@@ -35,6 +36,7 @@ _SIGNS = {
     "low": re.compile("low[_ .-]?noise|[_.-]low([_.-]|$)", re.I),
     "": re.compile(r"wan[_ .-]?2[._]1", re.I),
 }
+_SIDE = re.compile(r"(?<![a-z])(high|low)(?=[ _.-]|noise|$)", re.I)
 _TITLES = ("modelspec.title", "general.name", "general.basename", "title", "name")
 """Keys of the metadata that name a model."""
 
@@ -49,10 +51,9 @@ def find_expert(model: ResolvedModel) -> Expert:
     known = "" if found is None or found.variant is None else found.variant.name
     if model.asked_expert:
         if found is None or not found.family.boundary or (known and _PAIR not in known):
-            raise ConfigError(
-                f"--expert {model.asked_expert}: is about one network of a pair such as Wan 2.2 "
-                f"A14B, and {model.name} is {known or 'none'}; leave it out"
-            )
+            raise _no_pair(model.asked_expert, model.name, known)
+        if model.asked_expert == BOTH:
+            return ""
         return "low" if model.asked_expert == EXPERTS[0] else "high"
     if found is None:
         return ""
@@ -61,8 +62,45 @@ def find_expert(model: ResolvedModel) -> Expert:
         return "low" if folder.name == SECOND else "high"
     if _PAIR not in known or (folder.parent / "model_index.json").is_file():
         return ""
-    signs = set(_signs(model.path, model.header.metadata))
+    return told_expert(model.path, model.header.metadata)
+
+
+def told_expert(path: Path, metadata: Mapping[str, str]) -> Expert:
+    """Which network a file is or is for, by its name, its folder's and its metadata."""
+    signs = set(_signs(path, metadata))
     return next(iter(signs)) if len(signs) == 1 else "unknown"
+
+
+def other_file(path: Path) -> tuple[Expert, Path]:
+    """Which network of a pair a file is by its name, and the file of the other one.
+
+    Raises:
+        CheckpointError: its name does not tell, or there is no such file.
+    """
+    sides = {found[1].lower() for found in _SIDE.finditer(path.name)}
+    if len(sides) != 1:
+        raise CheckpointError(
+            f"{path}: --expert both takes the file of the other network whose name has high for "
+            "low, or low for high, and this name does not tell which it is; name the two files so, "
+            "such as wan_high_noise.gguf and wan_low_noise.gguf"
+        )
+    name, folder = (_SIDE.sub(_flip, part) for part in (path.name, path.parent.name))
+    places = [path.with_name(name), path.parent.parent / folder / name]
+    for place in places:
+        if place.is_file():
+            return ("high" if sides == {"high"} else "low"), place
+    raise CheckpointError(
+        f"{path}: the other network of the pair is not beside it; put {name} there, or take one "
+        "network alone: --expert low for that for little noise"
+    )
+
+
+def _flip(found: re.Match[str]) -> str:
+    """`high` for `low` and the other way round, in the same letters' case."""
+    other = "low" if found[1].lower() == "high" else "high"
+    if found[1].isupper():
+        return other.upper()
+    return other.capitalize() if found[1][0].isupper() else other
 
 
 def expert_weights(folder: Path, index: Mapping[str, Any], expert: str) -> Path:
@@ -72,11 +110,7 @@ def expert_weights(folder: Path, index: Mapping[str, Any], expert: str) -> Path:
         ConfigError: it is no pair, or a bridge of both.
         CheckpointError: its weights are not here.
     """
-    if not has_component(dict(index), SECOND):
-        raise ConfigError(
-            f"--expert {expert}: is about one network of a pair such as Wan 2.2 A14B, and {folder} "
-            "is none; leave it out"
-        )
+    check_pair_folder(folder, index, expert)
     if named_library(dict(index), "scheduler") == "fbridge.scheduler":
         raise ConfigError(f"--expert {expert}: {folder} {BRIDGE_OF_BOTH}")
     part = folder / (SECOND if expert == EXPERTS[0] else "transformer")
@@ -84,6 +118,20 @@ def expert_weights(folder: Path, index: Mapping[str, Any], expert: str) -> Path:
     if weights is None:
         raise CheckpointError(f"{part}: its weights are not here; get the whole folder")
     return weights
+
+
+def check_pair_folder(folder: Path, index: Mapping[str, Any], expert: str) -> None:
+    """Raise ConfigError where a folder that `--expert` is given for holds no pair."""
+    if not has_component(dict(index), SECOND):
+        raise _no_pair(expert, folder)
+
+
+def _no_pair(expert: str, name: str | Path, known: str = "") -> ConfigError:
+    about = "a pair of networks" if expert == BOTH else "one network of a pair"
+    return ConfigError(
+        f"--expert {expert}: is about {about} such as Wan 2.2 A14B, and {name} is "
+        f"{known or 'none'}; leave it out"
+    )
 
 
 def _signs(path: Path, metadata: Mapping[str, str]) -> Iterator[Expert]:
@@ -151,7 +199,7 @@ def expert_remark(model: ResolvedModel) -> str:
 
 def pair_remark(model: ResolvedModel) -> str:
     """Where on the bridge the two networks of a text-to-video pair's folder change."""
-    if model.kind != "pipeline":
+    if model.kind == "bridge":
         return "is a bridge of both networks of a pair"
     noise, _ = model.noise_and_prediction(model.config)
     share = find_boundary(model)

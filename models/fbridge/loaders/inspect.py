@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from fbridge.errors import CheckpointError, reason
-from fbridge.files.configs import has_component
 from fbridge.files.hub import parse_hub_name
 from fbridge.files.tensors import Header
 from fbridge.loaders.adapter_card import read_card
 from fbridge.loaders.detect import Detected, detect
-from fbridge.loaders.experts import SECOND
 from fbridge.loaders.locate import EMBEDDED, packaged_file
 from fbridge.loaders.official import takes_picture, unknown_bridge
 from fbridge.loaders.resolve import ResolvedModel, resolve
@@ -52,6 +50,7 @@ class InspectedModel:
         expert: which network of a pair it is: "low", "high", "unknown"; "" of other models.
         asked_expert: the same, if it was named.
         pair: both networks of a pair are here.
+        second: of a pair in two files, that of the network for little noise.
     """
 
     path: str
@@ -81,6 +80,7 @@ class InspectedModel:
     expert: str = ""
     asked_expert: str = ""
     pair: bool = False
+    second: str = ""
 
 
 def inspect_model(
@@ -117,7 +117,8 @@ def inspect_model(
         tokens=model.tokens, missing=model.missing,
         components=str(model.components or ""), refused=model.refused,
         world=model.facts.get("world") or "", remark=model.remark, given=components or "",
-        expert=model.expert, asked_expert=expert or "", pair=has_component(model.facts, SECOND),
+        expert=model.expert, asked_expert=expert or "", pair=model.pair,
+        second="" if model.second is None else str(model.second.path),
     )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from fbridge.backbones.families import family_named
-from fbridge.backbones.family import Family
 from fbridge.codecs.vae import VAECodec
 from fbridge.conditioning.image import load_image_encoder
 from fbridge.data.sources.ucf101 import CLASSES
@@ -26,8 +25,9 @@ from fbridge.loaders.codec import load_codec, vae_class
 from fbridge.loaders.components import network_config
 from fbridge.loaders.experts import BRIDGE_OF_BOTH, SECOND, find_boundary
 from fbridge.loaders.lora_choice import LoraChoice
-from fbridge.loaders.network import build_network, network_of_folder
+from fbridge.loaders.network import Built, build_network, network_of_folder
 from fbridge.loaders.noise import SCHEDULER
+from fbridge.loaders.pair_loras import check_loras, loras_of_pair
 from fbridge.loaders.pretrained import PretrainedModel as PretrainedModel
 from fbridge.loaders.resolve import SCRATCH, ResolvedModel, resolve
 from fbridge.loaders.text_encoder import MINILM, cached_text_encoder
@@ -60,7 +60,8 @@ def load_pretrained(
     Raises:
         CheckpointError: there is none, it is broken or incomplete, or of no known family; or a LoRA
             does not fit.
-        ConfigError: a LoRA is given for a network that is no text-to-video model's, or for a pair.
+        ConfigError: a LoRA is given for a network that is no text-to-video model's, or it does not
+            tell for which of two.
     """
     kept = kept or Kept(dtype)
     if isinstance(name, str):
@@ -69,8 +70,8 @@ def load_pretrained(
         model = name
     if model.refused:
         raise CheckpointError(f"{model.path}: {model.refused}")
-    if loras:
-        check_takes_loras(model.family, model.name, pair=has_component(model.facts, SECOND))
+    if loras:  # else the family need not be known
+        check_loras(loras, model.family, model.name, expert=model.expert, pair=model.pair)
     match model.kind:
         case "scratch":
             preset = model.name.removeprefix(SCRATCH)
@@ -89,25 +90,8 @@ def load_pretrained(
         case _:
             loaded = _pipeline(model, dtype, kept, loras)
     if model.path.is_file():
-        loaded = replace(loaded, hash=hash_weight_file(model.path))
+        loaded = replace(loaded, hash=_hash_of_files(model))
     return replace(loaded, name=model.name, dtype=dtype)
-
-
-def check_takes_loras(family: Family, name: str, *, pair: bool = False) -> None:
-    """Raise ConfigError where LoRAs are given for a model that there are none of, or for a pair.
-
-    A LoRA's names do not tell which of two networks it was made for.
-    """
-    if not family.takes_loras:
-        raise ConfigError(
-            f"--lora: is about a text-to-video model such as Wan, and {name} is none; leave "
-            "it out, or name the model that it was made for"
-        )
-    if pair:
-        raise ConfigError(
-            f"--lora: is about one network, and {name} is a pair of them; take the one that the "
-            "LoRA was made for, with --expert low or --expert high"
-        )
 
 
 def _single_file(
@@ -167,11 +151,30 @@ def _weights(
     *,
     download: bool,
 ) -> PretrainedModel:
-    found, path = model.detected, model.path
-    assert found is not None, "weights have been detected"
     folder = model.find_components(download=download)
     if model.components is None and (why := replace(model, components=folder).refused):
-        raise CheckpointError(f"{path}: {why}")
+        raise CheckpointError(f"{model.path}: {why}")
+    if model.second is None:
+        transformer, merged = _network(model, folder, kept, loras)
+        loaded = _with_components(replace(model, components=folder), transformer, dtype)
+        return replace(loaded, loras=merged)
+    chosen = loras_of_pair(loras)
+    transformer, merged = _network(model, folder, kept, chosen["high"])
+    second, merged_2 = _network(model.second, folder, kept, chosen["low"])
+    loaded = _with_components(replace(model, components=folder), transformer, dtype)
+    assert loaded.noise_schedule is not None, "its folder has it"
+    return replace(
+        loaded,
+        transformer_2=second,
+        boundary=find_boundary(model) * float(loaded.noise_schedule["time_scale"]),
+        loras=(*merged, *merged_2),
+    )
+
+
+def _network(model: ResolvedModel, folder: Path, kept: Kept, loras: Sequence[LoraChoice]) -> Built:
+    """The network of a file, which may get its configuration from a folder of other parts."""
+    found, path = model.detected, model.path
+    assert found is not None, "weights have been detected"
     weights = open_weights(path)
     read = found.family.single_file_config
     try:
@@ -182,9 +185,16 @@ def _weights(
     if why := found.family.refused(config):
         raise CheckpointError(f"{path}: {why}")
     kind, own = found.family.load_class(), found.take(weights)
-    transformer, merged = build_network(kind, config, own, path, kept, loras)
-    loaded = _with_components(replace(model, components=folder), transformer, dtype)
-    return replace(loaded, loras=merged)
+    return build_network(kind, config, own, path, kept, loras)
+
+
+def _hash_of_files(model: ResolvedModel) -> str:
+    own = hash_weight_file(model.path)
+    return own if model.second is None else _hash_of([own, hash_weight_file(model.second.path)])
+
+
+def _hash_of(parts: Iterable[str]) -> str:
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def _pipeline(
@@ -192,16 +202,25 @@ def _pipeline(
 ) -> PretrainedModel:
     folder, index = model.path, model.facts
     network = network_folder(folder)
-    transformer, merged = network_of_folder(model.family.load_class(), network, kept, loras)
+    if model.pair and model.kind == "bridge":
+        raise ConfigError(f"base {folder}: {BRIDGE_OF_BOTH}")
+    chosen: Mapping[str, Sequence[LoraChoice]] = {"high": loras}
+    if model.pair:
+        chosen = loras_of_pair(loras)
+    kind = model.family.load_class()
+    transformer, merged = network_of_folder(kind, network, kept, chosen["high"])
     if model.kind == "pipeline":
         loaded = _with_components(model, transformer, dtype)
-        second, boundary = _second(model, kept)
-        loaded = replace(loaded, transformer_2=second, boundary=boundary, loras=merged)
-        held = [network.name, *([] if second is None else [SECOND]), "vae", "scheduler"]
-        parts = "".join(hash_model(folder / part) for part in held)
-        return replace(loaded, hash=hashlib.sha256(parts.encode()).hexdigest())
-    if has_component(index, SECOND):
-        raise ConfigError(f"base {folder}: {BRIDGE_OF_BOTH}")
+        held = [network.name, "vae", "scheduler"]
+        if model.pair:
+            second, merged_2 = network_of_folder(kind, folder / SECOND, kept, chosen["low"])
+            assert loaded.noise_schedule is not None, "its folder has it"
+            scale = float(loaded.noise_schedule["time_scale"])
+            boundary, merged = find_boundary(model) * scale, (*merged, *merged_2)
+            loaded = replace(loaded, transformer_2=second, boundary=boundary)
+            held.insert(1, SECOND)
+        hash_ = _hash_of(hash_model(folder / part) for part in held)
+        return replace(loaded, hash=hash_, loras=merged)
     scheduler = FrameBridgeScheduler.from_pretrained(folder / "scheduler")
     return PretrainedModel(
         "",
@@ -223,15 +242,6 @@ def _pipeline(
         image_encoder=_image_encoder(folder, transformer, dtype),
         loras=merged,
     )
-
-
-def _second(model: ResolvedModel, kept: Kept) -> tuple[Any, float | None]:
-    """The network for little noise of a pair, and the network time at which the two change."""
-    if not has_component(model.facts, SECOND):
-        return None, None
-    noise, _ = model.noise_and_prediction(None)
-    network = load_folder(model.family.load_class(), model.path / SECOND, kept)
-    return network, find_boundary(model) * float(noise["time_scale"])
 
 
 def _with_components(model: ResolvedModel, transformer: Any, dtype: torch.dtype) -> PretrainedModel:

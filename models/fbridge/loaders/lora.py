@@ -26,10 +26,11 @@ from fbridge.files.modules import load_folder
 from fbridge.files.tensors import read_header
 from fbridge.loaders.adapter_card import AdapterCard as AdapterCard
 from fbridge.loaders.adapter_card import read_card as read_card
-from fbridge.loaders.load import PretrainedModel, check_takes_loras, load_pretrained
+from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.locate import ADAPTER_WEIGHTS
 from fbridge.loaders.lora_choice import LoraChoice, recorded_choices
 from fbridge.loaders.lora_merge import merge_loras
+from fbridge.loaders.pair_loras import check_loras
 from fbridge.scheduler import FrameBridgeScheduler
 
 EXTRA = "fbridge_extra.safetensors"
@@ -66,7 +67,8 @@ def load_adapter(
     recorded, further = recorded_choices(card.loras, loras, f"adapter {folder}")
     found = load_base_of(folder, card, recorded, base=base, dtype=dtype, download=download)
     if further:
-        check_takes_loras(found.family, f"the base of {folder}")
+        expert: Any = card.expert or ""
+        check_loras(further, found.family, f"the base of {folder}", expert=expert)
     found.family.expand_inputs(found.transformer, card.parts)
     _put(folder, found.transformer)
     merge_lora(found.transformer)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fbridge.checks import home_expanded
+from fbridge.choices import EXPERTS
 from fbridge.errors import CheckpointError, ConfigError, FBridgeError
 from fbridge.files.atomic import shown
 from fbridge.files.hashing import hash_files
@@ -27,6 +28,7 @@ class LoraChoice:
     Attributes:
         file: its path.
         weight: that its differences are multiplied by; None where none was given, which is 1.
+        network: "low" or "high": that of a pair which it is for; "" where none was named.
         sha256: that the file must have; "" allows any.
         wanted_by: what was made with that file, for messages.
         remedy: what to do where it is not there, likewise.
@@ -34,6 +36,7 @@ class LoraChoice:
 
     file: Path
     weight: float | None = None
+    network: str = ""
     sha256: str = ""
     wanted_by: str = ""
     remedy: str = ""
@@ -75,15 +78,18 @@ class LoraChoice:
 
 
 def parse_lora(text: str, option: str = "--lora") -> LoraChoice:
-    """FILE or FILE:WEIGHT; a folder stands for the LoRA in it.
+    """FILE[:WEIGHT][@NETWORK]; a folder stands for the LoRA in it.
 
     Raises:
         ConfigError: the weight is none, or the folder holds a bridge's adapter.
         CheckpointError: there is no such file.
     """
-    name, weight = text, None
-    before, colon, number = text.rpartition(":")
-    if colon and before and not home_expanded(text).exists():
+    name, weight, network = text, None, ""
+    before, at, last = name.rpartition("@")
+    if at and before and last in EXPERTS and not home_expanded(name).exists():
+        name, network = before, last
+    before, colon, number = name.rpartition(":")
+    if colon and before and not home_expanded(name).exists():
         with suppress(ValueError):
             name, weight = before, float(number)
     path = home_expanded(name)
@@ -97,18 +103,19 @@ def parse_lora(text: str, option: str = "--lora") -> LoraChoice:
     if not path.is_file():
         raise CheckpointError(
             f"{option} {text}: no such LoRA file; write FILE or FILE:WEIGHT, such as "
-            "style.safetensors:0.8"
+            "style.safetensors:0.8, and of a pair of networks @high or @low behind it"
         )
-    return LoraChoice(path, weight)
+    return LoraChoice(path, weight, network)
 
 
 def absolute_lora(text: str) -> str | None:
-    """FILE or FILE:WEIGHT with the file's absolute path; None where there is no such file."""
+    """What `parse_lora` takes, with an absolute path; None where there is no such file."""
     try:
         choice = parse_lora(text)
     except FBridgeError:
         return None
-    return f"{choice.file.absolute()}{'' if choice.weight is None else f':{choice.weight!r}'}"
+    weight = "" if choice.weight is None else f":{choice.weight!r}"
+    return f"{choice.file.absolute()}{weight}{choice.network and f'@{choice.network}'}"
 
 
 def recorded_choices(
@@ -125,20 +132,20 @@ def recorded_choices(
     Raises:
         ConfigError: a weight is given for such a file, and another one is recorded.
     """
-    rest = list(given)
+    used: list[LoraChoice] = []
     wanted = []
     for record in (LoraRecord(**one) for one in records):
         place = Path(record.path or record.name)
-        choice = LoraChoice(place, record.weight, record.sha256, wanted_by, remedy)
-        if rest and not (place.is_file() and hash_files([place]) == record.sha256):
-            for other in rest:
+        choice = LoraChoice(place, record.weight, record.network, record.sha256, wanted_by, remedy)
+        if given and not (place.is_file() and hash_files([place]) == record.sha256):
+            for other in given:  # one file may have changed both networks of a pair
                 if other.file.is_file() and hash_files([other.file]) == record.sha256:
                     _check_weight(other, record, wanted_by)
                     choice = replace(choice, file=other.file)
-                    rest.remove(other)
+                    used.append(other)
                     break
         wanted.append(choice)
-    return wanted, rest
+    return wanted, [other for other in given if other not in used]
 
 
 def _check_weight(given: LoraChoice, record: LoraRecord, wanted_by: str) -> None:

@@ -107,7 +107,8 @@ def plan_loras(transformer: Any, choices: Sequence[LoraChoice]) -> LoraMerge:
             targets |= names
             for name in names:
                 changes.setdefault(name, []).append(change)
-        record = LoraRecord(shown(choice.file.name), sha256, weight, shown(choice.file.absolute()))
+        place = shown(choice.file.absolute())
+        record = LoraRecord(shown(choice.file.name), sha256, weight, place, choice.network)
         done.append(MergedLora(record, lora.tensors, len(targets), lora.steps, lora.whole))
     return LoraMerge(done, changes)
 

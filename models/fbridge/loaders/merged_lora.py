@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fbridge.choices import NOISE
 from fbridge.files.lora_record import LoraRecord
 
 
@@ -28,9 +29,10 @@ class MergedLora:
     @property
     def told(self) -> str:
         """What was merged, for users."""
+        which = f" {NOISE[self.record.network]}" if self.record.network else ""
         return (
             f"LoRA {self.record.name}, weight {self.record.weight:g}: all of its {self.tensors} "
-            f"tensors are merged, into {self.changed} of the network"
+            f"tensors are merged, into {self.changed} of the network{which}"
         )
 
     @property
@@ -46,6 +48,11 @@ class MergedLora:
     @property
     def note(self) -> str:
         """The same, and what it means for sampling."""
+        if self.steps is not None and self.record.network:
+            return (
+                f"{self.told}; it is distilled, so guidance 1 is that network's default now, and "
+                f"{self.steps} steps are the default where both networks have such a LoRA"
+            )
         if self.steps is not None:
             return (
                 f"{self.told}; it is distilled, so {self.steps} steps and guidance 1 are the "

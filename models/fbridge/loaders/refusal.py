@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from fbridge.backbones.families import CLASSES
 from fbridge.errors import FBridgeError
-from fbridge.files.configs import has_component, read_json
+from fbridge.files.configs import read_json
 from fbridge.files.low_bit import low_bit_refusal
 from fbridge.files.modules import misfit
-from fbridge.loaders.experts import SECOND, expert_remark, find_boundary, pair_remark
+from fbridge.loaders.experts import expert_remark, find_boundary, pair_remark
 from fbridge.loaders.own_autoencoder import other_autoencoder, uncompared_autoencoder
 from fbridge.loaders.unsupported import MAKERS_CLASSES, foreign_pipeline
 
@@ -30,7 +30,9 @@ def find_refusal(model: ResolvedModel) -> str:
     """
     if not model.expert and model.kind in ("scratch", "adapter", "base"):
         return ""
-    if model.kind == "pipeline" and has_component(model.facts, SECOND):
+    if model.second is not None and (why := model.second.refused):
+        return f"its other network, {model.second.path}: {why}"
+    if model.kind == "pipeline" and model.pair:
         if not model.family.boundary:
             return f"has two networks, which are not supported of {model.family.name} models"
         find_boundary(model)  # raises where it is not told
@@ -52,8 +54,8 @@ def find_remark(model: ResolvedModel) -> str:
     """What is to be said of a model that can be used; "" if there is nothing."""
     found = model.detected
     if found is None:
-        return pair_remark(model) if has_component(model.facts, SECOND) else ""
-    remarks = [expert_remark(model)]
+        return pair_remark(model) if model.pair else ""
+    remarks = [pair_remark(model) if model.pair else expert_remark(model)]
     if model.components is not None and model.kind == "weights":
         remarks.append(uncompared_autoencoder(model.header, model.components))
     return "; it ".join(filter(None, remarks))

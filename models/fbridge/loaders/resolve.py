@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeAlias
 from fbridge.backbones.families import FAMILIES, family_named
 from fbridge.backbones.family import Family
 from fbridge.backbones.scratch import find_preset
+from fbridge.choices import BOTH
 from fbridge.conditioning.prompt_specs import PROMPT_SPECS
 from fbridge.errors import CheckpointError
 from fbridge.files.base_file import single_file_facts
@@ -31,7 +32,14 @@ from fbridge.files.tensors import Header, read_header
 from fbridge.files.weight_files import find_weight_file, network_folder
 from fbridge.loaders.components import find_components, missing_files, network_config
 from fbridge.loaders.detect import Detected, detect
-from fbridge.loaders.experts import SECOND, Expert, expert_weights, find_expert
+from fbridge.loaders.experts import (
+    SECOND,
+    Expert,
+    check_pair_folder,
+    expert_weights,
+    find_expert,
+    other_file,
+)
 from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS, locate_file, locate_model
 from fbridge.loaders.noise import SCHEDULER, noise_and_prediction
 from fbridge.loaders.refusal import find_refusal, find_remark
@@ -64,6 +72,7 @@ class ResolvedModel:
         remote: the name is a hub id, and not a folder.
         configs_only: the weights may not be here.
         asked_expert: which network of a pair it is said to be; see `loaders.experts`.
+        second: of a pair in two files, the network for little noise.
     """
 
     name: str
@@ -77,6 +86,12 @@ class ResolvedModel:
     configs_only: bool = False
     file_header: Header | None = field(default=None, repr=False)
     asked_expert: str | None = None
+    second: ResolvedModel | None = field(default=None, repr=False)
+
+    @property
+    def pair(self) -> bool:
+        """Whether it is both networks of a pair."""
+        return self.second is not None or has_component(self.facts, SECOND)
 
     @property
     def revision(self) -> str | None:
@@ -147,7 +162,7 @@ class ResolvedModel:
         """Files of a pipeline that the network's weights alone lack."""
         looks = bool(self.detected and (self.detected.config or {}).get("image"))
         more = ["image_encoder/config.json"] if looks else []
-        more += [f"{SECOND}/config.json"] if has_component(self.facts, SECOND) else []
+        more += [f"{SECOND}/config.json"] if self.pair and self.second is None else []
         return (*self.family.required_files, *more)
 
     @property
@@ -243,19 +258,22 @@ def resolve(
             id (`owner/name` or `owner/name@revision`), which is fetched.
         components: folder or hub id with what a network's weights alone lack; None looks beside
             them and in the hub's local cache.
-        expert: "low" or "high": which network of a pair (Wan 2.2 A14B) a file is, or is taken.
+        expert: "low" or "high": which network of a pair (Wan 2.2 A14B) a file is, or is taken;
+            "both": the pair of the file and of the other network's beside it.
         configs_only: leave the weights of a hub id where they are.
         options: see `fbridge.files.hub.fetch_snapshot`.
 
     Raises:
         CheckpointError: there is no such model, it is broken, or of no known family.
-        ConfigError: there is no such preset.
+        ConfigError: there is no such preset, or an expert is asked for of what is no pair.
     """
     if name.startswith(SCRATCH):
         find_preset(name[len(SCRATCH) :])
         return ResolvedModel(name, "scratch", asked_expert=expert)
     file = locate_file(name)
     if file is not None:
+        if expert == BOTH:
+            return _resolve_pair(name, file, components)
         return _resolve_file(name, file, components, expert)
     remote = not Path(name).is_dir() and parse_hub_name(name) is not None
     remote = remote and not options.get("local_files_only")  # then its cached folder is meant
@@ -270,11 +288,29 @@ def resolve(
         check_bridge(path, facts, folder / SCHEDULER)
     if remote and not configs_only:  # only now, of a kind that is known
         folder = locate_model(name, **options)
-    if expert is not None:
+    if expert == BOTH:
+        check_pair_folder(folder, facts, expert)
+    elif expert is not None:
         return _resolve_file(name, expert_weights(folder, facts, expert), str(folder), expert)
     return ResolvedModel(
         name, kind, folder, facts, remote=remote, configs_only=remote and configs_only
     )
+
+
+def _resolve_pair(name: str, path: Path, given: str | None) -> ResolvedModel:
+    """A pair of which one file is named."""
+    one = _resolve_file(name, path, given, BOTH)
+    _ = one.expert  # raises where it can be none
+    side, place = other_file(path)
+    other = _resolve_file(str(place), place, given, BOTH)
+    networks = [(each.family, each.detected and each.detected.shapes) for each in (one, other)]
+    if networks[0] != networks[1]:
+        raise CheckpointError(
+            f"{place}: is no network of one pair with {path}: its tensors are others; get both "
+            "files from one place"
+        )
+    high, low = (one, other) if side == "high" else (other, one)
+    return replace(high, name=name, given=given, second=low)
 
 
 def _resolve_file(name: str, path: Path, given: str | None, expert: str | None) -> ResolvedModel:

@@ -11,12 +11,12 @@ from transformers import AutoConfig
 
 from fbridge.backbones.family import Family
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.files.configs import has_component, read_json
+from fbridge.files.configs import read_json
 from fbridge.files.tensors import read_header
 from fbridge.files.weight_files import find_weight_file
 from fbridge.loaders.adapter_card import read_card
 from fbridge.loaders.codec import vae_class
-from fbridge.loaders.experts import BRIDGE_OF_BOTH, SECOND
+from fbridge.loaders.experts import BRIDGE_OF_BOTH
 from fbridge.loaders.resolve import ResolvedModel, resolve
 from fbridge.loaders.single_file import autoencoder_config, count_numbers
 from fbridge.loaders.text_encoder import text_encoder_class
@@ -102,9 +102,9 @@ def model_sizes(
 
 def _unjudged(model: ResolvedModel) -> str:
     """Why the sizes of a model are not known; "" if they are."""
-    if not model.refused and has_component(model.facts, SECOND):
+    if not model.refused and model.pair:
         one_by_one = "is a pair of networks, which are judged one by one: add --expert low"
-        return one_by_one if model.kind == "pipeline" else BRIDGE_OF_BOTH
+        return one_by_one if model.kind != "bridge" else BRIDGE_OF_BOTH
     lacks = f"lacks {', '.join(model.missing)}; see fbridge info" if model.missing else ""
     return model.refused or lacks
 

@@ -20,16 +20,17 @@ from fbridge.conditioning.prompt_specs import PromptSpec
 from fbridge.conditioning.text import PairTextEncoder, TextEncoder
 from fbridge.data.sources.ucf101 import class_words
 from fbridge.errors import CheckpointError, ConfigError, reason
-from fbridge.files.configs import has_component
 from fbridge.files.hashing import hash_model
 from fbridge.files.modules import Kept
 from fbridge.files.weight_files import find_variant, network_folder
 from fbridge.loaders.experts import SECOND
-from fbridge.loaders.load import check_takes_loras, load_pretrained
+from fbridge.loaders.load import load_pretrained
 from fbridge.loaders.lora import adapted_components, load_adapter
 from fbridge.loaders.lora_choice import LoraChoice, parse_lora
+from fbridge.loaders.lora_merge import MergedLora
 from fbridge.loaders.network import network_of_folder
 from fbridge.loaders.official import is_official_bridge, official_components
+from fbridge.loaders.pair_loras import check_loras, loras_of_pair
 from fbridge.loaders.prior import build_prior
 from fbridge.loaders.resolve import ResolvedModel, resolve
 from fbridge.loaders.text_encoder import load_text_encoder
@@ -152,11 +153,12 @@ class BridgeModel(LoraMerging, UntrainedBases, DiffusionPipeline):  # type: igno
         An adapter (LoRA) is merged into its base; `base=` overrides the recorded place of it. A
         text-to-video model becomes a bridge without training (`fbridge.loaders.training_free`);
         `components=` is the folder with what bare weights lack, `download=True` fetches that from
-        the hub; `expert=` says which network of a pair they are. `loras=["FILE:WEIGHT", ...]` are
-        LoRA files of the text-to-video model, merged before the network takes its dtype; see
-        `load_lora`. `finish_layer=` is called with a network and the name of a layer as soon as
-        that is loaded, as `fbridge.memory.apply.layer_shrinker` gives it; not of an adapter, whose
-        base is changed once more.
+        the hub; `expert=` says which network of a pair they are ("both": of which the other's file
+        lies beside). `loras=["FILE:WEIGHT", ...]` are LoRA files of the text-to-video model, merged
+        before the network takes its dtype; see `load_lora`. `finish_layer=` is called with a
+        network and the name of a layer as soon as that is loaded, as
+        `fbridge.memory.apply.layer_shrinker` gives it; not of an adapter, whose base is changed
+        once more.
 
         Raises:
             CheckpointError: there is no such model, or it is not one of this kind.
@@ -167,8 +169,8 @@ class BridgeModel(LoraMerging, UntrainedBases, DiffusionPipeline):  # type: igno
             raise ConfigError(f"{asked[0]}: code of a model's folder is never run; leave it out")
         name = str(pretrained_model_name_or_path)
         hub = {key: kwargs[key] for key in _HUB_OPTIONS if key in kwargs}
-        parts: dict[str, Any] = {key: kwargs.get(key) for key in ("components", "expert")}
-        model = resolve(name, **parts, **hub)
+        named: dict[str, Any] = {key: kwargs.get(key) for key in ("components", "expert")}
+        model = resolve(name, **named, **hub)
         if kwargs.get("base") is not None and model.kind != "adapter":
             raise ConfigError(
                 f"--base {kwargs['base']}: is about the base of an adapter, and {name} is none; "
@@ -178,8 +180,7 @@ class BridgeModel(LoraMerging, UntrainedBases, DiffusionPipeline):  # type: igno
         given = kwargs.get("loras") or ()
         loras = [one if isinstance(one, LoraChoice) else parse_lora(str(one)) for one in given]
         if loras and model.kind == "bridge":
-            pair = has_component(model.facts, SECOND)
-            check_takes_loras(model.family, name, pair=pair)
+            check_loras(loras, model.family, name, pair=model.pair)
         finish = kwargs.get("finish_layer")
         if model.kind not in ("adapter", "bridge"):
             kept = Kept(dtype, finish=finish)
@@ -195,9 +196,17 @@ class BridgeModel(LoraMerging, UntrainedBases, DiffusionPipeline):  # type: igno
                 stock = {k: v for k, v in kwargs.items() if k not in _OF_BASES}
                 stock["torch_dtype"] = component_dtypes(model.path, dtype)
                 stock.setdefault("variant", find_variant(network_folder(model.path)))
-                kept = Kept(dtype_of_part(stock["torch_dtype"], "transformer"), finish=finish)
-                kind, network = model.family.load_class(), network_folder(model.path)
-                stock["transformer"], merged = network_of_folder(kind, network, kept, loras)
+                parts = [("transformer", network_folder(model.path), loras)]
+                if model.pair:
+                    chosen = loras_of_pair(loras)
+                    parts = [(*parts[0][:2], chosen["high"])]
+                    parts.append((SECOND, model.path / SECOND, chosen["low"]))
+                merged: list[MergedLora] = []
+                for part, place, its_loras in parts:
+                    kept = Kept(dtype_of_part(stock["torch_dtype"], part), finish=finish)
+                    kind = model.family.load_class()
+                    stock[part], done = network_of_folder(kind, place, kept, its_loras)
+                    merged += done
                 pipe = super().from_pretrained(model.path, **stock)
                 pipe.note_loras(merged)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RuntimeError) as error:
