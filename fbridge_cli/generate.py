@@ -123,6 +123,7 @@ def generate(
     attention: options.Attention = None,
     vae_tiling: options.VaeTiling = False,
     vae_slicing: options.VaeSlicing = False,
+    cache: options.StepCache = "none",
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
     batch_size: int = option(1, MEMORY, "Videos made at the same time."),
@@ -170,7 +171,7 @@ def generate(
 
         memory: dict[str, Any] = {
             "offload": offload, "quantize": quantize, "cast": cast, "attention": attention,
-            "tiling": vae_tiling, "slicing": vae_slicing,
+            "tiling": vae_tiling, "slicing": vae_slicing, "cache": cache,
         }  # fmt: skip
         request = GenerateRequest(
             images=images or (), prompt=prompt or (), negative=negative, seed=seed or 0, num=num,

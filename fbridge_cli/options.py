@@ -145,6 +145,17 @@ Attention: TypeAlias = Annotated[
         metavar="NAME",
     ),
 ]
+StepCache: TypeAlias = Annotated[
+    str,
+    option(
+        ...,
+        MEMORY,
+        "Leave blocks out of steps that are nearly like those before: first-block[:THRESHOLD] or "
+        "taylorseer[:STEPS]; faster, and another video.",
+        "--cache",
+        metavar="NAME[:NUMBER]",
+    ),
+]
 VaeTiling: TypeAlias = Annotated[
     bool, option(..., MEMORY, "Encode and decode frames in tiles.", "--vae-tiling")
 ]

@@ -54,7 +54,7 @@ def _facts(record: Provenance) -> list[tuple[str, str]]:
         ("sampler", f"{record.sampler}, {record.steps} steps, {record.grid} grid"),
         ("eta", "" if record.eta is None else f"{record.eta:g}"),
         ("guidance", "" if record.guidance is None else f"{record.guidance:g}"),
-        ("guidance of the second network",
+        ("guidance 2",
          "" if record.guidance_2 is None else f"{record.guidance_2:g}"),
         ("strength", f"{record.strength:g}"),
         ("image input", record.image_input),

@@ -13,7 +13,8 @@ from fbridge.backbones.families import family_of
 from fbridge.codecs.vae import VAECodec
 from fbridge.errors import ConfigError, DependencyError, reason
 from fbridge.memory.float8 import ScaledLinear
-from fbridge.memory.options import MemoryOptions
+from fbridge.memory.options import MemoryOptions, parse_step_cache
+from fbridge.memory.step_cache import enable_step_cache
 
 
 def apply_memory_options(pipeline: Any, device: str, memory: MemoryOptions) -> None:
@@ -30,6 +31,8 @@ def apply_memory_options(pipeline: Any, device: str, memory: MemoryOptions) -> N
     """
     for network in filter(None, (pipeline.transformer, pipeline.transformer_2)):
         shrink(network, memory)
+        if cache := parse_step_cache(memory.cache):
+            enable_step_cache(network, cache)
     if memory.attention is not None and device.startswith("cuda"):
         _check_precision(pipeline.transformer, memory.attention)
     if memory.tiling or memory.slicing:

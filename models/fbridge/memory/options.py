@@ -1,7 +1,8 @@
 """The memory options, without torch; `fbridge.memory.apply` applies them to a pipeline.
 
 Offloading, slicing and attention change only the rounding of sums; overlapping tiles of the
-autoencoder differ a little at their seams; quantised weights give another network.
+autoencoder differ a little at their seams; quantised weights give another network, and a step
+cache leaves out some of its calls.
 """
 
 from __future__ import annotations
@@ -12,11 +13,52 @@ from typing import Any
 
 from fbridge.checks import check_choice
 from fbridge.choices import CASTS, OFFLOADS, QUANTIZES, Cast, Offload, Quantize
+from fbridge.errors import ConfigError
+
+USUAL = {"first-block": 0.1, "taylorseer": 3.0}
+"""The step caches with their usual numbers."""
+
+
+@dataclass(frozen=True)
+class StepCache:
+    """A choice of step cache; see `fbridge.memory.step_cache`.
+
+    Attributes:
+        name: a key of `USUAL`.
+        number: threshold of first-block; interval of taylorseer.
+    """
+
+    name: str
+    number: float
+
+
+def parse_step_cache(text: str) -> StepCache | None:
+    """NAME or NAME:NUMBER; None of "none".
+
+    Raises:
+        ConfigError: the name is unknown, or the number is none that it can have.
+    """
+    if text == "none":
+        return None
+    name, colon, given = text.partition(":")
+    if name not in USUAL:
+        raise ConfigError(f"--cache {text}: unknown; choose none, {', '.join(USUAL)}")
+    try:
+        number = float(given) if colon else USUAL[name]
+    except ValueError:
+        number = -1.0
+    whole = name == "taylorseer"
+    if not (number >= 1 and number.is_integer() if whole else 0 <= number <= 1):
+        wanted = "a whole number of steps, 1 or more" if whole else "from 0 to 1"
+        raise ConfigError(
+            f"--cache {text}: its number must be {wanted}, such as {name}:{USUAL[name]:g}"
+        )
+    return StepCache(name, number)
 
 
 @dataclass(frozen=True)
 class MemoryOptions:
-    """How a model is made to fit into memory.
+    """How a model is made to fit into memory and time.
 
     Attributes:
         offload: "none"; "model": a network is on the device only while it computes; "group": a
@@ -28,9 +70,10 @@ class MemoryOptions:
         attention: diffusers' name of an attention backend, such as "flash"; None is torch's.
         tiling: encode and decode large frames in overlapping tiles.
         slicing: encode and decode the videos of a batch one after another.
+        cache: "none", or NAME or NAME:NUMBER of a step cache.
 
     Raises:
-        ConfigError: offload, quantize or cast is unknown.
+        ConfigError: offload, quantize, cast or cache is unknown.
     """
 
     offload: Offload = "none"
@@ -39,12 +82,14 @@ class MemoryOptions:
     attention: str | None = None
     tiling: bool = False
     slicing: bool = False
+    cache: str = "none"
 
     def __post_init__(self) -> None:
         """Check the names; `attention` is checked against diffusers when it is applied."""
         check_choice("--offload", self.offload, OFFLOADS)
         check_choice("--quantize", self.quantize, QUANTIZES)
         check_choice("--cast", self.cast, CASTS)
+        parse_step_cache(self.cache)
 
     def to_record(self) -> dict[str, str]:
         """The options that change a video and are not at their default, as texts.

@@ -26,6 +26,7 @@ from fbridge.denoiser import (
     PairDenoiser,
 )
 from fbridge.errors import ConfigError
+from fbridge.memory.step_cache import fresh_step_caches
 from fbridge.parameterization import Parameterization
 from fbridge.pipeline.bridge import Bridge
 from fbridge.pipeline.inputs import broadcast_inputs, picture_tensor
@@ -144,16 +145,17 @@ class BridgeSampling(Bridge):
         denoiser = self._denoiser(means, view, condition, negatives, scales, image_guidance_scale)
         if exact:
             denoiser = ExactFirstFrame(denoiser)
-        latents = chosen.sample(
-            denoiser,
-            self.scheduler.process,
-            start_at,
-            times,
-            condition,
-            noise=seeded_noise(seeds, device=start_at.device, dtype=start_at.dtype),
-            start=start,
-            on_step=_reporter(callback),
-        )
+        with fresh_step_caches(self.transformer, getattr(self, "transformer_2", None)):
+            latents = chosen.sample(
+                denoiser,
+                self.scheduler.process,
+                start_at,
+                times,
+                condition,
+                noise=seeded_noise(seeds, device=start_at.device, dtype=start_at.dtype),
+                start=start,
+                on_step=_reporter(callback),
+            )
         if exact:  # the last step may leave noise, or round
             latents[:, 0] = condition.image_latents.to(latents)
         self.free_memory()

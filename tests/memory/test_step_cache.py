@@ -1,0 +1,133 @@
+"""Step caches: exact where they leave nothing out, faster where they do, and fresh in each call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fbridge.errors import ConfigError
+from fbridge.memory.apply import apply_memory_options
+from fbridge.memory.options import MemoryOptions
+from fbridge.pipeline import FrameBridgePipeline
+from tests.pipelines import PUBLISHED, publish
+
+PICTURE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8))
+STEPS = 8
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pipelines")
+
+
+def load(folder: Path, name: str, **memory: Any) -> FrameBridgePipeline:
+    place = folder / name
+    if not place.is_dir():
+        publish(name, place)
+    pipe = FrameBridgePipeline.from_pretrained(place)
+    apply_memory_options(pipe, "cpu", MemoryOptions(**memory))
+    return pipe
+
+
+def latents(pipe: FrameBridgePipeline, name: str = "wan", **options: Any) -> Tensor:
+    frames = PUBLISHED[name].frames if name in PUBLISHED else 5
+    how = {"num_inference_steps": STEPS, "guidance_scale": 2.0, **options}
+    made: Tensor = pipe(PICTURE, "one two", num_frames=frames, size=(64, 64), **how).latents
+    return made
+
+
+@contextmanager
+def calls(layer: torch.nn.Module) -> Iterator[list[int]]:
+    """A number for each time that a layer computes."""
+    seen: list[int] = []
+    handle = layer.register_forward_hook(lambda *_: seen.append(len(seen)))
+    yield seen
+    handle.remove()
+
+
+@pytest.mark.parametrize("name", ["wan", "cogvideox", "ltx", "hunyuan", "latte"])
+@pytest.mark.parametrize(("cache", "exact"), [("first-block", "0"), ("taylorseer", "1")])
+def test_a_cache_that_leaves_nothing_out_changes_nothing(
+    folder: Path, name: str, cache: str, exact: str
+) -> None:
+    if (name, cache) == ("latte", "first-block"):
+        with pytest.raises(ConfigError, match="diffusers has none for a LatteTransformer3DModel"):
+            load(folder, name, cache=cache)
+        return
+    usual = latents(load(folder, name), name)
+    assert torch.equal(latents(load(folder, name, cache=f"{cache}:{exact}"), name), usual)
+    some = latents(load(folder, name, cache=f"{cache}:{'0.3' if exact == '0' else '3'}"), name)
+    assert 0 < float((some - usual).norm() / usual.norm()) < 0.1
+
+
+@pytest.mark.parametrize(("cache", "most"), [("first-block:1", 1), ("taylorseer:3", 5)])
+def test_blocks_are_left_out(folder: Path, cache: str, most: int) -> None:
+    pipe = load(folder, "wan", cache=cache)
+    with calls(pipe.transformer.blocks[-1].attn1.to_q) as seen:
+        latents(pipe)
+    assert len(seen) == most
+
+
+@pytest.mark.parametrize("cache", ["first-block:0.3", "taylorseer:3"])
+def test_each_call_begins_afresh(folder: Path, cache: str) -> None:
+    pipe = load(folder, "wan", cache=cache)
+    first = latents(pipe)
+    assert torch.equal(latents(pipe), first)
+
+    def stop(step: int, _: int) -> None:
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        latents(pipe, callback=stop)
+    assert torch.equal(latents(pipe), first)
+    assert torch.equal(latents(load(folder, "wan", cache=cache, offload="group")), first)
+
+
+def test_both_networks_of_a_pair_have_one(folder: Path) -> None:
+    pipe = load(folder, "wan-a14b", cache="taylorseer:3")
+    usual = latents(load(folder, "wan-a14b"), "wan-a14b", strength=1.0)
+    layers = [net.blocks[-1].attn1.to_q for net in (pipe.transformer, pipe.transformer_2)]
+    with calls(layers[0]) as high, calls(layers[1]) as low:
+        made = latents(pipe, "wan-a14b", strength=1.0)
+    assert len(high) + len(low) < STEPS
+    assert min(len(high), len(low)) > 0
+    assert 0 < float((made - usual).norm() / usual.norm()) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("cache", "told"),
+    [
+        ("magcache", "unknown; choose none, first-block, taylorseer"),
+        ("first-block:2", "its number must be from 0 to 1, such as first-block:0.1"),
+        ("first-block:x", "its number must be from 0 to 1"),
+        ("taylorseer:1.5", "its number must be a whole number of steps, 1 or more, such as tay"),
+        ("taylorseer:0", "its number must be a whole number of steps"),
+        ("none:1", "unknown"),
+    ],
+)
+def test_impossible_ones_are_named(cache: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=f"--cache {cache}: {told}"):
+        MemoryOptions(cache=cache)
+
+
+def test_a_network_without_them_is_named(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="diffusers has none for a UNetMotionModel; leave it out"):
+        load(folder, "animatediff", cache="taylorseer")
+    pipe = FrameBridgePipeline.from_pretrained("embedded")
+    with pytest.raises(ConfigError, match="--cache first-block: diffusers has none for a"):
+        apply_memory_options(pipe, "cpu", MemoryOptions(cache="first-block"))
+
+
+def test_a_record_has_it() -> None:
+    options = MemoryOptions(cache="first-block:0.2")
+    assert options.to_record() == {"cache": "first-block:0.2"}
+    assert MemoryOptions.from_record(options.to_record()) == options
