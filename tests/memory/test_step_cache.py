@@ -107,7 +107,7 @@ def test_both_networks_of_a_pair_have_one(folder: Path) -> None:
     ("cache", "told"),
     [
         ("magcache", "unknown; choose none, first-block, taylorseer"),
-        ("first-block:2", "its number must be from 0 to 1, such as first-block:0.1"),
+        ("first-block:2", "its number must be from 0 to 1, such as first-block:0.05"),
         ("first-block:x", "its number must be from 0 to 1"),
         ("taylorseer:1.5", "its number must be a whole number of steps, 1 or more, such as tay"),
         ("taylorseer:0", "its number must be a whole number of steps"),

@@ -15,7 +15,7 @@ from fbridge.checks import check_choice
 from fbridge.choices import CASTS, OFFLOADS, QUANTIZES, Cast, Offload, Quantize
 from fbridge.errors import ConfigError
 
-USUAL = {"first-block": 0.1, "taylorseer": 3.0}
+USUAL = {"first-block": 0.05, "taylorseer": 3.0}
 """The step caches with their usual numbers."""
 
 
