@@ -10,8 +10,6 @@ MagCache needs ratios measured for each model, which nobody publishes for bridge
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from fbridge.errors import ConfigError
@@ -49,18 +47,6 @@ def enable_step_cache(network: Any, cache: StepCache) -> None:
         raise _unfit(network, cache) from error
     if len(_hooked(network)) < 2:  # some caches hook nothing in silence
         raise _unfit(network, cache)
-
-
-@contextmanager
-def fresh_step_caches(*networks: Any) -> Iterator[None]:
-    """Within it caches of networks are used; they begin empty, also after an interrupted call."""
-    with ExitStack() as stack:
-        for network in networks:
-            if getattr(network, "is_cache_enabled", False):
-                network._reset_stateful_cache()
-                stack.enter_context(network.cache_context("bridge"))
-                stack.callback(network._reset_stateful_cache)
-        yield
 
 
 def _hooked(network: Any) -> list[str]:

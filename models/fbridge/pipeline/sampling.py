@@ -26,11 +26,11 @@ from fbridge.denoiser import (
     PairDenoiser,
 )
 from fbridge.errors import ConfigError
-from fbridge.memory.step_cache import fresh_step_caches
 from fbridge.parameterization import Parameterization
 from fbridge.pipeline.bridge import Bridge
 from fbridge.pipeline.inputs import broadcast_inputs, picture_tensor
 from fbridge.pipeline.remedy import overflow_remedy
+from fbridge.pipeline.step_cache import fresh_step_caches
 from fbridge.sampling import GridKind, Start, Step, build_sampler, seeded_noise
 from fbridge.scheduler_plain import with_image_input
 from fbridge.types import Condition
