@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -162,13 +162,14 @@ def _weights(
     transformer, merged = _network(model, folder, kept, chosen["high"])
     second, merged_2 = _network(model.second, folder, kept, chosen["low"])
     loaded = _with_components(replace(model, components=folder), transformer, dtype)
+    return replace(_with_second(model, loaded, second), loras=(*merged, *merged_2))
+
+
+def _with_second(model: ResolvedModel, loaded: PretrainedModel, second: Any) -> PretrainedModel:
+    """A pair: with the network for little noise, and the network time at which the two change."""
     assert loaded.noise_schedule is not None, "its folder has it"
-    return replace(
-        loaded,
-        transformer_2=second,
-        boundary=find_boundary(model) * float(loaded.noise_schedule["time_scale"]),
-        loras=(*merged, *merged_2),
-    )
+    boundary = find_boundary(model) * float(loaded.noise_schedule["time_scale"])
+    return replace(loaded, transformer_2=second, boundary=boundary)
 
 
 def _network(model: ResolvedModel, folder: Path, kept: Kept, loras: Sequence[LoraChoice]) -> Built:
@@ -204,9 +205,7 @@ def _pipeline(
     network = network_folder(folder)
     if model.pair and model.kind == "bridge":
         raise ConfigError(f"base {folder}: {BRIDGE_OF_BOTH}")
-    chosen: Mapping[str, Sequence[LoraChoice]] = {"high": loras}
-    if model.pair:
-        chosen = loras_of_pair(loras)
+    chosen = loras_of_pair(loras) if model.pair else {"high": loras}
     kind = model.family.load_class()
     transformer, merged = network_of_folder(kind, network, kept, chosen["high"])
     if model.kind == "pipeline":
@@ -214,10 +213,7 @@ def _pipeline(
         held = [network.name, "vae", "scheduler"]
         if model.pair:
             second, merged_2 = network_of_folder(kind, folder / SECOND, kept, chosen["low"])
-            assert loaded.noise_schedule is not None, "its folder has it"
-            scale = float(loaded.noise_schedule["time_scale"])
-            boundary, merged = find_boundary(model) * scale, (*merged, *merged_2)
-            loaded = replace(loaded, transformer_2=second, boundary=boundary)
+            loaded, merged = _with_second(model, loaded, second), (*merged, *merged_2)
             held.insert(1, SECOND)
         hash_ = _hash_of(hash_model(folder / part) for part in held)
         return replace(loaded, hash=hash_, loras=merged)

@@ -196,15 +196,14 @@ class BridgeModel(LoraMerging, UntrainedBases, DiffusionPipeline):  # type: igno
                 stock = {k: v for k, v in kwargs.items() if k not in _OF_BASES}
                 stock["torch_dtype"] = component_dtypes(model.path, dtype)
                 stock.setdefault("variant", find_variant(network_folder(model.path)))
-                parts = [("transformer", network_folder(model.path), loras)]
+                chosen = loras_of_pair(loras) if model.pair else {"high": loras}
+                parts = [("transformer", network_folder(model.path), chosen["high"])]
                 if model.pair:
-                    chosen = loras_of_pair(loras)
-                    parts = [(*parts[0][:2], chosen["high"])]
                     parts.append((SECOND, model.path / SECOND, chosen["low"]))
+                kind = model.family.load_class()
                 merged: list[MergedLora] = []
                 for part, place, its_loras in parts:
                     kept = Kept(dtype_of_part(stock["torch_dtype"], part), finish=finish)
-                    kind = model.family.load_class()
                     stock[part], done = network_of_folder(kind, place, kept, its_loras)
                     merged += done
                 pipe = super().from_pretrained(model.path, **stock)
