@@ -109,7 +109,6 @@ def sharding(*, checkpointing: bool) -> Callable[..., Accelerator]:
         plugin = FullyShardedDataParallelPlugin(
             fsdp_version=2,
             auto_wrap_policy="transformer_based_wrap",
-            transformer_cls_names_to_wrap=["CogVideoXBlock"],
             activation_checkpointing=checkpointing,
         )
         if options["mixed_precision"] != "no":

@@ -126,6 +126,11 @@ class Family:
             return self.fixed_inputs(transformer)
         return expand.extra_inputs(transformer, self.latents(transformer))
 
+    def blocks(self, transformer: Any) -> list[nn.Module]:
+        """The blocks that make up most of a network, in its order: those of its lists of layers."""
+        lists = [part for part in transformer.children() if isinstance(part, nn.ModuleList)]
+        return [block for part in lists for block in part]
+
     def quantizable_layers(self, transformer: Any) -> list[tuple[str, nn.Linear]]:
         """Names and layers: the large linear layers of the blocks, no embeddings and no heads."""
         return [

@@ -11,10 +11,11 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.utils import DistributedType
+from torch import nn
 
 from fbridge.config.tree import TrainConfig
 from fbridge.errors import ConfigError
-from fbridge.train.setup.accelerate import adapt_launch
+from fbridge.train.setup.accelerate import adapt_launch, shard_blocks
 
 FOLDER = Path(__file__).parents[3] / "examples" / "accelerate"
 KINDS = {
@@ -48,6 +49,15 @@ def test_accelerate_reads_the_file(name: str) -> None:
     options = vars(launch_command_parser().parse_args(["-m", "fbridge_cli"]))
     assert [key for key in sections if key not in options] == []  # these are not, so here they are
     assert launched(name).num_processes == told.num_processes
+
+
+@pytest.mark.parametrize(("named", "wanted"), [(None, ["Conv2d", "Linear"]), (["Other"],) * 2])
+def test_the_networks_own_blocks_are_sharded(named: Any, wanted: list[str]) -> None:
+    plugin = SimpleNamespace(transformer_cls_names_to_wrap=named)
+    blocks = [nn.Linear(1, 1), nn.Conv2d(1, 1, 1), nn.Linear(1, 1)]
+    shard_blocks(accelerator(DistributedType.FSDP, fsdp_plugin=plugin), blocks)
+    assert plugin.transformer_cls_names_to_wrap == wanted
+    shard_blocks(accelerator(DistributedType.NO), blocks)  # has no plugin
 
 
 def accelerator(kind: DistributedType, **state: Any) -> Any:

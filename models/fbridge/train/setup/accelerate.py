@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
+from torch import nn
 
 from fbridge.config.tree import TrainConfig
 from fbridge.errors import ConfigError
@@ -46,6 +48,14 @@ def _adapt_fsdp(accelerator: Accelerator) -> None:
         plugin.mixed_precision_policy = replace(
             policy, reduce_dtype=torch.float32, cast_forward_inputs=False
         )
+
+
+def shard_blocks(accelerator: Accelerator, blocks: Iterable[nn.Module]) -> None:
+    """Have FSDP2 shard a network by its blocks, unless the launch's settings name classes."""
+    if accelerator.distributed_type == DistributedType.FSDP:
+        plugin: Any = accelerator.state.fsdp_plugin
+        if not plugin.transformer_cls_names_to_wrap:
+            plugin.transformer_cls_names_to_wrap = sorted({type(each).__name__ for each in blocks})
 
 
 def _adapt_deepspeed(accelerator: Accelerator, config: TrainConfig) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from accelerate import Accelerator
 from torch import nn
 
+from fbridge.backbones.families import family_of
 from fbridge.config.tree import Config
 from fbridge.data.latents.shape import read_data
 from fbridge.errors import CheckpointError, ConfigError
@@ -20,7 +21,7 @@ from fbridge.train.checkpoints.state import trained
 from fbridge.train.ema.averages import build_average
 from fbridge.train.optimizer import build_optimizer
 from fbridge.train.request import Command
-from fbridge.train.setup.accelerate import adapt_launch
+from fbridge.train.setup.accelerate import adapt_launch, shard_blocks
 from fbridge.train.setup.base import load_base
 from fbridge.train.setup.dataset import TrainingData, check_words, measure
 from fbridge.train.setup.networks import (
@@ -190,6 +191,7 @@ def _training(
 ) -> Training:
     _place(model, material.codec, accelerator)
     network = model.backbone.train()
+    shard_blocks(accelerator, family_of(model.transformer).blocks(model.transformer))
     if config.train.compile:
         network.compile()
     optimizer = build_optimizer((p for p in network.parameters() if p.requires_grad), config.train)
