@@ -38,6 +38,8 @@ Offload: TypeAlias = Literal["none", "model", "group"]
 OFFLOADS: tuple[Offload, ...] = get_args(Offload)
 Quantize: TypeAlias = Literal["none", "int8", "nf4"]
 QUANTIZES: tuple[Quantize, ...] = get_args(Quantize)
+FrozenWeights: TypeAlias = Literal["none", "float8", "int8", "nf4"]
+"""How the frozen weights under a LoRA are kept while it trains; "none" is the precision."""
 Cast: TypeAlias = Literal["none", "float8"]
 CASTS: tuple[Cast, ...] = get_args(Cast)
 """See `fbridge.memory.options.MemoryOptions`."""

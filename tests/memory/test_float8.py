@@ -43,3 +43,38 @@ def test_rows_of_zeros_stay_zeros() -> None:
     stored, scale = to_float8(weight)
     assert torch.allclose(stored.float() * scale, weight, rtol=1e-6)
     assert not to_float8(torch.zeros(2, 2))[0].float().any()
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_gradients_are_those_of_the_multiplied_weight(*, autocast: bool) -> None:
+    torch.manual_seed(1)
+    kept = ScaledLinear(nn.Linear(64, 32))
+    plain = nn.Linear(64, 32)
+    plain.weight.data = kept.weight.float() * kept.scale
+    plain.bias.data = kept.bias.data.clone()
+    x = torch.randn(2, 5, 64)
+    found = []
+    for layer in (kept, plain):
+        given = x.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            out = layer(given)
+        assert out.dtype == (torch.bfloat16 if autocast else torch.float32)
+        out.float().square().sum().backward()
+        assert given.grad is not None
+        found.append((out.detach(), given.grad, layer.bias.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_the_backward_pass_keeps_float8() -> None:
+    kept = ScaledLinear(nn.Linear(64, 32, bias=False))
+    held = []
+
+    def pack(value: torch.Tensor) -> torch.Tensor:
+        held.append((value.dtype, value.numel()))
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+        kept(torch.randn(5, 64, requires_grad=True)).sum().backward()
+    assert (STORED, 64 * 32) in held
+    assert not any(dtype != STORED and count > 64 for dtype, count in held)

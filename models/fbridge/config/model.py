@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from fbridge.choices import Objective, Preset, Quantize
+from fbridge.choices import FrozenWeights, Objective, Preset
 from fbridge.config.section import (
     BelowOne,
     Finite,
@@ -164,17 +164,31 @@ class LoraConfig(Section):
         description='Name endings of the adapted layers, such as ["to_q", "to_v"]; empty: the '
         "attention layers of the base's family.",
     )
-    quantize: Quantize = Field(
+    quantize: FrozenWeights = Field(
         default="none",
-        description="Keep the frozen base's blocks in 8 bits (needs torchao) or 4 bits (needs "
-        "bitsandbytes) while training; exports use the base's exact weights.",
+        description="Keep the frozen base's blocks in 8 bits (float8 with scales, or int8, which "
+        "needs torchao) or 4 bits (nf4, needs bitsandbytes) while training; exports use the base's "
+        "exact weights.",
+    )
+    offload_blocks: Number = Field(
+        default=0,
+        description="Keep the frozen weights of so many blocks in the host's memory and copy them "
+        "to the accelerator when they compute; needs train.gradient_checkpointing.",
+        examples=[40],
     )
 
     @model_validator(mode="after")
     def _has_a_rank(self) -> LoraConfig:
-        for key, used in (("dora", self.dora), ("quantize", self.quantize != "none")):
+        given = {
+            "dora": self.dora,
+            "quantize": self.quantize != "none",
+            "offload_blocks": self.offload_blocks > 0,
+        }
+        for key, used in given.items():
             if used and not self.rank:
                 raise conflict(key, "[lora] rank above 0")
+        if self.dora and self.quantize == "float8":
+            raise conflict("dora", '[lora] quantize "none", "int8" or "nf4"')
         return self
 
 

@@ -51,12 +51,19 @@ class TrainConfig(Section):
         default=False,
         description="Recompute activations in the backward pass: less memory, more time.",
     )
+    offload_activations: bool = Field(
+        default=False,
+        description="Keep what the backward pass needs in the host's memory; with "
+        "gradient_checkpointing that is little more than the inputs of the blocks.",
+    )
     attention: Text = Field(
         default=None,
         description="Attention backend, by diffusers' name; unset: torch's own.",
         examples=["flash"],
     )
-    compile: bool = Field(default=False, description="Use torch.compile on the network.")
+    compile: bool = Field(
+        default=False, description="Use torch.compile on the blocks of the network."
+    )
     seed: Number = Field(default=0, description="Seed of all random numbers.")
     checkpoint_every: Count = Field(default=500, description="Steps between checkpoints.")
     keep: Count = Field(

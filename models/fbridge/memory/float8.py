@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +13,8 @@ STORED = torch.float8_e4m3fn
 
 class ScaledLinear(nn.Linear):
     """A linear layer with a float8 weight, computed in the precision of its input.
+
+    The weight stays as it is in training; what the backward pass keeps of it is in float8 too.
 
     Attributes:
         weight: (R, C) in float8.
@@ -28,8 +32,40 @@ class ScaledLinear(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """(..., R) of (..., C)."""
-        weight = (self.weight.float() * self.scale).to(input.dtype)
-        return F.linear(input, weight, self.bias)
+        kind = input.device.type
+        bias: Tensor | None = self.bias
+        if torch.is_autocast_enabled(kind):
+            input = input.to(torch.get_autocast_dtype(kind))
+            bias = bias if bias is None else bias.to(input.dtype)
+        with torch.autocast(kind, enabled=False):
+            multiply: Any = _Multiply.apply
+            out: Tensor = multiply(input, self.weight, self.scale, bias)
+        return out
+
+
+class _Multiply(torch.autograd.Function):
+    """A linear layer that multiplies its weight by its scales in either pass.
+
+    A plain one would keep the multiplied weight until the backward pass.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, input: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        ctx.save_for_backward(weight, scale)
+        return F.linear(input, _multiplied(weight, scale, input.dtype), bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        (gradient,) = gradients
+        weight, scale = ctx.saved_tensors
+        of_bias = gradient.flatten(0, -2).sum(0) if ctx.needs_input_grad[3] else None
+        return gradient @ _multiplied(weight, scale, gradient.dtype), None, None, of_bias
+
+
+def _multiplied(weight: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    return (weight.float() * scale).to(dtype)
 
 
 def to_float8(weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,6 +23,7 @@ from fbridge.loaders.lora import merge_lora as merge_lora
 from fbridge.train.export.model_folder import replacing_model
 
 _NAME = "default"
+_ROUNDED = (torch.bfloat16, torch.float16, torch.float8_e4m3fn)
 _UNSEEN = (
     f"A stock loader does not see the picture: it adds the low-rank updates alone, and the network "
     f"stays text-to-video, since the input layer that takes the picture is in {EXTRA}."
@@ -95,7 +96,7 @@ def _add_float32(transformer: Any, config: LoraConfig) -> None:
     frozen = {
         layer: layer.weight.data
         for layer in transformer.modules()
-        if isinstance(layer, nn.Linear) and layer.weight.dtype in (torch.bfloat16, torch.float16)
+        if isinstance(layer, nn.Linear) and layer.weight.dtype in _ROUNDED
     }
     try:
         for layer, weight in frozen.items():

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from fbridge.backbones.families import family_of
+from fbridge.choices import FrozenWeights
 from fbridge.config.tree import Config
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.modules import Kept
@@ -54,7 +55,7 @@ def _kept(config: Config) -> Kept:
     """
     if not config.lora.rank:
         return Kept()
-    shrink_layer = layer_shrinker(MemoryOptions(quantize=config.lora.quantize))
+    shrink_layer = layer_shrinker(frozen_memory(config.lora.quantize))
 
     def exact(network: Any, layer: str) -> bool:
         family = family_of(network)
@@ -62,6 +63,13 @@ def _kept(config: Config) -> Kept:
         return layer == family.input_layer or quantised
 
     return Kept(frozen_dtype(config.train.precision), exact, finish=shrink_layer)
+
+
+def frozen_memory(kept: FrozenWeights, attention: str | None = None) -> MemoryOptions:
+    """The memory options of a network whose frozen weights are kept in fewer bits."""
+    if kept == "float8":
+        return MemoryOptions(cast=kept, attention=attention)
+    return MemoryOptions(quantize=kept, attention=attention)
 
 
 def frozen_dtype(precision: str) -> torch.dtype:

@@ -21,11 +21,10 @@ from fbridge.loaders.codec import fingerprint
 from fbridge.loaders.load import PretrainedModel
 from fbridge.loaders.prior import build_prior
 from fbridge.memory.apply import shrink
-from fbridge.memory.options import MemoryOptions
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.lora import add_lora
 from fbridge.train.losses import BridgeTraining, PriorStart, PriorTraining
-from fbridge.train.setup.base import frozen_dtype, load_base
+from fbridge.train.setup.base import frozen_dtype, frozen_memory, load_base
 from fbridge.train.setup.image_input import choose_image_input, widen
 from fbridge.train.timesteps import limit_times
 
@@ -98,9 +97,7 @@ def build_generator(
     scheduler, times = limit_times(build_scheduler(config.bridge, base, image_input), config.times)
     if config.train.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
-    shrink(
-        transformer, MemoryOptions(quantize=config.lora.quantize, attention=config.train.attention)
-    )
+    shrink(transformer, frozen_memory(config.lora.quantize, config.train.attention))
     if config.lora.rank:
         torch.manual_seed(config.train.seed)  # of the updates' initial values
         adapt(transformer, config.lora, config.train.precision)
@@ -269,6 +266,9 @@ def _load_prior(config: Config, shape: Shape) -> nn.Module | None:
     return network.float().eval().requires_grad_(False)
 
 
+_FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+
+
 def adapt(transformer: Any, config: LoraConfig, precision: str) -> None:
     """Add updates; what stays frozen is kept in the precision of the arithmetic, to save memory."""
     add_lora(
@@ -281,5 +281,5 @@ def adapt(transformer: Any, config: LoraConfig, precision: str) -> None:
     )
     kept = frozen_dtype(precision)
     for name, parameter in transformer.named_parameters():
-        if not parameter.requires_grad and parameter.is_floating_point():
+        if not parameter.requires_grad and parameter.dtype in _FLOATS:
             parameter.data = parameter.data.to(precision_of(type(transformer), name, kept))

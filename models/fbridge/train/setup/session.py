@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from torch import nn
 
@@ -16,6 +17,7 @@ from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.hashing import hash_model
 from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.loaders.load import PretrainedModel
+from fbridge.memory.offload_blocks import offload_blocks
 from fbridge.train.batches import Augmentation, TrainingClips, training_loader
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.ema.averages import build_average
@@ -38,7 +40,8 @@ from fbridge.train.validation.videos import ValidationVideos
 
 _FREE = {
     "recipe", "output", "train.checkpoint_every", "train.keep", "train.workers", "train.spike",
-    "train.compile", "train.attention", "train.gradient_checkpointing", "validation.every",
+    "train.compile", "train.attention", "train.gradient_checkpointing",
+    "train.offload_activations", "lora.offload_blocks", "validation.every",
     "validation.rows", "validation.clips", "validation.steps", "validation.bands", "log",
     "ema.length", "data", "train.steps", "base", "components", "download", "prior.path",
     "lora.base",
@@ -191,11 +194,18 @@ def _training(
 ) -> Training:
     _place(model, material.codec, accelerator)
     network = model.backbone.train()
-    shard_blocks(accelerator, family_of(model.transformer).blocks(model.transformer))
+    blocks = family_of(model.transformer).blocks(model.transformer)
+    shard_blocks(accelerator, blocks)
     if config.train.compile:
-        network.compile()
+        for block in blocks:
+            block.forward = torch.compile(block.forward)  # not what offloading does around it
+    offloaded = model.base is not None and config.lora.offload_blocks > 0
+    if offloaded:
+        _offload_blocks(model, config, accelerator)
     optimizer = build_optimizer((p for p in network.parameters() if p.requires_grad), config.train)
-    network, optimizer = accelerator.prepare(network, optimizer)
+    network, optimizer = accelerator.prepare(
+        network, optimizer, device_placement=[False, True] if offloaded else None
+    )
     chances = Augmentation.of(config.condition, config.prior)
     clips = TrainingClips(material.parts.training, chances, seed=config.train.seed)
     average = build_average(config.ema, trained(network), optimizer)
@@ -245,6 +255,23 @@ def _validation(
     return lambda step, pause: validate(
         step, training, model, gallery, config.validation, folder, pause
     )
+
+
+def _offload_blocks(model: BuiltNetwork, config: Config, accelerator: Accelerator) -> None:
+    """Move the network to the device, but for the frozen weights of some blocks.
+
+    Raises:
+        ConfigError: activations are kept, and with them the copies; or there are more processes.
+    """
+    key = f"lora.offload_blocks {config.lora.offload_blocks}"
+    if not config.train.gradient_checkpointing:
+        raise ConfigError(f"{key} needs train.gradient_checkpointing=true; add it")
+    if accelerator.num_processes > 1:
+        raise ConfigError(
+            f"{key} is for one process; leave it out, or shard the network over the processes with "
+            "FSDP2, as examples/accelerate/fsdp2.yaml does"
+        )
+    offload_blocks(model.transformer, config.lora.offload_blocks, accelerator.device)
 
 
 def _place(model: BuiltNetwork, codec: LoadedCodec, accelerator: Accelerator) -> None:
