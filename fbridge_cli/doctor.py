@@ -43,6 +43,9 @@ def doctor(
         None, INPUT, "Of a clip; by default the data set's or the model's.", metavar="WxH"
     ),
     device: str = option("auto", MEMORY, "auto, cpu, cuda, ...: where it would run."),
+    memory: float | None = option(
+        None, MEMORY, "GB of an accelerator that is not here: what would fit on it.", metavar="GB"
+    ),
     json: Json = False,
 ) -> None:
     """Print what this machine has and what a model would need: memory, time, memory options.
@@ -52,13 +55,16 @@ def doctor(
 
         fbridge doctor bridge.toml
 
-        fbridge doctor --model Wan-AI/Wan2.1-T2V-1.3B-Diffusers
+        fbridge doctor --model Wan-AI/Wan2.1-T2V-1.3B-Diffusers --memory 24
     """
     from fbridge.checks import check_device, home_expanded, parse_size
+    from fbridge.errors import ConfigError
     from fbridge_cli.runtime import present_device, quiet
 
     ui = Ui(machine=json)
     check_device(device)
+    if memory is not None and not 0 < memory < float("inf"):
+        raise ConfigError(f"--memory {memory:g}: GB of an accelerator, such as 24")
     with quiet():
         place = present_device(device)
         found: dict[str, Any] = {"machine": _machine(place)}
@@ -68,7 +74,9 @@ def doctor(
                 from fbridge.memory.assess import assess
 
                 at = None if base is None else str(home_expanded(base))
-                needs = assess(settings, place, frames=frames, size=parse_size(size), base=at)
+                needs = assess(
+                    settings, place, frames=frames, size=parse_size(size), base=at, memory=memory
+                )
             found["model"] = needs.to_json()
     if json:
         ui.json(found)
@@ -186,23 +194,29 @@ def _settings(config: Path | None, **typed: str | None) -> Config:
 def _show(needs: dict[str, Any], ui: Ui) -> None:
     clip = needs["clip"]
     ui.result("")
+    speed = needs["speed"]
+    told = "" if speed is None else f" free; {speed / 1e9:,.0f} GFLOP/s in one block"
     ui.result(
         f"{needs['name']}: {clip['frames']} frames of {clip['width']}x{clip['height']} on "
-        f"{needs['device']} ({_size(needs['room'])} free; {needs['speed'] / 1e9:,.0f} GFLOP/s "
-        "in one block)"
+        f"{needs['device']} ({_size(needs['room'])}{told})"
     )
     rows = [_row("prepare", needs["prepare"], 1)]
     for command, each in (("train", needs["steps"]), ("generate", 1)):
         rows += [_row(command, entry, each) for entry in needs[command][: _shown(needs[command])]]
-    ui.table(["", "with", "memory", "time", "fits"], rows)
+    columns = ["", "with", "memory", "time", "fits"]
+    if speed is None:
+        columns.remove("time")
+        rows = [[*row[:3], row[4]] for row in rows]
+    ui.table(columns, rows)
     for command in ("train", "generate"):
         entries = needs[command]
         fitting = [entry["how"] for entry in entries if entry["fits"]]
         if not fitting:
-            ui.result(f"{command}: does not fit here with any of these switches")
+            ui.result(f"{command}: does not fit with any of these switches")
         elif not entries[0]["fits"]:
             ui.result(f"{command}: fits with all switches up to {fitting[0]}")
-    ui.note("rough: memory of fused attention, time of arithmetic alone at one block's speed")
+    rough = "" if speed is None else ", time of arithmetic alone at one block's speed"
+    ui.note(f"rough: memory of fused attention{rough}")
 
 
 def _shown(entries: list[dict[str, Any]]) -> int:
@@ -211,10 +225,11 @@ def _shown(entries: list[dict[str, Any]]) -> int:
 
 
 def _row(command: str, entry: dict[str, Any], times: int) -> list[str]:
-    whole = f", {_time(entry['seconds'] * times)} in all" if times > 1 else ""
+    seconds = entry["seconds"]
+    whole = f", {_time(seconds * times)} in all" if times > 1 and seconds is not None else ""
     how = entry["how"] if entry["how"] in {"as it is", "a clip"} else f"and {entry['how']}"
     return [
-        command, how, _size(entry["memory"]), _time(entry["seconds"]) + whole,
+        command, how, _size(entry["memory"]), _time(seconds) + whole,
         "yes" if entry["fits"] else "no",
     ]  # fmt: skip
 
@@ -226,7 +241,9 @@ def _size(count: int) -> str:
     return f"{count / 1e3:.0f} kB"
 
 
-def _time(seconds: float) -> str:
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
     for unit, name in ((86400.0, "days"), (3600.0, "h"), (60.0, "min")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:.1f} {name}"

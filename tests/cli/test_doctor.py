@@ -54,13 +54,33 @@ def test_what_would_make_it_fit(
     for room, told in (
         (needs[0]["memory"] + 1, ""),
         (needs[2]["memory"] + 1, f"train: fits with all switches up to {needs[2]['how']}"),
-        (1000, "train: does not fit here with any of these switches"),
+        (1000, "train: does not fit with any of these switches"),
     ):
         monkeypatch.setattr("fbridge.memory.assess.free_memory", lambda _, room=room: room)
         ran = workshop.run(*words)
         assert ran.code == 0, ran.err
         said = [line for line in ran.out.splitlines() if line.startswith("train: ")]
         assert said == ([told] if told else [])
+
+
+def test_an_accelerator_that_is_not_here(workshop: Any, tmp_path: Path) -> None:
+    base = publish("wan", tmp_path / "base")
+    words = ("doctor", "--model", base, "--frames", 9, "--size", "64x64", "--device", "cpu")
+    told = json.loads(workshop.run(*words, "--memory", 0.0001, "--json").out)["model"]
+    assert (told["device"], told["room"], told["speed"]) == ("accelerator", 100_000, None)
+    ways = [entry["how"] for entry in told["train"]]
+    assert ways[-5:] == [
+        "lora.quantize=float8", "train.offload_activations=true", "lora.offload_blocks=1",
+        "lora.offload_blocks=2", "lora.quantize=nf4",
+    ]  # fmt: skip
+    assert {entry["seconds"] for entry in told["train"]} == {None}
+    ran = workshop.run(*words, "--memory", 24)
+    assert "on accelerator (24.0 GB)" in ran.out
+    assert "train  as it is" in ran.out
+    assert "block" not in ran.out
+    assert "time" not in ran.out
+    ran = workshop.run(*words, "--memory", -1)
+    assert (ran.code, "--memory -1: GB of an accelerator, such as 24" in ran.err) == (2, True)
 
 
 def test_what_cannot_be_judged(workshop: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,38 @@ def test_switches_need_less_and_less(tmp_path: Path) -> None:
     plain, kept = (estimator.train(TrainingPlan(wide, checkpointing=c)) for c in (False, True))
     assert plain.seconds is not None
     assert kept.seconds == pytest.approx(plain.seconds * 4 / 3)
+    names = [name for name, _ in cheaper_ways_to_train(learn[0], blocks=2)]
+    assert not any("offload" in name for name in names)
     names = [name for name, _ in cheaper_ways_to_generate(ways[0], accelerated=False)]
     assert not any("offload" in name for name in names)
+
+
+def test_what_is_in_the_hosts_memory_is_not_on_the_device(tmp_path: Path) -> None:
+    """Wan of forty blocks: all but two are away, as are the inputs of all but two."""
+    folder = publish("wan", tmp_path / "base")
+    sizes = model_sizes(str(folder))
+    deep = sizes._replace(network={**sizes.network, "num_layers": 40})
+    estimator = Estimator(deep)
+    plan = TrainingPlan(ClipShape(9, 64, 64), rank=3, checkpointing=True)
+    usual = estimator.train(plan).parts
+    for count, left in ((40, 2), (20, 22), (1, 40)):
+        parts = estimator.train(replace(plan, offloaded_blocks=count)).parts
+        assert parts["activations"] == usual["activations"]
+        one = (usual["frozen weights"] - _without_blocks(estimator, plan)) / 40
+        gone = usual["frozen weights"] - parts["frozen weights"]
+        assert gone == pytest.approx((40 - left) * one, rel=0.05)
+    away = estimator.train(replace(plan, offloaded_activations=True)).parts
+    tokens, width = 3 * 4 * 4, deep.network["num_attention_heads"] * 12
+    assert usual["activations"] - away["activations"] == 38 * 4 * tokens * width
+
+
+def _without_blocks(estimator: Estimator, plan: TrainingPlan) -> float:
+    """Bytes of frozen weights outside of the blocks, from networks of one and two."""
+    found = []
+    for layers in (1, 2):
+        sizes = estimator.model._replace(network={**estimator.model.network, "num_layers": layers})
+        found.append(Estimator(sizes).train(plan).parts["frozen weights"])
+    return 2 * found[0] - found[1]
 
 
 def test_a_block_is_tried(tmp_path: Path) -> None:

@@ -33,9 +33,9 @@ class Assessment:
     Attributes:
         name: of the model.
         clip: the shape of its videos.
-        device: where it would run.
+        device: where it would run; "accelerator": on one that is not here.
         room: bytes that are free there.
-        speed: floating-point operations per second in one block of the network.
+        speed: floating-point operations per second in one block of the network; None: not known.
         steps: micro-steps of training.
         prepare, train, generate: as JSON values: "how", "memory", "seconds", "fits". Each entry of
             a list has one more memory option than the entry before it.
@@ -45,7 +45,7 @@ class Assessment:
     clip: dict[str, int]
     device: str
     room: int
-    speed: float
+    speed: float | None
     steps: int
     prepare: dict[str, Any]
     train: list[dict[str, Any]]
@@ -63,6 +63,7 @@ def assess(
     frames: int | None = None,
     size: tuple[int, int] | None = None,
     base: str | None = None,
+    memory: float | None = None,
 ) -> Assessment:
     """Estimate what the commands would need, at the speed of one block that is run for it.
 
@@ -72,6 +73,7 @@ def assess(
         frames: of a clip; None is those of the data set, else the model's.
         size: (width, height) of a clip, likewise.
         base: of an adapter, if it does not lie where it was.
+        memory: GB of another accelerator than those here, for which no times are told.
 
     Raises:
         CheckpointError: the model is not found, or its needs cannot be estimated.
@@ -82,18 +84,21 @@ def assess(
     estimator = Estimator(parts)
     usual = _clip_of_data(config.data) or estimator.usual_clip()
     clip = ClipShape(frames or usual.frames, *(size or (usual.width, usual.height)))
-    training = _training_plan(config, clip)
-    estimator.speed = estimator.probe(clip, device, training.precision)
+    training = training_plan(config, clip)
+    elsewhere = memory is not None
+    if not elsewhere:
+        estimator.speed = estimator.probe(clip, device, training.precision)
     make = GenerationPlan(clip, guided=parts.family.guidance != 1)
-    ways = cheaper_ways_to_generate(make, accelerated=device != "cpu")
+    accelerated = elsewhere or device != "cpu"
+    ways = cheaper_ways_to_generate(make, accelerated=accelerated)
     generate = [(name, estimator.generate(plan)) for name, plan in [("as it is", make), *ways]]
-    cheaper = cheaper_ways_to_train(training)
+    cheaper = cheaper_ways_to_train(training, blocks=estimator.blocks, accelerated=accelerated)
     train = [(name, estimator.train(plan)) for name, plan in [("as it is", training), *cheaper]]
-    room = free_memory(device)
+    room = free_memory(device) if memory is None else int(memory * 1e9)
     return Assessment(
         name=config.base,
         clip=clip._asdict(),
-        device=device,
+        device="accelerator" if elsewhere else device,
         room=room,
         speed=estimator.speed,
         steps=training.steps,
@@ -110,7 +115,8 @@ def free_memory(device: str) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def _training_plan(config: Config, clip: ClipShape) -> TrainingPlan:
+def training_plan(config: Config, clip: ClipShape) -> TrainingPlan:
+    """What a configuration trains, for clips of a shape."""
     train = config.train
     return TrainingPlan(
         clip,
@@ -120,6 +126,8 @@ def _training_plan(config: Config, clip: ClipShape) -> TrainingPlan:
         rank=config.lora.rank,
         quantize="" if config.lora.quantize == "none" else config.lora.quantize,
         checkpointing=train.gradient_checkpointing,
+        offloaded_blocks=config.lora.offload_blocks,
+        offloaded_activations=train.offload_activations,
         optimizer=train.optimizer,
         averaged=config.ema.kind != "none",
         parts=1 if config.prior.kind in {"auto", "repeat"} else 2,

@@ -52,11 +52,22 @@ class Blocks:
 
     def weight_bytes(self, *, parts: int, dtype: str, quantize: str) -> int:
         """Bytes of the weights; only the large layers of the blocks are kept in fewer bits."""
-        total, quantized = self.parameter_count(parts), 0
+        networks = self._networks(parts)
+        return self.extrapolate([self._bytes(network, dtype, quantize) for network in networks])
+
+    def _bytes(self, network: Any, dtype: str, quantize: str) -> int:
+        total, quantized = _parameters(network), 0
         if quantize:
-            layers = map(self.model.family.quantizable_layers, self._networks(parts))
-            quantized = self.extrapolate([sum(o.weight.numel() for _, o in one) for one in layers])
+            layers = self.model.family.quantizable_layers(network)
+            quantized = sum(layer.weight.numel() for _, layer in layers)
         return int(quantized * BYTES[quantize or dtype] + (total - quantized) * BYTES[dtype])
+
+    def bytes_of_blocks(self, *, parts: int, dtype: str, quantize: str) -> list[int]:
+        """Bytes of the weights of each block, in the order of the kinds."""
+        found = [self._bytes(network, dtype, quantize) for network in self._networks(parts)]
+        grown = [two - found[0] for two in found[1:]]
+        counts = self.layers.values()
+        return [size for size, n in zip(grown, counts, strict=True) for _ in range(n)]
 
     def largest_layer(self) -> int:
         """Parameters of the largest layer."""

@@ -29,6 +29,8 @@ _TILE = 256
 _PROBED_FLOPS = {"cpu": 2e11, "cuda": 4e13}
 """Upper bound of a probe: seconds on a laptop, less on a large GPU."""
 _PROBED_LAYERS = 2
+_AHEAD = 2
+"""Blocks of which there is something on the device where the rest is in the host's memory."""
 _PROBED_SIDE = 16
 """Side in patches of the probe's input if a whole clip is too large."""
 
@@ -83,7 +85,7 @@ class Estimator:
         network = self._blocks.weight_bytes(
             parts=plan.parts, dtype=plan.precision, quantize=plan.quantize
         )
-        frozen = network * (total - in_full) // total
+        frozen = network * (total - in_full) // total - self._offloaded(plan)
         per_weight = 4.0 + 4.0 + STATE[plan.optimizer] + (4.0 if plan.averaged else 0.0)
         state = int((updates + in_full) * per_weight)
         blocks = [self._step(plan, layers) for layers in self._blocks.depths()]
@@ -92,12 +94,27 @@ class Estimator:
         grown = [step.peak - first.peak for step in more]
         work = first.peak + sum((n - 1) * g for n, g in zip(counts, grown, strict=True))
         if plan.checkpointing and grown:
-            hidden = sum(counts) * self._hidden(plan)
+            kept = _AHEAD if plan.offloaded_activations else sum(counts)
+            hidden = min(kept, sum(counts)) * self._hidden(plan)
             work = first.peak - sum(grown) + max(grown) + hidden
         flops = self._blocks.extrapolate([step.flops for step in blocks])
         flops = int(flops * (4 / 3 if plan.checkpointing and grown else 1))
         parts = {"frozen weights": frozen, "trained weights": state, "activations": work}
         return Requirements(frozen + state + work, self._seconds(flops), parts)
+
+    @property
+    def blocks(self) -> int:
+        """Number of blocks."""
+        return sum(self._blocks.layers.values())
+
+    def _offloaded(self, plan: TrainingPlan) -> int:
+        """Bytes of weights in the host's memory, but for two blocks: one computes, one follows."""
+        sizes = self._blocks.bytes_of_blocks(
+            parts=plan.parts, dtype=plan.precision, quantize=plan.quantize
+        )
+        count = min(plan.offloaded_blocks, len(sizes))
+        away = sum(sizes[number * len(sizes) // count] for number in range(count))
+        return max(0, away - _AHEAD * max(sizes)) if count else 0
 
     def prepare(self, clip: ClipShape, dtype: str = "float32") -> Requirements:
         """Needs of encoding a clip."""

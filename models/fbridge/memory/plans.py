@@ -53,8 +53,10 @@ class TrainingPlan:
         steps: micro-steps of the run.
         precision: "float32", "bfloat16" or "float16".
         rank: of LoRA; 0: train all weights.
-        quantize: "int8", "nf4" for frozen weights; "": precision.
+        quantize: "float8", "int8", "nf4" for frozen weights; "": precision.
         checkpointing: gradient checkpointing.
+        offloaded_blocks: number of blocks whose frozen weights are in the host's memory.
+        offloaded_activations: what the backward pass needs is there.
         optimizer: value of train.optimizer.
         averaged: with an average of the weights.
         parts: number of inputs besides the latents, such as prior and picture.
@@ -67,6 +69,8 @@ class TrainingPlan:
     rank: int = 0
     quantize: str = ""
     checkpointing: bool = False
+    offloaded_blocks: int = 0
+    offloaded_activations: bool = False
     optimizer: str = "adamw"
     averaged: bool = True
     parts: int = 1
@@ -107,8 +111,16 @@ def cheaper_ways_to_generate(
     return _cumulated(plan, steps)
 
 
-def cheaper_ways_to_train(plan: TrainingPlan) -> list[tuple[str, TrainingPlan]]:
-    """Keys that reduce memory, each added to those before it, and the resulting plans."""
+def cheaper_ways_to_train(
+    plan: TrainingPlan, *, blocks: int = 0, accelerated: bool = False
+) -> list[tuple[str, TrainingPlan]]:
+    """Keys that reduce memory, each added to those before it, and the resulting plans.
+
+    Args:
+        plan: to begin with.
+        blocks: of the network.
+        accelerated: what is kept in the host's memory is not in the device's.
+    """
     steps: list[tuple[str, dict[str, Any]]] = []
     if plan.precision == "float32":
         steps.append(("train.precision=bf16", {"precision": "bfloat16"}))
@@ -121,9 +133,23 @@ def cheaper_ways_to_train(plan: TrainingPlan) -> list[tuple[str, TrainingPlan]]:
     if not plan.rank:
         steps.append(("lora.rank=16", {"rank": 16, "optimizer": plan.optimizer}))
     if not plan.quantize:
-        steps.append(("lora.quantize=int8", {"quantize": "int8"}))
+        steps.append(("lora.quantize=float8", {"quantize": "float8"}))
+    if accelerated:
+        steps += _ways_to_offload(plan, blocks)
+    if plan.quantize != "nf4":
         steps.append(("lora.quantize=nf4", {"quantize": "nf4"}))
     return _cumulated(plan, steps)
+
+
+def _ways_to_offload(plan: TrainingPlan, blocks: int) -> list[tuple[str, dict[str, Any]]]:
+    """Keys that keep in the host's memory what is on the device."""
+    steps: list[tuple[str, dict[str, Any]]] = []
+    if not plan.offloaded_activations:
+        steps.append(("train.offload_activations=true", {"offloaded_activations": True}))
+    for count in (blocks // 2, blocks):
+        if count > plan.offloaded_blocks:
+            steps.append((f"lora.offload_blocks={count}", {"offloaded_blocks": count}))
+    return steps
 
 
 def _cumulated(plan: Any, steps: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, Any]]:
