@@ -193,8 +193,8 @@ def _pipeline(model: Published) -> FrameBridgePipeline:
     family = FAMILIES[model.transformer]
     network = _random(family.load_class(), model.network)
     vae = _random(vae_class(model.vae), model.vae)
-    encoder, tokenizer = _text_encoder(family.words(network))
-    family.widen(network, 1)
+    encoder, tokenizer = text_encoder(family.prompt_width(network))
+    family.expand_inputs(network, 1)
     frames = model.clip.frames
     return FrameBridgePipeline(
         transformer=network,
@@ -217,7 +217,8 @@ def _random(kind: Any, config: dict[str, Any]) -> Any:
     return build(kind, drawn.config, held, Path(kind.__name__), torch.bfloat16)
 
 
-def _text_encoder(width: int) -> tuple[T5EncoderModel, PreTrainedTokenizerFast]:
+def text_encoder(width: int) -> tuple[T5EncoderModel, PreTrainedTokenizerFast]:
+    """A random encoder of one layer, and its tokenizer."""
     core = Tokenizer(WordLevel({"<unk>": 0, "</s>": 1, "a": 2, "cat": 3}, unk_token="<unk>"))
     core.pre_tokenizer = Whitespace()
     core.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
@@ -230,7 +231,7 @@ def _text_encoder(width: int) -> tuple[T5EncoderModel, PreTrainedTokenizerFast]:
 
 def _model_sizes(model: Published) -> ModelSizes:
     family = FAMILIES[model.transformer]
-    network = family.hollow(model.network)
+    network = family.empty_network(model.network)
     whole = {key: value for key, value in network.config.items() if key[0] != "_"}
     with torch.device("meta"):
         config = {key: value for key, value in model.vae.items() if key[0] != "_"}
