@@ -40,6 +40,13 @@ def export(
     comfy: bool = option(
         False, MODEL, "The adapter as a control LoRA of ComfyUI, and a workflow.", "--comfy"
     ),
+    other: Path | None = option(
+        None,
+        INPUT,
+        "Run or model of a pair's other network (Wan 2.2 A14B): write a model of both.",
+        "--with",
+        metavar="RUN",
+    ),
     base: Base = None,
     checkpoint: int | None = option(
         None, INPUT, "Step of an older checkpoint that still exists.", metavar="STEP"
@@ -65,6 +72,8 @@ def export(
         fbridge export runs/lora --lora -o adapter/
 
         fbridge export runs/wan --comfy -o ComfyUI/models/loras/jump.safetensors
+
+        fbridge export runs/high --with runs/low -o pair/
     """
     asked = [f"--{kind}" for kind, on in zip(_KINDS, (merged, lora, comfy), strict=True) if on]
     if len(asked) > 1:
@@ -79,22 +88,28 @@ def export(
         from fbridge.train.export.of_model import is_model
         from fbridge.train.export.result import usual_kind
 
-        if is_model(run):
-            _check_options_of_a_model(
-                run, {"--lora": lora, "--checkpoint": checkpoint, "--ema-length": ema_length}
-            )
+        of_run = {"--checkpoint": checkpoint, "--ema-length": ema_length}
+        if other is not None:
+            _check_options_of_two({**of_run, "--comfy": comfy})
+            kind = asked[0][2:] if asked else "pair"
+        elif is_model(run):
+            _check_options_of_a_model(run, {"--lora": lora, **of_run})
             kind = "comfy" if comfy else "merged"
         else:
             kind = asked[0][2:] if asked else usual_kind(run)
         target = run.with_name(f"{run.name}-{kind}") if out is None else home_expanded(out)
         _check_free(target)
         place = None if base is None else str(home_expanded(base))
-        step, note = _written(
-            run, target, kind, step=checkpoint, length=ema_length, dtype=getattr(torch, dtype),
-            base=place,
-        )  # fmt: skip
-    told = "" if step is None else f", step {step}"
-    ui.result(f"{shown(target)}: {kind}{told} of {shown(run)}")
+        precision = getattr(torch, dtype)
+        if other is None:
+            step, note = _written(
+                run, target, kind, step=checkpoint, length=ema_length, dtype=precision, base=place
+            )
+            told = f"{kind} of" if step is None else f"{kind}, step {step} of"
+        else:
+            note = _written_pair(run, home_expanded(other), target, kind, place, precision)
+            told = f"a bridge of both networks, {shown(other)} and"
+    ui.result(f"{shown(target)}: {told} {shown(run)}")
     if note:
         ui.note(note)
 
@@ -114,15 +129,36 @@ def _written(
         export_model(run, target, dtype=dtype, base=base)
         return None, _STOCK
     step, reason = export_run(run, target, kind=kind, dtype=dtype, base=base, **of_run)
+    return step, _remark(reason)
+
+
+def _written_pair(
+    run: Path, other: Path, target: Path, kind: str, base: str | None, dtype: Any
+) -> str:
+    """Write a model of two runs; returns a remark."""
+    from fbridge.train.export.pair import export_pair
+
+    wanted = None if kind == "pair" else kind
+    return _remark(export_pair(run, other, target, kind=wanted, dtype=dtype, base=base))
+
+
+def _remark(reason: str | None) -> str:
+    """Whether stock diffusers runs a model, by why it cannot; None of an adapter."""
     if reason:
-        return step, f"fbridge alone runs it, and stock diffusers cannot: {reason}"
-    return step, "" if reason is None else _STOCK
+        return f"fbridge alone runs it, and stock diffusers cannot: {reason}"
+    return "" if reason is None else _STOCK
 
 
 def _check_free(target: Path) -> None:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ConfigError(f"-o {shown(target)}: is there already, so it stays; name a new folder")
     check_writable(target)
+
+
+def _check_options_of_two(options: dict[str, Any]) -> None:
+    for name, value in options.items():
+        if value:
+            raise ConfigError(f"{name}: is about one run, and --with joins two; drop one of them")
 
 
 def _check_options_of_a_model(model: Path, options: dict[str, Any]) -> None:

@@ -145,6 +145,7 @@ class AdapterForm(Form):
     pipeline: _Video = _Video()
     components: Text | None = None
     expert: Annotated[str, _one_of(EXPERTS)] | None = None
+    second: Annotated[str, _one_of(("transformer_2",))] | None = None
     base_path: Text | None = None
     components_path: Text | None = None
     loras: list[LoraForm] = Field([])

@@ -8,10 +8,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from fbridge.files.atomic import replacing
+from fbridge.errors import ConfigError
+from fbridge.files.atomic import replacing, shown
 from fbridge.files.tensors import sort_metadata
 from fbridge.interop.comfy_lora import check_exportable, comfy_weights
 from fbridge.interop.comfy_workflow import workflow
+from fbridge.loaders.experts import SECOND
 from fbridge.loaders.lora import load_base_of, read_card
 from fbridge.loaders.lora_choice import recorded_choices
 
@@ -37,6 +39,11 @@ def export_comfy(
         ConfigError: ComfyUI cannot run it.
     """
     card = read_card(adapter)
+    if card.second is not None:
+        raise ConfigError(
+            f"{shown(adapter)}: is a bridge of both networks of a pair, and ComfyUI takes a LoRA "
+            f"for each; export the runs one by one, or {SECOND} in it and the other's run"
+        )
     loras, _ = recorded_choices(card.loras, (), f"adapter {adapter}")
     found = load_base_of(adapter, card, loras, base=base)
     check_exportable(adapter, card, found)

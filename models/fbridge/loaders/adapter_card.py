@@ -30,6 +30,8 @@ class AdapterCard:
         loras: that were merged into the base before; each a `fbridge.files.lora_record.LoraRecord`
             as JSON. Left out where there are none, as in older adapters.
         expert: which network of a pair the base is, where that was said; left out where not.
+        second: of a bridge of both networks, the folder in the adapter's with that of the network
+            for little noise; left out where there is none.
         format: of the folder.
     """
 
@@ -43,12 +45,13 @@ class AdapterCard:
     components_path: str | None = None
     loras: list[dict[str, Any]] = field(default_factory=list)
     expert: str | None = field(default=None, kw_only=True)
+    second: str | None = field(default=None, kw_only=True)
     format: int = FORMAT
 
     def text(self) -> str:
         """As JSON, without newer keys that say nothing, which older versions do not know."""
         tree = asdict(self)
-        for key in ("loras", "expert"):
+        for key in ("loras", "expert", "second"):
             if not tree[key]:
                 del tree[key]
         return json.dumps(tree, indent=2, sort_keys=True) + "\n"

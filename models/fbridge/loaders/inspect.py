@@ -110,6 +110,7 @@ def inspect_model(
             prediction=str(card.scheduler.get("prediction", "")),
             world=card.pipeline.get("world") or "",
             missing=["its base, which --base names"] if away else [],
+            remark="" if card.second is None else "is a bridge of both networks of a pair",
         )  # fmt: skip
     noise, prediction = model.noise_and_prediction(model.config)
     return InspectedModel(

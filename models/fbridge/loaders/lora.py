@@ -5,7 +5,8 @@ A folder with these files:
 - `pytorch_lora_weights.safetensors`: as diffusers writes and reads it;
 - `fbridge_extra.safetensors`: layers trained in full, such as the expanded input; absent if none;
 - `adapter.json`: the base by name and hash, the bridge and the facts of the pipeline;
-- `prior/`: the network of a neural prior, if there is one.
+- `prior/`: the network of a neural prior, if there is one;
+- `transformer_2/`: of a bridge of both networks of a pair, the adapter of that for little noise.
 """
 
 from __future__ import annotations
@@ -26,11 +27,12 @@ from fbridge.files.modules import load_folder
 from fbridge.files.tensors import read_header
 from fbridge.loaders.adapter_card import AdapterCard as AdapterCard
 from fbridge.loaders.adapter_card import read_card as read_card
+from fbridge.loaders.experts import other_file
 from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.locate import ADAPTER_WEIGHTS
 from fbridge.loaders.lora_choice import LoraChoice, recorded_choices
 from fbridge.loaders.lora_merge import merge_loras
-from fbridge.loaders.pair_loras import check_loras
+from fbridge.loaders.pair_loras import check_loras, loras_of_pair
 from fbridge.scheduler import FrameBridgeScheduler
 
 EXTRA = "fbridge_extra.safetensors"
@@ -64,6 +66,40 @@ def load_adapter(
             fit it.
     """
     card = read_card(folder)
+    if card.second is not None:
+        return _load_both(folder, card, base, loras, dtype=dtype, download=download)
+    return _load_one(folder, card, base, loras, dtype=dtype, download=download)
+
+
+def _load_both(
+    folder: Path, card: AdapterCard, base: str | None, loras: Sequence[LoraChoice], **how: Any
+) -> tuple[AdapterCard, PretrainedModel]:
+    """A pair, whose two adapters have each its network's base and LoRAs."""
+    chosen, inner = loras_of_pair(loras), folder / str(card.second)
+    other = base
+    if base is not None and Path(base).is_file():  # that for much noise, or the one beside it
+        side, beside = other_file(Path(base))
+        base, other = (base, str(beside)) if side == "high" else (str(beside), base)
+    _, high = _load_one(folder, card, base, chosen["high"], **how)
+    card_2, low = _load_one(inner, read_card(inner), other, chosen["low"], **how)
+    own = len(card.loras), len(card_2.loras)
+    merged = (*high.loras[: own[0]], *low.loras[: own[1]])
+    merged += (*high.loras[own[0] :], *low.loras[own[1] :])
+    both = replace(
+        high, transformer_2=low.transformer, boundary=card.scheduler["boundary"], loras=merged
+    )
+    return replace(card, loras=[*card.loras, *card_2.loras]), both
+
+
+def _load_one(
+    folder: Path,
+    card: AdapterCard,
+    base: str | None,
+    loras: Sequence[LoraChoice],
+    *,
+    dtype: torch.dtype,
+    download: bool,
+) -> tuple[AdapterCard, PretrainedModel]:
     recorded, further = recorded_choices(card.loras, loras, f"adapter {folder}")
     found = load_base_of(folder, card, recorded, base=base, dtype=dtype, download=download)
     if further:

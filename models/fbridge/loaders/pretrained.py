@@ -83,11 +83,12 @@ class PretrainedModel:
         return self.hash if self.codec_path.is_file() else hash_model(self.codec_path)
 
     def check_one_network(self) -> None:
-        """Raise ConfigError for a pair of networks, of which one at a time can be trained."""
+        """Raise ConfigError for a pair of networks, which are trained one by one."""
         if self.transformer_2 is not None:
             raise ConfigError(
                 f"base {self.name}: is a pair of networks, which are trained one by one; add "
-                "--expert low, for little noise and most of the bridge, or --expert high"
+                "--expert low, for little noise and most of the bridge, or --expert high, and join "
+                "the two runs by fbridge export --with"
             )
 
     def components(self) -> dict[str, Any]:

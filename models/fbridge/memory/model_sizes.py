@@ -110,7 +110,13 @@ def _unjudged(model: ResolvedModel) -> str:
 
 
 def _sizes_of_base(adapter: Path, base: str | None) -> ModelSizes:
-    known = read_card(adapter).place(base)
+    card = read_card(adapter)
+    if card.second is not None:
+        raise CheckpointError(
+            f"{adapter}: is a bridge of both networks of a pair, which are judged one by one; name "
+            "its base, and add --expert low"
+        )
+    known = card.place(base)
     try:
         return model_sizes(known.base, components=known.components)
     except CheckpointError as error:

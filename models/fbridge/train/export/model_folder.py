@@ -26,7 +26,7 @@ from fbridge.loaders.locate import ADAPTER
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.scheduler import FrameBridgeScheduler
 
-NETWORKS = ("transformer", "prior", "codec", "vae")
+NETWORKS = ("transformer", "transformer_2", "prior", "codec", "vae")
 """Components that are stored in the requested dtype; text encoders keep theirs."""
 _INDEX_FILES = ("model_index.json", ADAPTER, "config.json")
 """A folder with one of these is a pipeline, an adapter or a network."""
