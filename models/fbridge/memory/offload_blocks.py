@@ -1,8 +1,10 @@
 """Keep frozen weights of a network's blocks in the host's memory while it trains.
 
 A block's weights are copied to the device when it computes and forgotten there afterwards. Frozen
-weights never change, so nothing is copied back. Blocks must recompute their activations in the
-backward pass (gradient checkpointing): else what the backward pass keeps holds the copies.
+weights never change, so nothing is copied back. Copies take the place of parameters and not of
+their data: for some layers autograd saves the parameter itself, and would see other data. Blocks
+must recompute their activations in the backward pass (gradient checkpointing): else what it keeps
+holds the copies.
 """
 
 from __future__ import annotations
