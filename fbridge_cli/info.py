@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from fbridge.checks import home_expanded
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, ConfigError
 from fbridge_cli import runtime
 from fbridge_cli.options import MODEL, ExpertOrBoth, Json, option
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
     from fbridge.loaders.inspect import InspectedModel
+    from fbridge.loaders.inspect_lora import InspectedLora
 
 _KINDS = {
     "weights": "weights of a network alone",
@@ -36,7 +39,7 @@ _EXPERTS = {
 def info(
     model: str = typer.Argument(
         metavar="MODEL",
-        help="A file of weights, a pipeline's, bridge's or run's folder, or a hub id.",
+        help="A file of weights or a LoRA, a pipeline's, bridge's or run's folder, or a hub id.",
         show_default=False,
     ),
     components: str | None = option(
@@ -49,13 +52,19 @@ def info(
 
     Example:
         fbridge info wan2.1_t2v_1.3B.safetensors
+
+        fbridge info style.safetensors
     """
     ui = Ui(machine=json)
     with runtime.quiet():
         from fbridge.loaders.inspect import inspect_model
+        from fbridge.loaders.inspect_lora import is_lora
 
         beside = None if components is None else str(home_expanded(components))
         folder = home_expanded(model)
+        if is_lora(folder):
+            _show_lora(folder, ui, {"--components": components, "--expert": expert})
+            return
         name = str(folder) if folder.exists() else model
         found = inspect_model(name, components=beside, expert=expert)
     if json:
@@ -67,6 +76,42 @@ def info(
     if not json:
         for text in _advice(found):
             ui.note(text)
+
+
+def _show_lora(path: Path, ui: Ui, options: Mapping[str, str | None]) -> None:
+    from fbridge.loaders.inspect_lora import inspect_lora
+
+    for name, value in options.items():
+        if value is not None:
+            raise ConfigError(f"{name} {value}: is about a model, and {path} is a LoRA; drop it")
+    found = inspect_lora(path)
+    if ui.machine:
+        ui.json({"kind": "lora", **asdict(found)})
+        return
+    ui.facts([(name, value) for name, value in _lora_facts(found) if value])
+    network = f"@{found.expert}" if found.expert else ""
+    ui.note(
+        "to use it: fbridge generate PICTURE -p PROMPT --model MODEL --lora "
+        f"{shlex.quote(found.path + network)}"
+    )
+
+
+def _lora_facts(found: InspectedLora) -> list[tuple[str, str]]:
+    low, high = found.ranks
+    rank = "" if not high else f", rank {low}" if low == high else f", ranks {low} to {high}"
+    whole = f", {found.whole} of them whole" if found.whole else ""
+    steps = "" if found.steps is None else f"to {found.steps} steps, as its name says"
+    model = found.variant or (f"one of the {found.family} family" if found.family else "")
+    return [
+        ("what", "a DoRA of a network" if found.dora else "a LoRA of a network"),
+        ("made for", model or "a network of no known family"),
+        ("expert", _EXPERTS[found.expert]),
+        ("tensors", f"{found.tensors} ({', '.join(found.dtypes)})"),
+        ("updates", f"{found.updates}{rank}{whole}"),
+        ("distilled", steps),
+        ("trained on", found.trained_on),
+        ("words", found.words),
+    ]
 
 
 def _advice(found: InspectedModel) -> list[str]:

@@ -115,6 +115,37 @@ def test_pipelines_and_their_bare_weights(workshop: Any, tmp_path: Path, name: s
     assert f"to use it: fbridge generate PICTURE -p PROMPT --model {base}" in ran.err
 
 
+def test_a_lora(workshop: Any, tmp_path: Path) -> None:
+    tensors = {
+        f"diffusion_model.blocks.{n}.self_attn.q.lora_{side}.weight": torch.ones(shape)
+        for n, rank in enumerate((4, 8))
+        for side, shape in (("down", (rank, 5120)), ("up", (5120, rank)))
+    }
+    tensors["diffusion_model.blocks.0.ffn.0.diff_b"] = torch.ones(13824)
+    file = tmp_path / "my lightx2v_4steps_high_noise.safetensors"
+    save_file(tensors, file, {"modelspec.trigger_phrase": "in the style of ink"})
+    ran = workshop.run("info", file)
+    assert ran.code == 0, ran.err
+    told = dict(line.split("  ", 1) for line in ran.out.splitlines())
+    assert {key: value.strip() for key, value in told.items()} == {
+        "what": "a LoRA of a network",
+        "made for": "Wan 2.1 14B (and one expert of 2.2's A14B)",
+        "expert": "for much noise, of a pair",
+        "tensors": "5 (float32)",
+        "updates": "3, ranks 4 to 8, 1 of them whole",
+        "distilled": "to 4 steps, as its name says",
+        "words": "in the style of ink",
+    }
+    assert f"--model MODEL --lora '{file}@high'" in ran.err
+    assert json.loads(workshop.run("info", file, "--json").out)["ranks"] == [4, 8]
+    ran = workshop.run("info", file, "--expert", "low")
+    assert (ran.code, "--expert low: is about a model, and" in ran.err) == (2, True)
+    tensors["diffusion_model.blocks.0.self_attn.q.hada_w1_a"] = torch.ones(2)
+    save_file(tensors, file)
+    ran = workshop.run("info", file)
+    assert (ran.code, "is LoHa (" in ran.err) == (4, True)
+
+
 def test_advice_is_given_only_where_it_would_work(workshop: Any, tmp_path: Path) -> None:
     base = publish("wan", tmp_path / "base")
     place = tmp_path / "my files"

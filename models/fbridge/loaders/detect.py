@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -187,11 +187,16 @@ def _owned(names: Mapping[str, Any], layout: CheckpointLayout, prefix: str) -> s
     }
 
 
+def is_low_rank(names: Iterable[str]) -> bool:
+    """Whether the tensors of a file are low-rank updates, by their names."""
+    return any(part in name for name in names for part in _LOW_RANK)
+
+
 def _nearest(shapes: Shapes) -> str:
     """The error: which family is nearest, and what is missing of it."""
     if not shapes:
         return "holds no tensors"
-    if any(part in name for name in shapes for part in _LOW_RANK):
+    if is_low_rank(shapes):
         return (
             "holds low-rank updates (LoRA) of some model, not a model; name the model that it was "
             "made for, and give this file with --lora"
