@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 STORED = torch.float8_e4m3fn
+_AT_ONCE = 2**18
+"""Weights that are in float32 at a time."""
 
 
 class ScaledLinear(nn.Linear):
@@ -74,19 +77,47 @@ def to_float8(weight: Tensor) -> tuple[Tensor, Tensor]:
     The nearer of the two is taken, so that weights that were stored in float8 with the largest
     number in use, as scaled files have them, become the same numbers again. The scale is that of
     the least squares to these numbers, which a rounding of the weights in between moves little.
+    Some rows at a time are in float32, since a network's weights may hardly fit into memory.
     """
-    whole = weight.float()
-    found = [_rounded(whole, dims) for dims in ((0, 1), (1,))]
-    return min(found, key=lambda pair: float((pair[0].float() * pair[1] - whole).square().sum()))
+    parts = weight.split(max(1, _AT_ONCE // weight.shape[1]))
+    largest = torch.cat([part.float().abs().amax(1, keepdim=True) for part in parts])
+    found = [_fit(parts, largest, whole=whole) for whole in (True, False)]
+    scale, divisor = min(found, key=lambda fit: fit.error)[:2]
+    stored = torch.empty_like(weight, dtype=STORED)
+    places = stored.split(len(parts[0]))
+    for own, part, by in zip(places, parts, _rows(divisor, parts), strict=True):
+        own.copy_(part.float() / by)
+    return stored, scale
 
 
-def _rounded(whole: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    most = torch.finfo(STORED).max
+class _Fit(NamedTuple):
+    """Scales, what the weights are divided by before they are rounded, and the squared error."""
+
+    scale: Tensor
+    divisor: Tensor
+    error: float
+
+
+def _fit(parts: Sequence[Tensor], largest: Tensor, *, whole: bool) -> _Fit:
     least = torch.finfo(torch.float32).tiny
-    scale = (whole.abs().amax(dims, keepdim=True) / most).clamp(min=least)
-    stored = (whole / scale).to(STORED)
-    numbers = stored.float()
-    squares = numbers.square().sum(dims, keepdim=True).clamp(min=least)
-    return stored, torch.where(
-        squares > least, (whole * numbers).sum(dims, keepdim=True) / squares, scale
-    )
+    most = largest.amax(0, keepdim=True) if whole else largest
+    divisor = (most / torch.finfo(STORED).max).clamp(min=least)
+    sums = []
+    for part, by in zip(parts, _rows(divisor, parts), strict=True):
+        exact = part.float()
+        numbers = (exact / by).to(STORED).float()
+        pairs = ((exact, numbers), (numbers, numbers), (exact, exact))
+        sums.append(torch.stack([(a * b).sum(1, dtype=torch.float64) for a, b in pairs], 1))
+    products, squares, total = torch.cat(sums).split(1, 1)
+    if whole:
+        products, squares = (each.sum(0, keepdim=True) for each in (products, squares))
+    scale = torch.where(squares > least, products / squares.clamp(min=least), divisor.double())
+    error = total.sum() - (scale * products).sum()
+    return _Fit(scale.float(), divisor, float(error))
+
+
+def _rows(divisor: Tensor, parts: Sequence[Tensor]) -> Sequence[Tensor]:
+    """What each part is divided by."""
+    if len(divisor) == 1:
+        return [divisor] * len(parts)
+    return divisor.split([len(part) for part in parts])
