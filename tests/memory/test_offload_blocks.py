@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.backbones.families import as_backbone, family_of
+from fbridge.errors import ConfigError
 from fbridge.memory import offload_blocks as module
 from fbridge.memory.apply import shrink
 from fbridge.memory.offload_blocks import offload_blocks
@@ -18,7 +19,8 @@ from fbridge.train.export.lora import add_lora
 from tests.backbones.networks import KINDS, inputs, network
 
 CPU = torch.device("cpu")
-every = pytest.mark.parametrize("name", KINDS)
+IN_PARTS = "animatediff"  # recomputes parts of its blocks
+every = pytest.mark.parametrize("name", [name for name in KINDS if name != IN_PARTS])
 
 
 def adapted(name: str, memory: MemoryOptions | None = None) -> Any:
@@ -50,6 +52,33 @@ def test_gradients_are_the_same(name: str, count: int) -> None:
     assert found.keys() == wanted.keys() != set()
     for key, value in wanted.items():
         torch.testing.assert_close(found[key], value, rtol=1e-5, atol=1e-8)
+
+
+@every
+def test_only_copies_are_computed_with(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Elsewhere than on the CPU, what stays in the host's memory cannot be."""
+    net = adapted(name)
+    layers = [part for block in family_of(net).blocks(net) for part in module._frozen_layers(block)]
+    values = [value for layer in layers for value in layer.parameters()]
+    held = {id(value): value.data.clone() for value in values}
+    for value in values:
+        value.data.fill_(float("nan"))
+    make = module._copied
+
+    def copied(value: Any, device: torch.device) -> Any:
+        made = make(value, device)
+        if id(value) in held:
+            made.data.copy_(held[id(value)])
+        return made
+
+    monkeypatch.setattr(module, "_copied", copied)
+    offload_blocks(net, 99, CPU)
+    assert all(value.isfinite().all() for value in gradients(net, name).values())
+
+
+def test_blocks_that_are_recomputed_in_parts_stay() -> None:
+    with pytest.raises(ConfigError, match="recomputes parts of the blocks of UNetMotionModel"):
+        offload_blocks(adapted(IN_PARTS), 1, CPU)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.backbones.families import family_of
+from fbridge.errors import ConfigError
 
+_IN_PARTS = "gradient_checkpointing"
+"""diffusers' switch, on modules that recompute what is in them and not themselves."""
 Place = tuple[nn.Module, str]
 """A layer and the name of a parameter or buffer of it."""
 
@@ -31,8 +34,17 @@ def offload_blocks(network: Any, count: int, device: torch.device) -> int:
 
     Returns:
         The number of blocks that are kept in the host's memory.
+
+    Raises:
+        ConfigError: parts of its blocks are recomputed and not the blocks, as in AnimateDiff's.
     """
     blocks = family_of(network).blocks(network)
+    if any(hasattr(block, _IN_PARTS) for block in blocks):
+        raise ConfigError(
+            f"lora.offload_blocks {count}: gradient checkpointing recomputes parts of the blocks "
+            f"of {type(network).__name__}, and only weights of whole blocks can be in the host's "
+            "memory; leave it out"
+        )
     count = min(count, len(blocks))
     chosen = [blocks[number * len(blocks) // count] for number in range(count)]
     held = [_frozen_layers(block) for block in chosen]
