@@ -101,6 +101,9 @@ def test_switches_need_less_and_less(tmp_path: Path) -> None:
     plain, kept = (estimator.train(TrainingPlan(wide, checkpointing=c)) for c in (False, True))
     assert plain.seconds is not None
     assert kept.seconds == pytest.approx(plain.seconds * 4 / 3)
+    names = [name for name, _ in cheaper_ways_to_train(TrainingPlan(wide, rank=2, dora=True))]
+    assert names[-1] == "lora.quantize=nf4"
+    assert "lora.quantize=float8" not in names
     names = [name for name, _ in cheaper_ways_to_train(learn[0], blocks=2)]
     assert not any("offload" in name for name in names)
     names = [name for name, _ in cheaper_ways_to_generate(ways[0], accelerated=False)]

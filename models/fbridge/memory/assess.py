@@ -124,6 +124,7 @@ def training_plan(config: Config, clip: ClipShape) -> TrainingPlan:
         steps=train.steps * train.gradient_accumulation,
         precision=_DTYPES[train.precision],
         rank=config.lora.rank,
+        dora=config.lora.dora,
         quantize="" if config.lora.quantize == "none" else config.lora.quantize,
         checkpointing=train.gradient_checkpointing,
         offloaded_blocks=config.lora.offload_blocks,

@@ -53,6 +53,7 @@ class TrainingPlan:
         steps: micro-steps of the run.
         precision: "float32", "bfloat16" or "float16".
         rank: of LoRA; 0: train all weights.
+        dora: with magnitudes apart, which float8 does not go with.
         quantize: "float8", "int8", "nf4" for frozen weights; "": precision.
         checkpointing: gradient checkpointing.
         offloaded_blocks: number of blocks whose frozen weights are in the host's memory.
@@ -67,6 +68,7 @@ class TrainingPlan:
     steps: int = 1000
     precision: str = "float32"
     rank: int = 0
+    dora: bool = False
     quantize: str = ""
     checkpointing: bool = False
     offloaded_blocks: int = 0
@@ -132,7 +134,7 @@ def cheaper_ways_to_train(
         steps.append(("train.optimizer=adamw-8bit", {"optimizer": "adamw-8bit"}))
     if not plan.rank:
         steps.append(("lora.rank=16", {"rank": 16, "optimizer": plan.optimizer}))
-    if not plan.quantize:
+    if not plan.quantize and not plan.dora:
         steps.append(("lora.quantize=float8", {"quantize": "float8"}))
     if accelerated:
         steps += _ways_to_offload(plan, blocks)
