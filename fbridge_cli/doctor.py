@@ -65,6 +65,8 @@ def doctor(
     check_device(device)
     if memory is not None and not 0 < memory < float("inf"):
         raise ConfigError(f"--memory {memory:g}: GB of an accelerator, such as 24")
+    if config is None and model is None:
+        _check_no_model(components, expert, base, frames, size, memory)
     with quiet():
         place = present_device(device)
         found: dict[str, Any] = {"machine": _machine(place)}
@@ -189,6 +191,18 @@ def _settings(config: Path | None, **typed: str | None) -> Config:
     if found.base is None:
         raise ConfigError("no model to judge; name one: base in the configuration, or --model")
     return found
+
+
+def _check_no_model(*values: Any) -> None:
+    """Refuse options that would have no effect."""
+    from fbridge.errors import ConfigError
+
+    names = ("components", "expert", "base", "frames", "size", "memory")
+    for name, value in zip(names, values, strict=True):
+        if value is not None:
+            raise ConfigError(
+                f"--{name}: is about a model; name one by --model, or a configuration with one"
+            )
 
 
 def _show(needs: dict[str, Any], ui: Ui) -> None:

@@ -91,5 +91,7 @@ def test_what_cannot_be_judged(workshop: Any, tmp_path: Path) -> None:
     assert (ran.code, "there is no such file" in ran.err) == (4, True)
     ran = workshop.run("doctor", "--model", "embedded")
     assert (ran.code, "and this is a space-time network" in ran.err) == (4, True)
+    ran = workshop.run("doctor", "--memory", 24)
+    assert (ran.code, "--memory: is about a model; name one" in ran.err) == (2, True)
     ran = workshop.run("doctor", tmp_path / "none.toml")
     assert ran.code == 2
