@@ -157,11 +157,11 @@ def _check_free(target: Path) -> None:
 
 def _check_options_of_two(options: dict[str, Any]) -> None:
     for name, value in options.items():
-        if value:
+        if value is not None and value is not False:
             raise ConfigError(f"{name}: is about one run, and --with joins two; drop one of them")
 
 
 def _check_options_of_a_model(model: Path, options: dict[str, Any]) -> None:
     for name, value in options.items():
-        if value:
+        if value is not None and value is not False:
             raise ConfigError(f"{name}: is about a run, and {shown(model)} is a model; drop it")

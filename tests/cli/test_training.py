@@ -188,7 +188,7 @@ def test_what_cannot_be_exported(workshop: Any, runs: dict[str, Any]) -> None:
         (("runs/bridge", "--merged", "--lora"), 2, "--merged and --lora contradict; drop one"),
         (("runs/bridge", "--lora", "--comfy"), 2, "--lora and --comfy contradict; drop one"),
         (("runs/bridge", "--with", "runs/lora", "--comfy"), 2, "--comfy: is about one run, and"),
-        (("runs/bridge", "--with", "runs/lora", "--checkpoint", 2), 2, "--checkpoint: is about"),
+        (("runs/bridge", "--with", "runs/lora", "--checkpoint", 0), 2, "--checkpoint: is about"),
         (("runs/bridge", "--with", "runs/lora"), 2, "runs/bridge: is of no single network of a"),
         (
             ("runs/bridge", "--comfy"),
