@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from fbridge.config.tree import Config
 from fbridge.data.shapes import write_clips
@@ -109,6 +110,43 @@ def test_the_whole_model_answers_alike(runs: Path, tmp_path: Path) -> None:
         for name in ("small", "whole")
     ]
     assert sizes[0] < 0.7 * sizes[1]
+
+
+def test_adapters_are_rounded_as_asked_and_whole_models_once(runs: Path, tmp_path: Path) -> None:
+    half = torch.bfloat16
+    for name in ("high", "low"):
+        export_run(runs / name, tmp_path / name)
+    export_pair(tmp_path / "high", tmp_path / "low", tmp_path / "pair", dtype=half)
+    files = list((tmp_path / "pair").rglob("*.safetensors"))
+    assert len(files) == 4
+    assert {value.dtype for file in files for value in load_file(file).values()} == {half}
+    FrameBridgePipeline.from_pretrained(tmp_path / "pair")
+    assert "--comfy" not in (tmp_path / "pair/README.md").read_text()
+    how: dict[str, Any] = {"kind": "merged", "dtype": half}
+    export_pair(runs / "high", runs / "low", tmp_path / "whole", **how)
+    export_run(runs / "low", tmp_path / "alone", **how)
+    found, wanted = (
+        load_file(tmp_path / folder / "diffusion_pytorch_model.safetensors")
+        for folder in (f"whole/{SECOND}", "alone/transformer")
+    )
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+def test_whole_models_over_different_priors(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_run(runs / "full", tmp_path / "full")
+    make, found = FrameBridgePipeline.from_pretrained, []
+
+    def with_prior(*args: Any, **options: Any) -> Any:
+        found.append(make(*args, **options))
+        found[-1].prior = torch.nn.Linear(2, 2)
+        return found[-1]
+
+    monkeypatch.setattr(FrameBridgePipeline, "from_pretrained", with_prior)
+    with pytest.raises(ConfigError, match=r"the same data, \[prior\]"):
+        export_pair(runs / "high", tmp_path / "full", tmp_path / "both")
+    assert len(found) == 2
 
 
 def test_a_lora_and_a_network_trained_in_full(runs: Path, tmp_path: Path) -> None:

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from fbridge.choices import NOISE
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import shown
 from fbridge.files.configs import read_json
 from fbridge.files.hashing import hash_model
+from fbridge.files.tensors import read_header, sort_metadata
 from fbridge.loaders.experts import SECOND
-from fbridge.loaders.locate import ADAPTER
-from fbridge.loaders.lora import PRIOR, read_card
+from fbridge.loaders.locate import ADAPTER, ADAPTER_WEIGHTS
+from fbridge.loaders.lora import EXTRA, PRIOR, read_card
 from fbridge.pipeline import FrameBridgePipeline
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.export.model_folder import replacing_model, save_model
@@ -71,7 +73,7 @@ def export_pair(
     """
     with tempfile.TemporaryDirectory() as scratch:
         found = [
-            _model_of(path, Path(scratch) / name, dtype=dtype, base=base)
+            _model_of(path, Path(scratch) / name, base)
             for path, name in ((one, "one"), (other, "other"))
         ]
         high, low = _sides(*found)
@@ -83,7 +85,7 @@ def export_pair(
         if not adapters:
             return save_model(_pipeline(high, low, scheduler, base), folder, dtype=dtype)
         if kind != "merged":
-            _write_adapter(high, low, scheduler, folder)
+            _write_adapter(high, low, scheduler, folder, dtype)
             return None
         both = Path(scratch) / "both"
         _write_adapter(high, low, scheduler, both)
@@ -91,16 +93,14 @@ def export_pair(
         return save_model(pipeline, folder, dtype=dtype)
 
 
-def _model_of(
-    path: Path, scratch: Path, *, dtype: torch.dtype | None, base: str | None
-) -> _Trained:
-    """A run's result, or a model as it is."""
+def _model_of(path: Path, scratch: Path, base: str | None) -> _Trained:
+    """A run's result, unrounded, or a model as it is."""
     folder = path
     if not is_model(path):
         kind, folder = usual_kind(path), scratch
         if kind == "prior":
             raise ConfigError(f"{shown(path)}: is a prior, and --with joins two bridges")
-        export_run(path, folder, kind=kind, dtype=dtype, base=base)
+        export_run(path, folder, kind=kind, base=base)
     if (folder / ADAPTER).is_file():
         return _Trained(path, folder, read_card(folder).scheduler)
     return _Trained(path, folder, read_json(folder / "scheduler/scheduler_config.json"))
@@ -170,7 +170,11 @@ def _without_limits(base: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write_adapter(
-    high: _Trained, low: _Trained, scheduler: FrameBridgeScheduler, folder: Path
+    high: _Trained,
+    low: _Trained,
+    scheduler: FrameBridgeScheduler,
+    folder: Path,
+    dtype: torch.dtype | None = None,
 ) -> None:
     """Both adapters in one folder; what a card says of the bridge is of both."""
     cards = [read_card(each.folder) for each in (high, low)]
@@ -187,8 +191,29 @@ def _write_adapter(
     with replacing_model(folder) as part:
         shutil.copytree(high.folder, part, dirs_exist_ok=True)
         shutil.copytree(low.folder, part / SECOND, ignore=shutil.ignore_patterns(PRIOR))
+        for place in (part, part / SECOND) if dtype is not None else ():
+            _cast(place / ADAPTER_WEIGHTS, dtype)
+            _cast(place / EXTRA, dtype)
         card = replace(cards[0], scheduler=scheduler.written(), second=SECOND)
+        _drop_comfy(part / "README.md")
         (part / ADAPTER).write_text(card.text(), encoding="utf-8")
+
+
+def _drop_comfy(readme: Path) -> None:
+    """Leave out what ComfyUI cannot take of both networks at once."""
+    if readme.is_file():
+        lines = readme.read_text("utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if "--comfy" not in line]
+        readme.write_text("".join(kept), encoding="utf-8")
+
+
+def _cast(file: Path, dtype: torch.dtype | None) -> None:
+    if file.is_file():
+        metadata = read_header(file).metadata
+        tensors = {name: value.to(dtype) for name, value in load_file(file).items()}
+        file.unlink()
+        save_file(tensors, file, dict(metadata))
+        sort_metadata(file)
 
 
 def _hash_of_prior(trained: _Trained) -> str:
@@ -205,13 +230,25 @@ def _pipeline(
         for each in (high, low)
     ]
     facts = [_facts(pipeline) for pipeline in pipelines]
-    if facts[0] != facts[1] or (high.folder / PRIOR).is_dir() != (low.folder / PRIOR).is_dir():
+    if facts[0] != facts[1] or not _same_network(*(each.prior for each in pipelines)):
         raise ConfigError(
             f"{shown(high.named)} and {shown(low.named)}: were trained as different bridges; train "
             "both with the same data, [prior] and [condition]"
         )
     parts = {**pipelines[0].components, SECOND: pipelines[1].transformer, "scheduler": scheduler}
     return FrameBridgePipeline(**parts, **facts[0])
+
+
+def _same_network(one: Any, other: Any) -> bool:
+    """Whether two networks, or none, are the same but for a rounding to bfloat16."""
+    if one is None or other is None:
+        return one is other
+    held, others = one.state_dict(), other.state_dict()
+    return held.keys() == others.keys() and all(
+        held[key].shape == value.shape
+        and torch.allclose(held[key].float(), value.float(), rtol=2**-7, atol=1e-6)
+        for key, value in others.items()
+    )
 
 
 def _facts(pipeline: FrameBridgePipeline) -> dict[str, Any]:
