@@ -27,7 +27,7 @@ from fbridge.files.modules import load_folder
 from fbridge.files.tensors import read_header
 from fbridge.loaders.adapter_card import AdapterCard as AdapterCard
 from fbridge.loaders.adapter_card import read_card as read_card
-from fbridge.loaders.experts import other_file
+from fbridge.loaders.experts import Expert, other_file
 from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.locate import ADAPTER_WEIGHTS
 from fbridge.loaders.lora_choice import LoraChoice, recorded_choices
@@ -68,7 +68,8 @@ def load_adapter(
     card = read_card(folder)
     if card.second is not None:
         return _load_both(folder, card, base, loras, dtype=dtype, download=download)
-    return _load_one(folder, card, base, loras, dtype=dtype, download=download)
+    expert: Any = card.expert or ""
+    return _load_one(folder, card, base, loras, expert, dtype=dtype, download=download)
 
 
 def _load_both(
@@ -80,8 +81,8 @@ def _load_both(
     if base is not None and Path(base).is_file():  # that for much noise, or the one beside it
         side, beside = other_file(Path(base))
         base, other = (base, str(beside)) if side == "high" else (str(beside), base)
-    _, high = _load_one(folder, card, base, chosen["high"], **how)
-    card_2, low = _load_one(inner, read_card(inner), other, chosen["low"], **how)
+    _, high = _load_one(folder, card, base, chosen["high"], "high", **how)
+    card_2, low = _load_one(inner, read_card(inner), other, chosen["low"], "low", **how)
     own = len(card.loras), len(card_2.loras)
     merged = (*high.loras[: own[0]], *low.loras[: own[1]])
     merged += (*high.loras[own[0] :], *low.loras[own[1] :])
@@ -96,6 +97,7 @@ def _load_one(
     card: AdapterCard,
     base: str | None,
     loras: Sequence[LoraChoice],
+    expert: Expert,
     *,
     dtype: torch.dtype,
     download: bool,
@@ -103,7 +105,6 @@ def _load_one(
     recorded, further = recorded_choices(card.loras, loras, f"adapter {folder}")
     found = load_base_of(folder, card, recorded, base=base, dtype=dtype, download=download)
     if further:
-        expert: Any = card.expert or ""
         check_loras(further, found.family, f"the base of {folder}", expert=expert)
     found.family.expand_inputs(found.transformer, card.parts)
     _put(folder, found.transformer)

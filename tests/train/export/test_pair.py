@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.interop.comfy_files import export_comfy
+from fbridge.loaders import lora as module
 from fbridge.loaders.experts import SECOND
 from fbridge.loaders.inspect import inspect_model
 from fbridge.loaders.lora import load_adapter
@@ -178,6 +180,31 @@ def test_a_moved_base_and_further_loras(
     )
     assert torch.equal(weights(again.transformer), weights(usual.transformer))
     assert not torch.equal(weights(again.transformer_2), weights(usual.transformer_2))
+
+
+def test_loras_where_the_bases_were_files_whose_names_tell(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_pair(runs / "high", runs / "low", tmp_path / "pair")
+    for card in (tmp_path / "pair").rglob("adapter.json"):
+        tree = json.loads(card.read_text())
+        del tree["expert"]
+        card.write_text(json.dumps(tree))
+    load = module.load_base_of
+
+    def of_network(folder: Path, card: Any, *args: Any, **options: Any) -> Any:
+        expert = "low" if folder.name == SECOND else "high"
+        return load(folder, replace(card, expert=expert), *args, **options)
+
+    monkeypatch.setattr(module, "load_base_of", of_network)
+    base = FrameBridgePipeline.from_pretrained(runs / "base")
+    style = save(
+        tmp_path / "style.safetensors", peft(pairs(held(base.transformer)), "transformer.")
+    )
+    made = FrameBridgePipeline.from_pretrained(tmp_path / "pair", loras=[f"{style}@low"])
+    usual = FrameBridgePipeline.from_pretrained(tmp_path / "pair")
+    assert torch.equal(weights(made.transformer), weights(usual.transformer))
+    assert not torch.equal(weights(made.transformer_2), weights(usual.transformer_2))
 
 
 @pytest.mark.parametrize(
