@@ -131,7 +131,7 @@ class _Traffic:
         self._trail = (self._trail[1], number)
         following = self._next.get(self._trail)
         self._copies = {}
-        if self._stream is not None and following is not None:
+        if self._stream is not None and following not in (None, number):
             self._copies[following] = self._copy(following)
         return hosts
 
