@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -189,19 +189,12 @@ class _Step:
             torch.manual_seed(training.config.seed * 1_000_003 + number * 64 + _rank(accelerator))
             apart = part + 1 < parts
             with accelerator.no_sync(training.network) if apart else nullcontext():
-                with accelerator.autocast(), self._keeping():
+                with accelerator.autocast(), training.keeping():
                     losses = training.task(training.network, batch.to(accelerator.device))
                 accelerator.backward(losses.mean() / parts)
             self._rows.append(batch.rows)
             self._losses.append(losses.detach().float())
         return waited
-
-    def _keeping(self) -> AbstractContextManager[Any]:
-        """Where what the backward pass needs is kept: on the device, or in the host's memory."""
-        if not self.training.config.offload_activations:
-            return nullcontext()
-        cuda = self.training.accelerator.device.type == "cuda"
-        return torch.autograd.graph.save_on_cpu(pin_memory=cuda)
 
     def _check(self, norm: Any, sums: _Sums, stop: Callable[[], bool]) -> bool:
         """Check loss and gradient of all processes; returns whether any was asked to stop."""

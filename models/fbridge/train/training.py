@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -73,3 +74,10 @@ class Training:
     validate_every: int = 500
     report_every: int = 10
     identity: dict[str, Any] = field(default_factory=dict)
+
+    def keeping(self) -> AbstractContextManager[Any]:
+        """Where what the backward pass needs is kept: on the device, or in the host's memory."""
+        if not self.config.offload_activations:
+            return nullcontext()
+        cuda = self.accelerator.device.type == "cuda"
+        return torch.autograd.graph.save_on_cpu(pin_memory=cuda)

@@ -13,6 +13,7 @@ from fbridge.errors import ConfigError
 from fbridge.memory.float8 import STORED, ScaledLinear
 from fbridge.train.events import Stepped
 from fbridge.train.loop import fit
+from fbridge.train.setup.dry_run import measure_step
 from fbridge.train.setup.session import Session
 
 MakeSession = Callable[..., Session]
@@ -103,3 +104,19 @@ def test_blocks_in_host_memory_are_the_work_of_one_process(
     monkeypatch.setattr("accelerate.Accelerator.num_processes", 2)
     with pytest.raises(ConfigError, match="offload_blocks 2 is for one process"):
         session(lora={"rank": 2, "offload_blocks": 2}, train={"gradient_checkpointing": True})
+
+
+def test_a_dry_run_measures_with_activations_elsewhere(
+    session: MakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[bool] = []
+    save = torch.autograd.graph.save_on_cpu
+
+    def count(**options: Any) -> Any:
+        used.append(True)
+        return save(**options)
+
+    monkeypatch.setattr(torch.autograd.graph, "save_on_cpu", count)
+    for wanted in (False, True):
+        measure_step(session(run=f"run-{wanted}", train={"offload_activations": wanted}))
+        assert bool(used) == wanted

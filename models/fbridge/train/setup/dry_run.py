@@ -51,7 +51,7 @@ def measure_step(session: Session) -> StepCost:
         for step in (1, 2):
             began = time.perf_counter()
             for _ in range(parts):
-                with training.accelerator.autocast():
+                with training.accelerator.autocast(), training.keeping():
                     loss = training.task(training.network, batch).mean() / parts
                 training.accelerator.backward(loss)
             training.accelerator.clip_grad_norm_(
