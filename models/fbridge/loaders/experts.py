@@ -111,7 +111,7 @@ def expert_weights(folder: Path, index: Mapping[str, Any], expert: str) -> Path:
         CheckpointError: its weights are not here.
     """
     check_pair_folder(folder, index, expert)
-    if named_library(dict(index), "scheduler") == "fbridge.scheduler":
+    if index.get("second") or named_library(dict(index), "scheduler") == "fbridge.scheduler":
         raise ConfigError(f"--expert {expert}: {folder} {BRIDGE_OF_BOTH}")
     part = folder / (SECOND if expert == EXPERTS[0] else "transformer")
     weights = find_weight_file(part)
@@ -122,7 +122,7 @@ def expert_weights(folder: Path, index: Mapping[str, Any], expert: str) -> Path:
 
 def check_pair_folder(folder: Path, index: Mapping[str, Any], expert: str) -> None:
     """Raise ConfigError where a folder that `--expert` is given for holds no pair."""
-    if not has_component(dict(index), SECOND):
+    if not (has_component(dict(index), SECOND) or index.get("second")):
         raise _no_pair(expert, folder)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from fbridge.errors import CheckpointError, reason
 from fbridge.files.hub import parse_hub_name
-from fbridge.files.tensors import Header
+from fbridge.files.tensors import Header, read_header
 from fbridge.loaders.adapter_card import read_card
 from fbridge.loaders.detect import Detected, detect
-from fbridge.loaders.locate import EMBEDDED, packaged_file
+from fbridge.loaders.locate import ADAPTER_WEIGHTS, EMBEDDED, packaged_file
 from fbridge.loaders.official import takes_picture, unknown_bridge
 from fbridge.loaders.resolve import ResolvedModel, resolve
 
@@ -106,7 +106,7 @@ def inspect_model(
         here = Path(base).exists() or base == EMBEDDED or packaged_file(base) is not None
         away = not here and parse_hub_name(base) is None
         return InspectedModel(
-            path, model.kind, **_counts(model, ""), base=base,
+            path, model.kind, **_of_adapter(model, card.second), base=base,
             prediction=str(card.scheduler.get("prediction", "")),
             world=card.pipeline.get("world") or "",
             missing=["its base, which --base names"] if away else [],
@@ -148,8 +148,23 @@ def _named(found: Detected) -> dict[str, Any]:
     }
 
 
-def _counts(model: ResolvedModel, prefixes: str | tuple[str, ...]) -> dict[str, Any]:
-    header = model.header
+def _of_adapter(model: ResolvedModel, second: str | None) -> dict[str, Any]:
+    """The tensors of an adapter, those of the second network included."""
+    counts = _counts(model, "")
+    if second is None:
+        return counts
+    other = _counts(model, "", read_header(model.path / second / ADAPTER_WEIGHTS))
+    dtypes = Counter(counts["dtypes"]) + Counter(other["dtypes"])
+    return {
+        **{key: counts[key] + other[key] for key in counts if key != "dtypes"},
+        "dtypes": dtypes,
+    }
+
+
+def _counts(
+    model: ResolvedModel, prefixes: str | tuple[str, ...], header: Header | None = None
+) -> dict[str, Any]:
+    header = header or model.header
     own = [name for name in header.shapes if name.startswith(prefixes)]
     return {
         "tensors": len(own),

@@ -91,7 +91,13 @@ def test_two_loras_are_in_one_folder(runs: Path, tmp_path: Path) -> None:
     assert latents(both).isfinite().all()
     assert set(asked) == {"transformer", SECOND}
     assert asked == sorted(asked)
-    assert inspect_model(str(tmp_path / "pair")).remark == "is a bridge of both networks of a pair"
+    found = inspect_model(str(tmp_path / "pair"))
+    assert found.remark == "is a bridge of both networks of a pair"
+    parts = [inspect_model(str(tmp_path / name)) for name in ("high", "low")]
+    assert found.parameters == sum(part.parameters for part in parts)
+    assert found.dtypes == {"float32": found.tensors}
+    with pytest.raises(ConfigError, match=r"--expert low: .* is a bridge of both networks"):
+        FrameBridgePipeline.from_pretrained(tmp_path / "pair", expert="low")
     with pytest.raises(CheckpointError, match="judged one by one; name its base"):
         model_sizes(str(tmp_path / "pair"))
     with pytest.raises(ConfigError, match="ComfyUI takes a LoRA for each"):
