@@ -6,8 +6,6 @@ For each cache: the share of calls of the last block that were computed, and the
 the latents against the same sampler without a cache. Beside it the error of that sampler with as
 few steps as were computed: what a cache must beat to be worth anything. Samplers that draw noise
 in their steps (heun, sde, sde2m) draw other noise then, which that error includes.
-
-MagCache, which `--cache` does not have, is measured too, with its ratios from one more clip.
 """
 
 from __future__ import annotations
@@ -17,8 +15,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from diffusers.hooks import MagCacheConfig
-from diffusers.hooks.mag_cache import MagCacheHeadHook
 from PIL import Image
 from torch import Tensor
 
@@ -28,17 +24,14 @@ from fbridge.memory.options import MemoryOptions
 from fbridge.pipeline import FrameBridgePipeline
 
 SEED = 1
-_ENDLESS = 10**6
-"""Steps after which MagCache would print its ratios."""
 CACHES = ("first-block:0.05", "first-block:0.1", "first-block:0.2", "taylorseer:2", "taylorseer:3",
-          "taylorseer:5")  # fmt: skip
-MAGCACHES = ("magcache:0.03", "magcache:0.06", "magcache:0.12")
+          "taylorseer:5", "magcache:0.03", "magcache:0.06", "magcache:0.12")  # fmt: skip
 SAMPLERS = ("ode", "heun", "dbim2", "dbim3", "sde", "sde2m")
 
 
-def make(pipe: Any, clips: int, first: int = 0, **options: Any) -> Tensor:
+def make(pipe: Any, clips: int, **options: Any) -> Tensor:
     """Latents of drawn pictures and captions."""
-    drawn = [draw_clip(SEED, number) for number in range(first, first + clips)]
+    drawn = [draw_clip(SEED, number) for number in range(clips)]
     pictures = [Image.fromarray(clip.frames[0]) for clip in drawn]
     captions = [clip.caption for clip in drawn]
     seeds = list(range(clips))
@@ -71,36 +64,19 @@ class Counted:
         return make(pipe, clips, **options), self.number
 
 
-def use_magcache(pipe: Any, cache: str, another: int, **options: Any) -> None:
-    """Hook MagCache into a pipeline's network, calibrated on another clip and the same sampler."""
-    network = pipe.transformer
-    ratios: list[float] = []
-
-    def look(*_: object) -> None:
-        for layer in network.modules():
-            for hook in getattr(getattr(layer, "_diffusers_hook", None), "hooks", {}).values():
-                if isinstance(hook, MagCacheHeadHook):
-                    ratios[:] = hook.state_manager.get_state().calibration_ratios
-
-    if network.is_cache_enabled:
-        network.disable_cache()
-    network.enable_cache(MagCacheConfig(calibrate=True, num_inference_steps=_ENDLESS))
-    looking = network.register_forward_hook(look)
-    make(pipe, 1, another, **options)
-    looking.remove()
-    network.disable_cache()
-    threshold = float(cache.partition(":")[2])
-    network.enable_cache(
-        MagCacheConfig(threshold=threshold, mag_ratios=ratios, num_inference_steps=len(ratios))
-    )
-
-
 def error(made: Tensor, wanted: Tensor) -> float:
     """Relative, over all."""
     return float((made - wanted).norm() / wanted.norm())
 
 
-def measure(model: str, clips: int, steps: int, samplers: Sequence[str], strength: float) -> None:
+def measure(
+    model: str,
+    clips: int,
+    steps: int,
+    samplers: Sequence[str],
+    caches: Sequence[str],
+    strength: float,
+) -> None:
     """Print a table."""
     how: dict[str, Any] = {"strength": strength}
     plain = FrameBridgePipeline.from_pretrained(model)
@@ -112,17 +88,16 @@ def measure(model: str, clips: int, steps: int, samplers: Sequence[str], strengt
     }
     print("| cache | " + " | ".join(samplers) + " |")
     print("|---" * (len(samplers) + 1) + "|")
-    for cache in (*CACHES, *MAGCACHES):
+    for cache in caches:
         pipe = FrameBridgePipeline.from_pretrained(model)
         pipe.set_progress_bar_config(disable=True)
-        if cache in CACHES:
-            apply_memory_options(pipe, "cpu", MemoryOptions(cache=cache))
+        apply_memory_options(pipe, "cpu", MemoryOptions(cache=cache))
         counts = Counted(pipe.transformer)
         cells = []
         for sampler in samplers:
             options = {"sampler": sampler, **how}
-            if cache in MAGCACHES:
-                use_magcache(pipe, cache, clips, num_inference_steps=steps, **options)
+            if cache.startswith("magcache"):  # measures its ratios, once for each sampler
+                make(pipe, 1, num_inference_steps=steps, **options)
             wanted, calls = usual[sampler]
             made, done = counts.of(pipe, clips, num_inference_steps=steps, **options)
             few = round(steps * done / calls)
@@ -140,8 +115,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--strength", type=float, default=0.7)
     parser.add_argument("--samplers", nargs="+", default=SAMPLERS)
+    parser.add_argument("--caches", nargs="+", default=CACHES)
     args = parser.parse_args()
-    measure(args.model, args.clips, args.steps, args.samplers, args.strength)
+    measure(args.model, args.clips, args.steps, args.samplers, args.caches, args.strength)
 
 
 if __name__ == "__main__":

@@ -150,8 +150,8 @@ StepCache: TypeAlias = Annotated[
     option(
         ...,
         MEMORY,
-        "Leave blocks out of steps that are nearly like those before: first-block[:THRESHOLD] or "
-        "taylorseer[:STEPS]; faster, and another video.",
+        "Leave blocks out of steps that are nearly like those before: first-block[:THRESHOLD], "
+        "taylorseer[:STEPS] or magcache[:THRESHOLD]; faster, and another video.",
         "--cache",
         metavar="NAME[:NUMBER]",
     ),

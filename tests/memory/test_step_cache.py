@@ -54,11 +54,13 @@ def calls(layer: torch.nn.Module) -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("name", ["wan", "cogvideox", "ltx", "hunyuan", "latte"])
-@pytest.mark.parametrize(("cache", "exact"), [("first-block", "0"), ("taylorseer", "1")])
+@pytest.mark.parametrize(
+    ("cache", "exact"), [("first-block", "0"), ("taylorseer", "1"), ("magcache", "0")]
+)
 def test_a_cache_that_leaves_nothing_out_changes_nothing(
     folder: Path, name: str, cache: str, exact: str
 ) -> None:
-    if (name, cache) == ("latte", "first-block"):
+    if name == "latte" and cache != "taylorseer":
         with pytest.raises(ConfigError, match="diffusers has none for a LatteTransformer3DModel"):
             load(folder, name, cache=cache)
         return
@@ -68,15 +70,18 @@ def test_a_cache_that_leaves_nothing_out_changes_nothing(
     assert 0 < float((some - usual).norm() / usual.norm()) < 0.1
 
 
-@pytest.mark.parametrize(("cache", "most"), [("first-block:1", 1), ("taylorseer:3", 5)])
+@pytest.mark.parametrize(
+    ("cache", "most"), [("first-block:1", 1), ("taylorseer:3", 5), ("magcache:1", 3)]
+)
 def test_blocks_are_left_out(folder: Path, cache: str, most: int) -> None:
     pipe = load(folder, "wan", cache=cache)
+    latents(pipe)  # magcache measures first
     with calls(pipe.transformer.blocks[-1].attn1.to_q) as seen:
         latents(pipe)
     assert len(seen) == most
 
 
-@pytest.mark.parametrize("cache", ["first-block:0.3", "taylorseer:3"])
+@pytest.mark.parametrize("cache", ["first-block:0.3", "taylorseer:3", "magcache:0.5"])
 def test_each_call_begins_afresh(folder: Path, cache: str) -> None:
     pipe = load(folder, "wan", cache=cache)
     first = latents(pipe)
@@ -92,8 +97,10 @@ def test_each_call_begins_afresh(folder: Path, cache: str) -> None:
     assert torch.equal(latents(load(folder, "wan", cache=cache, offload="group")), first)
 
 
-def test_both_networks_of_a_pair_have_one(folder: Path) -> None:
-    pipe = load(folder, "wan-a14b", cache="taylorseer:3")
+@pytest.mark.parametrize("cache", ["taylorseer:3", "magcache:0.5"])
+def test_both_networks_of_a_pair_have_one(folder: Path, cache: str) -> None:
+    pipe = load(folder, "wan-a14b", cache=cache)
+    latents(pipe, "wan-a14b", strength=1.0)  # magcache measures first
     usual = latents(load(folder, "wan-a14b"), "wan-a14b", strength=1.0)
     layers = [net.blocks[-1].attn1.to_q for net in (pipe.transformer, pipe.transformer_2)]
     with calls(layers[0]) as high, calls(layers[1]) as low:
@@ -103,10 +110,55 @@ def test_both_networks_of_a_pair_have_one(folder: Path) -> None:
     assert 0 < float((made - usual).norm() / usual.norm()) < 0.1
 
 
+def test_magcache_measures_each_way_of_sampling_once_and_no_clip(folder: Path) -> None:
+    pipe = load(folder, "wan", cache="magcache:0.5")
+    other = Image.fromarray(255 - np.asarray(PICTURE))
+    layer = pipe.transformer.blocks[-1].attn1.to_q
+
+    def made(**options: Any) -> int:
+        with calls(layer) as seen:
+            latents(pipe, **options)
+        return len(seen)
+
+    first, second = made(), made()
+    assert first == STEPS + second
+    assert second < STEPS
+    assert made(seed=3) == second
+    assert made(num_inference_steps=6) > 6
+    assert made(num_inference_steps=6) < 6
+    assert made(guidance_scale=1.0) > STEPS
+    assert made() == second  # the first way is still known
+    assert {len(ratios) for (ratios,) in pipe.step_ratios.values()} == {STEPS, 6}
+    fresh = load(folder, "wan", cache="magcache:0.5")
+    fresh(
+        other, "three", num_inference_steps=STEPS, guidance_scale=2.0, num_frames=9, size=(64, 64)
+    )
+    assert torch.equal(latents(fresh), latents(pipe))
+
+
+def test_an_interrupted_measurement_leaves_nothing_behind(folder: Path) -> None:
+    pipe = load(folder, "wan", cache="magcache:0.5")
+    seen: list[int] = []
+
+    def stop(*_: object) -> None:
+        seen.append(1)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    stopping = pipe.transformer.proj_out.register_forward_hook(stop)
+    with pytest.raises(KeyboardInterrupt):
+        latents(pipe)
+    stopping.remove()
+    assert not pipe.step_ratios
+    assert torch.equal(latents(pipe), latents(load(folder, "wan", cache="magcache:0.5")))
+    assert not pipe.transformer._forward_hooks
+
+
 @pytest.mark.parametrize(
     ("cache", "told"),
     [
-        ("magcache", "unknown; choose none, first-block, taylorseer"),
+        ("teacache", "unknown; choose none, first-block, taylorseer, magcache"),
+        ("magcache:-1", "its number must be from 0 to 1, such as magcache:0.06"),
         ("first-block:2", "its number must be from 0 to 1, such as first-block:0.05"),
         ("first-block:x", "its number must be from 0 to 1"),
         ("taylorseer:1.5", "its number must be a whole number of steps, 1 or more, such as tay"),

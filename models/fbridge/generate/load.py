@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -81,6 +81,7 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
         plain = PlainPipeline(locate_model(name))
         plain.to(device)
         return Loaded(plain, device, torch.get_num_threads())
+    from fbridge.generate.step_ratios import ratios_of
     from fbridge.memory.apply import apply_memory_options, layer_shrinker
     from fbridge.pipeline import FrameBridgePipeline
 
@@ -96,6 +97,13 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
         **({"local_files_only": True} if local_files_only else {}),
     )
     apply_memory_options(pipeline, device, memory)
+    if memory.cache.startswith("magcache") and pipeline.model_hash:
+        facts = {
+            "model": pipeline.model_hash, "loras": [asdict(lora) for lora in pipeline.loras],
+            "expert": expert, "dtype": dtype, "device": device, "memory": memory.to_record(),
+            "versions": versions(),
+        }  # fmt: skip
+        pipeline.step_ratios = ratios_of(facts)
     return Loaded(pipeline, device, torch.get_num_threads())
 
 

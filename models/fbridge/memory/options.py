@@ -15,7 +15,7 @@ from fbridge.checks import check_choice
 from fbridge.choices import CASTS, OFFLOADS, QUANTIZES, Cast, Offload, Quantize
 from fbridge.errors import ConfigError
 
-USUAL = {"first-block": 0.05, "taylorseer": 3.0}
+USUAL = {"first-block": 0.05, "taylorseer": 3.0, "magcache": 0.06}
 """The step caches with their usual numbers."""
 
 
@@ -25,7 +25,7 @@ class StepCache:
 
     Attributes:
         name: a key of `USUAL`.
-        number: threshold of first-block; interval of taylorseer.
+        number: threshold of first-block and magcache; interval of taylorseer.
     """
 
     name: str

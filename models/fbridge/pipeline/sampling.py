@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -30,7 +31,7 @@ from fbridge.parameterization import Parameterization
 from fbridge.pipeline.bridge import Bridge
 from fbridge.pipeline.inputs import broadcast_inputs, picture_tensor
 from fbridge.pipeline.remedy import overflow_remedy
-from fbridge.pipeline.step_cache import fresh_step_caches
+from fbridge.pipeline.step_cache import RatioStore, fresh_step_caches, prepare_step_caches
 from fbridge.sampling import GridKind, Start, Step, build_sampler, seeded_noise
 from fbridge.scheduler_plain import with_image_input
 from fbridge.types import Condition
@@ -48,6 +49,11 @@ class BridgeSampling(Bridge):
     """A model that is called with pictures and prompts, and gives videos."""
 
     output_class: ClassVar[type[BridgeOutput]] = BridgeOutput
+
+    @cached_property
+    def step_ratios(self) -> RatioStore:
+        """What MagCaches of its networks have measured; another store may be put in its place."""
+        return {}
 
     @torch.no_grad()
     def __call__(  # noqa: PLR0913 - the options of the command line
@@ -136,26 +142,45 @@ class BridgeSampling(Bridge):
             share,
         )
         view, condition = self.encode_inputs(images, prompts, size)
-        for number, line in ((n, line) for n, lines in enumerate(view.notes) for line in lines):
-            if on_note is None:
-                warnings.warn(line, stacklevel=3)
-            else:
-                on_note(number, line)
-        start_at = self.start(self.latent_codec.still(view, count).mean, condition, view)
-        denoiser = self._denoiser(means, view, condition, negatives, scales, image_guidance_scale)
-        if exact:
-            denoiser = ExactFirstFrame(denoiser)
-        with fresh_step_caches(self.transformer, getattr(self, "transformer_2", None)):
-            latents = chosen.sample(
-                denoiser,
+        _tell(view, on_note or (lambda _, line: warnings.warn(line, stacklevel=5)))
+
+        def sample(
+            view: View,
+            condition: Condition,
+            negatives: Sequence[str],
+            seeds: Sequence[int],
+            on_step: Callable[[Step], None] | None = None,
+        ) -> Tensor:
+            start_at = self.start(self.latent_codec.still(view, count).mean, condition, view)
+            denoiser = self._denoiser(
+                means, view, condition, negatives, scales, image_guidance_scale
+            )
+            return chosen.sample(
+                ExactFirstFrame(denoiser) if exact else denoiser,
                 self.scheduler.process,
                 start_at,
                 times,
                 condition,
                 noise=seeded_noise(seeds, device=start_at.device, dtype=start_at.dtype),
                 start=start,
-                on_step=_reporter(callback),
+                on_step=on_step,
             )
+
+        shape = self.output_size(upright_rgb(images[0]).size, size)
+
+        def probe() -> None:
+            words = list(self.config.classes or ())[:1] or [""]
+            grey = Image.new("RGB", shape, (128, 128, 128))
+            sample(*self.encode_inputs([grey], words, shape), [""], [0])
+
+        networks = (self.transformer, getattr(self, "transformer_2", None))
+        way = (
+            sampler or defaults["sampler"], eta, times.tolist(), scales, image_guidance_scale,
+            start, defaults["image_input"], exact, count, shape,
+        )  # fmt: skip
+        prepare_step_caches(networks, self.step_ratios, str(way), probe)
+        with fresh_step_caches(*networks):
+            latents = sample(view, condition, negatives, seeds, _reporter(callback))
         if exact:  # the last step may leave noise, or round
             latents[:, 0] = condition.image_latents.to(latents)
         self.free_memory()
@@ -245,6 +270,12 @@ class BridgeSampling(Bridge):
             return first
         assert self.scheduler.boundary is not None, "a model of two networks has one"
         return PairDenoiser(first, guided(second, text[1]), self.scheduler.boundary)
+
+
+def _tell(view: View, on_note: Callable[[int, str], None]) -> None:
+    for number, lines in enumerate(view.notes):
+        for line in lines:
+            on_note(number, line)
 
 
 def _check_strength(strength: float, start: Start) -> None:
