@@ -185,11 +185,6 @@ def generate(
             batch_size=batch_size, out=out, format=kind, overwrite=overwrite,
             metadata=not no_metadata, dry_run=dry_run,
         )  # fmt: skip
-        if cache.startswith("magcache"):
-            ui.note(
-                "cache magcache: measured first, which takes as long as a video, and then kept for "
-                "this model, sampler, steps and size"
-            )
         _perform(request, finished, ui)
 
 

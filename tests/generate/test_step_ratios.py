@@ -18,7 +18,13 @@ def test_they_are_kept_and_joined(tmp_path: Path) -> None:
     assert KeptRatios(file) == {"ode 8": [[1.0, 0.9]], "ode 6": [[1.0], [0.5]]}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"ode": 3}', '{"ode": [["x"]]}', '{"ode": [1]}'])
+BROKEN = (
+    "", "{", "[]", '{"ode": 3}', '{"ode": [["x"]]}', '{"ode": [1]}', '{"ode": []}',
+    '{"ode": [[NaN]]}', '{"ode": [[1e999]]}', "[" * 9999,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BROKEN, ids=lambda text: text[:9])
 def test_a_broken_file_is_measured_anew(tmp_path: Path, text: str) -> None:
     file = tmp_path / "ratios.json"
     file.write_text(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,29 @@ def test_magcache_measures_each_way_of_sampling_once_and_no_clip(folder: Path) -
         other, "three", num_inference_steps=STEPS, guidance_scale=2.0, num_frames=9, size=(64, 64)
     )
     assert torch.equal(latents(fresh), latents(pipe))
+
+
+def test_ratios_that_fit_no_network_are_measured_again(folder: Path) -> None:
+    pipe = load(folder, "wan", cache="magcache:0.5")
+    usual = latents(pipe)
+    ((way, ratios),) = pipe.step_ratios.items()
+    pipe.step_ratios[way] = []
+    assert torch.equal(latents(pipe), usual)
+    assert pipe.step_ratios[way] == ratios
+
+
+def test_a_copy_that_counts_elsewhere_is_no_silent_one(folder: Path) -> None:
+    copied = deepcopy(load(folder, "wan", cache="magcache:0.5"))
+    with pytest.raises(ConfigError, match=r"nothing could be measured.*load the model anew"):
+        latents(copied)
+
+
+def test_other_weights_are_measured_anew(folder: Path) -> None:
+    pipe = load(folder, "wan", cache="magcache:0.5")
+    latents(pipe)
+    pipe.to(torch.bfloat16)
+    latents(pipe)
+    assert len(pipe.step_ratios) == 2
 
 
 def test_an_interrupted_measurement_leaves_nothing_behind(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING
 
@@ -99,9 +99,9 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
     apply_memory_options(pipeline, device, memory)
     if memory.cache.startswith("magcache") and pipeline.model_hash:
         facts = {
-            "model": pipeline.model_hash, "loras": [asdict(lora) for lora in pipeline.loras],
-            "expert": expert, "dtype": dtype, "device": device, "memory": memory.to_record(),
-            "versions": versions(),
+            "model": pipeline.model_hash, "components": components, "base": base, "expert": expert,
+            "memory": {**memory.to_record(), "cache": "magcache"}, "versions": versions(),
+            "threads": torch.get_num_threads(), "accelerator": _accelerator(device),
         }  # fmt: skip
         pipeline.step_ratios = ratios_of(facts)
     return Loaded(pipeline, device, torch.get_num_threads())
@@ -127,6 +127,13 @@ def _at_home(name: str) -> str:
     """A path with `~` expanded; any other name as it is."""
     path = home_expanded(name)
     return str(path) if path.exists() else name
+
+
+def _accelerator(device: str) -> str:
+    """Its name, not its number; "" of the CPU."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
 def versions() -> dict[str, str]:

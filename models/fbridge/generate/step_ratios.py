@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -44,9 +45,11 @@ def ratios_of(model: Mapping[str, object]) -> KeptRatios:
 def _read(file: Path) -> dict[str, Ratios]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        return {
+        kept = {
             str(way): [[float(ratio) for ratio in network] for network in networks]
             for way, networks in found.items()
         }
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, OverflowError):
         return {}
+    numbers = (ratio for networks in kept.values() for network in networks for ratio in network)
+    return kept if all(map(math.isfinite, numbers)) and all(kept.values()) else {}

@@ -105,7 +105,7 @@ class BridgeSampling(Bridge):
             guidance_scale_2: the same for the network for little noise of a model of two; None:
                 `guidance_scale` where that is given.
             image_guidance_scale: guidance by the picture; 1: none.
-            callback: called with (step, total) after each step.
+            callback: called with (step, total) after each step, those of a measurement included.
             on_frames: called with the number of a video and its next frames, uint8 (f, H, W, 3),
                 as soon as they are decoded.
             on_note: called with the number of a video and a line on what its picture does not
@@ -171,12 +171,13 @@ class BridgeSampling(Bridge):
         def probe() -> None:
             words = list(self.config.classes or ())[:1] or [""]
             grey = Image.new("RGB", shape, (128, 128, 128))
-            sample(*self.encode_inputs([grey], words, shape), [""], [0])
+            sample(*self.encode_inputs([grey], words, shape), [""], [0], _reporter(callback))
 
         networks = (self.transformer, getattr(self, "transformer_2", None))
         way = (
             sampler or defaults["sampler"], eta, times.tolist(), scales, image_guidance_scale,
-            start, defaults["image_input"], exact, count, shape,
+            start, defaults["image_input"], exact, count, shape, self.transformer.dtype,
+            self.execution_device, self.loras,
         )  # fmt: skip
         prepare_step_caches(networks, self.step_ratios, str(way), probe)
         with fresh_step_caches(*networks):

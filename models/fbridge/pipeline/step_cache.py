@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 
 import torch
 
+from fbridge.errors import ConfigError
+
 Ratios: TypeAlias = list[list[float]]
 """Of each network, the size of its blocks' change at each call, as a share of the last call's."""
 RatioStore: TypeAlias = MutableMapping[str, Ratios]
@@ -43,11 +45,20 @@ def prepare_step_caches(
         store: what has been measured; the ratios are added to it.
         key: the way of sampling.
         probe: samples once in that way.
+
+    Raises:
+        ConfigError: nothing could be measured.
     """
     caches = [_magcache(network) for network in networks]
     held = [(n, cache) for n, cache in zip(networks, caches, strict=True) if cache is not None]
-    if held and key not in store:
-        store[key] = _measured(held, probe)
+    if held and len(store.get(key, ())) != len(held):
+        measured = _measured(held, probe)
+        if not any(measured):  # the hooks of a copied network count in the one it was copied from
+            raise ConfigError(
+                "cache magcache: nothing could be measured, as in a copy of a pipeline with a "
+                "cache; load the model anew"
+            )
+        store[key] = measured
     for (_, cache), ratios in zip(held, store[key] if held else (), strict=True):
         cache.calibrate = False
         cache.mag_ratios = torch.tensor(ratios or [1.0])  # of a network that was not called
