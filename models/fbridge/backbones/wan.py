@@ -1,6 +1,7 @@
 """Wan 2.1's and 2.2's transformer of diffusers as a backbone, and SkyReels-V2's, which is the same.
 
-Prompts are UMT5's embeddings, cut or zero-padded to 512 tokens; time is 1000 times the flow's.
+Prompts are UMT5's embeddings, cut or zero-padded to 512 tokens (MiniLM's, which miniatures read, to
+32); time is 1000 times the flow's.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from fbridge.types import Condition, Latents
 
 TOKENS = 512
 """Length of the prompts of all of these models' training."""
+MINILM_TOKENS, _MINILM = 32, 384
+"""Length of the prompts of a miniature that reads the packaged text encoder, and their width."""
 _WIDE = 48  # channels of the latents of Wan 2.2 5B
 _SKYREELS = "SkyReelsV2Transformer3DModel"
 
@@ -52,14 +55,19 @@ class WanBackbone(DiffusersBackbone):
 
     def predict(self, video: Tensor, time: Tensor, condition: Condition) -> Tensor:
         """Velocity (B, C, F, H, W)."""
-        side = self.patch(self.transformer)
+        side, tokens = self.patch(self.transformer), prompt_tokens(self.transformer)
         out: Tensor = self.transformer(
             hidden_states=video,
             timestep=token_times(time, video.shape[3] // side * (video.shape[4] // side)),
-            encoder_hidden_states=pad_prompt(condition, TOKENS).to(video.dtype),
+            encoder_hidden_states=pad_prompt(condition, tokens).to(video.dtype),
             return_dict=False,
         )[0]
         return out
+
+
+def prompt_tokens(transformer: Any) -> int:
+    """Length to which a network's prompts are padded: its text encoder decides it."""
+    return MINILM_TOKENS if transformer.config.text_dim == _MINILM else TOKENS
 
 
 def _refused(config: Mapping[str, Any]) -> str:

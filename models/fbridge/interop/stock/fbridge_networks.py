@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_WAN_TOKENS = 512
+_WAN_TOKENS, _MINILM_TOKENS, _MINILM = 512, 32, 384  # of UMT5's prompts, of MiniLM's, their width
 _LTX_SCALE = (8 / 25.0, 32, 32)  # seconds, rows and columns a latent pixel
 _HUNYUAN_GUIDANCE = 6000.0  # of its distilled guidance
 _COGVIDEOX_OFFSET = 2.0
@@ -77,10 +77,11 @@ def encode_pair(
 
 def _wan(network: Any, video: Tensor, time: Tensor, prompt: Prompt) -> Tensor:
     side = network.config.patch_size[1]
+    tokens = _MINILM_TOKENS if network.config.text_dim == _MINILM else _WAN_TOKENS
     return network(
         hidden_states=video.transpose(1, 2),
         timestep=_of_tokens(time, video.shape[3] // side * (video.shape[4] // side)),
-        encoder_hidden_states=prompt.of_length(_WAN_TOKENS).to(video.dtype),
+        encoder_hidden_states=prompt.of_length(tokens).to(video.dtype),
         return_dict=False,
     )[0].transpose(1, 2)
 
