@@ -148,15 +148,15 @@ def draw_clip(
     shape = _chosen(shape, list(SHAPES), rng)
     able = [v for v in VERBS if v.name != "spin" or shape not in ROUND]
     chosen = {v.name: v for v in VERBS}[_chosen(verb, [v.name for v in able], rng)]
-    caption = chosen.wordings[rng.integers(len(chosen.wordings))].format(_noun(colour, shape))
+    caption = chosen.wordings[rng.integers(len(chosen.wordings))].format(noun(colour, shape))
     half = rng.uniform(*chosen.half_size)
     x, y = (_start(side, half, rng) for side in chosen.start)
     body = Body(half, half, *(max(way + 1 - half, 0.0) for way in (x, -x, y, -y)))
     u = np.linspace(0.0, 1.0, count)
     motion = chosen.program(np.minimum(u * chosen.speed, 1), body, rng)
     tint = np.clip(np.array(COLOURS[colour]) + rng.normal(0, 0.02, 3), 0, 1)
-    cover = _cover(SHAPES[shape], motion, (x, y), half, size)[..., None]
-    pictures = cover * tint + (1 - cover) * _background(rng, size)
+    covered = cover(SHAPES[shape], motion, (x, y), half, size)[..., None]
+    pictures = covered * tint + (1 - covered) * background(rng, size)
     frames = np.clip(pictures * 255 + 0.5, 0, 255).astype(np.uint8)
     return ShapeClip(frames, caption, shape, colour, chosen.name)
 
@@ -183,7 +183,8 @@ def demo_videos(count: int = DEMO_CLIPS) -> Path:
     return folder
 
 
-def _noun(colour: str, shape: str) -> str:
+def noun(colour: str, shape: str) -> str:
+    """Such as "an orange star"."""
     return f"{'an' if colour[0] in 'aeiou' else 'a'} {colour} {shape}"
 
 
@@ -205,7 +206,7 @@ def _grid(size: int) -> tuple[Array, Array]:
     return x, y
 
 
-def _cover(
+def cover(
     shape: Callable[[Array, Array], Array],
     motion: Array,
     middle: tuple[float, float],
@@ -224,7 +225,7 @@ def _cover(
     return np.clip(0.5 - pixels, 0, 1) * (1 - np.clip(m[FADE], 0, 1))
 
 
-def _background(rng: Rng, size: int) -> Array:
+def background(rng: Rng, size: int) -> Array:
     """(H, W, 3) a gradient between two pale colours with a faint, smooth pattern."""
     x, y = _grid(size)
     ends = rng.uniform(0.38, 0.78, (2, 1)) + rng.normal(0, 0.06, (2, 3))
