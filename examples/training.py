@@ -43,6 +43,7 @@ def fit_steps(
     decay: float = 0.999,
     report_every: int = 25,
     device: str = "auto",
+    optimizer: Any = None,
 ) -> Iterator[Event]:
     """Train a network and leave its averaged weights in it; an interrupted run is continued.
 
@@ -54,10 +55,11 @@ def fit_steps(
         decay: of the average.
         report_every: in steps.
         device: "auto" uses an accelerator if there is one, "cpu" does not.
+        optimizer: of all parameters; the configuration's, if it is not given.
     """
     precision = {"fp32": "no"}.get(config.precision, config.precision)
     accelerator = Accelerator(mixed_precision=precision, cpu=device == "cpu")
-    optimizer: Any = build_optimizer(network.parameters(), config)
+    optimizer = optimizer or build_optimizer(network.parameters(), config)
     wrapped, optimizer = accelerator.prepare(network, optimizer)
     average = PlainEma(trained(wrapped), decay)
     training = Training(
