@@ -29,6 +29,7 @@ from fbridge.backbones.wan import MINILM_TOKENS
 from fbridge.config.tree import TrainConfig
 from fbridge.data.scenes import KNOWN, SCENE_FRAMES, SCENE_SIZE, Scene
 from fbridge.data.shapes import COLOURS, SHAPES
+from fbridge.loaders.load import load_pretrained
 from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.train.events import Stepped
 
@@ -59,6 +60,14 @@ def make_transformer() -> WanTransformer3DModel:
         cross_attn_norm=True,
         rope_max_seq_len=64,
     )
+
+
+def parts(place: Path) -> tuple[Any, Any]:
+    """Autoencoder and transformer of a file of assemble; of a folder the autoencoder alone."""
+    if place.is_dir():
+        return AutoencoderKLWan.from_pretrained(place).eval(), None
+    base = load_pretrained(str(place))
+    return base.vae.eval(), base.transformer.float()
 
 
 class Told(nn.Module):
@@ -242,7 +251,7 @@ def held_out_error(network: Any, clips: Clips, sigma: float) -> tuple[float, flo
 def main() -> None:
     """Train, measure, keep the averaged weights."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("vae", type=Path)
+    parser.add_argument("vae", type=Path, help="its folder, or a file of assemble")
     parser.add_argument("run", type=Path)
     parser.add_argument("--clips", type=int, default=20000)
     parser.add_argument("--pictures", type=int, default=40000, help="first frames of so many")
@@ -251,15 +260,13 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1.2e-3)
     parser.add_argument("--alone", type=float, default=0.7, help="share of scenes of one thing")
     parser.add_argument("--constant", action="store_true", help="keep the learning rate")
-    parser.add_argument("--begin", type=Path, help="a transformer to begin from")
+    parser.add_argument("--begin", type=Path, help="a file of assemble whose transformer goes on")
     parser.add_argument("--bf16", action="store_true", help="for processors that multiply so")
     parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
     torch.manual_seed(0)
-    vae = AutoencoderKLWan.from_pretrained(args.vae).eval()
-    network = make_transformer()
-    if args.begin:
-        network = WanTransformer3DModel.from_pretrained(args.begin)
+    vae, _ = parts(args.vae)
+    network = parts(args.begin)[1] if args.begin else make_transformer()
     model = Told(network).train()
     kept = args.run.parent / "latents"
     empty = embed([""])[0]
