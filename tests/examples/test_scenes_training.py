@@ -7,6 +7,7 @@ from torch import nn
 
 from examples.scenes.muon import MuonAndAdamW, orthogonal
 from examples.scenes.train_t2v import Told, make_transformer, true_facts
+from examples.scenes.train_vae import make_certain
 from examples.scenes.wan_vae import decode, encode, make_vae
 from fbridge.data.scenes import draw_scene
 from fbridge.data.shapes import COLOURS
@@ -24,6 +25,19 @@ def test_whole_clips_are_coded_as_diffusers_codes_chunks() -> None:
         torch.testing.assert_close(spread.clamp(-30, 20), told.logvar, atol=1e-5, rtol=1e-4)
         shown = decode(vae, mean).clamp(-1, 1)
         torch.testing.assert_close(shown, vae.decode(mean).sample, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_a_sample_of_the_finished_autoencoder_is_its_mean() -> None:
+    torch.manual_seed(0)
+    vae = make_vae().eval()
+    clip = torch.rand(1, 3, 5, 32, 32) * 2 - 1
+    before = vae.encode(clip).latent_dist
+    assert float((before.sample() - before.mean).abs().max()) > 0.1
+    make_certain(vae)
+    after = vae.encode(clip).latent_dist
+    torch.testing.assert_close(after.mean, before.mean)
+    torch.testing.assert_close(after.sample(), before.mean, atol=1e-5, rtol=0)
 
 
 def test_muon_makes_updates_orthogonal() -> None:
