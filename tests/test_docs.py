@@ -15,6 +15,7 @@ import typer
 
 import fbridge
 from fbridge.config import load_config
+from fbridge.data.scenes import write_scenes
 from fbridge.data.shapes import write_clips
 from fbridge_cli.main import build_app, run
 
@@ -28,7 +29,7 @@ PAGES = [
 ]
 OTHER = "docs/other-commands.md"
 
-PREPARE = "prepare videos -o latents --codec t2v.safetensors --frames 8 --size 64x64"
+PREPARE = "prepare videos -o latents --codec t2v.safetensors --frames 17 --size 64x64"
 FINETUNE = "finetune --base t2v.safetensors --data latents"
 BEFORE = {
     "docs/finetune.md": [PREPARE],
@@ -236,9 +237,9 @@ def test_every_command_line_is_run_or_says_why_not(page: str) -> None:
 def test_command_lines_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page's lines one after the other in one folder, with a few videos, and the Python after."""
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    for seed, side in enumerate(("videos", "takes", "real", "other")):
-        if side == "videos" or page == "docs/eval.md":
-            write_clips(tmp_path / side, 6, seed=seed)
+    write_scenes(tmp_path / "videos", 6, seed=0)
+    for seed, side in enumerate(("takes", "real", "other") if page == "docs/eval.md" else ()):
+        write_clips(tmp_path / side, 6, seed=seed)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0}, raising=False)  # one worker
     monkeypatch.setenv("FBRIDGE_CACHE", str(tmp_path / "cache"))

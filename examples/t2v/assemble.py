@@ -1,63 +1,66 @@
 """Put the trained parts together as the one file that ships.
 
-    python -m examples.t2v.assemble runs/ models/fbridge/pretrained/t2v.safetensors
+    python -m examples.t2v.assemble runs/vae/final runs/t2v t2v.safetensors
 
-Tensors are float16; the header's only key, "fbridge", says as JSON what they are.
+Of a run that is not finished its newest checkpoint's averaged weights are taken.
 """
 
 from __future__ import annotations
 
 import argparse
-import inspect
-import json
 from pathlib import Path
 from typing import Any
 
-import torch
-from diffusers import AutoencoderTiny, CogVideoXTransformer3DModel
-from safetensors.torch import save_file
-from torch import Tensor
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from safetensors.torch import load_file
 
-from fbridge.data.shapes import FPS, FRAMES, SIZE
+from examples.t2v.train_t2v import make_transformer
+from fbridge.data.scenes import SCENE_FPS, SCENE_FRAMES, SCENE_SIZE
+from fbridge.files.base_file import save_single_file
 from fbridge.loaders.text_encoder import MINILM
+from fbridge.train.checkpoints.reading import newest
+
+WORLD = (
+    "one or two drawn shapes (circle, square, triangle, star, heart, ring, cross, moon) in red, "
+    "orange, yellow, green, blue, purple, white or black over a soft background, which jump, move "
+    "left, right, up or down, fall, spin, come closer, go away, vanish or stand still"
+)
+"""What the model knows; `fbridge generate` tells it."""
 
 
-def settings(model: Any) -> dict[str, Any]:
-    """A diffusers model's class and the arguments that make it."""
-    names = inspect.signature(type(model).__init__).parameters
-    kept = {name: value for name, value in model.config.items() if name in names}
-    return {"_class_name": type(model).__name__, **kept}
-
-
-def halved(model: Any, prefix: str) -> dict[str, Tensor]:
-    """Weights as float16, their names after a prefix."""
-    weights = model.state_dict().items()
-    return {f"{prefix}.{name}": tensor.to(torch.float16).contiguous() for name, tensor in weights}
+def trained(run: Path) -> Any:
+    """The transformer of a run."""
+    if (run / "final").is_dir():
+        return WanTransformer3DModel.from_pretrained(run / "final")
+    found, network = newest(run), make_transformer()
+    assert found is not None, f"{run} has no checkpoint"
+    held = load_file(found.path / "ema.safetensors")
+    network.load_state_dict({
+        name.split("network.", 1)[1]: tensor for name, tensor in held.items() if "network." in name
+    })  # fmt: skip
+    return network
 
 
 def main() -> None:
     """Load, join, write."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("runs", type=Path)
+    parser.add_argument("vae", type=Path)
+    parser.add_argument("run", type=Path)
     parser.add_argument("target", type=Path)
     args = parser.parse_args()
-    transformer = CogVideoXTransformer3DModel.from_pretrained(args.runs / "t2v/final")
-    vae = AutoencoderTiny.from_pretrained(args.runs / "vae/final")
-    header = {
-        "format": 1,
-        "kind": "text-to-video",
-        "transformer": settings(transformer),
-        "vae": settings(vae),
-        "noise": {"kind": "cogvideox", "snr_shift": 1.0},
-        "prediction": "v",
-        "text_encoder": MINILM,
-        "frames": [FRAMES, FRAMES, FRAMES, 1],
-        "fps": FPS,
-        "sizes": [[SIZE, SIZE]],
-    }
-    tensors = {**halved(transformer, "transformer"), **halved(vae, "vae")}
     partial = args.target.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"fbridge": json.dumps(header)})
+    save_single_file(
+        partial,
+        trained(args.run),
+        AutoencoderKLWan.from_pretrained(args.vae),
+        noise={"kind": "flow", "time_scale": 1000.0},
+        prediction="flow",
+        text_encoder=MINILM,
+        frames=[SCENE_FRAMES, SCENE_FRAMES, SCENE_FRAMES, 4],
+        fps=SCENE_FPS,
+        sizes=[[SCENE_SIZE, SCENE_SIZE]],
+        world=WORLD,
+    )
     partial.chmod(0o644)
     partial.replace(args.target)
     print(f"{args.target}: {args.target.stat().st_size / 1e6:.1f} MB")

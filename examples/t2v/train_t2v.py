@@ -1,140 +1,304 @@
-"""Train the small text-to-video model: a miniature of diffusers' CogVideoX transformer.
+"""Train the small text-to-video model: a miniature of diffusers' Wan transformer.
 
-    fbridge prepare clips/ -o latents/ --codec runs/vae/final --frames 8 --size 64x64
-    python -m examples.t2v.train_t2v latents/ runs/t2v --steps 4000
+    python -m examples.t2v.train_t2v runs/vae/final runs/t2v --still 3000 --steps 9000
 
-It predicts v over CogVideoX's own noise levels, which end in pure noise.
+It predicts the flow's velocity. The first steps see first frames alone, from which colours and
+shapes are learnt five times as fast as from clips; then come clips. While it is trained, a linear
+layer tells from features of its third block what was drawn where (as REPA, arXiv 2410.06940, does
+with features of another network); it is no part of the result.
 """
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from diffusers import CogVideoXTransformer3DModel
+from diffusers import AutoencoderKLWan, WanTransformer3DModel
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from examples.t2v.muon import muon_for
+from examples.t2v.scene_clips import HELD_OUT_SEED, TRAIN_SEED, drawn
+from examples.t2v.wan_vae import CHANNELS, encode
 from examples.training import fit_steps
-from fbridge.alignment import cogvideox_alphas_cumprod
+from fbridge.backbones.wan import MINILM_TOKENS
 from fbridge.config.tree import TrainConfig
-from fbridge.data.latents.dataset import LatentDataset
-from fbridge.data.shapes import FRAMES, SIZE
+from fbridge.data.scenes import KNOWN, SCENE_FRAMES, SCENE_SIZE, Scene
+from fbridge.data.shapes import COLOURS, SHAPES
+from fbridge.loaders.load import load_pretrained
+from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.train.events import Stepped
 
-BATCH = 16
+PICTURES, CLIPS = 64, 16
+"""In a batch; the two batches cost about the same."""
 TEXT_DROPOUT = 0.1
-TOKENS = 16
-"""Length of the prompts; the longest caption of these clips has 11 tokens."""
+SHIFT = 3.0
+"""Of the noise levels that are trained, as Wan's sampler shifts them."""
+CELL, STRIDE = 8, 4
+"""Pixels and frames of a latent pixel."""
+TOLD_AFTER, TOLD_WEIGHT = 2, 0.5
+"""The block whose features tell the truth, and the weight of their error."""
+FACTS = len(COLOURS) + len(SHAPES) + len(KNOWN)
 
 
-def make_transformer() -> CogVideoXTransformer3DModel:
-    """4.6 M parameters; modulations and the last layer begin at zero, as DiT's do."""
-    model = CogVideoXTransformer3DModel(
+def make_transformer() -> WanTransformer3DModel:
+    """3.4 M parameters; a token is one latent pixel of 8x8 pixels and four frames."""
+    return WanTransformer3DModel(
+        patch_size=(1, 1, 1),
         num_attention_heads=3,
         attention_head_dim=64,
-        in_channels=8,
-        out_channels=8,
-        time_embed_dim=128,
-        text_embed_dim=384,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
+        text_dim=384,
+        freq_dim=128,
+        ffn_dim=512,
         num_layers=6,
-        sample_width=SIZE // 8,
-        sample_height=SIZE // 8,
-        sample_frames=FRAMES,
-        patch_size=2,
-        temporal_compression_ratio=1,
-        max_text_seq_length=TOKENS,
-        spatial_interpolation_scale=1.0,
-        use_rotary_positional_embeddings=False,
+        cross_attn_norm=True,
+        rope_max_seq_len=64,
     )
-    parts = [part for block in model.transformer_blocks for part in (block.norm1, block.norm2)]
-    for layer in [*(part.linear for part in (*parts, model.norm_out)), model.proj_out]:
-        nn.init.zeros_(layer.weight)
-        nn.init.zeros_(layer.bias)
-    return model
 
 
-def fitted(text: Tensor) -> Tensor:
-    """Token embeddings (L, D), cut or padded with zeros to (TOKENS, D)."""
-    cut = text[:TOKENS].float()
-    return nn.functional.pad(cut, (0, 0, 0, TOKENS - len(cut)))
+def parts(place: Path) -> tuple[Any, Any]:
+    """Autoencoder and transformer of a file of assemble; of a folder the autoencoder alone."""
+    if place.is_dir():
+        return AutoencoderKLWan.from_pretrained(place).eval(), None
+    base = load_pretrained(str(place))
+    return base.vae.eval(), base.transformer.float()
 
 
-def load_latents(folder: Path) -> tuple[Tensor, Tensor, Tensor]:
-    """Clips (N, F, C, H, W), captions (N, TOKENS, D) and the empty caption (TOKENS, D)."""
-    data = LatentDataset(folder)
-    samples = [data[row] for row in range(len(data))]
-    clips = torch.stack([sample.clip for sample in samples]).float()
-    return clips, torch.stack([fitted(s.text) for s in samples]), fitted(data.empty_text())
+class Told(nn.Module):
+    """The network, and the layer that tells what is where from its features."""
+
+    def __init__(self, network: WanTransformer3DModel) -> None:
+        super().__init__()
+        self.network = network
+        self.tell = nn.Linear(network.config.num_attention_heads * 64, FACTS)
+        self.features: Tensor | None = None
+        network.blocks[TOLD_AFTER].register_forward_hook(self._keep)
+
+    def _keep(self, _block: nn.Module, _given: Any, features: Tensor) -> None:
+        self.features = features
+
+    def forward(self, noisy: Tensor, sigma: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Velocity (B, C, f, h, w), and facts (B, f*h*w, FACTS)."""
+        velocity = self.network(noisy, sigma * 1000, text, return_dict=False)[0]
+        assert self.features is not None
+        return velocity, self.tell(self.features)
 
 
-def noised(clips: Tensor, noise: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
-    """Noisy clips at DDPM steps (B,), and the v that the network should predict."""
-    squared = cogvideox_alphas_cumprod(1.0)[step].float().view(-1, 1, 1, 1, 1)
-    signal, scale = squared.sqrt(), (1 - squared).sqrt()
-    return signal * clips + scale * noise, signal * noise - scale * clips
+def true_facts(scene: Scene) -> NDArray[np.float16]:
+    """(f*h*w, FACTS): how much of each token things of each colour, shape and verb cover."""
+    side = SCENE_SIZE // CELL
+    found = np.zeros((FACTS, 1 + (len(scene.frames) - 1) // STRIDE, side, side), np.float16)
+    for thing in scene.things:
+        cells = thing.cover.reshape(-1, side, CELL, side, CELL).mean((2, 4))
+        spans = cells[1:].reshape(-1, STRIDE, side, side).mean(1)
+        places = (
+            list(COLOURS).index(thing.colour),
+            len(COLOURS) + list(SHAPES).index(thing.shape),
+            len(COLOURS) + len(SHAPES) + KNOWN.index(thing.verb),
+        )
+        for place in places:
+            found[place] = np.maximum(found[place], np.concatenate([cells[:1], spans]))
+    return np.ascontiguousarray(found.reshape(FACTS, -1).T)
+
+
+def _learnt(scene: Scene) -> tuple[NDArray[np.uint8], str, NDArray[np.float16], int]:
+    """Without torch, whose threads do not survive a fork."""
+    frames = np.ascontiguousarray(scene.frames.transpose(3, 0, 1, 2))
+    return frames, scene.caption, true_facts(scene), len(scene.things)
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Clips as the network learns them.
+
+    Attributes:
+        latents: (N, C, f, h, w) of mean 0 and spread 1.
+        text: (N, TOKENS, D) float16.
+        facts: (N, f*h*w, FACTS) float16.
+        things: (N,) number of things.
+    """
+
+    latents: Tensor
+    text: Tensor
+    facts: Tensor
+    things: Tensor
+
+
+@torch.no_grad()
+def normalised(vae: Any, frames: Tensor) -> Tensor:
+    """Latents (N, C, f, h, w) of frames (N, 3, F, H, W) uint8."""
+    mean, spread = (
+        torch.tensor(held).view(1, -1, 1, 1, 1)
+        for held in (vae.config.latents_mean, vae.config.latents_std)
+    )
+    return (encode(vae, frames.float() / 127.5 - 1)[0].float() - mean) / spread
+
+
+def embed(prompts: list[str]) -> Tensor:
+    """(N, TOKENS, D) float16 token embeddings, padded with zeros."""
+    encoder, found = load_text_encoder(), []
+    for first in range(0, len(prompts), 64):
+        text, mask = encoder(prompts[first : first + 64])
+        text = (text * mask[..., None])[:, :MINILM_TOKENS]
+        found.append(nn.functional.pad(text, (0, 0, 0, MINILM_TOKENS - text.shape[1])).half())
+    return torch.cat(found)
+
+
+def prepare(
+    vae: Any, seed: int, count: int, kept: Path, *, frames: int = SCENE_FRAMES, bf16: bool = False
+) -> Clips:
+    """Draw, encode and embed; what is kept in a folder is taken from there."""
+    file = kept / f"scenes-{seed}-{count}-{frames}.pt"
+    if file.is_file():
+        return Clips(**torch.load(file))
+    latents: list[Tensor] = []
+    captions: list[str] = []
+    facts: list[NDArray[np.float16]] = []
+    things: list[int] = []
+    portion = 8000 // frames
+    for first in range(0, count, portion):
+        some = drawn(_learnt, seed, min(portion, count - first), first, frames=frames)
+        clips, said, true, many = zip(*some, strict=True)
+        for part in torch.from_numpy(np.stack(clips)).split(
+            2 * SCENE_FRAMES // frames
+        ):  # is fastest
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                latents.append(normalised(vae, part))
+        captions += said
+        facts += true
+        things += many
+        print(f"{first + len(said)} of {count} clips", flush=True)
+    made = Clips(
+        torch.cat(latents), embed(captions), torch.from_numpy(np.stack(facts)), torch.tensor(things)
+    )
+    kept.mkdir(parents=True, exist_ok=True)
+    torch.save(vars(made), file.with_suffix(".partial"))
+    file.with_suffix(".partial").replace(file)
+    return made
+
+
+def noised(latents: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+    """Latents at noise levels (B,) of the flow."""
+    share = sigma.view(-1, 1, 1, 1, 1)
+    return (1 - share) * latents + share * noise
 
 
 class VideoLoss:
-    """Squared error of v; steps are spread evenly over each batch."""
+    """Squared error of the velocity and of the facts; noise levels are spread over each batch.
 
-    def __init__(self, clips: Tensor, text: Tensor, empty: Tensor) -> None:
-        self.clips, self.text, self.empty = clips, text, empty
+    Args:
+        pictures: first frames, for the first steps.
+        clips: for all further ones.
+        empty: (TOKENS, D) the empty prompt.
+        still: number of steps that see first frames.
+        alone: share of draws that are scenes of one thing.
+        bf16: multiply in bfloat16.
+    """
+
+    def __init__(
+        self, pictures: Clips, clips: Clips, empty: Tensor, *, still: int, alone: float, bf16: bool
+    ) -> None:
+        self.pictures, self.clips, self.empty = pictures, clips, empty
+        self.still, self.alone, self.bf16 = still, alone, bf16
+
+    def _rows(self, clips: Clips, many: int, draw: torch.Generator) -> Tensor:
+        picked = torch.rand(many, generator=draw) < self.alone
+        groups = (torch.nonzero(clips.things == things)[:, 0] for things in (1, 2))
+        one, two = (group[torch.randint(len(group), (many,), generator=draw)] for group in groups)
+        return torch.where(picked, one, two)
 
     def __call__(self, model: nn.Module, step: int) -> Tensor:
         """The loss of the step's batch."""
         draw = torch.Generator().manual_seed(step)
-        rows = torch.randint(len(self.clips), (BATCH,), generator=draw)
-        clips, text = self.clips[rows], self.text[rows]
-        dropped = torch.rand(BATCH, generator=draw) < TEXT_DROPOUT
-        text = torch.where(dropped[:, None, None], self.empty, text)
-        places = (torch.arange(BATCH) + torch.rand(BATCH, generator=draw)) / BATCH
-        times = (places * 1000).long().clamp_max(999)
-        latents, wanted = noised(clips, torch.randn(clips.shape, generator=draw), times)
-        error: Tensor = model(latents, text, times).sample.float() - wanted
-        return error.square().flatten(1).mean(1)
+        still = step < self.still
+        clips, many = (self.pictures, PICTURES) if still else (self.clips, CLIPS)
+        rows = self._rows(clips, many, draw)
+        latents, text = clips.latents[rows], clips.text[rows]
+        dropped = torch.rand(many, generator=draw) < TEXT_DROPOUT
+        text = torch.where(dropped[:, None, None], self.empty, text).float()
+        places = (torch.arange(many) + torch.rand(many, generator=draw)) / many
+        sigma = SHIFT * places / (1 + (SHIFT - 1) * places)
+        noise = torch.randn(latents.shape, generator=draw)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+            velocity, facts = model(noised(latents, noise, sigma), sigma, text)
+        error = (velocity.float() - (noise - latents)).square().flatten(1).mean(1)
+        untold = (facts.float() - clips.facts[rows].float()).square().sum(-1).mean(-1)
+        told: Tensor = error + TOLD_WEIGHT * untold
+        return told
 
 
 @torch.no_grad()
-def held_out_error(model: nn.Module, clips: Tensor, text: Tensor, time: int) -> float:
-    """Mean squared error of v at one DDPM step; predicting zero gives about one."""
-    noise = torch.randn(clips.shape, generator=torch.Generator().manual_seed(0))
-    times = torch.full((len(clips),), time)
-    latents, wanted = noised(clips, noise, times)
-    return float((model(latents, text, times).sample - wanted).square().mean())
+def held_out_error(network: Any, clips: Clips, sigma: float) -> tuple[float, float]:
+    """Squared error of the velocity at a noise level, with own captions and with another's."""
+    noise = torch.randn(clips.latents.shape, generator=torch.Generator().manual_seed(0))
+    times, found = torch.full((len(noise),), sigma), []
+    for text in (clips.text, clips.text.roll(1, 0)):
+        given = noised(clips.latents, noise, times)
+        velocity = torch.cat([
+            network(x, t * 1000, words.float(), return_dict=False)[0]
+            for x, t, words in zip(given.split(50), times.split(50), text.split(50), strict=True)
+        ])  # fmt: skip
+        found.append(float((velocity - (noise - clips.latents)).square().mean()))
+    return found[0], found[1]
 
 
 def main() -> None:
     """Train, measure, keep the averaged weights."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("latents", type=Path)
+    parser.add_argument("vae", type=Path, help="its folder, or a file of assemble")
     parser.add_argument("run", type=Path)
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--held-out", type=Path, help="a prepared data set to measure on")
+    parser.add_argument("--clips", type=int, default=20000)
+    parser.add_argument("--pictures", type=int, default=40000, help="first frames of so many")
+    parser.add_argument("--still", type=int, default=3000, help="steps on first frames")
+    parser.add_argument("--steps", type=int, default=9000, help="in all")
+    parser.add_argument("--lr", type=float, default=1.2e-3)
+    parser.add_argument("--alone", type=float, default=0.7, help="share of scenes of one thing")
+    parser.add_argument("--constant", action="store_true", help="keep the learning rate")
+    parser.add_argument("--begin", type=Path, help="a file of assemble whose transformer goes on")
+    parser.add_argument("--bf16", action="store_true", help="for processors that multiply so")
+    parser.add_argument("--compile", action="store_true")
     args = parser.parse_args()
     torch.manual_seed(0)
-    model = make_transformer().train()
-    loss = VideoLoss(*load_latents(args.latents))
+    vae, _ = parts(args.vae)
+    network = parts(args.begin)[1] if args.begin else make_transformer()
+    model = Told(network).train()
+    kept = args.run.parent / "latents"
+    empty = embed([""])[0]
+    pictures = prepare(vae, TRAIN_SEED, args.pictures, kept, frames=1, bf16=args.bf16)
+    clips = prepare(vae, TRAIN_SEED, args.clips, kept, bf16=args.bf16)
+    held_pictures = prepare(vae, HELD_OUT_SEED, 250, kept, frames=1)
+    held = prepare(vae, HELD_OUT_SEED, 250, kept)
+    if args.compile:
+        for block in network.blocks:
+            block.compile()
     config = TrainConfig(
         steps=args.steps,
         lr=args.lr,
-        warmup=200,
-        lr_schedule="cosine",
-        betas=(0.9, 0.99),
-        weight_decay=0.01,
+        warmup=100,
+        lr_schedule="constant" if args.constant else "cosine",
         checkpoint_every=250,
     )
-    for event in fit_steps(model, loss, config, args.run, device="cpu"):
+    loss = VideoLoss(pictures, clips, empty, still=args.still, alone=args.alone, bf16=args.bf16)
+    optimizer = muon_for(model, lambda name: ".blocks." in name, args.lr)
+    for event in fit_steps(
+        model, loss, config, args.run, decay=0.998, device="cpu", optimizer=optimizer
+    ):
         if isinstance(event, Stepped):
             print(f"{event.step} {event.loss:.4f} {event.seconds:.3f} s/step", flush=True)
-    model.eval().save_pretrained(args.run / "final")
-    if args.held_out:
-        clips, text, _ = load_latents(args.held_out)
-        for time in (100, 300, 500, 700, 900):
-            right = held_out_error(model, clips, text, time)
-            wrong = held_out_error(model, clips, text.roll(1, 0), time)
-            print(f"step {time}: error {right:.4f}, with another clip's caption {wrong:.4f}")
+            if event.step % 500 == 0:
+                some = held_pictures if event.step <= args.still else held
+                right, wrong = held_out_error(network, some, 0.7)
+                print(f"held-out {right:.4f}, another's caption {wrong:.4f}", flush=True)
+    network.eval().save_pretrained(args.run / "final")
+    for sigma in (0.3, 0.5, 0.7, 0.9):
+        right, wrong = held_out_error(network, held, sigma)
+        print(f"level {sigma}: error {right:.4f}, with another clip's caption {wrong:.4f}")
 
 
 if __name__ == "__main__":

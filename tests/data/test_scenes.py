@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pytest
 
 from fbridge.data.scenes import (
+    DEMO_SEED,
     KNOWN,
+    SCENE_FPS,
     SCENE_FRAMES,
     SCENE_SIZE,
+    demo_videos,
     draw_scene,
+    write_scenes,
 )
 from fbridge.data.shape_motions import VERBS
 from fbridge.data.shapes import COLOURS, ROUND, SHAPES, noun
+from fbridge.data.video_files import read_video
 
 SCENES = [draw_scene(4, number) for number in range(150)]
 
@@ -85,3 +93,24 @@ def test_another_rate_and_size_show_the_same() -> None:
     finer = draw_scene(2, 9, count=2 * SCENE_FRAMES - 1, size=2 * SCENE_SIZE)
     small = finer.frames[::2].reshape(SCENE_FRAMES, SCENE_SIZE, 2, SCENE_SIZE, 2, 3).mean((2, 4))
     assert np.abs(small - scene.frames).mean() < 1.5
+
+
+def test_written_scenes_are_kept(tmp_path: Path) -> None:
+    write_scenes(tmp_path, 2, seed=7, first=3)
+    video = read_video(tmp_path / "00004.mp4")
+    scene = draw_scene(7, 4)
+    assert video.fps == pytest.approx(SCENE_FPS)
+    assert np.abs(video.frames.astype(float) - scene.frames).mean() < 3
+    (tmp_path / "00003.txt").write_text("mine")
+    (tmp_path / "00004.mp4").unlink()
+    write_scenes(tmp_path, 2, seed=7, first=3)
+    assert (tmp_path / "00003.txt").read_text() == "mine"
+    assert (read_video(tmp_path / "00004.mp4").frames == video.frames).all()
+
+
+def test_the_demo_lies_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FBRIDGE_CACHE", str(tmp_path))
+    folder = demo_videos(2)
+    assert folder.is_relative_to(tmp_path)
+    assert sorted(path.stem for path in folder.glob("*.mp4")) == ["00000", "00001"]
+    assert (folder / "00001.txt").read_text().strip() == draw_scene(DEMO_SEED, 1).caption

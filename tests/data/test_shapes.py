@@ -11,13 +11,11 @@ import pytest
 from fbridge.data.shape_motions import VERBS
 from fbridge.data.shapes import (
     COLOURS,
-    DEMO_SEED,
     FPS,
     FRAMES,
     ROUND,
     SHAPES,
     SIZE,
-    demo_videos,
     draw_clip,
     write_clips,
 )
@@ -128,11 +126,3 @@ def test_files_are_pairs_that_look_like_the_clips_and_are_left_alone(tmp_path: P
     write_clips(tmp_path, 2, seed=7, first=3)
     assert (tmp_path / "00003.txt").read_text() == "mine"
     assert (read_video(tmp_path / "00004.mp4").frames == video.frames).all()
-
-
-def test_the_demo_lies_in_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FBRIDGE_CACHE", str(tmp_path))
-    folder = demo_videos(2)
-    assert folder.is_relative_to(tmp_path)
-    assert sorted(path.stem for path in folder.glob("*.mp4")) == ["00000", "00001"]
-    assert (folder / "00001.txt").read_text().strip() == draw_clip(DEMO_SEED, 1).caption

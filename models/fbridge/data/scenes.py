@@ -1,21 +1,30 @@
 """Scenes of one or two of the shapes of `fbridge.data.shapes`, with captions and the truth.
 
 A world small enough to be learnt on a CPU, in which all that is said of a clip can be measured
-(`fbridge.data.scene_judge`). A scene depends on its seed and number alone.
+(`fbridge.data.scene_judge`). It is what `pretrained/t2v.safetensors` knows, and the built-in data
+set, which needs no download. A scene depends on its seed and number alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fbridge.data.shape_motions import VERBS, Array, Body, Rng, Verb
 from fbridge.data.shapes import COLOURS, ROUND, SHAPES, background, cover, noun
+from fbridge.data.video_files import write_video
+from fbridge.files.atomic import write_text
+from fbridge.weights import cache_folder
 
 SCENE_FRAMES, SCENE_SIZE, SCENE_FPS = 17, 64, 8.0
 """Frames, side in pixels, and frames per second of a scene."""
+DEMO_CLIPS, DEMO_SEED = 400, 2
+"""Of the built-in demo; t2v.safetensors was trained on scenes of seed 0, measured on seed 1."""
+DEMO_NAME = "demo-2"
+"""Folder of the demo in the cache; must change if the drawn scenes change."""
 KNOWN = ("jump", "left", "right", "up", "down", "fall", "spin", "closer", "away", "vanish", "stay")
 """The verbs of these scenes, of `fbridge.data.shape_motions.VERBS`."""
 TWO = 0.35
@@ -101,6 +110,28 @@ def draw_scene(
         found.append(Thing(colours[place], shapes[place], name, covered.astype(np.float32)))
     frames = np.clip(pictures * 255 + 0.5, 0, 255).astype(np.uint8)
     return Scene(frames, " and ".join(told), tuple(found))
+
+
+def write_scenes(folder: Path, count: int, *, seed: int, first: int = 0) -> None:
+    """Write `count` scenes from `first` on as <number>.mp4 and <number>.txt, unless they exist.
+
+    Raises:
+        DependencyError: a file cannot be written.
+    """
+    for number in range(first, first + count):
+        video, caption = folder / f"{number:05d}.mp4", folder / f"{number:05d}.txt"
+        if video.exists() and caption.exists():
+            continue
+        scene = draw_scene(seed, number)
+        write_text(caption, scene.caption + "\n")
+        write_video(scene.frames, video, SCENE_FPS)
+
+
+def demo_videos(count: int = DEMO_CLIPS) -> Path:
+    """The folder of the demo's clips in the cache; draws those that are missing."""
+    folder = cache_folder() / DEMO_NAME / "videos"
+    write_scenes(folder, count, seed=DEMO_SEED)
+    return folder
 
 
 def _first(names: list[str], named: str | None, rng: Rng) -> list[str]:

@@ -1,8 +1,7 @@
 """Drawn clips with captions: a coloured shape moves over a pale background.
 
 Shapes are signed distance functions, antialiased at any position, size and angle. A clip depends
-only on its seed and number. `pretrained/t2v.safetensors` was trained on such clips, and they are a
-data set to try training with that needs no download.
+only on its seed and number. The scenes of `fbridge.data.scenes` are drawn with them.
 """
 
 from __future__ import annotations
@@ -29,14 +28,9 @@ from fbridge.data.shape_motions import (
 )
 from fbridge.data.video_files import write_video
 from fbridge.files.atomic import write_text
-from fbridge.weights import cache_folder
 
 FRAMES, SIZE, FPS = 8, 64, 8.0
 """Frames, side in pixels, and frames per second of a clip."""
-DEMO_CLIPS, DEMO_SEED = 512, 2
-"""Of the built-in demo; t2v.safetensors was trained on clips of seed 0, validated on seed 1."""
-DEMO_NAME = "demo-1"
-"""Folder of the demo in the cache; must change if the drawn clips change."""
 
 
 def _polar(x: Array, y: Array, sides: int) -> tuple[Array, Array]:
@@ -174,13 +168,6 @@ def write_clips(folder: Path, count: int, *, seed: int, first: int = 0) -> None:
         clip = draw_clip(seed, number)
         write_text(caption, clip.caption + "\n")
         write_video(clip.frames, video, FPS)
-
-
-def demo_videos(count: int = DEMO_CLIPS) -> Path:
-    """The folder of the demo's clips in the cache; draws those that are missing."""
-    folder = cache_folder() / DEMO_NAME / "videos"
-    write_clips(folder, count, seed=DEMO_SEED)
-    return folder
 
 
 def noun(colour: str, shape: str) -> str:

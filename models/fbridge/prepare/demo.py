@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fbridge.data.latents.format import hash_file
-from fbridge.data.shapes import DEMO_NAME, FRAMES, SIZE, demo_videos
+from fbridge.data.scenes import DEMO_NAME, SCENE_FRAMES, SCENE_SIZE, demo_videos
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.errors import ConfigError
@@ -85,7 +85,7 @@ def prepare_demo() -> Iterator[Event]:
     request = PrepareRequest(
         demo_videos(),
         demo_folder(),
-        ClipSampling((Bucket(SIZE, SIZE, FRAMES),)),
+        ClipSampling((Bucket(SCENE_SIZE, SCENE_SIZE, SCENE_FRAMES),)),
         codec=str(_base()),
         batch_size=16,
     )

@@ -1,6 +1,6 @@
 """Words to videos, and whether they show what the words say.
 
-    python -m examples.scenes.judge scenes.safetensors --count 64 --sheet sheet.png
+    python -m examples.t2v.judge t2v.safetensors --count 64 --sheet sheet.png
 
 Captions are those of held-out scenes. Each row of the sheet is a video under its caption, every
 second frame from left to right.
@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from examples.scenes.scene_clips import HELD_OUT_SEED
-from examples.scenes.train_t2v import SHIFT, embed
-from examples.scenes.wan_vae import decode
+from examples.t2v.scene_clips import HELD_OUT_SEED
+from examples.t2v.train_t2v import SHIFT, embed
+from examples.t2v.wan_vae import decode
 from fbridge.data.scene_judge import Verdict, judge
 from fbridge.data.scenes import SCENE_FRAMES, Scene, draw_scene
 from fbridge.loaders.load import load_pretrained

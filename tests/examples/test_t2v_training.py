@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from examples.scenes.muon import MuonAndAdamW, orthogonal
-from examples.scenes.train_t2v import Told, make_transformer, true_facts
-from examples.scenes.train_vae import make_certain
-from examples.scenes.wan_vae import decode, encode, make_vae
+from examples.t2v.muon import MuonAndAdamW, orthogonal
+from examples.t2v.train_t2v import Told, make_transformer, true_facts
+from examples.t2v.train_vae import make_certain
+from examples.t2v.wan_vae import decode, encode, make_vae
 from fbridge.data.scenes import draw_scene
 from fbridge.data.shapes import COLOURS
 
