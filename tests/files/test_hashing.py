@@ -42,5 +42,5 @@ def test_the_embedded_models_are_known_by_these() -> None:
     base = packaged_file("t2v.safetensors")
     assert base is not None
     assert hash_weight_file(base) == (
-        "b30289db66d1c1fe639fa8c3b957d1acd040fa3a8f649586c4dac9f8be34153e"
+        "dca3fbbdcb0c2e2769f0d01820d75f9ef8afbafebf95c85219271cd946947975"
     )
