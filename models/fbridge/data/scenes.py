@@ -14,9 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fbridge.data.shape_motions import VERBS, Array, Body, Rng, Verb
-from fbridge.data.shapes import COLOURS, ROUND, SHAPES, background, cover, noun
-from fbridge.data.video_files import write_video
-from fbridge.files.atomic import write_text
+from fbridge.data.shapes import COLOURS, ROUND, SHAPES, background, cover, noun, write_drawn
 from fbridge.weights import cache_folder
 
 SCENE_FRAMES, SCENE_SIZE, SCENE_FPS = 17, 64, 8.0
@@ -118,13 +116,7 @@ def write_scenes(folder: Path, count: int, *, seed: int, first: int = 0) -> None
     Raises:
         DependencyError: a file cannot be written.
     """
-    for number in range(first, first + count):
-        video, caption = folder / f"{number:05d}.mp4", folder / f"{number:05d}.txt"
-        if video.exists() and caption.exists():
-            continue
-        scene = draw_scene(seed, number)
-        write_text(caption, scene.caption + "\n")
-        write_video(scene.frames, video, SCENE_FPS)
+    write_drawn(folder, range(first, first + count), lambda n: draw_scene(seed, n), SCENE_FPS)
 
 
 def demo_videos(count: int = DEMO_CLIPS) -> Path:

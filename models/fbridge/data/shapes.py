@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,6 +107,18 @@ COLOURS: dict[str, tuple[float, float, float]] = {
 """sRGB in [0, 1]."""
 
 
+class DrawnClip(Protocol):
+    """A clip with its caption; frames are (F, H, W, 3) uint8 sRGB."""
+
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """Its frames."""
+
+    @property
+    def caption(self) -> str:
+        """Its caption."""
+
+
 @dataclass(frozen=True)
 class ShapeClip:
     """A clip and its caption.
@@ -161,13 +174,22 @@ def write_clips(folder: Path, count: int, *, seed: int, first: int = 0) -> None:
     Raises:
         DependencyError: a file cannot be written.
     """
-    for number in range(first, first + count):
+    write_drawn(folder, range(first, first + count), lambda n: draw_clip(seed, n), FPS)
+
+
+def write_drawn(folder: Path, numbers: range, draw: Callable[[int], DrawnClip], fps: float) -> None:
+    """Write what is drawn for each number as <number>.mp4 and <number>.txt, unless they exist.
+
+    Raises:
+        DependencyError: a file cannot be written.
+    """
+    for number in numbers:
         video, caption = folder / f"{number:05d}.mp4", folder / f"{number:05d}.txt"
         if video.exists() and caption.exists():
             continue
-        clip = draw_clip(seed, number)
+        clip = draw(number)
         write_text(caption, clip.caption + "\n")
-        write_video(clip.frames, video, FPS)
+        write_video(clip.frames, video, fps)
 
 
 def noun(colour: str, shape: str) -> str:
