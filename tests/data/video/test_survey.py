@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import resource
 from io import BytesIO
 from pathlib import Path
@@ -134,6 +135,35 @@ def test_a_file_cut_short(shelf: Shelf, name: str, share: float) -> None:
         survey_file(cut_short(shelf(name), share), EIGHT)
     if name == "front.mp4":
         assert "of 40 frames are left; copy or download it again" in str(error.value)
+
+
+@pytest.mark.parametrize("box", [b"moof", b"mdat"])
+def test_fragments_cut_in_any_box_and_part_of_it(shelf: Shelf, box: bytes) -> None:
+    source = shelf("fragments.mp4")
+    data = source.path.read_bytes()
+    starts = [found.start() - 4 for found in re.finditer(box, data)]
+    assert len(starts) > 2
+    for place in (start + more for start in starts[1:] for more in (4, 8, 10, 40, 100)):
+        with pytest.raises(DataError, match="cut short"):
+            survey_file(cut_short(source, (place + 0.5) / len(data)), EIGHT)
+
+
+def test_whole_fragments_without_those_after_them_are_a_file(shelf: Shelf) -> None:
+    source = shelf("fragments.mp4")
+    data = source.path.read_bytes()
+    second = [found.start() - 4 for found in re.finditer(b"moof", data)][1]
+    assert survey_file(cut_short(source, (second + 0.5) / len(data)), EIGHT).frames < 40
+
+
+@pytest.mark.parametrize("name", ["plain.mp4", "front.mp4", "fragments.mp4"])
+def test_an_index_cut_short(shelf: Shelf, name: str) -> None:
+    source = shelf(name)
+    data = source.path.read_bytes()
+    start = data.index(b"moov") - 4
+    length = int.from_bytes(data[start : start + 4], "big")
+    for place in (start + 8, start + length // 2, start + length - 1):
+        with pytest.raises(DataError, match="cut short in its index"):
+            survey_file(cut_short(source, (place + 0.5) / len(data)), EIGHT)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])

@@ -112,7 +112,7 @@ def demux(source: OpenVideo) -> Iterator[VideoPacket]:
 def _container(file: BinaryIO) -> InputContainer:
     try:
         return av.open(file, "r", options=_OPTIONS, metadata_errors="replace")
-    except (av.InvalidDataError, av.ArgumentError):
+    except (av.InvalidDataError, av.ArgumentError, av.EOFError):
         raise DataError(
             f"is no video, or cut short so that its index is missing; {AGAIN}"
         ) from None

@@ -7,11 +7,12 @@ from itertools import pairwise
 
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.colors import has_alpha, hdr, ignored_tag
-from fbridge.data.video.container import Readable, opened
+from fbridge.data.video.container import AGAIN, Readable, opened
 from fbridge.data.video.decode import ROUND, DecodedFrame, decodable_before, read_frames
 from fbridge.data.video.integrity import Ending
 from fbridge.data.video.resize import Scaler, display_size
 from fbridge.data.video.timestamps import Timeline, measure, read_stamps
+from fbridge.errors import DataError
 
 _ENDINGS = {
     Ending.UNMARKED: "no end mark",
@@ -47,6 +48,8 @@ def read_facts(media: Readable, ending: Ending) -> Facts:
     Raises:
         DataError: the file cannot be used: damaged, truncated, no video, ...
     """
+    if ending is Ending.INDEX_CUT:
+        raise DataError(f"is cut short in its index; {AGAIN}")
     with opened(media) as source:
         stored = read_stamps(source, cut=ending is Ending.CUT)
         codec, track, tracks = source.stream.codec_context.name, source.stream.index, source.tracks

@@ -23,12 +23,14 @@ class Ending(Enum):
     Values:
         WHOLE: as its structure says.
         CUT: bytes are missing.
+        INDEX_CUT: bytes are missing without which no frame is found.
         UNMARKED: whole as far as can be seen, without the mark or size that says so.
         FOLLOWED: another file begins behind it, which ffmpeg does not read.
     """
 
     WHOLE = "whole"
     CUT = "cut"
+    INDEX_CUT = "index cut"
     UNMARKED = "no end mark"
     FOLLOWED = "followed"
 
@@ -41,7 +43,7 @@ def read_ending(file: BinaryIO, size: int) -> Ending:
         size: of the file, in bytes.
 
     Returns:
-        CUT of AVI, Matroska, WebM and GIF alone: missing frames of MP4 are found by its index.
+        CUT not of MP4 without fragments, whose missing frames are found by its index.
     """
     head = file.read(13)
     if head[:4] == b"RIFF":
@@ -50,29 +52,30 @@ def read_ending(file: BinaryIO, size: int) -> Ending:
         return Ending.CUT if _matroska_end(file) > size else Ending.WHOLE
     if head[:4] == b"GIF8":
         return _gif_ending(file, head)
-    followed = False
     if head[4:8] == b"ftyp":
-        followed = _boxes(file, size).count(b"moov") > 1
-    elif _FLV_START.match(head):
-        followed = _finds_again(file, _FLV_START)
-    return Ending.FOLLOWED if followed else Ending.WHOLE
+        return _mp4_ending(file, size)
+    if _FLV_START.match(head) and _finds_again(file, _FLV_START):
+        return Ending.FOLLOWED
+    return Ending.WHOLE
 
 
-def _boxes(file: BinaryIO, size: int) -> list[bytes]:
-    """Names of the boxes of an MP4; none if it is in fragments, which may have many indices."""
+def _mp4_ending(file: BinaryIO, size: int) -> Ending:
+    """By its boxes, which in a file in fragments may have many indices."""
     names, place = [], 0
     while place + 8 <= size:
         file.seek(place)
         head = file.read(16)
-        length, name = int.from_bytes(head[:4], "big"), head[4:8]
-        if name == b"moof":
-            return []
-        names.append(name)
+        length = int.from_bytes(head[:4], "big")
+        names.append(head[4:8])
         length = int.from_bytes(head[8:], "big") if length == 1 else length
-        if length < 8:  # 0: up to the end
-            break
-        place += length
-    return names
+        place = size if length < 8 else place + length  # 0: up to the end
+    if place > size and names[-1] == b"moov":
+        return Ending.INDEX_CUT
+    if b"moof" in names:
+        file.seek(min(place, size))
+        missing = names[-1] == b"moof" or (place > size and names[-1] == b"mdat")
+        return Ending.CUT if missing or file.read().strip(b"\0") else Ending.WHOLE
+    return Ending.FOLLOWED if names.count(b"moov") > 1 else Ending.WHOLE
 
 
 def _finds_again(file: BinaryIO, mark: re.Pattern[bytes]) -> bool:
