@@ -197,15 +197,24 @@ class VideoLoss:
         clips: for all further ones.
         empty: (TOKENS, D) the empty prompt.
         still: number of steps that see first frames.
+        mixed: share of further steps that see them too, so that shapes go on being learnt.
         alone: share of draws that are scenes of one thing.
         bf16: multiply in bfloat16.
     """
 
     def __init__(
-        self, pictures: Clips, clips: Clips, empty: Tensor, *, still: int, alone: float, bf16: bool
+        self,
+        pictures: Clips,
+        clips: Clips,
+        empty: Tensor,
+        *,
+        still: int,
+        mixed: float,
+        alone: float,
+        bf16: bool,
     ) -> None:
         self.pictures, self.clips, self.empty = pictures, clips, empty
-        self.still, self.alone, self.bf16 = still, alone, bf16
+        self.still, self.mixed, self.alone, self.bf16 = still, mixed, alone, bf16
 
     def _rows(self, clips: Clips, many: int, draw: torch.Generator) -> Tensor:
         picked = torch.rand(many, generator=draw) < self.alone
@@ -216,7 +225,7 @@ class VideoLoss:
     def __call__(self, model: nn.Module, step: int) -> Tensor:
         """The loss of the step's batch."""
         draw = torch.Generator().manual_seed(step)
-        still = step < self.still
+        still = step < self.still or float(torch.rand((), generator=draw)) < self.mixed
         clips, many = (self.pictures, PICTURES) if still else (self.clips, CLIPS)
         rows = self._rows(clips, many, draw)
         latents, text = clips.latents[rows], clips.text[rows]
@@ -256,6 +265,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=20000)
     parser.add_argument("--pictures", type=int, default=40000, help="first frames of so many")
     parser.add_argument("--still", type=int, default=3000, help="steps on first frames")
+    parser.add_argument("--mixed", type=float, default=0.25, help="share of further ones")
     parser.add_argument("--steps", type=int, default=9000, help="in all")
     parser.add_argument("--lr", type=float, default=1.2e-3)
     parser.add_argument("--alone", type=float, default=0.7, help="share of scenes of one thing")
@@ -276,7 +286,7 @@ def main() -> None:
     held = prepare(vae, HELD_OUT_SEED, 250, kept)
     if args.compile:
         for block in network.blocks:
-            block.compile()
+            block.compile(dynamic=False)  # once for first frames, once for clips
     config = TrainConfig(
         steps=args.steps,
         lr=args.lr,
@@ -284,7 +294,15 @@ def main() -> None:
         lr_schedule="constant" if args.constant else "cosine",
         checkpoint_every=250,
     )
-    loss = VideoLoss(pictures, clips, empty, still=args.still, alone=args.alone, bf16=args.bf16)
+    loss = VideoLoss(
+        pictures,
+        clips,
+        empty,
+        still=args.still,
+        mixed=args.mixed,
+        alone=args.alone,
+        bf16=args.bf16,
+    )
     optimizer = muon_for(model, lambda name: ".blocks." in name, args.lr)
     for event in fit_steps(
         model, loss, config, args.run, decay=0.998, device="cpu", optimizer=optimizer
