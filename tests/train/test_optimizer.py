@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from fbridge.train.checkpoints.reading import newest
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.events import Stepped
 from fbridge.train.loop import fit
-from fbridge.train.optimizer import learning_rate
+from fbridge.train.optimizer import build_optimizer, hasten, learning_rate
 from tests.train.sets import fresh_accelerate
 from tests.train.toys import SHORT, changed, training
 
@@ -69,6 +70,29 @@ def test_every_step_has_its_learning_rate(tmp_path: Path, optimizer: str) -> Non
     made.optimizer.step = look
     told = [event.lr for event in fit(made) if isinstance(event, Stepped)]
     assert told == taken == [learning_rate(number, config) for number in range(20)]
+
+
+@pytest.mark.parametrize("factor", [0.5, 10.0])
+def test_a_part_of_a_weight_learns_at_a_rate_of_its_own(factor: float) -> None:
+    def trained_weight(lr: float, steps: int, hastened: float = 1.0) -> Tensor:
+        torch.manual_seed(0)
+        layer = nn.Conv2d(6, 3, 2)
+        made = build_optimizer(layer.parameters(), changed(SHORT, lr=lr, weight_decay=0.3))
+        hasten(made, layer.weight, 4, hastened)
+        for seed in range(steps):
+            layer.weight.grad = torch.randn(
+                layer.weight.shape, generator=torch.Generator().manual_seed(seed)
+            )
+            assert layer.bias is not None
+            layer.bias.grad = torch.ones(3)
+            made.step()
+        return layer.weight.detach()
+
+    usual, part = trained_weight(0.01, 5), trained_weight(0.01 * factor, 5)
+    both = trained_weight(0.01, 5, factor)
+    torch.testing.assert_close(both[:, :4], usual[:, :4], rtol=0, atol=0)
+    torch.testing.assert_close(both[:, 4:], part[:, 4:])
+    assert float((both[:, 4:] - usual[:, 4:]).abs().min()) > 1e-3
 
 
 def test_long_gradients_are_shortened(tmp_path: Path) -> None:

@@ -151,9 +151,17 @@ class Family:
             and layer.weight.numel() >= FEWEST
         )
 
-    def make_room(self, transformer: Any, parts: int) -> None:
-        """`expand_inputs`, unless a network has room for so many parts or more already."""
-        self.expand_inputs(transformer, max(self.extra_inputs(transformer), parts))
+    def make_room(self, transformer: Any, parts: int) -> int | None:
+        """`expand_inputs`, unless a network has room for so many parts or more already.
+
+        Returns the number of inputs that its first layer had; None if it had room.
+        """
+        known = self.extra_inputs(transformer)
+        if parts <= known:
+            return None
+        inputs = int(transformer.get_submodule(self.input_layer).weight.shape[1])
+        self.expand_inputs(transformer, parts)
+        return inputs
 
     def expand_inputs(self, transformer: Any, wanted: int) -> None:
         """Give a network input channels for `wanted` inputs besides the latents, in place.

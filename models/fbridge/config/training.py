@@ -28,6 +28,11 @@ class TrainConfig(Section):
     batch_size: Count = Field(default=8, description="Clips per process and micro-step.")
     gradient_accumulation: Count = Field(default=1, description="Micro-steps per optimiser step.")
     lr: Positive = Field(default=1e-4, description="Learning rate after the warm-up.")
+    new_input_lr_factor: Positive = Field(
+        default=1.0,
+        description="Learning rate of a base's new input channels, whose weights begin at 0, as a "
+        "multiple of `lr`.",
+    )
     lr_schedule: Literal["constant", "cosine"] = Field(
         default="constant",
         description="After the warm-up: constant, or a cosine down to 0 at the last step.",

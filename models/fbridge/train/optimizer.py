@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fbridge.config.tree import TrainConfig
 from fbridge.errors import DependencyError
@@ -42,6 +42,32 @@ def build_optimizer(parameters: Iterable[nn.Parameter], config: TrainConfig) -> 
             optimizer = AdamWScheduleFree(trained, **options)
             optimizer.train()
             return optimizer
+
+
+def hasten(optimizer: torch.optim.Optimizer, weight: Tensor, first: int, factor: float) -> None:
+    """Multiply the learning rate of `weight[:, first:]`, from now on.
+
+    A group of parameters has one rate; so the step that the optimizer took is lengthened.
+
+    Args:
+        optimizer: whose state does not depend on the weights after its step.
+        weight: of a layer; (outputs, inputs, ...).
+        first: of the inputs.
+        factor: of the learning rate.
+    """
+    before: list[Tensor] = []
+
+    @torch.no_grad()
+    def keep(*_: Any) -> None:
+        before[:] = [weight[:, first:].clone()]
+
+    @torch.no_grad()
+    def lengthen(*_: Any) -> None:
+        part = weight[:, first:]
+        part.copy_(torch.lerp(before.pop(), part, factor))
+
+    optimizer.register_step_pre_hook(keep)
+    optimizer.register_step_post_hook(lengthen)
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:

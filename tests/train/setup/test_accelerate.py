@@ -104,5 +104,11 @@ def test_what_fsdp_cannot_do_is_refused(version: int, efficient: bool, named: st
         adapt_launch(accelerator(DistributedType.FSDP, fsdp_plugin=plugin), TrainConfig())
 
 
+@pytest.mark.parametrize("kind", [DistributedType.FSDP, DistributedType.DEEPSPEED])
+def test_a_sharded_optimizer_has_one_learning_rate(kind: DistributedType) -> None:
+    with pytest.raises(ConfigError, match=r"new_input_lr_factor 10 is not possible with FSDP2"):
+        adapt_launch(accelerator(kind), TrainConfig(new_input_lr_factor=10))
+
+
 def test_one_process_is_left_alone() -> None:
     adapt_launch(accelerator(DistributedType.NO), TrainConfig())

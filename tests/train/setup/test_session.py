@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
+from fbridge.backbones.families import family_of
 from fbridge.data.latents import LatentDataset
 from fbridge.data.latents.format import read_index, write_index
 from fbridge.errors import CheckpointError, ConfigError
@@ -76,6 +78,7 @@ def test_how_the_picture_is_given_counts_as_it_was_chosen(
     [
         ({"train": {"lr": 1.0}}, {"train.lr"}),
         ({"train": {"seed": 3}}, {"train.seed"}),
+        ({"train": {"new_input_lr_factor": 3.0}}, {"train.new_input_lr_factor"}),
         ({"train": {"batch_size": 3}}, {"train.batch_size"}),
         ({"train": {"lr_schedule": "cosine"}}, {"train.lr_schedule", "train.steps"}),
         ({"validation": {"share": 0.5}}, {"validation.share"}),
@@ -90,6 +93,45 @@ def test_what_may_not_change(
 ) -> None:
     before, after = same(), same(**sections)
     assert {n for n in {*before, *after} if before.get(n) != after.get(n)} == names
+
+
+def test_new_input_channels_learn_faster(session: MakeSession) -> None:
+    def step(run: str, **train: Any) -> tuple[Tensor, Tensor]:
+        made = session(run=run, train={"warmup": 0, "weight_decay": 0.0, **train})
+        old, training = made.model.old_inputs, made.training
+        assert old is not None
+        transformer = made.model.transformer
+        layer = transformer.get_submodule(family_of(transformer).input_layer)
+        before = layer.weight.detach().clone()
+        batch = next(iter(training.loader(0)))
+        torch.manual_seed(0)
+        training.task(training.network, batch).mean().backward()
+        training.optimizer.step()
+        moved = (layer.weight - before).detach()
+        return moved[:, :old], moved[:, old:]
+
+    old, new = step("usual")
+    assert new.numel()
+    same, far = step("fast", new_input_lr_factor=7.0)
+    torch.testing.assert_close(same, old, rtol=0, atol=0)
+    torch.testing.assert_close(far, 7 * new)
+    assert float(new.abs().max()) > 0
+
+
+def test_new_input_channels_of_a_bridge_are_not_new(session: MakeSession) -> None:
+    first = session(run="first")
+    again = build_generator(
+        first.config, first.material.shape, first.material.codec.codec, first.model.base
+    )
+    assert first.model.old_inputs is not None
+    assert again.old_inputs is None
+
+
+def test_the_schedule_free_optimizer_has_one_learning_rate(session: MakeSession) -> None:
+    with pytest.raises(
+        ConfigError, match=r"new_input_lr_factor 2: is not possible with train\.opt"
+    ):
+        session(train={"optimizer": "schedule-free", "new_input_lr_factor": 2.0})
 
 
 def test_more_processes_with_smaller_batches_are_the_same_run(

@@ -21,6 +21,12 @@ def adapt_launch(accelerator: Accelerator, config: TrainConfig) -> None:
     Raises:
         ConfigError: the settings are not supported; names supported ones.
     """
+    sharded = accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+    if sharded and config.new_input_lr_factor != 1:
+        raise ConfigError(
+            f"train.new_input_lr_factor {config.new_input_lr_factor:g} is not possible with FSDP2 "
+            "and DeepSpeed, which shard the optimizer; set it to 1, or use DDP"
+        )
     if accelerator.distributed_type == DistributedType.FSDP:
         _adapt_fsdp(accelerator)
     elif accelerator.distributed_type == DistributedType.DEEPSPEED:

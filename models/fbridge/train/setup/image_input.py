@@ -49,15 +49,19 @@ def choose_image_input(
     return wanted
 
 
-def widen(config: Config, base: PretrainedModel, image_input: str, *, prior_kind: str) -> None:
+def widen(
+    config: Config, base: PretrainedModel, image_input: str, *, prior_kind: str
+) -> int | None:
     """Give the base's network input channels for what it is given beside the latents, in place.
+
+    Returns the number of inputs that its first layer had; None if it is as before.
 
     "native" needs none, and "both" those of the prior. By the bridge it is given the prior, and the
     picture too where the two differ.
     """
     apart = prior_kind != "repeat" or config.condition.picture_dropout > 0
     parts = {"native": 0, "both": 1, "bridge": 2 if apart else 1}[image_input]
-    base.family.make_room(base.transformer, parts)
+    return base.family.make_room(base.transformer, parts)
 
 
 def _usual(

@@ -40,6 +40,7 @@ class BuiltNetwork:
         scheduler: the bridge; None of a prior.
         prior: the frozen network of a neural prior.
         task: the loss.
+        old_inputs: number of inputs of the base's first layer, if it was given more.
         about: what a pipeline needs to know: frames, fps, sizes, classes, start_from, world.
     """
 
@@ -50,6 +51,7 @@ class BuiltNetwork:
     prior: nn.Module | None
     task: BridgeTraining | PriorTraining
     about: dict[str, Any]
+    old_inputs: int | None = None
 
 
 def build_prior_network(config: Config, shape: Shape) -> BuiltNetwork:
@@ -81,7 +83,7 @@ def build_generator(
     _check_codec(base, codec)
     kind, mix, network = _start(config, base, shape)
     image_input = choose_image_input(config, base, shape, prior_kind=kind)
-    transformer = base.transformer
+    transformer, old_inputs = base.transformer, None
     if transformer is None:
         base = replace(base, text_encoder=shape.text_encoder)
         torch.manual_seed(config.train.seed)
@@ -93,7 +95,7 @@ def build_generator(
                 f'model.condition is "class", but base {base.name} is conditioned on captions; use '
                 '"text"'
             )
-        widen(config, base, image_input, prior_kind=kind)
+        old_inputs = widen(config, base, image_input, prior_kind=kind)
     scheduler, times = limit_times(build_scheduler(config.bridge, base, image_input), config.times)
     if config.train.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
@@ -116,9 +118,8 @@ def build_generator(
         "start_from": {"kind": kind, "mix": mix},
         **({"world": base.world} if base.world else {}),
     }
-    return BuiltNetwork(
-        base, transformer, base.family.adapt(transformer), scheduler, network, task, about
-    )
+    backbone = base.family.adapt(transformer)
+    return BuiltNetwork(base, transformer, backbone, scheduler, network, task, about, old_inputs)
 
 
 def build_scheduler(

@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from fbridge.backbones.families import family_of
-from fbridge.config.tree import Config
+from fbridge.config.tree import Config, TrainConfig
 from fbridge.data.latents.shape import read_data
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.hashing import hash_model
@@ -21,7 +21,7 @@ from fbridge.memory.offload_blocks import offload_blocks
 from fbridge.train.batches import Augmentation, TrainingClips, training_loader
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.ema.averages import build_average
-from fbridge.train.optimizer import build_optimizer
+from fbridge.train.optimizer import build_optimizer, hasten
 from fbridge.train.request import Command
 from fbridge.train.setup.accelerate import adapt_launch, shard_blocks
 from fbridge.train.setup.base import load_base
@@ -129,6 +129,8 @@ def identity(
         if name not in _FREE and name.split(".")[0] not in _FREE
     }
     kept.pop("condition.image_input", None)
+    if config.train.new_input_lr_factor == 1:  # older versions had no other
+        kept.pop("train.new_input_lr_factor")
     if image_input != "bridge":
         kept["condition.image_input"] = image_input
     kept["train.batch_size"] = config.train.batch_size * processes
@@ -203,6 +205,7 @@ def _training(
     if offloaded:
         _offload_blocks(model, config, accelerator)
     optimizer = build_optimizer((p for p in network.parameters() if p.requires_grad), config.train)
+    _hasten_new_inputs(optimizer, model, config.train)
     network, optimizer = accelerator.prepare(
         network, optimizer, device_placement=[False, True] if offloaded else None
     )
@@ -239,6 +242,19 @@ def _training(
     )
     training.validate = _validation(config, run, material, model, training)
     return training
+
+
+def _hasten_new_inputs(optimizer: Any, model: BuiltNetwork, config: TrainConfig) -> None:
+    factor, first = config.new_input_lr_factor, model.old_inputs
+    if factor == 1 or first is None:
+        return
+    if config.optimizer == "schedule-free":
+        raise ConfigError(
+            f"train.new_input_lr_factor {factor:g}: is not possible with train.optimizer "
+            f'"{config.optimizer}", whose state follows from the weights; set it to 1'
+        )
+    weight = model.transformer.get_submodule(family_of(model.transformer).input_layer).weight
+    hasten(optimizer, weight, first, factor)
 
 
 def _validation(
