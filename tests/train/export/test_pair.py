@@ -157,6 +157,26 @@ def test_whole_models_over_different_priors(
     assert len(found) == 2
 
 
+@pytest.mark.parametrize("part", ["vae", "text_encoder"])
+def test_whole_models_over_different_bases(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    export_run(runs / "full", tmp_path / "full")
+    make, found = FrameBridgePipeline.from_pretrained, []
+
+    def with_another_part(*args: Any, **options: Any) -> Any:
+        found.append(make(*args, **options))
+        if len(found) == 2:
+            last = list(getattr(found[-1], part).state_dict().values())[-1]
+            last += 0.1
+        return found[-1]
+
+    monkeypatch.setattr(FrameBridgePipeline, "from_pretrained", with_another_part)
+    with pytest.raises(ConfigError, match=rf"are over different bases \({part}\)"):
+        export_pair(runs / "high", tmp_path / "full", tmp_path / "both")
+    assert len(found) == 2
+
+
 def test_a_lora_and_a_network_trained_in_full(runs: Path, tmp_path: Path) -> None:
     export_pair(runs / "full", runs / "high", tmp_path / "both")
     both = FrameBridgePipeline.from_pretrained(tmp_path / "both")

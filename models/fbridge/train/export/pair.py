@@ -235,6 +235,12 @@ def _pipeline(
             f"{shown(high.named)} and {shown(low.named)}: were trained as different bridges; train "
             "both with the same data, [prior] and [condition]"
         )
+    for part in ("vae", "text_encoder"):
+        if not _same_network(*(getattr(each, part) for each in pipelines)):
+            raise ConfigError(
+                f"{shown(high.named)} and {shown(low.named)}: are over different bases ({part}); "
+                "train both networks of one base"
+            )
     parts = {**pipelines[0].components, SECOND: pipelines[1].transformer, "scheduler": scheduler}
     return FrameBridgePipeline(**parts, **facts[0])
 
