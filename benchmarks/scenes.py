@@ -1,0 +1,117 @@
+"""What bridges of the small base do with pictures of scenes that nobody trained on.
+
+    python benchmarks/scenes.py runs/finetune --count 96 --ways sampler=ode sampler=dbim2,steps=10
+
+Each picture is the first frame of a held-out scene, and the prompt its caption. Told of every model
+and way of sampling: shares of the things that keep colour and shape and that move as captioned, by
+`fbridge.data.scene_judge` (of the scenes themselves too), the first frame against the picture, and
+frames against those of the scene, which are one of many that the caption allows. With --out the
+clips are written for `fbridge eval OUT/MODEL --reference OUT/scenes --metric fvd`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fbridge import FrameBridgePipeline
+from fbridge.data.scene_judge import judge
+from fbridge.data.scenes import SCENE_FPS, Scene, draw_scene
+from fbridge.data.video_files import write_video
+from fbridge.evaluation.intervals import wilson_interval
+
+HELD_OUT_SEED, BATCH = 1, 16
+"""Neither the base nor the demo's clips are of this seed."""
+NAMES = {
+    "steps": ("num_inference_steps", int),
+    "guidance": ("guidance_scale", float),
+    "strength": ("strength", float),
+    "sampler": ("sampler", str),
+    "grid": ("grid", str),
+    "start": ("start", str),
+    "first-frame": ("first_frame", str),
+}
+"""Options of `fbridge generate`, as the pipeline takes them."""
+
+
+def options_of(way: str) -> dict[str, Any]:
+    """What NAME=VALUE,... says; nothing of "default"."""
+    pairs = [] if way == "default" else [part.split("=") for part in way.split(",")]
+    return {NAMES[name][0]: NAMES[name][1](value) for name, value in pairs}
+
+
+def psnr(found: NDArray[np.uint8], true: NDArray[np.uint8]) -> float:
+    """Mean over clips (N, F, H, W, 3), in dB."""
+    error = ((found.astype(float) - true) ** 2).reshape(len(found), -1).mean(1)
+    return float(np.mean(10 * np.log10(255**2 / np.maximum(error, 1e-2))))
+
+
+def row(name: str, videos: NDArray[np.uint8], scenes: list[Scene], seconds: float) -> str:
+    """The line of a table."""
+    true = np.stack([scene.frames for scene in scenes])
+    found = [
+        judge(video, thing.colour, thing.shape, thing.verb)
+        for video, scene in zip(videos, scenes, strict=True)
+        for thing in scene.things
+    ]
+    cells = []
+    for good in ([v.colour and v.shape for v in found], [v.motion for v in found]):
+        interval = wilson_interval(sum(good), len(good))
+        assert interval is not None
+        cells.append(f"{np.mean(good):5.0%} [{interval.low:.0%}, {interval.high:.0%}]")
+    first, later = psnr(videos[:, :1], true[:, :1]), psnr(videos[:, 1:], true[:, 1:])
+    return f"{name:34} {cells[0]:17} {cells[1]:17} {first:5.1f} {later:5.1f} {seconds:6.2f}"
+
+
+def write(folder: Path, videos: NDArray[np.uint8], scenes: list[Scene]) -> None:
+    """As NUMBER.mp4 with its caption."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, (video, scene) in enumerate(zip(videos, scenes, strict=True)):
+        write_video(video, folder / f"{number:04d}.mp4", SCENE_FPS)
+        (folder / f"{number:04d}.txt").write_text(scene.caption + "\n")
+
+
+def main() -> None:
+    """Sample, judge, print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("models", nargs="*")
+    parser.add_argument("--ways", nargs="+", default=["default"], metavar="NAME=VALUE,...")
+    parser.add_argument("--count", type=int, default=96)
+    parser.add_argument("--things", type=int, choices=(1, 2))
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    scenes = [draw_scene(HELD_OUT_SEED, n, things=args.things) for n in range(args.count)]
+    true = np.stack([scene.frames for scene in scenes])
+    still = true[:, :1].repeat(true.shape[1], axis=1)
+    shown = {"scenes": true, "repeated picture": still}
+    print(f"{'':34} {'colour, shape':17} {'motion':17} first  rest  s/clip")
+    for name, videos in shown.items():
+        print(row(name, videos, scenes, 0), flush=True)
+        if args.out:
+            write(args.out / name.replace(" ", "-"), videos, scenes)
+    pictures = [Image.fromarray(scene.frames[0]) for scene in scenes]
+    for model in args.models:
+        pipe = FrameBridgePipeline.from_pretrained(model)
+        pipe.set_progress_bar_config(disable=True)
+        for way in args.ways:
+            began, made = time.perf_counter(), []
+            for at in range(0, args.count, BATCH):
+                part = slice(at, at + BATCH)
+                prompts = [scene.caption for scene in scenes[part]]
+                seeds = list(range(args.count))[part]
+                made += pipe(pictures[part], prompts, seed=seeds, **options_of(way)).frames
+            seconds = (time.perf_counter() - began) / args.count
+            videos = np.stack(made)
+            print(row(f"{Path(model).name} {way}", videos, scenes, seconds), flush=True)
+            if args.out:
+                write(args.out / f"{Path(model).name}-{way}", videos, scenes)
+
+
+if __name__ == "__main__":
+    main()
