@@ -4,8 +4,10 @@
 
 Each picture is the first frame of a held-out scene, and the prompt its caption. Told of every model
 and way of sampling: shares of the things that keep colour and shape and that move as captioned, by
-`fbridge.data.scene_judge` (of the scenes themselves too), the first frame against the picture, and
-frames against those of the scene, which are one of many that the caption allows. With --out the
+`fbridge.data.scene_judge`; and in decibels the first frame against the picture, and all others
+against the scene's. That is one of many videos that picture and caption allow: "another take" has
+the same of both and moves otherwise, so what samples perfectly is as far from the scene as that,
+and the mean of 16 such takes is what a perfect regression would be. With --out the
 clips are written for `fbridge eval OUT/MODEL --reference OUT/scenes --metric fvd`.
 """
 
@@ -47,9 +49,17 @@ def options_of(way: str) -> dict[str, Any]:
 
 
 def psnr(found: NDArray[np.uint8], true: NDArray[np.uint8]) -> float:
-    """Mean over clips (N, F, H, W, 3), in dB."""
-    error = ((found.astype(float) - true) ** 2).reshape(len(found), -1).mean(1)
-    return float(np.mean(10 * np.log10(255**2 / np.maximum(error, 1e-2))))
+    """In dB, of the mean squared error of all pixels."""
+    error = float(((found.astype(np.float32) - true) ** 2).mean())
+    return 10 * np.log10(255**2 / max(error, 1e-2))
+
+
+def takes(numbers: range, things: int | None) -> NDArray[np.uint8]:
+    """(16, N, F, H, W, 3) of the same pictures and captions."""
+    return np.stack([
+        [draw_scene(HELD_OUT_SEED, n, things=things, take=take).frames for n in numbers]
+        for take in range(1, 17)
+    ])  # fmt: skip
 
 
 def row(name: str, videos: NDArray[np.uint8], scenes: list[Scene], seconds: float) -> str:
@@ -88,8 +98,13 @@ def main() -> None:
     args = parser.parse_args()
     scenes = [draw_scene(HELD_OUT_SEED, n, things=args.things) for n in range(args.count)]
     true = np.stack([scene.frames for scene in scenes])
-    still = true[:, :1].repeat(true.shape[1], axis=1)
-    shown = {"scenes": true, "repeated picture": still}
+    others = takes(range(args.count), args.things)
+    shown = {
+        "scenes": true,
+        "repeated picture": true[:, :1].repeat(true.shape[1], axis=1),
+        "another take": others[0],
+        "mean of takes": others.mean(0).astype(np.uint8),
+    }
     print(f"{'':34} {'colour, shape':17} {'motion':17} first  rest  s/clip")
     for name, videos in shown.items():
         print(row(name, videos, scenes, 0), flush=True)

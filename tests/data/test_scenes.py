@@ -88,6 +88,19 @@ def test_what_is_asked_for_is_drawn() -> None:
     assert "a red star" in scene.caption
 
 
+def test_takes_differ_in_the_motion_alone() -> None:
+    for number in range(20):
+        scene = draw_scene(4, number)
+        takes = [draw_scene(4, number, take=take) for take in (1, 1, 2)]
+        for take in takes:
+            assert (take.frames[0] == scene.frames[0]).all()
+            assert take.caption == scene.caption
+        assert (takes[0].frames == takes[1].frames).all()
+        if any(thing.verb != "stay" for thing in scene.things):
+            assert (takes[0].frames != scene.frames).any()
+            assert (takes[0].frames != takes[2].frames).any()
+
+
 def test_another_rate_and_size_show_the_same() -> None:
     scene = draw_scene(2, 9)
     finer = draw_scene(2, 9, count=2 * SCENE_FRAMES - 1, size=2 * SCENE_SIZE)

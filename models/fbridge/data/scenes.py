@@ -63,7 +63,7 @@ class Scene:
     things: tuple[Thing, ...]
 
 
-def draw_scene(
+def draw_scene(  # noqa: PLR0913 - each fixes one thing that is drawn
     seed: int,
     number: int,
     *,
@@ -71,6 +71,7 @@ def draw_scene(
     shape: str | None = None,
     colour: str | None = None,
     verb: str | None = None,
+    take: int = 0,
     count: int = SCENE_FRAMES,
     size: int = SCENE_SIZE,
 ) -> Scene:
@@ -83,6 +84,7 @@ def draw_scene(
         shape: of the first thing; so are colour and verb.
         colour: likewise.
         verb: likewise.
+        take: of the scene; another one has the same first frame and caption, and moves otherwise.
         count: frames; another count gives the same two seconds at another rate.
         size: side in pixels.
     """
@@ -100,7 +102,8 @@ def draw_scene(
         chosen = {v.name: v for v in VERBS}[name]
         tint = np.clip(np.array(COLOURS[colours[place]]) + rng.normal(0, 0.02, 3), 0, 1)
         lane = 0 if many == 1 else int(side * (1 - 2 * place))
-        covered = _moved(shapes[place], chosen, lane, rng, count, size)
+        again = np.random.default_rng([seed, number, take, place]) if take else None
+        covered = _moved(shapes[place], chosen, lane, rng, again, count, size)
         pictures = covered[..., None] * tint + (1 - covered[..., None]) * pictures
         able = [w for w in chosen.wordings if many == 1 or w.startswith("{}")]
         wording = able[rng.integers(len(able))]
@@ -132,8 +135,13 @@ def _first(names: list[str], named: str | None, rng: Rng) -> list[str]:
     return mixed if named is None else [named, *(name for name in mixed if name != named)]
 
 
-def _moved(shape: str, verb: Verb, lane: int, rng: Rng, count: int, size: int) -> Array:
-    """(F, H, W) coverage by a shape; one of two stays in its half of the picture (lane -1 or 1)."""
+def _moved(
+    shape: str, verb: Verb, lane: int, rng: Rng, again: Rng | None, count: int, size: int
+) -> Array:
+    """(F, H, W) coverage by a shape; one of two stays in its half of the picture (lane -1 or 1).
+
+    Where `again` is given, the motion is drawn by it, and `rng` is used up all the same.
+    """
     half = rng.uniform(*verb.half_size) * (SMALLER if lane else 1)
     most = 1 - half
     x, y = (
@@ -146,5 +154,7 @@ def _moved(shape: str, verb: Verb, lane: int, rng: Rng, count: int, size: int) -
         x = lane * rng.uniform(0.8, 1.0) * min(0.5, most)
     body = Body(half, half, *(max(way + 1 - half, 0.0) for way in (x, -x, y, -y)))
     u = np.linspace(0.0, 1.0, count)
-    motion = verb.program(np.minimum(u * min(1.0, 1.25 * verb.speed), 1), body, rng)
+    u = np.minimum(u * min(1.0, 1.25 * verb.speed), 1)
+    motion = verb.program(u, body, rng)
+    motion = motion if again is None else verb.program(u, body, again)
     return cover(SHAPES[shape], motion, (x, y), half, size)
