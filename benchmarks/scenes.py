@@ -7,7 +7,7 @@ and way of sampling: shares of the things that keep colour and shape and that mo
 `fbridge.data.scene_judge`; and in decibels the first frame against the picture, and all others
 against the scene's. That is one of many videos that picture and caption allow: "another take" has
 the same of both and moves otherwise, so what samples perfectly is as far from the scene as that,
-and the mean of 16 such takes is what a perfect regression would be. With --out the
+and the mean of such takes is what a perfect regression would be. With --out the
 clips are written for `fbridge eval OUT/MODEL --reference OUT/scenes --metric fvd`.
 """
 
@@ -54,11 +54,11 @@ def psnr(found: NDArray[np.uint8], true: NDArray[np.uint8]) -> float:
     return 10 * np.log10(255**2 / max(error, 1e-2))
 
 
-def takes(numbers: range, things: int | None) -> NDArray[np.uint8]:
-    """(16, N, F, H, W, 3) of the same pictures and captions."""
+def takes(numbers: range, things: int | None, many: int) -> NDArray[np.uint8]:
+    """(many, N, F, H, W, 3) of the same pictures and captions."""
     return np.stack([
         [draw_scene(HELD_OUT_SEED, n, things=things, take=take).frames for n in numbers]
-        for take in range(1, 17)
+        for take in range(1, many + 1)
     ])  # fmt: skip
 
 
@@ -94,17 +94,16 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", default=["default"], metavar="NAME=VALUE,...")
     parser.add_argument("--count", type=int, default=96)
     parser.add_argument("--things", type=int, choices=(1, 2))
+    parser.add_argument("--takes", type=int, default=0, help="of each scene; 16 take a minute")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     scenes = [draw_scene(HELD_OUT_SEED, n, things=args.things) for n in range(args.count)]
     true = np.stack([scene.frames for scene in scenes])
-    others = takes(range(args.count), args.things)
-    shown = {
-        "scenes": true,
-        "repeated picture": true[:, :1].repeat(true.shape[1], axis=1),
-        "another take": others[0],
-        "mean of takes": others.mean(0).astype(np.uint8),
-    }
+    shown = {"scenes": true, "repeated picture": true[:, :1].repeat(true.shape[1], axis=1)}
+    if args.takes:
+        others = takes(range(args.count), args.things, args.takes)
+        shown["another take"] = others[0]
+        shown[f"mean of {args.takes} takes"] = others.mean(0).astype(np.uint8)
     print(f"{'':34} {'colour, shape':17} {'motion':17} first  rest  s/clip")
     for name, videos in shown.items():
         print(row(name, videos, scenes, 0), flush=True)
