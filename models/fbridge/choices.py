@@ -11,7 +11,8 @@ from typing import Literal, TypeAlias, get_args
 EMBEDDED = "embedded"
 """Name of the model that comes with the package."""
 
-SAMPLERS = ("sde", "ode", "dbim", "dbim2", "dbim3", "sde2m", "heun")
+SamplerName: TypeAlias = Literal["sde", "ode", "dbim", "dbim2", "dbim3", "sde2m", "heun"]
+SAMPLERS: tuple[SamplerName, ...] = get_args(SamplerName)
 """The keys of `fbridge.sampling.SAMPLERS`."""
 SAMPLERS_WITH_ETA = ("dbim",)
 """Samplers that take `eta`."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from fbridge.choices import FrozenWeights, Objective, Preset
+from fbridge.choices import FrozenWeights, GridKind, Objective, Preset, SamplerName
 from fbridge.config.section import (
     BelowOne,
+    Count,
     Finite,
     NotNegative,
     Number,
@@ -81,6 +82,35 @@ class BridgeConfig(Section):
                 "rule", f"a table of kind, one of {kinds}, and that schedule's parameters"
             )
         return value
+
+
+class SamplingConfig(Section):
+    """How the trained model is sampled where `fbridge generate` is told nothing else.
+
+    What is unset is the base's own where it is a bridge already, else the whole bridge in 50 steps
+    of "sde" without guidance.
+    """
+
+    sampler: SamplerName | None = Field(
+        default=None, description="Sampler; unset: the base's, else sde.", examples=["dbim2"]
+    )
+    steps: Count | None = Field(
+        default=None, description="Steps; unset: the base's, else 50.", examples=[20]
+    )
+    grid: GridKind | None = Field(
+        default=None,
+        description="Where the steps lie in time; unset: the base's, else trailing.",
+        examples=["uniform"],
+    )
+    guidance_scale: NotNegative | None = Field(
+        default=None,
+        description="Guidance by the prompt; unset: the base's, else 1, which is none.",
+        examples=[2.0],
+    )
+
+    def given(self) -> dict[str, Any]:
+        """What is set."""
+        return {name: value for name, value in self if value is not None}
 
 
 class PriorConfig(Section):

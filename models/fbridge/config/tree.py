@@ -13,6 +13,7 @@ from fbridge.config.model import (
     ModelConfig,
     PriorConfig,
     RegressionConfig,
+    SamplingConfig,
 )
 from fbridge.config.section import Section, Text
 from fbridge.config.training import (
@@ -34,6 +35,7 @@ __all__ = [
     "ModelConfig",
     "PriorConfig",
     "RegressionConfig",
+    "SamplingConfig",
     "Section",
     "TimesConfig",
     "TrainConfig",
@@ -106,6 +108,9 @@ class Config(Section):
     times: TimesConfig = Field(default=TimesConfig(), description="Distribution of times.")
     weight: WeightConfig = Field(default=WeightConfig(), description="Loss weight of each time.")
     ema: EmaConfig = Field(default=EmaConfig(), description="Average of the weights.")
+    sampling: SamplingConfig = Field(
+        default=SamplingConfig(), description="How the result is sampled by default."
+    )
     validation: ValidationConfig = Field(default=ValidationConfig(), description="Held-out clips.")
     log: LogConfig = Field(default=LogConfig(), description="Reports and trackers.")
 

@@ -14,7 +14,7 @@ from fbridge.backbones.families import FAMILIES, family_of
 from fbridge.backbones.scratch import build_scratch
 from fbridge.codecs import Codec
 from fbridge.codecs.vae import VAECodec
-from fbridge.config.tree import BridgeConfig, Config
+from fbridge.config.tree import BridgeConfig, Config, SamplingConfig
 from fbridge.data.latents import LatentDataset
 from fbridge.data.latents.shape import Shape
 from fbridge.errors import CheckpointError, ConfigError, DataError
@@ -105,6 +105,17 @@ def test_the_scheduler_of_every_case(
     assert made.config.objective == objective
     kind = DiffusionProcess if objective == "diffusion" else BridgeProcess
     assert isinstance(made.process, kind)
+
+
+def test_the_result_is_sampled_as_configured() -> None:
+    """What is not configured is the base's, if it is a bridge."""
+    given = SamplingConfig(sampler="dbim2", guidance_scale=2.5)
+    assert given.given() == {"sampler": "dbim2", "guidance_scale": 2.5}
+    for base, steps in ((PRETRAINED, 50), (BRIDGE, 7)):
+        made = build_scheduler(BridgeConfig(), base, sampling=given).config
+        assert (made.sampler, made.guidance_scale, made.steps) == ("dbim2", 2.5, steps)
+    made = build_scheduler(BridgeConfig(), BRIDGE, sampling=SamplingConfig()).config
+    assert (made.sampler, made.steps) == ("dbim", 7)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ def same(session: MakeSession) -> Callable[..., dict[str, Any]]:
         {"log": {"every": 3}},
         {"ema": {"length": 0.2}},
         {"output": "elsewhere"},
+        {"sampling": {"sampler": "ode", "steps": 9}},
     ],
     ids=str,
 )

@@ -13,7 +13,7 @@ from fbridge.backbones.families import aligned_prediction
 from fbridge.backbones.scratch import build_scratch
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.codecs import Codec
-from fbridge.config.tree import BridgeConfig, Config, LoraConfig
+from fbridge.config.tree import BridgeConfig, Config, LoraConfig, SamplingConfig
 from fbridge.data.latents.shape import Shape, frame_limits
 from fbridge.errors import CheckpointError, ConfigError, DataError, reason
 from fbridge.files.modules import precision_of
@@ -96,7 +96,9 @@ def build_generator(
                 '"text"'
             )
         old_inputs = widen(config, base, image_input, prior_kind=kind)
-    scheduler, times = limit_times(build_scheduler(config.bridge, base, image_input), config.times)
+    scheduler, times = limit_times(
+        build_scheduler(config.bridge, base, image_input, config.sampling), config.times
+    )
     if config.train.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
     shrink(transformer, frozen_memory(config.lora.quantize, config.train.attention))
@@ -123,7 +125,10 @@ def build_generator(
 
 
 def build_scheduler(
-    config: BridgeConfig, base: PretrainedModel, image_input: str = "bridge"
+    config: BridgeConfig,
+    base: PretrainedModel,
+    image_input: str = "bridge",
+    sampling: SamplingConfig | None = None,
 ) -> FrameBridgeScheduler:
     """The bridge of a configuration over a base.
 
@@ -149,6 +154,7 @@ def build_scheduler(
     few = [lora.steps for lora in base.loras if lora.steps is not None]
     if few:  # distilled: it samples as its base does
         known |= {"steps": few[-1], "guidance_scale": 1.0}
+    known |= {} if sampling is None else sampling.given()
     known |= {"objective": config.objective, "image_input": image_input}
     if config.schedule is not None:
         known["schedule"] = dict(config.schedule)

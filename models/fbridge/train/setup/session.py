@@ -43,7 +43,7 @@ _FREE = {
     "train.compile", "train.attention", "train.gradient_checkpointing",
     "train.offload_activations", "lora.offload_blocks", "validation.every",
     "validation.rows", "validation.clips", "validation.steps", "validation.bands", "log",
-    "ema.length", "data", "train.steps", "base", "components", "download", "prior.path",
+    "sampling", "ema.length", "data", "train.steps", "base", "components", "download", "prior.path",
     "lora.base",
 }  # fmt: skip
 """Keys that may change when a run resumes; of data, base, LoRAs and prior the content counts."""
