@@ -18,6 +18,7 @@ from fbridge.codecs.pixel import PixelCodec
 from fbridge.codecs.render import CHANNELS
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.pipeline import FrameBridgePipeline
+from fbridge.pipeline.bridge import FrameLimits
 from fbridge.sampling import GridKind
 from fbridge.scheduler import FrameBridgeScheduler
 
@@ -86,6 +87,24 @@ def test_the_seed_decides(pipe: FrameBridgePipeline) -> None:
     videos = pipe(pictures(1)[0], "jump", seed=[1, 1, 2]).latents
     assert torch.allclose(videos[0], videos[1], atol=1e-5)
     assert (videos[0] - videos[2]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("limits", "wanted", "expected"),
+    [
+        ((17, 17, 17, 4), 16, 17),
+        ((17, 17, 17, 4), 18, 17),
+        ((49, 5, 81, 4), 16, 17),
+        ((49, 5, 81, 4), 17, 17),
+        ((49, 5, 81, 4), 2, 5),
+        ((49, 5, 80, 4), 99, 77),
+        ((32, 2, 96, 1), 16, 16),
+    ],
+)
+def test_the_nearest_number_of_frames_that_is_enough(
+    limits: tuple[int, int, int, int], wanted: int, expected: int
+) -> None:
+    assert FrameLimits(*limits).at_least(wanted) == expected
 
 
 def test_saving_and_loading_changes_no_bit(pipe: FrameBridgePipeline, tmp_path: Path) -> None:

@@ -234,9 +234,10 @@ def _first_frames(folder: Path, ids: frozenset[str], protocol: Protocol) -> Iter
 def _make(
     model: str, inputs: Sequence[_Input], frames: int, folder: Path, device: str
 ) -> Generator[Making, None, Path]:
-    """Make the videos that are missing; returns their folder."""
+    """Make the videos that are missing, of `frames` or a few more; returns their folder."""
     yield Making(0, len(inputs))
     loaded = load_pipeline(model, device=device)
+    frames = loaded.pipeline.frame_limits.at_least(frames)
     named = [(one.key, one.prompt, one.seed) for one in inputs]
     key = hashlib.sha256(f"{loaded.pipeline.model_hash} {frames} {named}".encode()).hexdigest()
     made = folder / f"made-{key[:12]}"

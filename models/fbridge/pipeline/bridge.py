@@ -28,6 +28,12 @@ class FrameLimits(NamedTuple):
     maximum: int
     step: int
 
+    def at_least(self, wanted: int) -> int:
+        """The smallest possible number that is not below `wanted`, or the largest one there is."""
+        steps = max(0, -(-(wanted - self.minimum) // self.step))
+        most = (self.maximum - self.minimum) // self.step
+        return self.minimum + min(steps, most) * self.step
+
 
 class Bridge(ABC):
     """A model's facts, from its parts; needs no diffusers.

@@ -17,7 +17,7 @@ from fbridge.evaluation.features.measure import (
     measure,
     read_feature,
 )
-from fbridge.evaluation.features.networks import MAKERS, Maker, Setup, build
+from fbridge.evaluation.features.networks import MAKERS, Maker, Setup, build, round_trip
 from tests.evaluation.sides import clips_of, write_side
 
 SETUP = Setup((24, 24))
@@ -88,3 +88,12 @@ def test_a_clip_that_cannot_be_read_is_told(tasks: list[FeatureTask], tmp_path: 
         last = list(measure(tasks, SETUP, NAMES, cache, workers=0))[-1]
     assert list(last.failed) == ["01"]
     assert last.done == 4
+
+
+@pytest.mark.parametrize("number", [5, 6, 8, 9])
+def test_a_codec_of_some_numbers_of_frames_takes_all(number: int) -> None:
+    """Frames that are the same all along come back so, and as many."""
+    frames = torch.full((1, 64, 64, 3), 120, dtype=torch.uint8).expand(number, -1, -1, -1)
+    back = round_trip(Setup((64, 64), codec="t2v.safetensors"))(frames)
+    assert back.shape == frames.shape
+    assert float((back.float() - 120).abs().mean()) < 8

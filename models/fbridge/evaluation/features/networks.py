@@ -92,9 +92,13 @@ def round_trip(setup: Setup) -> Callable[[Tensor], Tensor]:
     codec = load_codec(setup.codec, device=setup.device).codec
 
     def through(frames: Tensor) -> Tensor:
-        video = frames.to(setup.device).permute(0, 3, 1, 2).float() / 255
+        # A video autoencoder may take 13 or 17 frames and not 16; other codecs take any number.
+        more = -(len(frames) - 1) % getattr(codec, "step", 1)
+        padded = torch.cat([frames, frames[-1:].expand(more, -1, -1, -1)])
+        video = padded.to(setup.device).permute(0, 3, 1, 2).float() / 255
         view = codec.view([video[0]], torch.zeros(1, 1, 1), torch.ones(1, 1, dtype=torch.bool))
         (back,) = codec.decode(codec.encode([video], view).mean, view)
+        back = back[: len(frames)]
         return (back * 255).round().clamp(0, 255).byte().permute(0, 2, 3, 1).cpu()
 
     return through
