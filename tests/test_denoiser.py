@@ -53,7 +53,7 @@ FULL, EMPTY = condition(1.5, 0.5), condition(-0.25, 9.0, count=1)
 def by_hand(text_scale: float, picture_scale: float) -> Tensor:
     ask = Recorder()
     x, prior = videos(2, 0), videos(2, 1)
-    none, picture = (ask(x, T, prior, condition(-0.25, level)) for level in (0.0, 0.5))
+    none, picture = (ask(x, T, prior, condition(-0.25, level)) for level in (0.0, 9.0))
     full = ask(x, T, prior, FULL)
     return none + picture_scale * (picture - none) + text_scale * (full - picture)
 

@@ -71,6 +71,23 @@ def test_a_jump_goes_up(pipe: FrameBridgePipeline) -> None:
     assert (path.amin(1) < -0.08).float().mean() > 0.8
 
 
+def test_guidance_makes_more_of_the_deed_and_none_of_what_is_not_to_happen(
+    pipe: FrameBridgePipeline,
+) -> None:
+    image = Image.open(EXAMPLES / "coffee.jpg").convert("RGB").resize((128, 96))
+
+    def made(scale: float, negative: str = "") -> Tensor:
+        return pipe(
+            image, "the cup jumps", negative_prompt=negative, seed=0, num_frames=12,
+            guidance_scale=scale,
+        ).latents  # fmt: skip
+
+    plain = made(1.0)
+    assert made(2.0).square().mean() > 1.2 * plain.square().mean()
+    torch.testing.assert_close(made(2.0, "the cup jumps"), plain, atol=1e-4, rtol=0)
+    assert (made(2.0, "the cup spins") - made(2.0)).abs().max() > 0.1
+
+
 def test_nothing_moves_when_nothing_shall(pipe: FrameBridgePipeline) -> None:
     moved = motions(pipe, "nothing moves")
     assert moved[:, :, 0, TX].abs().median() < 0.05

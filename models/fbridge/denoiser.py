@@ -117,8 +117,9 @@ class GuidedDenoiser:
 
     Attributes:
         denoiser: the denoiser to guide.
-        unconditional: its prompt (1 or B, L, D), empty or negative, replaces the condition's;
-            classes are replaced by none, -1.
+        unconditional: its prompt (1 or B, L, D), empty or negative, replaces the condition's. So do
+            its image latents, which tell what shall happen with some codecs; classes are replaced
+            by none, -1.
         text_scale: weight of the prompt; 1 is no guidance.
         picture_scale: weight of the picture's description; 1 is no guidance.
     """
@@ -192,8 +193,10 @@ def _with_prompt_of(condition: Condition, other: Condition) -> Condition:
     videos = len(condition.prompt_embeds)
     embeds = other.prompt_embeds.to(condition.prompt_embeds).expand(videos, -1, -1)
     mask = other.prompt_mask.to(condition.prompt_mask).expand(videos, -1)
+    latents = other.image_latents.to(condition.image_latents).expand_as(condition.image_latents)
     label = None if condition.class_labels is None else torch.full_like(condition.class_labels, -1)
-    return replace(condition.with_prompt(embeds, mask), class_labels=label)
+    changed = condition.with_prompt(embeds, mask)
+    return replace(changed, image_latents=latents, class_labels=label)
 
 
 def _joined(conditions: Sequence[Condition]) -> Condition:
