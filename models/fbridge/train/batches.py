@@ -112,13 +112,16 @@ class TrainingClips(Dataset[dict[str, Any]]):
         dataset: written by `fbridge prepare`.
         augmentation: dropout and noise.
         seed: of all random numbers.
+
+    Attributes:
+        empty_text: (L, D) the empty caption's embeddings, in place of words that are dropped.
     """
 
     def __init__(self, dataset: LatentDataset, augmentation: Augmentation, *, seed: int) -> None:
         self.dataset = dataset
         self.augmentation = augmentation
         self.seed = seed
-        self._empty = dataset.empty_text()
+        self.empty_text = dataset.empty_text().float()
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -136,7 +139,7 @@ class TrainingClips(Dataset[dict[str, Any]]):
             drawn["picture"] = torch.zeros_like(drawn["picture"])
         return {
             "row": torch.tensor(sample.row),
-            "text": (self._empty if no_text else sample.text).float(),
+            "text": self.empty_text if no_text else sample.text.float(),
             "label": torch.tensor(-1 if no_text else sample.label),
             "no_picture": torch.tensor(no_picture),
             "full_text": sample.text.float(),

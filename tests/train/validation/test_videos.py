@@ -135,6 +135,24 @@ def test_a_validation_is_of_the_average_and_leaves_no_trace(
     assert (tmp_path / "run/validation/step-1/sheet.png").is_file()
 
 
+def test_a_validation_samples_with_the_guidance_that_generate_takes(
+    session: Callable[..., Session], tmp_path: Path
+) -> None:
+    sizes: list[set[int]] = []
+    for run, scale in (("plain", 1.0), ("guided", 2.0)):
+        made, seen = session(run=run, sampling={"guidance_scale": scale}), set[int]()
+        assert made.training.validate is not None
+        made.training.network.register_forward_pre_hook(
+            lambda _net, given, seen=seen: seen.add(len(given[0]))
+        )
+        made.training.validate(0, lambda: None)
+        sizes.append(seen)
+    plain, guided = sizes
+    assert (plain - guided, guided - plain) == ({1}, {2})  # the clip that is shown
+    sheets = [tmp_path / run / "validation/step-0/sheet.png" for run in ("plain", "guided")]
+    assert sheets[0].read_bytes() != sheets[1].read_bytes()
+
+
 def test_a_validation_that_fails_leaves_no_trace(session: Callable[..., Session]) -> None:
     made = session()
     training = made.training

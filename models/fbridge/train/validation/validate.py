@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fbridge.config.tree import ValidationConfig
-from fbridge.denoiser import BridgeDenoiser, Denoiser, ExactFirstFrame
+from fbridge.denoiser import BridgeDenoiser, Denoiser, ExactFirstFrame, GuidedDenoiser
 from fbridge.sampling import build_sampler, seeded_noise, time_grid
 from fbridge.train.batches import TrainingBatch
 from fbridge.train.checkpoints.state import trained
@@ -22,7 +22,7 @@ from fbridge.train.events import Validated
 from fbridge.train.losses import BridgeTraining, PriorTraining
 from fbridge.train.setup.networks import BuiltNetwork
 from fbridge.train.training import Training
-from fbridge.train.validation.scores import HeldOut, score_generation, score_regression
+from fbridge.train.validation.scores import score_generation, score_regression
 from fbridge.train.validation.videos import Column, ValidationVideos, Written
 
 
@@ -48,8 +48,9 @@ def validate(
             training.accelerator.autocast(),
         ):
             held_out = replace(videos.held_out, pause=pause)
-            exact = videos.codec.first_frame_alone
-            scores, columns = _score(model, network, held_out, config, device, exact=exact)
+            scores, columns = _score(
+                model, network, replace(videos, held_out=held_out), config, device
+            )
             to = None if folder is None else folder / f"step-{step}"
             shown = videos.write(columns, to, device, pause) if videos.count else Written()
     finally:
@@ -61,12 +62,11 @@ def validate(
 def _score(
     model: BuiltNetwork,
     network: nn.Module,
-    held_out: HeldOut,
+    videos: ValidationVideos,
     config: ValidationConfig,
     device: torch.device,
-    *,
-    exact: bool,
 ) -> tuple[dict[str, float], list[Column]]:
+    held_out = videos.held_out
     if isinstance(model.task, PriorTraining):
         scores = score_regression(model.task, network, held_out, device)
         return scores, [Column("prior", lambda batch: network(batch.still, None, batch.condition))]
@@ -75,7 +75,7 @@ def _score(
     times = _times(model, config.steps)
     assert model.scheduler is not None
     if model.scheduler.covers(times[:-1]):  # else it is no model that ends a video alone
-        columns.append(Column("generated", partial(_sample, model, network, times, exact=exact)))
+        columns.append(Column("generated", partial(_sample, model, network, times, videos)))
     return scores, columns
 
 
@@ -88,12 +88,13 @@ def _times(model: BuiltNetwork, steps: int | None) -> Tensor:
 
 
 def _sample(
-    model: BuiltNetwork, network: nn.Module, times: Tensor, batch: TrainingBatch, *, exact: bool
+    model: BuiltNetwork,
+    network: nn.Module,
+    times: Tensor,
+    videos: ValidationVideos,
+    batch: TrainingBatch,
 ) -> Tensor:
-    """Latents of the model's default sampler; the noise is seeded by the row.
-
-    With `exact` the first frame is the picture's, see `fbridge.denoiser.ExactFirstFrame`.
-    """
+    """Latents as `fbridge generate` makes them by default; the noise is seeded by the row."""
     assert isinstance(model.task, BridgeTraining)
     assert model.scheduler is not None
     task = model.task
@@ -101,8 +102,10 @@ def _sample(
     prior = task.start(batch)
     noise = seeded_noise(batch.rows.tolist(), device=prior.device, dtype=prior.dtype)
     denoiser: Denoiser = BridgeDenoiser(network, task.parameterization)
+    if config.guidance_scale != 1:
+        denoiser = GuidedDenoiser(denoiser, videos.without_words(batch), config.guidance_scale)
     return build_sampler(config.sampler).sample(
-        ExactFirstFrame(denoiser) if exact else denoiser,
+        ExactFirstFrame(denoiser) if videos.codec.first_frame_alone else denoiser,
         task.process,
         prior,
         times,

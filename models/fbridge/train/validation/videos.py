@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fbridge.codecs import Codec, View
+from fbridge.codecs import Codec, Rewords, View
 from fbridge.codecs.frames import decode_frames
 from fbridge.data.contact_sheet import stack, strips
 from fbridge.data.latents import LatentDataset
@@ -22,6 +22,7 @@ from fbridge.data.video_writers import Frames
 from fbridge.files.atomic import replacing
 from fbridge.train.batches import TrainingBatch
 from fbridge.train.validation.scores import HeldOut
+from fbridge.types import Condition
 
 _REMEDY = 'set train.precision to "bf16" or "fp32", or take a lower train.lr'
 
@@ -106,6 +107,18 @@ class ValidationVideos:
             files.insert(0, sheet)
         scores = {f"psnr_{name}": float(np.mean(values)) for name, values in psnr.items() if values}
         return Written(tuple(files), tuple(captions), titles, scores)
+
+    def without_words(self, batch: TrainingBatch) -> Condition:
+        """The batch's condition with the empty prompt, for guidance."""
+        condition, clips = batch.condition, self.held_out.clips
+        empty = clips.empty_text[None].expand(len(batch.rows), -1, -1).to(condition.prompt_embeds)
+        mask = torch.ones(empty.shape[:2], dtype=torch.bool, device=empty.device)
+        wordless = condition.with_prompt(empty, mask)
+        if isinstance(self.codec, Rewords):
+            view = _view(self.codec, clips.dataset, batch, empty.device)
+            latents = self.codec.reworded(view, [""] * len(batch.rows))
+            wordless = replace(wordless, image_latents=latents)
+        return wordless
 
     def _clips(
         self, columns: Sequence[Column], device: torch.device, pause: Callable[[], None]
