@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from fbridge.backbones.families import as_backbone, family_of
 from fbridge.config.tree import RegressionConfig, TimesConfig, WeightConfig
 from fbridge.data.latents import LatentDataset
+from fbridge.denoiser import BridgeDenoiser
 from fbridge.loaders.load import load_pretrained
 from fbridge.prior import ReplicatePrior
 from fbridge.scheduler import FrameBridgeScheduler
@@ -89,7 +90,8 @@ def test_bands_cover_all_times_and_average_to_the_whole(data: LatentDataset) -> 
     toy = Toy(0.5)
     scores = score_generation(generation(), toy, HeldOut.choose(data, 6, 3), 4, CPU)
     bands = [value for name, value in scores.items() if name.startswith("held_out_")]
-    assert list(scores)[:3] == ["held_out", "another_picture", "held_out_0.00_0.25"]
+    whole = ["held_out", "another_picture", "clean_error", "held_out_0.00_0.25"]
+    assert list(scores)[:4] == whole
     assert len(bands) == 4
     assert scores["held_out"] == pytest.approx(sum(bands) / 4)
     t = torch.cat(toy.times).double().reshape(4, -1) / 1000  # a band after the other
@@ -117,6 +119,25 @@ def test_nothing_is_dropped_and_no_weight_of_the_training_enters(data: LatentDat
     assert batch.condition.image_latents.flatten(1).any(1).all()
     scores = score_generation(generation(), Toy(), held, 1, CPU)  # the toy answers nothing
     assert scores["held_out"] == pytest.approx(float(batch.clean.square().mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("prediction", ["clean", "psi-noise", "preconditioned"])
+def test_the_clean_error_is_of_the_video_that_an_output_means(
+    data: LatentDataset, prediction: str
+) -> None:
+    task, held, toy = generation(prediction), HeldOut.choose(data, 6, 3), Toy(0.3, 0.2)
+    denoiser = BridgeDenoiser(toy, task.parameterization)
+    errors = []
+    for band in range(2):
+        for batch in held.read(band, CPU):
+            t = FIRST + (LAST - FIRST) * (band / 2 + batch.uniform / 2)
+            prior = task.start(batch)
+            x = task.process.sample(batch.clean, prior, t, batch.noise)
+            estimate = denoiser(x, t, prior, batch.condition)
+            errors.append((estimate - batch.clean).square().flatten(1).mean(1))
+    found = score_generation(task, toy, held, 2, CPU)
+    assert found["clean_error"] == pytest.approx(float(torch.cat(errors).mean()), rel=1e-4)
+    assert (found["clean_error"] == pytest.approx(found["held_out"])) == (prediction == "clean")
 
 
 @pytest.mark.parametrize("objective", ["bridge", "diffusion"])

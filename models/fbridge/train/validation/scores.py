@@ -74,10 +74,12 @@ def score_generation(
 
     "another_picture" is the loss when the network is given another clip's picture and prior: if it
     is above "held_out", the network uses them; before training they are equal. Clips that are alone
-    in their bucket do not count in it.
+    in their bucket do not count in it. "clean_error" is the squared error, in latents, of the clean
+    video that the outputs mean: it compares runs of other parameterizations on the same process,
+    whose losses are of other things.
     """
     scores: dict[str, float] = {}
-    own, other = [], []
+    own, other, clean = [], [], []
     begin, end = task.times.min or 0.0, 1.0 if task.times.max is None else task.times.max
     first, last = time_limits(task.times)
     for band in range(bands):
@@ -85,7 +87,9 @@ def score_generation(
         losses = []
         for batch in held_out.read(band, device):
             t = first + (last - first) * (low + batch.uniform / bands)
-            losses.append(task.error(network, batch, t).float().cpu())
+            error = task.error(network, batch, t).float().cpu()
+            losses.append(error)
+            clean.append(error * task.parameterization.scalings(t).out.square())
             if len(batch.rows) > 1:
                 swapped = task.error(network, batch, t, replace_inputs=_of_another_clip)
                 other.append(swapped.float().cpu())
@@ -96,6 +100,7 @@ def score_generation(
     return {
         "held_out": float(torch.cat(own).mean()),
         **_mean_of("another_picture", other),
+        **_mean_of("clean_error", clean),
         **scores,
     }
 
