@@ -42,5 +42,5 @@ def test_the_embedded_models_are_known_by_these() -> None:
     base = packaged_file("t2v.safetensors")
     assert base is not None
     assert hash_weight_file(base) == (
-        "7b7a6cee8bdee062221c835b6d722c13806dd6b808e653acde3d8d7200a6e341"
+        "bdd8900ba7cc137178f90388311b89a056c788277324013c7b7ce7124a609916"
     )
