@@ -34,6 +34,11 @@ class Numbered:
         return self
 
 
+def chosen_device(asked: str) -> torch.device:
+    """An accelerator where "auto" finds one, else the CPU."""
+    return Accelerator(cpu=asked == "cpu").device
+
+
 def fit_steps(
     network: nn.Module,
     loss: Callable[[nn.Module, int], Tensor],

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from examples.t2v.muon import muon_for
 from examples.t2v.scene_clips import HELD_OUT_SEED, TRAIN_SEED, drawn
+from examples.t2v.train_vae import device_of
 from examples.t2v.wan_vae import CHANNELS, encode
-from examples.training import fit_steps
+from examples.training import chosen_device, fit_steps
 from fbridge.backbones.wan import MINILM_TOKENS
 from fbridge.config.tree import TrainConfig
 from fbridge.data.scenes import KNOWN, SCENE_FRAMES, SCENE_SIZE, Scene
@@ -133,11 +134,13 @@ class Clips:
 @torch.no_grad()
 def normalised(vae: Any, frames: Tensor) -> Tensor:
     """Latents (N, C, f, h, w) of frames (N, 3, F, H, W) uint8."""
+    device = device_of(vae)
     mean, spread = (
-        torch.tensor(held).view(1, -1, 1, 1, 1)
+        torch.tensor(held, device=device).view(1, -1, 1, 1, 1)
         for held in (vae.config.latents_mean, vae.config.latents_std)
     )
-    return (encode(vae, frames.float() / 127.5 - 1)[0].float() - mean) / spread
+    pixels = frames.to(device).float() / 127.5 - 1
+    return ((encode(vae, pixels)[0].float() - mean) / spread).cpu()
 
 
 def embed(prompts: list[str]) -> Tensor:
@@ -165,10 +168,10 @@ def prepare(
     for first in range(0, count, portion):
         some = drawn(_learnt, seed, min(portion, count - first), first, frames=frames)
         clips, said, true, many = zip(*some, strict=True)
-        for part in torch.from_numpy(np.stack(clips)).split(
-            2 * SCENE_FRAMES // frames
-        ):  # is fastest
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        device = device_of(vae).type
+        at_once = 2 if device == "cpu" else 64  # clips: what is fastest
+        for part in torch.from_numpy(np.stack(clips)).split(at_once * SCENE_FRAMES // frames):
+            with torch.autocast(device, torch.bfloat16, enabled=bf16):
                 latents.append(normalised(vae, part))
         captions += said
         facts += true
@@ -234,10 +237,14 @@ class VideoLoss:
         places = (torch.arange(many) + torch.rand(many, generator=draw)) / many
         sigma = SHIFT * places / (1 + (SHIFT - 1) * places)
         noise = torch.randn(latents.shape, generator=draw)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+        device = device_of(model)
+        latents, noise, sigma, text, true = (
+            held.to(device) for held in (latents, noise, sigma, text, clips.facts[rows].float())
+        )
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             velocity, facts = model(noised(latents, noise, sigma), sigma, text)
         error = (velocity.float() - (noise - latents)).square().flatten(1).mean(1)
-        untold = (facts.float() - clips.facts[rows].float()).square().sum(-1).mean(-1)
+        untold = (facts.float() - true).square().sum(-1).mean(-1)
         told: Tensor = error + TOLD_WEIGHT * untold
         return told
 
@@ -247,10 +254,13 @@ def held_out_error(network: Any, clips: Clips, sigma: float) -> tuple[float, flo
     """Squared error of the velocity at a noise level, with own captions and with another's."""
     noise = torch.randn(clips.latents.shape, generator=torch.Generator().manual_seed(0))
     times, found = torch.full((len(noise),), sigma), []
+    device = device_of(network)
     for text in (clips.text, clips.text.roll(1, 0)):
         given = noised(clips.latents, noise, times)
         velocity = torch.cat([
-            network(x, t * 1000, words.float(), return_dict=False)[0]
+            network(
+                x.to(device), t.to(device) * 1000, words.to(device).float(), return_dict=False
+            )[0].cpu()
             for x, t, words in zip(given.split(50), times.split(50), text.split(50), strict=True)
         ])  # fmt: skip
         found.append(float((velocity - (noise - clips.latents)).square().mean()))
@@ -273,9 +283,10 @@ def main() -> None:
     parser.add_argument("--begin", type=Path, help="a file of assemble whose transformer goes on")
     parser.add_argument("--bf16", action="store_true", help="for processors that multiply so")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
     args = parser.parse_args()
     torch.manual_seed(0)
-    vae, _ = parts(args.vae)
+    vae = parts(args.vae)[0].to(chosen_device(args.device))
     network = parts(args.begin)[1] if args.begin else make_transformer()
     model = Told(network).train()
     kept = args.run.parent / "latents"
@@ -305,7 +316,7 @@ def main() -> None:
     )
     optimizer = muon_for(model, lambda name: ".blocks." in name, args.lr)
     for event in fit_steps(
-        model, loss, config, args.run, decay=0.998, device="cpu", optimizer=optimizer
+        model, loss, config, args.run, decay=0.998, device=args.device, optimizer=optimizer
     ):
         if isinstance(event, Stepped):
             print(f"{event.step} {event.loss:.4f} {event.seconds:.3f} s/step", flush=True)

@@ -32,6 +32,12 @@ NOISE = 0.1
 """Standard deviation of the noise on the latents that the decoder is trained with."""
 
 
+def device_of(network: Any) -> torch.device:
+    """Where its weights are."""
+    device: torch.device = next(network.parameters()).device
+    return device
+
+
 def signed(frames: Tensor) -> Tensor:
     """Bytes as the autoencoder takes them: [-1, 1]."""
     return frames.float() / 127.5 - 1
@@ -64,10 +70,11 @@ class ClipLoss:
     def __call__(self, vae: Any, step: int) -> Tensor:
         """The loss of the step's batch."""
         draw = torch.Generator().manual_seed(step)
-        clips = signed(self._batch(step, draw))
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
+        device = device_of(vae)
+        clips = signed(self._batch(step, draw).to(device))
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             latents, _ = encode(vae, clips)
-            noise = torch.randn(latents.shape, generator=draw)
+            noise = torch.randn(latents.shape, generator=draw).to(device)
             shown = decode(vae, latents + NOISE * noise)
         latents, error = latents.float(), shown.float() - clips
         mean, spread = latents.mean((0, 2, 3, 4)), latents.std((0, 2, 3, 4))
@@ -82,10 +89,11 @@ def measure(vae: Any, frames: Tensor) -> tuple[Tensor, Tensor, float]:
     """Mean and spread of each latent channel; decibels of what comes back, rounded to bytes."""
     squares, coded = [], []
     for part in frames.split(8):
+        part = part.to(device_of(vae))
         latents, _ = encode(vae, signed(part))
         shown = ((decode(vae, latents).clamp(-1, 1) + 1) * 127.5).round()
-        squares.append((shown - part.float()).square().mean((1, 2, 3, 4)))
-        coded.append(latents)
+        squares.append((shown - part.float()).square().mean((1, 2, 3, 4)).cpu())
+        coded.append(latents.cpu())
     every = torch.cat(coded)
     ratio = 10 * torch.log10(255**2 / torch.cat(squares).mean())
     return every.mean((0, 2, 3, 4)), every.std((0, 2, 3, 4)), float(ratio)
@@ -113,6 +121,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=8000)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--bf16", action="store_true", help="for processors that multiply so")
+    parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
     args = parser.parse_args()
     torch.manual_seed(0)
     vae = make_vae().train()
@@ -130,7 +139,7 @@ def main() -> None:
         vae, lambda name: "conv_in" not in name and "conv_out" not in name, args.lr
     )
     for event in fit_steps(
-        vae, loss, config, args.run, decay=0.998, device="cpu", optimizer=optimizer
+        vae, loss, config, args.run, decay=0.998, device=args.device, optimizer=optimizer
     ):
         if isinstance(event, Stepped):
             print(f"{event.step} {event.loss:.4f} {event.seconds:.3f} s/step", flush=True)
@@ -139,7 +148,7 @@ def main() -> None:
     mean, spread, ratio = measure(vae.eval(), frames[:200])
     final = make_vae([round(float(m), 4) for m in mean], [round(float(s), 4) for s in spread])
     final.load_state_dict(vae.state_dict())
-    make_certain(final)
+    make_certain(final.to(device_of(vae)))
     final.save_pretrained(args.run / "final")
     print(f"training clips {ratio:.2f} dB")
     print(f"held-out clips {measure(vae, load(HELD_OUT_SEED, 250)[0])[2]:.2f} dB")
