@@ -7,19 +7,20 @@ import pytest
 
 import fbridge.config
 from fbridge.config import Config, load_config, recipes
+from fbridge.train.request import Command, resolve_request
 
 FOLDER = Path(fbridge.config.__file__).parent / "recipes"
 
 
 def test_recipes_are_listed_with_their_first_line() -> None:
-    assert list(recipes()) == ["demo", "framebridge", "lora", "ucf101"]
+    assert list(recipes()) == ["demo", "demo-prior", "framebridge", "lora", "ucf101"]
     for name, told in recipes().items():
         assert (FOLDER / f"{name}.toml").read_text().startswith(f"# {told}\n")
         assert told.endswith(".")
         assert len(told) < 100
 
 
-@pytest.mark.parametrize("name", ["demo", "framebridge", "lora", "ucf101"])
+@pytest.mark.parametrize("name", ["demo", "demo-prior", "framebridge", "lora", "ucf101"])
 def test_every_recipe_loads(name: str) -> None:
     resolved = load_config(recipe=name)
     assert resolved.config.recipe == name
@@ -52,3 +53,24 @@ def test_figures() -> None:
     assert (demo.base, demo.data) == ("t2v.safetensors", "demo")
     assert demo.train.steps % demo.validation.every == 0
     assert Config().recipe is None
+
+
+@pytest.mark.parametrize(
+    ("command", "recipe", "options"),
+    [
+        ("finetune", "demo", {}),
+        ("train-prior", "demo-prior", {}),
+        ("train-prior", "lora", {"recipe": "lora"}),
+    ],
+)
+def test_a_bare_line_begins_with_its_own_recipe(
+    command: Command,
+    recipe: str,
+    options: dict[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = resolve_request(command, {"base": "t2v.safetensors", **options}).config
+    assert (found.recipe, found.data) == (recipe, "demo")
+    assert found.train.steps == load_config(recipe=recipe).config.train.steps

@@ -100,7 +100,7 @@ def recipes() -> dict[str, str]:
     """Name -> the first line of every recipe, which describes it."""
     return {
         path.stem: path.read_text(encoding="utf-8").splitlines()[0].removeprefix("# ")
-        for path in sorted(_RECIPES.glob("*.toml"))
+        for path in sorted(_RECIPES.glob("*.toml"), key=lambda path: path.stem)
     }
 
 

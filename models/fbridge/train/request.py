@@ -20,7 +20,8 @@ from fbridge.train.places import recorded_facts, with_places
 
 Command: TypeAlias = Literal["train-prior", "finetune"]
 DEMO = "demo"
-"""Name of the built-in data, and of the recipe for it."""
+"""Name of the built-in data."""
+_DEMO_RECIPES: dict[Command, str] = {"finetune": "demo", "train-prior": "demo-prior"}
 USUAL_FILE = "fbridge.toml"
 CONFIG = "config.toml"
 RUN_FACTS = "run.json"
@@ -150,7 +151,8 @@ def resolve_request(
                 f"--resume: there is no run {shown(run)}; check its name, or say what to begin it "
                 "with: --data and the like"
             )
-        found = _load(used, {**options, "data": DEMO, "recipe": found.config.recipe or DEMO})
+        recipe = found.config.recipe or _DEMO_RECIPES[command]
+        found = _load(used, {**options, "data": DEMO, "recipe": recipe})
     if run is None:
         named = found.config.output
         run = home_expanded(named) if named else _next_run(command)
