@@ -8,13 +8,15 @@ and way of sampling: shares of the things that keep colour and shape and that mo
 against the scene's. That is one of many videos that picture and caption allow: "another take" has
 the same of both and moves otherwise, so what samples perfectly is as far from the scene as that,
 and the mean of such takes is what a perfect regression would be. With --out the
-clips are written for `fbridge eval OUT/MODEL --reference OUT/scenes --metric fvd`.
+clips and numbers are written, for `fbridge eval OUT/MODEL-WAY --reference OUT/scenes --metric fvd`.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -62,21 +64,50 @@ def takes(numbers: range, things: int | None, many: int) -> NDArray[np.uint8]:
     ])  # fmt: skip
 
 
-def row(name: str, videos: NDArray[np.uint8], scenes: list[Scene], seconds: float) -> str:
-    """The line of a table."""
+@dataclass(frozen=True)
+class Measured:
+    """What the videos of a model show.
+
+    Attributes:
+        things: number of things in all scenes.
+        kept: of them, those that keep colour and shape.
+        moved: of them, those that move as captioned.
+        first: dB of the first frames against the pictures.
+        rest: dB of all others against the scenes'.
+    """
+
+    things: int
+    kept: int
+    moved: int
+    first: float
+    rest: float
+
+    def row(self, name: str, seconds: float) -> str:
+        """The line of a table."""
+        shares = (
+            f"{many / self.things:5.0%} [{interval.low:.0%}, {interval.high:.0%}]"
+            for many in (self.kept, self.moved)
+            if (interval := wilson_interval(many, self.things))
+        )
+        cells = " ".join(f"{share:17}" for share in shares)
+        return f"{name:34} {cells} {self.first:5.1f} {self.rest:5.1f} {seconds:6.2f}"
+
+
+def measure(videos: NDArray[np.uint8], scenes: list[Scene]) -> Measured:
+    """Judge every thing of every scene."""
     true = np.stack([scene.frames for scene in scenes])
     found = [
         judge(video, thing.colour, thing.shape, thing.verb)
         for video, scene in zip(videos, scenes, strict=True)
         for thing in scene.things
     ]
-    cells = []
-    for good in ([v.colour and v.shape for v in found], [v.motion for v in found]):
-        interval = wilson_interval(sum(good), len(good))
-        assert interval is not None
-        cells.append(f"{np.mean(good):5.0%} [{interval.low:.0%}, {interval.high:.0%}]")
-    first, later = psnr(videos[:, :1], true[:, :1]), psnr(videos[:, 1:], true[:, 1:])
-    return f"{name:34} {cells[0]:17} {cells[1]:17} {first:5.1f} {later:5.1f} {seconds:6.2f}"
+    return Measured(
+        things=len(found),
+        kept=sum(verdict.colour and verdict.shape for verdict in found),
+        moved=sum(verdict.motion for verdict in found),
+        first=psnr(videos[:, :1], true[:, :1]),
+        rest=psnr(videos[:, 1:], true[:, 1:]),
+    )
 
 
 def write(folder: Path, videos: NDArray[np.uint8], scenes: list[Scene]) -> None:
@@ -85,6 +116,21 @@ def write(folder: Path, videos: NDArray[np.uint8], scenes: list[Scene]) -> None:
     for number, (video, scene) in enumerate(zip(videos, scenes, strict=True)):
         write_video(video, folder / f"{number:04d}.mp4", SCENE_FPS)
         (folder / f"{number:04d}.txt").write_text(scene.caption + "\n")
+
+
+def show(
+    name: str,
+    videos: NDArray[np.uint8],
+    scenes: list[Scene],
+    seconds: float,
+    folder: Path | None,
+) -> None:
+    """Print the videos' line; keep them, and their numbers beside them."""
+    measured = measure(videos, scenes)
+    print(measured.row(name, seconds), flush=True)
+    if folder:
+        write(folder, videos, scenes)
+        folder.with_name(f"{folder.name}.json").write_text(json.dumps(asdict(measured)))
 
 
 def main() -> None:
@@ -106,9 +152,7 @@ def main() -> None:
         shown[f"mean of {args.takes} takes"] = others.mean(0).astype(np.uint8)
     print(f"{'':34} {'colour, shape':17} {'motion':17} first  rest  s/clip")
     for name, videos in shown.items():
-        print(row(name, videos, scenes, 0), flush=True)
-        if args.out:
-            write(args.out / name.replace(" ", "-"), videos, scenes)
+        show(name, videos, scenes, 0, args.out and args.out / name.replace(" ", "-"))
     pictures = [Image.fromarray(scene.frames[0]) for scene in scenes]
     for model in args.models:
         pipe = FrameBridgePipeline.from_pretrained(model)
@@ -121,10 +165,9 @@ def main() -> None:
                 seeds = list(range(args.count))[part]
                 made += pipe(pictures[part], prompts, seed=seeds, **options_of(way)).frames
             seconds = (time.perf_counter() - began) / args.count
-            videos = np.stack(made)
-            print(row(f"{Path(model).name} {way}", videos, scenes, seconds), flush=True)
-            if args.out:
-                write(args.out / f"{Path(model).name}-{way}", videos, scenes)
+            name = f"{Path(model).name} {way}"
+            folder = args.out and args.out / name.replace(" ", "-")
+            show(name, np.stack(made), scenes, seconds, folder)
 
 
 if __name__ == "__main__":
