@@ -73,7 +73,7 @@ class Run:
 
     def make(self) -> None:
         """Train, sample, measure: what is not there yet."""
-        if not (self.folder / "model").is_dir():
+        if not any((self.folder / result).is_dir() for result in ("model", "lora")):
             self._train()
         if not self.videos.with_name(f"{self.videos.name}.json").is_file():
             kept = self.videos.parent
