@@ -15,7 +15,7 @@ import csv
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -79,7 +79,7 @@ class Run:
             kept = self.videos.parent
             _do([sys.executable, "benchmarks/scenes.py", self.folder, "--count", self.count,
                  "--ways", WAY, "--out", kept], self.folder / "scenes.log")  # fmt: skip
-        if self.count and not (self.folder / "fvd.json").is_file():
+        if not (self.folder / "fvd.json").is_file():
             reference = self.videos.parent / "scenes"
             told = _fbridge("eval", self.videos, "--reference", reference, "--metric", "fvd",
                             "--json", log=self.folder / "eval.log")  # fmt: skip
@@ -116,23 +116,11 @@ class Run:
             "rest": seen["rest"],
         }
         told = json.loads((self.folder / "fvd.json").read_text())
-        return {**found, "fvd": next(_values(told, "fvd"))}
+        return {**found, "fvd": next(s["value"] for s in told["scores"] if s["metric"] == "fvd")}
 
 
 def _resumed(run: Path) -> list[Any]:
     return ["-o", run, *(["--resume"] if any(run.glob("checkpoint-*")) else [])]
-
-
-def _values(tree: Any, name: str) -> Iterator[float]:
-    """Values of a metric in the JSON of `fbridge eval`."""
-    if isinstance(tree, dict):
-        if tree.get("metric") == name and isinstance(tree.get("value"), int | float):
-            yield float(tree["value"])
-        for inner in tree.values():
-            yield from _values(inner, name)
-    elif isinstance(tree, list):
-        for inner in tree:
-            yield from _values(inner, name)
 
 
 def _fbridge(*args: Any, log: Path | None = None) -> str:

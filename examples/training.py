@@ -39,6 +39,12 @@ def chosen_device(asked: str) -> torch.device:
     return Accelerator(cpu=asked == "cpu").device
 
 
+def device_of(network: Any) -> torch.device:
+    """Where its weights are."""
+    device: torch.device = next(network.parameters()).device
+    return device
+
+
 def fit_steps(
     network: nn.Module,
     loss: Callable[[nn.Module, int], Tensor],

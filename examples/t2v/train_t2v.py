@@ -23,9 +23,8 @@ from torch import Tensor, nn
 
 from examples.t2v.muon import muon_for
 from examples.t2v.scene_clips import HELD_OUT_SEED, TRAIN_SEED, drawn
-from examples.t2v.train_vae import device_of
 from examples.t2v.wan_vae import CHANNELS, encode
-from examples.training import chosen_device, fit_steps
+from examples.training import chosen_device, device_of, fit_steps
 from fbridge.backbones.wan import MINILM_TOKENS
 from fbridge.config.tree import TrainConfig
 from fbridge.data.scenes import KNOWN, SCENE_FRAMES, SCENE_SIZE, Scene

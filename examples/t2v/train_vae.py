@@ -20,7 +20,7 @@ from torch import Tensor
 from examples.t2v.muon import muon_for
 from examples.t2v.scene_clips import HELD_OUT_SEED, TRAIN_SEED, drawn, frames_and_middle
 from examples.t2v.wan_vae import decode, encode, make_vae
-from examples.training import fit_steps
+from examples.training import device_of, fit_steps
 from fbridge.config.tree import TrainConfig
 from fbridge.train.events import Stepped
 
@@ -30,12 +30,6 @@ CROPPED = 0.6
 """Share of the steps that see squares."""
 NOISE = 0.1
 """Standard deviation of the noise on the latents that the decoder is trained with."""
-
-
-def device_of(network: Any) -> torch.device:
-    """Where its weights are."""
-    device: torch.device = next(network.parameters()).device
-    return device
 
 
 def signed(frames: Tensor) -> Tensor:

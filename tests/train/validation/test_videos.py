@@ -153,6 +153,25 @@ def test_a_validation_samples_with_the_guidance_that_generate_takes(
     assert sheets[0].read_bytes() != sheets[1].read_bytes()
 
 
+def test_without_words_a_codec_is_asked_what_the_empty_prompt_means(data: LatentDataset) -> None:
+    shown = gallery(data)
+    batch = shown.held_out.batch(shown.held_out.batches[0], 0, CPU)
+    plain = shown.without_words(batch)
+    assert torch.equal(plain.prompt_embeds[1], data.empty_text().float())
+    assert plain.prompt_mask.all()
+    assert torch.equal(plain.image_latents, batch.condition.image_latents)
+    asked: list[str] = []
+
+    class Telling(PixelCodec):
+        def reworded(self, view: Any, prompts: list[str]) -> Tensor:
+            asked.extend(prompts)
+            return view.image_latents + 1
+
+    other = replace(shown, codec=Telling(8, 8)).without_words(batch)
+    assert asked == ["", ""]
+    assert torch.equal(other.image_latents, batch.condition.image_latents + 1)
+
+
 def test_a_validation_that_fails_leaves_no_trace(session: Callable[..., Session]) -> None:
     made = session()
     training = made.training
