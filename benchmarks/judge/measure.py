@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.judge.outline import Frame, Mask
-from benchmarks.judge.tracks import Gray, carried, corners, follow, follow_points
+from benchmarks.judge.tracks import Gray, Points, carried, corners, follow, follow_points
 from benchmarks.judge.verdicts import Motion
 
 _MARGIN = 3
@@ -25,6 +25,11 @@ still itself; within which a place is as before; from which on a thing differs f
 which on a pixel has changed."""
 _DRAGGED = 0.01
 """Heights by which a point of the ground may move."""
+_PATCH, _ALIKE = 9, 0.7
+"""Side, in pixels, of what is around a point, and least correlation of it in two frames that both
+show the same spot of the ground."""
+_TOGETHER = 0.02
+"""Heights within which a point of the ground that goes along is where the thing would take it."""
 _BEST_PSNR = 60.0
 _LEAST_PIXELS = 100
 _LEAST_TELLING = 60
@@ -44,7 +49,10 @@ class Measured(NamedTuple):
             by a similarity.
         bg_psnr: lowest PSNR, in dB, of what lies neither under nor near the thing, against the
             first frame; of every fourth frame, at most 60.
-        bg_dragged: share of the ground's points that have moved by 1 % of the height.
+        bg_dragged: share of the ground's points, of those that are still seen, that have moved by
+            1 % of the height.
+        bg_swept: the same of all points that could be followed, also those that the thing covers
+            and whose track then goes on with its outline.
         ghost: of the pixels that the thing has left, and that told it from its ground, the share
             that still look like it.
 
@@ -58,6 +66,7 @@ class Measured(NamedTuple):
     rigid: float | None = None
     bg_psnr: float | None = None
     bg_dragged: float | None = None
+    bg_swept: float | None = None
     ghost: float | None = None
 
     def row(self) -> dict[str, Any]:
@@ -88,6 +97,7 @@ def measure_object(frames: Sequence[Frame], mask: Mask) -> Measured:
     motion = Motion.of_path(path, np.array([columns.mean(), rows.mean()]), height)
     amount = motion.amount(math.sqrt(mask.sum() / math.pi) / height)
     peak = int(amount.argmax())
+    dragged, swept = _dragged(grays[: peak + 1], mask, path[peak])
     return Measured(
         motion,
         lost,
@@ -95,7 +105,8 @@ def measure_object(frames: Sequence[Frame], mask: Mask) -> Measured:
         float(amount.max()),
         rigid=_rigid(frames[0], frames[peak], inner, path[peak]),
         bg_psnr=_ground_psnr(frames, mask, path),
-        bg_dragged=_dragged(grays[: peak + 1], mask),
+        bg_dragged=dragged,
+        bg_swept=swept,
         ghost=_ghost(frames[0], frames[peak], mask, path[peak]),
     )
 
@@ -146,20 +157,42 @@ def _ground_psnrs(
             yield min(_BEST_PSNR, 10 * math.log10(255**2 / square))
 
 
-def _dragged(grays: Sequence[Gray], mask: Mask) -> float | None:
+def _dragged(
+    grays: Sequence[Gray], mask: Mask, similarity: NDArray[np.float64]
+) -> tuple[float | None, float | None]:
+    """`Measured.bg_dragged` and `bg_swept`.
+
+    A point is still seen where the ground around it looks as it did, or has gone with the thing.
+    """
     ground = ((_widened(mask) == 0) & (_inside(mask) > 0)).astype(np.uint8)
     start = corners(grays[0], ground, 200)
     if len(start) < 8:
-        return None
+        return None, None
     points, alive = start, np.ones(len(start), bool)
     for number in range(1, len(grays)):
         moved, found = follow_points(grays[number - 1], grays[number], points)
         alive &= found
         points = np.where(alive[:, None], moved, points)
-    if alive.sum() < 6:
-        return None
     far = np.linalg.norm(points - start, axis=1) > _DRAGGED * len(grays[0])
-    return float(far[alive].mean())
+    taken = start @ similarity[:, :2].T + similarity[:, 2]
+    along = np.linalg.norm(points - taken, axis=1) < _TOGETHER * len(grays[0])
+    seen = alive & (along | _alike(grays[0], start, grays[-1], points))
+    dragged, swept = (
+        float(far[kept].mean()) if kept.sum() >= 6 else None for kept in (seen, alive)
+    )
+    return dragged, swept
+
+
+def _alike(before: Gray, here: Points, after: Gray, there: Points) -> NDArray[np.bool_]:
+    """Of each point, whether what is around it in one frame is so in the other too."""
+    patches = []
+    for gray, points in ((before, here), (after, there)):
+        cut = [cv2.getRectSubPix(gray, (_PATCH, _PATCH), tuple(map(float, p))) for p in points]
+        flat = np.stack(cut).reshape(len(points), -1).astype(np.float32)
+        flat -= flat.mean(1, keepdims=True)
+        patches.append(flat / np.linalg.norm(flat, axis=1, keepdims=True).clip(1e-3))
+    alike: NDArray[np.bool_] = (patches[0] * patches[1]).sum(1) >= _ALIKE
+    return alike
 
 
 def _ghost(first: Frame, frame: Frame, mask: Mask, similarity: NDArray[np.float64]) -> float | None:

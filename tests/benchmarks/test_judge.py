@@ -80,7 +80,15 @@ def test_a_whole_thing_that_moves_over_a_still_ground_is_clean() -> None:
     assert faults({"verdict": verdict, **found.row()}) == []
     assert found.rigid == pytest.approx(1, abs=0.05)
     assert (found.bg_psnr, found.ghost) == (60, 0)
-    assert found.bg_dragged == pytest.approx(0, abs=0.1)  # a few points by its edge are lost to it
+    assert found.bg_dragged == pytest.approx(0, abs=0.04)
+
+
+def test_ground_that_the_thing_covers_is_not_dragged() -> None:
+    """Points in its way are followed on with its outline, and no longer show the ground."""
+    found = measure_object(growing(1.6), mask())
+    assert found.bg_dragged == 0
+    assert found.bg_swept is not None
+    assert found.bg_swept > 0.08
 
 
 def test_a_rubber_sheet_is_not_clean() -> None:
@@ -122,6 +130,8 @@ def test_a_dragged_ground_is_seen() -> None:
     found = judged("left", frames)[1]
     assert found.bg_dragged is not None
     assert found.bg_dragged > 0.15
+    assert found.bg_swept is not None
+    assert found.bg_swept > 0.15
     assert found.bg_psnr is not None
     assert found.bg_psnr < 30
 
