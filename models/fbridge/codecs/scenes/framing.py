@@ -141,11 +141,15 @@ def move(points: Tensor, motion: Tensor, centre: Tensor) -> Tensor:
 
 
 def _rock(angle: Tensor, most: float) -> Tensor:
-    """Angles (F,) within `most`: small turns are scaled, full turns become rocking to and fro."""
+    """Angles (F,) within `most`: small turns are scaled, larger ones become one rocking to and fro.
+
+    However far it should turn, it rocks to either side and comes to rest upright.
+    """
     largest = float(angle.abs().max())
     if largest <= most:
         return angle
-    return angle * (most / largest) if largest < 1.2 else most * angle.sin()
+    once = angle * (2 * math.pi / largest)
+    return angle * (most / largest) if largest < 1.2 else most * once.sin()
 
 
 def cover(camera: Tensor, half: tuple[float, float]) -> Tensor:
