@@ -21,7 +21,7 @@ SURE, DOUBT = 0.9, 0.1
 FEWEST = 50
 """Fewest pixels that surely belong to the object, and to the background, to learn colours from."""
 
-LEAST = 0.02
+LEAST, HOLE = 0.02, 0.04
 """Parts of the object, and holes in it, smaller than this share of it are specks."""
 
 
@@ -108,9 +108,9 @@ def _cut(picture: Tensor, mask: Tensor) -> Tensor:
         cv2.setRNGSeed(0)
         cv2.grabCut(image, labels, (0, 0, 1, 1), *models, 2, cv2.GC_INIT_WITH_MASK)
     inside = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
-    least = max(4, int(LEAST * inside.sum()))
-    inside = _without_specks(inside, least)
-    return torch.from_numpy(~_without_specks(~inside, least)).float()
+    area = inside.sum()
+    inside = _without_specks(inside, max(4, int(LEAST * area)))
+    return torch.from_numpy(~_without_specks(~inside, max(4, int(HOLE * area)))).float()
 
 
 def _without_specks(inside: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
