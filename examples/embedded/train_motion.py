@@ -52,8 +52,8 @@ DROP_PICTURE = 0.03
 SCHEDULER = {
     "schedule": {"kind": "gmax", "beta_0": 0.01, "beta_1": 2.0},
     "prediction": "clean",
-    "sampler": "sde",
-    "grid": "uniform",
+    "sampler": "dbim2",
+    "grid": "logsnr",
     "steps": 16,
 }
 
