@@ -1,0 +1,1 @@
+"""What the bridge buys, by measurement: each claim with its control, seeds and intervals."""

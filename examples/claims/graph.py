@@ -1,0 +1,99 @@
+"""From the plan to the nodes that make it."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from examples.claims.nodes import Node
+from examples.claims.plan import Arm, Model, Plan, Row, Scale
+from fbridge.files.hashing import hash_files
+from fbridge.loaders.load import load_pretrained
+
+BASE = "t2v.safetensors"
+SCORED = 1
+"""Version of `examples.claims.sample`: another one makes all samples anew."""
+VALIDATIONS = 6
+HELD_OUT_SEED = 1
+"""Neither the base's clips nor the demo's are of this seed."""
+
+
+@cache
+def base_file() -> Path:
+    """The file of the base that comes with the package."""
+    found = load_pretrained(BASE).codec_path
+    assert found is not None, "a file that holds both"
+    return Path(found)
+
+
+class Graph:
+    """The nodes of a plan.
+
+    Attributes:
+        plan: what is compared.
+        clips: the node of the demo's clips, on which everything is trained.
+    """
+
+    def __init__(self, plan: Plan, base_hash: str | None = None) -> None:
+        self.plan = plan
+        known = base_hash or hash_files([base_file()])
+        self.clips = Node("clips", "demo", {"base": known})
+
+    def row(self, row: Row) -> list[Node]:
+        """Samples of a row, arm by arm, so that each is told as early as possible."""
+        return [self.sample(arm, seed) for arm in row.arms for seed in arm.seeds]
+
+    def truth(self, scenes: int) -> Node:
+        """Latents of the held-out scenes, their motion, and what other takes of them score."""
+        settings = {"scenes": scenes, "seed": HELD_OUT_SEED, "draws": self.plan.scale.draws}
+        return Node("truth", f"{scenes} scenes", settings, (self.clips,), scenes)
+
+    def prior(self, seed: int) -> Node:
+        """A neural prior."""
+        steps = self.plan.scale.prior_steps
+        return Node("train-prior", f"{seed}", {"seed": seed, "steps": steps}, (self.clips,), steps)
+
+    def train(self, model: Model, seed: int) -> Node:
+        """A training."""
+        scale, steps = self.plan.scale, model.steps(self.plan.scale)
+        needs = [self.clips]
+        if model.random:
+            needs.append(Node("random", "", {"seed": 0}, (self.clips,)))
+        if model.prior:
+            needs.append(self.prior(seed))
+        settings = {"line": list(finetune_line(model, scale)), "seed": seed}
+        return Node("finetune", f"{model.name}-{steps}-{seed}", settings, tuple(needs), steps)
+
+    def sample(self, arm: Arm, seed: int) -> Node:
+        """Draws of an arm, scored."""
+        scale = self.plan.scale
+        options = {"num_inference_steps": scale.calls, "guidance_scale": 1.0, **{
+            "sampler": "sde", "grid": "trailing", "start": "noised", "strength": 1.0,
+        }, **arm.sample}  # fmt: skip
+        settings = {
+            "options": options, "seed": seed, "scenes": arm.scenes, "draws": scale.draws,
+            "judged": arm.judged, "version": SCORED,
+        }  # fmt: skip
+        needs = [self.truth(arm.scenes)]
+        if arm.model.trained:
+            needs.append(self.train(arm.model, seed))
+        told = " ".join(f"{name}={value}" for name, value in sorted(arm.sample.items()))
+        calls = options["num_inference_steps"] * (3 if options["sampler"] == "heun" else 1)
+        # Decoding a draw takes as long as some seven calls of the network.
+        units = arm.scenes * (scale.draws * calls + (9 if arm.judged else 2))
+        name = f"{arm.model.name}-{seed} {told}"
+        return Node("sample", name, settings, tuple(needs), units)
+
+
+def finetune_line(model: Model, scale: Scale) -> tuple[str, ...]:
+    """Arguments of `fbridge finetune` besides base, prior, seed and folder."""
+    steps = model.steps(scale)
+    every = max(1, steps // VALIDATIONS)
+    return (
+        "--steps", f"{steps}",
+        "--set", "validation.clips=0",
+        "--set", f"validation.every={every}",
+        "--set", f"validation.rows={scale.validation}",
+        "--set", "log.trackers=[]",
+        *model.line,
+    )  # fmt: skip

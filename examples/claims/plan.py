@@ -1,0 +1,205 @@
+"""What is compared: `claims.toml` as typed objects, and the order of the work.
+
+Everything that neither a scale, a model nor an arm names is equal in all arms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import tomlkit
+
+FILE = Path(__file__).with_name("claims.toml")
+Expected = Literal["lower", "equal"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Smaller numbers for a row that has many arms.
+
+    Attributes:
+        steps: of the sampler, one arm each.
+        seeds, scenes: in place of the scale's.
+    """
+
+    steps: tuple[int, ...]
+    seeds: tuple[int, ...]
+    scenes: int
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large the experiments are; attributes as in `claims.toml`."""
+
+    name: str
+    steps: int
+    prior_steps: int
+    seeds: tuple[int, ...]
+    scenes: int
+    draws: int
+    calls: int
+    validation: int
+    grid: Grid
+
+
+@dataclass(frozen=True)
+class Model:
+    """What is trained.
+
+    Attributes:
+        name: in `claims.toml`.
+        line: what `fbridge finetune` is given besides.
+        prior: whether it begins at a trained prior.
+        random: whether its networks begin with random weights.
+        trained: False of the base itself.
+        share: of the scale's training steps.
+    """
+
+    name: str
+    line: tuple[str, ...] = ()
+    prior: bool = False
+    random: bool = False
+    trained: bool = True
+    share: float = 1.0
+
+    def steps(self, scale: Scale) -> int:
+        """Training steps."""
+        return max(1, round(self.share * scale.steps)) if self.trained else 0
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A model and how it is sampled.
+
+    Attributes:
+        name: in the row.
+        model: what is trained.
+        sample: arguments of the pipeline, besides the scale's.
+        seeds, scenes: of this arm.
+        judged: whether a draw of each scene is decoded and looked at.
+    """
+
+    name: str
+    model: Model
+    sample: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    scenes: int
+    judged: bool = True
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A primary comparison: one claim in one sentence, and what it is held against."""
+
+    claim: str
+    arm: str
+    control: str
+    expects: Expected
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table: arms, and the claims about them."""
+
+    number: int
+    title: str
+    text: str
+    plot: str
+    arms: tuple[Arm, ...]
+    comparisons: tuple[Comparison, ...]
+
+    def arm(self, name: str) -> Arm:
+        """The arm of a name."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything in `claims.toml`, at one scale."""
+
+    scale: Scale
+    rows: tuple[Row, ...]
+    file: Mapping[str, Any] = field(repr=False)
+
+    @cached_property
+    def family(self) -> int:
+        """Number of primary comparisons, those of all rows and of the quarters of motion."""
+        return sum(len(row.comparisons) for row in self.rows) + len(BY_MOTION)
+
+    def row(self, number: int) -> Row:
+        """The row of a number."""
+        return next(row for row in self.rows if row.number == number)
+
+
+BY_MOTION = (
+    (2, Comparison("What the bridge gains over its twin grows with the scene's motion.",
+                   "aligned", "twin", "lower")),
+    (3, Comparison("What the neural prior gains over the repeated picture grows with the scene's "
+                   "motion.", "prior", "aligned", "lower")),
+)  # fmt: skip
+"""Row 6, computed from rows 2 and 3: their difference in the quarter of the scenes that move most,
+less the one in the quarter that moves least."""
+
+
+def read_plan(scale: str, file: Path = FILE) -> Plan:
+    """The plan at a scale.
+
+    Raises:
+        KeyError: a name is used that the file does not have.
+    """
+    held = tomlkit.parse(file.read_text(encoding="utf-8")).unwrap()
+    size = _scale(scale, held["scales"][scale])
+    models = {name: _model(name, table) for name, table in held["models"].items()}
+    rows = tuple(_row(table, size, models) for table in held["rows"])
+    for row in rows:
+        names = {arm.name for arm in row.arms}
+        for one in row.comparisons:
+            # A smaller scale's grid may lack numbers of steps; a plain row's arms are all there.
+            if row.plot != "steps" and not {one.arm, one.control} <= names:
+                raise KeyError(f"row {row.number}: {one.arm} or {one.control} is no arm")
+    return Plan(size, rows, held)
+
+
+def _scale(name: str, table: Mapping[str, Any]) -> Scale:
+    own = dict(table)
+    grid = own.pop("grid")
+    seeds = tuple(own.pop("seeds"))
+    smaller = Grid(tuple(grid["steps"]), tuple(grid["seeds"]), grid["scenes"])
+    return Scale(name=name, seeds=seeds, grid=smaller, **own)
+
+
+def _model(name: str, table: Mapping[str, Any]) -> Model:
+    return Model(name, **{**table, "line": tuple(table.get("line", ()))})
+
+
+def _row(table: Mapping[str, Any], scale: Scale, models: Mapping[str, Model]) -> Row:
+    arms = [_arm(one, scale, models) for one in table.get("arms", ())]
+    if "grid" in table:
+        arms += _grid_arms(table["grid"], scale.grid, models)
+    comparisons = tuple(Comparison(**one) for one in table["comparisons"])
+    return Row(table["number"], table["title"], table["text"], table["plot"],
+               tuple(arms), comparisons)  # fmt: skip
+
+
+def _arm(table: Mapping[str, Any], scale: Scale, models: Mapping[str, Model]) -> Arm:
+    model = models[table.get("model", table["name"])]
+    # The base has one set of weights, so other seeds would be more draws of the same.
+    seeds = scale.seeds if model.trained else scale.seeds[:1]
+    return Arm(table["name"], model, table.get("sample", {}), seeds, scale.scenes)
+
+
+def _grid_arms(
+    table: Mapping[str, Sequence[str]], grid: Grid, models: Mapping[str, Model]
+) -> list[Arm]:
+    return [
+        Arm(f"{model} {sampler} {steps}", models[model],
+            {"sampler": sampler, "num_inference_steps": steps},
+            grid.seeds, grid.scenes, judged=False)
+        for model in table["models"]
+        for sampler in table["samplers"]
+        for steps in grid.steps
+    ]  # fmt: skip

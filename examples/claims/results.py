@@ -1,0 +1,104 @@
+"""Results of a row as JSON: per-scene numbers of every arm, and what made them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from examples.claims.graph import Graph
+from examples.claims.plan import Arm, Plan, Row
+from fbridge.files.atomic import write_text
+
+FOLDER = Path(__file__).with_name("results")
+"""The committed ones, of scale "full"."""
+FORMAT = 1
+PER_SCENE = ("energy", "spread", "kept", "moved", "decibels", "motion")
+DIGITS = 4
+
+
+def store(graph: Graph, row: Row, folder: Path, results: Path) -> None:
+    """Write what there is of a row: the arms of which all seeds are done. Nothing without any."""
+    plan = graph.plan
+    arms = {arm.name: told for arm in row.arms if (told := _of_arm(graph, arm, folder))}
+    if not arms:
+        return
+    scenes = row.arms[0].scenes
+    truth = json.loads((graph.truth(scenes).place(folder) / "truth.json").read_text("utf-8"))
+    told = {
+        "format": FORMAT,
+        "row": row.number,
+        "scale": plan.scale.name,
+        "settings": _settings(plan, row),
+        "machine": f"{os.cpu_count()} CPU cores, one used",
+        "commits": sorted({one for arm in arms.values() for one in arm.pop("commits")}),
+        "scenes": _rounded(truth),
+        "arms": arms,
+    }
+    results.mkdir(parents=True, exist_ok=True)
+    write_text(results / f"row-{row.number}.json", as_text(told))
+
+
+def read(results: Path) -> dict[int, dict[str, Any]]:
+    """The stored rows by number."""
+    rows = (json.loads(file.read_text("utf-8")) for file in sorted(results.glob("row-*.json")))
+    return {row["row"]: row for row in rows}
+
+
+def as_text(told: Mapping[str, Any]) -> str:
+    """As JSON, with a line for each part and each arm, so that changes can be read."""
+    lines = []
+    for name, part in told.items():
+        if name == "arms":
+            inner = ",\n".join(
+                f"  {json.dumps(arm)}: {json.dumps(one)}" for arm, one in part.items()
+            )
+            lines.append(f' "arms": {{\n{inner}\n }}')
+        else:
+            lines.append(f" {json.dumps(name)}: {json.dumps(part)}")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def _of_arm(graph: Graph, arm: Arm, folder: Path) -> dict[str, Any] | None:
+    """Seeds by scenes of each score; None unless all seeds are there."""
+    nodes = [graph.sample(arm, seed) for seed in arm.seeds]
+    if not all(node.is_done(folder) for node in nodes):
+        return None
+    found = [json.loads(node.place(folder).read_text("utf-8")) for node in nodes]
+    told: dict[str, Any] = {
+        "model": arm.model.name,
+        "line": list(arm.model.line),
+        "sample": dict(arm.sample),
+        "seeds": list(arm.seeds),
+        "keys": [node.key for node in nodes],
+        "seconds_per_draw": [one["seconds_per_draw"] for one in found],
+        "commits": [one["commit"] for one in found],
+    }
+    for name in PER_SCENE:
+        if name in found[0]:
+            told[name] = [one[name] for one in found]
+    for name in ("curve", "fvd"):
+        if all(name in one for one in found):
+            told[name] = [one[name] for one in found]
+    return {name: _rounded(part) for name, part in told.items()}
+
+
+def _settings(plan: Plan, row: Row) -> dict[str, Any]:
+    scale, arm = plan.scale, row.arms[0]
+    return {
+        "steps": scale.steps, "prior_steps": scale.prior_steps, "seeds": list(arm.seeds),
+        "scenes": arm.scenes, "draws": scale.draws, "calls": scale.calls,
+    }  # fmt: skip
+
+
+def _rounded(part: Any) -> Any:
+    """Floats to four digits; the intervals are a hundred times wider than that."""
+    if isinstance(part, float):
+        return float(f"{part:.{DIGITS}g}")
+    if isinstance(part, list):
+        return [_rounded(one) for one in part]
+    if isinstance(part, dict):
+        return {name: _rounded(one) for name, one in part.items()}
+    return part

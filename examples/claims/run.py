@@ -1,0 +1,73 @@
+"""Making what is not there yet, in order, with the time that is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from examples.claims.graph import Graph
+from examples.claims.nodes import Node, in_order
+from examples.claims.results import store
+from examples.claims.work import make
+from fbridge.files.atomic import write_text
+
+PACE = "pace.json"
+"""Seconds a unit of each kind of work, as measured here; it decides nothing but what is shown."""
+
+
+def run(
+    graph: Graph,
+    numbers: Sequence[int],
+    folder: Path,
+    results: Path,
+    *,
+    maker: Callable[[Node, Path], float] = make,
+    tell: Callable[[str], None] = print,
+) -> None:
+    """Make the rows, one after the other, and store what there is of a row after each sample.
+
+    Args:
+        graph: of the plan.
+        numbers: of the rows, in the plan's order.
+        folder: where all work lies.
+        results: where the rows' results lie.
+        maker: makes a node and returns its seconds.
+        tell: says what is done.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [row for row in graph.plan.rows if row.number in numbers]
+    wanted = [node for row in rows for node in graph.row(row)]
+    for row in rows:
+        for node in in_order(graph.row(row)):
+            if node.is_done(folder):
+                continue
+            tell(f"row {row.number}: {node.label}; {_left(wanted, folder)}")
+            _keep_pace(node, maker(node, folder), folder)
+            if node.kind == "sample":
+                store(graph, row, folder, results)
+        store(graph, row, folder, results)
+        tell(f"row {row.number} is done")
+
+
+def _left(wanted: Iterable[Node], folder: Path) -> str:
+    """How many nodes are to be made, and how long that takes at the pace of those before."""
+    todo = [node for node in in_order(wanted) if not node.is_done(folder)]
+    pace = _pace(folder)
+    known = [node.units * pace[node.kind] for node in todo if node.kind in pace]
+    unknown = "" if len(known) == len(todo) else f", and {len(todo) - len(known)} of unknown length"
+    minutes = sum(known) / 60
+    return f"{len(todo)} to make, about {minutes:.0f} min{unknown}"
+
+
+def _pace(folder: Path) -> dict[str, float]:
+    file = folder / PACE
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+
+
+def _keep_pace(node: Node, seconds: float, folder: Path) -> None:
+    """The mean of what was known and the newest, so that one slow hour is soon forgotten."""
+    pace = _pace(folder)
+    new = seconds / node.units
+    pace[node.kind] = (pace.get(node.kind, new) + new) / 2
+    write_text(folder / PACE, json.dumps(pace) + "\n")
