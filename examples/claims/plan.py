@@ -5,9 +5,10 @@ Everything that neither a scale, a model nor an arm names is equal in all arms.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -178,9 +179,10 @@ def _model(name: str, table: Mapping[str, Any]) -> Model:
 
 def _row(table: Mapping[str, Any], scale: Scale, models: Mapping[str, Model]) -> Row:
     arms = [_arm(one, scale, models) for one in table.get("arms", ())]
-    if "grid" in table:
-        arms += _grid_arms(table["grid"], scale.grid, models)
     comparisons = tuple(Comparison(**one) for one in table["comparisons"])
+    if "grid" in table:
+        decisive = {name for one in comparisons for name in (one.arm, one.control)}
+        arms += _grid_arms(table["grid"], scale, models, decisive)
     return Row(table["number"], table["title"], table["text"], table["plot"],
                tuple(arms), comparisons)  # fmt: skip
 
@@ -193,13 +195,16 @@ def _arm(table: Mapping[str, Any], scale: Scale, models: Mapping[str, Model]) ->
 
 
 def _grid_arms(
-    table: Mapping[str, Sequence[str]], grid: Grid, models: Mapping[str, Model]
+    table: Mapping[str, Sequence[str]],
+    scale: Scale,
+    models: Mapping[str, Model],
+    decisive: Container[str],
 ) -> list[Arm]:
-    return [
-        Arm(f"{model} {sampler} {steps}", models[model],
-            {"sampler": sampler, "num_inference_steps": steps},
-            grid.seeds, grid.scenes, judged=False)
-        for model in table["models"]
-        for sampler in table["samplers"]
-        for steps in grid.steps
-    ]  # fmt: skip
+    """All of a grid; arms that a comparison names have all of the scale's seeds."""
+    found = []
+    for model, sampler, steps in product(table["models"], table["samplers"], scale.grid.steps):
+        name = f"{model} {sampler} {steps}"
+        sample = {"sampler": sampler, "num_inference_steps": steps}
+        seeds = scale.seeds if name in decisive else scale.grid.seeds
+        found.append(Arm(name, models[model], sample, seeds, scale.grid.scenes, judged=False))
+    return found
