@@ -34,20 +34,34 @@ def run(
         results: where the rows' results lie.
         maker: makes a node and returns its seconds.
         tell: says what is done.
+
+    Raises:
+        RuntimeError: after everything else was made, if something could not be.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [row for row in graph.plan.rows if row.number in numbers]
     wanted = [node for row in rows for node in graph.row(row)]
+    failed: set[str] = set()
     for row in rows:
         for node in in_order(graph.row(row)):
             if node.is_done(folder):
                 continue
+            if node.key in failed or any(need.key in failed for need in node.needs):
+                failed.add(node.key)
+                continue
             tell(f"row {row.number}: {node.label}; {_left(wanted, folder)}")
-            _keep_pace(node, maker(node, folder), folder)
+            try:
+                _keep_pace(node, maker(node, folder), folder)
+            except RuntimeError as error:  # a training that diverges leaves the others to be made
+                tell(f"row {row.number}: {node.label} failed: {error}")
+                failed.add(node.key)
+                continue
             if node.kind == "sample":
                 store(graph, row, folder, results)
         store(graph, row, folder, results)
         tell(f"row {row.number} is done")
+    if failed:
+        raise RuntimeError(f"{len(failed)} pieces of work could not be made; see above")
 
 
 def _left(wanted: Iterable[Node], folder: Path) -> str:

@@ -132,6 +132,21 @@ def _counted(made: list[str]) -> Any:
     return maker
 
 
+def test_a_training_that_fails_leaves_the_others(tmp_path: Path) -> None:
+    plan = read_plan("smoke")
+    broken = graph(plan).train(plan.row(2).arm("unaligned").model, 1)
+
+    def maker(node: Node, folder: Path) -> float:
+        if node.key == broken.key:
+            raise RuntimeError("diverged")
+        return pretend(node, folder)
+
+    with pytest.raises(RuntimeError, match="2 pieces"):
+        run(graph(plan), [2], tmp_path / "w", tmp_path / "r", maker=maker, tell=lambda _: None)
+    stored = results.read(tmp_path / "r")[2]["arms"]
+    assert set(stored) == {arm.name for arm in plan.row(2).arms} - {"unaligned"}
+
+
 def test_a_training_goes_on_from_its_checkpoint_or_begins_anew(tmp_path: Path) -> None:
     plan, lines = read_plan("smoke"), list[Sequence[str]]()
     node = graph(plan).train(plan.row(3).arm("twin-prior").model, 1)
