@@ -14,12 +14,13 @@ from examples.claims.analysis import (
     ROW_OF_MOTION,
     Judged,
     by_quarter,
+    compared,
     has_quarters,
     judge_all,
     scores,
     skill,
 )
-from examples.claims.plan import BY_MOTION, Plan, Row, read_plan
+from examples.claims.plan import BY_MOTION, Comparison, Plan, Row, read_plan
 from examples.claims.results import read
 from examples.claims.statistics import MARGIN, detectable
 from fbridge.files.atomic import write_text
@@ -104,28 +105,35 @@ def _power(rows: Mapping[int, Any]) -> str:
     if number not in rows or not set(arms) <= rows[number]["arms"].keys():
         return ""
     row = rows[number]
-    lines = [
-        "## What can be seen: the pilot", "",
-        f"{' and '.join(arms).capitalize()}, {len(row['settings']['seeds'])} seeds each: standard "
-        "deviation between seeds, as a share of the arm's mean, and the difference of two arms "
-        "that is found in 8 of 10 cases with as many seeds (t test, two-sided, 5 %, what arms "
-        "share not taken out).", "",
-        "| score | " + " | ".join(f"{arm}, by seed" for arm in arms)
-        + " | between seeds | difference seen |", "|---|---|---|---|---|",
-    ]  # fmt: skip
     settings = row["settings"]
     told = f"energy score, {settings['scenes']} scenes, {settings['draws']} draws"
-    series = [(told, [scores(row, arm).mean(1).tolist() for arm in arms], 3)]
+    series = [(told, [scores(row, arm) for arm in arms], 3)]
     if all("fvd" in row["arms"][arm] for arm in arms):
-        values = [[one["value"] for one in row["arms"][arm]["fvd"]] for arm in arms]
+        values = [[[one["value"]] for one in row["arms"][arm]["fvd"]] for arm in arms]
         clips = row["arms"][arms[0]]["fvd"][0]["reference"]
-        series.append((f"FVD, {clips} clips, one draw", values, 0))
-    for name, means, digits in series:
-        _, spread, seen = detectable(means)
-        each = [", ".join(f"{value:.{digits}f}" for value in one) for one in means]
-        lines.append(
-            f"| {name} | {' | '.join(each)} | {spread:.1%} | {seen:.1%} |".replace("%", " %")
-        )
+        series.append((f"FVD, {clips} clips, one draw", [np.asarray(one) for one in values], 0))
+    lines = [
+        "## What can be seen: the pilot", "",
+        f"{' and '.join(arms).capitalize()}, {len(settings['seeds'])} seeds each, as shares of the "
+        "arm's mean: standard deviation between seeds, standard error over scenes of the "
+        "difference of two seeds of one arm, and the difference between two arms which is found "
+        "in 8 of 10 cases with as many seeds (t test, two-sided, 5 %, before Holm), if it is "
+        "alike in all scenes.", "",
+        f"| score | {' | '.join(f'{arm}, by seed' for arm in arms)} "
+        "| between seeds | over scenes | difference seen |",
+        "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for name, values_of, digits in series:
+        found = detectable(values_of)
+        each = [", ".join(f"{mean:.{digits}f}" for mean in one.mean(1)) for one in values_of]
+        parts = [f"{100 * share:.1f} %" if share else ""
+                 for share in (found.seeds, found.scenes, found.seen)]  # fmt: skip
+        lines.append(f"| {' | '.join([name, *each, *parts])} |")
+    found_of, control = compared(row, Comparison("", *arms, "lower"))
+    half = 100 * (found_of.interval[1] - found_of.value) / control
+    lines += ["", f"Arms that differ in kind do not differ alike in all scenes, which widens the "
+              f"interval: {arms[0]} less {arms[1]} is known to ±{half:.1f} %. It narrows with the "
+              "root of the number of scenes."]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
@@ -151,10 +159,11 @@ def _row(row: Row, held: Mapping[str, Any], judged: Sequence[Judged], plots: Seq
 def _sentence(one: Judged) -> str:
     """A comparison in words."""
     low, high = one.found.interval
-    interval = _range(low, high, one)
-    told = f"{_percent(one.found.value, one)} (95 % interval {interval})"
+    told = f"{_percent(one.found.value, one)} (95 % interval {_range(low, high, one)})"
     if not one.found.freedom:
         told = f"{_percent(one.found.value, one)} with one seed, so without an interval"
+    if one.found.freedom and -one.control * MARGIN < low <= high < one.control * MARGIN:
+        told += f", so the two are equal within {100 * MARGIN:g} %"
     c = one.comparison
     return f'"{c.claim}" {one.verdict.capitalize()}: {c.arm} less {c.control} is {told}.'
 
