@@ -110,7 +110,7 @@ def _power(rows: Mapping[int, Any]) -> str:
     series = [(told, [scores(row, arm) for arm in arms], 3)]
     if all("fvd" in row["arms"][arm] for arm in arms):
         values = [[[one["value"]] for one in row["arms"][arm]["fvd"]] for arm in arms]
-        clips = row["arms"][arms[0]]["fvd"][0]["reference"]
+        clips = row["arms"][arms[0]]["fvd"][0]["clips"]
         series.append((f"FVD, {clips} clips, one draw", [np.asarray(one) for one in values], 0))
     lines = [
         "## What can be seen: the pilot", "",
