@@ -26,6 +26,7 @@ def main() -> None:
     for one in (made, listed):
         one.add_argument("--scale", choices=SCALES, required=True)
         one.add_argument("--row", type=int, action="append", help="repeatable; by default all")
+        one.add_argument("--arm", action="append", help="of those rows; repeatable, all by default")
         one.add_argument("--out", type=Path, help="by default runs/claims-SCALE")
     made.add_argument("--results", type=Path, help="by default OUT/results")
     written = commands.add_parser("page", help="write docs/claims.md from the stored results")
@@ -39,17 +40,20 @@ def main() -> None:
     numbers = args.row or [row.number for row in plan.rows]
     if unknown := set(numbers) - {row.number for row in plan.rows}:
         parser.error(f"--row {min(unknown)}: the rows are {[row.number for row in plan.rows]}")
+    known = {arm.name for row in plan.rows if row.number in numbers for arm in row.arms}
+    if unknown_arms := sorted(set(args.arm or ()) - known):
+        parser.error(f"--arm {unknown_arms[0]}: the arms are {sorted(known)}")
     # A training's record keeps the place of its prior, which must mean the same when it goes on.
     folder = (args.out or Path("runs") / f"claims-{args.scale}").absolute()
     graph = Graph(plan)
     if args.command == "list":
         for row in (row for row in plan.rows if row.number in numbers):
-            for node in in_order(graph.row(row)):
+            for node in in_order(graph.row(row, args.arm)):
                 mark = "done" if node.is_done(folder) else "    "
                 print(f"row {row.number} {mark} {node.place(folder).relative_to(folder)}")
         return
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
-    run(graph, numbers, folder, args.results or folder / "results")
+    run(graph, numbers, folder, args.results or folder / "results", arms=args.arm)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from functools import cache
 from pathlib import Path
 
@@ -39,9 +40,14 @@ class Graph:
         known = base_hash or hash_files([base_file()])
         self.clips = Node("clips", "demo", {"base": known})
 
-    def row(self, row: Row) -> list[Node]:
-        """Samples of a row, arm by arm, so that each is told as early as possible."""
-        return [self.sample(arm, seed) for arm in row.arms for seed in arm.seeds]
+    def row(self, row: Row, arms: Container[str] | None = None) -> list[Node]:
+        """Samples of a row or of some of its arms, arm by arm, so that each is told early."""
+        return [
+            self.sample(arm, seed)
+            for arm in row.arms
+            if arms is None or arm.name in arms
+            for seed in arm.seeds
+        ]
 
     def truth(self, scenes: int) -> Node:
         """Latents of the held-out scenes, their motion, and what other takes of them score."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 
 from examples.claims.graph import Graph
@@ -22,6 +22,7 @@ def run(
     folder: Path,
     results: Path,
     *,
+    arms: Container[str] | None = None,
     maker: Callable[[Node, Path], float] = make,
     tell: Callable[[str], None] = print,
 ) -> None:
@@ -32,6 +33,7 @@ def run(
         numbers: of the rows, in the plan's order.
         folder: where all work lies.
         results: where the rows' results lie.
+        arms: names of those that are made; None: all.
         maker: makes a node and returns its seconds.
         tell: says what is done.
 
@@ -40,10 +42,10 @@ def run(
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows = [row for row in graph.plan.rows if row.number in numbers]
-    wanted = [node for row in rows for node in graph.row(row)]
+    wanted = [node for row in rows for node in graph.row(row, arms)]
     failed: set[str] = set()
     for row in rows:
-        for node in in_order(graph.row(row)):
+        for node in in_order(graph.row(row, arms)):
             if node.is_done(folder):
                 continue
             if node.key in failed or any(need.key in failed for need in node.needs):

@@ -147,6 +147,14 @@ def test_a_training_that_fails_leaves_the_others(tmp_path: Path) -> None:
     assert set(stored) == {arm.name for arm in plan.row(2).arms} - {"unaligned"}
 
 
+def test_some_arms_of_a_row_can_be_made_first(tmp_path: Path) -> None:
+    plan, made = read_plan("smoke"), list[str]()
+    arms, work, stored = ["twin"], tmp_path / "work", tmp_path / "results"
+    run(graph(plan), [2], work, stored, arms=arms, maker=_counted(made), tell=print)
+    assert list(results.read(stored)[2]["arms"]) == arms
+    assert len(made) == 6  # clips, truth, and a training and a sample of each seed
+
+
 def test_a_training_goes_on_from_its_checkpoint_or_begins_anew(tmp_path: Path) -> None:
     plan, lines = read_plan("smoke"), list[Sequence[str]]()
     node = graph(plan).train(plan.row(3).arm("twin-prior").model, 1)
