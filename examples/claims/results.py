@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from examples.claims.graph import Graph
 from examples.claims.plan import Arm, Plan, Row
 from fbridge.files.atomic import write_text
@@ -32,7 +34,7 @@ def store(graph: Graph, row: Row, folder: Path, results: Path) -> None:
         "row": row.number,
         "scale": plan.scale.name,
         "settings": _settings(plan, row),
-        "machine": f"{os.cpu_count()} CPU cores, one used",
+        "machine": _machine(),
         "commits": sorted({one for arm in arms.values() for one in arm.pop("commits")}),
         "scenes": _rounded(truth),
         "arms": arms,
@@ -83,6 +85,13 @@ def _of_arm(graph: Graph, arm: Arm, folder: Path) -> dict[str, Any] | None:
         if all(name in one for one in found):
             told[name] = [one[name] for one in found]
     return {name: _rounded(part) for name, part in told.items()}
+
+
+def _machine() -> str:
+    """In words."""
+    if torch.cuda.is_available():
+        return f"one {torch.cuda.get_device_name()}"
+    return f"{os.cpu_count()} CPU cores, of which {torch.get_num_threads()} worked"
 
 
 def _settings(plan: Plan, row: Row) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from examples.claims.truth import BATCH, FIRST, read_truth, scenes_of
 from fbridge import FrameBridgePipeline
 from fbridge.data.scene_judge import judge
 from fbridge.data.scenes import Scene
+from fbridge.memory.devices import present_device
 
 OF_A_SEED, OF_A_DRAW = 1_000_000, 10_000
 """How far apart the sampler's seeds of two seeds and of two draws are. Arms share them, which takes
@@ -39,6 +40,7 @@ def scored_draws(model: str, settings: Mapping[str, Any], truth: Path) -> dict[s
     scenes = scenes_of({"seed": held["seed"], "scenes": settings["scenes"]})
     pipe = _Undecoded.from_pretrained(model)
     pipe.set_progress_bar_config(disable=True)
+    pipe.to(present_device("auto"))
     pictures = [Image.fromarray(scene.frames[0]) for scene in scenes]
     draws = torch.stack([
         _draw(pipe, pictures, scenes, OF_A_SEED * settings["seed"] + OF_A_DRAW * number,
@@ -78,7 +80,7 @@ def _draw(
         part = slice(at, at + BATCH)
         prompts = [scene.caption for scene in scenes[part]]
         seeds = [seed + number for number in range(len(scenes))][part]
-        made.append(pipe(pictures[part], prompts, seed=seeds, **options).latents)
+        made.append(pipe(pictures[part], prompts, seed=seeds, **options).latents.cpu())
     return torch.cat(made).float()
 
 
@@ -86,9 +88,9 @@ def _judged(pipe: FrameBridgePipeline, latents: Tensor, scenes: list[Scene]) -> 
     """What one draw of each scene shows: counts of its things, decibels, motion."""
     codec: Any = pipe.latent_codec
     videos = [
-        (video * 255 + 0.5).clamp(0, 255).byte().permute(0, 2, 3, 1)
+        (video * 255 + 0.5).clamp(0, 255).byte().permute(0, 2, 3, 1).cpu()
         for part in latents.split(BATCH)
-        for video in codec.decode(part, None)
+        for video in codec.decode(part.to(pipe.execution_device), None)
     ]
     verdicts = [
         [judge(video.numpy(), thing.colour, thing.shape, thing.verb) for thing in scene.things]
