@@ -180,7 +180,9 @@ def _arms(row: Row, held: Mapping[str, Any]) -> list[str]:
     for name, key in (("the repeated picture", "still"), ("other takes (the truth)", "take")):
         score = float(np.mean(scenes[key]))
         motion = "0" if key == "still" else f"{np.mean(scenes['motion']):.2f}"
-        cells = [name, f"{score:.3f}", f"{skill(held, score):.2f}", "", "", "", "", motion]
+        # Of draws from the truth the score is half their spread, in expectation.
+        wide = "0" if key == "still" else f"{2 * score:.3f}"
+        cells = [name, f"{score:.3f}", f"{skill(held, score):.2f}", wide, "", "", "", motion]
         lines.append(f"| {' | '.join(cells + [''] * (len(names) - len(cells)))} |")
     for arm in row.arms:
         if arm.name not in held["arms"]:
