@@ -160,6 +160,26 @@ def test_what_fills_the_frame_moves_it_whole() -> None:
     assert float(given[-1, 2, LOG_SCALE]) > 0.2
 
 
+@pytest.mark.parametrize(
+    "asked", [{"TX": 0.3}, {"TX": -0.4}, {"TY": -0.3}, {"ANGLE": 0.2}, {"LOG_SCALE": 0.3}]
+)
+def test_what_spans_the_frame_moves_in_it_and_shows_no_cut(asked: dict[str, float]) -> None:
+    """Such as the shoulders of a portrait."""
+    alpha = (pixel_grid(HEIGHT, WIDTH, torch.zeros(()))[..., 1].abs() < 0.25).float()
+    stage = scene(alpha)
+    given = constrain(stage, motion(12, 0, **asked))
+    assert uncovered(alpha, stage.centre[0], stage.extent[0], given[:, 0]) < 2 / HEIGHT
+    assert given[:, 0].abs().max() > 0.05
+    assert not given[:, 2].any()
+
+
+def test_what_spans_the_frame_and_should_shrink_takes_the_frame_along() -> None:
+    alpha = (pixel_grid(HEIGHT, WIDTH, torch.zeros(()))[..., 1].abs() < 0.25).float()
+    given = constrain(scene(alpha), motion(12, 0, LOG_SCALE=-0.2))
+    assert not given[:, 0].any()
+    assert given[-1, 2, LOG_SCALE] < -0.1
+
+
 def test_a_whole_object_vanishes_into_darkness() -> None:
     given = constrain(scene(disc(0, 0, 0.9)), motion(9, FADE=1.0))
     assert given.shape[-1] == CHANNELS

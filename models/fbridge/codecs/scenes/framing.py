@@ -1,7 +1,8 @@
 """Motions that never show what a picture does not hold.
 
 An object that the frame's edge cuts keeps its cut outside the frame, one that fills the frame moves
-it whole, and the camera zooms in where it would see beyond the picture.
+it whole, and so does one that would shrink though it spans the frame, for then no shift hides both
+of its cuts. The camera zooms in where it would see beyond the picture.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from fbridge.codecs.render import (
     half_size,
     unmove,
 )
-from fbridge.codecs.scenes.outline import EDGES
+from fbridge.codecs.scenes.outline import EDGES, spans
 from fbridge.codecs.scenes.render import ZOOM_OUT
 from fbridge.codecs.scenes.scene import Scene
 
@@ -38,6 +39,9 @@ TILT = (0.3, 0.45)
 ZOOM_IN = 1.5
 """Greatest magnification that hides what lies beyond the picture while the camera shifts."""
 
+SHRINKS = -0.1
+"""Logarithm of the scale below which an object shrinks, rather than be squashed in passing."""
+
 OVERSHOOT = 1.6
 """Greatest displacement of a bent sheet, in those of its control points."""
 
@@ -46,7 +50,8 @@ def constrain(scene: Scene, motion: Tensor) -> Tensor:
     """The motion (F, 3, 26) nearest to `motion` that starts at rest and shows no cut or border."""
     motion = smooth(motion)
     for slot in (0, 1):
-        if scene.whole[slot]:
+        shrinks = float(motion[:, slot, LOG_SCALE].min()) < SHRINKS
+        if scene.whole[slot] or (shrinks and spans(scene.contacts[slot])):
             motion = _move_frame(motion, slot)
         elif motion[:, slot].any():
             motion[:, slot] = anchor(scene, slot, motion[:, slot])

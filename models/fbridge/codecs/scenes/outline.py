@@ -20,6 +20,9 @@ NEAR = 0.01
 FILLS = 0.7
 """Share of the frame from which on an object moves as the whole frame."""
 
+SPANNING = 0.62
+"""The same for an object that opposite edges of the frame cut."""
+
 FRAMED, LARGE = 0.5, 0.3
 """The same for an object with this share of its outline on the frame's edges, and of the frame."""
 
@@ -73,12 +76,16 @@ def framed_share(alpha: Tensor) -> float:
 
 
 def moves_whole(alpha: Tensor) -> bool:
-    """Whether an object (H, W) fills the frame so that only all of the frame can move.
-
-    It does by its area, by its outline, or where opposite edges of the frame cut it: then no shift
-    keeps both cuts out of the frame.
-    """
-    cut = ~contacts(alpha)[:, 0].isnan()
-    opposite = bool((cut[LEFT] & cut[RIGHT]) | (cut[TOP] & cut[BOTTOM]))
+    """Whether an object (H, W) fills the frame, by area or outline, so that all of it moves."""
     area = float(alpha.mean())
-    return opposite or area >= FILLS or (area >= LARGE and framed_share(alpha) >= FRAMED)
+    return (
+        area >= FILLS
+        or (area >= SPANNING and spans(contacts(alpha)))
+        or (area >= LARGE and framed_share(alpha) >= FRAMED)
+    )
+
+
+def spans(cuts: Tensor) -> bool:
+    """Whether opposite edges of the frame cut an object, told from its `contacts`."""
+    left, right, top, bottom = (~cuts[:, 0].isnan()).tolist()
+    return bool((left and right) or (top and bottom))
