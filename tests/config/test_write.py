@@ -66,6 +66,18 @@ def test_unsetting_what_the_recipe_sets_is_written_down(tmp_path: Path) -> None:
     assert load_config(file=tmp_path / "c.toml").config == config
 
 
+def test_numbers_that_the_recipe_sets_are_unset_too(tmp_path: Path) -> None:
+    """Else a run of the demo's recipe without its guidance could not be resumed."""
+    config = Config(recipe="demo")
+    assert config.sampling.guidance_scale is None
+    text = to_toml(config, comments=False)
+    assert 'guidance_scale = ""' in text
+    (tmp_path / "c.toml").write_text(text)
+    assert load_config(file=tmp_path / "c.toml").config == config
+    told = load_config(options={"recipe": "demo", "sampling.steps": ""}).config.sampling
+    assert (told.steps, told.guidance_scale) == (None, 2)
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

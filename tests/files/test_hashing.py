@@ -37,7 +37,7 @@ def test_an_index_stands_for_its_shards(tmp_path: Path) -> None:
 
 def test_the_embedded_models_are_known_by_these() -> None:
     assert hash_model(locate_model(EMBEDDED)) == (
-        "d7027a872fcc2cf0e84ed9be4c80ec4fe87df2fc38f8fb694d1da10e64b5bbda"
+        "38c4dc39e9254705dd3e96a59d875b93d133abd3c0b839ed8b3b93341a26290d"
     )
     base = packaged_file("t2v.safetensors")
     assert base is not None
