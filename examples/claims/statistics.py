@@ -13,20 +13,20 @@ is 4.3) and those of the scenes. With few seeds a bootstrap of them would be far
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 Array = NDArray[np.float64]
 Verdict = Literal["holds", "does not hold", "not decided at this scale"]
 LEVEL = 0.95
 MARGIN = 0.05
 """Differences below this share of the control's score are of no use to anybody."""
-_SERIES, _CLOSE = 400, 1e-15
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Estimate:
             return 1.0
         if not self.error:
             return 0.0 if self.value else 1.0
-        return 2 * student_cdf(-abs(self.value) / self.error, self.freedom)
+        return 2 * _below(-abs(self.value) / self.error, self.freedom)
 
     def p_equal(self, margin: float) -> float:
         """The larger p-value of the two one-sided tests that the difference is beyond a margin."""
@@ -67,7 +67,7 @@ class Estimate:
             return 1.0
         if not self.error:
             return float(abs(self.value) >= margin)
-        return student_cdf((abs(self.value) - margin) / self.error, self.freedom)
+        return _below((abs(self.value) - margin) / self.error, self.freedom)
 
 
 def estimate(differences: Array) -> Estimate:
@@ -169,64 +169,23 @@ def detectable(arms: Sequence[Array]) -> Promise:
     count, scenes = min(len(arm) for arm in shares), min(arm.shape[1] for arm in shares)
     parts = 2 * between / count, over_scenes / count
     freedom = _satterthwaite(parts, (count - 1, max(1, scenes - 1)))
-    reach = student_quantile(0.975, freedom) + student_quantile(0.8, freedom)
+    reach = _quantile(0.975, freedom) + _quantile(0.8, freedom)
     return Promise(math.sqrt(between), math.sqrt(over_scenes), reach * math.sqrt(sum(parts)))
 
 
-def student_cdf(t: float, freedom: float) -> float:
-    """Of Student's t distribution."""
-    tail = 0.5 * _incomplete_beta(freedom / (freedom + t * t), freedom / 2, 0.5)
-    return 1 - tail if t > 0 else tail
+def _below(t: float, freedom: float) -> float:
+    """Of Student's t distribution, the probability of less."""
+    return float(stats.t.cdf(t, freedom))
 
 
-def student_quantile(share: float, freedom: float) -> float:
-    """Inverse of `student_cdf`, by halving."""
-    return _root(lambda t: student_cdf(t, freedom) - share)
-
-
-def _root(rising: Callable[[float], float]) -> float:
-    low, high = -1.0, 1.0
-    while rising(low) > 0:
-        low *= 2
-    while rising(high) < 0:
-        high *= 2
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (low, middle) if rising(middle) > 0 else (middle, high)
-    return (low + high) / 2
-
-
-def _incomplete_beta(x: float, a: float, b: float) -> float:
-    """The regularised one, by its continued fraction (Lentz's method)."""
-    if x <= 0 or x >= 1:
-        return float(x >= 1)
-    if x > (a + 1) / (a + b + 2):
-        return 1 - _incomplete_beta(1 - x, b, a)
-    front = math.exp(
-        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
-        + a * math.log(x) + b * math.log1p(-x)
-    ) / a  # fmt: skip
-    upper, lower, product = 1.0, 0.0, 1.0
-    for number in range(_SERIES):
-        half = number // 2
-        if number == 0:
-            term = 1.0
-        elif number % 2:
-            term = -(a + half) * (a + b + half) * x / ((a + 2 * half) * (a + 2 * half + 1))
-        else:
-            term = half * (b - half) * x / ((a + 2 * half - 1) * (a + 2 * half))
-        lower = 1 / (1 + term * lower)
-        upper = 1 + term / upper
-        product *= upper * lower
-        if number and abs(1 - upper * lower) < _CLOSE:
-            break
-    return front * (product - 1)
+def _quantile(share: float, freedom: float) -> float:
+    return float(stats.t.ppf(share, freedom))
 
 
 def _around(value: float, error: float, freedom: float) -> tuple[float, float]:
     if not freedom:
         return -math.inf, math.inf
-    half = student_quantile(0.5 + LEVEL / 2, freedom) * error
+    half = _quantile(0.5 + LEVEL / 2, freedom) * error
     return value - half, value + half
 
 

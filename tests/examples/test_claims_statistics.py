@@ -18,8 +18,6 @@ from examples.claims.statistics import (
     holm,
     most_less_least,
     quarters,
-    student_cdf,
-    student_quantile,
     verdict,
 )
 
@@ -64,16 +62,6 @@ def test_motion_and_decibels() -> None:
     assert decibels(frames[1:, 1:], frames[:1, 1:])[0] == pytest.approx(
         10 * math.log10(255**2 / 100)
     )
-
-
-@pytest.mark.parametrize("freedom", [1.0, 2.0, 2.7, 9.0, 47.0, 300.0])
-def test_students_distribution(freedom: float) -> None:
-    for t in (-40.0, -3.0, -0.2, 0.0, 0.5, 2.0, 9.0):
-        expected = float(stats.t.cdf(t, freedom))
-        assert student_cdf(t, freedom) == pytest.approx(expected, rel=1e-9, abs=1e-15)
-    for share in (0.025, 0.5, 0.8, 0.975):
-        expected = float(stats.t.ppf(share, freedom))
-        assert student_quantile(share, freedom) == pytest.approx(expected, rel=1e-9, abs=1e-6)
 
 
 def test_the_interval_holds_the_truth_over_other_seeds_and_scenes() -> None:
