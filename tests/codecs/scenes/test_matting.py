@@ -44,6 +44,16 @@ def test_holes_and_specks_are_gone() -> None:
     assert fine[:16, :16].max() < 0.1
 
 
+def test_a_hole_of_three_percent_is_filled_and_one_of_a_tenth_is_seen_through() -> None:
+    """Such as the dark inside of a cup, and between a cup and its handle."""
+    for share, filled in ((0.03, True), (0.1, False)):
+        y, x = torch.meshgrid(torch.arange(SIZE[0]), torch.arange(SIZE[1]), indexing="ij")
+        hole = (x - 90).square() + (y - 70).square() < share * truth().sum() / torch.pi
+        alpha = truth() * ~hole
+        fine = refine(picture(alpha), alpha[None])[0]
+        assert bool(fine[70, 90] > 0.9) == filled
+
+
 def test_two_objects_never_cover_more_than_all() -> None:
     masks = torch.cat([coarse(truth()), coarse(truth(), shift=20)])
     fine = refine(picture(truth()), masks)
