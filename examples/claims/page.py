@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -140,8 +141,8 @@ def _power(rows: Mapping[int, Any]) -> str:
 def _row(row: Row, held: Mapping[str, Any], judged: Sequence[Judged], plots: Sequence[str]) -> str:
     settings = held["settings"]
     told = (
-        f"{settings['scenes']} scenes, {settings['draws']} draws of each, seeds "
-        f"{', '.join(map(str, settings['seeds']))}; {settings['steps']} training steps"
+        f"{settings['scenes']} scenes, {settings['draws']} draws of each, "
+        f"{_seeds(held)}; {settings['steps']} training steps"
     )
     told += "." if row.plot == "steps" else f", {settings['calls']} steps of the sampler."
     lines = [
@@ -154,6 +155,14 @@ def _row(row: Row, held: Mapping[str, Any], judged: Sequence[Judged], plots: Seq
     commits = ", ".join(held["commits"])
     lines += ["", f"Made on {held['machine']}, at {commits}."]
     return "\n".join(lines) + "\n"
+
+
+def _seeds(held: Mapping[str, Any]) -> str:
+    """Those of most arms first."""
+    each = Counter(tuple(arm["seeds"]) for arm in held["arms"].values())
+    told = [("seeds " if len(s) > 1 else "seed ") + ", ".join(map(str, s))
+            for s, _ in each.most_common()]  # fmt: skip
+    return ", of some arms ".join(told)
 
 
 def _sentence(one: Judged) -> str:
