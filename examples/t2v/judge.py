@@ -22,6 +22,7 @@ from torch import Tensor
 from examples.t2v.scene_clips import HELD_OUT_SEED
 from examples.t2v.train_t2v import SHIFT, embed
 from examples.t2v.wan_vae import decode
+from examples.training import chosen_device, device_of
 from fbridge.data.scene_judge import Verdict, judge
 from fbridge.data.scenes import SCENE_FRAMES, Scene, draw_scene
 from fbridge.loaders.load import load_pretrained
@@ -38,13 +39,17 @@ def sample(
     frames = 1 + (SCENE_FRAMES - 1) // 4
     draws = [torch.Generator().manual_seed(seed + row) for row in range(len(text))]
     shape = (network.config.in_channels, frames, 8, 8)
-    latents = torch.stack([torch.randn(shape, generator=draw) for draw in draws])
+    device = device_of(network)
+    latents = torch.stack([torch.randn(shape, generator=draw) for draw in draws]).to(device)
     line = torch.linspace(1, 0, steps + 1)
     sigmas = SHIFT * line / (1 + (SHIFT - 1) * line)
-    words = torch.cat([text, empty.expand_as(text)]).float()
+    words = torch.cat([text, empty.expand_as(text)]).float().to(device)
     for now, then in pairwise(sigmas):
         both = network(
-            latents.repeat(2, 1, 1, 1, 1), (now * 1000).expand(len(words)), words, return_dict=False
+            latents.repeat(2, 1, 1, 1, 1),
+            (now * 1000).expand(len(words)).to(device),
+            words,
+            return_dict=False,
         )[0]
         guided, without = both.chunk(2)
         latents = latents + (then - now) * (without + guidance * (guided - without))
@@ -55,11 +60,12 @@ def sample(
 def shown(vae: Any, latents: Tensor) -> NDArray[np.uint8]:
     """(B, F, H, W, 3) pixels of normalised latents."""
     mean, spread = (
-        torch.tensor(held).view(1, -1, 1, 1, 1)
+        torch.tensor(held, device=latents.device).view(1, -1, 1, 1, 1)
         for held in (vae.config.latents_mean, vae.config.latents_std)
     )
     pixels = decode(vae, latents * spread + mean).clamp(-1, 1)
-    bytes_: NDArray[np.uint8] = ((pixels + 1) * 127.5).round().byte().permute(0, 2, 3, 4, 1).numpy()
+    frames = ((pixels + 1) * 127.5).round().byte().permute(0, 2, 3, 4, 1)
+    bytes_: NDArray[np.uint8] = frames.cpu().numpy()
     return bytes_
 
 
@@ -93,16 +99,19 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--sheet", type=Path)
+    parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
     args = parser.parse_args()
     base = load_pretrained(str(args.base))
+    device = chosen_device(args.device)
+    network, vae = base.transformer.to(device), base.vae.to(device)
     scenes = [draw_scene(HELD_OUT_SEED, n, things=args.things) for n in range(args.count)]
     captions = [scene.caption for scene in scenes]
     text = embed([*captions, ""])
     videos = np.concatenate([
         shown(
-            base.vae,
+            vae,
             sample(
-                base.transformer, text[at : at + 16][: args.count - at], text[-1:],
+                network, text[at : at + 16][: args.count - at], text[-1:],
                 steps=args.steps, guidance=args.guidance, seed=args.seed + at,
             ),
         )

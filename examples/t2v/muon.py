@@ -71,33 +71,43 @@ class MuonAndAdamW(torch.optim.Optimizer):
             if parameter.grad is not None:
                 alike.setdefault(parameter.shape, []).append(parameter)
         for shape, parameters in alike.items():
-            looked = []
-            for parameter in parameters:
-                assert parameter.grad is not None
-                held = self.state[parameter].setdefault("mean", torch.zeros_like(parameter))
-                held.lerp_(parameter.grad, 1 - group["momentum"])
-                looked.append(torch.lerp(parameter.grad, held, group["momentum"]).flatten(1))
-            size = group["lr"] * 0.2 * max(looked[0].shape) ** 0.5
-            for parameter, update in zip(parameters, orthogonal(torch.stack(looked)), strict=True):
-                parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                parameter.sub_(update.view(shape), alpha=size)
+            weights: list[Tensor] = [*parameters]
+            grads = [grad for parameter in parameters if (grad := parameter.grad) is not None]
+            means = [
+                self.state[parameter].setdefault("mean", torch.zeros_like(parameter))
+                for parameter in parameters
+            ]
+            torch._foreach_lerp_(means, grads, 1 - group["momentum"])
+            looked = torch.stack(torch._foreach_lerp(grads, means, group["momentum"])).flatten(2)
+            size = group["lr"] * 0.2 * max(looked.shape[1:]) ** 0.5
+            updates = orthogonal(looked).view(-1, *shape).unbind()
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_sub_(weights, updates, alpha=size)
 
     def _adamw(self, group: dict[str, Any]) -> None:
         one, two = group["betas"]
-        for parameter in group["params"]:
-            if parameter.grad is None:
-                continue
+        parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+        if not parameters:
+            return
+        weights: list[Tensor] = [*parameters]
+        for parameter in parameters:
             held = self.state[parameter]
             if not held:
                 held["step"] = torch.zeros(())
                 held["mean"], held["square"] = (torch.zeros_like(parameter) for _ in range(2))
             held["step"] += 1
-            held["mean"].lerp_(parameter.grad, 1 - one)
-            held["square"].lerp_(parameter.grad.square(), 1 - two)
-            mean = held["mean"] / (1 - one ** float(held["step"]))
-            square = held["square"] / (1 - two ** float(held["step"]))
-            parameter.mul_(1 - group["lr"] * group["weight_decay"])
-            parameter.addcdiv_(mean, square.sqrt().add_(1e-8), value=-group["lr"])
+        grads = [grad for parameter in parameters if (grad := parameter.grad) is not None]
+        means, squares = (
+            [self.state[parameter][kind] for parameter in parameters] for kind in ("mean", "square")
+        )
+        torch._foreach_lerp_(means, grads, 1 - one)
+        torch._foreach_lerp_(squares, torch._foreach_mul(grads, grads), 1 - two)
+        steps = [float(self.state[parameter]["step"]) for parameter in parameters]
+        sizes = torch._foreach_sqrt(torch._foreach_div(squares, [1 - two**n for n in steps]))
+        torch._foreach_add_(sizes, 1e-8)
+        torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+        rates = [-group["lr"] / (1 - one**n) for n in steps]
+        torch._foreach_addcdiv_(weights, means, sizes, rates)
 
 
 def muon_for(model: nn.Module, inner: Callable[[str], bool], lr: float) -> MuonAndAdamW:

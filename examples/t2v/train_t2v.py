@@ -33,8 +33,11 @@ from fbridge.loaders.load import load_pretrained
 from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.train.events import Stepped
 
-PICTURES, CLIPS = 64, 16
-"""In a batch; the two batches cost about the same."""
+BATCH = 16
+"""Clips in a batch: enough to keep a processor busy; an accelerator makes ten times as many in the
+same time."""
+PICTURES = 4
+"""First frames in a batch for each clip in one: the two batches cost about the same."""
 TEXT_DROPOUT = 0.1
 SHIFT = 3.0
 """Of the noise levels that are trained, as Wan's sampler shifts them."""
@@ -129,6 +132,10 @@ class Clips:
     facts: Tensor
     things: Tensor
 
+    def to(self, device: torch.device) -> Clips:
+        """The same on a device."""
+        return Clips(**{name: held.to(device) for name, held in vars(self).items()})
+
 
 @torch.no_grad()
 def normalised(vae: Any, frames: Tensor) -> Tensor:
@@ -142,14 +149,21 @@ def normalised(vae: Any, frames: Tensor) -> Tensor:
     return ((encode(vae, pixels)[0].float() - mean) / spread).cpu()
 
 
-def embed(prompts: list[str]) -> Tensor:
-    """(N, TOKENS, D) float16 token embeddings, padded with zeros."""
-    encoder, found = load_text_encoder(), []
-    for first in range(0, len(prompts), 64):
-        text, mask = encoder(prompts[first : first + 64])
+def embed(prompts: list[str], device: torch.device | None = None) -> Tensor:
+    """(N, TOKENS, D) float16 token embeddings, padded with zeros; each prompt is read once.
+
+    Args:
+        prompts: texts.
+        device: where the encoder works; the result is on the CPU.
+    """
+    encoder = load_text_encoder(device=str(device or "cpu"))
+    different, found = list(dict.fromkeys(prompts)), []
+    for first in range(0, len(different), 64):
+        text, mask = encoder(different[first : first + 64])
         text = (text * mask[..., None])[:, :MINILM_TOKENS]
         found.append(nn.functional.pad(text, (0, 0, 0, MINILM_TOKENS - text.shape[1])).half())
-    return torch.cat(found)
+    places = {prompt: row for row, prompt in enumerate(different)}
+    return torch.cat(found)[[places[prompt] for prompt in prompts]]
 
 
 def prepare(
@@ -177,7 +191,10 @@ def prepare(
         things += many
         print(f"{first + len(said)} of {count} clips", flush=True)
     made = Clips(
-        torch.cat(latents), embed(captions), torch.from_numpy(np.stack(facts)), torch.tensor(things)
+        torch.cat(latents),
+        embed(captions, device_of(vae)),
+        torch.from_numpy(np.stack(facts)),
+        torch.tensor(things),
     )
     kept.mkdir(parents=True, exist_ok=True)
     torch.save(vars(made), file.with_suffix(".partial"))
@@ -191,13 +208,30 @@ def noised(latents: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
     return (1 - share) * latents + share * noise
 
 
+class _Source:
+    """Clips, and which of them have one thing and which two."""
+
+    def __init__(self, clips: Clips) -> None:
+        self.clips = clips
+        self.groups = [torch.nonzero(clips.things.cpu() == number)[:, 0] for number in (1, 2)]
+
+    def rows(self, many: int, alone: float, draw: torch.Generator) -> Tensor:
+        """(many,) numbers of clips, of which a share `alone` has one thing."""
+        picked = torch.rand(many, generator=draw) < alone
+        one, two = (
+            group[torch.randint(len(group), (many,), generator=draw)] for group in self.groups
+        )
+        return torch.where(picked, one, two)
+
+
 class VideoLoss:
     """Squared error of the velocity and of the facts; noise levels are spread over each batch.
 
     Args:
-        pictures: first frames, for the first steps.
+        pictures: first frames, for the first steps; on the network's device, as the clips.
         clips: for all further ones.
         empty: (TOKENS, D) the empty prompt.
+        batch: clips in a batch.
         still: number of steps that see first frames.
         mixed: share of further steps that see them too, so that shapes go on being learnt.
         alone: share of draws that are scenes of one thing.
@@ -210,36 +244,33 @@ class VideoLoss:
         clips: Clips,
         empty: Tensor,
         *,
+        batch: int,
         still: int,
         mixed: float,
         alone: float,
         bf16: bool,
     ) -> None:
-        self.pictures, self.clips, self.empty = pictures, clips, empty
+        self.sources = {True: _Source(pictures), False: _Source(clips)}
+        self.empty, self.batch = empty.to(clips.text.device), batch
         self.still, self.mixed, self.alone, self.bf16 = still, mixed, alone, bf16
-
-    def _rows(self, clips: Clips, many: int, draw: torch.Generator) -> Tensor:
-        picked = torch.rand(many, generator=draw) < self.alone
-        groups = (torch.nonzero(clips.things == things)[:, 0] for things in (1, 2))
-        one, two = (group[torch.randint(len(group), (many,), generator=draw)] for group in groups)
-        return torch.where(picked, one, two)
 
     def __call__(self, model: nn.Module, step: int) -> Tensor:
         """The loss of the step's batch."""
         draw = torch.Generator().manual_seed(step)
         still = step < self.still or float(torch.rand((), generator=draw)) < self.mixed
-        clips, many = (self.pictures, PICTURES) if still else (self.clips, CLIPS)
-        rows = self._rows(clips, many, draw)
-        latents, text = clips.latents[rows], clips.text[rows]
+        many = self.batch * (PICTURES if still else 1)
+        source = self.sources[still]
+        rows, clips = source.rows(many, self.alone, draw), source.clips
         dropped = torch.rand(many, generator=draw) < TEXT_DROPOUT
-        text = torch.where(dropped[:, None, None], self.empty, text).float()
         places = (torch.arange(many) + torch.rand(many, generator=draw)) / many
+        device = clips.latents.device
+        rows, dropped, places = rows.to(device), dropped.to(device), places.to(device)
+        latents, true = clips.latents[rows], clips.facts[rows].float()
+        text = torch.where(dropped[:, None, None], self.empty, clips.text[rows]).float()
         sigma = SHIFT * places / (1 + (SHIFT - 1) * places)
-        noise = torch.randn(latents.shape, generator=draw)
-        device = device_of(model)
-        latents, noise, sigma, text, true = (
-            held.to(device) for held in (latents, noise, sigma, text, clips.facts[rows].float())
-        )
+        if device.type != "cpu":  # drawn there: many numbers
+            draw = torch.Generator(device).manual_seed(step)
+        noise = torch.randn(latents.shape, generator=draw, device=device)
         with torch.autocast(device.type, torch.bfloat16, enabled=self.bf16):
             velocity, facts = model(noised(latents, noise, sigma), sigma, text)
         error = (velocity.float() - (noise - latents)).square().flatten(1).mean(1)
@@ -276,6 +307,7 @@ def main() -> None:
     parser.add_argument("--still", type=int, default=3000, help="steps on first frames")
     parser.add_argument("--mixed", type=float, default=0.25, help="share of further ones")
     parser.add_argument("--steps", type=int, default=9000, help="in all")
+    parser.add_argument("--batch", type=int, default=BATCH, help="clips in a batch")
     parser.add_argument("--lr", type=float, default=1.2e-3)
     parser.add_argument("--alone", type=float, default=0.7, help="share of scenes of one thing")
     parser.add_argument("--constant", action="store_true", help="keep the learning rate")
@@ -285,7 +317,8 @@ def main() -> None:
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
     args = parser.parse_args()
     torch.manual_seed(0)
-    vae = parts(args.vae)[0].to(chosen_device(args.device))
+    device = chosen_device(args.device)
+    vae = parts(args.vae)[0].to(device)
     network = parts(args.begin)[1] if args.begin else make_transformer()
     model = Told(network).train()
     kept = args.run.parent / "latents"
@@ -302,12 +335,13 @@ def main() -> None:
         lr=args.lr,
         warmup=100,
         lr_schedule="constant" if args.constant else "cosine",
-        checkpoint_every=250,
+        checkpoint_every=max(250, args.steps // 50),
     )
     loss = VideoLoss(
-        pictures,
-        clips,
+        pictures.to(device),
+        clips.to(device),
         empty,
+        batch=args.batch,
         still=args.still,
         mixed=args.mixed,
         alone=args.alone,

@@ -24,8 +24,10 @@ from examples.training import device_of, fit_steps
 from fbridge.config.tree import TrainConfig
 from fbridge.train.events import Stepped
 
-CROP, CROPS, WHOLE = 32, 8, 2
-"""Side of a square, squares in a batch, whole clips in a batch: both cost the same."""
+CROP = 32
+"""Side of a square."""
+WHOLE = 2
+"""Whole clips in a batch, or four times as many squares: both cost the same."""
 CROPPED = 0.6
 """Share of the steps that see squares."""
 NOISE = 0.1
@@ -44,17 +46,22 @@ class ClipLoss:
         frames: (N, 3, F, H, W) uint8.
         middles: (N, 2) row and column around which squares are cut.
         steps: of the whole training.
+        batch: whole clips in a batch.
         bf16: multiply in bfloat16.
     """
 
-    def __init__(self, frames: Tensor, middles: Tensor, steps: int, *, bf16: bool) -> None:
-        self.frames, self.middles, self.steps, self.bf16 = frames, middles, steps, bf16
+    def __init__(
+        self, frames: Tensor, middles: Tensor, steps: int, *, batch: int, bf16: bool
+    ) -> None:
+        self.frames, self.middles, self.steps = frames, middles, steps
+        self.batch, self.bf16 = batch, bf16
 
     def _batch(self, step: int, draw: torch.Generator) -> Tensor:
         if step >= CROPPED * self.steps:
-            return self.frames[torch.randint(len(self.frames), (WHOLE,), generator=draw)]
-        rows = torch.randint(len(self.frames), (CROPS,), generator=draw)
-        shift = torch.randint(-12, 13, (CROPS, 2), generator=draw) - CROP // 2
+            return self.frames[torch.randint(len(self.frames), (self.batch,), generator=draw)]
+        many = 4 * self.batch
+        rows = torch.randint(len(self.frames), (many,), generator=draw)
+        shift = torch.randint(-12, 13, (many, 2), generator=draw) - CROP // 2
         corners = (self.middles[rows] + shift).clamp(0, self.frames.shape[-1] - CROP)
         return torch.stack([
             self.frames[row, :, :, top : top + CROP, left : left + CROP]
@@ -113,6 +120,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--steps", type=int, default=3200)
     parser.add_argument("--clips", type=int, default=8000)
+    parser.add_argument("--batch", type=int, default=WHOLE, help="whole clips in a batch")
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--bf16", action="store_true", help="for processors that multiply so")
     parser.add_argument("--device", choices=("auto", "cpu"), default="auto")
@@ -126,9 +134,9 @@ def main() -> None:
         lr=args.lr,
         warmup=100,
         lr_schedule="cosine",
-        checkpoint_every=250,
+        checkpoint_every=max(250, args.steps // 20),
     )
-    loss = ClipLoss(frames, middles, args.steps, bf16=args.bf16)
+    loss = ClipLoss(frames, middles, args.steps, batch=args.batch, bf16=args.bf16)
     optimizer = muon_for(
         vae, lambda name: "conv_in" not in name and "conv_out" not in name, args.lr
     )
