@@ -28,6 +28,7 @@ def main() -> None:
         one.add_argument("--row", type=int, action="append", help="repeatable; by default all")
         one.add_argument("--arm", action="append", help="of those rows; repeatable, all by default")
         one.add_argument("--out", type=Path, help="by default runs/claims-SCALE")
+    made.add_argument("--jobs", type=int, default=1, help="pieces of work made side by side")
     made.add_argument("--results", type=Path, help="by default OUT/results")
     written = commands.add_parser("page", help="write docs/claims.md from the stored results")
     written.add_argument("--results", type=Path, default=results.FOLDER)
@@ -53,7 +54,8 @@ def main() -> None:
                 print(f"row {row.number} {mark} {node.place(folder).relative_to(folder)}")
         return
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
-    run(graph, numbers, folder, args.results or folder / "results", arms=args.arm)
+    where = args.results or folder / "results"
+    run(graph, numbers, folder, where, arms=args.arm, jobs=args.jobs)
 
 
 if __name__ == "__main__":

@@ -182,8 +182,10 @@ def _arms(row: Row, held: Mapping[str, Any]) -> list[str]:
     names = ["", "energy score (seeds)", "skill", "spread", "kept", "moved as captioned", "dB",
              "motion", "FVD", "seconds a draw"]  # fmt: skip
     with_fvd = any("fvd" in arm for arm in held["arms"].values())
-    if not with_fvd:
-        names.remove("FVD")
+    timed = all("seconds_per_draw" in arm for arm in held["arms"].values())
+    for name, there in (("FVD", with_fvd), ("seconds a draw", timed)):
+        if not there:
+            names.remove(name)
     lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
     scenes, things = held["scenes"], sum(held["scenes"]["things"])
     for name, key in (("the repeated picture", "still"), ("other takes (the truth)", "take")):
@@ -208,7 +210,8 @@ def _arms(row: Row, held: Mapping[str, Any]) -> list[str]:
         if with_fvd:
             values = [score["value"] for score in one.get("fvd", ())]
             cells.append(f"{np.mean(values):.0f}" if values else "")
-        cells.append(f"{np.mean(one['seconds_per_draw']):.2f}")
+        if timed:
+            cells.append(f"{np.mean(one['seconds_per_draw']):.2f}")
         lines.append(f"| {' | '.join(cells)} |".replace("%", " %"))
     return lines
 

@@ -21,12 +21,23 @@ PER_SCENE = ("energy", "spread", "kept", "moved", "decibels", "motion")
 DIGITS = 4
 
 
-def store(graph: Graph, row: Row, folder: Path, results: Path) -> None:
-    """Write what there is of a row: the arms of which all seeds are done. Nothing without any."""
+def store(graph: Graph, row: Row, folder: Path, results: Path, jobs: int = 1) -> None:
+    """Write what there is of a row: the arms of which all seeds are done. Nothing without any.
+
+    Args:
+        graph: of the plan.
+        row: which one.
+        folder: where all work lies.
+        results: where the file is written.
+        jobs: pieces of work that were made side by side, so that no seconds are told.
+    """
     plan = graph.plan
     arms = {arm.name: told for arm in row.arms if (told := _of_arm(graph, arm, folder))}
     if not arms:
         return
+    if jobs > 1:
+        for told in arms.values():
+            del told["seconds_per_draw"]
     scenes = row.arms[0].scenes
     truth = json.loads((graph.truth(scenes).place(folder) / "truth.json").read_text("utf-8"))
     told = {
@@ -34,7 +45,7 @@ def store(graph: Graph, row: Row, folder: Path, results: Path) -> None:
         "row": row.number,
         "scale": plan.scale.name,
         "settings": _settings(plan, row),
-        "machine": _machine(),
+        "machine": _machine(jobs),
         "commits": sorted({one for arm in arms.values() for one in arm.pop("commits")}),
         "scenes": _rounded(truth),
         "arms": arms,
@@ -87,11 +98,13 @@ def _of_arm(graph: Graph, arm: Arm, folder: Path) -> dict[str, Any] | None:
     return {name: _rounded(part) for name, part in told.items()}
 
 
-def _machine() -> str:
+def _machine(jobs: int) -> str:
     """In words."""
     if torch.cuda.is_available():
-        return f"one {torch.cuda.get_device_name()}"
-    return f"{os.cpu_count()} CPU cores, of which {torch.get_num_threads()} worked"
+        told = f"one {torch.cuda.get_device_name()}"
+    else:
+        told = f"{os.cpu_count()} CPU cores, of which {torch.get_num_threads()} worked"
+    return told if jobs == 1 else f"{told}, {jobs} pieces of work side by side"
 
 
 def _settings(plan: Plan, row: Row) -> dict[str, Any]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
+from multiprocessing import get_context
 from pathlib import Path
 
 from examples.claims.graph import Graph
@@ -23,6 +26,7 @@ def run(
     results: Path,
     *,
     arms: Container[str] | None = None,
+    jobs: int = 1,
     maker: Callable[[Node, Path], float] = make,
     tell: Callable[[str], None] = print,
 ) -> None:
@@ -34,6 +38,7 @@ def run(
         folder: where all work lies.
         results: where the rows' results lie.
         arms: names of those that are made; None: all.
+        jobs: pieces of work that are made side by side, each in a process of its own.
         maker: makes a node and returns its seconds.
         tell: says what is done.
 
@@ -41,38 +46,90 @@ def run(
         RuntimeError: after everything else was made, if something could not be.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    rows = [row for row in graph.plan.rows if row.number in numbers]
-    wanted = [node for row in rows for node in graph.row(row, arms)]
-    failed: set[str] = set()
-    for row in rows:
-        for node in in_order(graph.row(row, arms)):
-            if node.is_done(folder):
+    rows = [(row, graph.row(row, arms)) for row in graph.plan.rows if row.number in numbers]
+    todo = {
+        node.key: node for _, nodes in rows for node in in_order(nodes) if not node.is_done(folder)
+    }
+    failed: list[Node] = []
+    with _pool(jobs) as pool:
+        for node, seconds in _made(todo, folder, pool, jobs, maker, tell):
+            if isinstance(seconds, RuntimeError):  # such as a training that diverges
+                tell(f"{node.label} failed: {seconds}")
+                failed.append(node)
                 continue
-            if node.key in failed or any(need.key in failed for need in node.needs):
-                failed.add(node.key)
-                continue
-            tell(f"row {row.number}: {node.label}; {_left(wanted, folder)}")
-            try:
-                _keep_pace(node, maker(node, folder), folder)
-            except RuntimeError as error:  # a training that diverges leaves the others to be made
-                tell(f"row {row.number}: {node.label} failed: {error}")
-                failed.add(node.key)
-                continue
-            if node.kind == "sample":
-                store(graph, row, folder, results)
-        store(graph, row, folder, results)
+            _keep_pace(node, seconds, folder)
+            for row, nodes in rows:
+                if any(node.key == sample.key for sample in nodes):
+                    store(graph, row, folder, results, jobs)
+    for row, _ in rows:
+        store(graph, row, folder, results, jobs)
         tell(f"row {row.number} is done")
     if failed:
         raise RuntimeError(f"{len(failed)} pieces of work could not be made; see above")
 
 
-def _left(wanted: Iterable[Node], folder: Path) -> str:
+def _made(
+    todo: dict[str, Node],
+    folder: Path,
+    pool: Executor | None,
+    jobs: int,
+    maker: Callable[[Node, Path], float],
+    tell: Callable[[str], None],
+) -> Iterator[tuple[Node, float | RuntimeError]]:
+    """Each node with its seconds or its error, as soon as it is made, inputs first.
+
+    What needs a node that failed is not made, and counts as failed.
+    """
+    waiting, running = dict(todo), dict[Future[float], Node]()
+    lost: set[str] = set()
+    while waiting or running:
+        for key, node in [*waiting.items()]:
+            needs = {need.key for need in node.needs}
+            if needs & lost:
+                lost.add(key)
+                yield waiting.pop(key), RuntimeError("what it needs failed")
+            elif not needs & ({*waiting} | {one.key for one in running.values()}):
+                if len(running) == jobs:
+                    break
+                tell(f"{node.label}; {_left(waiting.values(), folder, jobs)}")
+                running[_begun(pool, maker, waiting.pop(key), folder)] = node
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            node = running.pop(future)
+            try:
+                yield node, future.result()
+            except RuntimeError as error:
+                lost.add(node.key)
+                yield node, error
+
+
+def _pool(jobs: int) -> AbstractContextManager[Executor | None]:
+    """Processes that are begun anew, as an accelerator needs; none for one piece at a time."""
+    if jobs == 1:
+        return nullcontext()
+    return ProcessPoolExecutor(jobs, mp_context=get_context("spawn"))
+
+
+def _begun(
+    pool: Executor | None, maker: Callable[[Node, Path], float], node: Node, folder: Path
+) -> Future[float]:
+    """The making of a node, which without a pool is at its end."""
+    if pool is not None:
+        return pool.submit(maker, node, folder)
+    made: Future[float] = Future()
+    try:
+        made.set_result(maker(node, folder))
+    except RuntimeError as error:
+        made.set_exception(error)
+    return made
+
+
+def _left(wanted: Iterable[Node], folder: Path, jobs: int) -> str:
     """How many nodes are to be made, and how long that takes at the pace of those before."""
-    todo = [node for node in in_order(wanted) if not node.is_done(folder)]
+    todo = [*wanted]
     pace = _pace(folder)
     known = [node.units * pace[node.kind] for node in todo if node.kind in pace]
     unknown = "" if len(known) == len(todo) else f", and {len(todo) - len(known)} of unknown length"
-    minutes = sum(known) / 60
+    minutes = sum(known) / 60 / jobs
     return f"{len(todo)} to make, about {minutes:.0f} min{unknown}"
 
 

@@ -59,7 +59,7 @@ def _random(node: Node, folder: Path, run: Run) -> None:
 
 def _train_prior(node: Node, folder: Path, run: Run) -> None:
     own = node.settings
-    args = ["--seed", f"{own['seed']}", "--steps", f"{own['steps']}"]
+    args = ["--seed", f"{own['seed']}", "--steps", f"{own['steps']}", "--set", "validation.clips=0"]
     run(["train-prior", *args, *_resumed(node.place(folder))])
 
 

@@ -147,6 +147,21 @@ def test_a_training_that_fails_leaves_the_others(tmp_path: Path) -> None:
     assert set(stored) == {arm.name for arm in plan.row(2).arms} - {"unaligned"}
 
 
+def test_pieces_made_side_by_side_store_the_same(tmp_path: Path) -> None:
+    plan = read_plan("smoke")
+    stored = []
+    for jobs in (1, 2):
+        work, kept = tmp_path / f"w{jobs}", tmp_path / f"r{jobs}"
+        run(graph(plan), [2, 3], work, kept, jobs=jobs, maker=pretend, tell=lambda _: None)
+        stored.append(results.read(kept))
+    one, two = stored
+    assert "2 pieces of work side by side" in two[2].pop("machine")
+    assert one[2].pop("machine")
+    for arm in one[2]["arms"].values():
+        del arm["seconds_per_draw"]  # which tell nothing of pieces side by side
+    assert one[2] == two[2]
+
+
 def test_some_arms_of_a_row_can_be_made_first(tmp_path: Path) -> None:
     plan, made = read_plan("smoke"), list[str]()
     arms, work, stored = ["twin"], tmp_path / "work", tmp_path / "results"
