@@ -11,6 +11,7 @@ from fbridge.words.lexicon import listed, word_set
 from fbridge.words.nearest import nearest_motion
 from fbridge.words.predicates import Predicate, text_of
 from fbridge.words.vocabulary import (
+    Sense,
     Table,
     camera_directions,
     camera_verbs,
@@ -18,6 +19,7 @@ from fbridge.words.vocabulary import (
     light_verbs,
     object_verbs,
 )
+from fbridge.words.which import place_behind
 
 _TAKES_OBJECT = word_set("takes object")
 _SELF = frozenset({"itself", "himself", "herself", "themselves"})
@@ -79,9 +81,17 @@ def read_object(words: Sequence[str], verb: Predicate) -> Move:
         way = {"left": "roll left", "right": "roll right"}.get(way, way)
     aimless = not way and sense.motion in ("right", "roll right")
     remark = f"no direction is known for {spoken!r}; it is shown to the right" if aimless else ""
-    if base in ("wave", "waves", "waving") and not _WIND & set(tail):
-        remark = f"{spoken!r} is shown as swaying; limbs do not move"
-    return Move(way or sense.motion, sense.pace, remark=remark)
+    return Move(way or sense.motion, sense.pace, remark=remark or _otherwise(sense, spoken, tail))
+
+
+def _otherwise(sense: Sense, spoken: str, tail: Sequence[str]) -> str:
+    """What is shown in place of what a verb says, where that is another motion; else ""."""
+    first, *others = spoken.split()
+    if sense.motion == "fall" and ("over" in others or first.startswith("toppl")):
+        return f"{spoken!r} is shown as falling; nothing tips over"
+    if first in ("wave", "waves", "waving") and not _WIND & set(tail):
+        return f"{spoken!r} is shown as swaying; limbs do not move"
+    return ""
 
 
 def read_unlisted(words: Sequence[str], verb: Predicate) -> Move:
@@ -111,6 +121,8 @@ def _takes_object(base: str, tail: Sequence[str]) -> bool:
 def _way(tail: Sequence[str]) -> str:
     """The direction; of several, left or right ("away to the left"), and a turn last."""
     found = _find(tail, directions())
+    if len(found) > 1 and any(place_behind(tail[at:]) == found[0] for at in range(len(tail))):
+        found = found[1:]  # "the dog on the left to the right"
     return min(found, key=lambda way: (way == "spin", way not in ("left", "right")), default="")
 
 

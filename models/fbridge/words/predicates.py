@@ -16,6 +16,7 @@ from fbridge.words.clauses import (
 from fbridge.words.inflection import Form, wordings
 from fbridge.words.lexicon import word_set
 from fbridge.words.vocabulary import all_verbs, camera_alone, flow_nouns
+from fbridge.words.which import place_behind
 
 _MAKERS, _ADVERBS = word_set("makers"), word_set("adverbs")
 _LY_NOUNS, _OF_HEADS = word_set("nouns in ly"), word_set("heads before of")
@@ -60,6 +61,8 @@ def noun_phrase(words: Sequence[str]) -> tuple[str, ...]:
             if word == "of" and kept[-1] in _OF_HEADS:
                 kept = []
                 continue
+            if where := place_behind(words[place:]):
+                kept.insert(0, where)  # "the dog on the left"
             break
         side = word in ("left", "right") and place + 1 < len(words)
         if side and words[place + 1] not in _NOT_OBJECTS | DETERMINERS:

@@ -12,6 +12,8 @@ from fbridge.codecs.scenes.features import Features, packaged_features
 from fbridge.codecs.scenes.matting import refine
 from fbridge.codecs.scenes.nouns import is_plural, packaged_nouns
 from fbridge.codecs.scenes.segmenter import MaskDecoder, find_mask, working_size
+from fbridge.codecs.scenes.which import choose, focus_maps
+from fbridge.words.which import told_apart
 
 FEWEST = 0.003
 """Share of the picture below which a mask shows nothing."""
@@ -79,7 +81,9 @@ class Finder:
         named = packaged_nouns().named(noun).to(self.device)
         if noun and not named.any():
             self.remarks.append(f"{noun!r} names no class that the model knows; {_TAKEN}")
-        found = self._find(self._looked(), named, noun)
+        found = self._told_apart(named, noun)
+        if found is None:
+            found = self._find(self._looked(), named, noun)
         if noun and float(found.mean()) < FEWEST:
             self.remarks.append(f"no {noun} is found in the picture; {_TAKEN}")
             return self.mask("")
@@ -101,6 +105,25 @@ class Finder:
         found = find_mask(self.decoder, features, named[None])[0].cpu()
         return found if is_plural(noun) else one_thing(found)
 
+    def _told_apart(self, named: Tensor, noun: str) -> Tensor | None:
+        """(h, w) of the one of several things that "the left parrot" means; None of one alone."""
+        told = told_apart(noun)
+        if not told:
+            return None
+        looked = self._looked()
+        focus = focus_maps(*looked.classes.shape[2:]).to(self.device)
+        many = len(focus)
+        alike = Features(
+            tuple(part.expand(many, -1, -1, -1) for part in looked.maps),
+            looked.classes.expand(many, -1, -1, -1),
+        )
+        masks = find_mask(self.decoder, alike, named.expand(many, -1), focus).cpu()
+        seen = self.shown(named) if named.any() else focus[0].cpu()
+        found, fits = choose(masks, seen, self.picture, told, several=is_plural(noun))
+        if not fits:
+            self.remarks.append(f"no {noun} is told from the rest; {_TAKEN}")
+        return found
+
     def _again(self, found: Tensor, named: Tensor, noun: str) -> Tensor:
         """(H, W): a small thing's logits are the mean with those found where it is shown larger."""
         size = (self.picture.shape[1], self.picture.shape[2])
@@ -110,7 +133,9 @@ class Finder:
         closer = self._find(self._look(self.picture[:, area[0], area[1]]), named, noun)
         out = torch.zeros_like(whole)
         part = whole[area]
-        both = torch.stack([part, _enlarged(closer, (part.shape[0], part.shape[1]))])
+        if told_apart(noun) and overlap(part, _enlarged(closer, _size(part))) < SAME:
+            return whole  # another one is the largest there
+        both = torch.stack([part, _enlarged(closer, _size(part))])
         out[area] = both.logit(SMALLEST).mean(0).sigmoid()
         return out
 

@@ -30,7 +30,7 @@ def working_size(height: int, width: int, side: int = SIDE) -> tuple[int, int]:
     return snap(side / aspect), snap(side * aspect)
 
 
-def noun_hints(classes: Tensor, named: Tensor) -> Tensor:
+def noun_hints(classes: Tensor, named: Tensor, focus: Tensor | None = None) -> Tensor:
     """(B, 4, h, w): where the network sees what a noun names.
 
     Channels: log-probability of the noun's classes at each place, and what it is above that of the
@@ -40,6 +40,7 @@ def noun_hints(classes: Tensor, named: Tensor) -> Tensor:
     Args:
         classes: (B, 1000, h, w) logits.
         named: (B, 1000) bool, the noun's classes; all False of an unknown one.
+        focus: (B, h, w) in (0, 1], how far what is seen at a place counts.
     """
     local = classes.log_softmax(1)
     whole = classes.mean((2, 3)).log_softmax(1)
@@ -50,6 +51,8 @@ def noun_hints(classes: Tensor, named: Tensor) -> Tensor:
     best, places = whole.exp().topk(5, 1)
     shown = local.exp().gather(1, places[..., None, None].expand(-1, -1, *local.shape[2:])).sum(1)
     shown = shown * best.sum(1)[:, None, None]
+    if focus is not None:
+        inside, above, shown = inside + focus.log(), above + focus.log(), shown * focus
     told = known.to(local)[:, None, None].expand_as(shown)
     return torch.stack([inside.clamp_min(-8) / 4, above.clamp(-4, 4) / 2, shown, told], 1)
 
@@ -138,9 +141,11 @@ def _grid(like: Tensor) -> Tensor:
     return torch.stack([x, y]).expand(b, 2, h, w)
 
 
-def find_mask(decoder: MaskDecoder, features: Features, named: Tensor) -> Tensor:
+def find_mask(
+    decoder: MaskDecoder, features: Features, named: Tensor, focus: Tensor | None = None
+) -> Tensor:
     """Masks (B, h, w) in [0, 1] of the classes (B, 1000) that nouns name; see `noun_hints`."""
-    hints = noun_hints(features.classes, named)
+    hints = noun_hints(features.classes, named, focus)
     dtype = next(decoder.parameters()).dtype  # the features stay in float32
     maps = tuple(part.to(dtype) for part in features.maps)
     return decoder(maps, hints.to(dtype))[:, 0].sigmoid()

@@ -1,0 +1,169 @@
+"""One of several things of a kind, told from the others by colour, place or size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from fbridge.codecs.matting import resize
+from fbridge.words.which import COLOURS, PLACES
+
+SMALLEST_PART, PART = 0.004, 0.25
+"""Share of the picture, and of the largest thing, below which a part is no thing."""
+ONE = 0.4
+"""Share of the smaller of two parts that lies in the other, from which on they are one thing: what
+is seen of a thing with a look led elsewhere may be a piece of it."""
+SEEN = 0.3
+"""Least evidence of the noun in a thing, as a share of the greatest."""
+COLOURED, LESS = 0.1, 0.6
+"""Least share of a thing that has its colour, and what is enough beside the thing that has most."""
+ASIDE = 0.05
+"""How far beyond the middle of the picture a thing must lie to be on the other side."""
+
+_HUES = {
+    "red": (0, 18), "orange": (28, 14), "yellow": (52, 16), "green": (115, 45), "blue": (210, 40),
+    "purple": (280, 28), "pink": (330, 24), "brown": (28, 16),
+}  # fmt: skip
+"""Middle and half width, in degrees."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A part of a mask that may be a thing of its own.
+
+    Attributes:
+        mask: (h, w) in [0, 1].
+        shown: (h, w) where it is, bool.
+        evidence: how surely the noun is seen in it.
+    """
+
+    mask: Tensor
+    shown: Tensor
+    evidence: float
+
+    @property
+    def area(self) -> float:
+        """Its pixels."""
+        return float(self.shown.sum())
+
+    def middle(self, axis: int) -> float:
+        """Its middle along rows (0) or columns (1), in [0, 1]."""
+        places = self.shown.nonzero()[:, axis].float()
+        return float(places.mean()) / self.shown.shape[axis]
+
+
+def focus_maps(height: int, width: int) -> Tensor:
+    """(5, h, w): everywhere, then the left, right, upper and lower half with soft edges."""
+    x = torch.linspace(-4, 4, width).expand(height, width)
+    y = torch.linspace(-4, 4, height)[:, None].expand(height, width)
+    return torch.stack([torch.ones(height, width), *(way.sigmoid() for way in (-x, x, -y, y))])
+
+
+def choose(
+    masks: Tensor, seen: Tensor, picture: Tensor, told: Sequence[str], *, several: bool
+) -> tuple[Tensor | None, bool]:
+    """The mask (h, w) of what is told apart, and whether it is as it is told.
+
+    Args:
+        masks: (N, h, w) found with other focuses, the one without any first.
+        seen: (h', w') probability of the noun.
+        picture: (3, H, W).
+        told: names of colours, places and sizes.
+        several: whether all that fit are meant.
+
+    Returns:
+        None in place of a mask where there is nothing to choose from.
+    """
+    things = _things(masks, seen)
+    small = resize(picture[None], (masks.shape[1], masks.shape[2]))[0].clamp(0, 1)
+    colours = [(word, coloured(small, word)) for word in told if word in COLOURS]
+    if len(things) < 2:
+        return None, all(_fits(one, colours, told) for one in things)
+    for number, (_, where) in enumerate(colours, start=1):
+        alone = not several and number == len(told)
+        things = _of_colour(things, where, alone=alone)
+    if not things:
+        return None, False
+    if several:
+        return torch.stack([one.mask for one in things]).amax(0), True
+    for word in told:
+        if word in PLACES:
+            thing = _at(things, word)
+            return thing.mask, _fits(thing, colours, told)
+    by_size = sorted(things, key=lambda one: one.area)
+    return by_size[0 if "smallest" in told else -1].mask, True
+
+
+def _fits(thing: Thing, colours: Sequence[tuple[str, Tensor]], told: Sequence[str]) -> bool:
+    """Whether a thing has the colours and is not on the other side of the picture."""
+    if any(float(where[thing.shown].float().mean()) < COLOURED / 2 for _, where in colours):
+        return False
+    x, y = thing.middle(1) - 0.5, thing.middle(0) - 0.5
+    beyond = {"left": x, "right": -x, "top": y, "bottom": -y}
+    return all(beyond.get(word, 0.0) <= ASIDE for word in told)
+
+
+def coloured(picture: Tensor, colour: str) -> Tensor:
+    """(h, w) bool: which pixels of a picture (3, h, w) have a colour."""
+    pixels = np.ascontiguousarray(picture.permute(1, 2, 0).float().numpy())
+    hue, saturation, value = torch.from_numpy(cv2.cvtColor(pixels, cv2.COLOR_RGB2HSV)).unbind(-1)
+    if colour == "black":
+        return value < 0.25
+    if colour == "white":
+        return (saturation < 0.2) & (value > 0.7)
+    if colour == "grey":
+        return (saturation < 0.2) & (value >= 0.25) & (value <= 0.7)
+    middle, half = _HUES[colour]
+    near = ((hue - middle + 180) % 360 - 180).abs() < half
+    if colour == "brown":
+        return near & (saturation > 0.25) & (value > 0.1) & (value < 0.65)
+    return near & (saturation > 0.35) & (value > 0.25)
+
+
+def _things(masks: Tensor, seen: Tensor) -> list[Thing]:
+    """The different parts of the masks in which the noun is seen."""
+    wide = F.interpolate(seen[None, None], masks.shape[1:], mode="bilinear", align_corners=False)
+    found: list[Thing] = []
+    for mask in masks:
+        for shown in _parts(mask):
+            if any(_shared(shown, other.shown) > ONE for other in found):
+                continue
+            near = F.max_pool2d(shown[None].float(), 5, 1, 2)[0]
+            found.append(Thing(mask * near, shown, float(wide[0, 0][shown].amax())))
+    most = max((one.evidence for one in found), default=0.0)
+    found = [one for one in found if one.evidence >= SEEN * most]
+    largest = max((one.area for one in found), default=0.0)
+    return [one for one in found if one.area >= PART * largest]
+
+
+def _parts(mask: Tensor) -> Iterator[Tensor]:
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).byte().numpy())
+    for part in range(1, count):
+        if stats[part, cv2.CC_STAT_AREA] >= SMALLEST_PART * mask.numel():
+            yield torch.from_numpy(labels == part)
+
+
+def _shared(one: Tensor, other: Tensor) -> float:
+    return float((one & other).sum()) / float(torch.minimum(one.sum(), other.sum()))
+
+
+def _of_colour(things: Sequence[Thing], coloured: Tensor, *, alone: bool) -> list[Thing]:
+    """Those that have a colour; if nothing else tells them apart, the one that has most of it."""
+    shares = [float(coloured[one.shown].float().mean()) for one in things]
+    enough = max(COLOURED, (1 if alone else LESS) * max(shares, default=0.0))
+    return [one for one, share in zip(things, shares, strict=True) if share >= enough]
+
+
+def _at(things: Sequence[Thing], place: str) -> Thing:
+    """The thing that is farthest to a side, or nearest to the middle."""
+    if place == "middle":
+        return min(things, key=lambda one: abs(one.middle(1) - 0.5))
+    axis = 1 if place in ("left", "right") else 0
+    ordered = sorted(things, key=lambda one: one.middle(axis))
+    return ordered[0 if place in ("left", "top") else -1]

@@ -1,0 +1,118 @@
+"""One of several things of a kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from fbridge.codecs.scenes.finder import Finder
+from fbridge.codecs.scenes.which import choose, coloured
+from fbridge.generate.load import load_pipeline
+
+SIDE = 60
+PLACES = {"red": slice(4, 18), "blue": slice(24, 36), "white": slice(40, 56)}
+"""Columns of three things."""
+
+
+def picture() -> Tensor:
+    found = torch.full((3, SIDE, SIDE), 0.5)
+    colours = {"red": (0.9, 0.1, 0.1), "blue": (0.1, 0.2, 0.9), "white": (0.95, 0.95, 0.95)}
+    for name, columns in PLACES.items():
+        found[:, 20:44, columns] = torch.tensor(colours[name])[:, None, None]
+    return found
+
+
+def masks(*names: str) -> Tensor:
+    """One mask of all, as is found without a focus."""
+    found = torch.zeros(1, SIDE, SIDE)
+    for name in names:
+        found[:, 20:44, PLACES[name]] = 0.9
+    return found
+
+
+def chosen(told: tuple[str, ...], *names: str, several: bool = False) -> tuple[set[str], bool]:
+    mask, fits = choose(
+        masks(*(names or PLACES)), torch.ones(4, 4), picture(), told, several=several
+    )
+    if mask is None:
+        return set(), fits
+    return {name for name, columns in PLACES.items() if mask[30, columns].min() > 0.5}, fits
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        (("red",), "red"),
+        (("blue",), "blue"),
+        (("white",), "white"),
+        (("left",), "red"),
+        (("right",), "white"),
+        (("middle",), "blue"),
+        (("largest",), "white"),
+        (("smallest",), "blue"),
+    ],
+)
+def test_colour_place_or_size_tells_which(told: tuple[str, ...], name: str) -> None:
+    assert chosen(told) == ({name}, True)
+
+
+def test_several_of_a_colour_are_all_meant() -> None:
+    assert chosen(("red",), several=True) == ({"red"}, True)
+    assert chosen(("left",), several=True)[0] == set(PLACES)
+
+
+def test_where_there_is_no_such_thing_it_is_said() -> None:
+    assert chosen(("green",)) == (set(), False)
+    assert chosen(("red",), "red") == (set(), True), "of one thing there is nothing to choose"
+    assert chosen(("blue",), "red") == (set(), False)
+    assert chosen(("right",), "red") == (set(), False)
+    assert chosen(("left",), "red") == (set(), True)
+
+
+def test_another_thing_is_found_where_the_look_is_led() -> None:
+    """The first mask shows one thing alone, a second one the other."""
+    both = torch.cat([masks("white"), masks("red")])
+    mask, fits = choose(both, torch.ones(4, 4), picture(), ("left",), several=False)
+    assert fits
+    assert mask is not None
+    assert mask[30, PLACES["red"]].min() > 0.5
+    assert not mask[:, 30:].any()
+
+
+def test_a_piece_of_a_thing_is_no_other_thing() -> None:
+    piece = masks("white")
+    piece[:, :, :50] = 0
+    both = torch.cat([masks("white"), piece])
+    for told in ("left", "right", "smallest"):
+        mask, _ = choose(both, torch.ones(4, 4), picture(), (told,), several=False)
+        assert mask is None
+
+
+def test_colours_are_told_by_hue_and_greys_by_brightness() -> None:
+    for name, columns in PLACES.items():
+        share = coloured(picture(), name)[20:44, columns].float().mean()
+        assert share == 1
+        assert not coloured(picture(), name)[:15].any()
+    assert coloured(picture(), "grey")[:15].all()
+
+
+@torch.no_grad()
+def test_of_two_cats_in_a_photograph_the_one_that_is_meant_is_found() -> None:
+    codec = load_pipeline("embedded").pipeline.components["codec"]
+    one = Image.open(Path(__file__).parents[3] / "examples" / "cat.jpg").convert("RGB")
+    one = one.resize((224, 224))
+    tinted = np.asarray(one).astype(np.float32)[:, ::-1] * [0.25, 0.45, 1.0]
+    pixels = np.concatenate([np.asarray(one), tinted.astype(np.uint8)], 1)
+    finder = Finder(
+        codec.decoder, torch.from_numpy(pixels).permute(2, 0, 1) / 255, torch.device("cpu")
+    )
+    for noun, left in (("left cat", True), ("right cat", False), ("blue cat", False)):
+        mask = finder.mask(noun)
+        share = float(mask[:, :224].sum() / mask.sum())
+        assert (share > 0.95) if left else (share < 0.05), noun
+        assert mask.mean() > 0.05

@@ -1,0 +1,47 @@
+"""Which of several things a prompt means."""
+
+from __future__ import annotations
+
+import pytest
+
+from fbridge.words.intent import read_prompt
+from fbridge.words.which import told_apart
+
+
+@pytest.mark.parametrize(
+    ("prompt", "verb", "noun", "told"),
+    [
+        ("the blue parrot flies away", "away", "blue parrot", ("blue",)),
+        ("the parrot on the left flies away", "away", "left parrot", ("left",)),
+        ("the dog on the right side jumps", "jump", "right dog", ("right",)),
+        ("the left-hand dog jumps", "jump", "left hand dog", ("left",)),
+        ("the dog in the middle spins", "spin", "middle dog", ("middle",)),
+        ("the big golden ball rolls", "roll right", "big golden ball", ("largest", "yellow")),
+        ("move the car on the left to the right", "right", "left car", ("left",)),
+        ("the ball rolls to the left", "roll left", "ball", ()),
+        ("a dog on the left of the sofa jumps", "jump", "dog", ()),
+        ("the white", "", "", ()),
+    ],
+)
+def test_adjectives_and_places_tell_things_apart(
+    prompt: str, verb: str, noun: str, told: tuple[str, ...]
+) -> None:
+    acts = read_prompt(prompt).acts
+    if not verb:
+        assert not acts
+        return
+    assert [(act.verb, act.noun) for act in acts] == [(verb, noun)]
+    assert told_apart(noun) == told
+
+
+def test_two_things_of_one_kind_may_both_move() -> None:
+    acts = read_prompt("the left dog jumps and the right dog spins").acts
+    assert [(act.verb, act.noun) for act in acts] == [("jump", "left dog"), ("spin", "right dog")]
+
+
+def test_what_tips_over_is_said_to_fall_only() -> None:
+    for prompt in ("the glass tips over", "the vase falls over", "the tower topples"):
+        intent = read_prompt(prompt)
+        assert [act.verb for act in intent.acts] == ["fall"]
+        assert "nothing tips over" in intent.notes()[0]
+    assert not read_prompt("the cat falls").notes()
