@@ -81,6 +81,16 @@ def test_a_cut_object_that_should_spin_rocks_to_both_sides(turn: float) -> None:
     assert angle[-1].abs() < 0.1
 
 
+def test_a_cut_object_that_rolls_away_from_its_edge_is_not_blown_up() -> None:
+    alpha = cut_by("left")
+    stage = scene(alpha)
+    asked = motion(12, 0, TX=0.7, ANGLE=1.2)
+    given = constrain(stage, asked)[:, 0]
+    assert float(given[:, LOG_SCALE].exp().max()) < 1.7  # 2.3 with all of the turn
+    assert given[:, TX].max() > 0.05
+    assert uncovered(alpha, stage.centre[0], stage.extent[0], given) < 2 / HEIGHT
+
+
 def test_a_jump_of_an_object_on_the_lower_edge_goes_up_and_grows_a_little() -> None:
     stage = scene(cut_by("bottom"))
     jump = motion(24)

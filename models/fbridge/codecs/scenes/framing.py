@@ -8,6 +8,7 @@ of its cuts. The camera zooms in where it would see beyond the picture.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,6 +42,12 @@ ZOOM_IN = 1.5
 
 SHRINKS = -0.1
 """Logarithm of the scale below which an object shrinks, rather than be squashed in passing."""
+
+GROWTH = math.log(1.6)
+"""Greatest growth that hides a cut as a thing is shifted and turned at once; it is turned less."""
+
+LEAVES = 0.1
+"""Distance, in frame units, from which on a thing counts as moved away from an edge."""
 
 OVERSHOOT = 1.6
 """Greatest displacement of a bent sheet, in those of its control points."""
@@ -96,44 +103,73 @@ def anchor(scene: Scene, slot: int, motion: Tensor) -> Tensor:
     cut = [edge for edge in range(4) if not bool(ranges[edge, 0].isnan())]
     if not cut:
         return motion
-    motion, centre = motion.clone(), scene.centre[slot]
+    centre = scene.centre[slot]
     half = centre.new_tensor(half_size(*scene.picture.shape[-2:]))
     normals = centre.new_tensor(EDGES)[cut]
     depth = (normals.abs() @ half - normals @ centre).clamp_min(0.05)
     points = _contact_points(ranges[cut], normals, half)
-    tilt = (0.35 * depth[:, None] / (points - centre).norm(dim=-1)).min().clamp(*TILT)
-    motion[:, ANGLE] = _rock(motion[:, ANGLE], float(tilt))
-    for normal, far in zip(normals, depth, strict=True):
-        away = -(motion[:, [TX, TY]] @ normal)
-        least = float(away.max().clamp_min(1e-6))
-        axis = TX if normal[0] != 0 else TY
-        motion[:, axis] *= min(1.0, LIFT * float(far) / least)
-    shrunk = depth * (1 - motion[:, LOG_SCALE, None].exp()).clamp_min(0)
-    gap = _gaps(motion, points, normals, centre, half, scene.extent[slot])
-    shift = (gap + gap.minimum(shrunk)) / 2
-    motion[:, [TX, TY]] += shift @ normals
-    gap = _gaps(motion, points, normals, centre, half, scene.extent[slot])
-    reach = depth - motion[:, [TX, TY]] @ normals.T
-    motion[:, LOG_SCALE] += (reach / (reach - gap).clamp_min(0.05)).clamp_min(1).log().amax(1)
-    return motion
+    tilt = float((0.35 * depth[:, None] / (points - centre).norm(dim=-1)).min().clamp(*TILT))
+    held = _Held(points, normals, centre, half, depth, scene.extent[slot])
+    leaves = float(-(motion[:, [TX, TY]] @ normals.T).min()) > LEAVES
+    usual = float(motion[:, LOG_SCALE].max())
+    for share in (1.0, 0.5, 0.25, 0.0):
+        out = held.motion(motion, share * tilt)
+        if not leaves or float(out[:, LOG_SCALE].max()) <= usual + GROWTH:
+            break
+    return out
+
+
+class _Held(NamedTuple):
+    """An object's contacts with the edges that cut it, which shall stay there.
+
+    Attributes:
+        points: (E, 3, 2) of each contact.
+        normals: (E, 2) of the edges.
+        centre: (2,) of the object.
+        half: (2,) width and height of the frame.
+        depth: (E,) distances from the centre to the edges.
+        extent: of the object, for its bends.
+    """
+
+    points: Tensor
+    normals: Tensor
+    centre: Tensor
+    half: Tensor
+    depth: Tensor
+    extent: Tensor
+
+    def motion(self, motion: Tensor, tilt: float) -> Tensor:
+        """The motion (F, 26), turned by at most `tilt`, shifted and grown as far as is needed."""
+        motion = motion.clone()
+        motion[:, ANGLE] = _rock(motion[:, ANGLE], tilt)
+        for normal, far in zip(self.normals, self.depth, strict=True):
+            away = -(motion[:, [TX, TY]] @ normal)
+            least = float(away.max().clamp_min(1e-6))
+            axis = TX if normal[0] != 0 else TY
+            motion[:, axis] *= min(1.0, LIFT * float(far) / least)
+        shrunk = self.depth * (1 - motion[:, LOG_SCALE, None].exp()).clamp_min(0)
+        gap = self._gaps(motion)
+        shift = (gap + gap.minimum(shrunk)) / 2
+        motion[:, [TX, TY]] += shift @ self.normals
+        gap = self._gaps(motion)
+        reach = self.depth - motion[:, [TX, TY]] @ self.normals.T
+        grown = (reach / (reach - gap).clamp_min(0.05)).clamp_min(1).log().amax(1)
+        motion[:, LOG_SCALE] += grown
+        return motion
+
+    def _gaps(self, motion: Tensor) -> Tensor:
+        """(F, E) how far the moved contacts lie inside the frame's edges, at least zero."""
+        rest = self.points[None].expand(len(motion), -1, -1, -1) - self.centre
+        bent = 2 * rest - bend(rest, motion, self.extent)
+        moved = move(bent + self.centre, motion, self.centre)
+        inside = torch.einsum("fepc,ec->fep", moved, self.normals).amin(2)
+        return (self.half @ self.normals.abs().T - inside).clamp_min(0)
 
 
 def _contact_points(ranges: Tensor, normals: Tensor, half: Tensor) -> Tensor:
     """(E, 3, 2) both ends and the middle of each contact."""
     along = torch.stack([ranges[:, 0], ranges.mean(1), ranges[:, 1]], 1)[..., None]
     return normals[:, None] * half + along * normals.flip(1).abs()[:, None]
-
-
-def _gaps(
-    motion: Tensor, points: Tensor, normals: Tensor, centre: Tensor, half: Tensor, extent: Tensor
-) -> Tensor:
-    """(F, E) how far the moved contacts (E, 3, 2) lie inside the frame's edges, at least zero."""
-    rest = points[None].expand(len(motion), -1, -1, -1) - centre
-    bent = 2 * rest - bend(rest, motion, extent)
-    moved = move(bent + centre, motion, centre)
-    return (
-        half @ normals.abs().T - torch.einsum("fepc,ec->fep", moved, normals).amin(2)
-    ).clamp_min(0)
 
 
 def move(points: Tensor, motion: Tensor, centre: Tensor) -> Tensor:
