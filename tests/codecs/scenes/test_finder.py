@@ -19,6 +19,11 @@ class Looks(Finder):
         super().__init__(MaskDecoder(), picture, torch.device("cpu"))
         self.sizes: list[tuple[int, ...]] = []
 
+    sure = 1.0
+
+    def sureness(self, noun: str) -> float:  # noqa: ARG002 (as the finder has it)
+        return self.sure
+
     def _look(self, picture: Tensor) -> Features:
         self.sizes.append(tuple(picture.shape[1:]))
         shrunk = torch.nn.functional.interpolate(picture[None], (24, 24), mode="area")
@@ -64,6 +69,15 @@ def test_where_nothing_is_found_what_stands_out_is_taken_and_it_is_said() -> Non
     looks = Looks(picture_of(slice(0, 2), slice(0, 2)))
     assert not (looks.mask("cat") > 0.5).any()
     assert looks.remarks == ["no cat is found in the picture; what stands out is taken"]
+
+
+def test_what_is_not_recognised_is_said() -> None:
+    looks = Looks(picture_of(slice(83, 137), slice(101, 152)))
+    looks.thing("cat")
+    assert not looks.remarks
+    looks.sure = 0.01
+    assert (looks.thing("dog") > 0.5).any()
+    assert looks.remarks == ["no dog is recognised in the picture; what stands out is taken"]
 
 
 def test_one_thing_keeps_its_own_parts() -> None:

@@ -115,7 +115,7 @@ class PlainSceneCodec(EvenSized, Plain):
         nouns = [act.noun for act in intent.acts]
         if not nouns and not intent.flows and _layers_move(intent):
             nouns = [""]  # the nearest thing moves a little more than what is behind it
-        masks = [finder.mask(noun) for noun in nouns]
+        masks = [finder.thing(noun) for noun in nouns]
         if len(masks) > 1 and overlap(*masks) > ONE_THING:
             kept = _likelier(intent.acts, finder)
             left, other = (noun or "the main thing" for noun in (nouns[1 - kept], nouns[kept]))

@@ -17,6 +17,9 @@ from fbridge.words.which import told_apart
 
 FEWEST = 0.003
 """Share of the picture below which a mask shows nothing."""
+UNSEEN = 0.02
+"""Probability below which no place shows what a noun names. Of 52 photographs 5 have such a right
+noun, and of 19 wrong nouns 10."""
 OTHER = 0.25
 """Size of a part of a mask, as a share of the greatest, from which it is another thing."""
 AROUND, SMALL = 0.35, 0.7
@@ -50,6 +53,15 @@ class Finder:
         if noun not in self._masks:
             self._masks[noun] = self._mask(noun)
         return self._masks[noun]
+
+    def thing(self, noun: str) -> Tensor:
+        """(H, W) mask of what a noun names; it is said where nothing shows that it is there."""
+        before = len(self.remarks)
+        mask = self.mask(noun)
+        silent = len(self.remarks) == before
+        if silent and packaged_nouns().named(noun).any() and self.sureness(noun) < UNSEEN:
+            self.remarks.append(f"no {noun} is recognised in the picture; {_TAKEN}")
+        return mask
 
     def fine(self, noun: str) -> Tensor:
         """(H, W) opacity in the picture."""
