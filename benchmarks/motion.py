@@ -106,11 +106,15 @@ def measure(frames: Sequence[Frame], subject: Subject, trial: Trial) -> dict[str
     }
 
 
-def make(pipeline: BridgeSampling, given: Image.Image, trial: Trial) -> list[Frame]:
-    """The frames of one video, as `fbridge generate` makes it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the notes, which are logged
-        return list(pipeline(given, trial.prompt, seed=trial.seed).frames[0])
+def make(
+    pipeline: BridgeSampling, given: Image.Image, trial: Trial
+) -> tuple[list[Frame], list[str]]:
+    """The frames of one video, as `fbridge generate` makes it, and the notes that it tells."""
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        frames = list(pipeline(given, trial.prompt, seed=trial.seed).frames[0])
+    notes = [str(one.message) for one in told if issubclass(one.category, UserWarning)]
+    return frames, list(dict.fromkeys(notes))
 
 
 def write_strip(frames: Sequence[Frame], path: Path) -> None:
@@ -150,8 +154,8 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
         subject = look(photograph, args.side, pipeline)
         for trial in todo:
             if trial.key not in done:
-                frames = make(pipeline, subject.given, trial)
-                row = _heading(trial, pipeline, subject) | same | measure(frames, subject, trial)
+                frames, notes = make(pipeline, subject.given, trial)
+                row = _heading(trial, subject, notes) | same | measure(frames, subject, trial)
                 with log.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 done[trial.key] = row
@@ -162,8 +166,8 @@ def run(args: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def _heading(trial: Trial, pipeline: BridgeSampling, subject: Subject) -> dict[str, Any]:
-    """What is known of a video before it is made."""
+def _heading(trial: Trial, subject: Subject, notes: list[str]) -> dict[str, Any]:
+    """What a video is of, and what was told about it."""
     height, width = subject.picture.shape[:2]
     known = {key: value for key, value in trial._asdict().items() if key != "photograph"}
     return {
@@ -172,7 +176,7 @@ def _heading(trial: Trial, pipeline: BridgeSampling, subject: Subject) -> dict[s
         **known,
         "size": [width, height],
         "mask": subject.how,
-        "notes": pipeline.describe_intent([trial.prompt]),
+        "notes": notes,
     }
 
 

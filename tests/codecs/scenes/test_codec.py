@@ -118,7 +118,12 @@ def test_what_does_not_flow_in_the_picture_is_said_and_harmless(codec: SceneCode
     grey = torch.full((3, 64, 96), 0.1)
     view = codec.view([grey], text, torch.ones(1, 1).bool(), ["the grass sways"])
     shot = view.scenes[0]
-    assert view.notes == (("no grass is found in the picture; it is left out",),)
+    assert view.notes == (
+        (
+            "no grass is found in the picture; it is left out",
+            "nothing else is asked for; the camera moves in slowly instead",
+        ),
+    )
     assert shot.intent.camera.verb == "zoom in"
 
 
@@ -138,7 +143,8 @@ def test_two_nouns_of_one_thing_do_not_move_it_twice(codec: SceneCodec) -> None:
 def test_a_flag_that_is_not_told_from_the_main_thing_does_not_wave(codec: SceneCodec) -> None:
     for noun in ("flag", "hair"):
         view = seen(codec, f"the {noun} waves in the wind")
-        assert view.notes == ((f"no {noun} is found in the picture; it is left out",),)
+        instead = "nothing else is asked for; the camera moves in slowly instead"
+        assert view.notes == ((f"no {noun} is found in the picture; it is left out", instead),)
         assert view.scenes[0].flowing.acts == ()
 
 

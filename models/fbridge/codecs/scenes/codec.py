@@ -127,7 +127,8 @@ class PlainSceneCodec(EvenSized, Plain):
         flowing = Flowing.find(picture, intent.flows, finder)
         if flowing.remarks and not flowing.acts and not nouns and intent.camera.verb == "static":
             intent = replace(intent, camera=Act("zoom in", "", SPEEDS[0]))
-        notes = dict.fromkeys((*finder.remarks, *flowing.remarks))
+            finder.remarks.append("nothing else is asked for; the camera moves in slowly instead")
+        notes = dict.fromkeys((*flowing.remarks, *finder.remarks))
         return Shot(picture, torch.cat([found, missing]), intent, flowing), tuple(notes)
 
     def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
