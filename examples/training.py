@@ -77,7 +77,7 @@ def fit_steps(
         network=wrapped,
         optimizer=optimizer,
         average=average,
-        task=lambda net, batch: loss(net, batch.number).reshape(-1),
+        task=lambda net, batch: loss(net, batch.number).mean().reshape(1),  # a batch is one row
         loader=lambda first: (Numbered(n, torch.tensor([n])) for n in count(first)),
         config=config,
         run=run,
