@@ -47,6 +47,7 @@ class Finder:
         self.remarks: list[str] = []
         self._features: Features | None = None
         self._masks: dict[str, Tensor] = {}
+        self._classes: dict[str, Tensor] = {}
 
     def mask(self, noun: str) -> Tensor:
         """(H, W) in [0, 1]; of the main thing where nothing is found under that noun."""
@@ -59,7 +60,7 @@ class Finder:
         before = len(self.remarks)
         mask = self.mask(noun)
         silent = len(self.remarks) == before
-        if silent and packaged_nouns().named(noun).any() and self.sureness(noun) < UNSEEN:
+        if silent and self._named(noun).any() and self.sureness(noun) < UNSEEN:
             self.remarks.append(f"no {noun} is recognised in the picture; {_TAKEN}")
         return mask
 
@@ -72,7 +73,7 @@ class Finder:
 
         For things that are but part of a picture, such as flags.
         """
-        named = packaged_nouns().named(noun)
+        named = self._named(noun)
         if not named.any():
             return None
         mask, shown = self.mask(noun), self.shown(named)
@@ -82,15 +83,21 @@ class Finder:
 
     def sureness(self, noun: str) -> float:
         """The probability that the noun's classes have where they are likeliest."""
-        return float(self.shown(packaged_nouns().named(noun)).amax())
+        return float(self.shown(self._named(noun)).amax())
 
     def shown(self, classes: Tensor) -> Tensor:
         """(h, w) probability that a place shows one of the classes, given as indices or (1000,)."""
         local = self._looked().classes[0].softmax(0)
         return local[classes.to(self.device)].sum(0).cpu()
 
+    def _named(self, noun: str) -> Tensor:
+        """(1000,) bool: the classes of a noun; words of no list are compared with all that are."""
+        if noun not in self._classes:
+            self._classes[noun] = packaged_nouns().named(noun)
+        return self._classes[noun]
+
     def _mask(self, noun: str) -> Tensor:
-        named = packaged_nouns().named(noun).to(self.device)
+        named = self._named(noun).to(self.device)
         if noun and not named.any():
             self.remarks.append(f"{noun!r} names no class that the model knows; {_TAKEN}")
         found = self._told_apart(named, noun)
