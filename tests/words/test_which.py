@@ -16,7 +16,7 @@ from fbridge.words.which import told_apart
         ("the dog on the right side jumps", "jump", "right dog", ("right",)),
         ("the left-hand dog jumps", "jump", "left hand dog", ("left",)),
         ("the dog in the middle spins", "spin", "middle dog", ("middle",)),
-        ("the big golden ball rolls", "roll right", "big golden ball", ("largest", "yellow")),
+        ("the big golden ball rolls", "roll right", "big golden ball", ("largest", "golden")),
         ("move the car on the left to the right", "right", "left car", ("left",)),
         ("the ball rolls to the left", "roll left", "ball", ()),
         ("a dog on the left of the sofa jumps", "jump", "dog", ()),
@@ -31,7 +31,7 @@ def test_adjectives_and_places_tell_things_apart(
         assert not acts
         return
     assert [(act.verb, act.noun) for act in acts] == [(verb, noun)]
-    assert told_apart(noun) == told
+    assert told_apart(noun.rsplit(" ", 1)[0] if " " in noun else "") == told
 
 
 def test_two_things_of_one_kind_may_both_move() -> None:

@@ -8,7 +8,8 @@ from functools import cache
 from fbridge.words.lexicon import keys, listed
 
 COLOURS = (
-    "red", "orange", "yellow", "green", "blue", "purple", "pink", "brown", "white", "grey", "black",
+    "red", "orange", "golden", "yellow", "green", "blue", "purple", "pink", "brown", "white",
+    "grey", "black",
 )  # fmt: skip
 PLACES = ("left", "right", "top", "bottom", "middle")
 SIZES = ("largest", "smallest")
@@ -24,10 +25,9 @@ def _meanings() -> dict[str, str]:
     return {word: key for key in keys("which") for word in listed("which", key)}
 
 
-def told_apart(noun: str) -> tuple[str, ...]:
-    """What the adjectives of a noun phrase say of the thing: names of colours, places, sizes."""
-    *adjectives, _ = noun.lower().replace("-", " ").split() or [""]
-    found = (_meanings().get(word, "") for word in adjectives)
+def told_apart(adjectives: str) -> tuple[str, ...]:
+    """What the adjectives of a noun say of the thing: names of colours, places and sizes."""
+    found = (_meanings().get(word, "") for word in adjectives.lower().replace("-", " ").split())
     return tuple(dict.fromkeys(one for one in found if one))
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from fbridge.codecs.scenes.finder import Finder
+from fbridge.codecs.scenes.nouns import packaged_nouns
 from fbridge.codecs.scenes.which import choose, coloured
 from fbridge.generate.load import load_pipeline
 
@@ -91,6 +92,15 @@ def test_a_piece_of_a_thing_is_no_other_thing() -> None:
     for told in ("left", "right", "smallest"):
         mask, _ = choose(both, torch.ones(4, 4), picture(), (told,), several=False)
         assert mask is None
+
+
+def test_a_colour_within_a_name_tells_nothing() -> None:
+    known = packaged_nouns()
+    for noun, adjectives in {
+        "golden retriever": "", "red fox": "", "small golden retrievers": "small",
+        "golden ball": "golden", "left parrot": "left", "blue gizmo": "blue", "cat": "",
+    }.items():  # fmt: skip
+        assert known.adjectives(noun) == adjectives
 
 
 def test_colours_are_told_by_hue_and_greys_by_brightness() -> None:

@@ -126,7 +126,7 @@ class Finder:
 
     def _told_apart(self, named: Tensor, noun: str) -> Tensor | None:
         """(h, w) of the one of several things that "the left parrot" means; None of one alone."""
-        told = told_apart(noun)
+        told = _told(noun)
         if not told:
             return None
         looked = self._looked()
@@ -152,11 +152,18 @@ class Finder:
         closer = self._find(self._look(self.picture[:, area[0], area[1]]), named, noun)
         out = torch.zeros_like(whole)
         part = whole[area]
-        if told_apart(noun) and overlap(part, _enlarged(closer, _size(part))) < SAME:
+        if (
+            told_apart(packaged_nouns().adjectives(noun))
+            and overlap(part, _enlarged(closer, _size(part))) < SAME
+        ):
             return whole  # another one is the largest there
         both = torch.stack([part, _enlarged(closer, _size(part))])
         out[area] = both.logit(SMALLEST).mean(0).sigmoid()
         return out
+
+
+def _told(noun: str) -> tuple[str, ...]:
+    return told_apart(packaged_nouns().adjectives(noun))
 
 
 def _size(mask: Tensor) -> tuple[int, int]:

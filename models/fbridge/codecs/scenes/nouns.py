@@ -52,6 +52,14 @@ class NounTable:
         bits = np.unpackbits(self._classes[row], count=CLASSES)
         return torch.from_numpy(bits.astype(bool))
 
+    def adjectives(self, noun: str) -> str:
+        """The words of a phrase before the noun that the table knows: "" of "golden retriever"."""
+        words = noun.lower().split()
+        for start in range(len(words)):
+            if any(phrase in self._rows for phrase in _singular(" ".join(words[start:]))):
+                return " ".join(words[:start])
+        return " ".join(words[:-1])
+
     def name_of(self, label: int) -> str:
         """The noun that names a class and the fewest others."""
         rows = np.flatnonzero(self._classes[:, label // 8] >> (7 - label % 8) & 1)

@@ -23,14 +23,20 @@ SEEN = 0.3
 """Least evidence of the noun in a thing, as a share of the greatest."""
 COLOURED, LESS = 0.1, 0.6
 """Least share of a thing that has its colour, and what is enough beside the thing that has most."""
+FAINTEST = 0.02
+"""Share of a thing below which it has none of a colour."""
 ASIDE = 0.05
 """How far beyond the middle of the picture a thing must lie to be on the other side."""
 
 _HUES = {
-    "red": (0, 18), "orange": (28, 14), "yellow": (52, 16), "green": (115, 45), "blue": (210, 40),
-    "purple": (280, 28), "pink": (330, 24), "brown": (28, 16),
+    "red": (0, 18, 0.35), "orange": (28, 14, 0.35), "golden": (38, 16, 0.25),
+    "yellow": (52, 16, 0.35), "green": (115, 45, 0.3), "blue": (210, 40, 0.3),
+    "purple": (280, 28, 0.25), "pink": (340, 25, 0.15), "brown": (28, 16, 0.25),
 }  # fmt: skip
-"""Middle and half width, in degrees."""
+"""Middle and half width of the hues, in degrees, and least saturation."""
+_BRIGHTEST = {"brown": 0.65}
+_DARKEST = {"brown": 0.1, "pink": 0.5}
+"""Limits of the brightness; else a colour is brighter than 0.25."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def choose(
 
 def _fits(thing: Thing, colours: Sequence[tuple[str, Tensor]], told: Sequence[str]) -> bool:
     """Whether a thing has the colours and is not on the other side of the picture."""
-    if any(float(where[thing.shown].float().mean()) < COLOURED / 2 for _, where in colours):
+    if any(float(where[thing.shown].float().mean()) < FAINTEST for _, where in colours):
         return False
     x, y = thing.middle(1) - 0.5, thing.middle(0) - 0.5
     beyond = {"left": x, "right": -x, "top": y, "bottom": -y}
@@ -119,11 +125,10 @@ def coloured(picture: Tensor, colour: str) -> Tensor:
         return (saturation < 0.2) & (value > 0.7)
     if colour == "grey":
         return (saturation < 0.2) & (value >= 0.25) & (value <= 0.7)
-    middle, half = _HUES[colour]
+    middle, half, least = _HUES[colour]
     near = ((hue - middle + 180) % 360 - 180).abs() < half
-    if colour == "brown":
-        return near & (saturation > 0.25) & (value > 0.1) & (value < 0.65)
-    return near & (saturation > 0.35) & (value > 0.25)
+    bright = (value > _DARKEST.get(colour, 0.25)) & (value < _BRIGHTEST.get(colour, 1.1))
+    return near & (saturation > least) & bright
 
 
 def _things(masks: Tensor, seen: Tensor) -> list[Thing]:
