@@ -106,12 +106,14 @@ def build_app(args: Sequence[str] | None = None) -> typer.Typer:
         if args is not None and name not in args:
             app.command(name, help=summary)(lambda: None)
             continue
+        from fbridge_cli.urls import refusing_urls  # what it needs is not needed for the help
+
         module, function = place.split(".")
         command = getattr(import_module(f"fbridge_cli.{module}"), function)
         if name == "weights":
             app.add_typer(command())
         else:
-            app.command(name)(command)
+            app.command(name)(refusing_urls(name, command))
     return app
 
 

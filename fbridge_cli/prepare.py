@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
-from fbridge.checks import check_fps, check_range, home_expanded
+from fbridge.checks import check_fps, check_range, home_expanded, parse_bytes
 from fbridge.choices import CAPTIONLESS, CLIP_MODES, DECODERS, DTYPES, EMBEDDED, LAYOUTS
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import check_writable
@@ -22,6 +22,7 @@ from fbridge_cli.processes import Process, naming_errors, this_process
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
+    from fbridge.data.stores.url import StoreUrl
     from fbridge.prepare import PrepareRequest
     from fbridge.prepare.run import Event
 
@@ -31,11 +32,12 @@ _SHORT = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 def prepare(
     context: typer.Context,
-    source: Path | None = typer.Argument(
+    source: str | None = typer.Argument(
         None,
         metavar="SOURCE",
         show_default=False,
-        help="A folder of videos, or a list of them: .csv, .tsv, .jsonl, .parquet, .json or .tar.",
+        help="A folder of videos, or a list of them: .csv, .tsv, .jsonl, .parquet, .json or .tar; "
+        "also a URL: s3://, gs://, az://, hf:// or https://.",
     ),
     out: str | None = option(
         None,
@@ -52,8 +54,11 @@ def prepare(
         metavar="NAME",
         known=LAYOUTS,
     ),
-    media_root: Path | None = option(
-        None, INPUT, "Folder with the videos of a list; by default the list's.", metavar="DIR"
+    media_root: str | None = option(
+        None,
+        INPUT,
+        "Folder with the videos of a list, also a URL; by default the list's.",
+        metavar="DIR",
     ),
     frames: str | None = option(
         None,
@@ -121,6 +126,12 @@ def prepare(
     workers: int | None = option(
         None, MEMORY, "Decoding processes; by default one a core, at most 8.", metavar="N"
     ),
+    cache_size: str = option(
+        "10GB",
+        MEMORY,
+        "Local copies of videos behind URLs, besides those that are worked on.",
+        metavar="SIZE",
+    ),
     time_limit: float = option(
         120.0, INPUT, "Give up a file after so much time.", metavar="SECONDS"
     ),
@@ -153,6 +164,8 @@ def prepare(
 
         fbridge prepare list.csv -o latents/ --buckets auto --preview
 
+        fbridge prepare s3://bucket/videos -o latents/
+
         fbridge prepare --verify latents/
     """
     ui, process = Ui(machine=json), this_process()
@@ -184,7 +197,7 @@ def prepare(
             from fbridge.prepare import PrepareRequest, Rank
 
             request = PrepareRequest(
-                source=home_expanded(source),
+                source=_place("SOURCE", source),
                 out=home_expanded(out),
                 cutting=ClipSampling(
                     parse_shapes(buckets, size, frames),
@@ -198,7 +211,7 @@ def prepare(
                     decoder=decoder,
                 ),
                 layout=layout,
-                media_root=None if media_root is None else home_expanded(media_root),
+                media_root=None if media_root is None else _place("--media-root", media_root),
                 codec=str(home_expanded(codec)) if home_expanded(codec).exists() else codec,
                 text_encoder=text_encoder,
                 captionless=no_caption,
@@ -211,6 +224,7 @@ def prepare(
                 max_bad=_parse_percent(max_bad),
                 device=device,
                 rank=Rank(process.number, process.world),
+                cache_size=parse_bytes("--cache-size", cache_size),
             )
             request.check_paths()
             check_writable(request.out)
@@ -240,6 +254,13 @@ def _run(
             report.show_preview()
         if report.index is not None and report.tally is not None:
             check_rejected(request.out, report.index, report.tally, request.max_bad)
+
+
+def _place(where: str, text: str) -> Path | StoreUrl:
+    """A folder or file, or one behind a URL."""
+    from fbridge.data.stores.url import parse_url
+
+    return parse_url(text, where) or home_expanded(text)
 
 
 def _check_alone(context: typer.Context) -> None:

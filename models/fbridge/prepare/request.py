@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fbridge.checks import MOST_BATCH, check_choice, check_device, check_range, check_text
 from fbridge.choices import CAPTIONLESS, DTYPES
+from fbridge.data.stores.url import StoreUrl
 from fbridge.data.video.clip_sampling import MOST_SECONDS, ClipSampling
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
@@ -14,6 +15,8 @@ from fbridge.loaders.names import check_model
 
 MOST_SHARD = 100_000
 MOST_WORKERS = 256
+CACHE_SIZE = 10 * 10**9
+"""Bytes of local copies by default."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +36,9 @@ class PrepareRequest:
     """Which videos become a data set of latents, and how.
 
     Attributes:
-        source, out: what is read, and the data set's folder.
+        source, out: what is read, which may be behind a URL, and the data set's folder.
         cutting: how clips are cut.
-        layout, media_root: arguments of `fbridge.data.sources.find_layout`.
+        layout, media_root: arguments of `fbridge.data.sources.find_layout`; the root may be a URL.
         codec, text_encoder: names of models; None is the codec's own text encoder, else MiniLM.
         captionless: "keep" videos without a caption as unconditional ones, or "drop" them.
         prefix: put before every caption.
@@ -46,17 +49,18 @@ class PrepareRequest:
         max_bad: the largest share of files that may be rejected.
         device: where the codec runs.
         rank: which of several processes this is.
+        cache_size: bytes of local copies of videos behind URLs, besides those that are worked on.
 
     Raises:
         ConfigError: a value is out of range or unknown.
         CheckpointError: there is no such codec.
     """
 
-    source: Path
+    source: Path | StoreUrl
     out: Path
     cutting: ClipSampling
     layout: str | None = None
-    media_root: Path | None = None
+    media_root: Path | StoreUrl | None = None
     codec: str = "embedded"
     text_encoder: str | None = None
     captionless: str = "keep"
@@ -69,6 +73,7 @@ class PrepareRequest:
     max_bad: float = 0.01
     device: str = "cpu"
     rank: Rank = field(default_factory=Rank)
+    cache_size: int = CACHE_SIZE
 
     def __post_init__(self) -> None:
         """Check every value; `check_paths` checks the file system."""
@@ -91,6 +96,8 @@ class PrepareRequest:
             ConfigError: `out` lies in the source.
         """
         source, out = self.source, self.out
+        if isinstance(source, StoreUrl):
+            return
         if not source.exists():
             raise DataError(
                 f"{shown(source)}: no such file or folder; check the name and the folder"

@@ -13,7 +13,7 @@ import torch
 
 from fbridge.choices import SHORTEST_FVD_CLIP
 from fbridge.data.latents.format import digest, shard_path
-from fbridge.data.sources import Layout, find_layout
+from fbridge.data.sources import Layout
 from fbridge.data.video.pool import Workers
 from fbridge.loaders.codec import LoadedCodec
 from fbridge.prepare.encode import Encoder
@@ -27,6 +27,7 @@ from fbridge.prepare.plan import NotScanned, Planner, Unit, caption_hash
 from fbridge.prepare.request import PrepareRequest, Rank
 from fbridge.prepare.scan import scan_source
 from fbridge.prepare.shards import CaptionWriter, ShardWriter, Timings, is_complete
+from fbridge.prepare.source import Pool, Source
 from fbridge.prepare.summary import Tally, check_bad
 from fbridge.words.encoder import PromptEncoder
 
@@ -86,15 +87,18 @@ def prepare(request: PrepareRequest, *, dry_run: bool = False) -> Iterator[Event
         ConfigError, DataError, CheckpointError, DependencyError: with the way out.
     """
     request.check_paths()
-    layout = find_layout(request.source, request.layout, media_root=request.media_root)
-    yield SourceFound(layout)
-    codec, text = load_models(request)
-    longest = max(bucket.frames for bucket in request.cutting.buckets)
-    if longest < SHORTEST_FVD_CLIP:
-        usual = usual_frames(getattr(codec.codec, "temporal", None) or 1)
-        yield Note(f"{too_short(longest)}; --frames {usual} makes longer ones")
     with ExitStack() as stack:
+        source = stack.enter_context(Source(request.source, request.media_root, request.cache_size))
+        yield from (Progress(f"listing {request.source}", number) for number in source.look())
+        layout = source.find_layout(request.layout)
+        yield SourceFound(layout)
+        codec, text = load_models(request)
+        longest = max(bucket.frames for bucket in request.cutting.buckets)
+        if longest < SHORTEST_FVD_CLIP:
+            usual = usual_frames(getattr(codec.codec, "temporal", None) or 1)
+            yield Note(f"{too_short(longest)}; --frames {usual} makes longer ones")
         run = _Run(request, layout, codec, text, stack)
+        run.workers = source.fetching(run.workers, request.workers)
         yield from run.survey()
         tally, todo = run.plan()
         yield Planned(tally)
@@ -119,7 +123,9 @@ class _Run:
         self.content = content(request, {"codec": codec.hash, "text encoder": text.hash})
         check_pinned(request, self.content)
         self.lock = stack.enter_context(RankLock(request.out, request.rank))
-        self.workers = stack.enter_context(Workers(request.workers, time_limit=request.time_limit))
+        self.workers: Pool = stack.enter_context(
+            Workers(request.workers, time_limit=request.time_limit)
+        )
         self.parts = finished_parts(request.out)
         out, finished = request.out, self.parts.get("survey")
         self.surveys = JournalLookup(out, "survey", lambda record: record["key"], finished)

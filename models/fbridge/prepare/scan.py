@@ -14,10 +14,11 @@ from typing import Any
 from fbridge.data.latents.format import JOURNAL, digest
 from fbridge.data.sources import Layout
 from fbridge.data.sources.entry import Entry
-from fbridge.data.video.pool import Failure, Workers
+from fbridge.data.video.pool import Failure
 from fbridge.data.video.survey import Survey, survey_file
 from fbridge.prepare.journal import Journal, Lookup
 from fbridge.prepare.request import PrepareRequest
+from fbridge.prepare.source import Pool
 
 LINES_AT_ONCE = 32
 """Records are written in groups of this size; a killed run surveys at most so many files again."""
@@ -28,7 +29,7 @@ Stamp = tuple[int, int]
 
 
 def scan_source(
-    request: PrepareRequest, layout: Layout, known: Lookup, workers: Workers
+    request: PrepareRequest, layout: Layout, known: Lookup, workers: Pool
 ) -> Iterator[tuple[int, str]]:
     """Survey this process's share of the files that are not `known`; yields (number, key)."""
     rank = request.rank

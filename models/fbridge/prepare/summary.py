@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fbridge.data.stores.url import StoreUrl
 from fbridge.data.video.buckets import Bucket, crop_loss, upscaled
 from fbridge.errors import DataError
 from fbridge.files.atomic import shown
@@ -122,11 +123,11 @@ def check_bad(tally: Tally, max_bad: float) -> None:
     )
 
 
-def check_clips(tally: Tally, source: Path) -> None:
+def check_clips(tally: Tally, source: Path | StoreUrl) -> None:
     """Raise DataError when the plan holds no clip."""
     if not tally.clips:
         raise DataError(
-            f"{shown(source)}: no clip is left of {tally.files} files; see above why, or take "
+            f"{shown(str(source))}: no clip is left of {tally.files} files; see above why, or take "
             "fewer --frames"
         )
 

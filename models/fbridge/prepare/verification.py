@@ -12,11 +12,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from fbridge.data.latents.format import file_fault, hash_row, read_index
-from fbridge.data.sources import Media, find_layout
-from fbridge.errors import FBridgeError
+from fbridge.data.sources import Media
+from fbridge.data.stores import ObjectError, StoreError
+from fbridge.errors import DependencyError, FBridgeError
 from fbridge.files.atomic import shown
 from fbridge.files.hashing import hash_stream
 from fbridge.prepare.journal import KeyNumbers, Lookup, ShardRows
+from fbridge.prepare.pinned import place_of
+from fbridge.prepare.source import Source
 
 
 @dataclass(frozen=True)
@@ -142,14 +145,21 @@ def _sources(folder: Path, index: dict[str, Any]) -> Iterator[tuple[str, str]]:
     expected.read(folder / index["files"]["survey"]["path"])
     present = KeyNumbers()
     try:
-        media_root = Path(source["media_root"]) if source["media_root"] else None
-        layout = find_layout(Path(source["path"]), source["layout"], media_root=media_root)
-        for entry in layout.entries():
-            record = expected.get(entry.key)
-            if record is None or entry.media is None or "found" not in record:
-                continue
-            present.add(entry.key)
-            yield entry.key, "" if _sha256(entry.media) == record["found"]["sha256"] else "changed"
+        root = place_of(source["media_root"]) if source["media_root"] else None
+        with Source(place_of(source["path"]), root, cache_size=0) as found:
+            for _ in found.look():
+                pass
+            for entry in found.find_layout(source["layout"]).entries():
+                record = expected.get(entry.key)
+                if record is None or entry.media is None or "found" not in record:
+                    continue
+                present.add(entry.key)
+                same = _sha256(found, entry.media) == record["found"]["sha256"]
+                yield entry.key, "" if same else "changed"
+    except ObjectError:
+        pass  # there is nothing at that URL any more
+    except (StoreError, DependencyError):
+        raise  # that a store does not answer says nothing of its videos
     except FBridgeError:
         pass  # the source is gone or has another layout: its videos are missing
     for record in _table(folder, index, "survey"):
@@ -157,12 +167,12 @@ def _sources(folder: Path, index: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield record["key"], "missing"
 
 
-def _sha256(media: Media) -> str:
+def _sha256(source: Source, media: Media) -> str:
     """sha256 of the bytes; "" if they cannot be read."""
     try:
-        with media.open() as file:
+        with source.local(media) as copy, copy.open() as file:
             return hash_stream(file)
-    except OSError:
+    except (OSError, ObjectError):
         return ""
 
 
