@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import typer
 
-from fbridge.checks import check_fps, check_range, home_expanded, parse_bytes
+from fbridge.checks import check_fps, check_range, home_expanded, parse_bytes, parse_percent
 from fbridge.choices import CAPTIONLESS, CLIP_MODES, DECODERS, DTYPES, EMBEDDED, LAYOUTS
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import check_writable
@@ -20,6 +19,7 @@ from fbridge_cli import runtime
 from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, Device, DryRun, Json, option
 from fbridge_cli.processes import Process, naming_errors, this_process
 from fbridge_cli.ui import Ui
+from fbridge_cli.urls import place
 
 if TYPE_CHECKING:
     from fbridge.data.stores.url import StoreUrl
@@ -42,7 +42,8 @@ def prepare(
     out: str | None = option(
         None,
         OUTPUT,
-        "The data set's folder; a finished one is added to, an unfinished one continued.",
+        "The data set's folder, also a URL; a finished one is added to, an unfinished one "
+        "continued.",
         "--out",
         "-o",
         metavar="DIR",
@@ -141,10 +142,11 @@ def prepare(
         "Files that may be rejected before it is an error (exit code 3); 100% accepts any.",
         metavar="PERCENT",
     ),
-    verify: Path | None = option(
+    verify: str | None = option(
         None,
         INPUT,
-        "Instead of preparing, hash a finished data set again and list what is damaged.",
+        "Instead of preparing, hash a finished data set again, also of a URL, and list what is "
+        "damaged.",
         metavar="DIR",
     ),
     preview: bool = option(
@@ -177,7 +179,7 @@ def prepare(
             if process.first:
                 from fbridge_cli.prepare_show import verify_data_set
 
-                verify_data_set(home_expanded(verify), ui)
+                verify_data_set(place("--verify", verify), ui)
             return
         if source is None:
             raise ConfigError("no SOURCE given; name a folder of videos, a list or a .tar")
@@ -192,13 +194,17 @@ def prepare(
         check_fps(fps)
         check_range("--stride", stride, 1, MOST_STRIDE)
         with ui.waiting("getting ready"):
+            from fbridge.data.stores.url import parse_target
             from fbridge.data.video.buckets import parse_shapes
             from fbridge.data.video.clip_sampling import ClipSampling
             from fbridge.prepare import PrepareRequest, Rank
 
+            store = parse_target(out, "-o")
+            if store is not None and preview:
+                raise ConfigError("--preview: needs a folder on this machine; drop it, or name one")
             request = PrepareRequest(
-                source=_place("SOURCE", source),
-                out=home_expanded(out),
+                source=place("SOURCE", source),
+                out=home_expanded(out) if store is None else _made_in(store),
                 cutting=ClipSampling(
                     parse_shapes(buckets, size, frames),
                     stride=1 if stride is None else stride,
@@ -211,7 +217,7 @@ def prepare(
                     decoder=decoder,
                 ),
                 layout=layout,
-                media_root=None if media_root is None else _place("--media-root", media_root),
+                media_root=None if media_root is None else place("--media-root", media_root),
                 codec=str(home_expanded(codec)) if home_expanded(codec).exists() else codec,
                 text_encoder=text_encoder,
                 captionless=no_caption,
@@ -221,10 +227,11 @@ def prepare(
                 batch_size=batch_size,
                 workers=process.workers() if workers is None else workers,
                 time_limit=time_limit,
-                max_bad=_parse_percent(max_bad),
+                max_bad=parse_percent("--max-bad", max_bad),
                 device=device,
                 rank=Rank(process.number, process.world),
                 cache_size=parse_bytes("--cache-size", cache_size),
+                store=store,
             )
             request.check_paths()
             check_writable(request.out)
@@ -253,14 +260,13 @@ def _run(
                 report.preview = write_preview(request)
             report.show_preview()
         if report.index is not None and report.tally is not None:
-            check_rejected(request.out, report.index, report.tally, request.max_bad)
+            check_rejected(request.target, report.index, report.tally, request.max_bad)
 
 
-def _place(where: str, text: str) -> Path | StoreUrl:
-    """A folder or file, or one behind a URL."""
-    from fbridge.data.stores.url import parse_url
+def _made_in(store: StoreUrl) -> Path:
+    from fbridge.prepare.upload import local_folder  # it imports torch, which a typo need not await
 
-    return parse_url(text, where) or home_expanded(text)
+    return local_folder(store)
 
 
 def _check_alone(context: typer.Context) -> None:
@@ -272,17 +278,3 @@ def _check_alone(context: typer.Context) -> None:
             continue
         word = "SOURCE" if name == "source" else f"--{name.replace('_', '-')}"
         raise ConfigError(f"--verify checks what was prepared; drop {word}, or drop --verify")
-
-
-def _parse_percent(text: str) -> float:
-    """The share that "1%" is.
-
-    Raises:
-        ConfigError: when it is no percentage from 0% to 100%.
-    """
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{0,9})?)\s*%", text.strip())
-    if match is None:
-        raise ConfigError(f"--max-bad {text}: is no percentage; write it like 1% or 0.5%")
-    if float(match[1]) > 100:
-        raise ConfigError(f"--max-bad {text}: must be from 0% to 100%")
-    return float(match[1]) / 100

@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterator
 from functools import wraps
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from typer.models import ArgumentInfo, ParameterInfo
 
-from fbridge.checks import check_no_url
+from fbridge.checks import check_no_url, home_expanded
 
-TAKEN = {("prepare", "source"), ("prepare", "media_root")}
+if TYPE_CHECKING:
+    from fbridge.data.stores.url import StoreUrl
+
+TAKEN = {("prepare", name) for name in ("source", "media_root", "out", "verify")}
 """Commands and parameters that read URLs."""
 TEXTS = {"prompt", "negative", "caption_prefix", "title", "question", "changes"}
 """Parameters that are no path, whatever they hold; `changes` are checked as configuration."""
@@ -30,6 +33,17 @@ def refusing_urls(name: str, command: Callable[..., Any]) -> Callable[..., Any]:
         return command(**values)
 
     return checked
+
+
+def place(where: str, text: str) -> Path | StoreUrl:
+    """The folder or file that an argument names, on this machine or behind a URL.
+
+    Raises:
+        ConfigError: as `fbridge.data.stores.parse_url`.
+    """
+    from fbridge.data.stores.url import parse_url
+
+    return parse_url(text, where) or home_expanded(text)
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -20,7 +20,7 @@ MOST_FPS = 240.0
 MOST_BATCH = 1024
 MOST_PIXELS = 2**28
 """Pixels of all frames of one video: 256 frames of 1024x1024."""
-URL_PLACES = "only SOURCE and --media-root of fbridge prepare may be URLs"
+URL_PLACES = "only SOURCE, --media-root, -o and --verify of fbridge prepare may be URLs"
 """What takes URLs, as errors say it."""
 _MODELS = ("--base", "base", "--model", "MODEL", "--components", "components", "--codec")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+:(/|$)")
@@ -131,3 +131,17 @@ def parse_bytes(option: str, text: str) -> int:
     if match is None:
         raise ConfigError(f"{option} {text}: is no size; write it like 500MB or 20GB")
     return int(float(match[1]) * 1000 ** " KMGT".index(match[2] or " "))
+
+
+def parse_percent(option: str, text: str) -> float:
+    """The share that "1%" is.
+
+    Raises:
+        ConfigError: when it is no percentage from 0% to 100%.
+    """
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{0,9})?)\s*%", text.strip())
+    if match is None:
+        raise ConfigError(f"{option} {text}: is no percentage; write it like 1% or 0.5%")
+    if float(match[1]) > 100:
+        raise ConfigError(f"{option} {text}: must be from 0% to 100%")
+    return float(match[1]) / 100

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from tarfile import TarInfo
 
@@ -20,7 +19,7 @@ from fbridge.prepare.verification import VerifyResult
 from tests.data.sources.trees import pack
 from tests.data.stores.conftest import Fill
 from tests.data.stores.servers import Faults
-from tests.prepare.sets import Order, run, tree
+from tests.prepare.sets import Inline, Order, run, tree
 
 
 def same_but_source(first: Path, second: Path) -> bool:
@@ -51,9 +50,8 @@ def from_bucket(order: Order, fill: Fill, folder: Path, name: str = "", **other:
 
 
 @pytest.fixture
-def order(order: Order) -> Order:
-    """With one worker, which starts faster than two."""
-    return partial(order, workers=1)
+def inline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fbridge.prepare.run.Workers", Inline)
 
 
 @pytest.fixture
@@ -75,6 +73,7 @@ def result(out: Path) -> VerifyResult:
     return verdict
 
 
+@pytest.mark.usefixtures("inline")
 def test_sources_that_changed_in_the_bucket_are_named(
     order: Order, fill: Fill, videos: Path, s3_port: int
 ) -> None:
@@ -92,6 +91,7 @@ def test_sources_that_changed_in_the_bucket_are_named(
     assert verdict.sources_missing == ("part0/4.mp4",)
 
 
+@pytest.mark.usefixtures("inline")
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
 def test_a_list(order: Order, fill: Fill, videos: Path, kind: str) -> None:
     rows = [{"video": f"part{n % 2}/{n}.mp4", "caption": f"square, {n}"} for n in (5, 2, 9, 77)]
@@ -108,6 +108,7 @@ def test_a_list(order: Order, fill: Fill, videos: Path, kind: str) -> None:
     from_bucket(order, fill, videos, path.name, max_bad=1.0)
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_local_list_of_videos_in_a_bucket(order: Order, fill: Fill, videos: Path) -> None:
     path = videos.parent / "list.csv"
     path.write_text("video,caption\n0.mp4,a square\n4.mp4,a square\n")
@@ -120,6 +121,7 @@ def test_a_local_list_of_videos_in_a_bucket(order: Order, fill: Fill, videos: Pa
     assert result(second.out).sources_checked == 2
 
 
+@pytest.mark.usefixtures("inline")
 def test_tars_are_read_in_ranges(order: Order, fill: Fill, videos: Path, proxy: Faults) -> None:
     tars = videos.parent / "tars"
     films = sorted(videos.rglob("*.mp4"))
@@ -135,6 +137,7 @@ def test_tars_are_read_in_ranges(order: Order, fill: Fill, videos: Path, proxy: 
     assert proxy.sent < size / 2
 
 
+@pytest.mark.usefixtures("inline")
 def test_one_tar_and_a_preview(order: Order, fill: Fill, videos: Path) -> None:
     tars = videos.parent / "tars"
     members: list[tuple[str, bytes] | TarInfo] = [
@@ -147,6 +150,7 @@ def test_one_tar_and_a_preview(order: Order, fill: Fill, videos: Path) -> None:
     assert written[0].name == "sheet.png"
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_tar_of_a_web_server(
     order: Order, fill: Fill, videos: Path, proxy: Faults, s3_port: int
 ) -> None:
@@ -166,12 +170,14 @@ def test_a_tar_of_a_web_server(
     assert same_but_source(local.out, remote.out)
 
 
+@pytest.mark.usefixtures("inline")
 def test_faults_change_nothing(order: Order, fill: Fill, videos: Path, proxy: Faults) -> None:
     kinds = {1: "503", 2: "cut"}
     proxy.rule = lambda method, _, n: kinds.get(n, "") if method == "GET" else ""
     from_bucket(order, fill, videos)
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_store_that_stays_away_ends_the_run_and_the_same_line_goes_on(
     order: Order, fill: Fill, videos: Path, proxy: Faults
 ) -> None:
@@ -197,10 +203,12 @@ def test_one_forbidden_video_is_rejected(
     ]
 
 
+@pytest.mark.usefixtures("inline")
 def test_a_small_cache_is_enough(order: Order, fill: Fill, videos: Path) -> None:
     from_bucket(order, fill, videos, cache_size=1)
 
 
+@pytest.mark.usefixtures("inline")
 def test_errors_name_the_url(order: Order, fill: Fill, videos: Path) -> None:
     shutil.rmtree(videos / "part0")
     shutil.rmtree(videos / "part1")
@@ -212,6 +220,7 @@ def test_errors_name_the_url(order: Order, fill: Fill, videos: Path) -> None:
         run(order(source=url / "no"))
 
 
+@pytest.mark.usefixtures("inline")
 def test_reasons_have_no_local_names(order: Order, fill: Fill, videos: Path) -> None:
     (videos / "list.csv").write_text("video\npart0/0.mp4\n../part1/1.mp4\n")
     request = order(source=fill(videos) / "list.csv", max_bad=1.0)
@@ -222,6 +231,7 @@ def test_reasons_have_no_local_names(order: Order, fill: Fill, videos: Path) -> 
     assert isinstance(events[-1], Finished)
 
 
+@pytest.mark.usefixtures("inline")
 def test_nothing_new_is_fetched_again(
     order: Order, fill: Fill, videos: Path, proxy: Faults
 ) -> None:

@@ -37,6 +37,7 @@ class PrepareRequest:
 
     Attributes:
         source, out: what is read, which may be behind a URL, and the data set's folder.
+        store: where the data set ends up; it is made in a folder of the cache, then.
         cutting: how clips are cut.
         layout, media_root: arguments of `fbridge.data.sources.find_layout`; the root may be a URL.
         codec, text_encoder: names of models; None is the codec's own text encoder, else MiniLM.
@@ -74,6 +75,7 @@ class PrepareRequest:
     device: str = "cpu"
     rank: Rank = field(default_factory=Rank)
     cache_size: int = CACHE_SIZE
+    store: StoreUrl | None = None
 
     def __post_init__(self) -> None:
         """Check every value; `check_paths` checks the file system."""
@@ -87,6 +89,11 @@ class PrepareRequest:
         check_range("--workers", self.workers, 1, MOST_WORKERS)
         check_range("--time-limit", self.time_limit, 1, MOST_SECONDS)
         check_range("--max-bad", self.max_bad, 0, 1)
+
+    @property
+    def target(self) -> Path | StoreUrl:
+        """Where the data set will be."""
+        return self.store or self.out
 
     def check_paths(self) -> None:
         """Check that the source exists and that the data set does not lie inside of it.

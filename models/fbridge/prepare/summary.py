@@ -127,12 +127,14 @@ def check_clips(tally: Tally, source: Path | StoreUrl) -> None:
     """Raise DataError when the plan holds no clip."""
     if not tally.clips:
         raise DataError(
-            f"{shown(str(source))}: no clip is left of {tally.files} files; see above why, or take "
+            f"{shown(source)}: no clip is left of {tally.files} files; see above why, or take "
             "fewer --frames"
         )
 
 
-def check_rejected(out: Path, index: dict[str, Any], tally: Tally, max_bad: float) -> None:
+def check_rejected(
+    out: Path | StoreUrl, index: dict[str, Any], tally: Tally, max_bad: float
+) -> None:
     """Check that not too many files were rejected while they were encoded.
 
     Raises:

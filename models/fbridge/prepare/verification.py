@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from safetensors.torch import load_file
 
 from fbridge.data.latents.format import file_fault, hash_row, read_index
 from fbridge.data.sources import Media
-from fbridge.data.stores import ObjectError, StoreError
+from fbridge.data.stores import ObjectError, StoreError, StoreUrl
+from fbridge.data.stores.scratch import scratch_folder
+from fbridge.data.stores.stored_set import StoredSet
 from fbridge.errors import DependencyError, FBridgeError
 from fbridge.files.atomic import shown
 from fbridge.files.hashing import hash_stream
@@ -71,13 +74,29 @@ class VerifyResult:
         return not self.damaged
 
 
-def verify(folder: Path) -> Iterator[VerifyProgress | VerifyResult]:
+def verify(place: Path | StoreUrl) -> Iterator[VerifyProgress | VerifyResult]:
     """Hash tables, shards and, where they still exist, the sources; the last item is the result.
 
+    Of a data set in a store, each file is fetched, hashed and removed again.
+
     Raises:
-        DataError: the folder holds no finished data set.
+        DataError: there is no finished data set.
+        StoreError: a store does not answer.
     """
-    index = read_index(folder)
+    if isinstance(place, Path):
+        yield from _verify(place, read_index(place), lambda _: nullcontext())
+        return
+    with scratch_folder() as folder:
+        there = StoredSet(place, folder)
+        yield from _verify(folder, there.fetch_tables(), there.having)
+
+
+def _verify(
+    folder: Path,
+    index: dict[str, Any],
+    having: Callable[[str], AbstractContextManager[None]],
+) -> Iterator[VerifyProgress | VerifyResult]:
+    """As `verify`; files of `folder` are there in the context that `having` gives."""
     damaged = list(_check_tables(folder, index))
     shards = index["counts"]["shards"]
     if damaged:
@@ -85,7 +104,8 @@ def verify(folder: Path) -> Iterator[VerifyProgress | VerifyResult]:
         return
     rows = _rows_of_shards(folder, index)
     for done, record in enumerate(_table(folder, index, "shards"), 1):
-        damage = _check_shard(folder, record, rows)
+        with having(record["path"]):
+            damage = _check_shard(folder, record, rows)
         if damage is not None:
             damaged.append(damage)
         yield VerifyProgress(record["path"], done, shards)
@@ -176,7 +196,7 @@ def _sha256(source: Source, media: Media) -> str:
         return ""
 
 
-def way_out(folder: Path, damage: Damage) -> str:
+def way_out(folder: Path | StoreUrl, damage: Damage) -> str:
     """How the user can repair the data set."""
     if damage.what.endswith(".safetensors") and "/" in damage.what:
         return (

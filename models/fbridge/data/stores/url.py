@@ -27,8 +27,8 @@ EXTRAS = {
 """Protocols, and the extra of fbridge that has their package; "" needs none."""
 SHOWN = ("s3", "gs", "az", "hf", "https")
 """Protocols as messages list them."""
-READ_ONLY = ("http", "https")
-"""Protocols that nothing is written to."""
+READ_ONLY = ("http", "https", "hf")
+"""Protocols that nothing is written to; each file would be a commit of its own on the hub."""
 _ENDS = re.compile(r"[?#]")
 
 
@@ -86,7 +86,7 @@ def parse_url(text: str, where: str) -> StoreUrl | None:
             f"{where}: holds credentials, which would be written into records; give them as the "
             "store's own tools take them, by environment or profile"
         )
-    if _ENDS.search(rest) and protocol in READ_ONLY:
+    if _ENDS.search(rest) and protocol in ("http", "https"):
         raise ConfigError(
             f"{where}: has a part behind ? or #, such as a signature, which would be written into "
             "records; name a URL without it"
@@ -100,3 +100,18 @@ def parse_url(text: str, where: str) -> StoreUrl | None:
     if not rest or ".." in rest.split("/") or not rest.isprintable():
         raise ConfigError(f"{where}: names no folder or file; write it like s3://bucket/videos")
     return StoreUrl(f"{protocol}://{rest}")
+
+
+def parse_target(text: str, where: str) -> StoreUrl | None:
+    """As `parse_url`, of what is written.
+
+    Raises:
+        ConfigError: as `parse_url`, or the protocol is read-only.
+    """
+    url = parse_url(text, where)
+    if url is not None and url.protocol in READ_ONLY:
+        raise ConfigError(
+            f"{where} {url}: {url.protocol}:// is only read; write to s3://, gs:// or az://, or to "
+            "a folder"
+        )
+    return url
