@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fbridge.data.stores.url import StoreUrl
 
 TAKEN = {("prepare", name) for name in ("source", "media_root", "out", "verify")}
+TAKEN |= {("train-prior", "data"), ("finetune", "data")}
 """Commands and parameters that read URLs."""
 TEXTS = {"prompt", "negative", "caption_prefix", "title", "question", "changes"}
 """Parameters that are no path, whatever they hold; `changes` are checked as configuration."""

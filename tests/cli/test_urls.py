@@ -62,7 +62,7 @@ def test_there_are_such_parameters() -> None:
     assert len(found) > 80
 
 
-@pytest.mark.parametrize("key", ["data", "output", "base", "lora.base"])
+@pytest.mark.parametrize("key", ["output", "base", "components", "lora.base"])
 def test_nor_does_the_configuration(key: str, tmp_path: Path) -> None:
     section, _, name = key.rpartition(".")
     value = f'["{URL}"]' if key == "lora.base" else f'"{URL}"'
