@@ -19,7 +19,7 @@ from fbridge.data.stores.copies import Copies
 from fbridge.data.stores.scratch import scratch_folder
 from fbridge.data.stores.snapshot import Snapshot
 from fbridge.data.stores.store import Item
-from fbridge.data.video.pool import Failure
+from fbridge.data.video.pool import Failure, Unreachable
 from fbridge.errors import FBridgeError
 from fbridge.files.atomic import shown
 
@@ -249,7 +249,7 @@ class _Unfetched:
         self._why = why
 
     def open(self) -> BinaryIO:
-        raise OSError(0, self._why)
+        raise Unreachable(f"cannot be had ({self._why})")
 
 
 def _key(media: Media) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from fbridge.data.stores import ObjectError, Store, StoreError, StoreUrl, faults, parse_url, store
 from fbridge.data.stores.copies import Copies
+from fbridge.data.stores.scratch import scratch_folder, stores_folder
 from fbridge.data.stores.snapshot import Snapshot
 from fbridge.errors import ConfigError, DependencyError
 from tests.data.sources.trees import plant
@@ -171,6 +172,20 @@ def test_copies_keep_to_their_limit(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
     copies.take("a", 10, fetch)
     assert len(fetched) == 4
+
+
+def test_scratch_folders_of_killed_processes_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FBRIDGE_CACHE", str(tmp_path))
+    dead = stores_folder() / "run-dead"
+    (dead / "copies").mkdir(parents=True)
+    dead.with_suffix(".lock").touch()
+    with scratch_folder() as first, scratch_folder() as second:
+        assert not dead.exists()
+        assert first.is_dir()
+        assert second.is_dir()
+    assert not list(stores_folder().iterdir())
 
 
 def test_help_and_urls_import_no_fsspec() -> None:

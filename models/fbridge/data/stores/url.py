@@ -22,7 +22,6 @@ EXTRAS = {
     "hf": "",
     "http": "http",
     "https": "http",
-    "memory": "",
 }
 """Protocols, and the extra of fbridge that has their package; "" needs none."""
 SHOWN = ("s3", "gs", "az", "hf", "https")

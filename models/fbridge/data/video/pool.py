@@ -31,6 +31,10 @@ _REVIVALS = 3  # new pools in a row without a result before giving up
 _GRACE = 60.0  # seconds for a process to start and for results to come through
 
 
+class Unreachable(DataError):
+    """A video that cannot be had now, and perhaps another time."""
+
+
 @dataclass(frozen=True)
 class Failure:
     """A task without a result.
@@ -51,7 +55,7 @@ def failure_of(error: Exception) -> Failure:
         FBridgeError: it is one that every task would raise, such as a missing package.
     """
     if isinstance(error, DataError):
-        return Failure(str(error), transient=False)
+        return Failure(str(error), transient=isinstance(error, Unreachable))
     if isinstance(error, FBridgeError):
         raise error
     if isinstance(error, MemoryError):
