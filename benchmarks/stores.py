@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
+import re
 import shutil
 import subprocess
 import sys
@@ -49,8 +49,10 @@ def main() -> None:
     if given.look:
         start = time.perf_counter()
         entries(StoreUrl(given.look))
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print(f"{time.perf_counter() - start:.0f} s, peak {peak / 1e3:.0f} MB")
+        # getrusage would give the peak of the process that started this one, if it is larger.
+        peak = re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())
+        assert peak is not None
+        print(f"{time.perf_counter() - start:.0f} s, peak {int(peak[1]) / 1e3:.0f} MB")
         return
     with tempfile.TemporaryDirectory() as folder, server(Path(folder)) as (port, proxy):
         measure(Path(folder), port, proxy, given)

@@ -92,6 +92,21 @@ def test_the_cache_keeps_to_its_limit(stored: Stored, proxy: Faults) -> None:
     assert not [path for _, path, _ in proxy.asked if "/shards/" in path]
 
 
+def test_a_batch_fetches_its_shards_side_by_side(stored: Stored, proxy: Faults) -> None:
+    remote = open_stored(stored.url, ALL)
+    proxy.most = 0
+    proxy.rule = lambda method, *_: "slow" if method == "GET" else ""
+    remote.prefetch([0, 1, 2, 3])
+    assert proxy.most >= 3
+    assert len(shards_here()) == 4
+    proxy.asked.clear()
+    assert len(remote[3].clip)
+    assert not [path for _, path, _ in proxy.asked if "/shards/" in path]
+    small = open_stored(stored.url, 20_000)  # one by one, where they do not fit
+    small.prefetch([4, 5])
+    assert len(shards_here()) == 4
+
+
 def test_damage_here_is_mended_and_damage_there_is_named(stored: Stored) -> None:
     remote, local = open_stored(stored.url, ALL), LatentDataset(stored.folder)
     assert equal(remote[0], local[0])

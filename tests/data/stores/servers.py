@@ -24,12 +24,13 @@ class Faults:
     Attributes:
         asked: method, path and range of each request.
         sent: bytes of all answers.
+        most: requests that were under way at the same time.
     """
 
     def __init__(self, port: int) -> None:
         self.rule: Rule = lambda *_: ""
         self.asked: list[tuple[str, str, str]] = []
-        self.sent = 0
+        self.sent = self.most = self.now = 0
         self._counts: dict[tuple[str, str], int] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, self, port))
         self.port: int = self._server.server_address[1]
@@ -58,6 +59,16 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
+        self._faults.now += 1
+        self._faults.most = max(self._faults.most, self._faults.now)
+        try:
+            self._handle()
+        finally:
+            self._faults.now -= 1
+
+    do_PUT = do_POST = do_DELETE = do_HEAD = do_GET
+
+    def _handle(self) -> None:
         path = self.path.partition("?")[0]
         kind = self._faults.kind(self.command, path, self.headers.get("Range", ""))
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -70,8 +81,6 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "slow":
             time.sleep(1.5)
         self._answer(status, headers, data, cut=kind == "cut")
-
-    do_PUT = do_POST = do_DELETE = do_HEAD = do_GET
 
     def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         inner = http.client.HTTPConnection("127.0.0.1", self._port)

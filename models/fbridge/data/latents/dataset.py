@@ -138,6 +138,12 @@ class LatentDataset(Dataset[LatentSample]):
         """(L, D) the empty caption's embeddings, for guidance."""
         return self._text(0)
 
+    def prefetch(self, rows: Sequence[int]) -> None:
+        """Bring the shards of these rows to this machine, of a data set in a store."""
+        if self._source is not None:
+            shards = self._columns["shard"][self._rows[torch.tensor(rows)]].unique()
+            self._source.fetch([self._shards[number] for number in shards.tolist()])
+
     def __getitem__(self, draw: int | Draw) -> LatentSample:
         row, epoch = draw if isinstance(draw, tuple) else (draw, 0)
         at = int(self._rows[row])

@@ -19,6 +19,9 @@ class ShardSource(Protocol):
 
     most_open: int
 
+    def fetch(self, records: Sequence[dict[str, Any]]) -> None:
+        """Bring several shards, side by side."""
+
     def open(self, record: dict[str, Any]) -> Any:
         """The open shard of a record of path, size and sha256."""
 

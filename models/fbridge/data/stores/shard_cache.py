@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from fbridge.files.atomic import write_failure
 OPEN_SHARDS = 4
 """Shards that a process keeps mapped: removed ones hold their room on the disk until then."""
 _LOCKS = 64
+_THREADS = 8
 _TRIES = 10
 
 
@@ -76,7 +79,7 @@ class ShardCache:
         """
         path = self._folder / record["path"]
         for _ in range(_TRIES):
-            self._have(record, path)
+            self._have(record)
             with suppress(FileNotFoundError):  # another process has made room for its own
                 file = safe_open(path, "pt")
                 os.utime(path)
@@ -86,9 +89,27 @@ class ShardCache:
             "--cache-size larger"
         )
 
-    def _have(self, record: dict[str, Any], path: Path) -> None:
+    def fetch(self, records: Sequence[dict[str, Any]]) -> None:
+        """Fetch several shards at a time, as far as they fit beside each other.
+
+        Raises:
+            DataError, StoreError: as `open`.
+        """
+        wanted = [record for record in records if not self._at_hand(record)]
+        if len(wanted) < 2 or 2 * sum(record["bytes"] for record in wanted) > self._limit:
+            return  # `open` fetches them one by one
+        self._stored()  # by this thread alone
+        with ThreadPoolExecutor(min(_THREADS, len(wanted))) as threads:
+            for _ in threads.map(self._have, wanted):
+                pass
+
+    def _at_hand(self, record: dict[str, Any]) -> bool:
+        return record["path"] in self._whole and (self._folder / record["path"]).is_file()
+
+    def _have(self, record: dict[str, Any]) -> None:
         name = record["path"]
-        if name in self._whole and path.is_file():
+        path = self._folder / name
+        if self._at_hand(record):
             return
         number = int(hashlib.sha256(name.encode()).hexdigest(), 16) % _LOCKS
         with FileLock(self._folder / "locks" / f"{number:02d}"):
