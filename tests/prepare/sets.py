@@ -56,6 +56,8 @@ class Inline:
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
 
+    count = 2
+
     def __enter__(self) -> Inline:
         return self
 

@@ -173,6 +173,9 @@ def test_no_bucket_and_other_options_are_told_before_the_work(into: Order) -> No
     run(into())
     with pytest.raises(ConfigError, match=f"^{url_of(into())}: was begun with other options"):
         run(into(dtype="float32"))
+    source = url_of(into()).parent
+    with pytest.raises(ConfigError, match=f"lies in {source}, which is only read"):
+        run(into(source=source))
     with pytest.raises(ConfigError, match="is written by one process"):
         run(into(rank=Rank(0, 2)))
 

@@ -104,6 +104,10 @@ class PrepareRequest:
         """
         source, out = self.source, self.out
         if isinstance(source, StoreUrl):
+            if self.store is not None and f"{self.store}/".startswith(f"{source}/"):
+                raise ConfigError(
+                    f"-o {self.store}: lies in {source}, which is only read; name another"
+                )
             return
         if not source.exists():
             raise DataError(

@@ -14,7 +14,7 @@ import torch
 from fbridge.choices import SHORTEST_FVD_CLIP
 from fbridge.data.latents.format import digest, shard_path
 from fbridge.data.sources import Layout
-from fbridge.data.video.pool import Workers
+from fbridge.data.video.pool import TaskPool, Workers
 from fbridge.loaders.codec import LoadedCodec
 from fbridge.prepare.encode import Encoder
 from fbridge.prepare.finalize import Records, TableWriter, finished_parts, remove_journal
@@ -27,7 +27,7 @@ from fbridge.prepare.plan import NotScanned, Planner, Unit, caption_hash
 from fbridge.prepare.request import PrepareRequest, Rank
 from fbridge.prepare.scan import scan_source
 from fbridge.prepare.shards import CaptionWriter, ShardWriter, Timings, is_complete
-from fbridge.prepare.source import Pool, Source
+from fbridge.prepare.source import Source
 from fbridge.prepare.summary import Tally, check_bad
 from fbridge.words.encoder import PromptEncoder
 
@@ -98,7 +98,7 @@ def prepare(request: PrepareRequest, *, dry_run: bool = False) -> Iterator[Event
             usual = usual_frames(getattr(codec.codec, "temporal", None) or 1)
             yield Note(f"{too_short(longest)}; --frames {usual} makes longer ones")
         run = _Run(request, layout, codec, text, stack)
-        run.workers = source.fetching(run.workers, request.workers)
+        run.workers = source.fetching(run.workers)
         yield from run.survey()
         tally, todo = run.plan()
         yield Planned(tally)
@@ -123,7 +123,7 @@ class _Run:
         self.content = content(request, {"codec": codec.hash, "text encoder": text.hash})
         check_pinned(request, self.content)
         self.lock = stack.enter_context(RankLock(request.out, request.rank))
-        self.workers: Pool = stack.enter_context(
+        self.workers: TaskPool = stack.enter_context(
             Workers(request.workers, time_limit=request.time_limit)
         )
         self.parts = finished_parts(request.out)

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from fbridge.data.latents.format import JOURNAL, hash_file, hash_row, save_tensors, shard_path
 from fbridge.data.video.clip import Decoded, decode_clip
-from fbridge.data.video.pool import Failure
+from fbridge.data.video.pool import Failure, TaskPool
 from fbridge.prepare.encode import Encoder, Moments, finite_rows
 from fbridge.prepare.journal import Journal, Lookup
 from fbridge.prepare.plan import PlannedClip, Unit, caption_hash
 from fbridge.prepare.request import PrepareRequest
-from fbridge.prepare.source import Pool
 from fbridge.words.encoder import PromptEncoder
 
 MEMORY_AHEAD = 2**30
@@ -41,7 +40,7 @@ class Timings:
 class ShardWriter:
     """Writes shards of latents; each is entered in the journal once it is complete."""
 
-    def __init__(self, request: PrepareRequest, workers: Pool, encoder: Encoder) -> None:
+    def __init__(self, request: PrepareRequest, workers: TaskPool, encoder: Encoder) -> None:
         self._request = request
         self._workers = workers
         self._encoder = encoder

@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from fbridge.data.sources import Entry, Layout, Media, find_layout
 from fbridge.data.stores import ObjectError, Store, StoreUrl
@@ -19,7 +19,7 @@ from fbridge.data.stores.copies import Copies
 from fbridge.data.stores.scratch import scratch_folder
 from fbridge.data.stores.snapshot import Snapshot
 from fbridge.data.stores.store import Item
-from fbridge.data.video.pool import Failure, Unreachable
+from fbridge.data.video.pool import Failure, TaskPool, Unreachable
 from fbridge.errors import FBridgeError
 from fbridge.files.atomic import shown
 
@@ -30,15 +30,6 @@ Place = Path | StoreUrl
 AHEAD = 8
 """Videos that are fetched while others are worked on."""
 _LISTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".json")
-
-
-class Pool(Protocol):
-    """What works on videos: `fbridge.data.video.pool.Workers` and its like."""
-
-    def map(
-        self, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], ahead: int
-    ) -> Iterator[Result | Failure]:
-        """function(*task) for each task, in their order."""
 
 
 class Source:
@@ -127,9 +118,9 @@ class Source:
             text = text.replace(shown(snapshot.folder), str(snapshot.store.url))
         return text
 
-    def fetching(self, workers: Pool, count: int) -> Pool:
-        """Workers that get each video as a local copy; `count` of them work at a time."""
-        return workers if not self._snapshots else _Fetching(self, workers, count)
+    def fetching(self, workers: TaskPool) -> TaskPool:
+        """Workers that get each video as a local copy."""
+        return workers if not self._snapshots else _Fetching(self, workers)
 
     @contextmanager
     def local(self, media: Media) -> Iterator[Media]:
@@ -186,8 +177,13 @@ class _Fetching:
     does not answer ends the run instead of rejecting videos.
     """
 
-    def __init__(self, source: Source, workers: Pool, count: int) -> None:
-        self._source, self._workers, self._count = source, workers, count
+    def __init__(self, source: Source, workers: TaskPool) -> None:
+        self._source, self._workers = source, workers
+
+    @property
+    def count(self) -> int:
+        """Tasks that run at the same time."""
+        return self._workers.count
 
     def map(
         self, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], ahead: int
@@ -195,7 +191,7 @@ class _Fetching:
         """As `Workers.map`; the first argument of each task is a `Media`."""
         held: deque[Media] = deque()
         # Copies under way are in use: with fewer of them, a small cache is enough.
-        ahead = min(ahead, self._count + 2)
+        ahead = min(ahead, self.count + 2)
         try:
             for result in self._workers.map(function, self._local(tasks, held), ahead):
                 self._source.give_back(held.popleft())

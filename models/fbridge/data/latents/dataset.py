@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fbridge.data.latents.format import FORMAT as FORMAT
-from fbridge.data.latents.format import file_fault, read_index, source_number
+from fbridge.data.latents.format import INDEX, file_fault, read_index, source_number
 from fbridge.data.latents.samples import Draw as Draw
 from fbridge.data.latents.samples import LatentBatch as LatentBatch
 from fbridge.data.latents.samples import LatentSample as LatentSample
@@ -61,6 +61,8 @@ class LatentDataset(Dataset[LatentSample]):
         self.folder = Path(folder)
         self._source = shards
         self.index = read_index(self.folder)
+        # Now: in the cache of a data set in a store, a later run may put a newer index here.
+        self._hash = hashlib.sha256((self.folder / INDEX).read_bytes()).hexdigest()
         self.seed = seed
         for name in _TABLES:
             self._check(self.index["files"][name])
@@ -95,7 +97,7 @@ class LatentDataset(Dataset[LatentSample]):
     @property
     def hash(self) -> str:
         """sha256 of the index, which has the hashes of all files: identifies the data set."""
-        return hashlib.sha256((self.folder / "index.json").read_bytes()).hexdigest()
+        return self._hash
 
     @property
     def shard_bytes(self) -> int:
