@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -64,6 +64,19 @@ def failure_of(error: Exception) -> Failure:
     return Failure(f"cannot be used ({what}); convert it, or leave it out", transient=False)
 
 
+class TaskPool(Protocol):
+    """What runs tasks elsewhere, a file at a time: processes here, or actors of a cluster."""
+
+    @property
+    def count(self) -> int:
+        """Tasks that run at the same time."""
+
+    def map(
+        self, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], ahead: int
+    ) -> Iterator[Result | Failure]:
+        """See `Workers.map`."""
+
+
 @dataclass
 class _Pending(Generic[Result]):
     task: tuple[Any, ...]
@@ -86,6 +99,11 @@ class Workers(AbstractContextManager["Workers"]):
     def __exit__(self, *_: object) -> None:
         """Kill the workers."""
         self._stop()
+
+    @property
+    def count(self) -> int:
+        """Number of processes."""
+        return self._count
 
     def map(
         self, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], ahead: int
