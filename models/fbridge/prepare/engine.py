@@ -105,5 +105,10 @@ def open_engine(request: PrepareRequest) -> AbstractContextManager[Engine]:
 
     Raises:
         CheckpointError, ConfigError: see `load_models`.
+        DependencyError: Ray is asked for and is missing, or its cluster does not answer.
     """
-    return LocalEngine(request)
+    if request.ray is None:
+        return LocalEngine(request)
+    from fbridge.prepare.on_ray import RayEngine
+
+    return RayEngine(request, request.ray)
