@@ -102,7 +102,7 @@ def join(address: str | None = None) -> Iterator[Cluster]:
         yield _describe(ray, started=False)
         return
     at = _resolve(address)
-    _join(ray, at)
+    quiet_init(ray, at)
     try:
         yield _describe(ray, started=at == LOCAL)
     finally:
@@ -169,7 +169,7 @@ def _ask(address: str, named: str) -> str:
     return told[-1]
 
 
-def _join(ray: Any, address: str) -> None:
+def quiet_init(ray: Any, address: str) -> None:
     """ray.init, which replaces handlers of signals and prints deaths of workers on stdout."""
     ours = threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGTERM)

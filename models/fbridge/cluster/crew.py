@@ -70,23 +70,35 @@ class Member:
     tasks: list[Any] = field(default_factory=list)
 
 
+class NoRoomError(DependencyError):
+    """No node has taken an actor for too long."""
+
+
 class Crew:
     """Actors with a method `start()`, which gives the node's name or a `Refused`.
 
     Args:
         make: creates one actor; Ray places it when there is room.
+        discard: ends one, which may be lost already.
         count: of actors.
         what: they are, in messages.
         patience: seconds without any actor at work before an error.
     """
 
     def __init__(
-        self, make: Callable[[], Any], count: int, *, what: str, patience: float = PATIENCE
+        self,
+        make: Callable[[], Any],
+        discard: Callable[[Any], None],
+        count: int,
+        *,
+        what: str,
+        patience: float = PATIENCE,
     ) -> None:
-        from fbridge.cluster.connect import load_ray
+        import ray
 
-        self._ray = load_ray()
-        self._make, self._what, self._patience = make, what, patience
+        self._ray = ray
+        self._make, self._discard = make, discard
+        self._what, self._patience = what, patience
         self._losses = 0
         self._idle_since = time.monotonic()
         self.members = [self._new() for _ in range(count)]
@@ -95,7 +107,8 @@ class Crew:
         """The actors that have started, after at most `wait` seconds if there is none.
 
         Raises:
-            DependencyError: none has started for too long, or they end as soon as they start.
+            NoRoomError: none has started for too long.
+            DependencyError: they end as soon as they start.
             FBridgeError: one cannot work, such as for a missing package; names the node.
         """
         starting = {member.starting: member for member in self.members if member.starting}
@@ -109,7 +122,7 @@ class Crew:
         if ready:
             self._idle_since = time.monotonic()
         elif time.monotonic() - self._idle_since > self._patience:
-            raise DependencyError(
+            raise NoRoomError(
                 f"no node of the Ray cluster has taken {self._what} for {self._patience:g} s; "
                 "look at ray status: nodes may be lost or other jobs may hold them; the same line "
                 "goes on from here"
@@ -123,7 +136,7 @@ class Crew:
             DependencyError: they are lost again and again.
         """
         self._losses += 1
-        self._ray.kill(member.actor)
+        self._discard(member.actor)
         if self._losses > _LOSSES * (len(self.members) + TRIES):
             lines = [line.strip() for line in str(why).splitlines() if line.strip()]
             where = f" on {member.node}" if member.node else ""
@@ -141,7 +154,7 @@ class Crew:
     def close(self) -> None:
         """Kill all actors."""
         for member in self.members:
-            self._ray.kill(member.actor)
+            self._discard(member.actor)
         self.members = []
 
     def _new(self) -> Member:

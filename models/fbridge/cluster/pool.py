@@ -57,21 +57,20 @@ class RayPool(AbstractContextManager["RayPool"]):
     Args:
         count: of tasks at the same time.
         time_limit: seconds of one task.
-        cpus: that one takes, as Ray counts.
         patience: see `Crew`.
+        options: of each actor, such as `num_cpus`.
     """
 
     def __init__(
-        self, count: int, *, time_limit: float, cpus: float, patience: float = PATIENCE
+        self, count: int, *, time_limit: float, patience: float = PATIENCE, **options: Any
     ) -> None:
         import ray
 
         self._ray = ray
         self._count, self._time_limit = count, time_limit
-        options = {"num_cpus": cpus, "max_restarts": 0, "max_task_retries": 0}
-        actor = ray.remote(TaskActor).options(**options)
+        actor = ray.remote(TaskActor).options(max_restarts=0, max_task_retries=0, **options)
         self._crew = Crew(
-            lambda: actor.remote(time_limit), count, what="a decoder", patience=patience
+            lambda: actor.remote(time_limit), ray.kill, count, what="a decoder", patience=patience
         )
 
     def __exit__(self, *_: object) -> None:

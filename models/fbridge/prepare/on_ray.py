@@ -102,14 +102,14 @@ class RayEngine:
         self.notes: list[str] = []
         self.facts: ModelFacts
         self._arrangement: Arrangement
+        self._threads = 1
 
     def __enter__(self) -> RayEngine:
         with ExitStack() as stack:
             cluster = stack.enter_context(join(self._options.address))
             self.facts = ModelFacts.of(*load_models(replace(self._request, device="cpu")))
-            threads = torch.get_num_threads()
-            self._threads = threads
-            self._arrangement = arrange(self._options, cluster, threads)
+            self._threads = torch.get_num_threads()
+            self._arrangement = arrange(self._options, cluster, self._threads)
             self.notes.append(f"{cluster}; {self._arrangement}")
             self._stack = stack.pop_all()
         return self
@@ -121,9 +121,8 @@ class RayEngine:
     def pool(self) -> AbstractContextManager[TaskPool]:
         """What surveys files."""
         arranged = self._arrangement
-        return RayPool(
-            arranged.surveyors, time_limit=self._request.time_limit, cpus=arranged.surveyor_cpus
-        )
+        limit = self._request.time_limit
+        return RayPool(arranged.surveyors, time_limit=limit, num_cpus=arranged.surveyor_cpus)
 
     def make(self, captions: Iterator[CaptionGroup], units: Iterator[Unit]) -> Iterator[Step]:
         """See `Engine.make`."""
@@ -131,6 +130,7 @@ class RayEngine:
         first = next(jobs, None)
         if first is None:
             return  # without the time to start encoders
+        yield Step("starting encoders")
         store, crew = Store(self._request), self._crew()
         limit = self._request.batch_size * (2 * self._request.time_limit + 60) + _ENCODING
         try:
@@ -153,12 +153,45 @@ class RayEngine:
         return Step("captions" if told.job.unit is None else "encoding")
 
     def _crew(self) -> Crew:
-        """The encoders."""
+        """The encoders, each placed together with its decoders or not at all.
+
+        Else encoders could fill the nodes so that none has room for a decoder.
+        """
+        import ray
+        from ray.util import placement_group, remove_placement_group
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        arranged = self._arrangement
+        own: dict[str, float] = {"CPU": arranged.encoder_cpus, "GPU": arranged.gpus}
+        bundles = [{name: share for name, share in own.items() if share}]
+        bundles += [{"CPU": arranged.decoder_cpus}] * arranged.decoders
+        encoder = ray.remote(EncoderActor)
+        options = {"num_cpus": arranged.encoder_cpus, "num_gpus": arranged.gpus,
+                   "max_restarts": 0, "max_task_retries": 0}  # fmt: skip
+        request, setup = replace(self._request, device="cpu"), ray.put(self._setup())
+        groups: dict[Any, Any] = {}
+
+        def make() -> Any:
+            group = placement_group(bundles, strategy="PACK")
+            place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=0)
+            made = encoder.options(scheduling_strategy=place, **options).remote(
+                request, setup, group
+            )
+            groups[made] = group
+            return made
+
+        def discard(made: Any) -> None:
+            ray.kill(made)
+            remove_placement_group(groups.pop(made))
+
+        return Crew(make, discard, arranged.encoders, what="an encoder")
+
+    def _setup(self) -> EncoderSetup:
         import ray
 
         arranged = self._arrangement
         room = ray.cluster_resources().get("object_store_memory", MEMORY_AHEAD)
-        setup = EncoderSetup(
+        return EncoderSetup(
             self.facts,
             self._threads,
             arranged.decoders,
@@ -166,7 +199,3 @@ class RayEngine:
             int(min(MEMORY_AHEAD, room / _STORE_SHARE / arranged.encoders)),
             own_versions(),
         )
-        options: dict[str, Any] = {"num_cpus": arranged.encoder_cpus, "num_gpus": arranged.gpus}
-        actor = ray.remote(EncoderActor).options(max_restarts=0, max_task_retries=0, **options)
-        request, setup_ref = replace(self._request, device="cpu"), ray.put(setup)
-        return Crew(lambda: actor.remote(request, setup_ref), arranged.encoders, what="an encoder")

@@ -7,10 +7,11 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from importlib import metadata
+from typing import Any
 
 import torch
 
-from fbridge.cluster.crew import Refused, this_node
+from fbridge.cluster.crew import NoRoomError, Refused, this_node
 from fbridge.cluster.pool import RayPool
 from fbridge.errors import DependencyError
 from fbridge.loaders.codec import LoadedCodec
@@ -22,6 +23,8 @@ from fbridge.prepare.request import PrepareRequest
 from fbridge.prepare.shards import EncodedUnit, Timings, UnitEncoder, encode_captions
 from fbridge.prepare.store import PackedShard, pack
 from fbridge.words.encoder import PromptEncoder
+
+_PATIENCE = 60.0  # seconds for which an encoder waits for its decoders
 
 
 @dataclass(frozen=True)
@@ -69,10 +72,16 @@ class Done:
 
 
 class EncoderActor:
-    """Encodes one job at a time; its decoders work ahead of it."""
+    """Encodes one job at a time; its decoders work ahead of it.
 
-    def __init__(self, request: PrepareRequest, setup: EncoderSetup) -> None:
-        self._request, self._setup = request, setup
+    Args:
+        request: what is made.
+        setup: the rest.
+        group: placement group that has room for it and its decoders.
+    """
+
+    def __init__(self, request: PrepareRequest, setup: EncoderSetup, group: Any) -> None:
+        self._request, self._setup, self._group = request, setup, group
         self._notes: list[str] = []
 
     def start(self) -> str | Refused:
@@ -87,12 +96,15 @@ class EncoderActor:
         """Numbers of clips that were encoded and, last, the shard."""
         try:
             yield from self._work(job)
+        except NoRoomError:  # its decoders are lost, and there may be room for all elsewhere
+            raise
         except Exception as error:
             refused = Refused.of(error)
             yield replace(refused, text=f"{job}: {refused.text}")
 
     def _start(self) -> None:
         import ray
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         warnings.simplefilter("ignore")  # frames that lie in Ray's store are read-only
         _check_versions(self._setup.versions)
@@ -102,7 +114,13 @@ class EncoderActor:
         codec, self._text = load_models(self._request)
         _check_models(self._setup.facts, codec, self._text)
         setup, request = self._setup, self._request
-        pool = RayPool(setup.decoders, time_limit=request.time_limit, cpus=setup.decoder_cpus)
+        pool = RayPool(
+            setup.decoders,
+            time_limit=request.time_limit,
+            patience=_PATIENCE,
+            num_cpus=setup.decoder_cpus,
+            scheduling_strategy=PlacementGroupSchedulingStrategy(self._group),
+        )
         encoder = Encoder(
             codec.codec,
             self._text,
