@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, cast
 import typer
 
 from fbridge.checks import check_fps, check_range, home_expanded
-from fbridge.choices import CAPTIONLESS, CLIP_MODES, DECODERS, DTYPES, EMBEDDED, LAYOUTS
+from fbridge.choices import CAPTIONLESS, CLIP_MODES, DECODERS, DTYPES, EMBEDDED, ENGINES, LAYOUTS
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import check_writable
 from fbridge_cli import runtime
+from fbridge_cli.engines import chosen_engine
 from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, Device, DryRun, Json, option
 from fbridge_cli.processes import Process, naming_errors, this_process
 from fbridge_cli.ui import Ui
@@ -119,7 +120,30 @@ def prepare(
     device: Device = "auto",
     decoder: str = option("pyav", INPUT, f"What decodes: {' or '.join(DECODERS)}.", known=DECODERS),
     workers: int | None = option(
-        None, MEMORY, "Decoding processes; by default one a core, at most 8.", metavar="N"
+        None,
+        MEMORY,
+        "Decoding processes; by default one a core, at most 8, and with ray one for every CPU.",
+        metavar="N",
+    ),
+    engine: str = option(
+        "local",
+        MEMORY,
+        "local: processes of this machine; ray: a cluster of machines, which see the same files.",
+        metavar="local|ray",
+        known=ENGINES,
+    ),
+    ray_address: str | None = option(
+        None,
+        MEMORY,
+        "HOST:PORT of the Ray cluster, or local to start one here; by default RAY_ADDRESS or one "
+        "that runs here.",
+        metavar="ADDRESS",
+    ),
+    gpu_share: float | None = option(
+        None,
+        MEMORY,
+        "With ray, of a GPU for each encoder; 0.5 puts two on one \\[default: 1]",
+        metavar="SHARE",
     ),
     time_limit: float = option(
         120.0, INPUT, "Give up a file after so much time.", metavar="SECONDS"
@@ -178,10 +202,11 @@ def prepare(
             raise ConfigError(f"--fps {fps:g} and --stride {stride} contradict; drop one of them")
         check_fps(fps)
         check_range("--stride", stride, 1, MOST_STRIDE)
+        on_ray = chosen_engine(engine, ray_address=ray_address, gpu_share=gpu_share)
         with ui.waiting("getting ready"):
             from fbridge.data.video.buckets import parse_shapes
             from fbridge.data.video.clip_sampling import ClipSampling
-            from fbridge.prepare import PrepareRequest, Rank
+            from fbridge.prepare import PrepareRequest, Rank, RayOptions
 
             request = PrepareRequest(
                 source=home_expanded(source),
@@ -206,16 +231,21 @@ def prepare(
                 dtype=_SHORT.get(dtype.lower(), dtype),
                 shard_rows=shard_size,
                 batch_size=batch_size,
-                workers=process.workers() if workers is None else workers,
+                workers=process.workers() if on_ray or workers is None else workers,
                 time_limit=time_limit,
                 max_bad=_parse_percent(max_bad),
-                device=device,
+                device="cpu" if on_ray else device,
                 rank=Rank(process.number, process.world),
+                ray=RayOptions(
+                    ray_address, workers, device, 1.0 if gpu_share is None else gpu_share
+                )
+                if on_ray
+                else None,
             )
             request.check_paths()
             check_writable(request.out)
             local = process.local if process.world > 1 else None
-            request = replace(request, device=runtime.present_device(device, local))
+            request = replace(request, device=runtime.present_device(request.device, local))
         _run(request, ui, process, dry_run=dry_run, preview=preview)
 
 
