@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.prepare import RayOptions, prepare
-from fbridge.prepare.run import Note, Progress
+from fbridge.prepare.run import Note, Planned, Progress
 from tests.cluster.clusters import running
 from tests.prepare.sets import Order, film, run, tree
 
@@ -49,6 +50,22 @@ def test_any_number_of_workers_makes_the_same(
     done = [event.done for event in events if isinstance(event, Progress) and event.total]
     assert done[-1] == 10
     assert tree(options.out) == straight
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_file_that_hangs_is_rejected_by_name_and_alone(
+    order: Order, source: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(source, tmp_path / "mine")
+    with (tmp_path / "mine" / "endless.mp4").open("wb") as file:
+        file.truncate(2**42)  # no room is taken, and reading it takes an hour
+    options = order(source=tmp_path / "mine", time_limit=8.0, max_bad=1.0, ray=RayOptions())
+    planned = run(options, dry_run=True)[-1]
+    assert isinstance(planned, Planned)
+    assert [(out.key, out.reason) for out in planned.tally.examples] == [
+        ("endless.mp4", "took longer than 8 s; try it again alone")
+    ]
+    assert planned.tally.clips == 10
 
 
 def test_a_node_killed_at_work_changes_nothing(order: Order, cluster: Any, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ PATIENCE = 300.0
 """Seconds for which work waits for the first actor that can take it."""
 TRIES = 4
 """Actors that may be lost over one task before it is given up."""
+_LOADING = 3600.0  # seconds for an actor that has a place to load what it needs
 _LOSSES = 3  # actors lost without a result in between, for each actor of the crew
 
 
@@ -59,8 +60,8 @@ class Member:
 
     Attributes:
         actor: its handle.
-        starting: the reference of its `start()`, until it has answered.
-        node: what that answered.
+        starting: the reference of its `place()`, then of its `start()`, until that has answered.
+        node: where it is, "" before it has a place.
         tasks: under way or waiting there, in order.
     """
 
@@ -75,7 +76,9 @@ class NoRoomError(DependencyError):
 
 
 class Crew:
-    """Actors with a method `start()`, which gives the node's name or a `Refused`.
+    """Actors with the methods `place()`, which gives the node's name, and then `start()`.
+
+    The latter may take long, and gives None or a `Refused`.
 
     Args:
         make: creates one actor; Ray places it when there is room.
@@ -121,9 +124,9 @@ class Crew:
         ready = [member for member in self.members if member.starting is None]
         if ready:
             self._idle_since = time.monotonic()
-        elif time.monotonic() - self._idle_since > self._patience:
+        elif time.monotonic() - self._idle_since > (limit := self._limit()):
             raise NoRoomError(
-                f"no node of the Ray cluster has taken {self._what} for {self._patience:g} s; "
+                f"no node of the Ray cluster has taken {self._what} for {limit:g} s; "
                 "look at ray status: nodes may be lost or other jobs may hold them; the same line "
                 "goes on from here"
             )
@@ -157,9 +160,13 @@ class Crew:
             self._discard(member.actor)
         self.members = []
 
+    def _limit(self) -> float:
+        """Seconds to wait for the first that is ready."""
+        return _LOADING if any(member.node for member in self.members) else self._patience
+
     def _new(self) -> Member:
         actor = self._make()
-        return Member(actor, actor.start.remote())
+        return Member(actor, actor.place.remote())
 
     def _started(self, member: Member) -> None:
         try:
@@ -175,4 +182,8 @@ class Crew:
             return
         if isinstance(answer, Refused):
             raise answer.error()
-        member.node, member.starting = answer, None
+        if member.node:
+            member.starting = None
+        else:
+            member.node, member.starting = answer, member.actor.start.remote()
+            self._idle_since = time.monotonic()

@@ -29,10 +29,13 @@ class TaskActor:
         self._time_limit = time_limit
         self._workers: Workers | None = None
 
-    def start(self) -> str | Refused:
-        """Be ready; gives the node's name."""
-        self._workers = Workers(1, time_limit=self._time_limit)
+    def place(self) -> str:
+        """Name of the node."""
         return this_node()
+
+    def start(self) -> None:
+        """Be ready."""
+        self._workers = Workers(1, time_limit=self._time_limit)
 
     def run(self, function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
         """function(*task), or its `Failure`, or a `Refused`."""

@@ -84,13 +84,17 @@ class EncoderActor:
         self._request, self._setup, self._group = request, setup, group
         self._notes: list[str] = []
 
-    def start(self) -> str | Refused:
-        """Load the models; gives the node's name."""
+    def place(self) -> str:
+        """Name of the node."""
+        return this_node()
+
+    def start(self) -> Refused | None:
+        """Load the models."""
         try:
             self._start()
         except Exception as error:
             return Refused.of(error)
-        return this_node()
+        return None
 
     def work(self, job: Job) -> Iterator[int | Done | Refused]:
         """Numbers of clips that were encoded and, last, the shard."""
