@@ -141,7 +141,9 @@ def _run(args: list[str], signals: list[int]) -> int:
     except exit_codes.Stopped as stop:
         if str(stop):
             ui.note(str(stop))
-        return stop.code
+        # Ray's waits turn the interrupt of a signal into that of Ctrl-C.
+        plain = stop.code == exit_codes.INTERRUPTED and signals
+        return 128 + signals[-1] if plain else stop.code
     except FBridgeError as error:
         return _report(error, str(error), exit_codes.exit_code(error), ui)
     except _UsageError as error:

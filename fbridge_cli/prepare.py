@@ -6,23 +6,22 @@ import os
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import typer
 
 from fbridge.checks import check_fps, check_range, home_expanded, parse_bytes, parse_percent
-from fbridge.choices import CAPTIONLESS, CLIP_MODES, DECODERS, DTYPES, EMBEDDED, LAYOUTS
+from fbridge.choices import CAPTIONLESS, CLIP_MODES, DECODERS, DTYPES, EMBEDDED, ENGINES, LAYOUTS
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import check_writable
 from fbridge_cli import runtime
+from fbridge_cli.engines import chosen_engine
 from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, Device, DryRun, Json, option
 from fbridge_cli.processes import Process, naming_errors, this_process
 from fbridge_cli.ui import Ui
-from fbridge_cli.urls import place
+from fbridge_cli.urls import made_in, place
 
 if TYPE_CHECKING:
-    from fbridge.data.stores.url import StoreUrl
     from fbridge.prepare import PrepareRequest
     from fbridge.prepare.run import Event
 
@@ -125,7 +124,30 @@ def prepare(
     device: Device = "auto",
     decoder: str = option("pyav", INPUT, f"What decodes: {' or '.join(DECODERS)}.", known=DECODERS),
     workers: int | None = option(
-        None, MEMORY, "Decoding processes; by default one a core, at most 8.", metavar="N"
+        None,
+        MEMORY,
+        "Decoding processes; by default one a core, at most 8, and with ray one for every CPU.",
+        metavar="N",
+    ),
+    engine: str = option(
+        "local",
+        MEMORY,
+        "local: processes of this machine; ray: a cluster of machines, which see the same files.",
+        metavar="local|ray",
+        known=ENGINES,
+    ),
+    ray_address: str | None = option(
+        None,
+        MEMORY,
+        "HOST:PORT of the Ray cluster, or local to start one here; by default RAY_ADDRESS or one "
+        "that runs here.",
+        metavar="ADDRESS",
+    ),
+    gpu_share: float | None = option(
+        None,
+        MEMORY,
+        "With ray, of a GPU for each encoder; 0.5 puts two on one \\[default: 1]",
+        metavar="SHARE",
     ),
     cache_size: str = option(
         "10GB",
@@ -193,18 +215,20 @@ def prepare(
             raise ConfigError(f"--fps {fps:g} and --stride {stride} contradict; drop one of them")
         check_fps(fps)
         check_range("--stride", stride, 1, MOST_STRIDE)
+        on_ray = chosen_engine(engine, ray_address=ray_address, gpu_share=gpu_share)
         with ui.waiting("getting ready"):
             from fbridge.data.stores.url import parse_target
             from fbridge.data.video.buckets import parse_shapes
             from fbridge.data.video.clip_sampling import ClipSampling
-            from fbridge.prepare import PrepareRequest, Rank
+            from fbridge.prepare import PrepareRequest, Rank, RayOptions
 
             store = parse_target(out, "-o")
             if store is not None and preview:
                 raise ConfigError("--preview: needs a folder on this machine; drop it, or name one")
+            share = 1.0 if gpu_share is None else gpu_share
             request = PrepareRequest(
                 source=place("SOURCE", source),
-                out=home_expanded(out) if store is None else _made_in(store),
+                out=home_expanded(out) if store is None else made_in(store),
                 cutting=ClipSampling(
                     parse_shapes(buckets, size, frames),
                     stride=1 if stride is None else stride,
@@ -225,18 +249,19 @@ def prepare(
                 dtype=_SHORT.get(dtype.lower(), dtype),
                 shard_rows=shard_size,
                 batch_size=batch_size,
-                workers=process.workers() if workers is None else workers,
+                workers=process.workers() if on_ray or workers is None else workers,
                 time_limit=time_limit,
                 max_bad=parse_percent("--max-bad", max_bad),
-                device=device,
+                device="cpu" if on_ray else device,
                 rank=Rank(process.number, process.world),
+                ray=RayOptions(ray_address, workers, device, share) if on_ray else None,
                 cache_size=parse_bytes("--cache-size", cache_size),
                 store=store,
             )
             request.check_paths()
             check_writable(request.out)
             local = process.local if process.world > 1 else None
-            request = replace(request, device=runtime.present_device(device, local))
+            request = replace(request, device=runtime.present_device(request.device, local))
         _run(request, ui, process, dry_run=dry_run, preview=preview)
 
 
@@ -261,12 +286,6 @@ def _run(
             report.show_preview()
         if report.index is not None and report.tally is not None:
             check_rejected(request.target, report.index, report.tally, request.max_bad)
-
-
-def _made_in(store: StoreUrl) -> Path:
-    from fbridge.prepare.upload import local_folder  # it imports torch, which a typo need not await
-
-    return local_folder(store)
 
 
 def _check_alone(context: typer.Context) -> None:

@@ -47,6 +47,13 @@ def place(where: str, text: str) -> Path | StoreUrl:
     return parse_url(text, where) or home_expanded(text)
 
 
+def made_in(store: StoreUrl) -> Path:
+    """The folder of this machine in which a data set of a store is made."""
+    from fbridge.prepare.upload import local_folder  # it imports torch, which a typo need not await
+
+    return local_folder(store)
+
+
 def _texts(value: object) -> Iterator[str]:
     if isinstance(value, (str, Path)):
         yield str(value)

@@ -36,7 +36,7 @@ class Stored(NamedTuple):
 
 @pytest.fixture
 def stored(order: Order, fill: Fill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stored:
-    monkeypatch.setattr("fbridge.prepare.run.Workers", Inline)
+    monkeypatch.setattr("fbridge.prepare.engine.Workers", Inline)
     for number in range(6):
         film(tmp_path / "films" / f"{number}.mp4", number)
     run(order(source=tmp_path / "films", out=tmp_path / "set", shard_rows=1))

@@ -51,7 +51,7 @@ def from_bucket(order: Order, fill: Fill, folder: Path, name: str = "", **other:
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fbridge.prepare.run.Workers", Inline)
+    monkeypatch.setattr("fbridge.prepare.engine.Workers", Inline)
 
 
 @pytest.fixture

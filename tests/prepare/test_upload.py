@@ -24,7 +24,7 @@ from tests.prepare.sets import Inline, Order, film, run, tree
 
 @pytest.fixture(autouse=True)
 def _inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fbridge.prepare.run.Workers", Inline)
+    monkeypatch.setattr("fbridge.prepare.engine.Workers", Inline)
 
 
 @pytest.fixture

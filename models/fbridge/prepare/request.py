@@ -17,6 +17,8 @@ MOST_SHARD = 100_000
 MOST_WORKERS = 256
 CACHE_SIZE = 10 * 10**9
 """Bytes of local copies by default."""
+MOST_RAY_WORKERS = 100_000
+RAY_DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,36 @@ class Rank:
     def mine(self, place: int) -> bool:
         """Whether item `place` of the shared list of work belongs to this process."""
         return place % self.world == self.number
+
+
+@dataclass(frozen=True)
+class RayOptions:
+    """How a Ray cluster is used.
+
+    Attributes:
+        address: of the cluster, "host:port"; None joins that of RAY_ADDRESS or one running on this
+            machine, and else starts one here.
+        workers: decoders at the same time; None is one for each CPU that is left for them.
+        device: of the encoders: "auto" is a GPU each where the cluster has any.
+        gpu_share: of a GPU for each encoder; 0.5 puts two on one.
+
+    Raises:
+        ConfigError: a value is out of range or unknown.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    device: str = "auto"
+    gpu_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_range("--workers", self.workers, 1, MOST_RAY_WORKERS)
+        check_range("--gpu-share", self.gpu_share, 0.01, 1)
+        if self.device not in RAY_DEVICES:
+            raise ConfigError(
+                f"--device {self.device}: with --engine ray it is one of {', '.join(RAY_DEVICES)}; "
+                "Ray chooses which of them"
+            )
 
 
 @dataclass(frozen=True)
@@ -51,6 +83,7 @@ class PrepareRequest:
         device: where the codec runs.
         rank: which of several processes this is.
         cache_size: bytes of local copies of videos behind URLs, besides those that are worked on.
+        ray: the cluster that decodes and encodes instead of `workers` and `device`; None is none.
 
     Raises:
         ConfigError: a value is out of range or unknown.
@@ -76,6 +109,7 @@ class PrepareRequest:
     rank: Rank = field(default_factory=Rank)
     cache_size: int = CACHE_SIZE
     store: StoreUrl | None = None
+    ray: RayOptions | None = None
 
     def __post_init__(self) -> None:
         """Check every value; `check_paths` checks the file system."""
@@ -89,6 +123,17 @@ class PrepareRequest:
         check_range("--workers", self.workers, 1, MOST_WORKERS)
         check_range("--time-limit", self.time_limit, 1, MOST_SECONDS)
         check_range("--max-bad", self.max_bad, 0, 1)
+        places = self.source, self.media_root, self.store
+        if self.ray is not None and any(isinstance(place, StoreUrl) for place in places):
+            raise ConfigError(
+                "--engine ray: reads and writes folders that all its machines see; name folders "
+                "for SOURCE, --media-root and -o, or drop it"
+            )
+        if self.ray is not None and self.rank.world > 1:
+            raise ConfigError(
+                f"--engine ray: is driven by one process, not by {self.rank.world}; start it "
+                "without accelerate launch"
+            )
 
     @property
     def target(self) -> Path | StoreUrl:
