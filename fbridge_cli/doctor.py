@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from fbridge.choices import ENGINES
+from fbridge_cli.engines import ask_cluster, chosen_engine, show_cluster
 from fbridge_cli.options import INPUT, MEMORY, MODEL, Base, Expert, Json, option
 from fbridge_cli.ui import Ui
 
@@ -46,6 +48,12 @@ def doctor(
     memory: float | None = option(
         None, MEMORY, "GB of an accelerator that is not here: what would fit on it.", metavar="GB"
     ),
+    engine: str = option(
+        "local", MEMORY, "ray: also what a Ray cluster has.", metavar="local|ray", known=ENGINES
+    ),
+    ray_address: str | None = option(
+        None, MEMORY, "As that of fbridge prepare.", metavar="ADDRESS"
+    ),
     json: Json = False,
 ) -> None:
     """Print what this machine has and what a model would need: memory, time, memory options.
@@ -56,6 +64,8 @@ def doctor(
         fbridge doctor bridge.toml
 
         fbridge doctor --model Wan-AI/Wan2.1-T2V-1.3B-Diffusers --memory 24
+
+        fbridge doctor --engine ray --ray-address 10.0.0.1:6379
     """
     from fbridge.checks import check_device, home_expanded, parse_size
     from fbridge.errors import ConfigError
@@ -67,6 +77,7 @@ def doctor(
         raise ConfigError(f"--memory {memory:g}: GB of an accelerator, such as 24")
     if config is None and model is None:
         _check_no_model(components, expert, base, frames, size, memory)
+    on_ray = chosen_engine(engine, ray_address=ray_address)
     with quiet():
         place = present_device(device)
         found: dict[str, Any] = {"machine": _machine(place)}
@@ -80,12 +91,17 @@ def doctor(
                     settings, place, frames=frames, size=parse_size(size), base=at, memory=memory
                 )
             found["model"] = needs.to_json()
+        if on_ray:
+            with ui.waiting("asking the cluster"):
+                found["cluster"] = ask_cluster(ray_address)
     if json:
         ui.json(found)
         return
     ui.facts([(name, value) for name, value in _lines(found["machine"]) if value])
     if "model" in found:
         _show(found["model"], ui)
+    if on_ray:
+        show_cluster(found["cluster"], ui)
 
 
 def _machine(device: str) -> dict[str, Any]:

@@ -106,12 +106,14 @@ def build_app(args: Sequence[str] | None = None) -> typer.Typer:
         if args is not None and name not in args:
             app.command(name, help=summary)(lambda: None)
             continue
+        from fbridge_cli.urls import refusing_urls  # what it needs is not needed for the help
+
         module, function = place.split(".")
         command = getattr(import_module(f"fbridge_cli.{module}"), function)
         if name == "weights":
             app.add_typer(command())
         else:
-            app.command(name)(command)
+            app.command(name)(refusing_urls(name, command))
     return app
 
 
@@ -139,7 +141,9 @@ def _run(args: list[str], signals: list[int]) -> int:
     except exit_codes.Stopped as stop:
         if str(stop):
             ui.note(str(stop))
-        return stop.code
+        # Ray's waits turn the interrupt of a signal into that of Ctrl-C.
+        plain = stop.code == exit_codes.INTERRUPTED and signals
+        return 128 + signals[-1] if plain else stop.code
     except FBridgeError as error:
         return _report(error, str(error), exit_codes.exit_code(error), ui)
     except _UsageError as error:

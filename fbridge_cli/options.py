@@ -109,6 +109,25 @@ ImageInput: TypeAlias = Annotated[
         known=IMAGE_INPUTS,
     ),
 ]
+Data: TypeAlias = Annotated[
+    str | None,
+    option(
+        ...,
+        INPUT,
+        "A data set of fbridge prepare, also its URL; demo is the built-in one, of "
+        "t2v.safetensors' latents, and the default.",
+        metavar="DIR",
+    ),
+]
+CacheSize: TypeAlias = Annotated[
+    str | None,
+    option(
+        ...,
+        MEMORY,
+        "Room on this machine for the shards of a data set behind a URL \\[default: 10GB]",
+        metavar="SIZE",
+    ),
+]
 Offload: TypeAlias = Annotated[
     str,
     option(

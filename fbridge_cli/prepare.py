@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import typer
 
-from fbridge.checks import check_fps, check_range, home_expanded
-from fbridge.choices import CAPTIONLESS, CLIP_MODES, DECODERS, DTYPES, EMBEDDED, LAYOUTS
+from fbridge.checks import check_fps, check_range, home_expanded, parse_bytes, parse_percent
+from fbridge.choices import CAPTIONLESS, CLIP_MODES, DECODERS, DTYPES, EMBEDDED, ENGINES, LAYOUTS
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import check_writable
 from fbridge_cli import runtime
+from fbridge_cli.engines import chosen_engine
 from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, Device, DryRun, Json, option
 from fbridge_cli.processes import Process, naming_errors, this_process
 from fbridge_cli.ui import Ui
+from fbridge_cli.urls import made_in, place
 
 if TYPE_CHECKING:
     from fbridge.prepare import PrepareRequest
@@ -31,16 +31,18 @@ _SHORT = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 def prepare(
     context: typer.Context,
-    source: Path | None = typer.Argument(
+    source: str | None = typer.Argument(
         None,
         metavar="SOURCE",
         show_default=False,
-        help="A folder of videos, or a list of them: .csv, .tsv, .jsonl, .parquet, .json or .tar.",
+        help="A folder of videos, or a list of them: .csv, .tsv, .jsonl, .parquet, .json or .tar; "
+        "also a URL: s3://, gs://, az://, hf:// or https://.",
     ),
     out: str | None = option(
         None,
         OUTPUT,
-        "The data set's folder; a finished one is added to, an unfinished one continued.",
+        "The data set's folder, also a URL; a finished one is added to, an unfinished one "
+        "continued.",
         "--out",
         "-o",
         metavar="DIR",
@@ -52,8 +54,11 @@ def prepare(
         metavar="NAME",
         known=LAYOUTS,
     ),
-    media_root: Path | None = option(
-        None, INPUT, "Folder with the videos of a list; by default the list's.", metavar="DIR"
+    media_root: str | None = option(
+        None,
+        INPUT,
+        "Folder with the videos of a list, also a URL; by default the list's.",
+        metavar="DIR",
     ),
     frames: str | None = option(
         None,
@@ -119,7 +124,36 @@ def prepare(
     device: Device = "auto",
     decoder: str = option("pyav", INPUT, f"What decodes: {' or '.join(DECODERS)}.", known=DECODERS),
     workers: int | None = option(
-        None, MEMORY, "Decoding processes; by default one a core, at most 8.", metavar="N"
+        None,
+        MEMORY,
+        "Decoding processes; by default one a core, at most 8, and with ray one for every CPU.",
+        metavar="N",
+    ),
+    engine: str = option(
+        "local",
+        MEMORY,
+        "local: processes of this machine; ray: a cluster of machines, which see the same files.",
+        metavar="local|ray",
+        known=ENGINES,
+    ),
+    ray_address: str | None = option(
+        None,
+        MEMORY,
+        "HOST:PORT of the Ray cluster, or local to start one here; by default RAY_ADDRESS or one "
+        "that runs here.",
+        metavar="ADDRESS",
+    ),
+    gpu_share: float | None = option(
+        None,
+        MEMORY,
+        "With ray, of a GPU for each encoder; 0.5 puts two on one \\[default: 1]",
+        metavar="SHARE",
+    ),
+    cache_size: str = option(
+        "10GB",
+        MEMORY,
+        "Local copies of videos behind URLs, besides those that are worked on.",
+        metavar="SIZE",
     ),
     time_limit: float = option(
         120.0, INPUT, "Give up a file after so much time.", metavar="SECONDS"
@@ -130,10 +164,11 @@ def prepare(
         "Files that may be rejected before it is an error (exit code 3); 100% accepts any.",
         metavar="PERCENT",
     ),
-    verify: Path | None = option(
+    verify: str | None = option(
         None,
         INPUT,
-        "Instead of preparing, hash a finished data set again and list what is damaged.",
+        "Instead of preparing, hash a finished data set again, also of a URL, and list what is "
+        "damaged.",
         metavar="DIR",
     ),
     preview: bool = option(
@@ -153,6 +188,8 @@ def prepare(
 
         fbridge prepare list.csv -o latents/ --buckets auto --preview
 
+        fbridge prepare s3://bucket/videos -o latents/
+
         fbridge prepare --verify latents/
     """
     ui, process = Ui(machine=json), this_process()
@@ -164,7 +201,7 @@ def prepare(
             if process.first:
                 from fbridge_cli.prepare_show import verify_data_set
 
-                verify_data_set(home_expanded(verify), ui)
+                verify_data_set(place("--verify", verify), ui)
             return
         if source is None:
             raise ConfigError("no SOURCE given; name a folder of videos, a list or a .tar")
@@ -178,14 +215,20 @@ def prepare(
             raise ConfigError(f"--fps {fps:g} and --stride {stride} contradict; drop one of them")
         check_fps(fps)
         check_range("--stride", stride, 1, MOST_STRIDE)
+        on_ray = chosen_engine(engine, ray_address=ray_address, gpu_share=gpu_share)
         with ui.waiting("getting ready"):
+            from fbridge.data.stores.url import parse_target
             from fbridge.data.video.buckets import parse_shapes
             from fbridge.data.video.clip_sampling import ClipSampling
-            from fbridge.prepare import PrepareRequest, Rank
+            from fbridge.prepare import PrepareRequest, Rank, RayOptions
 
+            store = parse_target(out, "-o")
+            if store is not None and preview:
+                raise ConfigError("--preview: needs a folder on this machine; drop it, or name one")
+            share = 1.0 if gpu_share is None else gpu_share
             request = PrepareRequest(
-                source=home_expanded(source),
-                out=home_expanded(out),
+                source=place("SOURCE", source),
+                out=home_expanded(out) if store is None else made_in(store),
                 cutting=ClipSampling(
                     parse_shapes(buckets, size, frames),
                     stride=1 if stride is None else stride,
@@ -198,7 +241,7 @@ def prepare(
                     decoder=decoder,
                 ),
                 layout=layout,
-                media_root=None if media_root is None else home_expanded(media_root),
+                media_root=None if media_root is None else place("--media-root", media_root),
                 codec=str(home_expanded(codec)) if home_expanded(codec).exists() else codec,
                 text_encoder=text_encoder,
                 captionless=no_caption,
@@ -206,16 +249,19 @@ def prepare(
                 dtype=_SHORT.get(dtype.lower(), dtype),
                 shard_rows=shard_size,
                 batch_size=batch_size,
-                workers=process.workers() if workers is None else workers,
+                workers=process.workers() if on_ray or workers is None else workers,
                 time_limit=time_limit,
-                max_bad=_parse_percent(max_bad),
-                device=device,
+                max_bad=parse_percent("--max-bad", max_bad),
+                device="cpu" if on_ray else device,
                 rank=Rank(process.number, process.world),
+                ray=RayOptions(ray_address, workers, device, share) if on_ray else None,
+                cache_size=parse_bytes("--cache-size", cache_size),
+                store=store,
             )
             request.check_paths()
             check_writable(request.out)
             local = process.local if process.world > 1 else None
-            request = replace(request, device=runtime.present_device(device, local))
+            request = replace(request, device=runtime.present_device(request.device, local))
         _run(request, ui, process, dry_run=dry_run, preview=preview)
 
 
@@ -239,7 +285,7 @@ def _run(
                 report.preview = write_preview(request)
             report.show_preview()
         if report.index is not None and report.tally is not None:
-            check_rejected(request.out, report.index, report.tally, request.max_bad)
+            check_rejected(request.target, report.index, report.tally, request.max_bad)
 
 
 def _check_alone(context: typer.Context) -> None:
@@ -251,17 +297,3 @@ def _check_alone(context: typer.Context) -> None:
             continue
         word = "SOURCE" if name == "source" else f"--{name.replace('_', '-')}"
         raise ConfigError(f"--verify checks what was prepared; drop {word}, or drop --verify")
-
-
-def _parse_percent(text: str) -> float:
-    """The share that "1%" is.
-
-    Raises:
-        ConfigError: when it is no percentage from 0% to 100%.
-    """
-    match = re.fullmatch(r"(\d{1,9}(?:\.\d{0,9})?)\s*%", text.strip())
-    if match is None:
-        raise ConfigError(f"--max-bad {text}: is no percentage; write it like 1% or 0.5%")
-    if float(match[1]) > 100:
-        raise ConfigError(f"--max-bad {text}: must be from 0% to 100%")
-    return float(match[1]) / 100

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from fbridge import prepare as core
+from fbridge.data.stores import StoreUrl
 from fbridge.errors import DataError, FBridgeError
 from fbridge.files.atomic import shown
 from fbridge.prepare import PrepareRequest
@@ -24,9 +25,7 @@ from fbridge_cli.processes import Process
 from fbridge_cli.progress import Bar
 from fbridge_cli.ui import Ui
 
-MOST_SHOWN = 10
-MOST_DAMAGED = 20
-MOST_NAMES = 3
+MOST_SHOWN, MOST_DAMAGED, MOST_NAMES = 10, 20, 3
 NO_CAPTION = "no caption"
 """The plan's reason for videos that --no-caption drop leaves out."""
 AGAIN = "the same line goes on from there"
@@ -45,10 +44,10 @@ class Report:
         self._request, self._ui, self._process = request, ui, process
         self._stack = ExitStack()
         self._bar: Bar | None = None
-        self._unit = "files"
-        self._layout = ""
+        self._unit, self._layout = "files", ""
         self._encoded: tuple[int, int] | None = None
         self._shares = Timings()
+        self._rejected: list[dict[str, Any]] = []  # those of a store are local no longer at the end
         self.preview: list[Path] = []
         self.tally: Tally | None = None
         self.index: dict[str, Any] | None = None
@@ -96,6 +95,8 @@ class Report:
                 self._close_bar()
                 self.index, self._shares = index, shares
                 if index is not None:
+                    table = self._request.out / index["files"]["rejected"]["path"]
+                    self._rejected = list(islice(rejected_lines(table), MOST_SHOWN))
                     self._show_finished(index, shares)
 
     def show_preview(self) -> None:
@@ -131,11 +132,11 @@ class Report:
         counts |= {"rejected": tally.rejected, "dropped": sum(tally.dropped.values())}
         if self.index is not None:
             counts = self.index["counts"]
+            examples = self._rejected
             left_out = self._left_out(self.index)
-            examples = list(islice(rejected_lines(left_out), MOST_SHOWN))
             made = {"left_out": shown(left_out), "preview": [shown(path) for path in self.preview]}
         return {
-            "dataset": shown(self._request.out),
+            "dataset": shown(self._request.target),
             "layout": self._layout,
             "finished": self.index is not None,
             "counts": {"files": tally.files, "new": tally.new, **counts},
@@ -151,8 +152,8 @@ class Report:
             **made,
         }
 
-    def _left_out(self, index: dict[str, Any]) -> Path:
-        return self._request.out / str(index["files"]["rejected"]["path"])
+    def _left_out(self, index: dict[str, Any]) -> Path | StoreUrl:
+        return self._request.target / str(index["files"]["rejected"]["path"])
 
     def _show_plan(self, tally: Tally) -> None:
         rows = [_row(str(bucket), row) for bucket, row in sorted(tally.buckets.items())]
@@ -180,7 +181,7 @@ class Report:
             self._ui.result(line)
 
     def _show_finished(self, index: dict[str, Any], shares: Timings) -> None:
-        counts, where = index["counts"], shown(self._request.out)
+        counts, where = index["counts"], shown(self._request.target)
         less = [f"{counts[name]} {name}" for name in ("dropped", "rejected") if counts[name]]
         more = f"; {', '.join(less)}, listed in {shown(self._left_out(index))}" if less else ""
         self._ui.result(
@@ -195,7 +196,7 @@ class Report:
         self._ui.note(f"to check it: fbridge prepare --verify {shlex.quote(where)}")
 
 
-def verify_data_set(folder: Path, ui: Ui) -> None:
+def verify_data_set(folder: Path | StoreUrl, ui: Ui) -> None:
     """Hash a data set again and print what is damaged.
 
     Raises:
@@ -226,7 +227,7 @@ def verify_data_set(folder: Path, ui: Ui) -> None:
     )
 
 
-def _verify(folder: Path, ui: Ui) -> VerifyResult:
+def _verify(folder: Path | StoreUrl, ui: Ui) -> VerifyResult:
     """The verdict, with one bar for the shards and one for the sources."""
     for total, events in groupby(core.verify(folder), lambda event: getattr(event, "total", 0)):
         with ui.progress(total, "sources" if total is None else "shards") as bar:
@@ -237,7 +238,7 @@ def _verify(folder: Path, ui: Ui) -> VerifyResult:
     raise AssertionError("verify ends with a verdict")
 
 
-def _complaint(folder: Path, damaged: Sequence[Damage]) -> str:
+def _complaint(folder: Path | StoreUrl, damaged: Sequence[Damage]) -> str:
     lines = [
         f"{shown(damage.what)}: {damage.reason}{_lost_rows(damage)}; {way_out(folder, damage)}"
         for damage in damaged[:MOST_DAMAGED]
@@ -269,7 +270,7 @@ def _names(keys: Sequence[str]) -> str:
     return ", ".join(map(shown, once[:MOST_NAMES])) + more
 
 
-def _verdict_tree(folder: Path, verdict: VerifyResult) -> dict[str, Any]:
+def _verdict_tree(folder: Path | StoreUrl, verdict: VerifyResult) -> dict[str, Any]:
     return {
         "dataset": shown(folder),
         "whole": verdict.ok,

@@ -34,13 +34,6 @@ _CONFIG = typer.Argument(
     help="The configuration; by default ./fbridge.toml if there is one. fbridge config prints one "
     "with all keys.",
 )
-_DATA = option(
-    None,
-    INPUT,
-    "A data set of fbridge prepare; demo is the built-in one, of t2v.safetensors' latents, and "
-    "the default.",
-    metavar="DIR",
-)
 _STEPS = option(None, MODEL, "Optimizer steps.")
 _BATCH_SIZE = option(None, MEMORY, "Clips per process and step.")
 _LR = option(None, MODEL, "Learning rate.")
@@ -91,7 +84,8 @@ _DRY_RUN = option(
 
 def train_prior(
     config: Path | None = _CONFIG,
-    data: str | None = _DATA,
+    data: options.Data = None,
+    cache_size: options.CacheSize = None,
     loss: str | None = option(None, MODEL, "mse or l1 \\[default: mse]"),
     steps: int | None = _STEPS,
     batch_size: int | None = _BATCH_SIZE,
@@ -118,6 +112,7 @@ def train_prior(
     """
     typed = {
         "data": data,
+        "cache_size": cache_size,
         "output": out,
         "recipe": recipe,
         "regression.loss": loss,
@@ -149,7 +144,8 @@ def finetune(
     ),
     expert: options.Expert = None,
     download: Download = False,
-    data: str | None = _DATA,
+    data: options.Data = None,
+    cache_size: options.CacheSize = None,
     prior: str | None = option(
         None,
         MODEL,
@@ -210,6 +206,7 @@ def finetune(
         "expert": expert,
         "download": download or None,
         "data": data,
+        "cache_size": cache_size,
         "output": out,
         "recipe": recipe,
         "bridge.objective": objective,

@@ -20,6 +20,14 @@ MOST_FPS = 240.0
 MOST_BATCH = 1024
 MOST_PIXELS = 2**28
 """Pixels of all frames of one video: 256 frames of 1024x1024."""
+URL_PLACES = (
+    "only SOURCE, --media-root, -o and --verify of fbridge prepare, and --data of training may be "
+    "URLs"
+)
+"""What takes URLs, as errors say it."""
+_MODELS = ("--base", "base", "--model", "MODEL", "--components", "components", "--codec")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+:(/|$)")
+"""One letter before the colon would be a drive of Windows."""
 
 
 def check_choice(option: str, value: str, allowed: Iterable[str]) -> None:
@@ -68,6 +76,23 @@ def check_text(text: str, where: str) -> None:
         raise ConfigError(f"{where}: is not valid UTF-8; check the terminal's encoding") from None
 
 
+def is_url(text: Path | str) -> bool:
+    """Whether a text is a URL such as s3://bucket/videos, also as a `Path`, which drops a slash."""
+    return _URL.match(str(text).strip()) is not None
+
+
+def check_no_url(where: str, text: str) -> None:
+    """Raise ConfigError if a text is a URL that would be taken for a path.
+
+    Web addresses of models stay: their loaders know the hub id that is meant.
+    """
+    if is_url(text) and (where not in _MODELS or not text.startswith("http")):
+        url = re.sub(":/+", "://", text, count=1)
+        raise ConfigError(
+            f"{where} {url}: is a URL, which is not taken here ({URL_PLACES}); use a local path"
+        )
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A suggestion to append to an error, or the empty text."""
     near = get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
@@ -97,3 +122,29 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if not all(SIDES[0] <= side <= SIDES[1] for side in size):
         raise ConfigError(f"--size {text}: each side must be from {SIDES[0]} to {SIDES[1]} pixels")
     return size
+
+
+def parse_bytes(option: str, text: str) -> int:
+    """Bytes of "500MB" or "20GB", in powers of ten.
+
+    Raises:
+        ConfigError: the text is not of that form.
+    """
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)\s*([KMGT]?)B?", text.strip().upper())
+    if match is None:
+        raise ConfigError(f"{option} {text}: is no size; write it like 500MB or 20GB")
+    return int(float(match[1]) * 1000 ** " KMGT".index(match[2] or " "))
+
+
+def parse_percent(option: str, text: str) -> float:
+    """The share that "1%" is.
+
+    Raises:
+        ConfigError: when it is no percentage from 0% to 100%.
+    """
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{0,9})?)\s*%", text.strip())
+    if match is None:
+        raise ConfigError(f"{option} {text}: is no percentage; write it like 1% or 0.5%")
+    if float(match[1]) > 100:
+        raise ConfigError(f"{option} {text}: must be from 0% to 100%")
+    return float(match[1]) / 100

@@ -84,6 +84,8 @@ LAYOUTS = ("folder", "videofolder", "lists", "table", "webvid", "ucf101", "msrvt
 """Layouts of video data sets; see `fbridge.data.sources`."""
 DECODERS = ("pyav", "decord")
 """Libraries that decode videos."""
+ENGINES = ("local", "ray")
+"""What shares the work of `fbridge prepare` out."""
 CAPTIONLESS = ("keep", "drop")
 """What `prepare` does with videos without a caption."""
 CLIP_MODES = ("head", "middle", "uniform:4", "slide:16")

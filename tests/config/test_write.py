@@ -25,7 +25,9 @@ def test_what_is_written_is_read(
 
 def test_sections_in_order_and_none_left_out() -> None:
     text = to_toml(Config(data="latents"), comments=False)
-    assert text.startswith('download = false\ndata = "latents"\n\n[model]\npreset = "tiny"\n')
+    assert text.startswith(
+        'download = false\ndata = "latents"\ncache_size = "10GB"\n\n[model]\npreset = "tiny"\n'
+    )
     assert "#" not in text
     assert "alpha" not in text
     names = [line.strip("[]") for line in text.splitlines() if line.startswith("[")]

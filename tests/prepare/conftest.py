@@ -12,6 +12,7 @@ from diffusers import AutoencoderKL
 
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.prepare import PrepareRequest
+from tests.data.stores.conftest import fill, proxy, s3_port  # noqa: F401 - fixtures
 from tests.prepare.sets import BUCKET, Order, film
 
 

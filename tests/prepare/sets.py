@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fbridge.data.video.buckets import Bucket
+from fbridge.data.video.pool import failure_of
 from fbridge.data.video_files import write_video
 from fbridge.prepare import PrepareRequest, prepare
 from fbridge.prepare.run import Event
@@ -45,6 +48,36 @@ Order = Callable[..., PrepareRequest]
 def run(options: PrepareRequest, **other: Any) -> list[Event]:
     """All events of a run."""
     return list(prepare(options, **other))
+
+
+class Inline:
+    """In place of worker processes, which take seconds to start: tasks are done here."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    count = 2
+
+    def __enter__(self) -> Inline:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def map(
+        self, function: Callable[..., Any], tasks: Iterable[tuple[Any, ...]], ahead: int
+    ) -> Iterator[Any]:
+        """As `fbridge.data.video.pool.Workers.map`."""
+        waiting = iter(tasks)
+        coming: deque[tuple[Any, ...]] = deque()
+        while True:
+            coming.extend(islice(waiting, ahead - len(coming)))
+            if not coming:
+                return
+            try:
+                yield function(*coming.popleft())
+            except Exception as error:
+                yield failure_of(error)
 
 
 def run_in_child(options: PrepareRequest) -> int:

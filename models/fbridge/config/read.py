@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from fbridge.checks import check_no_url
 from fbridge.config.keys import (
     environment_variable,
     known_keys,
@@ -90,6 +91,8 @@ def load_config(
         config = Config.model_validate(_nested(given))
     except ValidationError as error:
         wrong += error_lines(error, given, places)
+    for key, entry in entries.items():
+        wrong += _url_faults(key, entry)
     wrong += [
         f"{entry.place} is not valid UTF-8 text; write it again"
         for entry in entries.values()
@@ -100,6 +103,20 @@ def load_config(
         raise ConfigError(count + "\n".join(wrong))
     origin = {key: entries[key].origin if key in entries else DEFAULT for key in known_keys()}
     return Resolved(config, origin)
+
+
+def _url_faults(key: str, entry: _Entry) -> list[str]:
+    """Why a value may not be a URL, if it is one."""
+    values = entry.value if isinstance(entry.value, list) else [entry.value]
+    found = []
+    for value in values:
+        if key == "data":
+            continue
+        try:
+            check_no_url(key, value if isinstance(value, str) else "")
+        except ConfigError as error:
+            found.append(f"{entry.place.removesuffix(key)}{error}")
+    return found
 
 
 def _nested(given: Mapping[str, Any]) -> dict[str, Any]:

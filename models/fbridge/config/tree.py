@@ -73,9 +73,15 @@ class Config(Section):
     )
     data: Text = Field(
         default=None,
-        description="Folder written by fbridge prepare, relative to the current folder; demo: the "
-        "built-in data.",
+        description="Folder written by fbridge prepare, relative to the current folder, or its "
+        "URL; demo: the built-in data.",
         examples=["latents"],
+    )
+    cache_size: str = Field(
+        default="10GB",
+        description="Room on this machine for the shards of a data set behind a URL; where they "
+        "do not fit, they are fetched again and again.",
+        examples=["200GB"],
     )
     split: Text = Field(
         default=None,

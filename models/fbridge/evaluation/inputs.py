@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from PIL import Image
 
-from fbridge.checks import home_expanded
+from fbridge.checks import home_expanded, is_url
 from fbridge.choices import SHORTEST_FVD_CLIP
 from fbridge.config import load_config
 from fbridge.data.latents import LatentDataset, hold_out
@@ -172,6 +172,11 @@ def _held_out(request: EvalRequest, run: Path) -> Finding:
             )
     yield from make_ready(replace(request, protocol=protocol))
     config = load_config(file=run / "config.toml").config
+    if is_url(facts["data"]["path"]):
+        raise ConfigError(
+            f"{shown(run)}: was trained on {facts['data']['path']}, and held-out clips are read of "
+            "a folder alone; name videos: fbridge eval GENERATED --reference REAL"
+        )
     folder = Path(facts["data"]["path"])
     parts = hold_out(LatentDataset(folder), config.validation.share, split=config.split)
     number = min(len(parts.held_out), request.make or RUN_CLIPS)

@@ -38,9 +38,9 @@ _REASONS = {
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
-def shown(path: Path | str) -> str:
-    """The path as text that any terminal and any JSON file can carry."""
-    return os.fsencode(path).decode("utf-8", errors="replace")
+def shown(path: object) -> str:
+    """A path or URL as text that any terminal and any JSON file can carry."""
+    return os.fsencode(str(path)).decode("utf-8", errors="replace")
 
 
 def write_failure(path: Path, error: OSError) -> DependencyError:

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fbridge.prepare.request import PrepareRequest, Rank
+from fbridge.prepare.request import PrepareRequest, Rank, RayOptions
 
 if TYPE_CHECKING:
-    from fbridge.prepare.run import prepare
+    from fbridge.prepare.into_store import prepare
     from fbridge.prepare.verification import verify
 
-__all__ = ["PrepareRequest", "Rank", "prepare", "verify"]
+__all__ = ["PrepareRequest", "Rank", "RayOptions", "prepare", "verify"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "prepare":
-        from fbridge.prepare.run import prepare
+        from fbridge.prepare.into_store import prepare
 
         return prepare
     if name == "verify":

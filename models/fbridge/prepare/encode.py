@@ -135,7 +135,9 @@ class Encoder:
             torch.from_numpy(clip).to(self._device).permute(0, 3, 1, 2).float() / 255
             for clip in clips
         ]
-        text, mask = self._text(captions if self._codec.reads_text else [""] * len(clips))
+        # Latents are a function of the clip and its caption, whatever the process embedded before.
+        reads = self._codec.reads_text
+        text, mask = self._text.one_by_one(captions) if reads else self._text([""] * len(clips))
         text, mask = text.to(self._device), mask.to(self._device)
         view = self._codec.view([video[0] for video in videos], text, mask, captions)
         clip = self._codec.encode(videos, view)

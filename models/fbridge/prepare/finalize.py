@@ -6,6 +6,7 @@ import re
 import shutil
 from array import array
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +22,7 @@ from fbridge.data.latents.format import (
     INDEX,
     JOURNAL,
     IndexedFile,
+    PartWriter,
     dump,
     read_index,
     source_number,
@@ -31,7 +33,7 @@ from fbridge.data.latents.format import (
 from fbridge.files.atomic import HIDDEN_NAME
 from fbridge.prepare.encode import Moments
 from fbridge.prepare.journal import KeyNumbers, Lookup
-from fbridge.prepare.plan import PlannedClip, Planner, caption_hash
+from fbridge.prepare.plan import PlannedClip, PlannedVideo, Planner, caption_hash
 from fbridge.prepare.request import PrepareRequest
 from fbridge.prepare.summary import LeftOut
 
@@ -60,8 +62,9 @@ class TableWriter:
         self._request = request
         self._planner = planner
         self._records = records
-        self._shards = KeyNumbers()
+        self._shards, self._text_shards = KeyNumbers(), KeyNumbers()
         self._paths: list[str] = []
+        self._text_paths: list[str] = []
         self._captions = KeyNumbers()
         self._columns = {
             name: array("q")
@@ -78,10 +81,7 @@ class TableWriter:
     def write(self, about: dict[str, Any]) -> dict[str, Any]:
         """Write all tables and, last, the index; returns it."""
         out = self._request.out
-        parts = {"captions": write_part(out, "captions", self._caption_lines())}
-        parts["manifest"] = write_part(out, "manifest", self._manifest_lines())
-        parts["rejected"] = write_part(out, "rejected", self._left_out_lines())
-        parts["survey"] = write_part(out, "survey", self._survey_lines())
+        parts = self._write_tables()
         moments = Moments()
         parts["shards"] = write_part(out, "shards", self._shard_lines(moments))
         rows = len(self._columns["row"])
@@ -94,7 +94,7 @@ class TableWriter:
                 "clips": rows,
                 "captions": len(self._captions),
                 "without_caption": self._captionless,
-                "shards": len(self._shards),
+                "shards": len(self._text_shards) + len(self._shards),
                 **self._left_out,
             },
             "buckets": list(self._buckets.values()),
@@ -106,33 +106,46 @@ class TableWriter:
         self._clean(parts)
         return index
 
-    def _caption_lines(self) -> Iterator[str]:
-        offset = 0
-        for caption in self._planner.all_captions():
-            key = caption_hash(caption)
-            if not self._captions.add(key):
-                continue
-            record = self._records.captions(key)
-            assert record is not None, caption
-            line = dump(record)
-            shard = self._shard(record["shard"])
-            self._append(caption_shard=shard, caption_row=record["row"], caption_offset=offset)
-            offset += len(line.encode()) + 1
-            yield line
-
-    def _manifest_lines(self) -> Iterator[str]:
-        offset = 0
-        for item in self._planner.walk():
-            for clip in item.clips:
-                record = self._row(clip)
-                if "reason" in record:
-                    continue
-                place = {name: record[name] for name in ("shard", "row", "sha256")}
-                line = dump({**clip.facts, **place})
-                self._add(clip, place, offset)
-                offset += len(line.encode()) + 1
-                yield line
+    def _write_tables(self) -> dict[str, IndexedFile]:
+        """Captions, manifest, rejected and survey, in one walk over the plan."""
+        with ExitStack() as stack:
+            parts = {
+                kind: stack.enter_context(PartWriter(self._request.out, kind))
+                for kind in ("captions", "manifest", "rejected", "survey")
+            }
+            self._write_caption("", caption_hash(""), parts["captions"])
+            for item in self._planner.walk():
+                self._write_video(item, parts)
         self._append(caption_start=len(self._columns["caption"]))
+        return {kind: part.file for kind, part in parts.items()}
+
+    def _write_video(self, item: PlannedVideo, parts: dict[str, PartWriter]) -> None:
+        left_out = list(item.left_out)
+        for clip in item.clips:
+            for caption, key in zip(clip.captions, clip.facts["captions"], strict=True):
+                self._write_caption(caption, key, parts["captions"])
+            record = self._row(clip)
+            if "reason" in record:
+                key, start = clip.facts["key"], clip.facts["times"][0]
+                left_out.append(LeftOut(key, record["reason"], True, start))
+                continue
+            place = {name: record[name] for name in ("shard", "row", "sha256")}
+            self._add(clip, place, parts["manifest"].size)
+            parts["manifest"].write(dump({**clip.facts, **place}))
+        for out in left_out:
+            self._left_out["rejected" if out.rejected else "dropped"] += 1
+            parts["rejected"].write(dump(out.to_json()))
+        if item.found is not None:
+            parts["survey"].write(dump(item.found))
+
+    def _write_caption(self, caption: str, key: str, part: PartWriter) -> None:
+        if not self._captions.add(key):
+            return
+        record = self._records.captions(key)
+        assert record is not None, caption
+        shard = _numbered(record["shard"], self._text_shards, self._text_paths)
+        self._append(caption_shard=shard, caption_row=record["row"], caption_offset=part.size)
+        part.write(dump(record))
 
     def _add(self, clip: PlannedClip, place: dict[str, Any], offset: int) -> None:
         bucket = str(clip.bucket)
@@ -147,7 +160,7 @@ class TableWriter:
         label = clip.facts["label"]
         self._append(
             offset=offset,
-            shard=self._shard(place["shard"]),
+            shard=_numbered(place["shard"], self._shards, self._paths),
             row=place["row"],
             bucket=known["number"],
             label=-1 if label is None else label,
@@ -159,24 +172,8 @@ class TableWriter:
         for name, value in values.items():
             self._columns[name].append(value)
 
-    def _left_out_lines(self) -> Iterator[str]:
-        for item in self._planner.walk():
-            failed = [
-                LeftOut(clip.facts["key"], record["reason"], True, clip.facts["times"][0])
-                for clip in item.clips
-                if "reason" in (record := self._row(clip))
-            ]
-            for out in (*item.left_out, *failed):
-                self._left_out["rejected" if out.rejected else "dropped"] += 1
-                yield dump(out.to_json())
-
-    def _survey_lines(self) -> Iterator[str]:
-        for item in self._planner.walk():
-            if item.found is not None:
-                yield dump(item.found)
-
     def _shard_lines(self, moments: Moments) -> Iterator[str]:
-        for path in self._paths:
+        for path in (*self._text_paths, *self._paths):
             record = self._records.rows(Path(path).stem) or self._records.captions(Path(path).stem)
             assert record is not None, path
             if "moments" in record:
@@ -191,11 +188,6 @@ class TableWriter:
         assert record is not None, clip.id
         return record
 
-    def _shard(self, path: str) -> int:
-        if self._shards.add(path):
-            self._paths.append(path)
-        return self._shards[path]
-
     def _split(self, tags: list[str]) -> int:
         for tag in tags:
             if tag not in self._tags:
@@ -204,6 +196,7 @@ class TableWriter:
 
     def _tensors(self) -> dict[str, Tensor]:
         columns = {name: np.array(values, np.int64) for name, values in self._columns.items()}
+        columns["shard"] += len(self._text_shards)  # which come first
         return {name: torch.from_numpy(values) for name, values in columns.items()}
 
     def _clean(self, parts: dict[str, IndexedFile]) -> None:
@@ -221,8 +214,16 @@ class TableWriter:
                 path.unlink(missing_ok=True)
         for kind in ("shards", "text"):
             for path in (out / kind).glob("??/*.safetensors"):
-                if path.relative_to(out).as_posix() not in self._shards:
+                name = path.relative_to(out).as_posix()
+                if name not in self._shards and name not in self._text_shards:
                     path.unlink()
+
+
+def _numbered(path: str, numbers: KeyNumbers, paths: list[str]) -> int:
+    """The number of a shard, which gets the next one when it is new."""
+    if numbers.add(path):
+        paths.append(path)
+    return numbers[path]
 
 
 def finished_parts(out: Path) -> dict[str, Path]:

@@ -12,7 +12,7 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from fbridge.data.latents.format import JOURNAL, dump, read_lines
 from fbridge.files.atomic import write_failure
@@ -52,6 +52,7 @@ class Lookup:
     def __init__(self, key: Callable[[dict[str, Any]], str | None]) -> None:
         self._key = key
         self._files: dict[Path, tuple[int, int]] = {}
+        self._open: dict[int, BinaryIO] = {}
         self._at = _database(
             "CREATE TABLE at (key BLOB PRIMARY KEY, file INT, start INT) WITHOUT ROWID"
         )
@@ -71,6 +72,8 @@ class Lookup:
                         row = (_short(key), number, offset)
                         self._at.execute("INSERT OR REPLACE INTO at VALUES (?, ?, ?)", row)
             self._files[path] = (number, start)
+            if number not in self._open:
+                self._open[number] = path.open("rb", buffering=2048)
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The newest record of a key."""
@@ -79,11 +82,10 @@ class Lookup:
         ).fetchone()
         if found is None:
             return None
-        path = next(path for path, (number, _) in self._files.items() if number == found[0])
-        with path.open("rb") as file:
-            file.seek(found[1])
-            record: dict[str, Any] = json.loads(file.readline())
-            return record
+        file = self._open[found[0]]
+        file.seek(found[1])
+        record: dict[str, Any] = json.loads(file.readline())
+        return record
 
     def __contains__(self, key: str) -> bool:
         found = self._at.execute("SELECT 1 FROM at WHERE key = ?", (_short(key),))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,6 +15,32 @@ from fbridge.loaders.single_file import find_single_file, holds_other_parts, unp
 from fbridge.loaders.text_encoder import MINILM, load_text_encoder
 from fbridge.prepare.request import PrepareRequest
 from fbridge.words.encoder import PromptEncoder
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What the plan and the index say of the models, which may be loaded on other machines.
+
+    Attributes:
+        codec: name, kind, hash and fingerprint, as in the index.
+        text_encoder: name and hash, likewise.
+        reads_text: whether the codec's latents depend on the caption.
+        temporal: video frames a latent frame.
+    """
+
+    codec: dict[str, str]
+    text_encoder: dict[str, str]
+    reads_text: bool
+    temporal: int
+
+    @classmethod
+    def of(cls, codec: LoadedCodec, text: PromptEncoder) -> ModelFacts:
+        """Those of loaded models."""
+        facts: dict[str, Any] = {
+            name: getattr(codec, name) for name in ("name", "kind", "hash", "fingerprint")
+        }
+        temporal = getattr(codec.codec, "temporal", None) or 1
+        return cls(facts, {"name": text.name, "hash": text.hash}, codec.codec.reads_text, temporal)
 
 
 def load_models(request: PrepareRequest) -> tuple[LoadedCodec, PromptEncoder]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from fbridge.data.latents.format import INDEX, JOURNAL, read_index
+from fbridge.data.sources import Media
+from fbridge.data.stores import Store, StoreUrl, parse_url
+from fbridge.data.stores.scratch import scratch_folder
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown, write_text
 from fbridge.prepare.request import PrepareRequest
@@ -29,10 +35,39 @@ def origin(request: PrepareRequest, layout: str) -> dict[str, str]:
     """Where the videos came from, so that `verify` finds them again."""
     root = request.media_root
     return {
-        "path": str(request.source.resolve()),
+        "path": _absolute(request.source),
         "layout": layout,
-        "media_root": str(root.resolve()) if root else "",
+        "media_root": _absolute(root) if root else "",
     }
+
+
+def _absolute(place: Path | StoreUrl) -> str:
+    return str(place.resolve() if isinstance(place, Path) else place)
+
+
+def place_of(text: str) -> Path | StoreUrl:
+    """The place that `origin` has recorded."""
+    return parse_url(text, "source") or Path(text)
+
+
+@contextmanager
+def recorded_media(source: dict[str, str], media: list[Any]) -> Iterator[Media]:
+    """The video of a row of the manifest, by what `origin` has recorded.
+
+    Raises:
+        StoreError: it is behind a URL, and cannot be had.
+    """
+    name, offset, size = media
+    root = place_of(source["media_root"] or source["path"])
+    if isinstance(root, Path):
+        yield Media((root if root.is_dir() else root.parent) / name, offset, size)
+        return
+    store = Store(root)
+    if not source["media_root"] and store.is_file():
+        store = Store(root.parent)
+    with scratch_folder() as folder:
+        store.download(store.item(name), folder / "video", start=offset, size=size)
+        yield Media(folder / "video")
 
 
 def check_pinned(request: PrepareRequest, content: dict[str, Any]) -> None:

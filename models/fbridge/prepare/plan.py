@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fbridge.data.latents.format import digest
@@ -86,6 +87,7 @@ class Planner:
         self._request = request
         self._layout = layout
         self._surveys = surveys
+        self._root = _prefix(layout.root)
         self._recipe = recipe
         self._cutting = cutting_digest(request)
         self._reads_text = reads_text
@@ -174,6 +176,13 @@ class Planner:
                 clips.append(self._clip(entry, media, found, cut, captions))
         return PlannedVideo(entry, record, tuple(clips), tuple(left_out))
 
+    def _relative(self, path: str) -> str:
+        """A path from the source's root; os.path.relpath takes as long as all else of a clip."""
+        below = path.removeprefix(self._root)
+        if len(below) < len(path) and os.path.normpath(below) == below:
+            return below
+        return os.path.relpath(path, self._layout.root)
+
     def _clip(
         self, entry: Entry, media: Media, found: Survey, cut: ClipSpan, captions: tuple[str, ...]
     ) -> PlannedClip:
@@ -184,7 +193,7 @@ class Planner:
         identity = digest(
             [found.sha256, cut.pts, bucket, decoder, self._recipe, caption, *found.reading]
         )
-        path = os.path.relpath(media.path, self._layout.root)
+        path = self._relative(str(media.path))
         facts = {
             "id": identity,
             "key": entry.key,
@@ -202,6 +211,11 @@ class Planner:
             "label": entry.label,
         }
         return PlannedClip(identity, media, cut.pts, bucket, captions, facts)
+
+
+def _prefix(root: Path) -> str:
+    """What absolute paths below a folder begin with."""
+    return os.path.join(os.path.abspath(root), "")  # noqa: PTH100, PTH118 (keeps links)
 
 
 def caption_hash(caption: str) -> str:

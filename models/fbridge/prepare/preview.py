@@ -14,13 +14,13 @@ from PIL import Image
 from fbridge.codecs.frames import decode_frames
 from fbridge.data.contact_sheet import stack, strips
 from fbridge.data.latents import LatentDataset
-from fbridge.data.sources.entry import Media
 from fbridge.data.video.buckets import parse_buckets
 from fbridge.data.video.clip import decode_clip
 from fbridge.data.video_files import write_video
 from fbridge.files.atomic import replacing
 from fbridge.loaders.codec import LoadedCodec
 from fbridge.prepare.models import load_models
+from fbridge.prepare.pinned import recorded_media
 from fbridge.prepare.request import PrepareRequest
 from fbridge.words.encoder import PromptEncoder
 
@@ -64,13 +64,10 @@ def write_preview(request: PrepareRequest) -> list[Path]:
 def _source_frames(
     dataset: LatentDataset, record: dict[str, Any], request: PrepareRequest
 ) -> Frames:
-    path, offset, size = record["media"]
     source = dataset.index["source"]
-    root = Path(source["media_root"] or source["path"])
-    root = root if root.is_dir() else root.parent
     (bucket,) = parse_buckets(str(record["bucket"]))
-    media = Media(root / path, offset, size)
-    return decode_clip(media, tuple(record["pts"]), bucket, request.cutting.decoder).frames
+    with recorded_media(source, record["media"]) as media:
+        return decode_clip(media, tuple(record["pts"]), bucket, request.cutting.decoder).frames
 
 
 def _decoded(

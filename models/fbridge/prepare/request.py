@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fbridge.checks import MOST_BATCH, check_choice, check_device, check_range, check_text
 from fbridge.choices import CAPTIONLESS, DTYPES
+from fbridge.data.stores.url import StoreUrl
 from fbridge.data.video.clip_sampling import MOST_SECONDS, ClipSampling
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
@@ -14,6 +15,10 @@ from fbridge.loaders.names import check_model
 
 MOST_SHARD = 100_000
 MOST_WORKERS = 256
+CACHE_SIZE = 10 * 10**9
+"""Bytes of local copies by default."""
+MOST_RAY_WORKERS = 100_000
+RAY_DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -29,13 +34,44 @@ class Rank:
 
 
 @dataclass(frozen=True)
+class RayOptions:
+    """How a Ray cluster is used.
+
+    Attributes:
+        address: of the cluster, "host:port"; None joins that of RAY_ADDRESS or one running on this
+            machine, and else starts one here.
+        workers: decoders at the same time; None is one for each CPU that is left for them.
+        device: of the encoders: "auto" is a GPU each where the cluster has any.
+        gpu_share: of a GPU for each encoder; 0.5 puts two on one.
+
+    Raises:
+        ConfigError: a value is out of range or unknown.
+    """
+
+    address: str | None = None
+    workers: int | None = None
+    device: str = "auto"
+    gpu_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_range("--workers", self.workers, 1, MOST_RAY_WORKERS)
+        check_range("--gpu-share", self.gpu_share, 0.01, 1)
+        if self.device not in RAY_DEVICES:
+            raise ConfigError(
+                f"--device {self.device}: with --engine ray it is one of {', '.join(RAY_DEVICES)}; "
+                "Ray chooses which of them"
+            )
+
+
+@dataclass(frozen=True)
 class PrepareRequest:
     """Which videos become a data set of latents, and how.
 
     Attributes:
-        source, out: what is read, and the data set's folder.
+        source, out: what is read, which may be behind a URL, and the data set's folder.
+        store: where the data set ends up; it is made in a folder of the cache, then.
         cutting: how clips are cut.
-        layout, media_root: arguments of `fbridge.data.sources.find_layout`.
+        layout, media_root: arguments of `fbridge.data.sources.find_layout`; the root may be a URL.
         codec, text_encoder: names of models; None is the codec's own text encoder, else MiniLM.
         captionless: "keep" videos without a caption as unconditional ones, or "drop" them.
         prefix: put before every caption.
@@ -46,17 +82,19 @@ class PrepareRequest:
         max_bad: the largest share of files that may be rejected.
         device: where the codec runs.
         rank: which of several processes this is.
+        cache_size: bytes of local copies of videos behind URLs, besides those that are worked on.
+        ray: the cluster that decodes and encodes instead of `workers` and `device`; None is none.
 
     Raises:
         ConfigError: a value is out of range or unknown.
         CheckpointError: there is no such codec.
     """
 
-    source: Path
+    source: Path | StoreUrl
     out: Path
     cutting: ClipSampling
     layout: str | None = None
-    media_root: Path | None = None
+    media_root: Path | StoreUrl | None = None
     codec: str = "embedded"
     text_encoder: str | None = None
     captionless: str = "keep"
@@ -69,6 +107,9 @@ class PrepareRequest:
     max_bad: float = 0.01
     device: str = "cpu"
     rank: Rank = field(default_factory=Rank)
+    cache_size: int = CACHE_SIZE
+    store: StoreUrl | None = None
+    ray: RayOptions | None = None
 
     def __post_init__(self) -> None:
         """Check every value; `check_paths` checks the file system."""
@@ -82,6 +123,22 @@ class PrepareRequest:
         check_range("--workers", self.workers, 1, MOST_WORKERS)
         check_range("--time-limit", self.time_limit, 1, MOST_SECONDS)
         check_range("--max-bad", self.max_bad, 0, 1)
+        places = self.source, self.media_root, self.store
+        if self.ray is not None and any(isinstance(place, StoreUrl) for place in places):
+            raise ConfigError(
+                "--engine ray: reads and writes folders that all its machines see; name folders "
+                "for SOURCE, --media-root and -o, or drop it"
+            )
+        if self.ray is not None and self.rank.world > 1:
+            raise ConfigError(
+                f"--engine ray: is driven by one process, not by {self.rank.world}; start it "
+                "without accelerate launch"
+            )
+
+    @property
+    def target(self) -> Path | StoreUrl:
+        """Where the data set will be."""
+        return self.store or self.out
 
     def check_paths(self) -> None:
         """Check that the source exists and that the data set does not lie inside of it.
@@ -91,6 +148,12 @@ class PrepareRequest:
             ConfigError: `out` lies in the source.
         """
         source, out = self.source, self.out
+        if isinstance(source, StoreUrl):
+            if self.store is not None and f"{self.store}/".startswith(f"{source}/"):
+                raise ConfigError(
+                    f"-o {self.store}: lies in {source}, which is only read; name another"
+                )
+            return
         if not source.exists():
             raise DataError(
                 f"{shown(source)}: no such file or folder; check the name and the folder"

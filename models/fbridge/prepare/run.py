@@ -9,26 +9,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from fbridge.choices import SHORTEST_FVD_CLIP
 from fbridge.data.latents.format import digest, shard_path
-from fbridge.data.sources import Layout, find_layout
-from fbridge.data.video.pool import Workers
-from fbridge.loaders.codec import LoadedCodec
-from fbridge.prepare.encode import Encoder
+from fbridge.data.sources import Layout
+from fbridge.prepare.engine import Engine, open_engine
 from fbridge.prepare.finalize import Records, TableWriter, finished_parts, remove_journal
 from fbridge.prepare.journal import JournalLookup, Lookup
 from fbridge.prepare.locks import RankLock
 from fbridge.prepare.longer import too_short, usual_frames
-from fbridge.prepare.models import load_models
 from fbridge.prepare.pinned import check_pinned, content, origin, pin
 from fbridge.prepare.plan import NotScanned, Planner, Unit, caption_hash
 from fbridge.prepare.request import PrepareRequest, Rank
 from fbridge.prepare.scan import scan_source
-from fbridge.prepare.shards import CaptionWriter, ShardWriter, Timings, is_complete
+from fbridge.prepare.shards import Timings
+from fbridge.prepare.source import Source
+from fbridge.prepare.store import is_complete
 from fbridge.prepare.summary import Tally, check_bad
-from fbridge.words.encoder import PromptEncoder
 
 POLL = 0.5
 """Seconds between two checks of what the other processes have done."""
@@ -86,15 +82,17 @@ def prepare(request: PrepareRequest, *, dry_run: bool = False) -> Iterator[Event
         ConfigError, DataError, CheckpointError, DependencyError: with the way out.
     """
     request.check_paths()
-    layout = find_layout(request.source, request.layout, media_root=request.media_root)
-    yield SourceFound(layout)
-    codec, text = load_models(request)
-    longest = max(bucket.frames for bucket in request.cutting.buckets)
-    if longest < SHORTEST_FVD_CLIP:
-        usual = usual_frames(getattr(codec.codec, "temporal", None) or 1)
-        yield Note(f"{too_short(longest)}; --frames {usual} makes longer ones")
     with ExitStack() as stack:
-        run = _Run(request, layout, codec, text, stack)
+        source = stack.enter_context(Source(request.source, request.media_root, request.cache_size))
+        yield from (Progress(f"listing {request.source}", number) for number in source.look())
+        layout = source.find_layout(request.layout)
+        yield SourceFound(layout)
+        engine = stack.enter_context(open_engine(request, source.fetching))
+        longest = max(bucket.frames for bucket in request.cutting.buckets)
+        if longest < SHORTEST_FVD_CLIP:
+            usual = usual_frames(engine.facts.temporal)
+            yield Note(f"{too_short(longest)}; --frames {usual} makes longer ones")
+        run = _Run(request, layout, engine, stack)
         yield from run.survey()
         tally, todo = run.plan()
         yield Planned(tally)
@@ -108,18 +106,14 @@ class _Run:
     """The steps of `prepare` in one process."""
 
     def __init__(
-        self,
-        request: PrepareRequest,
-        layout: Layout,
-        codec: LoadedCodec,
-        text: PromptEncoder,
-        stack: ExitStack,
+        self, request: PrepareRequest, layout: Layout, engine: Engine, stack: ExitStack
     ) -> None:
-        self.request, self.layout, self.codec, self.text = request, layout, codec, text
-        self.content = content(request, {"codec": codec.hash, "text encoder": text.hash})
+        self.request, self.layout, self.engine = request, layout, engine
+        facts = engine.facts
+        hashes = {"codec": facts.codec["hash"], "text encoder": facts.text_encoder["hash"]}
+        self.content = content(request, hashes)
         check_pinned(request, self.content)
         self.lock = stack.enter_context(RankLock(request.out, request.rank))
-        self.workers = stack.enter_context(Workers(request.workers, time_limit=request.time_limit))
         self.parts = finished_parts(request.out)
         out, finished = request.out, self.parts.get("survey")
         self.surveys = JournalLookup(out, "survey", lambda record: record["key"], finished)
@@ -137,12 +131,11 @@ class _Run:
         ):
             lookup.read(*([self.parts[name]] if name in self.parts else []))
         self.stored = _StoredRecords(self.old_rows, request.out)
-        recipe = digest([codec.hash, request.dtype])
+        recipe = digest([facts.codec["hash"], request.dtype])
         self.planner = Planner(
-            request, layout, self.surveys, recipe=recipe, reads_text=codec.codec.reads_text
+            request, layout, self.surveys, recipe=recipe, reads_text=facts.reads_text
         )
-        self.notes: list[str] = []
-        self.timings = Timings()
+        self.timings = engine.timings
         self.started = time.perf_counter()
 
     def survey(self) -> Iterator[Event]:
@@ -163,64 +156,50 @@ class _Run:
                     yield from self._survey(alone)
 
     def _survey(self, request: PrepareRequest) -> Iterator[Event]:
-        for done, key in scan_source(request, self.layout, self.surveys, self.workers):
-            yield Progress(f"looking at {key}", done)
+        with self.engine.pool() as pool:
+            for done, key in scan_source(request, self.layout, self.surveys, pool):
+                yield from self._noted()
+                yield Progress(f"looking at {key}", done)
         self.surveys.refresh()
 
     def plan(self) -> tuple[Tally, int]:
         """The plan, and how many clips this process is to encode."""
         tally, todo = Tally(), 0
         for unit in self.planner.units(self.stored, tally):
-            if self._mine(unit) and not is_complete(unit, self.rows, self.request):
+            if self._mine(unit) and not is_complete(unit, self.rows, self.request.out):
                 todo += len(unit.clips)
         return tally, todo
 
     def make(self, todo: int) -> Iterator[Event]:
         """Encode this process's captions and clips, then those of dead processes."""
         pin(self.request, self.content)
-        dtype = getattr(torch, self.request.dtype)
-        writer = ShardWriter(
-            self.request,
-            self.workers,
-            Encoder(
-                self.codec.codec,
-                self.text,
-                device=self.request.device,
-                dtype=dtype,
-                batch_size=self.request.batch_size,
-                note=self.notes.append,
-            ),
-        )
-        captions = CaptionWriter(self.request, self.text, dtype, self.notes.append)
-        self.timings = writer.timings
-        yield from self._make(writer, captions, todo, alone=False)
+        yield from self._make(todo, alone=False)
         while self.request.rank.number == 0 and self._undone():
             if self.lock.others_alive():
                 yield Progress("waiting for the other processes", todo, todo)
                 time.sleep(POLL)
             else:
-                yield from self._make(writer, captions, todo, alone=True)
+                yield from self._make(todo, alone=True)
 
-    def _make(
-        self, writer: ShardWriter, captions: CaptionWriter, todo: int, *, alone: bool
-    ) -> Iterator[Event]:
-        for name, group in self._caption_units():
-            if alone or self.request.rank.mine(int(name, 16)):
-                captions.write(name, group)
-                yield from self._noted()
-                yield Progress("captions", 0, todo)
+    def _make(self, todo: int, *, alone: bool) -> Iterator[Event]:
+        captions = (
+            group
+            for group in self._caption_units()
+            if alone or self.request.rank.mine(int(group[0], 16))
+        )
+        units = (unit for unit in self._undone_units() if alone or self._mine(unit))
         done = 0
-        mine = (unit for unit in self._undone_units() if alone or self._mine(unit))
-        for more in writer.write(mine):
-            done += more
+        for step in self.engine.make(captions, units):
+            done += step.clips
             yield from self._noted()
-            yield Progress("encoding", done, todo)
+            yield Progress(step.what, done, todo)
+        yield from self._noted()
         self.rows.refresh()
         self.captions.refresh()
 
     def _noted(self) -> Iterator[Event]:
-        yield from map(Note, self.notes)
-        self.notes.clear()
+        yield from map(Note, self.engine.notes)
+        self.engine.notes.clear()
 
     def finish(self) -> Iterator[Event]:
         """Merge the parts, in process 0."""
@@ -237,13 +216,8 @@ class _Run:
         about = {
             "source": origin(self.request, self.layout.name),
             "options": self.content,
-            "codec": {
-                "name": self.codec.name,
-                "kind": self.codec.kind,
-                "hash": self.codec.hash,
-                "fingerprint": self.codec.fingerprint,
-            },
-            "text_encoder": {"name": self.text.name, "hash": self.text.hash},
+            "codec": self.engine.facts.codec,
+            "text_encoder": self.engine.facts.text_encoder,
         }
         index = TableWriter(self.request, self.planner, records).write(about)
         remove_journal(self.request.out)
@@ -255,7 +229,7 @@ class _Run:
 
     def _undone_units(self) -> Iterator[Unit]:
         for unit in self.planner.units(self.stored):
-            if not is_complete(unit, self.rows, self.request):
+            if not is_complete(unit, self.rows, self.request.out):
                 yield unit
 
     def _caption_units(self) -> Iterator[tuple[str, list[str]]]:

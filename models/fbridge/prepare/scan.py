@@ -14,7 +14,7 @@ from typing import Any
 from fbridge.data.latents.format import JOURNAL, digest
 from fbridge.data.sources import Layout
 from fbridge.data.sources.entry import Entry
-from fbridge.data.video.pool import Failure, Workers
+from fbridge.data.video.pool import Failure, TaskPool
 from fbridge.data.video.survey import Survey, survey_file
 from fbridge.prepare.journal import Journal, Lookup
 from fbridge.prepare.request import PrepareRequest
@@ -28,14 +28,14 @@ Stamp = tuple[int, int]
 
 
 def scan_source(
-    request: PrepareRequest, layout: Layout, known: Lookup, workers: Workers
+    request: PrepareRequest, layout: Layout, known: Lookup, workers: TaskPool
 ) -> Iterator[tuple[int, str]]:
     """Survey this process's share of the files that are not `known`; yields (number, key)."""
     rank = request.rank
     journal = Journal(request.out / JOURNAL / f"survey-{rank.number:05d}.jsonl")
     due, surveyed = tee(_due(request, layout, known))
     tasks = ((entry.media, request.cutting) for entry, _ in due)
-    results = workers.map(survey_file, tasks, ahead=4 * request.workers)
+    results = workers.map(survey_file, tasks, ahead=4 * workers.count)
     cutting = cutting_digest(request)
     lines: list[dict[str, Any]] = []
     try:

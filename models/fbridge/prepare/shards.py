@@ -1,22 +1,21 @@
-"""Second pass: encode clips and captions, and write them in shards."""
+"""Second pass: decode and encode clips, and embed captions; `store` writes the results."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from itertools import tee
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fbridge.data.latents.format import JOURNAL, hash_file, hash_row, save_tensors, shard_path
+from fbridge.data.latents.format import hash_row, shard_path
 from fbridge.data.video.clip import Decoded, decode_clip
-from fbridge.data.video.pool import Failure, Workers
+from fbridge.data.video.pool import Failure, TaskPool
 from fbridge.prepare.encode import Encoder, Moments, finite_rows
-from fbridge.prepare.journal import Journal, Lookup
 from fbridge.prepare.plan import PlannedClip, Unit, caption_hash
 from fbridge.prepare.request import PrepareRequest
 from fbridge.words.encoder import PromptEncoder
@@ -27,7 +26,10 @@ MEMORY_AHEAD = 2**30
 
 @dataclass
 class Timings:
-    """Seconds spent: `decode` and `resize` in the workers, the rest in the main process."""
+    """Seconds spent: `decode` and `resize` in the workers, `encode` where the codec runs.
+
+    With several encoders each is a sum over them, and so may exceed `total`.
+    """
 
     decode: float = 0.0
     resize: float = 0.0
@@ -36,19 +38,89 @@ class Timings:
     waiting: float = 0.0
     total: float = 0.0
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Count the seconds of the context as writing."""
+        started = time.perf_counter()
+        yield
+        self.write += time.perf_counter() - started
 
-class ShardWriter:
-    """Writes shards of latents; each is entered in the journal once it is complete."""
+    def add(self, more: Timings) -> None:
+        """Add another's seconds."""
+        for part in fields(self):
+            setattr(self, part.name, getattr(self, part.name) + getattr(more, part.name))
 
-    def __init__(self, request: PrepareRequest, workers: Workers, encoder: Encoder) -> None:
+
+@dataclass(frozen=True)
+class EncodedUnit:
+    """The clips of one unit that could be encoded.
+
+    Attributes:
+        unit: what was asked for.
+        rows: the clips, in the order of the tensors' rows.
+        tensors: to be stored, each (N, ...); empty without rows.
+        failures: records of the other clips.
+    """
+
+    unit: Unit
+    rows: tuple[PlannedClip, ...]
+    tensors: dict[str, Tensor]
+    failures: tuple[dict[str, Any], ...]
+
+    kind = "rows"
+
+    @property
+    def path(self) -> str:
+        """Of its shard in the data set."""
+        return shard_path("shards", self.unit.name)
+
+    def lines(self, sha256: str, size: int) -> list[dict[str, Any]]:
+        """The journal's records; the last one is that of the shard, of this hash and size."""
+        if not self.rows:
+            return [*self.failures, {"unit": self.unit.name, "rows": 0}]
+        rows = [
+            {"id": clip.id, "shard": self.path, "row": row, "sha256": hash_row(self.tensors, row)}
+            for row, clip in enumerate(self.rows)
+        ]
+        whole = {
+            **_shard_record(self.unit.name, self.path, sha256, size, len(rows)),
+            "bucket": str(self.unit.bucket),
+            "latent": list(self.tensors["clip"].shape[1:]),
+            "moments": Moments.of(self.tensors).to_json(),
+        }
+        return [*rows, *self.failures, whole]
+
+
+class UnitEncoder:
+    """Encodes units one after the other, while their next clips are decoded.
+
+    Attributes:
+        timings: of all units so far.
+
+    Args:
+        request: what is made.
+        workers: where clips are decoded.
+        encoder: of batches of clips.
+        ahead: limit on decoded frames that wait for the codec, in bytes.
+    """
+
+    def __init__(
+        self,
+        request: PrepareRequest,
+        workers: TaskPool,
+        encoder: Encoder,
+        *,
+        ahead: int = MEMORY_AHEAD,
+    ) -> None:
         self._request = request
         self._workers = workers
         self._encoder = encoder
-        self._journal = Journal(request.out / JOURNAL / f"rows-{request.rank.number:05d}.jsonl")
+        self._bytes_ahead = ahead
+        self._failures: list[dict[str, Any]] = []
         self.timings = Timings()
 
-    def write(self, units: Iterator[Unit]) -> Iterator[int]:
-        """Write the shards of these units; yields numbers of clips that were encoded."""
+    def encode(self, units: Iterator[Unit]) -> Iterator[int | EncodedUnit]:
+        """Encode units; yields numbers of clips that were encoded, and each finished unit."""
         coming, wanted = tee(units)
         tasks = (
             (clip.media, clip.pts, clip.bucket, self._request.cutting.decoder)
@@ -57,39 +129,18 @@ class ShardWriter:
         )
         decoded = iter(self._workers.map(decode_clip, tasks, ahead=self._ahead()))
         for unit in wanted:
-            yield from self._write(unit, decoded)
+            yield (yield from self._encode(unit, decoded))
 
     def _ahead(self) -> int:
         largest = max(b.width * b.height * b.frames * 3 for b in self._request.cutting.buckets)
-        most = max(self._request.workers, MEMORY_AHEAD // largest)
-        return min(most, 2 * (self._request.workers + self._request.batch_size))
-
-    def _write(self, unit: Unit, decoded: Iterator[Decoded | Failure]) -> Iterator[int]:
-        rows, tensors = yield from self._encode(unit, decoded)
-        if not rows:
-            self._journal.append([*self._failures, {"unit": unit.name, "rows": 0}])
-            return
-        started = time.perf_counter()
-        name = shard_path("shards", unit.name)
-        save_tensors(self._request.out / name, tensors)
-        lines = [
-            {"id": clip.id, "shard": name, "row": row, "sha256": hash_row(tensors, row)}
-            for row, clip in enumerate(rows)
-        ]
-        whole = {
-            **_shard_record(self._request.out, unit.name, name, len(rows)),
-            "bucket": str(unit.bucket),
-            "latent": list(tensors["clip"].shape[1:]),
-            "moments": Moments.of(tensors).to_json(),
-        }
-        self._journal.append([*lines, *self._failures, whole])
-        self.timings.write += time.perf_counter() - started
+        most = max(self._workers.count, self._bytes_ahead // largest)
+        return min(most, 2 * (self._workers.count + self._request.batch_size))
 
     def _encode(
         self, unit: Unit, decoded: Iterator[Decoded | Failure]
-    ) -> Generator[int, None, tuple[list[PlannedClip], dict[str, Tensor]]]:
-        """The clips that could be encoded, with their tensors; yields as `write` does."""
-        self._failures: list[dict[str, Any]] = []
+    ) -> Generator[int, None, EncodedUnit]:
+        """One unit; yields as `encode` does."""
+        self._failures = []
         rows: list[PlannedClip] = []
         parts: list[dict[str, Tensor]] = []
         clips = iter(unit.clips)
@@ -106,8 +157,9 @@ class ShardWriter:
             parts.append({name: tensor[finite] for name, tensor in tensors.items()})
             self.timings.encode += time.perf_counter() - started
             yield len(batch)
-        names = parts[0] if parts else ()
-        return rows, {name: torch.cat([part[name] for part in parts]) for name in names}
+        names = parts[0] if rows else ()
+        whole = {name: torch.cat([part[name] for part in parts]) for name in names}
+        return EncodedUnit(unit, tuple(rows), whole, tuple(self._failures))
 
     def _decode(
         self, clips: Iterator[PlannedClip], decoded: Iterator[Decoded | Failure]
@@ -132,51 +184,53 @@ class ShardWriter:
         self._failures.append({"id": clip.id, "reason": reason})
 
 
-def is_complete(unit: Unit, rows: Lookup, request: PrepareRequest) -> bool:
-    """Whether the shard of a unit exists with the size in its record."""
-    record = rows.get(unit.name)
-    if record is None:
-        return False
-    path = request.out / shard_path("shards", unit.name)
-    return record["rows"] == 0 or (path.is_file() and path.stat().st_size == record["bytes"])
+@dataclass(frozen=True)
+class EncodedCaptions:
+    """Text embeddings of some captions, in one shard.
 
+    Attributes:
+        name: of the shard.
+        captions: with their hashes, the rows.
+        tensors: `tokens` (T, D) of all of them, `start` (N + 1,).
+        truncated: whether the encoder read only the beginning of each.
+    """
 
-class CaptionWriter:
-    """Writes shards of text embeddings."""
+    name: str
+    captions: tuple[str, ...]
+    tensors: dict[str, Tensor]
+    truncated: tuple[bool, ...]
 
-    def __init__(
-        self,
-        request: PrepareRequest,
-        text: PromptEncoder,
-        dtype: torch.dtype,
-        note: Callable[[str], None],
-    ) -> None:
-        self._request = request
-        self._text = text
-        self._dtype = dtype
-        self._note = note
-        self._journal = Journal(request.out / JOURNAL / f"captions-{request.rank.number:05d}.jsonl")
+    kind = "captions"
 
-    def write(self, name: str, captions: Sequence[str]) -> None:
-        """Embed these captions and write them as one shard."""
-        text, mask = self._text(captions)
-        rows = [row[real].to(self._dtype) for row, real in zip(text, mask, strict=True)]
-        start = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
-        path = shard_path("text", name)
-        save_tensors(self._request.out / path, {"tokens": torch.cat(rows), "start": start})
-        unread = self._text.unread(captions)
+    @property
+    def path(self) -> str:
+        """Of its shard in the data set."""
+        return shard_path("text", self.name)
+
+    def lines(self, sha256: str, size: int) -> list[dict[str, Any]]:
+        """As those of `EncodedUnit`."""
+        tokens = self.tensors["start"].diff().tolist()
         lines = [
-            {"caption": caption_hash(caption), "text": caption, "shard": path, "row": row,
-             "tokens": len(rows[row]), "truncated": bool(unread[row])}
-            for row, caption in enumerate(captions)
+            {"caption": caption_hash(caption), "text": caption, "shard": self.path, "row": row,
+             "tokens": tokens[row], "truncated": self.truncated[row]}
+            for row, caption in enumerate(self.captions)
         ]  # fmt: skip
-        if told := self._text.describe_unread(captions):
-            self._note(f"captions: {told}")
-        self._journal.append([*lines, _shard_record(self._request.out, name, path, len(rows))])
+        return [*lines, _shard_record(self.name, self.path, sha256, size, len(lines))]
 
 
-def _shard_record(out: Path, unit: str, name: str, rows: int) -> dict[str, Any]:
+def encode_captions(
+    text: PromptEncoder, name: str, captions: Sequence[str], dtype: torch.dtype
+) -> EncodedCaptions:
+    """Embed these captions, for the shard `name`."""
+    text.forget()  # the same bits whatever this process embedded before
+    embedded, mask = text(captions)
+    rows = [row[real].to(dtype).cpu() for row, real in zip(embedded, mask, strict=True)]
+    start = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
+    unread = tuple(bool(part) for part in text.unread(captions))
+    tensors = {"tokens": torch.cat(rows), "start": start}
+    return EncodedCaptions(name, tuple(captions), tensors, unread)
+
+
+def _shard_record(unit: str, path: str, sha256: str, size: int, rows: int) -> dict[str, Any]:
     """The journal's record of a shard that is complete."""
-    path = out / name
-    size = path.stat().st_size
-    return {"unit": unit, "path": name, "sha256": hash_file(path), "bytes": size, "rows": rows}
+    return {"unit": unit, "path": path, "sha256": sha256, "bytes": size, "rows": rows}

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fbridge.data.stores.url import StoreUrl
 from fbridge.data.video.buckets import Bucket, crop_loss, upscaled
 from fbridge.errors import DataError
 from fbridge.files.atomic import shown
@@ -122,7 +123,7 @@ def check_bad(tally: Tally, max_bad: float) -> None:
     )
 
 
-def check_clips(tally: Tally, source: Path) -> None:
+def check_clips(tally: Tally, source: Path | StoreUrl) -> None:
     """Raise DataError when the plan holds no clip."""
     if not tally.clips:
         raise DataError(
@@ -131,7 +132,9 @@ def check_clips(tally: Tally, source: Path) -> None:
         )
 
 
-def check_rejected(out: Path, index: dict[str, Any], tally: Tally, max_bad: float) -> None:
+def check_rejected(
+    out: Path | StoreUrl, index: dict[str, Any], tally: Tally, max_bad: float
+) -> None:
     """Check that not too many files were rejected while they were encoded.
 
     Raises:

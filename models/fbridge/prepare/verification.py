@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from fbridge.data.latents.format import file_fault, hash_row, read_index
-from fbridge.data.sources import Media, find_layout
-from fbridge.errors import FBridgeError
+from fbridge.data.sources import Media
+from fbridge.data.stores import ObjectError, StoreError, StoreUrl
+from fbridge.data.stores.scratch import scratch_folder
+from fbridge.data.stores.stored_set import StoredSet
+from fbridge.errors import DependencyError, FBridgeError
 from fbridge.files.atomic import shown
 from fbridge.files.hashing import hash_stream
 from fbridge.prepare.journal import KeyNumbers, Lookup, ShardRows
+from fbridge.prepare.pinned import place_of
+from fbridge.prepare.source import Source
 
 
 @dataclass(frozen=True)
@@ -68,13 +74,29 @@ class VerifyResult:
         return not self.damaged
 
 
-def verify(folder: Path) -> Iterator[VerifyProgress | VerifyResult]:
+def verify(place: Path | StoreUrl) -> Iterator[VerifyProgress | VerifyResult]:
     """Hash tables, shards and, where they still exist, the sources; the last item is the result.
 
+    Of a data set in a store, each file is fetched, hashed and removed again.
+
     Raises:
-        DataError: the folder holds no finished data set.
+        DataError: there is no finished data set.
+        StoreError: a store does not answer.
     """
-    index = read_index(folder)
+    if isinstance(place, Path):
+        yield from _verify(place, read_index(place), lambda _: nullcontext())
+        return
+    with scratch_folder() as folder:
+        there = StoredSet(place, folder)
+        yield from _verify(folder, there.fetch_tables(), there.having)
+
+
+def _verify(
+    folder: Path,
+    index: dict[str, Any],
+    having: Callable[[str], AbstractContextManager[None]],
+) -> Iterator[VerifyProgress | VerifyResult]:
+    """As `verify`; files of `folder` are there in the context that `having` gives."""
     damaged = list(_check_tables(folder, index))
     shards = index["counts"]["shards"]
     if damaged:
@@ -82,7 +104,8 @@ def verify(folder: Path) -> Iterator[VerifyProgress | VerifyResult]:
         return
     rows = _rows_of_shards(folder, index)
     for done, record in enumerate(_table(folder, index, "shards"), 1):
-        damage = _check_shard(folder, record, rows)
+        with having(record["path"]):
+            damage = _check_shard(folder, record, rows)
         if damage is not None:
             damaged.append(damage)
         yield VerifyProgress(record["path"], done, shards)
@@ -142,14 +165,21 @@ def _sources(folder: Path, index: dict[str, Any]) -> Iterator[tuple[str, str]]:
     expected.read(folder / index["files"]["survey"]["path"])
     present = KeyNumbers()
     try:
-        media_root = Path(source["media_root"]) if source["media_root"] else None
-        layout = find_layout(Path(source["path"]), source["layout"], media_root=media_root)
-        for entry in layout.entries():
-            record = expected.get(entry.key)
-            if record is None or entry.media is None or "found" not in record:
-                continue
-            present.add(entry.key)
-            yield entry.key, "" if _sha256(entry.media) == record["found"]["sha256"] else "changed"
+        root = place_of(source["media_root"]) if source["media_root"] else None
+        with Source(place_of(source["path"]), root, cache_size=0) as found:
+            for _ in found.look():
+                pass
+            for entry in found.find_layout(source["layout"]).entries():
+                record = expected.get(entry.key)
+                if record is None or entry.media is None or "found" not in record:
+                    continue
+                present.add(entry.key)
+                same = _sha256(found, entry.media) == record["found"]["sha256"]
+                yield entry.key, "" if same else "changed"
+    except ObjectError:
+        pass  # there is nothing at that URL any more
+    except (StoreError, DependencyError):
+        raise  # that a store does not answer says nothing of its videos
     except FBridgeError:
         pass  # the source is gone or has another layout: its videos are missing
     for record in _table(folder, index, "survey"):
@@ -157,16 +187,16 @@ def _sources(folder: Path, index: dict[str, Any]) -> Iterator[tuple[str, str]]:
             yield record["key"], "missing"
 
 
-def _sha256(media: Media) -> str:
+def _sha256(source: Source, media: Media) -> str:
     """sha256 of the bytes; "" if they cannot be read."""
     try:
-        with media.open() as file:
+        with source.local(media) as copy, copy.open() as file:
             return hash_stream(file)
-    except OSError:
+    except (OSError, ObjectError):
         return ""
 
 
-def way_out(folder: Path, damage: Damage) -> str:
+def way_out(folder: Path | StoreUrl, damage: Damage) -> str:
     """How the user can repair the data set."""
     if damage.what.endswith(".safetensors") and "/" in damage.what:
         return (

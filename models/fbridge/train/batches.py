@@ -126,6 +126,11 @@ class TrainingClips(Dataset[dict[str, Any]]):
     def __len__(self) -> int:
         return len(self.dataset)
 
+    def __getitems__(self, indices: list[ClipIndex]) -> list[dict[str, Any]]:
+        """The clips of a batch, whose shards are brought here side by side."""
+        self.dataset.prefetch([index.row for index in indices])
+        return [self[index] for index in indices]
+
     def __getitem__(self, index: ClipIndex) -> dict[str, Any]:
         sample = self.dataset[Draw(index.row, index.epoch)]
         key = f"{self.seed} {index.micro_step} {index.position}".encode()

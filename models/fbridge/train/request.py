@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from fbridge.checks import check_choice, did_you_mean, home_expanded
+from fbridge.checks import check_choice, did_you_mean, home_expanded, parse_bytes
 from fbridge.choices import OBJECTIVES, PRESETS
 from fbridge.config import Config, Resolved, load_config
+from fbridge.data.stores.url import parse_url
 from fbridge.errors import CheckpointError, ConfigError, DataError
 from fbridge.files.atomic import shown
 from fbridge.loaders.locate import packaged_file
@@ -30,7 +31,7 @@ RUNS = Path("runs")
 PRIORS = ("repeat", "motion")
 DEVICES = ("auto", "cpu", "cuda")
 SCRATCH = "scratch:"
-_OPTIONS = {"lora.base": "--lora"}
+_OPTIONS = {"lora.base": "--lora", "cache_size": "--cache-size"}
 """Options that are not named as their key."""
 _WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".pt", ".pth", ".ckpt")
 
@@ -73,7 +74,9 @@ class TrainRequest:
         if self.checkpoint is not None and not self.resume:
             raise ConfigError("--checkpoint: is about going on with a run; add --resume")
         config = self.config
-        if config.data != DEMO and not Path(str(config.data)).is_dir():
+        parse_bytes(self._named("cache_size"), config.cache_size)
+        stored = parse_url(str(config.data), self._named("data"))
+        if config.data != DEMO and stored is None and not Path(str(config.data)).is_dir():
             raise DataError(
                 f"{self._named('data')} {config.data}: no such folder; fbridge prepare makes one "
                 "of videos"

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from fbridge.checks import is_url
 from fbridge.choices import SHORTEST_FVD_CLIP
 from fbridge.errors import CheckpointError, ConfigError, DependencyError
 from fbridge.files.atomic import shown
@@ -39,6 +40,7 @@ from fbridge.train.numbers import Numbers
 from fbridge.train.places import places
 from fbridge.train.request import TrainRequest
 from fbridge.train.run_files import CURVES, Curves, environment_facts, locked_run, write_run
+from fbridge.train.setup.dataset import room_note
 from fbridge.train.setup.dry_run import measure_step
 from fbridge.train.setup.session import Session, build_session, flatten
 from fbridge.train.summary.report import RunReport, State
@@ -79,6 +81,8 @@ def run(
         yield Ready(found.checkpoint is not None)
         if not locked:
             yield Warned(_UNLOCKED)
+        if note := room_note(config, session.material.dataset):
+            yield Warned(note)
         yield from (Warned(f"{shown(file)} is damaged; passed over") for file in found.damaged)
         yield from train(
             session,
@@ -209,7 +213,7 @@ def run_facts(session: Session, command_line: str) -> dict[str, Any]:
         "base": None if base is None else _base_facts(base),
         "places": places(session.config),
         "data": {
-            "path": str(Path(str(session.config.data)).resolve()),
+            "path": _absolute(str(session.config.data)),
             "sha256": material.dataset.hash,
             "training": len(material.parts.training),
             "held_out": len(material.parts.held_out),
@@ -223,6 +227,10 @@ def run_facts(session: Session, command_line: str) -> dict[str, Any]:
         "identity": training.identity,
         **environment_facts(),
     }
+
+
+def _absolute(data: str) -> str:
+    return data if is_url(data) else str(Path(data).resolve())
 
 
 def _base_facts(base: PretrainedModel) -> dict[str, Any]:

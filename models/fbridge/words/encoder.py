@@ -71,10 +71,19 @@ class PromptEncoder(ABC):
         for start in range(0, len(new), _AT_ONCE):
             part = new[start : start + _AT_ONCE]
             self._seen.update(zip(part, self._embed(part), strict=True))
-        rows = [self._seen[p] for p in prompts]
-        text = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        lengths = torch.tensor([len(row) for row in rows])
-        return text, torch.arange(text.shape[1])[None] < lengths[:, None]
+        return _padded([self._seen[p] for p in prompts])
+
+    def one_by_one(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """As a call, but each prompt is embedded alone.
+
+        Others beside it, which pad it, change its embedding in the last bits.
+        """
+        alone = {prompt: self._embed([prompt])[0] for prompt in dict.fromkeys(prompts)}
+        return _padded([alone[prompt] for prompt in prompts])
+
+    def forget(self) -> None:
+        """Embed all prompts of the next call anew, together."""
+        self._seen.clear()
 
     @abstractmethod
     def to(self, device: str) -> None:
@@ -99,6 +108,13 @@ class PromptEncoder(ABC):
             f"{_shortened(prompt, 40)!r}{more} {'have' if more else 'has'} more; not read is its "
             f"end: {_shortened(end, 200)!r}"
         )
+
+
+def _padded(rows: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Embeddings (L, D) as one tensor, with their mask."""
+    text = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    lengths = torch.tensor([len(row) for row in rows])
+    return text, torch.arange(text.shape[1])[None] < lengths[:, None]
 
 
 def _shortened(text: str, most: int) -> str:

@@ -8,9 +8,8 @@ import json
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -18,7 +17,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fbridge.data.latents.format import FORMAT as FORMAT
-from fbridge.data.latents.format import file_fault, read_index, source_number
+from fbridge.data.latents.format import INDEX, file_fault, read_index, source_number
+from fbridge.data.latents.samples import Draw as Draw
+from fbridge.data.latents.samples import LatentBatch as LatentBatch
+from fbridge.data.latents.samples import LatentSample as LatentSample
+from fbridge.data.latents.samples import ShardSource
+from fbridge.data.latents.samples import collate as collate
 from fbridge.errors import DataError
 from fbridge.files.atomic import shown
 
@@ -27,76 +31,6 @@ OPEN_SHARDS = 32
 """Maximum number of shards that a worker keeps mapped."""
 
 _SOURCE = b'"source_sha256":"'
-
-
-class Draw(NamedTuple):
-    """A row in an epoch; the epoch decides which of a clip's captions is used."""
-
-    row: int
-    epoch: int = 0
-
-
-@dataclass(frozen=True)
-class LatentSample:
-    """One clip.
-
-    Attributes:
-        row: its index in the data set.
-        clip: (F, C, H, W) normalised latents.
-        still: (1 or F, C, H, W) latents of its first frame repeated; one frame if all are equal.
-        condition: (C', H, W) latent of its first frame alone.
-        text: (L, D) prompt embeddings of the drawn caption, or of the empty one if it has none.
-        caption: the same as text.
-        spreads: log-variances of "clip", "still", "condition"; empty of a deterministic codec.
-        picture: (3, height, width) uint8, its first frame, if the codec needs pixels to decode.
-        label: class number, -1 without.
-    """
-
-    row: int
-    clip: Tensor
-    still: Tensor
-    condition: Tensor
-    text: Tensor
-    caption: str
-    spreads: dict[str, Tensor]
-    picture: Tensor | None
-    label: int
-
-
-@dataclass(frozen=True)
-class LatentBatch:
-    """Samples of one bucket; each tensor has a first axis B, text is padded to (B, L, D)."""
-
-    rows: Tensor
-    clip: Tensor
-    still: Tensor
-    condition: Tensor
-    text: Tensor
-    prompt_mask: Tensor
-    spreads: dict[str, Tensor]
-    picture: Tensor | None
-    labels: Tensor
-
-
-def collate(samples: Sequence[LatentSample]) -> LatentBatch:
-    """Batch samples of one bucket."""
-    lengths = torch.tensor([len(sample.text) for sample in samples])
-    text = torch.nn.utils.rnn.pad_sequence([sample.text for sample in samples], batch_first=True)
-    pictures = [sample.picture for sample in samples if sample.picture is not None]
-    return LatentBatch(
-        rows=torch.tensor([sample.row for sample in samples]),
-        clip=torch.stack([sample.clip for sample in samples]),
-        still=torch.stack([sample.still for sample in samples]),
-        condition=torch.stack([sample.condition for sample in samples]),
-        text=text,
-        prompt_mask=torch.arange(text.shape[1])[None] < lengths[:, None],
-        spreads={
-            name: torch.stack([sample.spreads[name] for sample in samples])
-            for name in samples[0].spreads
-        },
-        picture=torch.stack(pictures) if pictures else None,
-        labels=torch.tensor([sample.label for sample in samples]),
-    )
 
 
 class LatentDataset(Dataset[LatentSample]):
@@ -110,14 +44,25 @@ class LatentDataset(Dataset[LatentSample]):
         folder: the data set.
         split: only rows with this tag ("train", "test01", ...).
         seed: of the choice among several captions.
+        shards: what brings shards to the folder, of a data set in a store.
 
     Raises:
         DataError: the folder has no finished data set, a table is damaged, or no row has the tag.
     """
 
-    def __init__(self, folder: Path | str, *, split: str | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path | str,
+        *,
+        split: str | None = None,
+        seed: int = 0,
+        shards: ShardSource | None = None,
+    ) -> None:
         self.folder = Path(folder)
+        self._source = shards
         self.index = read_index(self.folder)
+        # Now: in the cache of a data set in a store, a later run may put a newer index here.
+        self._hash = hashlib.sha256((self.folder / INDEX).read_bytes()).hexdigest()
         self.seed = seed
         for name in _TABLES:
             self._check(self.index["files"][name])
@@ -152,7 +97,12 @@ class LatentDataset(Dataset[LatentSample]):
     @property
     def hash(self) -> str:
         """sha256 of the index, which has the hashes of all files: identifies the data set."""
-        return hashlib.sha256((self.folder / "index.json").read_bytes()).hexdigest()
+        return self._hash
+
+    @property
+    def shard_bytes(self) -> int:
+        """Bytes of all shards."""
+        return sum(record["bytes"] for record in self._shards)
 
     @property
     def bucket(self) -> Tensor:
@@ -189,6 +139,12 @@ class LatentDataset(Dataset[LatentSample]):
     def empty_text(self) -> Tensor:
         """(L, D) the empty caption's embeddings, for guidance."""
         return self._text(0)
+
+    def prefetch(self, rows: Sequence[int]) -> None:
+        """Bring the shards of these rows to this machine, of a data set in a store."""
+        if self._source is not None:
+            shards = self._columns["shard"][self._rows[torch.tensor(rows)]].unique()
+            self._source.fetch([self._shards[number] for number in shards.tolist()])
 
     def __getitem__(self, draw: int | Draw) -> LatentSample:
         row, epoch = draw if isinstance(draw, tuple) else (draw, 0)
@@ -243,14 +199,17 @@ class LatentDataset(Dataset[LatentSample]):
         if name in self._open:
             self._open.move_to_end(name)
             return self._open[name]
+        while len(self._open) >= (self._source.most_open if self._source else OPEN_SHARDS):
+            self._open.popitem(last=False)
+        self._open[name] = self._source.open(record) if self._source else self._open_local(record)
+        return self._open[name]
+
+    def _open_local(self, record: dict[str, Any]) -> Any:
+        name = record["path"]
         if name not in self._whole:
             self._check(record)
             self._whole.add(name)
-        file = safe_open(self.folder / name, "pt")
-        self._open[name] = file
-        if len(self._open) > OPEN_SHARDS:
-            self._open.popitem(last=False)
-        return file
+        return safe_open(self.folder / name, "pt")
 
     def _check(self, record: dict[str, Any]) -> None:
         if fault := file_fault(self.folder, record):

@@ -23,6 +23,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -59,9 +60,12 @@ def shard_path(kind: str, name: str) -> str:
     return f"{kind}/{name[:2]}/{name}.safetensors"
 
 
+_JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":"))  # one, as making them takes longer
+
+
 def dump(value: Any) -> str:
     """JSON in one line, the same bytes for equal values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return _JSON.encode(value)
 
 
 def digest(value: Any) -> str:
@@ -155,15 +159,50 @@ def file_fault(folder: Path, record: dict[str, Any]) -> str:
 
 def write_part(folder: Path, kind: str, lines: Iterator[str]) -> IndexedFile:
     """Write `<kind>-<digest>.jsonl` from lines without line feeds."""
-    scratch = folder / f"{kind}.jsonl"
-    rows, whole = 0, hashlib.sha256()
-    with replacing(scratch) as hidden, hidden.open("wb") as file:
+    with PartWriter(folder, kind) as part:
         for line in lines:
-            data = line.encode() + b"\n"
-            file.write(data)
-            whole.update(data)
-            rows += 1
-    return _named(folder, scratch, kind, whole.hexdigest(), rows)
+            part.write(line)
+    return part.file
+
+
+class PartWriter(AbstractContextManager["PartWriter"]):
+    """Writes `<kind>-<digest>.jsonl` line by line; the name is there when the context has ended.
+
+    Attributes:
+        file: what was written, at the end.
+        size: bytes so far.
+    """
+
+    file: IndexedFile
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self._folder, self._kind = folder, kind
+        self._scratch = folder / f"{kind}.jsonl"
+        self._stack = ExitStack()
+        self._rows, self._whole = 0, hashlib.sha256()
+        self.size = 0
+
+    def __enter__(self) -> PartWriter:
+        with ExitStack() as stack:
+            hidden = stack.enter_context(replacing(self._scratch))
+            self._file = stack.enter_context(hidden.open("wb"))
+            self._stack = stack.pop_all()
+        return self
+
+    def write(self, line: str) -> None:
+        """Add a line, without its line feed."""
+        data = line.encode() + b"\n"
+        self._file.write(data)
+        self._whole.update(data)
+        self._rows += 1
+        self.size += len(data)
+
+    def __exit__(self, *error: Any) -> None:
+        """Give the file its name, or delete it after an error."""
+        self._stack.__exit__(*error)
+        if error[0] is None:
+            digest = self._whole.hexdigest()
+            self.file = _named(self._folder, self._scratch, self._kind, digest, self._rows)
 
 
 def write_columns(folder: Path, columns: dict[str, Tensor], rows: int) -> IndexedFile:

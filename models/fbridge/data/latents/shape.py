@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,25 @@ class Shape:
         return cls(**{**tree, "classes": tuple(tree["classes"]), "sizes": sizes})
 
 
-def read_data(folder: Path, *, split: str | None, share: float) -> tuple[LatentDataset, Split]:
+def read_data(
+    folder: Path | str,
+    *,
+    split: str | None,
+    share: float,
+    open_dataset: Callable[[Path | str], LatentDataset] = LatentDataset,
+) -> tuple[LatentDataset, Split]:
     """A data set and its division.
+
+    Args:
+        folder: of the data set, or what `open_dataset` takes.
+        split: see `fbridge.data.latents.split.hold_out`.
+        share: likewise.
+        open_dataset: opens it.
 
     Raises:
         DataError: it is none, it is empty, or nothing is left to train on.
     """
-    dataset = LatentDataset(folder)
+    dataset = open_dataset(folder)
     if split is not None and not bool(dataset.tagged(split).any()):
         known = ", ".join(dataset.index["splits"]) or "none"
         raise DataError(f"{shown(folder)}: has no split {split!r}; it has {known}")

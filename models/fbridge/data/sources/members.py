@@ -19,13 +19,22 @@ def members(path: Path) -> Iterator[Entry]:
     """The files of a tar in order, keyed by name; a refused entry "" last if it is damaged."""
     try:
         with path.open("rb") as file:
-            packed = packing(file)
-            if packed:
-                yield Entry("", None, refused=f"is compressed ({packed}): {UNPACK}")
-                return
-            yield from _plain_members(path, file)
+            yield from tar_members(path, file)
     except OSError as error:
         yield Entry("", None, refused=f"cannot be read ({error.strerror or error})")
+
+
+def tar_members(path: Path, file: BinaryIO) -> Iterator[Entry]:
+    """The same of an open file, as parts of the file `path`.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    packed = packing(file)
+    if packed:
+        yield Entry("", None, refused=f"is compressed ({packed}): {UNPACK}")
+    else:
+        yield from _plain_members(path, file)
 
 
 UNPACK = "videos cannot be reached at random in it; decompress it first"

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -29,6 +29,10 @@ MEMORY_LIMIT = 16 << 30
 
 _REVIVALS = 3  # new pools in a row without a result before giving up
 _GRACE = 60.0  # seconds for a process to start and for results to come through
+
+
+class Unreachable(DataError):
+    """A video that cannot be had now, and perhaps another time."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ def failure_of(error: Exception) -> Failure:
         FBridgeError: it is one that every task would raise, such as a missing package.
     """
     if isinstance(error, DataError):
-        return Failure(str(error), transient=False)
+        return Failure(str(error), transient=isinstance(error, Unreachable))
     if isinstance(error, FBridgeError):
         raise error
     if isinstance(error, MemoryError):
@@ -62,6 +66,19 @@ def failure_of(error: Exception) -> Failure:
     text = reason(error)
     what = kind if text == kind else f"{kind}: {text}"
     return Failure(f"cannot be used ({what}); convert it, or leave it out", transient=False)
+
+
+class TaskPool(Protocol):
+    """What runs tasks elsewhere, a file at a time: processes here, or actors of a cluster."""
+
+    @property
+    def count(self) -> int:
+        """Tasks that run at the same time."""
+
+    def map(
+        self, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], ahead: int
+    ) -> Iterator[Result | Failure]:
+        """See `Workers.map`."""
 
 
 @dataclass
@@ -86,6 +103,11 @@ class Workers(AbstractContextManager["Workers"]):
     def __exit__(self, *_: object) -> None:
         """Kill the workers."""
         self._stop()
+
+    @property
+    def count(self) -> int:
+        """Number of processes."""
+        return self._count
 
     def map(
         self, function: Callable[..., Result], tasks: Iterable[tuple[Any, ...]], ahead: int

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fbridge.checks import is_url
 from fbridge.data.frame_folders import order_fault, sort_frames
 from fbridge.data.latents import LatentDataset
 from fbridge.data.latents.format import INDEX
@@ -122,7 +123,13 @@ def _entered(entry: Entry, source: Path) -> ListedVideo:
 def _rows(source: Path, rows: frozenset[str] | None) -> Iterator[ListedVideo]:
     """The rows of a prepared data set: the same frames of its source videos."""
     data = LatentDataset(source)
-    root = Path(data.index["source"]["media_root"] or data.index["source"]["path"])
+    where = data.index["source"]["media_root"] or data.index["source"]["path"]
+    if is_url(where):
+        raise DataError(
+            f"{shown(source)}: was prepared of {where}, and the frames of its clips are read of a "
+            "folder alone; copy the videos to one and prepare them from there"
+        )
+    root = Path(where)
     root = root if root.is_dir() else root.parent
     for number in range(len(data)):
         record = data.record(number)

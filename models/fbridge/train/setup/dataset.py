@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from fbridge.checks import is_url, parse_bytes
+from fbridge.config.tree import Config
 from fbridge.data.latents import LatentDataset, Split
-from fbridge.data.latents.shape import Shape, measure_clips
+from fbridge.data.latents.shape import Shape, measure_clips, read_data
+from fbridge.data.stores import parse_url
+from fbridge.data.stores.shard_cache import open_stored
 from fbridge.errors import CheckpointError
 from fbridge.loaders.codec import LoadedCodec
 from fbridge.loaders.load import PretrainedModel
@@ -40,6 +45,35 @@ class TrainingData:
             record = self.parts.training.record(row)
             named.append(f"{record['key']} at {record['times'][0]:.2f} s")
         return named
+
+
+def open_data(config: Config) -> tuple[LatentDataset, Split]:
+    """The data set of a run and its division; of one behind a URL, shards come when needed.
+
+    Raises:
+        DataError: there is none, or nothing is left to train on.
+    """
+    assert config.data is not None, "the command line has filled it in"
+
+    def opened(place: Path | str) -> LatentDataset:
+        url = parse_url(str(place), "data")
+        if url is None:
+            return LatentDataset(place)
+        return open_stored(url, parse_bytes("cache_size", config.cache_size))
+
+    share = config.validation.share
+    return read_data(config.data, split=config.split, share=share, open_dataset=opened)
+
+
+def room_note(config: Config, dataset: LatentDataset) -> str:
+    """A warning where the shards of a data set behind a URL do not fit on this machine."""
+    limit = parse_bytes("cache_size", config.cache_size)
+    if not is_url(str(config.data)) or dataset.shard_bytes <= limit:
+        return ""
+    return (
+        f"the shards of {config.data} take {dataset.shard_bytes / 1e9:.3g} GB, more than "
+        f"--cache-size {config.cache_size}: they are fetched again and again; make it larger"
+    )
 
 
 def measure(dataset: LatentDataset, codec: LoadedCodec) -> Shape:

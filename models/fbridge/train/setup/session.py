@@ -12,7 +12,6 @@ from torch import nn
 
 from fbridge.backbones.families import family_of
 from fbridge.config.tree import Config, TrainConfig
-from fbridge.data.latents.shape import read_data
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.hashing import hash_model
 from fbridge.loaders.codec import LoadedCodec, load_codec
@@ -25,7 +24,7 @@ from fbridge.train.optimizer import build_optimizer, hasten
 from fbridge.train.request import Command
 from fbridge.train.setup.accelerate import adapt_launch, shard_blocks
 from fbridge.train.setup.base import load_base
-from fbridge.train.setup.dataset import TrainingData, check_words, measure
+from fbridge.train.setup.dataset import TrainingData, check_words, measure, open_data
 from fbridge.train.setup.networks import (
     BuiltNetwork,
     build_generator,
@@ -44,7 +43,7 @@ _FREE = {
     "train.offload_activations", "lora.offload_blocks", "validation.every",
     "validation.rows", "validation.clips", "validation.steps", "validation.bands", "log",
     "sampling", "ema.length", "data", "train.steps", "base", "components", "download", "prior.path",
-    "lora.base",
+    "lora.base", "cache_size",
 }  # fmt: skip
 """Keys that may change when a run resumes; of data, base, LoRAs and prior the content counts."""
 
@@ -93,8 +92,7 @@ def build_session(
         FBridgeError: a part is missing or does not fit.
     """
     accelerator = _accelerator(config, run, device)
-    assert config.data is not None, "the command line has filled it in"
-    dataset, parts = read_data(Path(config.data), split=config.split, share=config.validation.share)
+    dataset, parts = open_data(config)
     base = load_base(config) if command == "finetune" else None
     codec = _codec(dataset.index["codec"], base, download=bool(config.download))
     material = TrainingData(dataset, parts, codec, measure(dataset, codec))

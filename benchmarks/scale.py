@@ -1,0 +1,281 @@
+"""How `fbridge prepare` grows: with workers on Ray, with lost nodes, with the length of the list.
+
+    python benchmarks/scale.py throughput [--workers 2] [--clips 128] [--size 128] [--repeats 3]
+    python benchmarks/scale.py kill [--clips 128] [--size 128]
+    python benchmarks/scale.py rows [--rows 10000 100000 1000000]
+
+throughput: clips a second from the plan to the finished data set, with encoders already up (from
+the first encoded clip on): Ray with W workers against W workers of this machine, and two workers
+on Ray against one. Runs alternate, so that other load affects all; printed are ratios of medians.
+
+kill: one of two nodes of a cluster on this machine is killed in the middle. The time lost is that
+of the run beyond an undisturbed one whose second half has one node's speed; the goal is the work
+in flight and 15 s.
+
+rows: planning and merging lists of so many clips, whose surveys and shards' records are made up:
+processor seconds, and the peak memory of the process against that of the shortest list.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL
+
+from fbridge.data.latents.format import JOURNAL, digest, dump, shard_path
+from fbridge.data.sources import Layout
+from fbridge.data.sources.entry import Entry, Media
+from fbridge.data.video.buckets import Bucket
+from fbridge.data.video.clip_sampling import ClipSampling
+from fbridge.data.video.survey import ClipSpan, Survey
+from fbridge.data.video_files import write_video
+from fbridge.prepare import PrepareRequest, RayOptions, prepare
+from fbridge.prepare.encode import Moments
+from fbridge.prepare.finalize import Records, TableWriter
+from fbridge.prepare.journal import JournalLookup
+from fbridge.prepare.plan import Planner, caption_hash
+from fbridge.prepare.run import Progress
+from fbridge.prepare.scan import cutting_digest
+
+SUMS = ("clip", "clip_square", "still", "still_square", "product")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("throughput", "kill", "rows"))
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--clips", type=int, default=128)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(long_list(options.one)))
+    elif options.what == "rows":
+        rows(options.rows)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            request = small_set(Path(folder), options.clips, options.size)
+            (throughput if options.what == "throughput" else kill)(request, options)
+
+
+def throughput(request: PrepareRequest, options: argparse.Namespace) -> None:
+    """Ray against local workers, and two workers against one."""
+    many = options.workers
+    kinds: dict[str, tuple[int, RayOptions | None]] = {
+        "local": (many, None),
+        f"Ray, {many} workers": (many, RayOptions(workers=many)),
+        "Ray, 1 worker": (1, RayOptions(workers=1)),
+        "Ray, 2 workers": (2, RayOptions(workers=2)),
+    }
+    rates: dict[str, list[float]] = {name: [] for name in kinds}
+    for turn in range(options.repeats):
+        for name, (workers, ray) in kinds.items():
+            with ExitStack() as stack:
+                if ray is not None:
+                    stack.enter_context(nodes(workers))
+                out = request.out / f"{turn}-{name}".replace(" ", "")
+                run = timed(replace(request, out=out, workers=workers, ray=ray))
+            rates[name].append(run.rate)
+            print(f"{name:16s} {run.rate:7.2f} clips/s", flush=True)
+    middle = {name: median(found) for name, found in rates.items()}
+    print(f"Ray / local, {many} workers: {middle[f'Ray, {many} workers'] / middle['local']:.2f}")
+    print(f"two workers / one on Ray: {middle['Ray, 2 workers'] / middle['Ray, 1 worker']:.2f}")
+
+
+def kill(request: PrepareRequest, options: argparse.Namespace) -> None:
+    """The time lost by killing one of two nodes."""
+    request = replace(request, ray=RayOptions(workers=2))
+    with nodes(1, 1):
+        whole = timed(replace(request, out=request.out / "whole"))
+    with nodes(1, 1) as cluster:
+        cut = timed(replace(request, out=request.out / "cut"), cluster)
+    left = options.clips - cut.killed_at
+    expected = cut.killed_at / whole.rate + left / (whole.rate / 2)
+    print(f"undisturbed: {whole.seconds:.1f} s; one of two nodes killed after {cut.killed_at} "
+          f"clips: {cut.seconds:.1f} s, {cut.again} clips done again")  # fmt: skip
+    again = cut.again / (whole.rate / 2)
+    print(f"lost: {cut.seconds - expected:.1f} s, of them {again:.1f} s of work in flight")
+
+
+@dataclass
+class Run:
+    """One run, from the first encoded clip on.
+
+    Attributes:
+        seconds: that it took.
+        rate: clips a second.
+        killed_at: clips that were done when a node was killed.
+        again: clips that were encoded once more.
+    """
+
+    seconds: float
+    rate: float
+    killed_at: int = 0
+    again: int = 0
+
+
+def timed(request: PrepareRequest, cluster: Any = None) -> Run:
+    """Run it; a node of `cluster` is killed in the middle."""
+    started, first, done, run = 0.0, 0, 0, Run(0.0, 0.0)
+    for event in prepare(request):
+        if not isinstance(event, Progress) or event.what != "encoding":
+            continue
+        assert event.total is not None
+        if not started:
+            started, first = time.perf_counter(), event.done
+        run.again += max(0, done - event.done)
+        done = event.done
+        if cluster is not None and not run.killed_at and done >= event.total // 2:
+            run.killed_at = done
+            cluster.remove_node(busiest(cluster), allow_graceful=False)
+    run.seconds = time.perf_counter() - started
+    run.rate = (done - first) / run.seconds
+    return run
+
+
+def nodes(*cpus: int) -> Any:
+    """A cluster of nodes with so many CPUs on this machine, joined."""
+    from tests.cluster.clusters import running
+
+    return running(*cpus)
+
+
+def busiest(cluster: Any) -> Any:
+    """The node with the most encoders."""
+    from ray.util import placement_group_table
+
+    groups = placement_group_table().values()
+    places = [group["bundles_to_node_id"][0] for group in groups if group["state"] == "CREATED"]
+    return max(cluster.worker_nodes, key=lambda node: places.count(node.node_id))
+
+
+def small_set(folder: Path, clips: int, size: int) -> PrepareRequest:
+    """Videos of 320x240 and 3 s, and a small VAE with random weights."""
+    torch.manual_seed(0)
+    kinds = ("DownEncoderBlock2D",) * 3, ("UpDecoderBlock2D",) * 3
+    AutoencoderKL(3, 3, *kinds, (16, 16, 32), norm_num_groups=8).save_pretrained(folder / "codec")
+    rng = np.random.default_rng(0)
+    (folder / "videos").mkdir()
+    for number in range(clips):
+        path = folder / "videos" / f"{number:05d}.mp4"
+        if number < 8:
+            noise = rng.integers(0, 255, (60, 30, 40, 3), np.uint8)
+            write_video(noise.repeat(8, 1).repeat(8, 2), path, 20)
+        else:
+            copied = (folder / "videos" / f"{number % 8:05d}.mp4").read_bytes()
+            path.write_bytes(copied + b"\0\0\0\x10free" + number.to_bytes(8, "big"))
+    cutting = ClipSampling((Bucket(size, size, 16),))
+    return PrepareRequest(
+        folder / "videos", folder / "out", cutting, codec=str(folder / "codec"), shard_rows=8
+    )
+
+
+def rows(lengths: list[int]) -> None:
+    """Plan and merge lists of these lengths, each in a process of its own."""
+    least = 0.0
+    for length in sorted(lengths):
+        line = [sys.executable, __file__, "rows", "--one", str(length)]
+        done = subprocess.run(line, check=True, capture_output=True, text=True, env=os.environ)
+        found = json.loads(done.stdout.splitlines()[-1])
+        least = least or found["memory"]
+        print(
+            f"{length:9d} clips: planned in {found['plan']:.1f} s, merged in {found['merge']:.1f} "
+            f"s; peak memory {found['memory']:.0f} MB, {found['memory'] / least:.2f} of the first",
+            flush=True,
+        )
+
+
+def long_list(length: int) -> dict[str, float]:
+    """Plan and merge a made-up list, all of whose clips are encoded."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        request = PrepareRequest(
+            folder / "videos", folder / "out", ClipSampling((Bucket(64, 64, 16),))
+        )
+        (request.out / JOURNAL).mkdir(parents=True)
+        layout = Layout("made up", "", folder / "videos", lambda: entries(folder, length))
+        write_surveys(request, layout)
+        out = request.out
+        surveys = JournalLookup(out, "survey", lambda record: record["key"])
+        planner = Planner(request, layout, surveys, recipe="made up", reads_text=False)
+        started = time.process_time()
+        assert sum(len(unit.clips) for unit in planner.units(())) == length
+        plan = time.process_time() - started
+        write_records(request, planner)
+        found = JournalLookup(out, "rows", lambda record: record.get("unit") or record["id"])
+        captions = JournalLookup(
+            out, "captions", lambda record: record.get("unit") or record["caption"]
+        )
+        started = time.process_time()
+        index = TableWriter(request, planner, Records(found.get, captions.get, surveys)).write({})
+        assert index["counts"]["clips"] == length
+        merge = time.process_time() - started
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"plan": plan, "merge": merge, "memory": memory}
+
+
+def entries(folder: Path, length: int) -> Iterator[Entry]:
+    """Videos that do not exist, with a thousand captions."""
+    for number in range(length):
+        key = f"{number:07d}.mp4"
+        yield Entry(key, Media(folder / "videos" / key), (f"caption {number % 1000}",))
+
+
+def write_surveys(request: PrepareRequest, layout: Layout) -> None:
+    """The journal of a survey in which every video has one clip."""
+    cutting, times = cutting_digest(request), tuple(place / 16 for place in range(16))
+    with (request.out / JOURNAL / "survey-00000.jsonl").open("w") as file:
+        for entry in layout.entries():
+            survey = Survey(
+                sha256=digest(entry.key), size=10**6, codec="h264", width=320, height=240,
+                frames=100, seconds=6.25, fps=16.0, variable=False,
+                bucket=request.cutting.buckets[0], cuts=(ClipSpan(tuple(range(16)), times),),
+                decoder="pyav 18.1.0, libavcodec 62.11.100",
+            )  # fmt: skip
+            line = {"key": entry.key, "size": 10**6, "mtime_ns": 1, "cutting": cutting}
+            file.write(dump({**line, "found": survey.to_json()}) + "\n")
+
+
+def write_records(request: PrepareRequest, planner: Planner) -> None:
+    """The journals of a finished encoding."""
+    sums = Moments(1, {name: torch.zeros(4) for name in SUMS}).to_json()
+    whole = {"sha256": "0" * 64, "bytes": 1, "bucket": "64x64x16", "latent": [4, 4, 8, 8]}
+    with (request.out / JOURNAL / "rows-00000.jsonl").open("w") as file:
+        for unit in planner.units(()):
+            place = shard_path("shards", unit.name)
+            for row, clip in enumerate(unit.clips):
+                line = {"id": clip.id, "shard": place, "row": row, "sha256": clip.id}
+                file.write(dump(line) + "\n")
+            shard = {"unit": unit.name, "path": place, "rows": len(unit.clips), "moments": sums}
+            file.write(dump({**whole, **shard}) + "\n")
+    with (request.out / JOURNAL / "captions-00000.jsonl").open("w") as file:
+        for group in planner.captions(()):
+            name = digest([caption_hash(caption) for caption in group])[:20]
+            place = shard_path("text", name)
+            for row, caption in enumerate(group):
+                line = {"caption": caption_hash(caption), "text": caption, "shard": place}
+                file.write(dump({**line, "row": row, "tokens": 3, "truncated": False}) + "\n")
+            shard = {"unit": name, "path": place, "sha256": "0" * 64, "bytes": 1}
+            file.write(dump({**shard, "rows": len(group)}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

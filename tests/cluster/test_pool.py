@@ -1,0 +1,80 @@
+"""Tasks on a cluster: order, files that hang or crash, lost actors, no room."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+
+from fbridge.data.video.pool import Failure
+from fbridge.errors import DataError, DependencyError
+from tests.cluster.clusters import running
+
+ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.xdist_group("ray")
+
+
+def task(number: int, deed: str) -> int:
+    """A stand-in for the decoder; what it does to its process, crashing media do."""
+    if deed == "hang":
+        time.sleep(60)
+    if deed == "crash":
+        os._exit(3)
+    if deed == "refuse":
+        raise DataError(f"number {number} is damaged")
+    if deed == "lack":
+        raise DependencyError("no decord here")
+    return number
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _cluster() -> Iterator[None]:
+    with running(2):
+        yield
+
+
+def test_a_file_that_hangs_or_crashes_costs_itself_alone() -> None:
+    from fbridge.cluster.pool import RayPool
+
+    deeds = ["", "hang", "", "crash", "", "refuse", "", ""]
+    with RayPool(2, time_limit=1.0, num_cpus=0.5) as pool:
+        found = list(pool.map(task, enumerate(deeds), ahead=4))
+    assert found[1] == Failure("took longer than 1 s; try it again alone", True)
+    assert found[3] == Failure("the decoder crashed; convert the file", True)
+    assert found[5] == Failure("number 5 is damaged", False)
+    assert [found[n] for n in (0, 2, 4, 6, 7)] == [0, 2, 4, 6, 7]
+
+
+def test_what_every_file_would_raise_ends_the_run_and_names_the_node() -> None:
+    from fbridge.cluster.pool import RayPool
+
+    with (
+        RayPool(1, time_limit=5.0, num_cpus=0.5) as pool,
+        pytest.raises(DependencyError, match=r"^node \S+ \([\d.]+\): no decord here$"),
+    ):
+        list(pool.map(task, [(0, "lack")], ahead=1))
+
+
+def test_lost_actors_are_replaced_and_their_tasks_done_again() -> None:
+    from fbridge.cluster.pool import RayPool
+
+    with RayPool(2, time_limit=5.0, num_cpus=0.5) as pool:
+        results = pool.map(task, ((number, "") for number in range(40)), ahead=6)
+        found = list(islice(results, 10))
+        for member in pool._crew.members:
+            ray.kill(member.actor)
+        found += list(results)
+    assert found == list(range(40))
+
+
+def test_where_nothing_has_room_the_wait_ends() -> None:
+    from fbridge.cluster.pool import RayPool
+
+    with (
+        RayPool(1, time_limit=5.0, patience=2.0, num_cpus=64) as pool,
+        pytest.raises(DependencyError, match=r"no node .* taken a decoder for 2 s; .*ray status"),
+    ):
+        list(pool.map(task, [(0, "")], ahead=1))
