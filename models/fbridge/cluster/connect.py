@@ -77,7 +77,7 @@ def load_ray() -> Any:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it asks on a terminal
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if _TOKEN.expanduser().is_file():
+    if _TOKEN.expanduser().is_file() and "ray" not in sys.modules:  # it is read on import
         # A head that finds this file asks for it; who joins sends it only if told to. A cluster
         # that asks for none takes it, too.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
