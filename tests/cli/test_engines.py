@@ -61,7 +61,7 @@ def test_a_line_with_ray_makes_what_it_makes_without(workshop: Any, tmp_path: Pa
     pytest.importorskip("ray")
     for number in range(3):
         film(tmp_path / "videos" / f"{number}.mp4", number)
-    made = []
+    made: list[dict[str, str]] = []
     for words in ((), ("--engine", "ray", "--ray-address", "local")):
         out = tmp_path / f"set{len(made)}"
         ran = workshop.run("prepare", tmp_path / "videos", "-o", out, *SHAPE, *words, "--json")
