@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fbridge.errors import ConfigError, DependencyError
@@ -22,6 +23,7 @@ LOCAL = "local"
 _CONNECT = 10.0  # seconds for a connection to the address
 _ANSWER = 60.0  # seconds for the cluster's answer, with the start of the process that asks
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:]+\]|[^\s:/]+):(?P<port>\d{1,5})")
+_TOKEN = Path("~/.ray/auth_token")
 _QUIET: dict[str, Any] = {
     "log_to_driver": False, "configure_logging": False, "logging_level": logging.ERROR
 }  # fmt: skip
@@ -75,6 +77,10 @@ def load_ray() -> Any:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it asks on a terminal
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if _TOKEN.expanduser().is_file() and "ray" not in sys.modules:  # it is read on import
+        # A head that finds this file asks for it; who joins sends it only if told to. A cluster
+        # that asks for none takes it, too.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     try:
         import ray
     except ModuleNotFoundError:
@@ -165,6 +171,11 @@ def _ask(address: str, named: str) -> str:
     if asked.returncode or not told:
         lines = asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"]
         why = next((line for line in reversed(lines) if "Error" in line), lines[-1])
+        if "InvalidAuthToken" in asked.stderr:
+            raise DependencyError(
+                f"{named}: asks for a token that this machine has not; copy ~/.ray/auth_token from "
+                "its head node to the same place here"
+            )
         raise DependencyError(f"{named}: cannot be joined ({why.strip()}); {_WAY_OUT}")
     return told[-1]
 
