@@ -42,5 +42,5 @@ def test_the_embedded_models_are_known_by_these() -> None:
     base = packaged_file("t2v.safetensors")
     assert base is not None
     assert hash_weight_file(base) == (
-        "bdd8900ba7cc137178f90388311b89a056c788277324013c7b7ce7124a609916"
+        "cd3fa70c6854d18da9f162ce4bba18a30b21ce38144389664f5c6f051d362ff3"
     )
