@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,11 +29,10 @@ class Model:
     def output_size(self, size: tuple[int, int]) -> tuple[int, int]:
         return size
 
-    def describe_intent(self, prompts: list[str]) -> list[str]:
-        return ["no motion is known for 'hums'"] if "hums" in prompts[0] else []
-
     def __call__(self, _: Image.Image, prompt: str, *, seed: int) -> SimpleNamespace:
         self.prompts.append(f"{prompt} {seed}")
+        if "hums" in prompt:
+            warnings.warn("no motion is known for 'hums'", stacklevel=1)
         return SimpleNamespace(frames=[np.stack(video(down=-15)[:6])])
 
 
@@ -67,6 +67,7 @@ def test_a_run_that_is_cut_goes_on_where_it_stopped(
     assert model.prompts == ["the square jumps 0", "the square hums 0", "the square moves left 0"]
     assert [row["verdict"] for row in rows] == ["right", "hardly", None]
     assert [row["first"] for row in rows] == [0, 0, 0]
+    assert [row["notes"] for row in rows] == [[], [], ["no motion is known for 'hums'"]]
     assert rows == benchmark.read_log(log)[:1] + benchmark.read_log(log)[:0:-1]
     strips = sorted(file.name for file in (folder / "out" / "strips").iterdir())
     assert strips[0] == "square-free-the-square-hums-0.jpg"
