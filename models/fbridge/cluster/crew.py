@@ -145,7 +145,7 @@ class Crew:
             where = f" on {member.node}" if member.node else ""
             raise DependencyError(
                 f"{self._what} of the Ray cluster ends as soon as it starts{where} "
-                f"({lines[-1] if lines else 'no reason is told'}); look at fbridge doctor "
+                f"({lines[-1] if lines else 'no reason is given'}); look at fbridge doctor "
                 "--engine ray, and for a limit of memory"
             )
         self.members[self.members.index(member)] = self._new()

@@ -85,7 +85,7 @@ class BridgeConfig(Section):
 
 
 class SamplingConfig(Section):
-    """How the trained model is sampled where `fbridge generate` is told nothing else.
+    """How `fbridge generate` samples the trained model by default.
 
     What is unset is the base's own where it is a bridge already, else the whole bridge in 50 steps
     of "sde" without guidance.

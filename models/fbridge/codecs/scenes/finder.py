@@ -140,7 +140,7 @@ class Finder:
         seen = self.shown(named) if named.any() else focus[0].cpu()
         found, fits = choose(masks, seen, self.picture, told, several=is_plural(noun))
         if not fits:
-            self.remarks.append(f"no {noun} is told from the rest; {_TAKEN}")
+            self.remarks.append(f"no {noun} is found in the picture; {_TAKEN}")
         return found
 
     def _again(self, found: Tensor, named: Tensor, noun: str) -> Tensor:
@@ -152,10 +152,7 @@ class Finder:
         closer = self._find(self._look(self.picture[:, area[0], area[1]]), named, noun)
         out = torch.zeros_like(whole)
         part = whole[area]
-        if (
-            told_apart(packaged_nouns().adjectives(noun))
-            and overlap(part, _enlarged(closer, _size(part))) < SAME
-        ):
+        if _told(noun) and overlap(part, _enlarged(closer, _size(part))) < SAME:
             return whole  # another one is the largest there
         both = torch.stack([part, _enlarged(closer, _size(part))])
         out[area] = both.logit(SMALLEST).mean(0).sigmoid()

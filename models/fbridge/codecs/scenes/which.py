@@ -74,7 +74,7 @@ def focus_maps(height: int, width: int) -> Tensor:
 def choose(
     masks: Tensor, seen: Tensor, picture: Tensor, told: Sequence[str], *, several: bool
 ) -> tuple[Tensor | None, bool]:
-    """The mask (h, w) of what is told apart, and whether it is as it is told.
+    """The mask (h, w) of the thing that is meant, and whether the words fit it.
 
     Args:
         masks: (N, h, w) found with other focuses, the one without any first.
