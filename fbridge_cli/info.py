@@ -149,6 +149,7 @@ def _facts(found: InspectedModel) -> list[tuple[str, str]]:
             ", ".join(f"{name} ({count} tensors)" for name, count in found.others.items()),
         ),
         ("predicts", _prediction(found)),
+        ("distilled", found.distilled),
         ("latents", _latents(found)),
         ("video", _video(found)),
         ("words", _words(found)),

@@ -156,9 +156,16 @@ def finetune(
     objective: str | None = option(
         None,
         MODEL,
-        "bridge, or diffusion: its baseline, which differs only in starting from pure noise "
-        "\\[default: bridge]",
+        "bridge; diffusion: its baseline, which differs only in starting from pure noise; or "
+        "distill: the quality of a bridge in few steps \\[default: bridge]",
         known=OBJECTIVES,
+    ),
+    teacher: str | None = option(
+        None,
+        MODEL,
+        "The bridge from which a student learns, with --objective distill: a run, a folder or a "
+        "hub id. The student begins as its teacher.",
+        metavar="MODEL",
     ),
     image_input: options.ImageInput = None,
     no_align: bool = option(False, MODEL, "Without SNR alignment: the ablation.", "--no-align"),
@@ -198,6 +205,8 @@ def finetune(
 
         fbridge finetune -o runs/bridge --resume
 
+        fbridge finetune --objective distill --teacher runs/bridge -o runs/fast
+
         fbridge generate cat.jpg -p "cat jumping" --model runs/bridge
     """
     typed = {
@@ -218,8 +227,8 @@ def finetune(
         "train.lr": lr,
         "train.seed": seed,
     }
-    _train("finetune", typed, changes or [], Ui(machine=json), prior=prior, file=config,
-           device=device, resume=resume, accept_changes=accept_changes,
+    _train("finetune", typed, changes or [], Ui(machine=json), prior=prior, teacher=teacher,
+           file=config, device=device, resume=resume, accept_changes=accept_changes,
            checkpoint=checkpoint, dry_run=dry_run)  # fmt: skip
 
 

@@ -77,7 +77,7 @@ the network's estimate, as in FrameBridge (arXiv 2410.15371).
 Preset: TypeAlias = Literal["tiny", "latte-s2", "latte-b2"]
 PRESETS: tuple[Preset, ...] = get_args(Preset)
 """Sizes of networks from scratch, the keys of `fbridge.backbones.scratch.PRESETS`."""
-Objective: TypeAlias = Literal["bridge", "diffusion"]
+Objective: TypeAlias = Literal["bridge", "diffusion", "distill"]
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 LAYOUTS = ("folder", "videofolder", "lists", "table", "webvid", "ucf101", "msrvtt", "webdataset")

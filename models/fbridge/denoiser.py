@@ -141,8 +141,8 @@ class GuidedDenoiser:
         if len(live) == 1:
             return self.denoiser(x, t, prior, live[0][1])
         many = len(live)
-        joined = _joined([branch for _, branch in live])
-        tall = self.denoiser(_tiled(x, many), t.repeat(many), _tiled(prior, many), joined)
+        everyone = joined([branch for _, branch in live])
+        tall = self.denoiser(tiled(x, many), t.repeat(many), tiled(prior, many), everyone)
         parts = tall.chunk(many)
         guided = parts[0] * live[0][0]
         for (weight, _), part in zip(live[1:], parts[1:], strict=True):
@@ -199,7 +199,7 @@ def _with_prompt_of(condition: Condition, other: Condition) -> Condition:
     return replace(changed, image_latents=latents, class_labels=label)
 
 
-def _joined(conditions: Sequence[Condition]) -> Condition:
+def joined(conditions: Sequence[Condition]) -> Condition:
     """Conditions as one batch; shorter prompts are padded with tokens outside the mask."""
     longest = max(c.prompt_embeds.shape[1] for c in conditions)
     padded = [_padded(c, longest - c.prompt_embeds.shape[1]) for c in conditions]
@@ -233,5 +233,6 @@ def _padded(condition: Condition, tokens: int) -> Condition:
     )
 
 
-def _tiled(x: Tensor, times: int) -> Tensor:
+def tiled(x: Tensor, times: int) -> Tensor:
+    """A batch (B, ...) repeated along its first axis (times B, ...)."""
     return x.repeat(times, *(1,) * (x.ndim - 1))

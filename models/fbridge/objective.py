@@ -5,9 +5,12 @@ Nothing is reduced over the batch and nothing random happens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
-from fbridge.denoiser import BridgeDenoiser
+from fbridge.denoiser import BridgeDenoiser, Denoiser, joined, tiled
 from fbridge.process import Process
 from fbridge.types import Condition
 
@@ -49,6 +52,37 @@ def bridge_loss(
 
 diffusion_loss = bridge_loss
 """The loss of the diffusion baseline: the same, on a `fbridge.process.DiffusionProcess`."""
+
+
+def distillation_loss(
+    student: Denoiser,
+    states: Sequence[Tensor],
+    end: Tensor,
+    times: Tensor,
+    prior: Tensor,
+    condition: Condition,
+) -> Tensor:
+    """Squared error of a student's answers along its teacher's path, whose end they shall be.
+
+    One call then takes the place of all that follow on the path: a consistency function of the
+    bridge's probability-flow ODE (arXiv 2410.22637), given the end by the teacher itself.
+
+    Args:
+        student: asked at each state for the clean video.
+        states: N of (B, F, C, H, W), of the teacher's path.
+        end: (B, F, C, H, W) the clean video that the path ends in.
+        times: (N,) float64 of the states.
+        prior: (B, F, C, H, W) where the bridges start.
+        condition: words and picture.
+
+    Returns:
+        (N, B) mean squared errors, float32 at least.
+    """
+    many, videos = len(states), len(end)
+    times = times.repeat_interleave(videos)
+    everywhere = joined([condition] * many)
+    clean = student(torch.cat(list(states)), times, tiled(prior, many), everywhere)
+    return _squared_error(clean, tiled(end, many)).view(many, videos)
 
 
 def prior_loss(predicted: Tensor, clean: Tensor) -> Tensor:

@@ -40,7 +40,13 @@ DEFAULT_SCHEDULES: dict[str, dict[str, Any]] = {
 }
 """FrameBridge's bridge, and DDPM's continuous diffusion (arXiv 2011.13456), whose rho(1) is 152."""
 
-LATER = {"image_input": "bridge", "times": None, "boundary": None, "guidance_scale_2": None}
+LATER = {
+    "image_input": "bridge",
+    "times": None,
+    "boundary": None,
+    "guidance_scale_2": None,
+    "distilled": None,
+}
 """Keys that version 0.1.0 does not know, by the value that means what it does: then left out."""
 
 
@@ -68,6 +74,8 @@ class PlainScheduler:
         boundary: network time from which on the first of two networks answers, the second below
             (`transformer_2` of `FrameBridgePipeline`); None of a model of one network.
         guidance_scale_2: default of the second; None: `guidance_scale`.
+        distilled: of a student, what it was taught: the "steps" and the "guidance_scale" of its
+            teacher's paths, and the teacher's "sha256"; None of any other model.
     """
 
     config: Any
@@ -89,6 +97,7 @@ class PlainScheduler:
         times: list[float] | None = None,
         boundary: float | None = None,
         guidance_scale_2: float | None = None,
+        distilled: dict[str, Any] | None = None,
     ) -> None:
         if objective not in PROCESSES:
             raise ConfigError(

@@ -45,8 +45,9 @@ class BridgeConfig(Section):
 
     objective: Objective = Field(
         default="bridge",
-        description="bridge, from the prior to the video, or diffusion: the baseline with the same "
-        "network, data and condition that starts from noise.",
+        description="bridge, from the prior to the video; diffusion: the baseline with the same "
+        "network, data and condition that starts from noise; or distill: few steps learnt from "
+        "the paths of a base that is a bridge already.",
     )
     align: bool = Field(
         default=True,
@@ -82,6 +83,20 @@ class BridgeConfig(Section):
                 "rule", f"a table of kind, one of {kinds}, and that schedule's parameters"
             )
         return value
+
+
+class DistillConfig(Section):
+    """A student that learns in one call where its teacher's path ends: bridge.objective "distill".
+
+    The teacher is the base. What [sampling] leaves unset is then 4 steps without guidance.
+    """
+
+    steps: Count = Field(default=8, description="Steps of the teacher's path.")
+    guidance_scale: NotNegative | None = Field(
+        default=None,
+        description="The teacher's guidance by the prompt along its path; unset: its own default.",
+        examples=[2.0],
+    )
 
 
 class SamplingConfig(Section):

@@ -9,6 +9,7 @@ from pydantic import Field
 from fbridge.config.model import (
     BridgeConfig,
     ConditionConfig,
+    DistillConfig,
     LoraConfig,
     ModelConfig,
     PriorConfig,
@@ -29,6 +30,7 @@ __all__ = [
     "BridgeConfig",
     "ConditionConfig",
     "Config",
+    "DistillConfig",
     "EmaConfig",
     "LogConfig",
     "LoraConfig",
@@ -102,6 +104,9 @@ class Config(Section):
     )
     model: ModelConfig = Field(default=ModelConfig(), description="A network from scratch.")
     bridge: BridgeConfig = Field(default=BridgeConfig(), description="The process.")
+    distill: DistillConfig = Field(
+        default=DistillConfig(), description="Few steps learnt from a teacher."
+    )
     prior: PriorConfig = Field(default=PriorConfig(), description="The prior.")
     condition: ConditionConfig = Field(
         default=ConditionConfig(), description="The picture; dropout of conditions."

@@ -108,6 +108,12 @@ def _one_of(known: Sequence[str]) -> AfterValidator:
 _Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
 
 
+class _DistilledForm(Form):
+    steps: PositiveInt
+    guidance_scale: FiniteFloat
+    sha256: str = ""
+
+
 class SchedulerForm(Form):
     """`scheduler_config.json` of a bridge: what it predicts, and the defaults of sampling."""
 
@@ -123,6 +129,7 @@ class SchedulerForm(Form):
     guidance_scale_2: FiniteFloat | None = None
     boundary: Annotated[FiniteFloat, Field(gt=0)] | None = None
     times: Annotated[list[_Share], Field(min_length=2, max_length=2)] | None = None
+    distilled: _DistilledForm | None = None
 
 
 class LoraForm(ClosedForm):

@@ -86,14 +86,7 @@ def run(
         check_negative(jobs, first.guidance)
     elif differences := replay.compare(loaded, first):
         yield Warned(f"the video may differ in its last bits: {'; '.join(differences)}")
-    if loaded.pipeline.notice:
-        yield Noted(f"{request.model_name} {loaded.pipeline.notice}")
-    if world := loaded.pipeline.world:
-        yield Noted(
-            f"{request.model_name} knows one world: {world}; a picture of anything else comes out "
-            "as something of it, unless it was fine-tuned on such pictures"
-        )
-    yield from map(Noted, loaded.pipeline.lora_notes)
+    yield from _told_of_model(request.model_name, first.guidance, loaded)
     yield from _told_of_prompts(items, loaded)
     yield Planned(items)
     if not request.dry_run:
@@ -107,6 +100,25 @@ def run(
             metadata=request.metadata,
             overwrite=request.overwrite,
             on_progress=on_progress or (lambda _: None),
+        )
+
+
+def _told_of_model(name: str, guidance: float | None, loaded: Loaded) -> Iterator[Noted | Warned]:
+    """What the user should know of the model before looking at its videos."""
+    pipeline = loaded.pipeline
+    if pipeline.notice:
+        yield Noted(f"{name} {pipeline.notice}")
+    if world := pipeline.world:
+        yield Noted(
+            f"{name} knows one world: {world}; a picture of anything else comes out as something "
+            "of it, unless it was fine-tuned on such pictures"
+        )
+    yield from map(Noted, pipeline.lora_notes)
+    taught = pipeline.taught_guidance
+    if taught is not None and guidance not in (None, 1):
+        yield Warned(
+            f"guidance {guidance:g}: {name} was taught to answer as its teacher does at guidance "
+            f"{taught:g}, so more of it exaggerates; 1 adds none"
         )
 
 

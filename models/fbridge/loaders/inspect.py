@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from fbridge.errors import CheckpointError, reason
+from fbridge.files.configs import read_json
 from fbridge.files.hub import parse_hub_name
 from fbridge.files.tensors import Header, read_header
 from fbridge.loaders.adapter_card import read_card
 from fbridge.loaders.detect import Detected, detect
 from fbridge.loaders.locate import ADAPTER_WEIGHTS, EMBEDDED, packaged_file
+from fbridge.loaders.noise import SCHEDULER
 from fbridge.loaders.official import takes_picture, unknown_bridge
 from fbridge.loaders.resolve import ResolvedModel, resolve
 
@@ -51,6 +54,7 @@ class InspectedModel:
         asked_expert: the same, if it was named.
         pair: both networks of a pair are here.
         second: of a pair in two files, that of the network for little noise.
+        distilled: what a student in few steps was taught; "" of any other model.
     """
 
     path: str
@@ -81,6 +85,20 @@ class InspectedModel:
     asked_expert: str = ""
     pair: bool = False
     second: str = ""
+    distilled: str = ""
+
+
+def _taught(model: ResolvedModel) -> str:
+    return taught_words(read_json(model.path / SCHEDULER)) if model.kind == "bridge" else ""
+
+
+def taught_words(scheduler: Mapping[str, Any]) -> str:
+    """What the scheduler of a student says it was taught; "" of any other."""
+    taught = scheduler.get("distilled")
+    if not isinstance(taught, Mapping):
+        return ""
+    steps, scale = taught.get("steps"), taught.get("guidance_scale")
+    return f"from paths of {steps} steps at guidance {scale:g}"
 
 
 def inspect_model(
@@ -108,6 +126,7 @@ def inspect_model(
         return InspectedModel(
             path, model.kind, **_of_adapter(model, card.second), base=base,
             prediction=str(card.scheduler.get("prediction", "")),
+            distilled=taught_words(card.scheduler),
             world=card.pipeline.get("world") or "",
             missing=["its base, which --base names"] if away else [],
             remark="" if card.second is None else "is a bridge of both networks of a pair",
@@ -115,7 +134,7 @@ def inspect_model(
     noise, prediction = model.noise_and_prediction(model.config)
     return InspectedModel(
         path, model.kind, **_names(model), **_sizes(model), prediction=prediction, noise=noise,
-        tokens=model.tokens, missing=model.missing,
+        distilled=_taught(model), tokens=model.tokens, missing=model.missing,
         components=str(model.components or ""), refused=model.refused,
         world=model.facts.get("world") or "", remark=model.remark, given=components or "",
         expert=model.expert, asked_expert=expert or "", pair=model.pair,

@@ -130,6 +130,12 @@ class Bridge(ABC):
         return str(self.config.get("world") or "")
 
     @property
+    def taught_guidance(self) -> float | None:
+        """Of a student, the guidance by words that its teacher had; None of any other model."""
+        taught = self.scheduler.config.get("distilled")
+        return None if taught is None else float(taught["guidance_scale"])
+
+    @property
     def default_fps(self) -> float:
         """Frames per second of its training videos."""
         return float(self.config.fps)

@@ -23,6 +23,9 @@ Command: TypeAlias = Literal["train-prior", "finetune"]
 DEMO = "demo"
 """Name of the built-in data."""
 _DEMO_RECIPES: dict[Command, str] = {"finetune": "demo", "train-prior": "demo-prior"}
+_DEMO_STUDENT = "demo-distill"
+DISTILL = "distill"
+"""The objective whose base is a student's teacher."""
 USUAL_FILE = "fbridge.toml"
 CONFIG = "config.toml"
 RUN_FACTS = "run.json"
@@ -82,6 +85,10 @@ class TrainRequest:
                 "of videos"
             )
         if self.command == "finetune":
+            if config.base is None and config.bridge.objective == DISTILL:
+                raise ConfigError(
+                    "no teacher given; name a bridge, whose paths are learnt: --teacher RUN"
+                )
             if config.base is None:
                 raise ConfigError(
                     "no base given; name a text-to-video model: --base t2v.safetensors is the "
@@ -104,6 +111,8 @@ class TrainRequest:
     def _named(self, key: str) -> str:
         """A key as an error names it: as an option where it was one."""
         option = _OPTIONS.get(key, f"--{key}")
+        if key == "base" and self.config.bridge.objective == DISTILL:
+            option = "--teacher"
         return option if self.resolved.origin[key] == "command line" else key
 
 
@@ -112,6 +121,7 @@ def resolve_request(
     options: Mapping[str, Any],
     *,
     prior: str | None = None,
+    teacher: str | None = None,
     file: Path | None = None,
     resume: bool = False,
     dry_run: bool = False,
@@ -124,6 +134,7 @@ def resolve_request(
         command: "train-prior" or "finetune".
         options: values by dotted key of the configuration, "train.lr"; None is not given.
         prior: a kind of prior, or the folder of a trained one.
+        teacher: of a student, a bridge's run, folder or file.
         file: the configuration's file.
         resume: see `TrainRequest`.
         dry_run: see `TrainRequest`.
@@ -134,7 +145,7 @@ def resolve_request(
         FBridgeError: for every impossible key or value, and what is plainly missing.
     """
     options = {key: value for key, value in options.items() if value is not None}
-    options = {**_prior_options(prior), **options}
+    options = {**_prior_options(prior), **_teacher_options(teacher, options), **options}
     if "bridge.objective" in options:
         check_choice("--objective", options["bridge.objective"], OBJECTIVES)
     path = home_expanded(file or USUAL_FILE)
@@ -154,7 +165,10 @@ def resolve_request(
                 f"--resume: there is no run {shown(run)}; check its name, or say what to begin it "
                 "with: --data and the like"
             )
-        recipe = found.config.recipe or _DEMO_RECIPES[command]
+        usual = (
+            _DEMO_STUDENT if found.config.bridge.objective == DISTILL else _DEMO_RECIPES[command]
+        )
+        recipe = found.config.recipe or usual
         found = _load(used, {**options, "data": DEMO, "recipe": recipe})
     if run is None:
         named = found.config.output
@@ -177,6 +191,20 @@ def _prior_options(prior: str | None) -> dict[str, str]:
             f"{did_you_mean(prior, PRIORS)}; fbridge train-prior makes one"
         )
     return {"prior.kind": "neural", "prior.path": str(folder)}
+
+
+def _teacher_options(teacher: str | None, options: Mapping[str, Any]) -> dict[str, str]:
+    """Keys of the configuration for --teacher: a student begins as its teacher."""
+    if teacher is None:
+        return {}
+    objective, base = options.get("bridge.objective", DISTILL), options.get("base", teacher)
+    if objective != DISTILL:
+        raise ConfigError(f"--teacher {teacher}: is for --objective {DISTILL}, not {objective}")
+    if base != teacher:
+        raise ConfigError(
+            f"--base {base}: a student begins as its teacher, --teacher {teacher}; leave --base out"
+        )
+    return {"bridge.objective": DISTILL, "base": teacher}
 
 
 def check_base(option: str, name: str) -> None:

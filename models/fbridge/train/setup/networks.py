@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from fbridge.backbones.families import aligned_prediction
 from fbridge.backbones.scratch import build_scratch
 from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.codecs import Codec
-from fbridge.config.tree import BridgeConfig, Config, LoraConfig, SamplingConfig
+from fbridge.config.tree import BridgeConfig, Config, DistillConfig, LoraConfig, SamplingConfig
 from fbridge.data.latents.shape import Shape, frame_limits
 from fbridge.errors import CheckpointError, ConfigError, DataError, reason
 from fbridge.files.modules import precision_of
@@ -21,7 +24,9 @@ from fbridge.loaders.codec import fingerprint
 from fbridge.loaders.load import PretrainedModel
 from fbridge.loaders.prior import build_prior
 from fbridge.memory.apply import shrink
+from fbridge.sampling import time_grid
 from fbridge.scheduler import FrameBridgeScheduler
+from fbridge.train.distillation import CALLS, DistillTraining
 from fbridge.train.export.lora import add_lora
 from fbridge.train.losses import BridgeTraining, PriorStart, PriorTraining
 from fbridge.train.setup.base import frozen_dtype, frozen_memory, load_base
@@ -42,6 +47,7 @@ class BuiltNetwork:
         task: the loss.
         old_inputs: number of inputs of the base's first layer, if it was given more.
         about: what a pipeline needs to know: frames, fps, sizes, classes, start_from, world.
+        teacher: of a student, the frozen network behind `fbridge.denoiser.Backbone`.
     """
 
     base: PretrainedModel | None
@@ -49,9 +55,10 @@ class BuiltNetwork:
     backbone: nn.Module
     scheduler: FrameBridgeScheduler | None
     prior: nn.Module | None
-    task: BridgeTraining | PriorTraining
+    task: BridgeTraining | PriorTraining | DistillTraining
     about: dict[str, Any]
     old_inputs: int | None = None
+    teacher: nn.Module | None = None
 
 
 def build_prior_network(config: Config, shape: Shape) -> BuiltNetwork:
@@ -80,6 +87,9 @@ def build_generator(
         ConfigError: the configuration asks for what the base cannot do.
     """
     base = load_base(config) if base is None else base
+    distilled = config.bridge.objective == "distill"
+    if distilled:
+        _check_teacher(config, base)
     _check_codec(base, codec)
     kind, mix, network = _start(config, base, shape)
     image_input = choose_image_input(config, base, shape, prior_kind=kind)
@@ -99,9 +109,12 @@ def build_generator(
     scheduler, times = limit_times(
         build_scheduler(config.bridge, base, image_input, config.sampling), config.times
     )
+    if distilled:
+        scheduler = _student(scheduler, config.distill, base)
     if config.train.gradient_checkpointing:
         transformer.enable_gradient_checkpointing()
     shrink(transformer, frozen_memory(config.lora.quantize, config.train.attention))
+    copied = deepcopy(transformer) if distilled and not config.lora.rank else transformer
     if config.lora.rank:
         torch.manual_seed(config.train.seed)  # of the updates' initial values
         adapt(transformer, config.lora, config.train.precision)
@@ -121,7 +134,88 @@ def build_generator(
         **({"world": base.world} if base.world else {}),
     }
     backbone = base.family.adapt(transformer)
-    return BuiltNetwork(base, transformer, backbone, scheduler, network, task, about, old_inputs)
+    teacher: nn.Module | None = None
+    if distilled:
+        teacher = _WithoutUpdates(backbone, transformer)
+        if copied is not transformer:
+            teacher = base.family.adapt(copied.eval().requires_grad_(False))
+    return BuiltNetwork(
+        base, transformer, backbone, scheduler, network, task, about, old_inputs, teacher
+    )
+
+
+class _WithoutUpdates(nn.Module):
+    """A network without its low-rank updates: the teacher of a student that is a LoRA of it.
+
+    What is trained in full beside them, the input layer, is kept as it was.
+    """
+
+    def __init__(self, backbone: nn.Module, transformer: Any) -> None:
+        super().__init__()
+        self._parts = (backbone, transformer)  # in a tuple, for its parameters are the student's
+        self._before = {
+            name: parameter.detach().clone()
+            for name, parameter in backbone.named_parameters()
+            if parameter.requires_grad and "lora_" not in name
+        }
+
+    @torch.no_grad()
+    def forward(self, latents: Tensor, *inputs: Any) -> Any:
+        backbone, transformer = self._parts
+        before = {name: own.to(latents.device) for name, own in self._before.items()}
+        with _updates_off(transformer):
+            return torch.func.functional_call(backbone, before, (latents, *inputs))
+
+
+@contextmanager
+def _updates_off(transformer: Any) -> Iterator[None]:
+    transformer.disable_adapters()
+    try:
+        yield
+    finally:
+        transformer.enable_adapters()
+
+
+def _check_teacher(config: Config, base: PretrainedModel) -> None:
+    """Raise ConfigError unless a base is a bridge and its student's shall be the same."""
+    if base.scheduler is None:
+        raise ConfigError(
+            f"base {base.name}: is no bridge yet, so no student can learn from it; make it one: "
+            f"fbridge finetune --base {base.name}"
+        )
+    bridge = config.bridge
+    for key, usual in (("schedule", None), ("prediction", "auto"), ("align", True)):
+        if getattr(bridge, key) != usual:
+            raise ConfigError(f"bridge.{key}: a student has its teacher's bridge; leave it out")
+
+
+def _student(
+    scheduler: FrameBridgeScheduler, config: DistillConfig, base: PretrainedModel
+) -> FrameBridgeScheduler:
+    """The scheduler of a student, which says what it was taught."""
+    assert base.scheduler is not None, "a teacher is a bridge"
+    scale = config.guidance_scale
+    taught = {
+        "sha256": base.hash,
+        "steps": config.steps,
+        "guidance_scale": base.scheduler.config.guidance_scale if scale is None else scale,
+    }
+    known = {key: value for key, value in scheduler.config.items() if key[0] != "_"}
+    student = FrameBridgeScheduler(**{**known, "distilled": taught})
+    if not student.covers(teacher_times(student)[:-1]):
+        first, last = student.time_range
+        raise ConfigError(
+            f"base {base.name}: knows bridge times {first:.3f} to {last:.3f}, and a teacher's path "
+            "goes through all; take one that makes videos alone"
+        )
+    return student
+
+
+def teacher_times(student: FrameBridgeScheduler) -> Tensor:
+    """Times (N + 1,) of the paths that a student is taught."""
+    config: Any = student.config
+    grid = time_grid(config.distilled["steps"], kind=config.grid, process=student.process)
+    return config.strength * grid
 
 
 def build_scheduler(
@@ -137,6 +231,7 @@ def build_scheduler(
     Without alignment, and from scratch, it sees the state as it is.
     """
     known: dict[str, Any] = {}
+    objective: str = config.objective
     if base.scheduler is not None:
         if not config.align and str(base.prediction).startswith("aligned"):
             raise ConfigError(
@@ -144,7 +239,11 @@ def build_scheduler(
                 "text-to-video model that it was made from"
             )
         known = {key: value for key, value in base.scheduler.config.items() if key[0] != "_"}
-        if known.get("objective", "bridge") != config.objective:
+        known.pop("distilled", None)
+        if config.objective == "distill":
+            objective = known.get("objective", "bridge")
+            known |= {"steps": CALLS, "guidance_scale": 1.0, "guidance_scale_2": None}
+        if known.get("objective", "bridge") != objective:
             known.pop("schedule", None)
     elif config.align and base.noise_schedule is not None:
         assert base.prediction is not None
@@ -155,7 +254,7 @@ def build_scheduler(
     if few:  # distilled: it samples as its base does
         known |= {"steps": few[-1], "guidance_scale": 1.0}
     known |= {} if sampling is None else sampling.given()
-    known |= {"objective": config.objective, "image_input": image_input}
+    known |= {"objective": objective, "image_input": image_input}
     if config.schedule is not None:
         known["schedule"] = dict(config.schedule)
     if config.prediction != "auto":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from fbridge.backbones.families import family_of
+from fbridge.codecs import Codec
 from fbridge.config.tree import Config, TrainConfig
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.hashing import hash_model
@@ -19,7 +21,9 @@ from fbridge.loaders.load import PretrainedModel
 from fbridge.memory.offload_blocks import offload_blocks
 from fbridge.train.batches import Augmentation, TrainingClips, training_loader
 from fbridge.train.checkpoints.state import trained
+from fbridge.train.distillation import DistillTraining
 from fbridge.train.ema.averages import build_average
+from fbridge.train.losses import BridgeTraining
 from fbridge.train.optimizer import build_optimizer, hasten
 from fbridge.train.request import Command
 from fbridge.train.setup.accelerate import adapt_launch, shard_blocks
@@ -30,12 +34,14 @@ from fbridge.train.setup.networks import (
     build_generator,
     build_prior_network,
     prior_folder,
+    teacher_times,
 )
 from fbridge.train.trackers import check_trackers
 from fbridge.train.training import Training, Validate
 from fbridge.train.validation.scores import HeldOut
 from fbridge.train.validation.validate import validate
 from fbridge.train.validation.videos import ValidationVideos
+from fbridge.train.wordless import without_words
 
 _FREE = {
     "recipe", "output", "train.checkpoint_every", "train.keep", "train.workers", "train.spike",
@@ -125,6 +131,7 @@ def identity(
         name: value
         for name, value in flat.items()
         if name not in _FREE and name.split(".")[0] not in _FREE
+        if config.bridge.objective == "distill" or not name.startswith("distill.")
     }
     kept.pop("condition.image_input", None)
     if config.train.new_input_lr_factor == 1:  # older versions had no other
@@ -209,6 +216,8 @@ def _training(
     )
     chances = Augmentation.of(config.condition, config.prior)
     clips = TrainingClips(material.parts.training, chances, seed=config.train.seed)
+    if model.teacher is not None:
+        model = replace(model, task=_distillation(model, clips, material.codec.codec))
     average = build_average(config.ema, trained(network), optimizer)
     training = Training(
         network=network,
@@ -240,6 +249,25 @@ def _training(
     )
     training.validate = _validation(config, run, material, model, training)
     return training
+
+
+def _distillation(model: BuiltNetwork, clips: TrainingClips, codec: Codec) -> DistillTraining:
+    """The task of a student, who learns on these clips."""
+    base, scheduler = model.base, model.scheduler
+    assert base is not None, "a student has a teacher"
+    assert base.scheduler is not None, "a teacher is a bridge"
+    assert scheduler is not None, "a student is a bridge"
+    assert isinstance(model.task, BridgeTraining)
+    assert model.teacher is not None
+    return DistillTraining(
+        model.task,
+        model.teacher,
+        scheduler.config.distilled["guidance_scale"],
+        teacher_times(scheduler),
+        partial(without_words, clips=clips, codec=codec),
+        codec.first_frame_alone,
+        base.scheduler.config,
+    )
 
 
 def _hasten_new_inputs(optimizer: Any, model: BuiltNetwork, config: TrainConfig) -> None:
@@ -291,7 +319,7 @@ def _offload_blocks(model: BuiltNetwork, config: Config, accelerator: Accelerato
 def _place(model: BuiltNetwork, codec: LoadedCodec, accelerator: Accelerator) -> None:
     """All that is not trained goes where the network goes."""
     network = getattr(codec.codec, "vae", codec.codec)
-    for part in (model.prior, network):
+    for part in (model.prior, network, model.teacher):
         if isinstance(part, nn.Module):
             part.to(accelerator.device)
 

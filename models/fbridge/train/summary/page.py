@@ -13,10 +13,22 @@ from fbridge.train.summary.next_lines import NextLine
 
 _CHARTS = (
     ("Training loss", {"loss": "training clips"}),
-    ("Loss on held-out clips", {"held_out": "held-out", "another_picture": "other's picture"}),
+    (
+        "Loss on held-out clips",
+        {
+            "held_out": "held-out",
+            "another_picture": "other's picture",
+            "first_state": "start of the path",
+        },
+    ),
     (
         "PSNR on held-out clips, dB",
-        {"psnr_generated": "generated", "psnr_prior": "prior", "psnr_repeated": "repeated picture"},
+        {
+            "psnr_generated": "generated",
+            "psnr_teacher": "teacher",
+            "psnr_prior": "prior",
+            "psnr_repeated": "repeated picture",
+        },
     ),
 )
 """Titles, and the columns of metrics.csv with the names of their curves."""
@@ -84,6 +96,8 @@ def _bridges_rows(first: Row, last: Row) -> tuple[tuple[str, ...], list[_Cells]]
         (name, row.get("psnr_generated"), row["held_out"], row.get("another_picture"))
         for name, row in runs
     ]
+    if "psnr_teacher" in last:
+        own.append(("its teacher", last["psnr_teacher"], None, None))
     prior, still = last.get("psnr_prior"), last.get("psnr_repeated")
     if prior is not None and still is not None and abs(prior - still) > 0.05:
         own.append(("its prior alone", prior, None, None))

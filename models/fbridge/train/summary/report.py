@@ -96,6 +96,8 @@ def _head(session: Session, step: int, state: State) -> Iterator[str]:
     what = "a neural prior" if session.command == "train-prior" else f"a bridge from {base}"
     if session.config.bridge.objective == "diffusion" and session.command == "finetune":
         what = f"the diffusion baseline of a bridge, from {base}"
+    elif session.model.teacher is not None:
+        what = f"a student in few steps of {base}"
     yield f"<h1>{escape(shown(session.run))}</h1>"
     yield f'<p class="lead">{escape(what)}: {step} of {steps} steps.</p>'
     if state == "training":

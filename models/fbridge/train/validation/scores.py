@@ -16,6 +16,7 @@ from fbridge.train.batches import (
     TrainingClips,
     collate_training,
 )
+from fbridge.train.distillation import DistillTraining
 from fbridge.train.losses import BridgeTraining, PriorTraining
 from fbridge.train.timesteps import time_limits
 
@@ -103,6 +104,19 @@ def score_generation(
         **_mean_of("clean_error", clean),
         **scores,
     }
+
+
+@torch.no_grad()
+def score_distillation(
+    task: DistillTraining, network: nn.Module, held_out: HeldOut, device: torch.device
+) -> dict[str, float]:
+    """Mean loss of a student over held-out clips.
+
+    "first_state" is that of its answer where the path starts, which is all that one step makes.
+    """
+    errors = [task.errors(network, batch).cpu() for batch in held_out.read(0, device)]
+    both = torch.cat(errors, 1)
+    return {"held_out": float(both.mean()), "first_state": float(both[0].mean())}
 
 
 @torch.no_grad()

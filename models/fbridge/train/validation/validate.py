@@ -15,14 +15,20 @@ from torch import Tensor, nn
 from fbridge.config.tree import ValidationConfig
 from fbridge.denoiser import BridgeDenoiser, Denoiser, ExactFirstFrame, GuidedDenoiser
 from fbridge.sampling import build_sampler, seeded_noise, time_grid
+from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.batches import TrainingBatch
 from fbridge.train.checkpoints.state import trained
+from fbridge.train.distillation import DistillTraining
 from fbridge.train.ema.averages import applied
 from fbridge.train.events import Validated
 from fbridge.train.losses import BridgeTraining, PriorTraining
 from fbridge.train.setup.networks import BuiltNetwork
 from fbridge.train.training import Training
-from fbridge.train.validation.scores import score_generation, score_regression
+from fbridge.train.validation.scores import (
+    score_distillation,
+    score_generation,
+    score_regression,
+)
 from fbridge.train.validation.videos import Column, ValidationVideos, Written
 
 
@@ -66,50 +72,63 @@ def _score(
     config: ValidationConfig,
     device: torch.device,
 ) -> tuple[dict[str, float], list[Column]]:
-    held_out = videos.held_out
-    if isinstance(model.task, PriorTraining):
-        scores = score_regression(model.task, network, held_out, device)
+    held_out, task, scheduler = videos.held_out, model.task, model.scheduler
+    if isinstance(task, PriorTraining):
+        scores = score_regression(task, network, held_out, device)
         return scores, [Column("prior", lambda batch: network(batch.still, None, batch.condition))]
-    scores = score_generation(model.task, network, held_out, config.bands, device)
-    columns = [Column("prior", model.task.start)]
-    times = _times(model, config.steps)
-    assert model.scheduler is not None
-    if model.scheduler.covers(times[:-1]):  # else it is no model that ends a video alone
-        columns.append(Column("generated", partial(_sample, model, network, times, videos)))
-    return scores, columns
+    assert scheduler is not None, "a generator has one"
+    sampled: list[Column] = []
+    if isinstance(task, DistillTraining):
+        scores = score_distillation(task, network, held_out, device)
+        bridge, usual = task.bridge, task.sampling
+        guided = partial(task.guided, scale=usual.guidance_scale)
+        times = _times(scheduler, usual, None)
+        sampled.append(Column("teacher", partial(_sample, bridge, usual, times, guided)))
+    else:
+        scores, bridge = score_generation(task, network, held_out, config.bands, device), task
+    times = _times(scheduler, scheduler.config, config.steps)
+    if scheduler.covers(times[:-1]):  # else it is no model that ends a video alone
+        own = partial(_guided, bridge, network, videos, scheduler.config.guidance_scale)
+        generated = partial(_sample, bridge, scheduler.config, times, own)
+        sampled.append(Column("generated", generated))
+    return scores, [Column("prior", bridge.start), *sampled]
 
 
-def _times(model: BuiltNetwork, steps: int | None) -> Tensor:
-    """Times of the model's default sampling."""
-    assert model.scheduler is not None, "a generator has one"
-    config: Any = model.scheduler.config
-    grid = time_grid(steps or config.steps, kind=config.grid, process=model.scheduler.process)
-    return config.strength * grid
+def _times(scheduler: FrameBridgeScheduler, settings: Any, steps: int | None) -> Tensor:
+    """Times of sampling by a scheduler's settings, this one's or that of its teacher."""
+    grid = time_grid(steps or settings.steps, kind=settings.grid, process=scheduler.process)
+    return settings.strength * grid
+
+
+def _guided(
+    bridge: BridgeTraining,
+    network: nn.Module,
+    videos: ValidationVideos,
+    scale: float,
+    batch: TrainingBatch,
+) -> Denoiser:
+    denoiser: Denoiser = BridgeDenoiser(network, bridge.parameterization)
+    if scale != 1:
+        denoiser = GuidedDenoiser(denoiser, videos.without_words(batch), scale)
+    return ExactFirstFrame(denoiser) if videos.codec.first_frame_alone else denoiser
 
 
 def _sample(
-    model: BuiltNetwork,
-    network: nn.Module,
+    bridge: BridgeTraining,
+    settings: Any,
     times: Tensor,
-    videos: ValidationVideos,
+    denoiser: Callable[[TrainingBatch], Denoiser],
     batch: TrainingBatch,
 ) -> Tensor:
-    """Latents as `fbridge generate` makes them by default; the noise is seeded by the row."""
-    assert isinstance(model.task, BridgeTraining)
-    assert model.scheduler is not None
-    task = model.task
-    config: Any = model.scheduler.config
-    prior = task.start(batch)
+    """Latents as `fbridge generate` makes them by these settings; noise is seeded by the row."""
+    prior = bridge.start(batch)
     noise = seeded_noise(batch.rows.tolist(), device=prior.device, dtype=prior.dtype)
-    denoiser: Denoiser = BridgeDenoiser(network, task.parameterization)
-    if config.guidance_scale != 1:
-        denoiser = GuidedDenoiser(denoiser, videos.without_words(batch), config.guidance_scale)
-    return build_sampler(config.sampler).sample(
-        ExactFirstFrame(denoiser) if videos.codec.first_frame_alone else denoiser,
-        task.process,
+    return build_sampler(settings.sampler).sample(
+        denoiser(batch),
+        bridge.process,
         prior,
         times,
         batch.condition,
         noise=noise,
-        start=config.start,
+        start=settings.start,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -13,15 +13,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from fbridge.codecs import Codec, Rewords, View
+from fbridge.codecs import Codec, View
 from fbridge.codecs.frames import decode_frames
 from fbridge.data.contact_sheet import stack, strips
-from fbridge.data.latents import LatentDataset
 from fbridge.data.video_files import write_video
 from fbridge.data.video_writers import Frames
 from fbridge.files.atomic import replacing
 from fbridge.train.batches import TrainingBatch
 from fbridge.train.validation.scores import HeldOut
+from fbridge.train.wordless import view_of, without_words
 from fbridge.types import Condition
 
 _REMEDY = 'set train.precision to "bf16" or "fp32", or take a lower train.lr'
@@ -110,15 +110,7 @@ class ValidationVideos:
 
     def without_words(self, batch: TrainingBatch) -> Condition:
         """The batch's condition with the empty prompt, for guidance."""
-        condition, clips = batch.condition, self.held_out.clips
-        empty = clips.empty_text[None].expand(len(batch.rows), -1, -1).to(condition.prompt_embeds)
-        mask = torch.ones(empty.shape[:2], dtype=torch.bool, device=empty.device)
-        wordless = condition.with_prompt(empty, mask)
-        if isinstance(self.codec, Rewords):
-            view = _view(self.codec, clips.dataset, batch, empty.device)
-            latents = self.codec.reworded(view, [""] * len(batch.rows))
-            wordless = replace(wordless, image_latents=latents)
-        return wordless
+        return without_words(batch, self.held_out.clips, self.codec)
 
     def _clips(
         self, columns: Sequence[Column], device: torch.device, pause: Callable[[], None]
@@ -133,7 +125,7 @@ class ValidationVideos:
             left -= len(rows)
             pause()
             batch = self.held_out.batch(rows, 0, device)
-            view = _view(self.codec, data, batch, device)
+            view = view_of(batch, data, self.codec)
             latents = [batch.still, *(column.make(batch) for column in columns), batch.clean]
             videos = [self._frames(part, view) for part in latents]
             for i, row in enumerate(rows):
@@ -144,20 +136,6 @@ class ValidationVideos:
     def _frames(self, latents: Tensor, view: View) -> list[Frames]:
         with torch.autocast(latents.device.type, enabled=False):  # some codecs overflow in half
             return decode_frames(self.codec, latents.float(), view, remedy=lambda: _REMEDY)
-
-
-def _view(codec: Codec, data: LatentDataset, batch: TrainingBatch, device: torch.device) -> View:
-    """The view for decoding a batch; from the stored pictures if the codec needs them."""
-    if not codec.needs_picture:
-        return View(batch.condition.image_latents, None, ())
-    pictures = []
-    for row in batch.rows.tolist():
-        picture = data[row].picture
-        assert picture is not None, "prepare stores pictures for such a codec"
-        pictures.append(picture.to(device).float() / 255)
-    condition = batch.full_condition
-    words = (condition.prompt_embeds, condition.prompt_mask, condition.prompts)
-    return codec.view(pictures, *words)
 
 
 def _psnr(video: Frames, truth: Frames) -> float:
