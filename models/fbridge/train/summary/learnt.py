@@ -14,9 +14,6 @@ FALL = 0.05
 USED = 1.05
 """How many times as high another clip's picture must make the loss for the picture to be used."""
 
-CLOSE = 0.2
-"""Decibels that a student may be farther from the real clips than its teacher, and be as close."""
-
 Row = Mapping[str, float]
 
 
@@ -48,8 +45,7 @@ def describe_learnt(command: Command, rows: Sequence[Row]) -> Learnt:
     if command == "train-prior":  # it begins as the repeated picture, so it uses the picture
         return Learnt((_on_prior(last), *_loss(first, last)), last["gain"] >= WORTH)
     if "first_state" in last:
-        verdict, worth = _on_student(first, last)
-        return Learnt((verdict, *_path(first, last)), worth)
+        return _on_student(first, last)
     verdict, worth = _on_bridge(first, last)
     return Learnt((verdict, *_loss(first, last), *_picture(last)), worth)
 
@@ -91,35 +87,26 @@ def _on_bridge(first: Row, last: Row) -> tuple[str, bool]:
     return f"{text if fell else _NOTHING}: {values}", False
 
 
-def _on_student(first: Row, last: Row) -> tuple[str, bool]:
-    """The student beside its teacher, each in its own number of steps."""
+def _on_student(first: Row, last: Row) -> Learnt:
+    """How near its answers are to its teacher's; PSNR beside, which one draw of many may lack."""
     fell = last["held_out"] <= (1 - FALL) * first["held_out"]
-    if "psnr_generated" not in last or "psnr_teacher" not in last:
-        text = "on held-out clips it answers more like its teacher" if fell else _NOTHING
-        return text, fell
-    own, teacher, still = (last[f"psnr_{who}"] for who in ("generated", "teacher", "repeated"))
-    values = (
-        f"PSNR {own:.1f} dB, of its teacher's {teacher:.1f} dB and of the repeated picture "
-        f"{still:.1f} dB (higher is better)"
-    )
-    near = own >= teacher - CLOSE
-    text = "as close" if near else "not yet as close"
-    return f"on held-out clips its videos are {text} to the real ones as its teacher's: {values}", (
-        near or own > still
-    )
-
-
-def _path(first: Row, last: Row) -> list[str]:
-    """How far its answers are from where its teacher's paths end."""
-    lines = []
-    for name, text in (
-        ("held_out", "along its teacher's paths"),
-        ("first_state", "at their start"),
-    ):
-        now = last[name]
-        was = f" (it was {first[name]:.3g} {_when(first)})" if first["step"] < last["step"] else ""
-        lines.append(f"the squared error of its answers {text} is {now:.3g}{was}")
-    return lines
+    lines = [
+        "on held-out clips it answers more like its teacher than before training"
+        if fell
+        else _NOTHING
+    ]
+    places = (("held_out", "its teacher's paths"), ("first_state", "their first states"))
+    for name, text in places:
+        was = f", and was {first[name]:.3g} {_when(first)}" if first["step"] < last["step"] else ""
+        lines.append(f"the squared error of its answers over {text} is {last[name]:.3g}{was}")
+    if "psnr_generated" in last and "psnr_teacher" in last:
+        own, teacher, still = (last[f"psnr_{who}"] for who in ("generated", "teacher", "repeated"))
+        lines.append(
+            f"PSNR of its videos {own:.1f} dB, of its teacher's {teacher:.1f} dB and of the "
+            f"repeated picture {still:.1f} dB (higher is better)"
+        )
+        return Learnt(tuple(lines), fell and own > still)
+    return Learnt(tuple(lines), fell)
 
 
 _NOTHING = "on held-out clips it has learnt nothing yet that shows"
