@@ -56,8 +56,10 @@ class RayFeatures:
         self._cluster: Cluster
 
     def __enter__(self) -> RayFeatures:
-        self._cluster = self._stack.enter_context(join(self._options.address))
-        self._arrange(1)  # raises
+        with ExitStack() as stack:
+            self._cluster = stack.enter_context(join(self._options.address))
+            self._arrange(1)  # raises without the GPU that is asked for
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
