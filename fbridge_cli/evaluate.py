@@ -127,8 +127,8 @@ def evaluate(
     workers: int | None = option(
         None,
         MEMORY,
-        "Processes that decode and compute, each with one thread; 0 is none beside this one "
-        "\\[default: the cores]",
+        "Processes that decode and compute, each with one thread, with ray in the whole cluster; 0 "
+        "is none beside this one \\[default: the cores]",
         metavar="N",
     ),
     device: Device = "auto",
