@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,20 @@ from fbridge.checks import check_device, home_expanded, parse_size
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import check_writable, shown
 from fbridge_cli import runtime
-from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, SAMPLING, Device, Json, option
+from fbridge_cli.engines import ray_options, share_of
+from fbridge_cli.options import (
+    INPUT,
+    MEMORY,
+    MODEL,
+    OUTPUT,
+    SAMPLING,
+    Device,
+    Engine,
+    GpuShare,
+    Json,
+    RayAddress,
+    option,
+)
 from fbridge_cli.processes import Process, this_process
 from fbridge_cli.ui import Ui
 from fbridge_cli.weights import use_weights
@@ -21,10 +33,7 @@ from fbridge_cli.weights import use_weights
 if TYPE_CHECKING:
     from fbridge.evaluation.request import EvalRequest
     from fbridge.evaluation.result import Evaluation
-    from fbridge.evaluation.run import Share
 
-PATIENCE = timedelta(days=7)
-"""How long processes wait for the slowest one."""
 TABLES = (".csv", ".md", ".tex", ".json")
 """Suffixes of files that --out writes."""
 
@@ -118,11 +127,14 @@ def evaluate(
     workers: int | None = option(
         None,
         MEMORY,
-        "Processes that decode and compute, each with one thread; 0 is none beside this one "
-        "\\[default: the cores]",
+        "Processes that decode and compute, each with one thread, with ray in the whole cluster; 0 "
+        "is none beside this one \\[default: the cores]",
         metavar="N",
     ),
     device: Device = "auto",
+    engine: Engine = "local",
+    ray_address: RayAddress = None,
+    gpu_share: GpuShare = None,
     cache: Path | None = option(
         None, OUTPUT, "File of computed features; by default in the user's cache.", metavar="FILE"
     ),
@@ -185,6 +197,12 @@ def evaluate(
         fbridge eval --study study/ --study-results answers-*.json
     """
     process = this_process()
+    ray = ray_options(
+        engine, process, ray_address=ray_address, gpu_share=gpu_share, device=device,
+        workers=workers,
+    )  # fmt: skip
+    if ray is not None and (list_all or study_results or compare or study):
+        raise ConfigError("--engine ray: is for measuring videos; drop it")
     ui = Ui(machine=json, mute=not process.first)
     if list_all or study_results:
         with runtime.quiet():
@@ -234,12 +252,13 @@ def evaluate(
             pictures=folder,
             baselines=baselines,
             skip_bad=skip_bad,
-            workers=workers or 0,
+            workers=0 if ray is not None else workers or 0,
             cache=home_expanded(cache) if cache else None,
-            device=device,
+            device=device if ray is None else "cpu",
             codec=codec or "",
             make=clips,
             offline=offline,
+            ray=ray,
         )
         use_weights(weights or [])
         evaluation = _run(request, workers, ui, process)
@@ -258,26 +277,15 @@ def _run(request: EvalRequest, workers: int | None, ui: Ui, process: Process) ->
 
     local = process.local if process.world > 1 else None
     device = runtime.present_device(request.device, local)
-    if workers is None:
+    if workers is None or request.ray is not None:
         workers = process.workers() if device == "cpu" else 1
     request = replace(request, device=device, workers=workers, cache=request.cache or usual_cache())
     with ui.progress(None, "clips") as bar:
-        for event in core(request, _share(process, device)):
+        for event in core(request, share_of(process, device)):
             if isinstance(event, Evaluation):
                 return event
             show_event(event, bar, ui)
     raise AssertionError("an evaluation ends with its result")
-
-
-def _share(process: Process, device: str) -> Share:
-    from fbridge.evaluation.run import Share
-
-    if process.world == 1:
-        return Share()
-    from accelerate import PartialState
-
-    together = PartialState(cpu=device == "cpu", timeout=PATIENCE)
-    return Share(process.number, process.world, together.wait_for_everyone)
 
 
 def _check_written(out: list[Path], report: Path | None, vbench: Path | None) -> None:

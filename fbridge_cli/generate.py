@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,10 @@ from fbridge.choices import EMBEDDED, FIRST_FRAMES, FORMATS, GRIDS, SAMPLERS, ST
 from fbridge.errors import FBridgeError
 from fbridge.files.atomic import shown
 from fbridge_cli import options, runtime
+from fbridge_cli.engines import ray_options
 from fbridge_cli.exit_codes import Stopped, interrupt_code
 from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, SAMPLING, option
+from fbridge_cli.processes import this_process
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
@@ -127,6 +129,9 @@ def generate(
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
     batch_size: int = option(1, MEMORY, "Videos made at the same time."),
+    engine: options.Engine = "local",
+    ray_address: options.RayAddress = None,
+    gpu_share: options.GpuShare = None,
     out: str | None = option(
         None,
         OUTPUT,
@@ -144,6 +149,12 @@ def generate(
     ),
     fps: float | None = option(None, OUTPUT, "Frames per second; else the model's."),
     overwrite: bool = option(False, OUTPUT, "Replace videos that exist.", "--overwrite"),
+    resume: bool = option(
+        False,
+        OUTPUT,
+        "Keep videos that are there, if their records say that this line makes the same.",
+        "--resume",
+    ),
     no_metadata: bool = option(
         False,
         OUTPUT,
@@ -163,7 +174,7 @@ def generate(
         fbridge generate --from cat.mp4 -o again.mp4
     """
     ui = Ui(machine=json)
-    finished: list[Finished] = []
+    finished: dict[Path, Finished | None] = {}
     with _saying_what_is_finished(finished, ui), runtime.quiet():
         from fbridge.checks import parse_size
         from fbridge.generate import GenerateRequest
@@ -173,6 +184,9 @@ def generate(
             "offload": offload, "quantize": quantize, "cast": cast, "attention": attention,
             "tiling": vae_tiling, "slicing": vae_slicing, "cache": cache,
         }  # fmt: skip
+        ray = ray_options(
+            engine, this_process(), ray_address=ray_address, gpu_share=gpu_share, device=device
+        )
         request = GenerateRequest(
             images=images or (), prompt=prompt or (), negative=negative, seed=seed or 0, num=num,
             replay=replay, model=model, frames=frames, fps=fps, size=parse_size(size),
@@ -182,14 +196,14 @@ def generate(
             expert=expert,
             guidance_2=guidance_2,
             guidance=guidance, image_guidance=image_guidance, device=device, dtype=dtype,
-            batch_size=batch_size, out=out, format=kind, overwrite=overwrite,
-            metadata=not no_metadata, dry_run=dry_run,
+            batch_size=batch_size, out=out, format=kind, overwrite=overwrite, resume=resume,
+            metadata=not no_metadata, dry_run=dry_run, ray=ray,
         )  # fmt: skip
         _perform(request, finished, ui)
 
 
-def _perform(request: GenerateRequest, finished: list[Finished], ui: Ui) -> None:
-    """Run a request and show its events; every finished video is appended to the list."""
+def _perform(request: GenerateRequest, finished: dict[Path, Finished | None], ui: Ui) -> None:
+    """Run a request and show its events; `finished` gets the videos, in the order of the plan."""
     from fbridge.generate import Finished, Loading, Planned, Reading, Warned, run
 
     bar: Bar | None = None
@@ -198,11 +212,14 @@ def _perform(request: GenerateRequest, finished: list[Finished], ui: Ui) -> None
         if bar is not None:
             bar.show(progress.what, progress.done)
 
-    with ExitStack() as shown_now, closing(run(request, on_progress=show_progress)) as events:
+    with (
+        ExitStack() as shown_now,
+        ExitStack() as to_the_end,
+        closing(run(request, on_progress=show_progress)) as events,
+    ):
         for event in events:
             if isinstance(event, Finished):
-                finished.append(event)
-                ui.result(_line(event))
+                _show_finished(event, finished, ui)
                 continue
             shown_now.close()  # the spinner of the event before
             if isinstance(event, Reading):
@@ -215,11 +232,18 @@ def _perform(request: GenerateRequest, finished: list[Finished], ui: Ui) -> None
                 if request.dry_run:
                     _show_plan(event.items, ui)
                     return
-                bar = shown_now.enter_context(ui.progress(event.steps))
+                finished |= dict.fromkeys(item.video for item in event.items)
+                bar = to_the_end.enter_context(ui.progress(event.steps))
             else:
                 (ui.warn if isinstance(event, Warned) else ui.note)(event.text)
     if ui.machine:
         ui.json(_results(finished))
+
+
+def _show_finished(video: Finished, finished: dict[Path, Finished | None], ui: Ui) -> None:
+    finished[video.video] = video
+    if not video.kept:
+        ui.result(_line(video))
 
 
 def _show_plan(items: Sequence[Item], ui: Ui) -> None:
@@ -239,18 +263,19 @@ def _show_plan(items: Sequence[Item], ui: Ui) -> None:
 
 
 @contextmanager
-def _saying_what_is_finished(finished: list[Finished], ui: Ui) -> Iterator[None]:
+def _saying_what_is_finished(finished: Mapping[Path, Finished | None], ui: Ui) -> Iterator[None]:
     """On an interrupt or an error, report the videos that are finished."""
     try:
         yield
     except (KeyboardInterrupt, FBridgeError) as error:
-        names = ", ".join(shown(video.video) for video in finished[-3:])
-        more = "..., " if len(finished) > 3 else ""
-        done = f"finished before: {more}{names}" if finished else "nothing was made"
-        if ui.machine and finished:
+        made = [video.video for video in finished.values() if video is not None]
+        names = ", ".join(map(shown, made[-3:]))
+        more = "..., " if len(made) > 3 else ""
+        done = f"finished before: {more}{names}" if made else "nothing was made"
+        if ui.machine and made:
             ui.json(_results(finished))
         if isinstance(error, FBridgeError):
-            if finished:
+            if made:
                 ui.note(done)
             raise
         raise Stopped(f"interrupted; {done}", interrupt_code(error)) from None
@@ -264,5 +289,5 @@ def _line(video: Finished) -> str:
     )
 
 
-def _results(finished: Sequence[Finished]) -> dict[str, object]:
-    return {"videos": [video.tree() for video in finished]}
+def _results(finished: Mapping[Path, Finished | None]) -> dict[str, object]:
+    return {"videos": [video.tree() for video in finished.values() if video is not None]}

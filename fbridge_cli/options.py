@@ -15,6 +15,7 @@ from fbridge.choices import (
     CASTS,
     DEVICES,
     DTYPES,
+    ENGINES,
     EXPERTS,
     IMAGE_INPUTS,
     OFFLOADS,
@@ -185,5 +186,34 @@ Device: TypeAlias = Annotated[
     str, option(..., MEMORY, f"{', '.join(DEVICES)}, or one of several: cuda:1.", known=DEVICES)
 ]
 Dtype: TypeAlias = Annotated[str, option(..., MEMORY, f"{', '.join(DTYPES)}.", known=DTYPES)]
+Engine: TypeAlias = Annotated[
+    str,
+    option(
+        ...,
+        MEMORY,
+        "local: processes of this machine; ray: a cluster of machines, which see the same files.",
+        metavar="local|ray",
+        known=ENGINES,
+    ),
+]
+RayAddress: TypeAlias = Annotated[
+    str | None,
+    option(
+        ...,
+        MEMORY,
+        "HOST:PORT of the Ray cluster, or local to start one here; by default RAY_ADDRESS or one "
+        "that runs here.",
+        metavar="ADDRESS",
+    ),
+]
+GpuShare: TypeAlias = Annotated[
+    float | None,
+    option(
+        ...,
+        MEMORY,
+        "With ray, of a GPU for each network; 0.5 puts two on one \\[default: 1]",
+        metavar="SHARE",
+    ),
+]
 DryRun: TypeAlias = Annotated[bool, option(..., OUTPUT, "Show the plan and stop.", "--dry-run")]
 Json: TypeAlias = Annotated[bool, option(..., OUTPUT, "Print JSON for programs.", "--json")]

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, cast
 import typer
 
 from fbridge.checks import check_fps, check_range, home_expanded, parse_bytes, parse_percent
-from fbridge.choices import CAPTIONLESS, CLIP_MODES, DECODERS, DTYPES, EMBEDDED, ENGINES, LAYOUTS
+from fbridge.choices import CAPTIONLESS, CLIP_MODES, DECODERS, DTYPES, EMBEDDED, LAYOUTS
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import check_writable
-from fbridge_cli import runtime
-from fbridge_cli.engines import chosen_engine
+from fbridge_cli import options, runtime
+from fbridge_cli.engines import ray_options
 from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, Device, DryRun, Json, option
 from fbridge_cli.processes import Process, naming_errors, this_process
 from fbridge_cli.ui import Ui
@@ -129,26 +129,9 @@ def prepare(
         "Decoding processes; by default one a core, at most 8, and with ray one for every CPU.",
         metavar="N",
     ),
-    engine: str = option(
-        "local",
-        MEMORY,
-        "local: processes of this machine; ray: a cluster of machines, which see the same files.",
-        metavar="local|ray",
-        known=ENGINES,
-    ),
-    ray_address: str | None = option(
-        None,
-        MEMORY,
-        "HOST:PORT of the Ray cluster, or local to start one here; by default RAY_ADDRESS or one "
-        "that runs here.",
-        metavar="ADDRESS",
-    ),
-    gpu_share: float | None = option(
-        None,
-        MEMORY,
-        "With ray, of a GPU for each encoder; 0.5 puts two on one \\[default: 1]",
-        metavar="SHARE",
-    ),
+    engine: options.Engine = "local",
+    ray_address: options.RayAddress = None,
+    gpu_share: options.GpuShare = None,
     cache_size: str = option(
         "10GB",
         MEMORY,
@@ -215,17 +198,19 @@ def prepare(
             raise ConfigError(f"--fps {fps:g} and --stride {stride} contradict; drop one of them")
         check_fps(fps)
         check_range("--stride", stride, 1, MOST_STRIDE)
-        on_ray = chosen_engine(engine, ray_address=ray_address, gpu_share=gpu_share)
+        ray = ray_options(
+            engine, process, ray_address=ray_address, gpu_share=gpu_share, workers=workers,
+            device=device,
+        )  # fmt: skip
         with ui.waiting("getting ready"):
             from fbridge.data.stores.url import parse_target
             from fbridge.data.video.buckets import parse_shapes
             from fbridge.data.video.clip_sampling import ClipSampling
-            from fbridge.prepare import PrepareRequest, Rank, RayOptions
+            from fbridge.prepare import PrepareRequest, Rank
 
             store = parse_target(out, "-o")
             if store is not None and preview:
                 raise ConfigError("--preview: needs a folder on this machine; drop it, or name one")
-            share = 1.0 if gpu_share is None else gpu_share
             request = PrepareRequest(
                 source=place("SOURCE", source),
                 out=home_expanded(out) if store is None else made_in(store),
@@ -249,12 +234,12 @@ def prepare(
                 dtype=_SHORT.get(dtype.lower(), dtype),
                 shard_rows=shard_size,
                 batch_size=batch_size,
-                workers=process.workers() if on_ray or workers is None else workers,
+                workers=process.workers() if ray or workers is None else workers,
                 time_limit=time_limit,
                 max_bad=parse_percent("--max-bad", max_bad),
-                device="cpu" if on_ray else device,
+                device="cpu" if ray else device,
                 rank=Rank(process.number, process.world),
-                ray=RayOptions(ray_address, workers, device, share) if on_ray else None,
+                ray=ray,
                 cache_size=parse_bytes("--cache-size", cache_size),
                 store=store,
             )

@@ -55,6 +55,58 @@ def test_without_ray_the_package_is_named(
     assert "--engine ray needs the package ray; pip install 'fbridge[ray]'" in ran.err
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--ray-address", "head:6379"), "--ray-address head:6379: is about a Ray cluster; add"),
+        (("--gpu-share", 0.5), "--gpu-share 0.5: is about a Ray cluster; add --engine ray"),
+        (("--engine", "ray", "--gpu-share", 2), "--gpu-share 2: must be from 0.01 to 1"),
+        (("--engine", "ray", "--device", "mps"), "--device mps: with --engine ray it is one of"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command", [("generate", "cat.png", "-p", "x"), ("eval", ".", "-m", "fvd")]
+)
+def test_generate_and_eval_refuse_the_same(
+    fbridge: Any, tmp_path: Path, command: tuple[str, ...], words: tuple[object, ...], told: str
+) -> None:
+    ran = fbridge(*command, *words)
+    assert (ran.code, ran.err.startswith(f"error: {told}")) == (2, True), ran.err
+    assert [path.name for path in tmp_path.iterdir()] == ["cat.png"]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (("generate", "cat.png", "-p", "x"), "shares out many videos, and cat.png is one picture;"),
+        (("generate", "--from", "cat.mp4"), "is for several videos, and --from makes one; drop it"),
+        (("eval", "-m", "psnr"), "measures videos that are there; name them: GENERATED"),
+        (("eval", "--list"), "is for measuring videos; drop it"),
+    ],
+)
+def test_ray_is_refused_where_it_would_do_nothing(
+    fbridge: Any, line: tuple[str, ...], told: str
+) -> None:
+    ran = fbridge(*line, "--engine", "ray")
+    assert ran.code == 2
+    assert ran.err.startswith(f"error: --engine ray: {told}"), ran.err
+
+
+def test_generate_and_eval_name_the_package(
+    fbridge: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    for number in range(2):
+        film(tmp_path / "videos" / f"{number}.mp4", number)
+    for line in (
+        ("generate", ".", "-p", "a cat jumps"),
+        ("eval", "videos", "-m", "flicker", "--frames", 4),
+    ):
+        ran = fbridge(*line, "--engine", "ray")
+        assert ran.code == 4
+        assert "error: --engine ray needs the package ray; pip install 'fbridge[ray]'" in ran.err
+
+
 @pytest.mark.slow
 @pytest.mark.xdist_group("ray")
 def test_a_line_with_ray_makes_what_it_makes_without(workshop: Any, tmp_path: Path) -> None:

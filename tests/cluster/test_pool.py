@@ -1,4 +1,4 @@
-"""Tasks on a cluster: order, files that hang or crash, lost actors, no room."""
+"""Tasks and jobs on a cluster: order, those that hang or crash, lost actors, no room."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 from itertools import islice
+from typing import Any
 
 import pytest
 
@@ -78,3 +79,51 @@ def test_where_nothing_has_room_the_wait_ends() -> None:
         pytest.raises(DependencyError, match=r"no node .* taken a decoder for 2 s; .*ray status"),
     ):
         list(pool.map(task, [(0, "")], ahead=1))
+
+
+class JobActor:
+    """Does what a job says, once it has told of two items."""
+
+    def place(self) -> str:
+        return "here"
+
+    def start(self) -> None:
+        pass
+
+    def work(self, job: str) -> Iterator[Any]:
+        from fbridge.cluster.crew import Refused
+
+        yield 2
+        if job == "hang":
+            time.sleep(60)
+        if job == "crash":
+            os._exit(3)
+        yield Refused("DataError", "is damaged", "here") if job == "refuse" else job.upper()
+
+
+def test_a_job_that_crashes_or_hangs_is_given_up_alone_and_last(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from fbridge.cluster import streams
+    from fbridge.cluster.crew import Crew, Refused
+    from fbridge.cluster.streams import GivenUp, Lost, Streams, Told
+
+    monkeypatch.setattr(streams, "TRIES", 2)
+    actor = ray.remote(JobActor).options(num_cpus=0.5, max_restarts=0)
+    crew = Crew(actor.remote, ray.kill, 2, what="a worker")
+    jobs = ["crash", "hang", "refuse", *"abcdefgh"]
+    try:
+        told: list[Told[str]] = list(Streams[str](crew, stall=2.0).run(iter(jobs)))
+    finally:
+        crew.close()
+    ends = {one.job: one.value for one in told if not isinstance(one.value, (int, Lost))}
+    assert [ends[job] for job in "abcdefgh"] == list("ABCDEFGH")
+    assert ends["refuse"] == Refused("DataError", "is damaged", "here")
+    for job, why in (("crash", "died unexpectedly"), ("hang", "told nothing for 2 s")):
+        given_up = ends[job]
+        assert isinstance(given_up, GivenUp)
+        assert given_up.times == 2
+        assert why in str(given_up)
+    lost = [(one.job, one.value.done) for one in told if isinstance(one.value, Lost)]
+    assert sorted(lost) == [("crash", 2), ("crash", 2), ("hang", 2), ("hang", 2)]
+    assert {one.job for one in told[-6:]} <= {"crash", "hang"}

@@ -42,8 +42,14 @@ class Refused:
 
     def error(self) -> FBridgeError:
         """To be raised where the work was asked for."""
-        kind = getattr(errors, self.kind, FBridgeError)
-        found: FBridgeError = kind(f"node {self.node}: {self.text}")
+        return self._named(f"node {self.node}: {self.text}")
+
+    def plain_error(self) -> FBridgeError:
+        """The same without the node, of what would be so on any."""
+        return self._named(self.text)
+
+    def _named(self, text: str) -> FBridgeError:
+        found: FBridgeError = getattr(errors, self.kind, FBridgeError)(text)
         return found
 
 
@@ -103,6 +109,7 @@ class Crew:
         self._make, self._discard = make, discard
         self._what, self._patience = what, patience
         self._losses = 0
+        self._proven = False  # whether any has given a result
         self._idle_since = time.monotonic()
         self.members = [self._new() for _ in range(count)]
 
@@ -136,9 +143,10 @@ class Crew:
         """Put a new actor in the place of one that is lost.
 
         Raises:
-            DependencyError: they are lost again and again.
+            DependencyError: they are lost again and again while they start, or before any result:
+                then it is no task's fault.
         """
-        self._losses += 1
+        self._losses += 1 if member.starting is not None or not self._proven else 0
         self._discard(member.actor)
         if self._losses > _LOSSES * (len(self.members) + TRIES):
             lines = [line.strip() for line in str(why).splitlines() if line.strip()]
@@ -152,7 +160,7 @@ class Crew:
 
     def worked(self) -> None:
         """A result has come: what is lost from now on is counted anew."""
-        self._losses = 0
+        self._losses, self._proven = 0, True
 
     def close(self) -> None:
         """Kill all actors."""

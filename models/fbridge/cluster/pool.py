@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from fbridge.cluster.crew import PATIENCE, TRIES, Crew, Member, Refused, this_node
+from fbridge.cluster.driver import Driver
 from fbridge.data.video.pool import Failure, Workers
 
 Result = TypeVar("Result")
@@ -25,17 +26,22 @@ class TaskActor:
     So a file that hangs or crashes costs neither the actor nor the node anything.
     """
 
-    def __init__(self, time_limit: float) -> None:
-        self._time_limit = time_limit
+    def __init__(self, time_limit: float, driver: Driver) -> None:
+        self._time_limit, self._driver = time_limit, driver
         self._workers: Workers | None = None
 
     def place(self) -> str:
         """Name of the node."""
         return this_node()
 
-    def start(self) -> None:
+    def start(self) -> Refused | None:
         """Be ready."""
+        try:
+            self._driver.adopt()
+        except Exception as error:
+            return Refused.of(error)
         self._workers = Workers(1, time_limit=self._time_limit)
+        return None
 
     def run(self, function: Callable[..., Any], task: tuple[Any, ...]) -> Any:
         """function(*task), or its `Failure`, or a `Refused`."""
@@ -60,20 +66,28 @@ class RayPool(AbstractContextManager["RayPool"]):
     Args:
         count: of tasks at the same time.
         time_limit: seconds of one task.
+        what: the actors are, in messages.
         patience: see `Crew`.
         options: of each actor, such as `num_cpus`.
     """
 
     def __init__(
-        self, count: int, *, time_limit: float, patience: float = PATIENCE, **options: Any
+        self,
+        count: int,
+        *,
+        time_limit: float,
+        what: str = "a decoder",
+        patience: float = PATIENCE,
+        **options: Any,
     ) -> None:
         import ray
 
         self._ray = ray
         self._count, self._time_limit = count, time_limit
         actor = ray.remote(TaskActor).options(max_restarts=0, max_task_retries=0, **options)
+        driver = Driver.here()
         self._crew = Crew(
-            lambda: actor.remote(time_limit), ray.kill, count, what="a decoder", patience=patience
+            lambda: actor.remote(time_limit, driver), ray.kill, count, what=what, patience=patience
         )
 
     def __exit__(self, *_: object) -> None:

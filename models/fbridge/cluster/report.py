@@ -7,7 +7,7 @@ from typing import Any
 
 from fbridge.cluster.connect import Cluster
 
-PACKAGES = ("fbridge", "torch", "ray", "av")
+PACKAGES = ("fbridge", "torch", "diffusers", "ray", "av")
 """Those whose versions are compared, besides Python's."""
 _ANSWER = 60.0  # seconds for all nodes
 

@@ -1,4 +1,8 @@
-"""Jobs for actors that yield progress and, last, a result; results come as they are ready."""
+"""Jobs for actors that yield progress and, last, a result; results come as they are ready.
+
+A job that crashes or hangs its actor takes nobody with it: it alone counts the loss, and is given
+up after `TRIES` of them.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from fbridge.cluster.crew import TRIES, Crew, Member, Refused
-from fbridge.errors import DependencyError, reason
+from fbridge.cluster.crew import TRIES, Crew, Member
+from fbridge.errors import reason
 
 Job = TypeVar("Job")
 _POLL = 1.0
@@ -30,19 +34,39 @@ class _Stream(Generic[Job]):
 
 
 @dataclass(frozen=True)
+class Lost:
+    """The actor of a job is lost, which is begun anew elsewhere.
+
+    Attributes:
+        done: sum of the numbers that the job had yielded, which do not count any more.
+    """
+
+    done: int
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """The end of a job that has lost its actor so many times; why, the last time."""
+
+    times: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"lost its worker {self.times} times (the last time: {self.why})"
+
+
+@dataclass(frozen=True)
 class Told(Generic[Job]):
-    """What a job has yielded; `value` is None when its progress is lost with its actor.
+    """What has become of a job.
 
     Attributes:
         job: which one.
-        value: what it has yielded.
-        lost: sum of the numbers that it had yielded, which do not count any more.
+        value: a number of finished items; `Lost`; and, last, its result, a `Refused` or `GivenUp`.
         node: where.
     """
 
     job: Job
     value: Any
-    lost: int
     node: str
 
 
@@ -62,28 +86,18 @@ class Streams(Generic[Job]):
         self._ray = ray
         self._crew, self._stall = crew, stall
         self._again: deque[_Stream[Job]] = deque()
-        self._given_up: list[tuple[Job, str]] = []
 
     def run(self, jobs: Iterator[Job]) -> Iterator[Told[Job]]:
-        """Run all jobs.
+        """Run all jobs; each ends with one result, `Refused` or `GivenUp`.
 
         Raises:
-            DependencyError: see `Crew.ready`; or, after all others, that a job was given up.
-            FBridgeError: what a job has raised; names the node.
+            DependencyError: see `Crew.ready`.
         """
         while True:
             self._give(jobs)
             if not any(member.tasks for member in self._crew.members):
-                break
+                return
             yield from self._listen()
-        if self._given_up:
-            job, why = self._given_up[0]
-            more = len(self._given_up) - 1
-            others = f", like {more} more" if more else ""
-            raise DependencyError(
-                f"{job}: lost its encoder {TRIES} times{others} (the last time: {why}); the rest "
-                "is done; look at the memory of the nodes, or take a smaller --batch-size"
-            )
 
     def _give(self, jobs: Iterator[Job]) -> None:
         """Give each ready actor its next jobs; waits where there are jobs and no actor."""
@@ -104,10 +118,15 @@ class Streams(Generic[Job]):
                 self._again.appendleft(peeked)
 
     def _next(self, jobs: Iterator[Job]) -> _Stream[Job] | None:
-        if self._again:
-            return self._again.popleft()
+        """The next one; those that have lost an actor come last, so that they delay no others."""
+        untried = next((stream for stream in self._again if not stream.losses), None)
+        if untried is not None:
+            self._again.remove(untried)
+            return untried
         job = next(jobs, None)
-        return None if job is None else _Stream(job)
+        if job is not None:
+            return _Stream(job)
+        return self._again.popleft() if self._again else None
 
     def _begin(self, stream: _Stream[Job], member: Member) -> None:
         stream.results = member.actor.work.options(num_returns="streaming").remote(stream.job)
@@ -115,43 +134,46 @@ class Streams(Generic[Job]):
         member.tasks.append(stream)
 
     def _listen(self) -> Iterator[Told[Job]]:
-        """What the next job has to tell; looks for silent ones."""
-        streams = {stream.results: (member, stream) for member in self._crew.members
-                   for stream in member.tasks}  # fmt: skip
+        """What the next job has to tell; looks for silent ones.
+
+        Only the first job of an actor is at work. A later one may already be known to have failed
+        with the actor, for which it is not to blame.
+        """
+        streams = {member.tasks[0].results: member for member in self._crew.members if member.tasks}
         ready, _ = self._ray.wait(list(streams), timeout=_POLL, fetch_local=False)
         for results in ready:
-            yield from self._hear(*streams[results])
+            yield from self._hear(streams[results])
         now = time.monotonic()
         for member in list(self._crew.members):
             if member.tasks and now - member.tasks[0].heard > self._stall:
                 yield from self._lost(member, f"told nothing for {self._stall:g} s")
 
-    def _hear(self, member: Member, stream: _Stream[Job]) -> Iterator[Told[Job]]:
+    def _hear(self, member: Member) -> Iterator[Told[Job]]:
+        stream = member.tasks[0]
         try:
             value = self._ray.get(next(stream.results))
-        except StopIteration:
+        except (self._ray.exceptions.RayError, StopIteration) as error:
+            yield from self._lost(member, error)
+            return
+        self._crew.worked()
+        stream.heard = time.monotonic()
+        if isinstance(value, int):
+            stream.told += value
+        else:  # its end
             member.tasks.remove(stream)
             if member.tasks:
                 member.tasks[0].heard = time.monotonic()  # its work begins now
-            return
-        except self._ray.exceptions.RayError as error:
-            yield from self._lost(member, error)
-            return
-        stream.heard = time.monotonic()
-        if isinstance(value, Refused):
-            raise value.error()
-        self._crew.worked()
-        stream.told += value if isinstance(value, int) else 0
-        yield Told(stream.job, value, 0, member.node)
+        yield Told(stream.job, value, member.node)
 
     def _lost(self, member: Member, why: object) -> Iterator[Told[Job]]:
         """Give an actor's jobs to others; only the first of them was at work."""
         self._crew.replace(member, why)
         first, *_ = streams = member.tasks
         first.losses += 1
-        yield Told(first.job, None, sum(stream.told for stream in streams), member.node)
+        yield Told(first.job, Lost(first.told), member.node)
         if first.losses >= TRIES:
-            why = reason(why) if isinstance(why, Exception) else why
-            self._given_up.append((first.job, f"{why} on {member.node}"))
+            cause = getattr(why, "cause", None) or why  # of an error that Ray has wrapped
+            text = reason(cause) if isinstance(cause, Exception) else str(cause)
+            yield Told(first.job, GivenUp(first.losses, text), member.node)
             streams = streams[1:]
         self._again.extend(streams)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fbridge.checks import check_device, check_range
+from fbridge.cluster.options import RayOptions
 from fbridge.errors import ConfigError, DataError
 from fbridge.evaluation.protocol import Protocol
 from fbridge.files.atomic import shown
@@ -36,6 +37,7 @@ class EvalRequest:
             run, 32 of the demo.
         offline: download no missing networks.
         notes: lines that go into the result.
+        ray: the cluster that computes features in place of `workers` and `device`; None is none.
 
     Raises:
         ConfigError: a value is out of range, or there is no metric.
@@ -58,6 +60,7 @@ class EvalRequest:
     make: int | None = None
     offline: bool = False
     notes: tuple[str, ...] = ()
+    ray: RayOptions | None = None
 
     def __post_init__(self) -> None:
         """Check the values, and that both sides exist."""
@@ -66,6 +69,10 @@ class EvalRequest:
         for name, path in (("GENERATED", self.generated), ("--reference", self.reference)):
             if path is not None and not path.exists():
                 raise DataError(f"{name} {shown(path)}: does not exist; check the path")
+        if self.ray is not None and self.generated is None:
+            raise ConfigError(
+                "--engine ray: measures videos that are there; name them: GENERATED, or drop it"
+            )
         if self.reference is not None and self.generated is None:
             raise ConfigError("--reference: name the generated videos too, before it")
         if not self.metrics:

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fbridge.errors import ConfigError, DataError
 from fbridge.evaluation.clips import FrameSampling, list_clips
 from fbridge.evaluation.features.cache import FeatureCache
-from fbridge.evaluation.features.measure import FeatureProgress, FeatureTask, measure, missing
+from fbridge.evaluation.features.measure import (
+    Computing,
+    FeatureProgress,
+    FeatureTask,
+    measure,
+    missing,
+)
 from fbridge.evaluation.features.networks import Setup, identity_of
 from fbridge.evaluation.inputs import Making, Note, find_inputs, make_ready
 from fbridge.evaluation.metrics import vbench
@@ -79,6 +86,29 @@ def evaluate(request: EvalRequest, share: Share | None = None) -> Iterator[Event
             )
         request = yield from find_inputs(request)
     _check(request, metrics)
+    with _engine(request) as elsewhere:
+        yield from _evaluate(request, metrics, share, elsewhere, begun)
+
+
+def _engine(request: EvalRequest) -> AbstractContextManager[Computing | None]:
+    """What computes features elsewhere; None where processes of this machine do."""
+    if request.ray is None:
+        return nullcontext()
+    from fbridge.evaluation.features.on_ray import RayFeatures
+
+    return RayFeatures(request.ray)
+
+
+def _evaluate(
+    request: EvalRequest,
+    metrics: tuple[Metric, ...],
+    share: Share,
+    elsewhere: Computing | None,
+    begun: float,
+) -> Iterator[Event]:
+    """See `evaluate`, of a request with both sides."""
+    if elsewhere is not None:
+        yield Note(str(elsewhere))
     yield from make_ready(request)
     selection = yield from _select(request, metrics)
     setup = Setup(selection.size, request.device, request.codec)
@@ -94,7 +124,10 @@ def evaluate(request: EvalRequest, share: Share | None = None) -> Iterator[Event
     with FeatureCache(request.cache) as cache:
         failed: dict[str, str] = {}
         tasks = plan.tasks()
-        for outcome in measure(share.of(tasks), setup, identities, cache, workers=request.workers):
+        mine, workers = share.of(tasks), request.workers
+        for outcome in measure(
+            mine, setup, identities, cache, workers=workers, elsewhere=elsewhere
+        ):
             failed = outcome.failed
             yield outcome
         share.wait()

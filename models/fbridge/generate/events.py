@@ -82,6 +82,7 @@ class Finished:
 
     Attributes:
         seconds: time of its batch, divided by the batch's videos.
+        kept: it was there already.
     """
 
     video: Path
@@ -89,6 +90,7 @@ class Finished:
     fitting: str
     seconds: float
     record: Provenance
+    kept: bool = False
 
     def tree(self) -> dict[str, Any]:
         """The result as JSON values."""
@@ -97,6 +99,7 @@ class Finished:
             "sidecar": None if self.sidecar is None else shown(self.sidecar),
             "fitting": self.fitting,
             "seconds": round(self.seconds, 3),
+            **({"kept": True} if self.kept else {}),
             **self.record.tree(),
         }
 

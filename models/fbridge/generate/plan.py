@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -16,9 +16,10 @@ from fbridge.data.pictures import describe_fit, fit_picture, open_picture
 from fbridge.data.provenance import Machine, ModelRecord, Provenance, Source
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
-from fbridge.generate.events import Item
+from fbridge.generate.events import Item, Noted, Planned, Warned
 from fbridge.generate.load import Loaded, versions
-from fbridge.generate.request import GenerateRequest, Job
+from fbridge.generate.replay import Replay
+from fbridge.generate.request import GenerateRequest, Job, check_negative, check_speed
 
 if TYPE_CHECKING:
     from fbridge.pipeline.bridge import FrameLimits
@@ -83,6 +84,73 @@ def fit_kept(
         for item in items[:1]  # a picture's videos are all of one size
         if (pixels := pictures[item.job.picture].pixels) is not None
     }
+
+
+@dataclass(frozen=True)
+class PlanTask:
+    """What the plan is made of, besides the model.
+
+    Attributes:
+        request: settings.
+        jobs, videos: each video's job and path.
+        pictures: facts of each job's picture.
+        replay: the recorded video that is made again, if that is what is asked for.
+    """
+
+    request: GenerateRequest
+    jobs: Sequence[Job]
+    videos: Sequence[Path]
+    pictures: Mapping[Path, PictureFacts]
+    replay: Replay | None = None
+
+    def plan(self, loaded: Loaded) -> Iterator[Noted | Warned | Planned]:
+        """What there is to say of model and prompts and, last, the plan.
+
+        Raises:
+            ConfigError: the model cannot do what the request asks.
+            CheckpointError: a recorded video was made by another model.
+        """
+        name = self.request.model_name
+        items = make_plan(self.jobs, self.videos, self.pictures, self.request, loaded)
+        first = items[0].record
+        check_speed(self.videos[0].suffix.lower().removeprefix("."), first.fps)
+        if self.replay is None:
+            check_negative(self.jobs, first.guidance)
+        elif differences := self.replay.compare(loaded, first):
+            yield Warned(f"the video may differ in its last bits: {'; '.join(differences)}")
+        yield from _told_of_model(name, first.guidance, loaded)
+        yield from _told_of_prompts(items, loaded)
+        yield Planned(items)
+
+
+def _told_of_model(name: str, guidance: float | None, loaded: Loaded) -> Iterator[Noted | Warned]:
+    """What the user should know of the model before looking at its videos."""
+    pipeline = loaded.pipeline
+    if pipeline.notice:
+        yield Noted(f"{name} {pipeline.notice}")
+    if world := pipeline.world:
+        yield Noted(
+            f"{name} knows one world: {world}; a picture of anything else comes out as something "
+            "of it, unless it was fine-tuned on such pictures"
+        )
+    yield from map(Noted, pipeline.lora_notes)
+    taught = pipeline.taught_guidance
+    if taught is not None and guidance not in (None, 1):
+        yield Warned(
+            f"guidance {guidance:g}: {name} was taught to answer as its teacher does at guidance "
+            f"{taught:g}, so more of it exaggerates; 1 adds none"
+        )
+
+
+def _told_of_prompts(items: Sequence[Item], loaded: Loaded) -> Iterator[Warned]:
+    """What is not read of the prompts, and what is shown otherwise than they say."""
+    texts = dict.fromkeys(text for item in items for text in (item.job.prompt, item.job.negative))
+    if unread := loaded.pipeline.describe_unread(list(texts)):
+        yield Warned(unread)
+    notes = list(dict.fromkeys(note for item in items for note in item.record.notes))
+    yield from map(Warned, notes[:MOST_SHOWN])
+    if more := len(notes[MOST_SHOWN:]):
+        yield Warned(f"{more} more notes on prompts are in the records of the videos")
 
 
 def make_plan(

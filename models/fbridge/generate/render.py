@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -18,55 +18,114 @@ from fbridge.errors import DataError, DependencyError
 from fbridge.files.atomic import shown, write_text
 from fbridge.generate.events import Finished, Item, OnProgress, Progress, Warned
 from fbridge.generate.naming import check_free
-from fbridge.generate.writing import Writers
+from fbridge.generate.writing import Part, Writers
 
 if TYPE_CHECKING:
     from fbridge.pipeline.sampling import BridgeSampling
 
 
-def render(
-    items: Sequence[Item],
-    pipeline: BridgeSampling,
-    *,
-    kept: Mapping[Path, Image.Image],
-    batch_size: int,
-    metadata: bool,
-    overwrite: bool,
-    on_progress: OnProgress,
-) -> Generator[Finished | Warned]:
-    """Make the videos, yielding each as soon as it is whole on the disk, and what to say of it.
+@dataclass(frozen=True)
+class Rendering:
+    """The plan, and how it is carried out.
 
-    Args:
+    Attributes:
         items: the plan.
-        pipeline: the model.
-        kept: fitted pictures by their files, which are not read again but for their hash.
+        fitted: fitted pictures by their files, which are not read again but for their hash.
+        present: videos that are there and stay.
         batch_size: videos made together.
         metadata: whether to write records.
         overwrite: whether to replace videos that exist.
         on_progress: see `fbridge.generate.run`.
+    """
+
+    items: Sequence[Item]
+    _: KW_ONLY
+    fitted: Mapping[Path, Image.Image]
+    present: frozenset[Path] = frozenset()
+    batch_size: int
+    metadata: bool
+    overwrite: bool
+    on_progress: OnProgress
+
+    def work(self) -> Iterator[tuple[Sequence[Item], int]]:
+        """Batches of which something is missing, and the steps that are done before each.
+
+        A batch is made whole for the sake of one video, since its other videos decide the last
+        bits.
+        """
+        done = 0
+        for batch in batches(self.items, self.batch_size):
+            if not self.present.issuperset(item.video for item in batch):
+                yield batch, done
+            done += len(batch) * batch[0].record.steps
+
+    def pictures_for(self, batch: Sequence[Item]) -> list[Image.Image]:
+        """The fitted pictures of a batch, of files that are still as the plan has them.
+
+        Raises:
+            ConfigError: another program has meanwhile made a file of a video's name.
+            DataError: a picture was changed.
+        """
+        if not self.overwrite:
+            videos = [item.video for item in batch if item.video not in self.present]
+            check_free(videos, (), overwrite=False, metadata=self.metadata)
+        return [_fitted(item, self.fitted.get(item.job.picture)) for item in batch]
+
+
+def render(rendering: Rendering, pipeline: BridgeSampling) -> Iterator[Finished | Warned]:
+    """Make the videos, yielding each as soon as it is whole on the disk, and what to say of it.
 
     Raises:
         ConfigError: another program has meanwhile made a file of a video's name.
     """
-    done = 0
-    for batch in _batches(items, batch_size):
-        _check_still_free(batch, metadata=metadata, overwrite=overwrite)
-        started = time.monotonic()
-        notes: list[list[str]] = [[] for _ in batch]
+    for batch, done in rendering.work():
+        pictures = rendering.pictures_for(batch)
+        yield from render_batch(
+            batch,
+            pictures,
+            pipeline,
+            present=rendering.present,
+            metadata=rendering.metadata,
+            overwrite=rendering.overwrite,
+            on_progress=rendering.on_progress,
+            done=done,
+        )
 
-        record = partial(_record, batch, notes)
-        with Writers(batch, record if metadata else None, overwrite=overwrite) as writers:
-            _run(batch, pipeline, _pictures(batch, kept), writers, notes, on_progress, done)
-            done += len(batch) * batch[0].record.steps
-            for number, item in enumerate(batch):
-                on_progress(Progress(f"writing {shown(item.video.name)}", done))
-                writers.finish(number)
-                yield from (Warned(line) for line in notes[number])
-                sidecar = sidecar_path(item.video) if metadata else None
-                if sidecar is not None:
-                    write_text(sidecar, record(number).sidecar(), overwrite=overwrite)
-                seconds = (time.monotonic() - started) / len(batch)
-                yield Finished(item.video, sidecar, item.fitting, seconds, record(number))
+
+def render_batch(
+    batch: Sequence[Item],
+    pictures: Sequence[Image.Image],
+    pipeline: BridgeSampling,
+    *,
+    metadata: bool,
+    overwrite: bool,
+    on_progress: OnProgress,
+    present: frozenset[Path] = frozenset(),
+    done: int = 0,
+) -> Iterator[Finished | Warned]:
+    """Make the videos of a batch together; `pictures` are fitted, `done` counts steps before it."""
+    started = time.monotonic()
+    notes: list[list[str]] = [[] for _ in batch]
+    record = partial(_record, batch, notes)
+    wanted = [number for number, item in enumerate(batch) if item.video not in present]
+    with Writers(batch, record if metadata else None, overwrite=overwrite) as writers:
+
+        def add(number: int, frames: Part) -> None:
+            if number in wanted:
+                writers.add(number, frames)
+
+        _run(batch, pipeline, pictures, add, notes, on_progress, done)
+        done += len(batch) * batch[0].record.steps
+        for number in wanted:
+            item = batch[number]
+            on_progress(Progress(f"writing {shown(item.video.name)}", done))
+            writers.finish(number)
+            yield from (Warned(line) for line in notes[number])
+            sidecar = sidecar_path(item.video) if metadata else None
+            if sidecar is not None:
+                write_text(sidecar, record(number).sidecar(), overwrite=overwrite)
+            seconds = (time.monotonic() - started) / len(batch)
+            yield Finished(item.video, sidecar, item.fitting, seconds, record(number))
 
 
 def _record(batch: Sequence[Item], notes: Sequence[Sequence[str]], number: int) -> Provenance:
@@ -76,14 +135,7 @@ def _record(batch: Sequence[Item], notes: Sequence[Sequence[str]], number: int) 
     return replace(planned, machine=machine, notes=(*planned.notes, *notes[number]))
 
 
-def _check_still_free(batch: Sequence[Item], *, metadata: bool, overwrite: bool) -> None:
-    """Before the work of a batch: its names may have been taken since the plan was made."""
-    if not overwrite:
-        videos = [item.video for item in batch]
-        check_free(videos, (), overwrite=False, metadata=metadata)
-
-
-def _batches(items: Sequence[Item], batch_size: int) -> Iterator[Sequence[Item]]:
+def batches(items: Sequence[Item], batch_size: int) -> Iterator[Sequence[Item]]:
     """Consecutive videos of one size, at most `batch_size` together."""
     start = 0
     for end in range(1, len(items) + 1):
@@ -97,7 +149,7 @@ def _run(
     batch: Sequence[Item],
     pipeline: BridgeSampling,
     pictures: Sequence[Image.Image],
-    writers: Writers,
+    add: Callable[[int, Part], None],
     notes: Sequence[list[str]],
     on_progress: OnProgress,
     before: int,
@@ -131,7 +183,7 @@ def _run(
             **({} if record.guidance_2 is None else {"guidance_scale_2": record.guidance_2}),
             image_guidance_scale=record.image_guidance,
             callback=stepped,
-            on_frames=writers.add,
+            on_frames=add,
             on_note=lambda number, line: notes[number].append(line),
         )
     except (MemoryError, RuntimeError) as error:
@@ -142,11 +194,6 @@ def _run(
             f"{record.frames} frames of {record.size[0]}x{record.size[1]}; "
             "use a smaller --size, --frames or --batch-size"
         ) from error
-
-
-def _pictures(batch: Sequence[Item], kept: Mapping[Path, Image.Image]) -> list[Image.Image]:
-    """The fitted pictures of a batch, of files that are still as the plan has them."""
-    return [_fitted(item, kept.get(item.job.picture)) for item in batch]
 
 
 def _fitted(item: Item, kept: Image.Image | None) -> Image.Image:

@@ -27,6 +27,7 @@ from fbridge.choices import (
     SAMPLERS,
     STARTS,
 )
+from fbridge.cluster.options import RayOptions
 from fbridge.data.video_writers import GIF_FASTEST
 from fbridge.errors import ConfigError
 from fbridge.generate.naming import parse_target
@@ -98,8 +99,11 @@ class GenerateRequest:
         batch_size: videos made at the same time.
         out: a file such as "jump.mp4", or a folder; None is the working directory.
         format: one of `fbridge.choices.FORMATS`; None is that of `out`, else mp4.
+        resume: videos that are there stay, if their records say that they were made as this
+            request makes them.
         metadata: write the record, inside the video and as a .json file beside it.
         dry_run: stop once the plan is made.
+        ray: the cluster that makes several videos instead of this process; None is none.
 
     Raises:
         ConfigError: a value is not possible, or two contradict each other.
@@ -140,19 +144,26 @@ class GenerateRequest:
     out: str | Path | None = None
     format: str | None = None
     overwrite: bool = False
+    resume: bool = False
     metadata: bool = True
     dry_run: bool = False
+    ray: RayOptions | None = None
 
     def __post_init__(self) -> None:
         """Check every value that can be checked without the model."""
         target = parse_target(self.out, self.format)
         if self.replay is not None:
+            if self.ray is not None:
+                raise ConfigError(
+                    "--engine ray: is for several videos, and --from makes one; drop it"
+                )
             self._check_replay()
             self._check_loras()
             return
         self._check_settings()
         check_speed(target.kind, self.fps)
         self._check_inputs()
+        self._check_resume()
 
     @property
     def prompts(self) -> Sequence[str]:
@@ -214,6 +225,17 @@ class GenerateRequest:
                 check_choice(option, value, allowed)
         if self.frames is not None and self.size is not None:
             check_work(self.frames, self.size)
+
+    def _check_resume(self) -> None:
+        if self.resume and self.overwrite:
+            raise ConfigError(
+                "--resume and --overwrite contradict: one keeps videos that are there; drop one"
+            )
+        if self.resume and not self.metadata:
+            raise ConfigError(
+                "--resume tells by their records what videos are, and --no-metadata leaves these "
+                "out; drop one"
+            )
 
     def _check_loras(self) -> None:
         if self.loras and self.model_name == EMBEDDED and self.replay is None:

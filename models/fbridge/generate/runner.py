@@ -6,28 +6,21 @@ before everything is checked.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
-from fbridge.files.atomic import check_writable
-from fbridge.generate import load
-from fbridge.generate.events import (
-    Event,
-    Item,
-    Loading,
-    Noted,
-    OnProgress,
-    Planned,
-    Reading,
-    Warned,
-)
-from fbridge.generate.jobs import gather_jobs
+from fbridge.errors import ConfigError
+from fbridge.files.atomic import check_writable, shown
+from fbridge.generate.engine import open_engine
+from fbridge.generate.events import Event, Item, Noted, OnProgress, Planned, Reading
+from fbridge.generate.jobs import LISTS, gather_jobs
 from fbridge.generate.load import Loaded
 from fbridge.generate.naming import check_free, name_videos, parse_target
-from fbridge.generate.plan import MOST_SHOWN, fit_kept, make_plan, read_pictures
-from fbridge.generate.render import render
+from fbridge.generate.plan import PlanTask, fit_kept, read_pictures
+from fbridge.generate.render import Rendering, batches
 from fbridge.generate.replay import read_replay
-from fbridge.generate.request import GenerateRequest, Job, check_negative, check_speed
+from fbridge.generate.request import GenerateRequest, Job, check_negative
+from fbridge.generate.resume import keep_present, read_present
 
 
 def run(
@@ -48,89 +41,52 @@ def run(
     if replay is not None:
         request = replay.request
     jobs = gather_jobs(request)
+    _check_several(request, jobs)
     if replay is None:
         check_negative(jobs, request.guidance)
     videos = _videos(jobs, request)
     yield Reading()
     sources = [job.picture for job in jobs]
     pictures = read_pictures(sources)
-    check_free(videos, [*sources, *inputs], overwrite=request.overwrite, metadata=request.metadata)
+    present = read_present(videos) if request.resume else {}
+    free = [video for video in videos if video not in present]
+    check_free(free, [*sources, *inputs], overwrite=request.overwrite, metadata=request.metadata)
     for folder in {video.parent for video in videos}:
         check_writable(folder)
-    if loaded is None:
-        plain = load.is_plain(
-            request.model_name,
-            dtype=request.dtype,
-            components=request.components,
-            base=request.base,
-            memory=request.memory,
-        )
-        yield Loading(request.model_name, plain)
-        loaded = load.load_pipeline(
-            request.model_name,
-            device=request.device,
-            dtype=request.dtype,
-            threads=replay.record.machine.threads if replay else None,
-            components=request.components,
-            expert=request.expert,
-            base=request.base,
-            download=request.download,
-            memory=request.memory,
-            loras=request.loras if replay is None else replay.loras,
-            local_files_only=replay is not None and replay.local_files_only,
-        )
-    items = make_plan(jobs, videos, pictures, request, loaded)
-    first = items[0].record
-    check_speed(videos[0].suffix.lower().removeprefix("."), first.fps)
-    if replay is None:
-        check_negative(jobs, first.guidance)
-    elif differences := replay.compare(loaded, first):
-        yield Warned(f"the video may differ in its last bits: {'; '.join(differences)}")
-    yield from _told_of_model(request.model_name, first.guidance, loaded)
-    yield from _told_of_prompts(items, loaded)
-    yield Planned(items)
-    if not request.dry_run:
-        kept = fit_kept(pictures, items)
-        del pictures  # a large one takes memory
-        yield from render(
+    with open_engine(request, loaded, jobs) as engine:
+        items: Sequence[Item] = ()
+        for event in engine.plan(PlanTask(request, jobs, videos, pictures, replay)):
+            items = event.items if isinstance(event, Planned) else items
+            yield event
+        if request.dry_run:
+            return
+        kept = keep_present(batches(items, request.batch_size), present)
+        if kept:
+            yield Noted(f"{len(kept)} of {len(items)} videos are there and stay (--resume)")
+        yield from kept
+        rendering = Rendering(
             items,
-            loaded.pipeline,
-            kept=kept,
+            fitted=fit_kept(pictures, items),
+            present=frozenset(present),
             batch_size=request.batch_size,
             metadata=request.metadata,
             overwrite=request.overwrite,
             on_progress=on_progress or (lambda _: None),
         )
+        del pictures  # a large one takes memory
+        yield from engine.render(rendering)
 
 
-def _told_of_model(name: str, guidance: float | None, loaded: Loaded) -> Iterator[Noted | Warned]:
-    """What the user should know of the model before looking at its videos."""
-    pipeline = loaded.pipeline
-    if pipeline.notice:
-        yield Noted(f"{name} {pipeline.notice}")
-    if world := pipeline.world:
-        yield Noted(
-            f"{name} knows one world: {world}; a picture of anything else comes out as something "
-            "of it, unless it was fine-tuned on such pictures"
+def _check_several(request: GenerateRequest, jobs: Sequence[Job]) -> None:
+    """Raise ConfigError when a cluster is asked for one picture's video."""
+    one = request.images[0] if len(request.images) == 1 else None
+    if request.ray is None or len(jobs) > 1 or one is None:
+        return
+    if one.suffix.lower() not in LISTS and not one.is_dir():
+        raise ConfigError(
+            f"--engine ray: shares out many videos, and {shown(one)} is one picture; drop it, or "
+            "name a .csv or .jsonl list or a folder"
         )
-    yield from map(Noted, pipeline.lora_notes)
-    taught = pipeline.taught_guidance
-    if taught is not None and guidance not in (None, 1):
-        yield Warned(
-            f"guidance {guidance:g}: {name} was taught to answer as its teacher does at guidance "
-            f"{taught:g}, so more of it exaggerates; 1 adds none"
-        )
-
-
-def _told_of_prompts(items: Sequence[Item], loaded: Loaded) -> Iterator[Warned]:
-    """What is not read of the prompts, and what is shown otherwise than they say."""
-    texts = dict.fromkeys(text for item in items for text in (item.job.prompt, item.job.negative))
-    if unread := loaded.pipeline.describe_unread(list(texts)):
-        yield Warned(unread)
-    notes = list(dict.fromkeys(note for item in items for note in item.record.notes))
-    yield from map(Warned, notes[:MOST_SHOWN])
-    if more := len(notes[MOST_SHOWN:]):
-        yield Warned(f"{more} more notes on prompts are in the records of the videos")
 
 
 def _videos(jobs: Sequence[Job], request: GenerateRequest) -> list[Path]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fbridge.prepare.request import PrepareRequest, Rank, RayOptions
+from fbridge.cluster.options import RayOptions
+from fbridge.prepare.request import PrepareRequest, Rank
 
 if TYPE_CHECKING:
     from fbridge.prepare.into_store import prepare

@@ -11,16 +11,19 @@ from typing import Any
 import torch
 
 from fbridge.cluster.connect import Cluster, join, load_ray
-from fbridge.cluster.crew import Crew
+from fbridge.cluster.crew import Crew, Refused
+from fbridge.cluster.driver import Driver
+from fbridge.cluster.networks import on_gpus, part_of_cpus
+from fbridge.cluster.options import RayOptions
 from fbridge.cluster.pool import RayPool
-from fbridge.cluster.streams import Streams, Told
+from fbridge.cluster.streams import GivenUp, Lost, Streams, Told
 from fbridge.data.video.pool import TaskPool
 from fbridge.errors import DependencyError
 from fbridge.prepare.engine import CaptionGroup, Step
 from fbridge.prepare.models import ModelFacts, load_models
 from fbridge.prepare.plan import Unit
-from fbridge.prepare.ray_worker import Done, EncoderActor, EncoderSetup, Job, own_versions
-from fbridge.prepare.request import PrepareRequest, RayOptions
+from fbridge.prepare.ray_worker import Done, EncoderActor, EncoderSetup, Job
+from fbridge.prepare.request import PrepareRequest
 from fbridge.prepare.shards import MEMORY_AHEAD, Timings
 from fbridge.prepare.store import Store
 
@@ -63,29 +66,34 @@ def arrange(options: RayOptions, cluster: Cluster, threads: int) -> Arrangement:
     Raises:
         DependencyError: GPUs are asked for, and no node has one.
     """
-    if options.device == "cuda" and not cluster.gpus:
-        raise DependencyError("--device cuda: no node of the Ray cluster has a GPU; use cpu")
-    on_gpu = options.device != "cpu" and cluster.gpus > 0
     workers = options.workers or max(1, int(cluster.cpus))
     squeeze = min(1.0, cluster.cpus / workers) if cluster.cpus else 1.0
-    if on_gpu:
+    if on_gpus(options, cluster):
         encoders = max(1, int(cluster.gpus / options.gpu_share))
         decoders = -(-workers // encoders)
         share = min(1.0, cluster.cpus / (encoders * decoders)) if cluster.cpus else 1.0
         return Arrangement(
-            encoders, 0.0, options.gpu_share, decoders, _cpus(share), workers, _cpus(squeeze)
+            encoders,
+            0.0,
+            options.gpu_share,
+            decoders,
+            part_of_cpus(share),
+            workers,
+            part_of_cpus(squeeze),
         )
     encoders = max(1, workers // threads)
     most = cluster.most_cpus or threads
     own = min(workers * squeeze / encoders, threads, most) / 2
     decoders = max(1, workers // encoders)
-    return Arrangement(encoders, _cpus(own), 0.0, decoders, _cpus(squeeze / 2), workers,
-                       _cpus(squeeze))  # fmt: skip
-
-
-def _cpus(share: float) -> float:
-    """A number of CPUs as Ray takes it: whole above 1, else not too small."""
-    return float(int(share)) if share > 1 else max(0.01, int(100 * share) / 100)
+    return Arrangement(
+        encoders,
+        part_of_cpus(own),
+        0.0,
+        decoders,
+        part_of_cpus(squeeze / 2),
+        workers,
+        part_of_cpus(squeeze),
+    )
 
 
 class RayEngine:
@@ -100,6 +108,7 @@ class RayEngine:
         self._stack = ExitStack()
         self.timings = Timings()
         self.notes: list[str] = []
+        self._given_up: list[str] = []
         self.facts: ModelFacts
         self._arrangement: Arrangement
         self._threads = 1
@@ -138,14 +147,31 @@ class RayEngine:
                 yield self._take(told, store)
         finally:
             crew.close()
+        if self._given_up:
+            more = len(self._given_up) - 1
+            others = f" ({more} more are like it)" if more else ""
+            raise DependencyError(
+                f"{self._given_up[0]}{others}; the rest is done; look at the memory of the nodes, "
+                "or take a smaller --batch-size"
+            )
 
     def _take(self, told: Told[Job], store: Store) -> Step:
-        """Enter what a job has told; it may be a step back."""
-        if told.value is None:
-            self.notes.append(f"node {told.node} is lost; what it had begun is done again")
-            return Step("encoding", -told.lost)
-        if not isinstance(told.value, Done):
+        """Enter what a job has told; it may be a step back.
+
+        Raises:
+            FBridgeError: the job cannot be done; names the node.
+        """
+        if isinstance(told.value, int):
             return Step("encoding", told.value)
+        if isinstance(told.value, Lost):
+            self.notes.append(f"node {told.node} is lost; what it had begun is done again")
+            return Step("encoding", -told.value.done)
+        if isinstance(told.value, GivenUp):
+            self._given_up.append(f"node {told.node}: {told.job}: {told.value}")
+            return Step("encoding")
+        if isinstance(told.value, Refused):
+            raise told.value.error()
+        assert isinstance(told.value, Done), "else it is a shard"
         with self.timings.writing():
             store.write_packed(told.value.shard)
         self.timings.add(told.value.timings)
@@ -197,5 +223,5 @@ class RayEngine:
             arranged.decoders,
             arranged.decoder_cpus,
             int(min(MEMORY_AHEAD, room / _STORE_SHARE / arranged.encoders)),
-            own_versions(),
+            Driver.here(),
         )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import platform
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from importlib import metadata
 from typing import Any
 
 import torch
 
 from fbridge.cluster.crew import NoRoomError, Refused, this_node
+from fbridge.cluster.driver import Driver
 from fbridge.cluster.pool import RayPool
 from fbridge.errors import DependencyError
 from fbridge.loaders.codec import LoadedCodec
@@ -36,7 +35,7 @@ class EncoderSetup:
         threads: of torch, as in the driver: sums over another number are rounded differently.
         decoders: actors that decode for it, each of `decoder_cpus`.
         memory_ahead: limit on its decoded frames, in bytes.
-        versions: of the driver's packages.
+        driver: the process that started the work.
     """
 
     facts: ModelFacts
@@ -44,7 +43,7 @@ class EncoderSetup:
     decoders: int
     decoder_cpus: float
     memory_ahead: int
-    versions: dict[str, str]
+    driver: Driver
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ class EncoderActor:
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         warnings.simplefilter("ignore")  # frames that lie in Ray's store are read-only
-        _check_versions(self._setup.versions)
+        self._setup.driver.adopt()
         torch.set_num_threads(self._setup.threads)
         device = "cuda" if ray.get_gpu_ids() else "cpu"
         self._request = replace(self._request, device=device)
@@ -151,23 +150,6 @@ class EncoderActor:
         notes = tuple(self._notes)
         self._notes.clear()
         return Done(shard, self._encoder.timings, notes)
-
-
-def own_versions() -> dict[str, str]:
-    """Versions of what decides a result's bytes, without those of CPU and CUDA builds."""
-    packages = ("fbridge", "torch", "diffusers", "transformers")
-    found = {name: metadata.version(name).partition("+")[0] for name in packages}
-    return {"python": platform.python_version(), **found}
-
-
-def _check_versions(driver: dict[str, str]) -> None:
-    here = own_versions()
-    for name in ("fbridge", "torch"):
-        if here[name] != driver[name]:
-            raise DependencyError(
-                f"has {name} {here[name]}, and the process that started the work {driver[name]}, "
-                "whose results may differ; install the same on all nodes"
-            )
 
 
 def _check_models(facts: ModelFacts, codec: LoadedCodec, text: PromptEncoder) -> None:

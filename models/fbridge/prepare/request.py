@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fbridge.checks import MOST_BATCH, check_choice, check_device, check_range, check_text
 from fbridge.choices import CAPTIONLESS, DTYPES
+from fbridge.cluster.options import RayOptions
 from fbridge.data.stores.url import StoreUrl
 from fbridge.data.video.clip_sampling import MOST_SECONDS, ClipSampling
 from fbridge.errors import ConfigError, DataError
@@ -17,8 +18,6 @@ MOST_SHARD = 100_000
 MOST_WORKERS = 256
 CACHE_SIZE = 10 * 10**9
 """Bytes of local copies by default."""
-MOST_RAY_WORKERS = 100_000
-RAY_DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True)
@@ -31,36 +30,6 @@ class Rank:
     def mine(self, place: int) -> bool:
         """Whether item `place` of the shared list of work belongs to this process."""
         return place % self.world == self.number
-
-
-@dataclass(frozen=True)
-class RayOptions:
-    """How a Ray cluster is used.
-
-    Attributes:
-        address: of the cluster, "host:port"; None joins that of RAY_ADDRESS or one running on this
-            machine, and else starts one here.
-        workers: decoders at the same time; None is one for each CPU that is left for them.
-        device: of the encoders: "auto" is a GPU each where the cluster has any.
-        gpu_share: of a GPU for each encoder; 0.5 puts two on one.
-
-    Raises:
-        ConfigError: a value is out of range or unknown.
-    """
-
-    address: str | None = None
-    workers: int | None = None
-    device: str = "auto"
-    gpu_share: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_range("--workers", self.workers, 1, MOST_RAY_WORKERS)
-        check_range("--gpu-share", self.gpu_share, 0.01, 1)
-        if self.device not in RAY_DEVICES:
-            raise ConfigError(
-                f"--device {self.device}: with --engine ray it is one of {', '.join(RAY_DEVICES)}; "
-                "Ray chooses which of them"
-            )
 
 
 @dataclass(frozen=True)

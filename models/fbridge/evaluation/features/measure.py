@@ -11,8 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from fbridge.data.pictures import reading_of
@@ -90,6 +93,15 @@ class FeatureProgress:
     failed: dict[str, str] = field(default_factory=dict)
 
 
+class Computing(Protocol):
+    """What computes features elsewhere than in processes of this machine."""
+
+    def compute(
+        self, tasks: Sequence[FeatureTask], setup: Setup, identities: Mapping[str, str]
+    ) -> Iterator[list[Tensor] | Failure]:
+        """The features of each task, in order; any number of processes gives the same bits."""
+
+
 def measure(
     tasks: Sequence[FeatureTask],
     setup: Setup,
@@ -97,6 +109,7 @@ def measure(
     cache: FeatureCache,
     *,
     workers: int,
+    elsewhere: Computing | None = None,
 ) -> Iterator[FeatureProgress]:
     """Compute and cache the features that are not cached yet; yields after every task.
 
@@ -106,6 +119,10 @@ def measure(
         identities: of each feature by its name.
         cache: of features.
         workers: processes; 0 computes in this one.
+        elsewhere: what computes in their place.
+
+    Raises:
+        FBridgeError: what every task would raise, such as for missing weights.
     """
     outcome = FeatureProgress(len(tasks))
     left = []
@@ -120,7 +137,11 @@ def measure(
             left.append(FeatureTask(task.key, missing))
     outcome.done = len(tasks) - len(left)
     yield outcome
-    for task, rows in zip(left, _computed(left, setup, workers), strict=True):
+    if elsewhere is not None and left:
+        computed = elsewhere.compute(left, setup, identities)
+    else:
+        computed = _computed(left, setup, workers)
+    for task, rows in zip(left, computed, strict=True):
         outcome.done += 1
         outcome.fresh += 1
         if isinstance(rows, Failure):
@@ -177,13 +198,13 @@ def _computed(
                 yield failure_of(error)
         return
     with Workers(min(workers, len(tasks)), time_limit=PATIENCE) as pool:
-        made = pool.map(partial(_as_arrays, setup=setup), ((task,) for task in tasks), 3 * workers)
+        made = pool.map(partial(as_arrays, setup=setup), ((task,) for task in tasks), 3 * workers)
         for rows in made:
             yield rows if isinstance(rows, Failure) else [torch.from_numpy(row) for row in rows]
 
 
-def _as_arrays(task: FeatureTask, setup: Setup) -> list[object]:
-    """As numpy arrays, which are pickled by value; tensors use shared memory, which may run out."""
+def as_arrays(task: FeatureTask, setup: Setup) -> list[NDArray[np.float32]]:
+    """As `compute`, but pickled by value; tensors use shared memory, which may run out."""
     return [row.numpy() for row in compute(task, setup)]
 
 
