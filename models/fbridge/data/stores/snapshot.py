@@ -96,9 +96,7 @@ class Snapshot:
             if any(part in ("", ".", "..") for part in parts) or "\\" in item.name:
                 raise ValueError
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("xb") as file:
-                file.truncate(item.size)
-            os.utime(path, ns=(item.stamp, item.stamp))
+            make_hole(path, item)
         except (FileExistsError, NotADirectoryError, ValueError):
             # "a" beside "a/b", names that differ in case alone on some systems, "a//b", ...
             return self._lose(item)
@@ -180,6 +178,17 @@ class _Filling(io.RawIOBase):
         self._local.seek(start)
         self._local.write(self._store.read(self._item.name, start, end))
         self._there.add(block)
+
+
+def make_hole(path: Path, item: Item) -> None:
+    """Make a file of an object's size and time without contents.
+
+    Raises:
+        FileExistsError: there is one of that name.
+    """
+    with path.open("xb") as file:
+        file.truncate(item.size)
+    os.utime(path, ns=(item.stamp, item.stamp))
 
 
 def in_threads(function: Callable[[Item], None], items: Iterable[Item]) -> Iterator[Item]:
