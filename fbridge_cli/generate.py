@@ -18,17 +18,19 @@ from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, SAMPLING, option
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
+    from fbridge.data.stores.url import StoreUrl
     from fbridge.generate import Finished, GenerateRequest, Item, Progress
     from fbridge_cli.progress import Bar
 
 
 def generate(
-    images: list[Path] | None = typer.Argument(
+    images: list[str] | None = typer.Argument(
         None,
         metavar="IMAGE",
         show_default=False,
         help="Pictures, folders of pictures, or .csv/.jsonl lists with the columns image, "
-        "prompt, negative, seed (a list names pictures relative to itself).",
+        "prompt, negative, seed (a list names pictures relative to itself); also URLs, and URLs "
+        "in lists.",
     ),
     prompt: list[str] | None = option(
         None, INPUT, "What shall happen; repeat for more videos.", "--prompt", "-p", metavar="TEXT"
@@ -130,7 +132,8 @@ def generate(
     out: str | None = option(
         None,
         OUTPUT,
-        "A file such as jump.mp4, or a folder; else here, under the picture's name.",
+        "A file such as jump.mp4, or a folder, also s3://bucket/videos/; else here, under the "
+        "picture's name.",
         "--out",
         "-o",
         metavar="PATH",
@@ -174,7 +177,8 @@ def generate(
             "tiling": vae_tiling, "slicing": vae_slicing, "cache": cache,
         }  # fmt: skip
         request = GenerateRequest(
-            images=images or (), prompt=prompt or (), negative=negative, seed=seed or 0, num=num,
+            images=[_place(text) for text in images or ()],
+            prompt=prompt or (), negative=negative, seed=seed or 0, num=num,
             replay=replay, model=model, frames=frames, fps=fps, size=parse_size(size),
             steps=steps, sampler=sampler, eta=eta, grid=grid, start=start, strength=strength,
             components=components, base=base, loras=lora or (), download=download,
@@ -186,6 +190,17 @@ def generate(
             metadata=not no_metadata, dry_run=dry_run,
         )  # fmt: skip
         _perform(request, finished, ui)
+
+
+def _place(image: str) -> Path | StoreUrl:
+    """A picture, folder or list; a path is taken as it is, since the shell has expanded it."""
+    from fbridge.checks import is_url
+
+    if not is_url(image):
+        return Path(image)
+    from fbridge_cli.urls import place
+
+    return place("IMAGE", image)
 
 
 def _perform(request: GenerateRequest, finished: list[Finished], ui: Ui) -> None:
@@ -227,7 +242,8 @@ def _show_plan(items: Sequence[Item], ui: Ui) -> None:
         ui.json({"videos": [item.tree() for item in items]})
         return
     rows = [
-        (shown(item.video), item.fitting, item.job.prompt, str(item.job.seed)) for item in items
+        (shown(item.url or item.video), item.fitting, item.job.prompt, str(item.job.seed))
+        for item in items
     ]
     ui.table(("video", "picture", "prompt", "seed"), rows)
     record = items[0].record
@@ -244,7 +260,7 @@ def _saying_what_is_finished(finished: list[Finished], ui: Ui) -> Iterator[None]
     try:
         yield
     except (KeyboardInterrupt, FBridgeError) as error:
-        names = ", ".join(shown(video.video) for video in finished[-3:])
+        names = ", ".join(shown(video.place) for video in finished[-3:])
         more = "..., " if len(finished) > 3 else ""
         done = f"finished before: {more}{names}" if finished else "nothing was made"
         if ui.machine and finished:
@@ -259,7 +275,7 @@ def _saying_what_is_finished(finished: list[Finished], ui: Ui) -> Iterator[None]
 def _line(video: Finished) -> str:
     record = video.record
     return (
-        f"{shown(video.video)}: {record.frames} frames at {record.fps:g} fps, seed {record.seed}; "
+        f"{shown(video.place)}: {record.frames} frames at {record.fps:g} fps, seed {record.seed}; "
         f"{video.fitting}; {video.seconds:.1f} s"
     )
 

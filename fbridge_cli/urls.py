@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 TAKEN = {("prepare", name) for name in ("source", "media_root", "out", "verify")}
 TAKEN |= {("train-prior", "data"), ("finetune", "data")}
+TAKEN |= {("generate", "images"), ("generate", "out")}
 """Commands and parameters that read URLs."""
 TEXTS = {"prompt", "negative", "caption_prefix", "title", "question", "changes"}
 """Parameters that are no path, whatever they hold; `changes` are checked as configuration."""

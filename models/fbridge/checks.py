@@ -21,8 +21,8 @@ MOST_BATCH = 1024
 MOST_PIXELS = 2**28
 """Pixels of all frames of one video: 256 frames of 1024x1024."""
 URL_PLACES = (
-    "only SOURCE, --media-root, -o and --verify of fbridge prepare, and --data of training may be "
-    "URLs"
+    "only SOURCE, --media-root, -o and --verify of fbridge prepare, IMAGE and -o of generate, and "
+    "--data of training may be URLs"
 )
 """What takes URLs, as errors say it."""
 _MODELS = ("--base", "base", "--model", "MODEL", "--components", "components", "--codec")

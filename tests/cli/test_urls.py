@@ -58,7 +58,7 @@ def test_urls_are_refused_where_they_are_not_read(line: list[str], fbridge: Any)
 
 def test_there_are_such_parameters() -> None:
     found = {(name, one) for name, one, _ in parameters()}
-    assert {("generate", "images"), ("eval", "reference"), ("finetune", "out")} <= found
+    assert {("generate", "replay"), ("show", "file"), ("finetune", "out")} <= found
     assert len(found) > 80
 
 

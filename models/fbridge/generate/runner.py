@@ -44,13 +44,13 @@ def run(
         FBridgeError: an input, the model or the machine does not allow what the request asks.
     """
     replay = None if request.replay is None else read_replay(request)
-    inputs = [*request.images, *([request.replay] if request.replay else [])]
+    inputs = [*request.files, *([request.replay] if request.replay else [])]
     if replay is not None:
         request = replay.request
     jobs = gather_jobs(request)
     if replay is None:
         check_negative(jobs, request.guidance)
-    videos = _videos(jobs, request)
+    videos = videos_of(jobs, request)
     yield Reading()
     sources = [job.picture for job in jobs]
     pictures = read_pictures(sources)
@@ -121,7 +121,8 @@ def _told_of_prompts(items: Sequence[Item], loaded: Loaded) -> Iterator[Warned]:
         yield Warned(f"{more} more notes on prompts are in the records of the videos")
 
 
-def _videos(jobs: Sequence[Job], request: GenerateRequest) -> list[Path]:
+def videos_of(jobs: Sequence[Job], request: GenerateRequest) -> list[Path]:
+    """The file of each job's video."""
     target = parse_target(request.out, request.format)
     names = iter(name_videos([job.picture for job in jobs if job.video is None], target))
     return [job.video or next(names) for job in jobs]
