@@ -56,7 +56,8 @@ def generate(
     model: str | None = option(
         None,
         MODEL,
-        f"{EMBEDDED} (the default), a folder, a hub id, or a text-to-video base, untrained.",
+        f"{EMBEDDED} (the default), a folder, also s3://bucket/run, a hub id, or a text-to-video "
+        "base, untrained.",
         known=[EMBEDDED],
     ),
     frames: int | None = option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +12,17 @@ import pytest
 
 from fbridge.data.provenance import read_provenance
 from fbridge.data.stores import Store, StoreUrl
+from fbridge.data.video_files import read_video
+from fbridge.generate import load
+from fbridge.loaders.locate import locate_model
+from fbridge_cli import main
 from tests.cli.conftest import Run, draw_picture
-from tests.data.stores.conftest import Fill, fill, proxy, s3_port  # noqa: F401 - fixtures
+from tests.data.stores.conftest import Fill
 from tests.data.stores.servers import Faults
 
 
 @pytest.fixture
-def bucket(fill: Fill, tmp_path: Path) -> StoreUrl:  # noqa: F811
+def bucket(fill: Fill, tmp_path: Path) -> StoreUrl:
     """A folder with two pictures, one below, and a list of both and one more by its URL."""
     folder = tmp_path / "there"
     draw_picture(folder / "dog.png", (64, 48))
@@ -59,8 +64,8 @@ def test_a_picture_behind_a_url(fbridge: Run, bucket: StoreUrl, tmp_path: Path) 
 def test_a_picture_of_a_web_server(
     fbridge: Run,
     bucket: StoreUrl,
-    s3_port: int,  # noqa: F811
-    proxy: Faults,  # noqa: F811
+    s3_port: int,
+    proxy: Faults,
 ) -> None:
     pytest.importorskip("aiohttp")
     client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{s3_port}")
@@ -79,7 +84,7 @@ def test_lists(
     fbridge: Run,
     bucket: StoreUrl,
     draw: Callable[..., Path],
-    proxy: Faults,  # noqa: F811
+    proxy: Faults,
 ) -> None:
     path: object = bucket / "jobs.csv"
     if where == "folder":
@@ -119,7 +124,7 @@ def test_one_video_with_a_name(fbridge: Run, bucket: StoreUrl) -> None:
     assert fbridge(*line, "--overwrite", "--no-metadata").code == 0
 
 
-def test_mistakes_are_named(fbridge: Run, bucket: StoreUrl, proxy: Faults) -> None:  # noqa: F811
+def test_mistakes_are_named(fbridge: Run, bucket: StoreUrl, proxy: Faults) -> None:
     for line, told in (
         ((bucket / "none.png",), f"{bucket}/none.png: there is no such object"),
         ((bucket / "nothing",), "there is no such object"),
@@ -147,3 +152,45 @@ def test_a_folder_of_pictures(fbridge: Run, bucket: StoreUrl) -> None:
     ran = fbridge("generate", bucket, "-p", "zoom in", "--frames", 4, "-o", "takes/")
     assert ran.code == 0, ran.err
     assert [path.name for path in Path("takes").glob("*.mp4")] == ["dog.mp4"]
+
+
+LOAD = load.load_pipeline
+"""The one that is replaced by `fbridge`, which makes videos without a model."""
+
+
+def test_a_model_in_a_bucket(
+    fbridge: Run,
+    fill: Fill,
+    proxy: Faults,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    del fbridge
+    monkeypatch.setattr(load, "load_pipeline", LOAD)
+    run = tmp_path / "run"
+    shutil.copytree(locate_model("embedded"), run / "model")
+    (run / "run.json").write_text("{}")
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "big").write_bytes(bytes(1000))
+    url = fill(run)
+    line = ["generate", "cat.png", "-p", "zoom in", "--frames", "2", "--size", "64x64"]
+    assert main.run([*line, "--model", str(url), "-o", "a.mp4"]) == 0, capsys.readouterr().err
+    assert not [path for _, path, _ in proxy.asked if path.endswith("big")]
+    proxy.asked.clear()
+    assert main.run([*line, "--model", str(run), "-o", "b.mp4"]) == 0
+    assert main.run([*line, "--model", f"{url}/", "-o", "c.mp4"]) == 0
+    assert {path.rpartition("/")[2] for method, path, _ in proxy.asked if method == "GET"} <= {
+        "", str(url).split("/")[2],
+    }  # fmt: skip
+    videos = [read_video(f"{name}.mp4").frames for name in "abc"]
+    assert (videos[0] == videos[1]).all()
+    assert (videos[0] == videos[2]).all()
+    records = [read_provenance(f"{name}.mp4").model for name in "ab"]
+    assert records[0].name == str(url)
+    assert records[0].hash == records[1].hash
+    capsys.readouterr()
+    assert main.run([*line, "--model", f"{url}/checkpoints", "-o", "d.mp4"]) == 4
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert f"{url}/checkpoints holds no model_index.json" in told
+    assert main.run([*line, "--model", f"{url}/none", "-o", "d.mp4"]) == 3

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fbridge.checks import check_device, check_range
+from fbridge.data.stores.url import StoreUrl
 from fbridge.errors import ConfigError, DataError
 from fbridge.evaluation.protocol import Protocol
 from fbridge.files.atomic import shown
@@ -18,8 +19,9 @@ class EvalRequest:
     """What is evaluated, and how.
 
     Attributes:
-        generated: where the generated videos are; None evaluates the run of ./fbridge.toml, the
-            latest run below ./runs, or the embedded model on its demo, whose videos are made first.
+        generated: where the generated videos are, also by URL; None evaluates the run of
+            ./fbridge.toml, the latest run below ./runs, or the embedded model on its demo, whose
+            videos are made first.
         reference: where the real ones are; None for metrics that need none.
         metrics: names of metrics, in the order of the result.
         protocol: of all of them.
@@ -42,8 +44,8 @@ class EvalRequest:
         DataError: a path does not exist.
     """
 
-    generated: Path | None
-    reference: Path | None
+    generated: Path | StoreUrl | None
+    reference: Path | StoreUrl | None
     metrics: tuple[str, ...]
     protocol: Protocol
     title: str = ""
@@ -64,7 +66,7 @@ class EvalRequest:
         check_device(self.device)
         check_range("--workers", self.workers, 0, MOST_WORKERS)
         for name, path in (("GENERATED", self.generated), ("--reference", self.reference)):
-            if path is not None and not path.exists():
+            if isinstance(path, Path) and not path.exists():
                 raise DataError(f"{name} {shown(path)}: does not exist; check the path")
         if self.reference is not None and self.generated is None:
             raise ConfigError("--reference: name the generated videos too, before it")

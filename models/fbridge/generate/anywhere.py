@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING
 
 from fbridge.checks import is_url
 from fbridge.errors import ConfigError, FBridgeError
+from fbridge.files.atomic import shown
 from fbridge.generate import runner
 from fbridge.generate.events import Event, Finished, OnProgress, Planned, Reading
 from fbridge.generate.jobs import LISTS, gather_jobs
 from fbridge.generate.load import Loaded
 from fbridge.generate.plan import check_faults
-from fbridge.generate.request import GenerateRequest, Job
+from fbridge.generate.request import GenerateRequest, Job, names_store
 
 if TYPE_CHECKING:
+    from fbridge.data.stores.fetched import FetchedFiles
     from fbridge.data.stores.url import StoreUrl
-    from fbridge.generate.remote_pictures import RemotePictures
     from fbridge.generate.uploads import VideoUploads
 
 
@@ -43,24 +44,26 @@ def run(
     if not _names_urls(request):
         yield from runner.run(request, loaded=loaded, on_progress=on_progress)
         return
-    if request.replay is not None:
+    inputs = len(request.files) < len(request.images)
+    if request.replay is not None and (inputs or (request.out and is_url(request.out))):
         raise ConfigError(
             "--from: makes a video again from files of this machine; name a local IMAGE and -o"
         )
-    from fbridge.generate.remote_pictures import RemotePictures
+    from fbridge.data.pictures import MAX_BYTES
+    from fbridge.data.stores.fetched import FetchedFiles
     from fbridge.generate.uploads import VideoUploads
 
     with ExitStack() as stack:
-        remote = RemotePictures(stack)
+        remote = FetchedFiles(stack, MAX_BYTES)
         uploads = None
         if request.out is not None and is_url(request.out):
             uploads = VideoUploads(str(request.out), overwrite=request.overwrite)
         try:
             yield Reading()
-            here = _local(request, remote, uploads)
+            here = request if request.replay is not None else _local(request, remote, uploads)
             yield from _run(here, uploads, loaded, on_progress)
         except FBridgeError as error:
-            text = remote.told(str(error))
+            text = _with_model(remote.told(str(error)), request.model_name)
             if text == str(error):
                 raise
             raise type(error)(text) from error
@@ -70,6 +73,7 @@ def _names_urls(request: GenerateRequest) -> bool:
     """Whether a request, or a list that it names, may hold URLs."""
     return (
         len(request.files) < len(request.images)
+        or names_store(request.model_name)
         or (request.out is not None and is_url(request.out))
         or any(_lists_urls(path) for path in request.files if path.suffix.lower() in LISTS)
     )
@@ -82,8 +86,18 @@ def _lists_urls(path: Path) -> bool:
         return False  # reading it as a list says why
 
 
+def _with_model(text: str, model: str) -> str:
+    """A text with the model's URL for its local copy."""
+    if not names_store(model):
+        return text
+    from fbridge.data.stores.kept import kept_path
+    from fbridge.data.stores.url import StoreUrl
+
+    return text.replace(shown(kept_path(StoreUrl(model.rstrip("/")))), model)
+
+
 def _local(
-    request: GenerateRequest, remote: RemotePictures, uploads: VideoUploads | None
+    request: GenerateRequest, remote: FetchedFiles, uploads: VideoUploads | None
 ) -> GenerateRequest:
     """The request with local files for what is behind URLs."""
     found = gather_jobs(request, remote)
@@ -95,7 +109,7 @@ def _local(
         videos = runner.videos_of(jobs, here)
         uploads.check(videos, metadata=request.metadata, write=not request.dry_run)
     faults = remote.fetch()
-    check_faults(faults, len({job.picture for job in jobs}))
+    check_faults(list(faults.values()), len({job.picture for job in jobs}))
     return here
 
 

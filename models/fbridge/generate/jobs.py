@@ -16,15 +16,15 @@ from fbridge.files.atomic import shown
 from fbridge.generate.request import LARGEST_SEED, GenerateRequest, Job
 
 if TYPE_CHECKING:
+    from fbridge.data.stores.fetched import FetchedFiles
     from fbridge.data.stores.url import StoreUrl
-    from fbridge.generate.remote_pictures import RemotePictures
 
 COLUMNS = ("image", "prompt", "negative", "seed")
 LISTS = (".csv", ".jsonl")
 _MARKS = (",", ";", "\t")
 
 
-def gather_jobs(request: GenerateRequest, remote: RemotePictures | None = None) -> list[Job]:
+def gather_jobs(request: GenerateRequest, remote: FetchedFiles | None = None) -> list[Job]:
     """All videos of a request, in its order.
 
     Args:
@@ -48,15 +48,16 @@ def gather_jobs(request: GenerateRequest, remote: RemotePictures | None = None) 
     return jobs
 
 
-def _jobs_behind(url: StoreUrl, request: GenerateRequest, remote: RemotePictures) -> Iterator[Job]:
+def _jobs_behind(url: StoreUrl, request: GenerateRequest, remote: FetchedFiles) -> Iterator[Job]:
     """The jobs of a picture, list or folder behind a URL."""
     suffix = Path(url.name).suffix.lower()
     if suffix in LISTS:
-        yield from _jobs_of_list(remote.read_list(url), request, url.parent, remote)
+        yield from _jobs_of_list(remote.now(url), request, url.parent, remote)
         return
-    inside = None if suffix in SUFFIXES else remote.pictures_in(url)
-    local = [remote.path(one) for one in ([url] if inside is None else inside)]
-    for picture in sorted(local, key=_natural):
+    from fbridge.generate.remote_pictures import pictures_behind
+
+    found = [url] if suffix in SUFFIXES else pictures_behind(url)
+    for picture in sorted(map(remote.path, found), key=_natural):
         yield from _jobs_of_picture(picture, request)
 
 
@@ -98,7 +99,7 @@ def _jobs_of_list(
     path: Path,
     request: GenerateRequest,
     folder: Path | StoreUrl,
-    remote: RemotePictures | None,
+    remote: FetchedFiles | None,
 ) -> Iterator[Job]:
     """The jobs of a list's rows; relative names start from `folder`."""
     rows = list(_rows(path))
@@ -207,7 +208,7 @@ def _jsonl_rows(lines: Any, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         yield line, cells
 
 
-def _file(folder: Path | StoreUrl, name: str, where: str, remote: RemotePictures | None) -> Path:
+def _file(folder: Path | StoreUrl, name: str, where: str, remote: FetchedFiles | None) -> Path:
     """The file of a list's row, which may be written with the separators of Windows."""
     if remote is not None and (is_url(name) or not isinstance(folder, Path)):
         from fbridge.data.stores.url import parse_url

@@ -85,7 +85,8 @@ class GenerateRequest:
         replay: make this video once more, from the record that it carries; only `images` (where
             its picture is now), model, base, loras (where they are now), device, out, format,
             overwrite, metadata and dry_run may be given too.
-        model: embedded (the default), a folder, a file of weights, or a hub id.
+        model: embedded (the default), a folder, a file of weights, each also in a store
+            (s3://...), or a hub id.
         fps: frames per second.
         size: (width, height) in pixels.
         eta: share of fresh noise, of sampler "dbim".
@@ -202,7 +203,12 @@ class GenerateRequest:
             )
 
     def _check_settings(self) -> None:
-        check_model("--model", self.model_name)
+        if names_store(self.model_name):
+            from fbridge.data.stores.url import parse_url  # here, since it takes time
+
+            parse_url(self.model_name, "--model")
+        else:
+            check_model("--model", self.model_name)
         if self.base is not None:
             check_model("--base", self.base)
         self._check_loras()
@@ -260,6 +266,11 @@ class GenerateRequest:
         check_seed(self.seeds[0] + self.num - 1, "--seed")
         if not self.images and not self.jobs:
             raise ConfigError("no IMAGE given; name a picture, a folder, or a .csv or .jsonl list")
+
+
+def names_store(model: str) -> bool:
+    """Whether a model is in a store; a web address names the model of the hub that it shows."""
+    return is_url(model) and not model.lower().startswith("http")
 
 
 def check_store(out: str, target: Target) -> None:

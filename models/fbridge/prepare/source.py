@@ -18,7 +18,7 @@ from fbridge.data.stores import ObjectError, Store, StoreUrl
 from fbridge.data.stores.copies import Copies
 from fbridge.data.stores.linked import LinkedFiles
 from fbridge.data.stores.scratch import scratch_folder
-from fbridge.data.stores.snapshot import THREADS, Snapshot
+from fbridge.data.stores.snapshot import THREADS, Snapshot, take_url
 from fbridge.data.stores.store import Item
 from fbridge.data.video.pool import Failure, TaskPool, Unreachable
 from fbridge.errors import ConfigError, FBridgeError
@@ -30,9 +30,8 @@ Place = Path | StoreUrl
 
 AHEAD = 8
 """Videos that are fetched while others are worked on."""
-_LISTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".json")
-_LISTING = ("table", "videofolder", "lists")
-"""Layouts whose rows may name URLs."""
+_UNLISTED = ("folder", "webdataset")
+"""Layouts without a list, whose rows could name URLs."""
 _ROWS_AHEAD = 4 * THREADS
 
 
@@ -95,18 +94,9 @@ class Source:
     def _take(
         self, url: StoreUrl, scratch: Path, *, alone: bool = False, names_only: bool = False
     ) -> Generator[int, None, Path]:
-        store = Store(url)
-        if not store.is_file():
-            snapshot = Snapshot(store, scratch)
-            self._snapshots.append(snapshot)
-            yield from snapshot.take(contents=not names_only)
-            return snapshot.folder
-        snapshot = Snapshot(Store(url.parent), scratch)
+        snapshot, path = yield from take_url(url, scratch, alone=alone, names_only=names_only)
         self._snapshots.append(snapshot)
-        if url.name.lower().endswith(_LISTS) and not alone:
-            yield from snapshot.take(contents=False)
-        snapshot.take_file(url.name)
-        return snapshot.folder / url.name
+        return path
 
     def find_layout(self, name: str | None) -> Layout:
         """As `fbridge.data.sources.find_layout`; texts have URLs for the names of stand-ins."""
@@ -120,7 +110,7 @@ class Source:
         if lost:
             first = next(snapshot.unusable[0] for snapshot in self._snapshots if snapshot.lost)
             summary += f"; {lost} names that no folder can hold are left out: {shown(first)}"
-        self._may_link = layout.name in _LISTING
+        self._may_link = layout.name not in _UNLISTED
         return replace(layout, summary=summary, reader=lambda: self._entries(layout))
 
     def _entries(self, layout: Layout) -> Iterator[Entry]:
@@ -150,6 +140,8 @@ class Source:
             folder = self._open_scratch() / "linked"
             folder.mkdir()
             self._linked = LinkedFiles(folder)
+        if self._linked.asked(entry.url):
+            return None
         return threads.submit(self._linked.look_up, entry.url)
 
     def _known(self, url: str) -> tuple[Path, str] | None:
@@ -170,7 +162,7 @@ class Source:
         if not entry.url:
             refused = self._told(entry.refused) if entry.refused else ""
             return replace(entry, refused=refused) if refused != entry.refused else entry
-        if asked is None and (known := self._known(entry.url)):
+        if known := self._known(entry.url):
             return replace(entry, key=known[1], media=Media(known[0]), refused="")
         assert self._linked is not None
         if asked is not None:

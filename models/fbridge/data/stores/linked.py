@@ -29,6 +29,11 @@ class LinkedFiles:
         self._folder = folder
         self._store = lru_cache(_STORES)(Store)
 
+    def asked(self, url: str) -> bool:
+        """Whether an object was looked up."""
+        path = self._path(url)
+        return path.exists() or self._note(path).exists()
+
     def look_up(self, url: str) -> None:
         """Ask the store for the size and time of an object, unless it was asked before.
 
@@ -36,9 +41,9 @@ class LinkedFiles:
             DependencyError: the protocol's package is missing.
             StoreError: the store does not answer.
         """
-        path = self._path(url)
-        if path.exists() or self._note(path).exists():
+        if self.asked(url):
             return
+        path = self._path(url)
         path.parent.mkdir(exist_ok=True)
         try:
             with suppress(FileExistsError):  # another thread was asked for the same
