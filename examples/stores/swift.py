@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -22,16 +23,35 @@ from pathlib import Path
 
 PYTHON = "/usr/bin/python3"
 """Debian's, which has Swift."""
-PATIENCE = 120.0
+PATIENCE = 300.0
 """Seconds until a server listens."""
 
 # Swift reads its configuration from /etc/swift, unless it is told before anything else.
+# Debian's eventlet ends an answer to HEAD without a length by a chunk, which clients that keep the
+# connection (aiohttp, so s3fs) take for the next answer; so each has a length here.
 _START = """
 import sys
 from swift.common import utils
 utils.set_swift_dir(sys.argv[1])
-from swift.common.wsgi import run_wsgi
-sys.exit(run_wsgi(sys.argv[2], sys.argv[3], verbose=True))
+from swift.common import wsgi
+
+load = wsgi.loadapp
+
+def loadapp(*args, **options):
+    app = load(*args, **options)
+
+    def with_length(env, start):
+        def begin(status, headers, fault=None):
+            if env["REQUEST_METHOD"] == "HEAD":
+                if "content-length" not in [name.lower() for name, _ in headers]:
+                    headers = [*headers, ("Content-Length", "0")]
+            return start(status, headers, fault)
+        return app(env, begin)
+
+    return with_length
+
+wsgi.loadapp = loadapp
+sys.exit(wsgi.run_wsgi(sys.argv[2], sys.argv[3], verbose=True))
 """
 _PIPELINE = {
     "proxy": "catch_errors gatekeeper memcache s3api tempauth bulk slo dlo proxy-server",
@@ -58,6 +78,7 @@ def swift() -> Iterator[dict[str, str]]:
     Raises:
         RuntimeError: Swift is not installed, or does not start; with the end of its log.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end, too
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="swift-")))
         secret = secrets.token_hex(16)

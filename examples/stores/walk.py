@@ -9,25 +9,27 @@ the bucket. What is in the bucket afterwards is compared with what the same line
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import Any
+
+import boto3
 
 from examples.stores.swift import swift
 from fbridge.data.shapes import draw_clip
 from fbridge.data.video_files import write_video
+from fbridge_cli.main import run
 
 DOCS = Path(__file__).parents[2] / "docs" / "prepare.md"
 SMALL = {"FBRIDGE_TRAIN_STEPS": "1"}
-ENCODE = "--codec t2v.safetensors --frames 17 --size 64x64"
+ENCODE = "--codec t2v.safetensors --frames 17 --size 64x64 --workers 1"
 MORE = (
     f"fbridge prepare list.csv -o mixed/ {ENCODE}",
     f"fbridge prepare films/ -o local/ {ENCODE}",
@@ -46,9 +48,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, swift() as variables:
         print(f"Swift serves at {variables['AWS_ENDPOINT_URL']} ({_seconds(begun)})")
         os.chdir(folder)
-        environment = {**os.environ, **variables, **SMALL, "FBRIDGE_CACHE": f"{folder}/cache"}
-        _fill(environment)
-        results = [_run(line, environment) for line in (*_documented(), *MORE)]
+        os.environ.update({**variables, **SMALL, "FBRIDGE_CACHE": f"{folder}/cache"})
+        _fill()
+        results = [_run(line) for line in (*_documented(), *MORE)]
         ok = _same(Path("local"), Path("mixed")) and all(results)
     print(f"{'all is well' if ok else 'something is wrong'} ({_seconds(begun)})")
     sys.exit(not ok)
@@ -60,7 +62,7 @@ def _documented() -> list[str]:
     return [line for block in blocks if "s3://films" in block for line in block.splitlines()]
 
 
-def _fill(environment: Mapping[str, str]) -> None:
+def _fill() -> None:
     """Three videos, a list of them by URLs, a picture and a list of jobs."""
     for number in range(3):
         clip = draw_clip(1, number, count=20, size=64)
@@ -70,33 +72,23 @@ def _fill(environment: Mapping[str, str]) -> None:
     Path("list.csv").write_text("video,caption\n" + "".join(f"{url},a shape\n" for url in urls))
     picture = Path(__file__).parents[1] / "t2v" / "star.png"
     Path("jobs.csv").write_text("image,prompt,seed\nstar.png,zoom in,1\nstar.png,zoom out,2\n")
-    s3 = _client(environment)
+    s3 = boto3.client("s3")
     s3.create_bucket(Bucket="films")
     for path in [*Path("films").iterdir(), Path("list.csv"), Path("jobs.csv"), picture]:
         below = "set/videos" if path.parent.name == "films" else "set"
         s3.put_object(Bucket="films", Key=f"{below}/{path.name}", Body=path.read_bytes())
 
 
-def _client(environment: Mapping[str, str]) -> Any:
-    import boto3
-
-    return boto3.client(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-        region_name=environment["AWS_DEFAULT_REGION"],
-    )
-
-
-def _run(line: str, environment: Mapping[str, str]) -> bool:
+def _run(line: str) -> bool:
+    """Whether a line succeeds and keeps the secret for itself."""
     begun = time.monotonic()
-    command = [sys.executable, "-m", "fbridge_cli", *shlex.split(line)[1:]]
-    ran = subprocess.run(command, env=dict(environment), capture_output=True, text=True)
-    secret = environment["AWS_SECRET_ACCESS_KEY"]
-    told = f"{ran.stdout}{ran.stderr}".replace(secret, "[SECRET]")
-    print(f"\n$ {line}\n{told.strip()}\n[exit {ran.returncode}, {_seconds(begun)}]", flush=True)
-    return ran.returncode == 0 and secret not in ran.stdout + ran.stderr
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        code = run(shlex.split(line)[1:])
+    secret = os.environ["AWS_SECRET_ACCESS_KEY"]
+    told = said.getvalue().replace(secret, "[SECRET]").strip()
+    print(f"\n$ {line}\n{told}\n[exit {code}, {_seconds(begun)}]", flush=True)
+    return code == 0 and secret not in said.getvalue()
 
 
 def _same(one: Path, other: Path) -> bool:

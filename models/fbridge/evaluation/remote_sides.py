@@ -67,6 +67,8 @@ class RemoteSides:
         Raises:
             StoreError: a store does not answer.
         """
+        if not self._snapshots and not self._files.urls:
+            return listing
         linked = self._files.fetch()
         found = []
         with ThreadPoolExecutor(THREADS) as threads:
