@@ -92,10 +92,13 @@ def _run(line: str) -> bool:
 
 
 def _same(one: Path, other: Path) -> bool:
-    """Whether two data sets hold the same shards of latents."""
-    names = [sorted(p.name for p in where.glob("shards/*/*.safetensors")) for where in (one, other)]
-    print(f"\nshards of a folder and of URLs: {json.dumps(names)}")
-    return bool(names[0]) and names[0] == names[1]
+    """Whether two data sets hold the same shards of latents, byte for byte."""
+    found = [
+        {path.name: path.read_bytes() for path in where.glob("shards/*/*.safetensors")}
+        for where in (one, other)
+    ]
+    print(f"\nshards of a folder and of URLs: {json.dumps([sorted(shards) for shards in found])}")
+    return bool(found[0]) and found[0] == found[1]
 
 
 def _seconds(begun: float) -> str:

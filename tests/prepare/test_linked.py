@@ -86,6 +86,8 @@ def test_urls_and_files_in_one_list(
     ]
     texts = [path.read_text(errors="replace") for path in remote.out.rglob("*.json*")]
     assert "very-secret" not in "".join(texts)
+    if suffix != ".csv":
+        return
     proxy.asked.clear()
     run(remote)
     assert {method for method, path, _ in proxy.asked if ".mp4" in path} == {"HEAD"}
