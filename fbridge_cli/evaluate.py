@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from fbridge.checks import check_device, home_expanded, parse_size
+from fbridge.checks import check_device, check_no_url, home_expanded, parse_size
 from fbridge.errors import ConfigError
-from fbridge.files.atomic import check_writable, shown
+from fbridge.files.atomic import shown
 from fbridge_cli import runtime
 from fbridge_cli.engines import ray_options, share_of
 from fbridge_cli.options import (
@@ -28,9 +29,12 @@ from fbridge_cli.options import (
 )
 from fbridge_cli.processes import Process, this_process
 from fbridge_cli.ui import Ui
+from fbridge_cli.urls import place
 from fbridge_cli.weights import use_weights
 
 if TYPE_CHECKING:
+    from fbridge.data.stores.url import StoreUrl
+    from fbridge.evaluation.remote_sides import RemoteSides
     from fbridge.evaluation.request import EvalRequest
     from fbridge.evaluation.result import Evaluation
 
@@ -39,15 +43,16 @@ TABLES = (".csv", ".md", ".tex", ".json")
 
 
 def evaluate(
-    generated: list[Path] | None = typer.Argument(
+    generated: list[str] | None = typer.Argument(
         None,
         metavar="[GENERATED]...",
         show_default=False,
         help="A folder of videos or of folders of frames, a list of videos, or a prepared data "
         "set; by default fbridge.toml's run, the latest run below runs/, or the embedded "
-        "model's demo. Several with --study; files of answers with --study-results.",
+        "model's demo; videos and lists also by URL. Several with --study; files of answers with "
+        "--study-results.",
     ),
-    reference: Path | None = option(
+    reference: str | None = option(
         None,
         INPUT,
         "The real videos, likewise; paired with the generated ones by name.",
@@ -139,15 +144,16 @@ def evaluate(
         None, OUTPUT, "File of computed features; by default in the user's cache.", metavar="FILE"
     ),
     title: str = option("", OUTPUT, "Heading of the result.", metavar="TEXT"),
-    out: list[Path] | None = option(
+    out: list[str] | None = option(
         None,
         OUTPUT,
-        "Also write the table: .csv, .md, .tex, or the whole result: .json; repeatable.",
+        "Also write the table: .csv, .md, .tex, or the whole result: .json; repeatable; also "
+        "s3://bucket/a.json.",
         "--out",
         "-o",
         metavar="FILE",
     ),
-    report: Path | None = option(
+    report: str | None = option(
         None,
         OUTPUT,
         "One page with the numbers, curves, and the best and worst clips playing.",
@@ -208,11 +214,13 @@ def evaluate(
         with runtime.quiet():
             from fbridge_cli.evaluate_show import show_catalogue, show_study
 
-            show_catalogue(ui) if list_all else show_study(generated or [], study, ui)
+            show_catalogue(ui) if list_all else show_study(_files(generated), study, ui)
         return
     check_device(device)
-    _check_written(out or [], report, vbench)
-    sides = [home_expanded(path) for path in generated or ()]
+    tables = [_target("--out", text) for text in out or ()]
+    page = None if report is None else _target("--report", report)
+    _check_written(tables, page, vbench)
+    sides = [place("GENERATED", text) for text in generated or ()]
     if question is not None and study is None:
         raise ConfigError("--question: is what --study asks; name its folder")
     if len(sides) > 1 and study is None:
@@ -237,13 +245,19 @@ def evaluate(
             from fbridge_cli.evaluate_show import write_study
 
             wanted = StudyRequest(
-                tuple(sides), settings, clips, question, folder, skip_bad, workers or 0
+                tuple(map(home_expanded, _files(generated))),
+                settings,
+                clips,
+                question,
+                folder,
+                skip_bad,
+                workers or 0,
             )
             write_study(wanted, study, ui)
             return
         request = EvalRequest(
             generated=sides[0] if sides else None,
-            reference=None if reference is None else home_expanded(reference),
+            reference=None if reference is None else place("--reference", reference),
             metrics=tuple(
                 name.strip() for text in metrics or () for name in text.split(",") if name.strip()
             ),
@@ -261,14 +275,22 @@ def evaluate(
             ray=ray,
         )
         use_weights(weights or [])
-        evaluation = _run(request, workers, ui, process)
-        if process.first:
-            from fbridge_cli.evaluate_show import show_evaluation
+        from fbridge.evaluation.remote_sides import RemoteSides
 
-            show_evaluation(evaluation, ui, out=out or [], report=report, vbench=vbench)
+        with ExitStack() as stack:
+            remote = RemoteSides(stack)
+            evaluation = _run(request, workers, ui, process, remote)
+            if process.first:
+                from fbridge_cli.evaluate_show import show_evaluation
+
+                show_evaluation(
+                    evaluation, ui, out=tables, report=page, vbench=vbench, here=remote.here
+                )
 
 
-def _run(request: EvalRequest, workers: int | None, ui: Ui, process: Process) -> Evaluation:
+def _run(
+    request: EvalRequest, workers: int | None, ui: Ui, process: Process, remote: RemoteSides
+) -> Evaluation:
     """The result; workers and cache get their defaults, the device is looked for."""
     from fbridge.evaluation.features.cache import usual_cache
     from fbridge.evaluation.result import Evaluation
@@ -281,20 +303,43 @@ def _run(request: EvalRequest, workers: int | None, ui: Ui, process: Process) ->
         workers = process.workers() if device == "cpu" else 1
     request = replace(request, device=device, workers=workers, cache=request.cache or usual_cache())
     with ui.progress(None, "clips") as bar:
-        for event in core(request, share_of(process, device)):
+        for event in core(request, share_of(process, device), remote):
             if isinstance(event, Evaluation):
                 return event
             show_event(event, bar, ui)
     raise AssertionError("an evaluation ends with its result")
 
 
-def _check_written(out: list[Path], report: Path | None, vbench: Path | None) -> None:
+def _files(texts: list[str] | None) -> list[Path]:
+    """Arguments that are files or folders of this machine."""
+    for text in texts or ():
+        check_no_url("GENERATED", text)
+    return [Path(text) for text in texts or ()]
+
+
+def _target(option: str, text: str) -> Path | StoreUrl:
+    from fbridge.data.stores.url import parse_target
+
+    return parse_target(text, option) or Path(text)
+
+
+def _check_written(
+    out: list[Path | StoreUrl], report: Path | StoreUrl | None, vbench: Path | None
+) -> None:
     """Raise unless the files of the result have suffixes that are known, and can be written."""
+    from fbridge.data.stores.texts import check_place
+
     for path in out:
-        if path.suffix.lower() not in TABLES:
+        if suffix_of(path) not in TABLES:
             raise ConfigError(f"--out {shown(path)}: is written as {', '.join(TABLES)} by its end")
-    if report is not None and report.suffix.lower() not in (".html", ".htm"):
+    if report is not None and suffix_of(report) not in (".html", ".htm"):
         raise ConfigError(f"--report {shown(report)}: must end in .html")
-    for written in (*out, report, vbench):
+    named = [*(("--out", path) for path in out), ("--report", report), ("--vbench", vbench)]
+    for name, written in named:
         if written is not None:
-            check_writable(written.parent)
+            check_place(written, name)
+
+
+def suffix_of(place: Path | StoreUrl) -> str:
+    """The end of a file's name, in lower case: ".json"."""
+    return Path(place.name).suffix.lower()

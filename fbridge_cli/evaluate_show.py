@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fbridge.data.stores import StoreUrl
+from fbridge.data.stores.texts import write_text_to
 from fbridge.errors import ConfigError, DataError
 from fbridge.evaluation.comparison import compare_results
 from fbridge.evaluation.inputs import Making, Note
@@ -12,11 +14,12 @@ from fbridge.evaluation.metrics.catalogue import METRICS
 from fbridge.evaluation.pairing import SamplingProgress
 from fbridge.evaluation.protocol import PROTOCOLS
 from fbridge.evaluation.report import tables, write_report
+from fbridge.evaluation.report.sources import Here
 from fbridge.evaluation.report.tables import number
 from fbridge.evaluation.result import Evaluation, Interval, parse_evaluation
 from fbridge.evaluation.run import Event, Listed
 from fbridge.evaluation.user_study import StudyRequest, StudyResult, analyse_study, make_study
-from fbridge.files.atomic import shown, write_text
+from fbridge.files.atomic import shown
 from fbridge.weights.fetch import FetchBegun, Fetching
 from fbridge_cli.progress import Bar
 from fbridge_cli.ui import Ui
@@ -45,22 +48,37 @@ def show_event(event: Event, bar: Bar, ui: Ui) -> None:
 
 
 def show_evaluation(
-    evaluation: Evaluation, ui: Ui, *, out: Sequence[Path], report: Path | None, vbench: Path | None
+    evaluation: Evaluation,
+    ui: Ui,
+    *,
+    out: Sequence[Path | StoreUrl],
+    report: Path | StoreUrl | None,
+    vbench: Path | None,
+    here: Here,
 ) -> None:
-    """Print the result and write it to the files that were named."""
+    """Print the result and write it to the files that were named.
+
+    Args:
+        evaluation: the result.
+        ui: where it is printed.
+        out: files of tables, also by URL.
+        report: file of the page, likewise.
+        vbench: file of the scores in VBench's format.
+        here: the local file of a name in the result.
+    """
     if ui.machine:
         ui.json(evaluation.to_json())
     else:
         _show_table(evaluation, ui)
-    texts = [(path, tables.FORMS[path.suffix.lower()](evaluation)) for path in out]
+    texts = [(path, tables.FORMS[Path(path.name).suffix.lower()](evaluation)) for path in out]
     if vbench is not None:
         texts.append((vbench, tables.vbench(evaluation)))
     for path, text in texts:
-        write_text(path, text)
+        write_text_to(path, text)
         ui.note(f"wrote {shown(path)}")
     if report is not None:
         with ui.waiting("writing the report"):
-            write_report(evaluation, report)
+            write_report(evaluation, report, here)
         ui.note(f"wrote {shown(report)}")
 
 

@@ -20,17 +20,19 @@ from fbridge_cli.processes import this_process
 from fbridge_cli.ui import Ui
 
 if TYPE_CHECKING:
+    from fbridge.data.stores.url import StoreUrl
     from fbridge.generate import Finished, GenerateRequest, Item, Progress
     from fbridge_cli.progress import Bar
 
 
 def generate(
-    images: list[Path] | None = typer.Argument(
+    images: list[str] | None = typer.Argument(
         None,
         metavar="IMAGE",
         show_default=False,
         help="Pictures, folders of pictures, or .csv/.jsonl lists with the columns image, "
-        "prompt, negative, seed (a list names pictures relative to itself).",
+        "prompt, negative, seed (a list names pictures relative to itself); also URLs, and URLs "
+        "in lists.",
     ),
     prompt: list[str] | None = option(
         None, INPUT, "What shall happen; repeat for more videos.", "--prompt", "-p", metavar="TEXT"
@@ -56,7 +58,8 @@ def generate(
     model: str | None = option(
         None,
         MODEL,
-        f"{EMBEDDED} (the default), a folder, a hub id, or a text-to-video base, untrained.",
+        f"{EMBEDDED} (the default), a folder, also s3://bucket/run, a hub id, or a text-to-video "
+        "base, untrained.",
         known=[EMBEDDED],
     ),
     frames: int | None = option(
@@ -135,7 +138,8 @@ def generate(
     out: str | None = option(
         None,
         OUTPUT,
-        "A file such as jump.mp4, or a folder; else here, under the picture's name.",
+        "A file such as jump.mp4, or a folder, also s3://bucket/videos/; else here, under the "
+        "picture's name.",
         "--out",
         "-o",
         metavar="PATH",
@@ -188,7 +192,8 @@ def generate(
             engine, this_process(), ray_address=ray_address, gpu_share=gpu_share, device=device
         )
         request = GenerateRequest(
-            images=images or (), prompt=prompt or (), negative=negative, seed=seed or 0, num=num,
+            images=[_place(text) for text in images or ()],
+            prompt=prompt or (), negative=negative, seed=seed or 0, num=num,
             replay=replay, model=model, frames=frames, fps=fps, size=parse_size(size),
             steps=steps, sampler=sampler, eta=eta, grid=grid, start=start, strength=strength,
             components=components, base=base, loras=lora or (), download=download,
@@ -200,6 +205,17 @@ def generate(
             metadata=not no_metadata, dry_run=dry_run, ray=ray,
         )  # fmt: skip
         _perform(request, finished, ui)
+
+
+def _place(image: str) -> Path | StoreUrl:
+    """A picture, folder or list; a path is taken as it is, since the shell has expanded it."""
+    from fbridge.checks import is_url
+
+    if not is_url(image):
+        return Path(image)
+    from fbridge_cli.urls import place
+
+    return place("IMAGE", image)
 
 
 def _perform(request: GenerateRequest, finished: dict[Path, Finished | None], ui: Ui) -> None:
@@ -251,7 +267,8 @@ def _show_plan(items: Sequence[Item], ui: Ui) -> None:
         ui.json({"videos": [item.tree() for item in items]})
         return
     rows = [
-        (shown(item.video), item.fitting, item.job.prompt, str(item.job.seed)) for item in items
+        (shown(item.url or item.video), item.fitting, item.job.prompt, str(item.job.seed))
+        for item in items
     ]
     ui.table(("video", "picture", "prompt", "seed"), rows)
     record = items[0].record
@@ -268,7 +285,7 @@ def _saying_what_is_finished(finished: Mapping[Path, Finished | None], ui: Ui) -
     try:
         yield
     except (KeyboardInterrupt, FBridgeError) as error:
-        made = [video.video for video in finished.values() if video is not None]
+        made = [video.place for video in finished.values() if video is not None]
         names = ", ".join(map(shown, made[-3:]))
         more = "..., " if len(made) > 3 else ""
         done = f"finished before: {more}{names}" if made else "nothing was made"
@@ -284,7 +301,7 @@ def _saying_what_is_finished(finished: Mapping[Path, Finished | None], ui: Ui) -
 def _line(video: Finished) -> str:
     record = video.record
     return (
-        f"{shown(video.video)}: {record.frames} frames at {record.fps:g} fps, seed {record.seed}; "
+        f"{shown(video.place)}: {record.frames} frames at {record.fps:g} fps, seed {record.seed}; "
         f"{video.fitting}; {video.seconds:.1f} s"
     )
 

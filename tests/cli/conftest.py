@@ -21,6 +21,7 @@ from fbridge.choices import DTYPES
 from fbridge.errors import ConfigError
 from fbridge.generate import load
 from fbridge_cli import main
+from tests.data.stores.conftest import fill, proxy, s3_port  # noqa: F401 - fixtures
 
 
 class Limits(NamedTuple):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fbridge.checks import check_device, check_range
 from fbridge.cluster.options import RayOptions
+from fbridge.data.stores.url import StoreUrl
 from fbridge.errors import ConfigError, DataError
 from fbridge.evaluation.protocol import Protocol
 from fbridge.files.atomic import shown
@@ -19,8 +20,9 @@ class EvalRequest:
     """What is evaluated, and how.
 
     Attributes:
-        generated: where the generated videos are; None evaluates the run of ./fbridge.toml, the
-            latest run below ./runs, or the embedded model on its demo, whose videos are made first.
+        generated: where the generated videos are, also by URL; None evaluates the run of
+            ./fbridge.toml, the latest run below ./runs, or the embedded model on its demo, whose
+            videos are made first.
         reference: where the real ones are; None for metrics that need none.
         metrics: names of metrics, in the order of the result.
         protocol: of all of them.
@@ -44,8 +46,8 @@ class EvalRequest:
         DataError: a path does not exist.
     """
 
-    generated: Path | None
-    reference: Path | None
+    generated: Path | StoreUrl | None
+    reference: Path | StoreUrl | None
     metrics: tuple[str, ...]
     protocol: Protocol
     title: str = ""
@@ -67,12 +69,18 @@ class EvalRequest:
         check_device(self.device)
         check_range("--workers", self.workers, 0, MOST_WORKERS)
         for name, path in (("GENERATED", self.generated), ("--reference", self.reference)):
-            if path is not None and not path.exists():
+            if isinstance(path, Path) and not path.exists():
                 raise DataError(f"{name} {shown(path)}: does not exist; check the path")
         if self.ray is not None and self.generated is None:
             raise ConfigError(
                 "--engine ray: measures videos that are there; name them: GENERATED, or drop it"
             )
+        for name, path in (("GENERATED", self.generated), ("--reference", self.reference)):
+            if self.ray is not None and isinstance(path, StoreUrl):
+                raise ConfigError(
+                    f"--engine ray: {name} {path} would be copied to this machine alone, and nodes "
+                    "read files that all of them see; copy it there, or drop --engine"
+                )
         if self.reference is not None and self.generated is None:
             raise ConfigError("--reference: name the generated videos too, before it")
         if not self.metrics:

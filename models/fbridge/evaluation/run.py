@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
-from fbridge.errors import ConfigError, DataError
-from fbridge.evaluation.clips import FrameSampling, list_clips
+from fbridge.data.stores import StoreUrl
+from fbridge.errors import ConfigError, DataError, FBridgeError
+from fbridge.evaluation.clips import FrameSampling, Listing
 from fbridge.evaluation.features.cache import FeatureCache
 from fbridge.evaluation.features.measure import (
     Computing,
@@ -29,6 +31,7 @@ from fbridge.evaluation.metrics.catalogue import find_metrics
 from fbridge.evaluation.metrics.metric import Metric
 from fbridge.evaluation.pairing import ClipSet, SamplingProgress, Selection, collect_clips, select
 from fbridge.evaluation.plan import Plan, usable_variants
+from fbridge.evaluation.remote_sides import RemoteSides
 from fbridge.evaluation.request import EvalRequest
 from fbridge.evaluation.result import ClipPair, Evaluation, Score
 from fbridge.evaluation.scoring import Scorer
@@ -41,7 +44,7 @@ _NAMED = 3
 class Listed:
     """A side was listed; `description` says how it is laid out."""
 
-    source: Path
+    source: Path | StoreUrl
     description: str
     clips: int
 
@@ -67,8 +70,12 @@ class Share:
 Event = Note | Making | FetchEvent | Listed | SamplingProgress | FeatureProgress | Evaluation
 
 
-def evaluate(request: EvalRequest, share: Share | None = None) -> Iterator[Event]:
+def evaluate(
+    request: EvalRequest, share: Share | None = None, remote: RemoteSides | None = None
+) -> Iterator[Event]:
     """Evaluate what a request names; the last event is the `Evaluation`.
+
+    Videos behind URLs are copied to this machine: for the evaluation, or as long as `remote` says.
 
     Of several processes, each computes its share of the features into the cache they share, and
     each ends with the same result.
@@ -77,7 +84,19 @@ def evaluate(request: EvalRequest, share: Share | None = None) -> Iterator[Event
         FBridgeError: clips cannot be used (`DataError`), weights are missing (`CheckpointError`),
             the request is not possible (`ConfigError`).
     """
-    begun, share = time.monotonic(), share or Share()
+    with ExitStack() as stack:
+        remote = remote or RemoteSides(stack)
+        try:
+            yield from _evaluate(request, share or Share(), remote)
+        except FBridgeError as error:
+            text = remote.told(str(error))
+            if text == str(error):
+                raise
+            raise type(error)(text) from error
+
+
+def _evaluate(request: EvalRequest, share: Share, remote: RemoteSides) -> Iterator[Event]:
+    begun = time.monotonic()
     metrics = find_metrics(request.metrics)
     if request.generated is None:
         if share.world > 1:
@@ -87,7 +106,7 @@ def evaluate(request: EvalRequest, share: Share | None = None) -> Iterator[Event
         request = yield from find_inputs(request)
     _check(request, metrics)
     with _engine(request) as elsewhere:
-        yield from _evaluate(request, metrics, share, elsewhere, begun)
+        yield from _measure_sides(request, metrics, share, elsewhere, remote, begun)
 
 
 def _engine(request: EvalRequest) -> AbstractContextManager[Computing | None]:
@@ -99,18 +118,24 @@ def _engine(request: EvalRequest) -> AbstractContextManager[Computing | None]:
     return RayFeatures(request.ray)
 
 
-def _evaluate(
+def _measure_sides(
     request: EvalRequest,
     metrics: tuple[Metric, ...],
     share: Share,
     elsewhere: Computing | None,
+    remote: RemoteSides,
     begun: float,
 ) -> Iterator[Event]:
-    """See `evaluate`, of a request with both sides."""
+    """See `evaluate`, of a request whose sides are known."""
     if elsewhere is not None:
         yield Note(str(elsewhere))
     yield from make_ready(request)
-    selection = yield from _select(request, metrics)
+    selection = yield from _select(request, metrics, remote)
+    if elsewhere is not None and remote.any:
+        raise ConfigError(
+            "--engine ray: a list names URLs, which are copied to this machine alone, and nodes read "
+            "files that all of them see; name files, or drop --engine"
+        )
     setup = Setup(selection.size, request.device, request.codec)
     variants = usable_variants(
         metrics,
@@ -147,7 +172,7 @@ def _evaluate(
         scores=scores,
         generated=plan.selection.generated.summary(),
         reference=plan.selection.reference.summary() if plan.selection.reference else None,
-        pairs=tuple(_pairs(plan.selection, motion)),
+        pairs=tuple(_pairs(plan.selection, motion, remote)),
         notes=(*request.notes, *selection.notes, *_vbench_totals(scores)),
         versions=_versions(),
         seconds=round(time.monotonic() - begun, 1),
@@ -163,15 +188,15 @@ def _check(request: EvalRequest, metrics: Sequence[Metric]) -> None:
 
 
 def _select(
-    request: EvalRequest, metrics: Sequence[Metric]
+    request: EvalRequest, metrics: Sequence[Metric], remote: RemoteSides
 ) -> Generator[Listed | SamplingProgress, None, Selection]:
     """Sample the clips of both sides; returns the selection."""
     protocol = request.protocol
     assert request.generated is not None
     sides: list[ClipSet] = []
-    listings = [list_clips(request.generated)]
+    listings = [(yield from _list(request.generated, None, remote))]
     if request.reference is not None:
-        listings.append(list_clips(request.reference, request.rows))
+        listings.append((yield from _list(request.reference, request.rows, remote)))
     keys = {one.key for one in listings[0].found}
     paired = len(listings) > 1 and keys <= {one.key for one in listings[1].found}
     for number, listing in enumerate(listings):
@@ -186,6 +211,7 @@ def _select(
             protocol.seed if random else None,
         )
         what = "real videos" if number else "generated videos"
+        listing = yield from _fetch(listing, what, remote)
         for event in collect_clips(listing, sampling, what=what, workers=request.workers):
             if isinstance(event, ClipSet):
                 sides.append(event)
@@ -200,6 +226,30 @@ def _select(
         skip_bad=request.skip_bad,
         pictures=request.pictures,
     )
+
+
+def _list(
+    place: Path | StoreUrl, rows: frozenset[str] | None, remote: RemoteSides
+) -> Generator[SamplingProgress, None, Listing]:
+    listing = remote.list(place, rows)
+    while True:
+        try:
+            number, name = next(listing)
+        except StopIteration as listed:
+            return cast("Listing", listed.value)
+        yield SamplingProgress(f"listing {name}", number, 0)
+
+
+def _fetch(
+    listing: Listing, what: str, remote: RemoteSides
+) -> Generator[SamplingProgress, None, Listing]:
+    fetching = remote.fetch(listing)
+    while True:
+        try:
+            number = next(fetching)
+        except StopIteration as fetched:
+            return cast("Listing", fetched.value)
+        yield SamplingProgress(f"fetching {what}", number, len(listing.found))
 
 
 def _check_needs(plan: Plan) -> None:
@@ -249,15 +299,17 @@ def _without(plan: Plan, failed: Mapping[str, str], *, skip_bad: bool) -> Plan:
     return plan
 
 
-def _pairs(selection: Selection, motion: Mapping[str, float]) -> Iterator[ClipPair]:
+def _pairs(
+    selection: Selection, motion: Mapping[str, float], remote: RemoteSides
+) -> Iterator[ClipPair]:
     for key, clip in selection.generated.clips.items():
         paired = selection.paired and selection.reference is not None
         real = selection.reference.clips[key] if paired and selection.reference else None
         yield ClipPair(
             key=key,
-            generated=str(clip.path),
-            reference=str(real.path) if real is not None else "",
-            picture=str(selection.pictures.get(key, "")),
+            generated=remote.told(str(clip.path)),
+            reference=remote.told(str(real.path)) if real is not None else "",
+            picture=remote.told(str(selection.pictures.get(key, ""))),
             caption=selection.captions.get(key, ""),
             generated_hash=clip.hash,
             reference_hash=real.hash if real is not None else "",

@@ -14,6 +14,7 @@ and yields events, the last of which are the finished videos:
 `load_pipeline` loads a model once for several requests: `run(request, loaded=load_pipeline(name))`.
 """
 
+from fbridge.generate.anywhere import run
 from fbridge.generate.events import (
     Event,
     Finished,
@@ -27,7 +28,6 @@ from fbridge.generate.events import (
 )
 from fbridge.generate.load import Loaded, load_pipeline
 from fbridge.generate.request import GenerateRequest, Job
-from fbridge.generate.runner import run
 
 __all__ = [
     "Event",

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fbridge.data.provenance import Provenance
 from fbridge.files.atomic import shown
 from fbridge.generate.request import Job
+
+if TYPE_CHECKING:
+    from fbridge.data.stores.url import StoreUrl
 
 
 @dataclass(frozen=True)
@@ -20,16 +23,22 @@ class Item:
         video: file to write, or folder of frames.
         fitting: how the picture was fitted to the video's size, for people.
         record: every setting, with the model's choices filled in.
+        url: where the video goes, if that is a store; the file is on its way there, then.
     """
 
     job: Job
     video: Path
     fitting: str
     record: Provenance
+    url: StoreUrl | None = None
 
     def tree(self) -> dict[str, Any]:
         """The planned video as JSON values."""
-        return {"video": shown(self.video), "fitting": self.fitting, **self.record.tree()}
+        return {
+            "video": shown(self.url or self.video),
+            "fitting": self.fitting,
+            **self.record.tree(),
+        }
 
 
 @dataclass(frozen=True)
@@ -78,11 +87,13 @@ class Planned:
 
 @dataclass(frozen=True)
 class Finished:
-    """A video is on the disk.
+    """A video is on the disk, or in its store.
 
     Attributes:
+        video, sidecar: files on the disk; of a store, what they were called on their way there.
         seconds: time of its batch, divided by the batch's videos.
         kept: it was there already.
+        url: the video in its store, with the sidecar beside it.
     """
 
     video: Path
@@ -91,12 +102,19 @@ class Finished:
     seconds: float
     record: Provenance
     kept: bool = False
+    url: StoreUrl | None = None
+
+    @property
+    def place(self) -> Path | StoreUrl:
+        """Where the video is."""
+        return self.url or self.video
 
     def tree(self) -> dict[str, Any]:
         """The result as JSON values."""
+        beside = self.url and self.sidecar and self.url.parent / self.sidecar.name
         return {
-            "video": shown(self.video),
-            "sidecar": None if self.sidecar is None else shown(self.sidecar),
+            "video": shown(self.place),
+            "sidecar": None if self.sidecar is None else shown(beside or self.sidecar),
             "fitting": self.fitting,
             "seconds": round(self.seconds, 3),
             **({"kept": True} if self.kept else {}),

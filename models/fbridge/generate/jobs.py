@@ -7,21 +7,29 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
-from fbridge.checks import did_you_mean
+from fbridge.checks import did_you_mean, is_url
 from fbridge.data.pictures import SUFFIXES
 from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown
 from fbridge.generate.request import LARGEST_SEED, GenerateRequest, Job
+
+if TYPE_CHECKING:
+    from fbridge.data.stores.fetched import FetchedFiles
+    from fbridge.data.stores.url import StoreUrl
 
 COLUMNS = ("image", "prompt", "negative", "seed")
 LISTS = (".csv", ".jsonl")
 _MARKS = (",", ";", "\t")
 
 
-def gather_jobs(request: GenerateRequest) -> list[Job]:
+def gather_jobs(request: GenerateRequest, remote: FetchedFiles | None = None) -> list[Job]:
     """All videos of a request, in its order.
+
+    Args:
+        request: its pictures, folders and lists are read, its prompts and seeds taken.
+        remote: gives local names to what is behind URLs; None if nothing is.
 
     Raises:
         ConfigError: a picture has no prompt.
@@ -29,12 +37,28 @@ def gather_jobs(request: GenerateRequest) -> list[Job]:
     """
     jobs = list(request.jobs)
     for image in request.images:
-        if image.suffix.lower() in LISTS:
-            jobs += _jobs_of_list(image, request)
+        if not isinstance(image, Path):
+            assert remote is not None, "else there are files alone"
+            jobs += _jobs_behind(image, request, remote)
+        elif image.suffix.lower() in LISTS:
+            jobs += _jobs_of_list(image, request, image.parent, remote)
         else:
             pictures = pictures_in(image) if image.is_dir() else [image]
             jobs += [job for picture in pictures for job in _jobs_of_picture(picture, request)]
     return jobs
+
+
+def _jobs_behind(url: StoreUrl, request: GenerateRequest, remote: FetchedFiles) -> Iterator[Job]:
+    """The jobs of a picture, list or folder behind a URL."""
+    suffix = Path(url.name).suffix.lower()
+    if suffix in LISTS:
+        yield from _jobs_of_list(remote.now(url), request, url.parent, remote)
+        return
+    from fbridge.generate.remote_pictures import pictures_behind
+
+    found = [url] if suffix in SUFFIXES else pictures_behind(url)
+    for picture in sorted(map(remote.path, found), key=_natural):
+        yield from _jobs_of_picture(picture, request)
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -71,7 +95,13 @@ def _jobs_of_picture(picture: Path, request: GenerateRequest) -> Iterator[Job]:
             yield Job(picture, prompt, request.negative, seed)
 
 
-def _jobs_of_list(path: Path, request: GenerateRequest) -> Iterator[Job]:
+def _jobs_of_list(
+    path: Path,
+    request: GenerateRequest,
+    folder: Path | StoreUrl,
+    remote: FetchedFiles | None,
+) -> Iterator[Job]:
+    """The jobs of a list's rows; relative names start from `folder`."""
     rows = list(_rows(path))
     if not rows:
         raise DataError(f"{shown(path)}: lists nothing; give rows of image, prompt, seed")
@@ -85,7 +115,7 @@ def _jobs_of_list(path: Path, request: GenerateRequest) -> Iterator[Job]:
         seed = _first_seed(row["seed"], request.num, where) if row.get("seed") else None
         for prompt in prompts:
             for each in _seeds(request, seed):
-                yield Job(_file(path.parent, row["image"]), prompt, negative, each)
+                yield Job(_file(folder, row["image"], where, remote), prompt, negative, each)
 
 
 def _seeds(request: GenerateRequest, first: int | None = None) -> Sequence[int]:
@@ -178,8 +208,15 @@ def _jsonl_rows(lines: Any, name: str) -> Iterator[tuple[int, dict[str, Any]]]:
         yield line, cells
 
 
-def _file(folder: Path, name: str) -> Path:
+def _file(folder: Path | StoreUrl, name: str, where: str, remote: FetchedFiles | None) -> Path:
     """The file of a list's row, which may be written with the separators of Windows."""
+    if remote is not None and (is_url(name) or not isinstance(folder, Path)):
+        from fbridge.data.stores.url import parse_url
+        from fbridge.generate.remote_pictures import beside
+
+        url = parse_url(name, f"{where}: image")
+        return remote.path(url or beside(cast("StoreUrl", folder), name, where))
+    assert isinstance(folder, Path)
     path = folder / name
     return path if "\\" not in name or path.exists() else folder / name.replace("\\", "/")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import fbridge
 from fbridge.checks import home_expanded
 from fbridge.choices import EMBEDDED
+from fbridge.generate.request import names_store
 from fbridge.loaders.locate import locate_model
 from fbridge.loaders.lora_choice import LoraChoice
 from fbridge.memory.options import MemoryOptions
@@ -50,7 +51,7 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
     """Load the model `name` and move it to `device`.
 
     Args:
-        name: as `GenerateRequest.model`.
+        name: as `GenerateRequest.model`; a model in a store is fetched, and kept in the cache.
         device: one of `fbridge.choices.DEVICES`.
         dtype: one of `fbridge.choices.DTYPES`.
         threads: of an earlier run on the CPU, to repeat its rounding; None leaves torch's number.
@@ -124,7 +125,14 @@ def is_plain(
 
 
 def _at_home(name: str) -> str:
-    """A path with `~` expanded; any other name as it is."""
+    """A path with `~` expanded, a URL of a store as its local copy; any other name as it is."""
+    if names_store(name):
+        from fbridge.data.stores.kept import keep
+        from fbridge.data.stores.url import parse_url
+
+        url = parse_url(name, "--model")
+        assert url is not None, "names_store said so"
+        return str(keep(url))
     path = home_expanded(name)
     return str(path) if path.exists() else name
 

@@ -64,15 +64,18 @@ def read_pictures(pictures: Sequence[Path]) -> dict[Path, PictureFacts]:
             )
         except DataError as error:
             faults.append(str(error))
+    check_faults(faults, len(paths))
+    return found
+
+
+def check_faults(faults: Sequence[str], total: int) -> None:
+    """Raise DataError with the faults of some of `total` pictures, if there are any."""
     if len(faults) == 1:
         raise DataError(faults[0])
     if faults:
         more = [f"... and {len(faults) - MOST_SHOWN} more"] if len(faults) > MOST_SHOWN else []
-        listed = "\n  ".join(faults[:MOST_SHOWN] + more)
-        raise DataError(
-            f"{len(faults)} of {len(found) + len(faults)} pictures cannot be used:\n  {listed}"
-        )
-    return found
+        listed = "\n  ".join([*faults[:MOST_SHOWN], *more])
+        raise DataError(f"{len(faults)} of {total} pictures cannot be used:\n  {listed}")
 
 
 def fit_kept(
@@ -200,7 +203,7 @@ def make_plan(
             frames=frames,
             fps=request.fps or float(pipeline.default_fps),
             size=size,
-            picture=Source(name, picture.sha256, _relative(job.picture, video.parent)),
+            picture=Source(name, picture.sha256, _place(job, video.parent)),
             model=ModelRecord(
                 request.model_name,
                 pipeline.model_hash,
@@ -244,8 +247,11 @@ def _eta(sampler: str, wanted: float | None) -> float | None:
     return None
 
 
-def _relative(picture: Path, folder: Path) -> str | None:
+def _place(job: Job, folder: Path) -> str | None:
     """The picture's path relative to the video's folder; None when on another drive."""
+    if job.place is not None:
+        return job.place or None
+    picture = job.picture
     try:
         return shown(Path(os.path.relpath(picture.resolve(), folder.resolve())).as_posix())
     except ValueError:

@@ -97,7 +97,7 @@ def read_replay(request: GenerateRequest) -> Replay:
         ConfigError: the record has impossible settings.
     """
     assert request.replay is not None
-    origin, images = request.replay, request.images
+    origin, images = request.replay, request.files
     record = read_provenance(origin)
     if len(images) > 1:
         raise ConfigError(f"--from makes one video, {len(images)} pictures are given; give one")

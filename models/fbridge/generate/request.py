@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fbridge.checks import (
     MOST_BATCH,
@@ -15,6 +16,7 @@ from fbridge.checks import (
     check_range,
     check_text,
     check_work,
+    is_url,
 )
 from fbridge.choices import (
     BOTH,
@@ -30,10 +32,13 @@ from fbridge.choices import (
 from fbridge.cluster.options import RayOptions
 from fbridge.data.video_writers import GIF_FASTEST
 from fbridge.errors import ConfigError
-from fbridge.generate.naming import parse_target
+from fbridge.generate.naming import Target, parse_target
 from fbridge.loaders.lora_choice import parse_lora
 from fbridge.loaders.names import check_model
 from fbridge.memory.options import MemoryOptions
+
+if TYPE_CHECKING:
+    from fbridge.data.stores.url import StoreUrl
 
 MOST_STEPS = 1000
 LARGEST_SEED = 2**63 - 1
@@ -50,6 +55,8 @@ class Job:
     Attributes:
         picture: file of the picture.
         video: file to write, or folder of frames; None names it after the picture.
+        place: what the record says of where the picture is, such as its URL; None is its path from
+            the video's folder, "" is nothing.
     """
 
     picture: Path
@@ -57,6 +64,7 @@ class Job:
     negative: str = ""
     seed: int = 0
     video: Path | None = None
+    place: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse a seed that no generator accepts."""
@@ -69,7 +77,7 @@ class GenerateRequest:
 
     Attributes:
         images: pictures, folders of pictures, or .csv/.jsonl lists with the columns image, prompt,
-            negative and seed.
+            negative and seed; also behind URLs, and lists may name URLs.
         prompt: one or several; each makes its own videos.
         negative: what guidance steers away from.
         seed: one or several; each makes its own video.
@@ -78,7 +86,8 @@ class GenerateRequest:
         replay: make this video once more, from the record that it carries; only `images` (where
             its picture is now), model, base, loras (where they are now), device, out, format,
             overwrite, metadata and dry_run may be given too.
-        model: embedded (the default), a folder, a file of weights, or a hub id.
+        model: embedded (the default), a folder, a file of weights, each also in a store
+            (s3://...), or a hub id.
         fps: frames per second.
         size: (width, height) in pixels.
         eta: share of fresh noise, of sampler "dbim".
@@ -97,7 +106,7 @@ class GenerateRequest:
         guidance_2: the same for the second of two networks.
         image_guidance: weight of the picture; 1 is no guidance.
         batch_size: videos made at the same time.
-        out: a file such as "jump.mp4", or a folder; None is the working directory.
+        out: a file such as "jump.mp4", or a folder, also by its URL; None is the working directory.
         format: one of `fbridge.choices.FORMATS`; None is that of `out`, else mp4.
         resume: videos that are there stay, if their records say that they were made as this
             request makes them.
@@ -110,7 +119,7 @@ class GenerateRequest:
         CheckpointError: the model's folder does not exist.
     """
 
-    images: Sequence[Path] = ()
+    images: Sequence[Path | StoreUrl] = ()
     prompt: str | Sequence[str] = ()
     negative: str = ""
     seed: int | Sequence[int] = 0
@@ -152,6 +161,8 @@ class GenerateRequest:
     def __post_init__(self) -> None:
         """Check every value that can be checked without the model."""
         target = parse_target(self.out, self.format)
+        if self.out is not None and is_url(self.out):
+            check_store(str(self.out), target)
         if self.replay is not None:
             if self.ray is not None:
                 raise ConfigError(
@@ -164,6 +175,11 @@ class GenerateRequest:
         check_speed(target.kind, self.fps)
         self._check_inputs()
         self._check_resume()
+
+    @property
+    def files(self) -> list[Path]:
+        """The images that are files or folders of this machine."""
+        return [image for image in self.images if isinstance(image, Path)]
 
     @property
     def prompts(self) -> Sequence[str]:
@@ -198,7 +214,12 @@ class GenerateRequest:
             )
 
     def _check_settings(self) -> None:
-        check_model("--model", self.model_name)
+        if names_store(self.model_name):
+            from fbridge.data.stores.url import parse_url  # here, since it takes time
+
+            parse_url(self.model_name, "--model")
+        else:
+            check_model("--model", self.model_name)
         if self.base is not None:
             check_model("--base", self.base)
         self._check_loras()
@@ -227,6 +248,11 @@ class GenerateRequest:
             check_work(self.frames, self.size)
 
     def _check_resume(self) -> None:
+        if self.resume and self.out is not None and is_url(self.out):
+            raise ConfigError(
+                f"--resume: goes on with videos in a folder, and -o {self.out} is behind a URL; "
+                "name a folder, or the rows that are left"
+            )
         if self.resume and self.overwrite:
             raise ConfigError(
                 "--resume and --overwrite contradict: one keeps videos that are there; drop one"
@@ -267,6 +293,23 @@ class GenerateRequest:
         check_seed(self.seeds[0] + self.num - 1, "--seed")
         if not self.images and not self.jobs:
             raise ConfigError("no IMAGE given; name a picture, a folder, or a .csv or .jsonl list")
+
+
+def names_store(model: str) -> bool:
+    """Whether a model is in a store; a web address names the model of the hub that it shows."""
+    return is_url(model) and not model.lower().startswith("http")
+
+
+def check_store(out: str, target: Target) -> None:
+    """Raise ConfigError unless videos can be written to a URL."""
+    from fbridge.data.stores.url import parse_target as parse_url  # here, since it takes time
+
+    parse_url(out, "-o")
+    if target.kind == "png":
+        raise ConfigError(
+            f"-o {out}: a folder of frames does not appear there at once; use --format mp4, or "
+            "name a folder of this machine"
+        )
 
 
 def check_prompt(text: str, where: str) -> None:

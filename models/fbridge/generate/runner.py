@@ -37,14 +37,14 @@ def run(
         FBridgeError: an input, the model or the machine does not allow what the request asks.
     """
     replay = None if request.replay is None else read_replay(request)
-    inputs = [*request.images, *([request.replay] if request.replay else [])]
+    inputs = [*request.files, *([request.replay] if request.replay else [])]
     if replay is not None:
         request = replay.request
     jobs = gather_jobs(request)
     _check_several(request, jobs)
     if replay is None:
         check_negative(jobs, request.guidance)
-    videos = _videos(jobs, request)
+    videos = videos_of(jobs, request)
     yield Reading()
     sources = [job.picture for job in jobs]
     pictures = read_pictures(sources)
@@ -79,7 +79,7 @@ def run(
 
 def _check_several(request: GenerateRequest, jobs: Sequence[Job]) -> None:
     """Raise ConfigError when a cluster is asked for one picture's video."""
-    one = request.images[0] if len(request.images) == 1 else None
+    one = request.files[0] if len(request.images) == len(request.files) == 1 else None
     if request.ray is None or len(jobs) > 1 or one is None:
         return
     if one.suffix.lower() not in LISTS and not one.is_dir():
@@ -89,7 +89,8 @@ def _check_several(request: GenerateRequest, jobs: Sequence[Job]) -> None:
         )
 
 
-def _videos(jobs: Sequence[Job], request: GenerateRequest) -> list[Path]:
+def videos_of(jobs: Sequence[Job], request: GenerateRequest) -> list[Path]:
+    """The file of each job's video."""
     target = parse_target(request.out, request.format)
     names = iter(name_videos([job.picture for job in jobs if job.video is None], target))
     return [job.video or next(names) for job in jobs]

@@ -58,12 +58,17 @@ def recorded_media(source: dict[str, str], media: list[Any]) -> Iterator[Media]:
         StoreError: it is behind a URL, and cannot be had.
     """
     name, offset, size = media
-    root = place_of(source["media_root"] or source["path"])
+    root = place_of(name)
+    linked = isinstance(root, StoreUrl)
+    if isinstance(root, StoreUrl):  # of a list of URLs
+        root, name = root.parent, root.name
+    else:
+        root = place_of(source["media_root"] or source["path"])
     if isinstance(root, Path):
         yield Media((root if root.is_dir() else root.parent) / name, offset, size)
         return
     store = Store(root)
-    if not source["media_root"] and store.is_file():
+    if not linked and not source["media_root"] and store.is_file():
         store = Store(root.parent)
     with scratch_folder() as folder:
         store.download(store.item(name), folder / "video", start=offset, size=size)

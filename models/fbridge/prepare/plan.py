@@ -193,7 +193,7 @@ class Planner:
         identity = digest(
             [found.sha256, cut.pts, bucket, decoder, self._recipe, caption, *found.reading]
         )
-        path = self._relative(str(media.path))
+        path = media.url or self._relative(str(media.path))
         facts = {
             "id": identity,
             "key": entry.key,

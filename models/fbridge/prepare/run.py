@@ -83,7 +83,10 @@ def prepare(request: PrepareRequest, *, dry_run: bool = False) -> Iterator[Event
     """
     request.check_paths()
     with ExitStack() as stack:
-        source = stack.enter_context(Source(request.source, request.media_root, request.cache_size))
+        files = "" if request.ray is None else "--engine ray reads files alone; drop it"
+        source = stack.enter_context(
+            Source(request.source, request.media_root, request.cache_size, files)
+        )
         yield from (Progress(f"listing {request.source}", number) for number in source.look())
         layout = source.find_layout(request.layout)
         yield SourceFound(layout)

@@ -16,11 +16,12 @@ from typing import Any, BinaryIO, TypeVar
 from fbridge.data.sources import Entry, Layout, Media, find_layout
 from fbridge.data.stores import ObjectError, Store, StoreUrl
 from fbridge.data.stores.copies import Copies
+from fbridge.data.stores.linked import LinkedFiles
 from fbridge.data.stores.scratch import scratch_folder
-from fbridge.data.stores.snapshot import Snapshot
+from fbridge.data.stores.snapshot import THREADS, Snapshot, take_url
 from fbridge.data.stores.store import Item
 from fbridge.data.video.pool import Failure, TaskPool, Unreachable
-from fbridge.errors import FBridgeError
+from fbridge.errors import ConfigError, FBridgeError
 from fbridge.files.atomic import shown
 
 Result = TypeVar("Result")
@@ -29,7 +30,9 @@ Place = Path | StoreUrl
 
 AHEAD = 8
 """Videos that are fetched while others are worked on."""
-_LISTS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".json")
+_UNLISTED = ("folder", "webdataset")
+"""Layouts without a list, whose rows could name URLs."""
+_ROWS_AHEAD = 4 * THREADS
 
 
 class Source:
@@ -39,14 +42,20 @@ class Source:
         place: a folder, list or tar.
         media_root: of a list's videos, if it is not the list's folder.
         cache_size: bytes of local copies.
+        only_files: why a list must not name URLs, as the end of an error; "" where it may.
     """
 
-    def __init__(self, place: Place, media_root: Place | None, cache_size: int) -> None:
+    def __init__(
+        self, place: Place, media_root: Place | None, cache_size: int, only_files: str = ""
+    ) -> None:
         self.place, self.media_root = place, media_root
-        self._cache_size = cache_size
+        self._cache_size, self._only_files = cache_size, only_files
         self._stack = ExitStack()
         self._snapshots: list[Snapshot] = []
         self._copies: Copies | None = None
+        self._linked: LinkedFiles | None = None
+        self._scratch: Path | None = None
+        self._may_link = False
         self._local: tuple[Path, Path | None] | None = None
         if isinstance(place, Path) and not isinstance(media_root, StoreUrl):
             self._local = place, media_root
@@ -66,9 +75,7 @@ class Source:
         """
         if self._local is not None:
             return
-        scratch = self._stack.enter_context(scratch_folder())
-        (scratch / "copies").mkdir()
-        self._copies = Copies(scratch / "copies", self._cache_size)
+        scratch = self._open_scratch()
         place, root = self.place, self.media_root
         if isinstance(place, StoreUrl):
             alone = root is not None
@@ -77,21 +84,19 @@ class Source:
             root = yield from self._take(root, scratch / "root", names_only=True)
         self._local = place, root
 
+    def _open_scratch(self) -> Path:
+        if self._scratch is None:
+            self._scratch = self._stack.enter_context(scratch_folder())
+            (self._scratch / "copies").mkdir()
+            self._copies = Copies(self._scratch / "copies", self._cache_size)
+        return self._scratch
+
     def _take(
         self, url: StoreUrl, scratch: Path, *, alone: bool = False, names_only: bool = False
     ) -> Generator[int, None, Path]:
-        store = Store(url)
-        if not store.is_file():
-            snapshot = Snapshot(store, scratch)
-            self._snapshots.append(snapshot)
-            yield from snapshot.take(contents=not names_only)
-            return snapshot.folder
-        snapshot = Snapshot(Store(url.parent), scratch)
+        snapshot, path = yield from take_url(url, scratch, alone=alone, names_only=names_only)
         self._snapshots.append(snapshot)
-        if url.name.lower().endswith(_LISTS) and not alone:
-            yield from snapshot.take(contents=False)
-        snapshot.take_file(url.name)
-        return snapshot.folder / url.name
+        return path
 
     def find_layout(self, name: str | None) -> Layout:
         """As `fbridge.data.sources.find_layout`; texts have URLs for the names of stand-ins."""
@@ -105,13 +110,67 @@ class Source:
         if lost:
             first = next(snapshot.unusable[0] for snapshot in self._snapshots if snapshot.lost)
             summary += f"; {lost} names that no folder can hold are left out: {shown(first)}"
-        return replace(layout, summary=summary, reader=lambda: map(self._entry, layout.entries()))
+        self._may_link = layout.name not in _UNLISTED
+        return replace(layout, summary=summary, reader=lambda: self._entries(layout))
 
-    def _entry(self, entry: Entry) -> Entry:
-        """With URLs for local names, which differ from run to run."""
-        if not entry.refused or not self._snapshots:
-            return entry
-        return replace(entry, refused=self._told(entry.refused))
+    def _entries(self, layout: Layout) -> Iterator[Entry]:
+        """The entries of a layout; what their URLs lead to is asked for ahead, by threads."""
+        waiting: deque[tuple[Entry, Future[None] | None]] = deque()
+        with ThreadPoolExecutor(THREADS) as threads:
+            try:
+                for entry in layout.entries():
+                    asked = self._look_up(entry, threads) if entry.url else None
+                    waiting.append((entry, asked))
+                    while waiting and (waiting[0][1] is None or len(waiting) > _ROWS_AHEAD):
+                        yield self._found(*waiting.popleft())
+                while waiting:
+                    yield self._found(*waiting.popleft())
+            finally:
+                for _, asked in waiting:
+                    if asked is not None:
+                        asked.cancel()
+
+    def _look_up(self, entry: Entry, threads: ThreadPoolExecutor) -> Future[None] | None:
+        """Ask for what a row's URL leads to; None where that is known already."""
+        if self._only_files:
+            raise ConfigError(f"{entry.url}: is named by the list, but {self._only_files}")
+        if self._known(entry.url):
+            return None
+        if self._linked is None:
+            folder = self._open_scratch() / "linked"
+            folder.mkdir()
+            self._linked = LinkedFiles(folder)
+        if self._linked.asked(entry.url):
+            return None
+        return threads.submit(self._linked.look_up, entry.url)
+
+    def _known(self, url: str) -> tuple[Path, str] | None:
+        """The stand-in of a URL in a folder that was listed, and its name there."""
+        for snapshot in self._snapshots:
+            name = url.removeprefix(f"{snapshot.store.url}/")
+            path = snapshot.folder / name
+            if name != url and path.is_file():
+                return path, name
+        return None
+
+    def _found(self, entry: Entry, asked: Future[None] | None) -> Entry:
+        """An entry with the stand-in of its URL, and URLs for local names, which are of this run.
+
+        Raises:
+            StoreError: the store of its URL does not answer.
+        """
+        if not entry.url:
+            refused = self._told(entry.refused) if entry.refused else ""
+            return replace(entry, refused=refused) if refused != entry.refused else entry
+        if known := self._known(entry.url):
+            return replace(entry, key=known[1], media=Media(known[0]), refused="")
+        assert self._linked is not None
+        if asked is not None:
+            asked.result()
+        path = self._linked.find(entry.url)
+        if isinstance(path, str):
+            return replace(entry, refused=f"cannot be had ({path})")
+        return replace(entry, media=Media(path, url=entry.url), refused="")
 
     def _told(self, text: str) -> str:
         for snapshot in self._snapshots:
@@ -120,7 +179,8 @@ class Source:
 
     def fetching(self, workers: TaskPool) -> TaskPool:
         """Workers that get each video as a local copy."""
-        return workers if not self._snapshots else _Fetching(self, workers)
+        remote = self._snapshots or self._may_link
+        return _Fetching(self, workers) if remote else workers
 
     @contextmanager
     def local(self, media: Media) -> Iterator[Media]:
@@ -142,10 +202,8 @@ class Source:
         if found is None:
             return media
         assert self._copies is not None
-        store, name = found
+        store, item = found
         size = media.stat()[0]
-        listed = media.path.stat()
-        item = Item(name, listed.st_size, listed.st_mtime_ns)
 
         def fetch(path: Path) -> None:
             store.download(item, path, start=media.offset, size=media.size)
@@ -163,10 +221,15 @@ class Source:
         """Whether no more copies should be taken for now."""
         return self._copies is not None and self._copies.full
 
-    def _find(self, media: Media) -> tuple[Store, str] | None:
+    def _find(self, media: Media) -> tuple[Store, Item] | None:
+        """Where the bytes of a stand-in are; None of a local file."""
+        if media.url:
+            assert self._linked is not None
+            return self._linked.store(media.url), self._linked.item(media.url)
         for snapshot in self._snapshots:
             if name := snapshot.name_of(media.path):
-                return snapshot.store, name
+                facts = media.path.stat()
+                return snapshot.store, Item(name, facts.st_size, facts.st_mtime_ns)
         return None
 
 

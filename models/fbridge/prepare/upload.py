@@ -20,11 +20,10 @@ from fbridge.data.latents.format import DIGITS, INDEX
 from fbridge.data.stores import ObjectError, StoreUrl
 from fbridge.data.stores.scratch import stores_folder
 from fbridge.data.stores.stored_set import StoredSet
-from fbridge.errors import ConfigError, DataError
+from fbridge.errors import DataError
 from fbridge.files.atomic import write_failure, write_text
 from fbridge.files.locks import HeldError, Lock
 
-PROBE = ".fbridge-probe"
 KINDS = ("shards", "text")
 """Folders of a data set that hold shards."""
 _OURS = re.compile(
@@ -86,7 +85,7 @@ class Upload:
         """
         there = self._there()
         if check:
-            self._check_writable()
+            self._set.store.check_writable("-o")
         newest = self._set.index_hash()
         known = self._begun.read_text(encoding="utf-8") if self._begun.is_file() else None
         if known == newest and self.folder.is_dir():
@@ -140,21 +139,6 @@ class Upload:
                     "name a new folder"
                 )
         return found
-
-    def _check_writable(self) -> None:
-        """Upload and remove an empty file: better now than after the first shard."""
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        probe = self.folder.with_suffix(".probe")
-        write_text(probe, "")
-        try:
-            self._set.store.upload(probe, PROBE)
-        except ObjectError as error:
-            raise ConfigError(
-                f"-o {self._set.url}: cannot be written ({error.why}); name another bucket"
-            ) from None
-        finally:
-            probe.unlink()
-        self._set.store.remove([PROBE])
 
     def _shards(self) -> Iterator[Path]:
         for kind in KINDS:

@@ -168,7 +168,10 @@ def test_a_folder_without_video_is_an_error(tmp_path: Path, files: list[str]) ->
         ("a" * 5000, "list:1", "path"),
         ("a" * 300, "a" * 300, "cannot be read"),
         ("\ud800.mp4", "list:1", "path '\\ud800.mp4' cannot be"),
-        ("https://example.org/a.mp4", "https://example.org/a.mp4", "is an address"),
+        ("https://example.org/a.mp4", "https://example.org/a.mp4", "is behind a URL"),
+        ("https://me:secret@example.org/a.mp4", "list:1", "its URL holds credentials"),
+        ("https://example.org/a.mp4?sig=x", "list:1", "its URL has a part behind ?"),
+        ("az://films/a.mp4?sv=1&sig=x", "list:1", "its URL has a part behind ?"),
     ],
 )
 def test_names_lead_inside_or_nowhere(tmp_path: Path, name: str, key: str, refused: str) -> None:

@@ -20,11 +20,13 @@ class Media:
         path: the file, without symbolic links.
         offset: where the video starts in it, in bytes.
         size: bytes of the video; None is up to the end of the file.
+        url: where the bytes are, if a list names a URL; the file then has their size alone.
     """
 
     path: Path
     offset: int = 0
     size: int | None = None
+    url: str = ""
 
     def open(self) -> BinaryIO:
         """A seekable stream of the video's bytes."""
@@ -58,6 +60,8 @@ class Entry:
         refused: why it cannot be used; empty if it can.
         missing: whether it is refused because the source names a video that was never there, as
             after a failed download; no damage.
+        url: of the video, where a list names a URL: it is refused by who reads files alone, and
+            looked up by `fbridge.prepare.source`.
     """
 
     key: str
@@ -67,6 +71,7 @@ class Entry:
     label: int | None = None
     refused: str = ""
     missing: bool = False
+    url: str = ""
 
 
 class _Window(io.RawIOBase):

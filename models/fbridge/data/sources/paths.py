@@ -13,7 +13,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from fbridge.checks import is_url
 from fbridge.data.sources.entry import Entry, Media
+from fbridge.data.stores.url import parse_url, url_fault
 from fbridge.files.atomic import shown
 
 VIDEO_SUFFIXES = frozenset(
@@ -25,6 +27,8 @@ VIDEO_SUFFIXES = frozenset(
 
 LARGEST_TEXT = 16 * 2**20
 """Maximum bytes of a caption, cell or line."""
+
+UNREAD_URL = "is behind a URL, which is not read here; copy the video to a folder"
 
 _LONGEST_PATH = 4096
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
@@ -39,6 +43,8 @@ def is_video(name: str) -> bool:
 def locate(root: str, base: str, name: str, *, line: str) -> Entry:
     """The video file `name` relative to the folder `base`, refused unless it lies inside `root`.
 
+    A URL is an entry with `Entry.url`, whatever the root.
+
     Args:
         root: the folder that paths may not leave, without symbolic links.
         base: the folder that relative names start from.
@@ -48,8 +54,8 @@ def locate(root: str, base: str, name: str, *, line: str) -> Entry:
     fault = _impossible(name)
     if fault:
         return Entry(line, None, refused=fault)
-    if "://" in name:
-        return Entry(name, None, refused="is an address, not a file; download the videos first")
+    if is_url(name):
+        return _behind_url(name, line)
     place = _inside(root, base, name)
     if place.media is None and "\\" in name:
         if _DRIVE.match(name):
@@ -57,6 +63,13 @@ def locate(root: str, base: str, name: str, *, line: str) -> Entry:
             return Entry(name, None, refused=refused)
         return _inside(root, base, name.replace("\\", "/"))
     return place
+
+
+def _behind_url(name: str, line: str) -> Entry:
+    if fault := url_fault(name):
+        return Entry(line, None, refused=f"its URL {fault}")
+    url = str(parse_url(name, line))
+    return Entry(url, None, refused=UNREAD_URL, url=url)
 
 
 def _inside(root: str, base: str, name: str) -> Entry:

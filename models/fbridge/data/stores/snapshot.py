@@ -10,16 +10,18 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from fbridge.data.sources.entry import Media
 from fbridge.data.sources.members import tar_members
 from fbridge.data.sources.rows import SUFFIXES
 from fbridge.data.sources.webdataset import TEXTS
-from fbridge.data.stores.store import Item, Store
+from fbridge.data.stores.store import BLOCK, Item, Store
+from fbridge.data.stores.url import StoreUrl
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -82,6 +84,24 @@ class Snapshot:
         self._hole(item)
         self._fill(item)
 
+    def fill(self, media: Media) -> None:
+        """Fetch a file, or a member of a tar, into its place.
+
+        Raises:
+            ObjectError: it cannot be had.
+            StoreError: the store does not answer.
+        """
+        name = media.path.relative_to(self.folder).as_posix()
+        facts = media.path.stat()
+        if media.offset == 0 and media.size is None:
+            self.store.download(Item(name, facts.st_size, facts.st_mtime_ns), media.path)
+            return
+        end = facts.st_size if media.size is None else media.offset + media.size
+        with media.path.open("r+b") as file:
+            file.seek(media.offset)
+            for start in range(media.offset, end, BLOCK):
+                file.write(self.store.read(name, start, min(start + BLOCK, end)))
+
     def name_of(self, path: Path) -> str | None:
         """The store's name of a local file; None of one that is not in this snapshot."""
         if not path.is_relative_to(self.folder):
@@ -96,9 +116,7 @@ class Snapshot:
             if any(part in ("", ".", "..") for part in parts) or "\\" in item.name:
                 raise ValueError
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("xb") as file:
-                file.truncate(item.size)
-            os.utime(path, ns=(item.stamp, item.stamp))
+            make_hole(path, item)
         except (FileExistsError, NotADirectoryError, ValueError):
             # "a" beside "a/b", names that differ in case alone on some systems, "a//b", ...
             return self._lose(item)
@@ -180,6 +198,46 @@ class _Filling(io.RawIOBase):
         self._local.seek(start)
         self._local.write(self._store.read(self._item.name, start, end))
         self._there.add(block)
+
+
+def take_url(
+    url: StoreUrl, scratch: Path, *, alone: bool = False, names_only: bool = False
+) -> Generator[int, None, tuple[Snapshot, Path]]:
+    """The snapshot of a folder, or of a list or tar with what lies beside it, and its local place.
+
+    Yields numbers of names so far.
+
+    Args:
+        url: of the folder, list or tar.
+        scratch: a new folder for it.
+        alone: of a list, without what lies beside it.
+        names_only: of a folder, without lists and captions.
+
+    Raises:
+        ObjectError: there is nothing.
+        StoreError: the store does not answer.
+    """
+    store = Store(url)
+    if not store.is_file():
+        snapshot = Snapshot(store, scratch)
+        yield from snapshot.take(contents=not names_only)
+        return snapshot, snapshot.folder
+    snapshot = Snapshot(Store(url.parent), scratch)
+    if url.name.lower().endswith(SUFFIXES) and not alone:
+        yield from snapshot.take(contents=False)
+    snapshot.take_file(url.name)
+    return snapshot, snapshot.folder / url.name
+
+
+def make_hole(path: Path, item: Item) -> None:
+    """Make a file of an object's size and time without contents.
+
+    Raises:
+        FileExistsError: there is one of that name.
+    """
+    with path.open("xb") as file:
+        file.truncate(item.size)
+    os.utime(path, ns=(item.stamp, item.stamp))
 
 
 def in_threads(function: Callable[[Item], None], items: Iterable[Item]) -> Iterator[Item]:

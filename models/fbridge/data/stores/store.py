@@ -9,15 +9,18 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fbridge.data.stores.faults import CutShort, ObjectError, StoreError, tried
 from fbridge.data.stores.url import EXTRAS, StoreUrl
-from fbridge.errors import DependencyError
+from fbridge.errors import ConfigError, DependencyError
 from fbridge.files.atomic import replacing
 
 BLOCK = 2**23
 """Bytes of a request for a whole file: what a broken answer costs."""
+PROBE = ".fbridge-probe"
+"""Name of the empty file by which it is tried whether a store takes files."""
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
 _TAGS = ("ETag", "etag", "md5Hash", "blob_id")
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -67,8 +70,12 @@ class Store:
         found: dict[str, Any] = tried(str(self.url), lambda: self._fs.info(self._path))
         return bool(found["type"] == "file")
 
-    def items(self) -> Iterator[Item]:
-        """All objects in the folder and below, folder by folder, without hidden names."""
+    def items(self, *, deep: bool = True) -> Iterator[Item]:
+        """All objects in the folder and below, folder by folder, without hidden names.
+
+        Args:
+            deep: also those of the folders in it.
+        """
         waiting = [""]
         while waiting:
             folder = waiting.pop()
@@ -77,7 +84,7 @@ class Store:
                 if not name or name == folder or name.rpartition("/")[2].startswith("."):
                     continue
                 if found["type"] == "directory":
-                    waiting.append(name)
+                    waiting += [name] if deep else []
                 else:
                     yield self._item(name, found)
 
@@ -87,7 +94,10 @@ class Store:
         Raises:
             ObjectError: there is none of this name.
         """
-        return self._item(name, self._info(name))
+        found = self._info(name)
+        if found.get("type") == "directory":
+            raise ObjectError(str(self.url / name), "is a folder; name a file in it")
+        return self._item(name, found)
 
     def read(self, name: str, start: int, end: int) -> bytes:
         """Bytes of an object, from `start` to before `end`.
@@ -160,6 +170,24 @@ class Store:
         for name in names:
             with suppress(ObjectError):
                 tried(str(self.url / name), partial(self._fs.rm_file, self._full(name)))
+
+    def check_writable(self, option: str) -> None:
+        """Upload and remove an empty file: better now than after hours of work.
+
+        Raises:
+            ConfigError: it is refused.
+            StoreError: the store does not answer.
+        """
+        with TemporaryDirectory() as folder:
+            probe = Path(folder, "probe")
+            probe.touch()
+            try:
+                self.upload(probe, PROBE)
+            except ObjectError as error:
+                raise ConfigError(
+                    f"{option} {self.url}: cannot be written ({error.why}); name another bucket"
+                ) from None
+        self.remove([PROBE])
 
     def exists(self, name: str) -> bool:
         """Whether there is an object of this name."""

@@ -29,6 +29,8 @@ SHOWN = ("s3", "gs", "az", "hf", "https")
 READ_ONLY = ("http", "https", "hf")
 """Protocols that nothing is written to; each file would be a commit of its own on the hub."""
 _ENDS = re.compile(r"[?#]")
+_SIGNED = re.compile(r"\?.*(sig|token|key|credential)[^=/]*=", re.IGNORECASE)
+"""A signature in the URL of an object, such as ?sv=...&sig=... of Azure."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class StoreUrl:
     def protocol(self) -> str:
         """What stands before "://"."""
         return self.text.partition("://")[0]
+
+    @property
+    def root(self) -> StoreUrl:
+        """Its bucket, container or host."""
+        return StoreUrl(f"{self.protocol}://{self.text.split('/')[2]}")
 
     @property
     def name(self) -> str:
@@ -73,32 +80,43 @@ def parse_url(text: str, where: str) -> StoreUrl | None:
     """
     if not is_url(text):
         return None
-    protocol, _, rest = text.strip().partition("://")
-    protocol = protocol.lower()
-    where = f"{where} {protocol}://..."
+    protocol, _, rest = _parts(text)
+    if fault := url_fault(text):
+        raise ConfigError(f"{where} {protocol}://...: {fault}")
+    return StoreUrl(f"{protocol}://{rest}")
+
+
+def url_fault(text: str) -> str:
+    """Why a URL cannot be read, without what may be secret in it; "" if it can."""
+    protocol, host, rest = _parts(text)
     if protocol not in EXTRAS or "::" in text:
         near = did_you_mean(protocol, SHOWN)
         known = ", ".join(f"{name}://" for name in SHOWN)
-        raise ConfigError(f"{where}: is no URL that can be read{near}; use one of {known}")
-    if "@" in rest.partition("/")[0] and protocol not in ("abfs", "abfss"):
-        raise ConfigError(
-            f"{where}: holds credentials, which would be written into records; give them as the "
-            "store's own tools take them, by environment or profile"
+        return f"is no URL that can be read{near}; use one of {known}"
+    if "@" in host and protocol not in ("abfs", "abfss"):
+        return (
+            "holds credentials, which would be written into records; give them as the store's own "
+            "tools take them, by environment or profile"
         )
-    if _ENDS.search(rest) and protocol in ("http", "https"):
-        raise ConfigError(
-            f"{where}: has a part behind ? or #, such as a signature, which would be written into "
-            "records; name a URL without it"
+    if _ENDS.search(rest) if protocol in ("http", "https") else _SIGNED.search(rest):
+        return (
+            "has a part behind ? or #, such as a signature, which would be written into records; "
+            "name a URL without it"
         )
     if protocol == "hf" and offline_variable():
-        raise ConfigError(
-            f"{where}: the hub may not be asked while {offline_variable()} is set; unset it, or "
-            "name a local folder"
+        return (
+            f"the hub may not be asked while {offline_variable()} is set; unset it, or name a "
+            "local folder"
         )
-    rest = rest.rstrip("/")
     if not rest or ".." in rest.split("/") or not rest.isprintable():
-        raise ConfigError(f"{where}: names no folder or file; write it like s3://bucket/videos")
-    return StoreUrl(f"{protocol}://{rest}")
+        return "names no folder or file; write it like s3://bucket/videos"
+    return ""
+
+
+def _parts(text: str) -> tuple[str, str, str]:
+    """Protocol, host or bucket, and all behind "://" but slashes at the end."""
+    protocol, _, rest = text.strip().partition("://")
+    return protocol.lower(), rest.partition("/")[0], rest.rstrip("/")
 
 
 def parse_target(text: str, where: str) -> StoreUrl | None:

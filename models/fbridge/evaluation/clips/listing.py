@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,12 @@ from fbridge.data.latents.format import INDEX
 from fbridge.data.pictures import SUFFIXES
 from fbridge.data.sources import Entry, Media, find_layout
 from fbridge.data.sources.paths import is_video
+from fbridge.data.stores import StoreUrl
 from fbridge.errors import DataError
 from fbridge.files.atomic import shown
+
+Locate = Callable[[Entry], Media]
+"""The local file of an entry that names a URL."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class ListedVideo:
     """One video of a side, not yet opened.
 
     Attributes:
-        key: the path below the source without its suffix; equal keys of the two sides are a pair.
+        key: the path below the source without its suffix, or the name of a URL; equal keys of the
+            two sides are a pair.
         path: the file, or the folder of frames.
         media: its bytes; None for a folder of frames.
         frames: the pictures of a folder of frames, in order.
@@ -45,23 +50,26 @@ class Listing:
     """The videos of a side.
 
     Attributes:
-        source: as given.
+        source: as given, or the local place of a URL.
         description: the layout that was recognised, in a line.
         found: its videos, sorted by key.
     """
 
-    source: Path
+    source: Path | StoreUrl
     description: str
     found: tuple[ListedVideo, ...]
 
 
-def list_clips(source: Path, rows: frozenset[str] | None = None) -> Listing:
+def list_clips(
+    source: Path, rows: frozenset[str] | None = None, locate: Locate | None = None
+) -> Listing:
     """List a side; no video is opened.
 
     Args:
         source: a folder that `fbridge prepare` wrote; a folder of frames or of such folders; or
             any source of `fbridge prepare`: videos, a table or list of them, tars.
         rows: of a prepared data set, only rows with these ids.
+        locate: the local file of a row that names a URL; None refuses such rows.
 
     Raises:
         ConfigError, DataError, DependencyError: as in `fbridge.data.sources.find_layout`, or two
@@ -76,7 +84,10 @@ def list_clips(source: Path, rows: frozenset[str] | None = None) -> Listing:
         found = [_framed(source, folder) for folder in folders]
     else:
         layout = find_layout(source)
-        description, found = layout.summary, [_entered(entry, source) for entry in layout.entries()]
+        description, found = (
+            layout.summary,
+            [_entered(entry, source, locate) for entry in layout.entries()],
+        )
     seen: dict[str, Path] = {}
     for one in found:
         if one.key in seen:
@@ -113,7 +124,10 @@ def _framed(source: Path, folder: Path) -> ListedVideo:
     return ListedVideo(key, folder, frames=frames, refused=order_fault(frames))
 
 
-def _entered(entry: Entry, source: Path) -> ListedVideo:
+def _entered(entry: Entry, source: Path, locate: Locate | None) -> ListedVideo:
+    if entry.url and locate is not None:
+        media, key = locate(entry), _stem(entry.url.rpartition("/")[2])
+        return ListedVideo(key, media.path, media, captions=entry.captions)
     path = entry.media.path if entry.media is not None else source / entry.key
     return ListedVideo(
         _stem(entry.key), path, entry.media, captions=entry.captions, refused=entry.refused

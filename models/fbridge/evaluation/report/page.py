@@ -10,11 +10,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from fbridge.data.stores import StoreUrl
+from fbridge.data.stores.texts import write_text_to
 from fbridge.evaluation.report.charts import baseline_chart, histogram, quartile_chart
-from fbridge.evaluation.report.sources import load_frames
+from fbridge.evaluation.report.sources import Here, load_frames
 from fbridge.evaluation.report.tables import number
 from fbridge.evaluation.result import ClipPair, Evaluation, Score, Side
-from fbridge.files.atomic import write_text
 from fbridge.pages import clip_figures, page
 
 SHOWN = 3
@@ -27,13 +28,18 @@ SIDES = ("picture", "generated", "reference")
 Frames = Callable[[ClipPair, str], "Tensor | None"]
 
 
-def write_report(evaluation: Evaluation, path: Path) -> None:
+def write_report(evaluation: Evaluation, path: Path | StoreUrl, here: Here = Path) -> None:
     """Write the page, atomically.
+
+    Args:
+        evaluation: the result to show.
+        path: of the page, or its URL.
+        here: the local file of a name in the result.
 
     Raises:
         DependencyError: it cannot be written.
     """
-    write_text(path, render_report(evaluation, partial(load_frames, evaluation)))
+    write_text_to(path, render_report(evaluation, partial(load_frames, evaluation, here)))
 
 
 def render_report(evaluation: Evaluation, frames: Frames) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
@@ -13,8 +14,11 @@ from fbridge.evaluation.clips.listing import pictures_in
 from fbridge.evaluation.clips.sampling import sample_clip
 from fbridge.evaluation.result import ClipPair, Evaluation
 
+Here = Callable[[str], Path]
+"""The local file of a name in a result."""
 
-def load_frames(evaluation: Evaluation, pair: ClipPair, side: str) -> Tensor | None:
+
+def load_frames(evaluation: Evaluation, here: Here, pair: ClipPair, side: str) -> Tensor | None:
     """(T, H, W, 3) uint8 of the "generated", "reference" or "picture" side.
 
     None where the file is missing or has changed since it was measured.
@@ -24,11 +28,11 @@ def load_frames(evaluation: Evaluation, pair: ClipPair, side: str) -> Tensor | N
     try:
         if side == "picture":
             if pair.picture:
-                return read_picture(Path(pair.picture), size)
-            real = load_frames(evaluation, pair, "reference")
+                return read_picture(here(pair.picture), size)
+            real = load_frames(evaluation, here, pair, "reference")
             return None if real is None else real[:1]
         path, expected = getattr(pair, side), getattr(pair, f"{side}_hash")
-        clip = _find_clip(Path(path), expected, evaluation) if path else None
+        clip = _find_clip(here(path), expected, evaluation) if path else None
         return None if clip is None else read_clip(clip, size)
     except DataError:
         return None

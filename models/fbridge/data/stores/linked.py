@@ -1,0 +1,80 @@
+"""Objects that the rows of lists name by their URLs, as local files that take next to no room."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import suppress
+from functools import lru_cache
+from pathlib import Path
+
+from fbridge.data.stores.faults import ObjectError
+from fbridge.data.stores.snapshot import make_hole
+from fbridge.data.stores.store import Item, Store
+from fbridge.data.stores.url import StoreUrl
+
+_STORES = 64
+"""Buckets and hosts whose connections are kept."""
+
+
+class LinkedFiles:
+    """Stand-ins of objects: files of holes with their sizes and times; threads may share one.
+
+    What was asked once is kept on the disk, so that many rows take no memory.
+
+    Args:
+        folder: where they are kept; it is there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._store = lru_cache(_STORES)(Store)
+
+    def asked(self, url: str) -> bool:
+        """Whether an object was looked up."""
+        path = self._path(url)
+        return path.exists() or self._note(path).exists()
+
+    def look_up(self, url: str) -> None:
+        """Ask the store for the size and time of an object, unless it was asked before.
+
+        Raises:
+            DependencyError: the protocol's package is missing.
+            StoreError: the store does not answer.
+        """
+        if self.asked(url):
+            return
+        path = self._path(url)
+        path.parent.mkdir(exist_ok=True)
+        try:
+            with suppress(FileExistsError):  # another thread was asked for the same
+                make_hole(path, self.store(url).item(_name(url)))
+        except ObjectError as error:
+            self._note(path).write_text(error.why, encoding="utf-8")
+
+    def find(self, url: str) -> Path | str:
+        """The stand-in of an object that was looked up, or why there is none."""
+        path = self._path(url)
+        note = self._note(path)
+        return note.read_text(encoding="utf-8") if note.exists() else path
+
+    def store(self, url: str) -> Store:
+        """The bucket or host of an object."""
+        return self._store(StoreUrl(url).root)
+
+    def item(self, url: str) -> Item:
+        """The object, as it was looked up."""
+        facts = self._path(url).stat()
+        return Item(_name(url), facts.st_size, facts.st_mtime_ns)
+
+    def _path(self, url: str) -> Path:
+        name = hashlib.sha256(url.encode()).hexdigest()
+        return self._folder / name[:2] / name[2:]
+
+    @staticmethod
+    def _note(path: Path) -> Path:
+        return path.with_suffix(".why")
+
+
+def _name(url: str) -> str:
+    """Of an object in its bucket or on its host."""
+    return url.removeprefix(f"{StoreUrl(url).root}/")

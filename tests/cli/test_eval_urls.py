@@ -1,0 +1,126 @@
+"""`fbridge eval` of videos behind URLs, and results that go to them: the numbers of local files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fbridge.data.stores import Store, StoreUrl
+from fbridge.data.video_files import read_video, write_video
+from fbridge_cli.main import run
+from tests.data.sources.trees import pack
+from tests.data.stores.conftest import Fill
+from tests.data.stores.servers import Faults
+from tests.evaluation.sides import FRAMES, damaged, write_side
+
+NUMBERS = range(3)
+
+
+@pytest.fixture(scope="module")
+def sides(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sides")
+    write_side(folder / "real", NUMBERS)
+    damaged(folder / "noise", NUMBERS, "noise")
+    return folder
+
+
+@pytest.fixture
+def bucket(sides: Path, fill: Fill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StoreUrl:
+    monkeypatch.chdir(tmp_path)
+    return fill(sides)
+
+
+def measured(capsys: pytest.CaptureFixture[str], *line: object) -> dict[str, Any]:
+    options = ["--frames", FRAMES, "--workers", 0, "--metric", "psnr", "--no-baselines", "--json"]
+    assert run(["eval", *map(str, [*line, *options])]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def told(capsys: pytest.CaptureFixture[str], code: int, *line: object) -> str:
+    options = ["--frames", FRAMES, "--workers", 0, "--metric", "psnr", "--no-baselines"]
+    assert run(["eval", *map(str, [*line, *options])]) == code
+    return capsys.readouterr().err.replace("\n", " ")
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    hashes = [[pair["generated_hash"] for pair in found["pairs"]] for found in (one, other)]
+    return one["scores"] == other["scores"] and hashes[0] == hashes[1]
+
+
+def test_folders_and_targets(
+    sides: Path,
+    bucket: StoreUrl,
+    capsys: pytest.CaptureFixture[str],
+    proxy: Faults,
+    tmp_path: Path,
+) -> None:
+    local = measured(capsys, sides / "noise", "--reference", sides / "real")
+    kinds = {1: "503", 2: "cut"}
+    proxy.rule = lambda method, _, n: kinds.get(n, "") if method == "GET" else ""
+    targets = ["--report", bucket / "out/a.html", "-o", bucket / "out/a.json"]
+    there = measured(capsys, bucket / "noise", "-r", bucket / "real", *targets)
+    assert same(local, there)
+    assert there["generated"]["name"] == f"{bucket}/noise"
+    assert there["pairs"][0]["generated"].startswith(f"{bucket}/noise/")
+    assert there["pairs"][0]["reference"].startswith(f"{bucket}/real/")
+    out = Store(bucket / "out")
+    for item in (out.item("a.html"), out.item("a.json")):
+        out.download(item, tmp_path / f"got-{item.name}")
+    assert json.loads((tmp_path / "got-a.json").read_text()) == there
+    page = (tmp_path / "got-a.html").read_text()
+    assert page.count("<video") >= 2 * len(NUMBERS)
+    assert str(tmp_path / "cache") not in page + json.dumps(there)
+    assert not list((tmp_path / "cache" / "stores").glob("run-*"))
+    assert not Path("s3:").exists()
+
+
+def test_lists_of_urls_and_a_tar(
+    sides: Path,
+    bucket: StoreUrl,
+    capsys: pytest.CaptureFixture[str],
+    fill: Fill,
+    tmp_path: Path,
+) -> None:
+    names = sorted(path.name for path in (sides / "real").glob("*.mp4"))
+    films = tmp_path / "films"
+    for name in names:
+        frames = 255 - read_video(sides / "real" / name).frames
+        write_video(frames, films / name, 8)
+    local = measured(capsys, films, "--reference", sides / "real")
+    pack(tmp_path / "tars" / "a.tar", [(name, (films / name).read_bytes()) for name in names])
+    shutil.copytree(films, tmp_path / "tars" / "films")
+    (tmp_path / "tars" / "list.csv").write_text("video\n" + "".join(f"films/{n}\n" for n in names))
+    url = fill(tmp_path / "tars")
+    Path("real.csv").write_text("video\n" + "".join(f"{bucket}/real/{n}\n" for n in names))
+    Path("made.csv").write_text("video\n" + "".join(f"{url}/films/{n}\n" for n in names))
+    listed = measured(capsys, "made.csv", "--reference", "real.csv")
+    assert same(local, listed)
+    assert listed["pairs"][0]["reference"] == f"{bucket}/real/{names[0]}"
+    assert "0.mp4" not in listed["pairs"][0]["key"]
+    Path("real.csv").write_text(f"video\n{bucket}/real/{names[0]}\n{bucket}/real/none.mp4\n")
+    Path("made.csv").write_text(f"video\n{url}/films/{names[0]}\n{url}/films/none.mp4\n")
+    error = told(capsys, 3, "made.csv", "--reference", "real.csv")
+    assert f"{url}/films/none.mp4: cannot be had" in error
+    assert "there is no such object" in error
+
+
+def test_what_is_not_measured(
+    bucket: StoreUrl,
+    capsys: pytest.CaptureFixture[str],
+    fill: Fill,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "index.json").write_text("{}")
+    prepared = fill(tmp_path / "set")
+    assert "is a prepared data set" in told(capsys, 2, prepared, "-r", prepared)
+    assert "there is no such object" in told(capsys, 3, bucket / "none", "-r", bucket / "real")
+    assert "is only read" in told(capsys, 2, bucket / "noise", "-o", "https://host/a.json")
+    assert "is a URL, which is not taken here" in told(
+        capsys, 2, bucket / "noise", bucket / "real", "--study", "x"
+    )
