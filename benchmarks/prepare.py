@@ -5,9 +5,10 @@
 The plain loop opens each video with PyAV, converts every frame to an array, resizes the chosen ones
 with PIL, encodes one clip at a time and saves it. Both use the same small AutoencoderTiny (random
 weights: the speed does not depend on them; --vae kl takes an AutoencoderKL, which is slower), the
-same frames and float16. Each measurement is a process of its own, start-up not counted. Without
-FOLDER, clips of 1280x720, 10 s at 24 frames a second, are made first. Memory is the main
-process's peak, also for four times the clips.
+same frames and float16. Beside the time that passes stand the processor seconds of all processes,
+which other load on the machine changes least. Each measurement is a process of its own, start-up
+not counted. Without FOLDER, clips of 1280x720, 10 s at 24 frames a second, are made first. Memory
+is the main process's peak, also for four times the clips.
 """
 
 from __future__ import annotations
@@ -98,6 +99,12 @@ def compare(folder: Path, codec: Path, options: argparse.Namespace) -> None:
     for name, taken in seconds.items():
         print(f"{name:8s} {taken:7.1f} s  {clips / taken:6.2f} clips/s")
     print(f"ratio    {seconds['plain'] / seconds['fbridge']:7.2f}")
+    work = {name: median(run["processor"] for run in found) for name, found in runs.items()}
+    for name, taken in work.items():
+        print(f"{name:8s} {taken:7.1f} s of processor, {taken / clips:.2f} a clip")
+    cores = os.cpu_count() or 1
+    print(f"ratio    {work['plain'] / work['fbridge']:7.2f} of the work")
+    print(f"fbridge on {cores} cores takes {work['fbridge'] / cores:.1f} s at the very least")
     for name, found in runs.items():
         parts = {part: median(run["parts"][part] for run in found) for part in found[0]["parts"]}
         whole = sum(parts[part] for part in ("decode", "resize", "encode", "write"))
@@ -120,14 +127,15 @@ def ours(folder: Path, codec: Path, size: int, frames: int) -> dict[str, Any]:
     cutting = ClipSampling((Bucket(size, size, frames),), stride=4)
     with tempfile.TemporaryDirectory() as out:
         options = PrepareRequest(folder, Path(out) / "set", cutting, codec=str(codec))
-        started = time.perf_counter()
+        started, work = time.perf_counter(), processor()
         *_, last = prepare(options)
-        seconds = time.perf_counter() - started
+        seconds, work = time.perf_counter() - started, processor() - work
     assert isinstance(last, Finished)
     assert last.index is not None
     timings = last.timings
     parts = {name: getattr(timings, name) for name in ("decode", "resize", "encode", "write")}
-    return result(seconds, last.index["counts"]["clips"], {**parts, "waiting": timings.waiting})
+    parts["waiting"] = timings.waiting
+    return result(seconds, work, last.index["counts"]["clips"], parts)
 
 
 def plain(folder: Path, codec: Path, size: int, frames: int) -> dict[str, Any]:
@@ -136,7 +144,7 @@ def plain(folder: Path, codec: Path, size: int, frames: int) -> dict[str, Any]:
     vae: Any = getattr(diffusers, kind).from_pretrained(codec).eval()
     parts = dict.fromkeys(("decode", "resize", "encode", "write"), 0.0)
     out = Path(tempfile.mkdtemp())
-    started = time.perf_counter()
+    started, work = time.perf_counter(), processor()
     files = sorted(folder.glob("*.mp4"))
     for number, path in enumerate(files):
         at = time.perf_counter()
@@ -155,9 +163,9 @@ def plain(folder: Path, codec: Path, size: int, frames: int) -> dict[str, Any]:
         kept = {"clip": half_latents(latents), "first": half_latents(first)}
         save_file(kept, out / f"{number}.safetensors")
         parts["write"] += time.perf_counter() - at
-    seconds = time.perf_counter() - started
+    seconds, work = time.perf_counter() - started, processor() - work
     shutil.rmtree(out)
-    return result(seconds, len(files), parts)
+    return result(seconds, work, len(files), parts)
 
 
 def half_latents(encoded: Any) -> torch.Tensor:
@@ -176,10 +184,22 @@ def cropped(picture: Image.Image, size: int) -> np.ndarray[Any, Any]:
     return np.asarray(picture.crop((left, top, left + size, top + size)))
 
 
-def result(seconds: float, clips: int, parts: dict[str, float]) -> dict[str, Any]:
+def processor() -> float:
+    """Processor seconds of this process and of those that it has waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def result(seconds: float, work: float, clips: int, parts: dict[str, float]) -> dict[str, Any]:
     """The numbers of one run, with the peak memory of this process in MB."""
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"seconds": seconds, "clips": clips, "parts": parts, "memory": memory}
+    return {
+        "seconds": seconds,
+        "processor": work,
+        "clips": clips,
+        "parts": parts,
+        "memory": memory,
+    }
 
 
 def make_codec(folder: Path, kind: str) -> None:

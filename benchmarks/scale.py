@@ -12,8 +12,10 @@ kill: one of two nodes of a cluster on this machine is killed in the middle. The
 of the run beyond an undisturbed one whose second half has one node's speed; the goal is the work
 in flight and 15 s.
 
-rows: planning and merging lists of so many clips, whose surveys and shards' records are made up:
-processor seconds, and the peak memory of the process against that of the shortest list.
+rows: reading the journals of, planning and merging lists of so many clips, whose surveys and
+shards' records are made up, each clip with a caption of its own. Printed are processor seconds,
+which other load on the machine changes least, and the peak memory of the process against that of
+the shortest list; then what ten million clips would take by the slope of the two longest lists.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -42,7 +44,7 @@ from fbridge.data.sources import Layout
 from fbridge.data.sources.entry import Entry, Media
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
-from fbridge.data.video.survey import ClipSpan, Survey
+from fbridge.data.video.survey import Survey
 from fbridge.data.video_files import write_video
 from fbridge.prepare import PrepareRequest, RayOptions, prepare
 from fbridge.prepare.encode import Moments
@@ -51,7 +53,10 @@ from fbridge.prepare.journal import JournalLookup
 from fbridge.prepare.plan import Planner, caption_hash
 from fbridge.prepare.run import Progress
 from fbridge.prepare.scan import cutting_digest
+from fbridge.prepare.stored_plan import StoredPlan
+from fbridge.prepare.summary import Tally
 
+STEPS = ("read", "plan", "merge")
 SUMS = ("clip", "clip_square", "still", "still_square", "product")
 
 
@@ -190,76 +195,111 @@ def small_set(folder: Path, clips: int, size: int) -> PrepareRequest:
 
 def rows(lengths: list[int]) -> None:
     """Plan and merge lists of these lengths, each in a process of its own."""
-    least = 0.0
+    runs: list[dict[str, float]] = []
     for length in sorted(lengths):
         line = [sys.executable, __file__, "rows", "--one", str(length)]
         done = subprocess.run(line, check=True, capture_output=True, text=True, env=os.environ)
         found = json.loads(done.stdout.splitlines()[-1])
-        least = least or found["memory"]
+        runs.append({**found, "length": length})
+        ratio = found["memory"] / runs[0]["memory"]
+        steps = ", ".join(f"{step} {found[step]:.1f}" for step in STEPS)
         print(
-            f"{length:9d} clips: planned in {found['plan']:.1f} s, merged in {found['merge']:.1f} "
-            f"s; peak memory {found['memory']:.0f} MB, {found['memory'] / least:.2f} of the first",
+            f"{length:9d} clips: processor seconds: {steps}, plan and merge "
+            f"{found['plan'] + found['merge']:.1f} ({found['wall']:.0f} s passed with making up); "
+            f"peak memory {found['memory']:.0f} MB, {ratio:.3f} of the first",
             flush=True,
+        )
+    if len(runs) > 1:
+        few, many = runs[-2:]
+        more = many["length"] - few["length"]
+        slopes = {name: (many[name] - few[name]) / more for name in ("plan", "merge", "memory")}
+        ahead = {name: many[name] + (10**7 - many["length"]) * slopes[name] for name in slopes}
+        print(
+            f"10000000 clips by this slope: plan and merge {ahead['plan'] + ahead['merge']:.0f} "
+            f"processor seconds, peak memory {ahead['memory']:.0f} MB"
         )
 
 
 def long_list(length: int) -> dict[str, float]:
     """Plan and merge a made-up list, all of whose clips are encoded."""
+    taken = dict.fromkeys(STEPS, 0.0)
+    passed = time.perf_counter()
+
+    @contextmanager
+    def step(name: str) -> Iterator[None]:
+        started = time.process_time()
+        yield
+        taken[name] += time.process_time() - started
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         request = PrepareRequest(
             folder / "videos", folder / "out", ClipSampling((Bucket(64, 64, 16),))
         )
-        (request.out / JOURNAL).mkdir(parents=True)
+        out = request.out
+        (out / JOURNAL).mkdir(parents=True)
         layout = Layout("made up", "", folder / "videos", lambda: entries(folder, length))
         write_surveys(request, layout)
-        out = request.out
-        surveys = JournalLookup(out, "survey", lambda record: record["key"])
+        with step("read"):
+            surveys = JournalLookup(out, "survey", lambda record: record["key"])
         planner = Planner(request, layout, surveys, recipe="made up", reads_text=False)
-        started = time.process_time()
-        assert sum(len(unit.clips) for unit in planner.units(())) == length
-        plan = time.process_time() - started
-        write_records(request, planner)
-        found = JournalLookup(out, "rows", lambda record: record.get("unit") or record["id"])
-        captions = JournalLookup(
-            out, "captions", lambda record: record.get("unit") or record["caption"]
-        )
-        started = time.process_time()
-        index = TableWriter(request, planner, Records(found.get, captions.get, surveys)).write({})
+        with step("plan"):
+            plan = StoredPlan(planner.walk(), out / JOURNAL, request.shard_rows)
+            assert sum(len(unit.clips) for unit in plan.units((), Tally())) == length
+        write_records(request, plan)
+        with step("read"):
+            found = JournalLookup(out, "rows", lambda record: record.get("unit") or record["id"])
+            captions = JournalLookup(
+                out, "captions", lambda record: record.get("unit") or record["caption"]
+            )
+        with step("merge"), plan:
+            index = TableWriter(request, plan, Records(found.line, captions.line)).write({})
         assert index["counts"]["clips"] == length
-        merge = time.process_time() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"plan": plan, "merge": merge, "memory": memory}
+    return {**taken, "memory": memory, "wall": time.perf_counter() - passed}
 
 
 def entries(folder: Path, length: int) -> Iterator[Entry]:
-    """Videos that do not exist, with a thousand captions."""
+    """Videos that do not exist, each with a caption of its own."""
     for number in range(length):
         key = f"{number:07d}.mp4"
-        yield Entry(key, Media(folder / "videos" / key), (f"caption {number % 1000}",))
+        media = Media(Path(f"{folder}/videos/{key}"))
+        yield Entry(key, media, (f"a long caption of a few words, number {number}",))
 
 
 def write_surveys(request: PrepareRequest, layout: Layout) -> None:
-    """The journal of a survey in which every video has one clip."""
-    cutting, times = cutting_digest(request), tuple(place / 16 for place in range(16))
+    """The journal of a survey in which every video has one clip, of other frames each."""
+    cutting = cutting_digest(request)
+    found = Survey(
+        sha256="", size=10**6, codec="h264", width=320, height=240, frames=300, seconds=12.5,
+        fps=24.0, variable=False, bucket=request.cutting.buckets[0], cuts=(),
+        decoder="pyav 18.1.0, libavcodec 62.11.100",
+    ).to_json()  # fmt: skip
     with (request.out / JOURNAL / "survey-00000.jsonl").open("w") as file:
-        for entry in layout.entries():
-            survey = Survey(
-                sha256=digest(entry.key), size=10**6, codec="h264", width=320, height=240,
-                frames=100, seconds=6.25, fps=16.0, variable=False,
-                bucket=request.cutting.buckets[0], cuts=(ClipSpan(tuple(range(16)), times),),
-                decoder="pyav 18.1.0, libavcodec 62.11.100",
-            )  # fmt: skip
-            line = {"key": entry.key, "size": 10**6, "mtime_ns": 1, "cutting": cutting}
-            file.write(dump({**line, "found": survey.to_json()}) + "\n")
+        for number, entry in enumerate(layout.entries()):
+            frames = [number % 211 + 4 * place for place in range(16)]
+            pts, times = [512 * f for f in frames], [round(f / 24, 6) for f in frames]
+            cut = {"pts": pts, "times": times, "dropped": "", "look": ""}
+            file.write(
+                dump(
+                    {
+                        "key": entry.key,
+                        "size": 10**6,
+                        "mtime_ns": 1764000000123456789 + number,
+                        "cutting": cutting,
+                        "found": {**found, "sha256": digest(entry.key), "cuts": [cut]},
+                    }
+                )
+                + "\n"
+            )
 
 
-def write_records(request: PrepareRequest, planner: Planner) -> None:
+def write_records(request: PrepareRequest, plan: StoredPlan) -> None:
     """The journals of a finished encoding."""
     sums = Moments(1, {name: torch.zeros(4) for name in SUMS}).to_json()
     whole = {"sha256": "0" * 64, "bytes": 1, "bucket": "64x64x16", "latent": [4, 4, 8, 8]}
     with (request.out / JOURNAL / "rows-00000.jsonl").open("w") as file:
-        for unit in planner.units(()):
+        for unit in plan.units(()):
             place = shard_path("shards", unit.name)
             for row, clip in enumerate(unit.clips):
                 line = {"id": clip.id, "shard": place, "row": row, "sha256": clip.id}
@@ -267,11 +307,12 @@ def write_records(request: PrepareRequest, planner: Planner) -> None:
             shard = {"unit": unit.name, "path": place, "rows": len(unit.clips), "moments": sums}
             file.write(dump({**whole, **shard}) + "\n")
     with (request.out / JOURNAL / "captions-00000.jsonl").open("w") as file:
-        for group in planner.captions(()):
-            name = digest([caption_hash(caption) for caption in group])[:20]
+        for group in plan.captions(()):
+            hashes = [caption_hash(caption) for caption in group]
+            name = digest(hashes)[:20]
             place = shard_path("text", name)
-            for row, caption in enumerate(group):
-                line = {"caption": caption_hash(caption), "text": caption, "shard": place}
+            for row, (key, caption) in enumerate(zip(hashes, group, strict=True)):
+                line = {"caption": key, "text": caption, "shard": place}
                 file.write(dump({**line, "row": row, "tokens": 3, "truncated": False}) + "\n")
             shard = {"unit": name, "path": place, "sha256": "0" * 64, "bytes": 1}
             file.write(dump({**shard, "rows": len(group)}) + "\n")

@@ -8,7 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fbridge.errors import DependencyError
-from fbridge.prepare.journal import Journal, KeyNumbers, Lookup, ShardRows
+from fbridge.prepare.journal import (
+    AGAIN,
+    FIRST,
+    LINES_AHEAD,
+    ONCE,
+    Journal,
+    KeyNumbers,
+    Lookup,
+    Repeats,
+    ShardRows,
+)
 
 
 def open_lookup(*paths: Path) -> Lookup:
@@ -85,3 +95,61 @@ def test_a_full_disk_is_told_in_one_line() -> None:
     journal = Journal(Path("/dev/full"))
     with pytest.raises(DependencyError, match=r"/dev/full: cannot be written: no room is left"):
         journal.append([{"key": "x"}])
+
+
+@given(st.data())
+def test_any_order_of_questions_gives_the_newest_lines(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = tmp_path_factory.mktemp("journals")
+    journals = [Journal(folder / f"{n}.jsonl") for n in range(2)]
+    lookup = Lookup(lambda record: record.get("key"))
+    newest: dict[str, int] = {}
+    keys = st.integers(0, 9)
+    for step in range(data.draw(st.integers(1, 3))):
+        for number, journal in enumerate(journals):
+            asked = data.draw(st.lists(keys, max_size=8))
+            lines = [{"key": f"k{key}", "n": [step, number, n]} for n, key in enumerate(asked)]
+            journal.append([*lines, {"other": step}])
+            newest |= {str(line["key"]): line["n"] for line in lines}  # type: ignore[misc]
+            lookup.read(journal.path)
+        rows: dict[int, str] = {}
+        for key in [*sorted(newest), *(f"k{n}" for n in data.draw(st.lists(keys)))]:
+            line = lookup.line(key)
+            assert (None if line is None else line.record["n"]) == newest.get(key)
+            if line is not None:
+                assert json.loads(line.data) == line.record
+                assert rows.setdefault(line.row, key) == key  # a row is of one line
+                assert line.row < lookup.rows
+        assert len(lookup) == len(newest)
+
+
+def test_no_more_lines_wait_than_said(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "a.jsonl")
+    journal.append({"key": f"{n}"} for n in range(10 * LINES_AHEAD))
+    lookup = open_lookup(journal.path)
+    for n in range(0, 10 * LINES_AHEAD, 2):  # the line behind each is read in vain
+        assert lookup.get(f"{n}") == {"key": f"{n}"}
+    assert len(lookup._coming) == LINES_AHEAD
+
+
+@given(st.lists(st.integers(0, 20), max_size=60))
+def test_repeats_are_told_from_what_is_mentioned_once(mentions: list[int]) -> None:
+    repeats = Repeats()
+    for mention in mentions:
+        repeats.add(f"{mention:064x}"[::-1])
+    kinds = [
+        ONCE if mentions.count(key) == 1 else AGAIN if key in mentions[:n] else FIRST
+        for n, key in enumerate(mentions)
+    ]
+    assert list(repeats.found()) == kinds
+
+
+def test_numbers_beyond_those_that_are_remembered_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fbridge.prepare.journal._RECENT", 3)
+    numbers = KeyNumbers()
+    assert all(numbers.add(f"{n}") for n in range(10))
+    assert not any(numbers.add(f"{n}") for n in range(10))
+    assert [numbers[f"{n}"] for n in range(10)] == list(range(10))
+    assert numbers.add("given", 77)
+    assert numbers["given"] == 77

@@ -10,6 +10,7 @@ import pytest
 
 from fbridge.data.sources import find_layout
 from fbridge.data.video.survey import survey_file
+from fbridge.prepare.journal import Journal, Lookup
 from fbridge.prepare.plan import Planner
 from fbridge.prepare.run import Finished, Planned
 from fbridge.prepare.scan import cutting_digest
@@ -51,18 +52,21 @@ def test_a_run_over_odd_videos(order: Order, odd: Path) -> None:
     assert {row["key"]: row["track"] for row in rows} == {"mirrored.mp4": 0, "two.mkv": 1}
 
 
-def test_latents_of_another_reading_are_not_reused(order: Order, odd: Path) -> None:
+def test_latents_of_another_reading_are_not_reused(order: Order, odd: Path, tmp_path: Path) -> None:
     options = order(source=odd)
     layout = find_layout(odd)
     [media] = [entry.media for entry in layout.entries() if entry.key == "mirrored.mp4"]
     assert media is not None
     survey = survey_file(media, options.cutting)
     assert survey.reading == ("shown mirrored",)
-    ids = set()
+    ids: set[str] = set()
     for found in (survey, replace(survey, reading=()), replace(survey, notes=())):
         record = {"cutting": cutting_digest(options), "found": found.to_json()}
-        surveys = dict.fromkeys(("mirrored.mp4", "two.mkv", "ycgco.mp4"), record)
-        planner = Planner(options, layout, surveys, recipe="", reads_text=False)  # type: ignore[arg-type]
+        journal = Journal(tmp_path / f"{len(ids)}.jsonl")
+        journal.append({"key": key, **record} for key in ("mirrored.mp4", "two.mkv", "ycgco.mp4"))
+        surveys = Lookup(lambda record: record["key"])
+        surveys.read(journal.path)
+        planner = Planner(options, layout, surveys, recipe="", reads_text=False)
         ids |= {clip.id for item in planner.walk() for clip in item.clips}
     assert len(ids) == 2
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor
 from fbridge.codecs.pixel import PixelCodec
 from fbridge.config.tree import Config
 from fbridge.data.latents import LatentDataset
+from fbridge.data.latents.columns import Columns, write_columns
 from fbridge.data.latents.format import (
     FORMAT,
     IndexedFile,
@@ -22,7 +23,6 @@ from fbridge.data.latents.format import (
     dump,
     hash_file,
     save_tensors,
-    write_columns,
     write_index,
     write_part,
 )
@@ -97,12 +97,19 @@ def write_set(
         "captions": write_part(folder, "captions", iter(lines)),
         "manifest": write_part(folder, "manifest", iter(records)),
         "shards": write_part(folder, "shards", map(dump, writer.shards)),
-        "columns": write_columns(
-            folder, {name: torch.tensor(held) for name, held in columns.items()}, len(clips)
-        ),
+        "columns": _columns(folder, columns, len(clips)),
     }
     _index(folder, codec, buckets, splits, parts)
     return LatentDataset(folder)
+
+
+def _columns(folder: Path, columns: dict[str, list[int]], rows: int) -> IndexedFile:
+    with ExitStack() as stack:
+        tables = [stack.enter_context(Columns(folder, name)) for name in columns]
+        for table, numbers in zip(tables, columns.values(), strict=True):
+            for number in numbers:
+                table.append(number)
+        return write_columns(folder, tables, rows)
 
 
 def _index(

@@ -212,15 +212,21 @@ class VAECodec:
     def _encode(self, pixels: Tensor) -> Gaussian:
         """Normalised latents of (B, F, 3, H, W) in [0, 1]."""
         self.check_shape(pixels.shape[4], pixels.shape[3], pixels.shape[1])
-        signed = (pixels * 2 - 1).to(self.vae.device, self.vae.dtype)
-        if self.temporal is None:
-            coded = [_joined(map(self._code, map(_channels_last, row.split(self._frames_at_once))),
-                             torch.cat) for row in signed]  # fmt: skip
+        if self.temporal is None:  # only so many frames are copied at a time, to save memory
+            coded = [_joined(map(self._code_frames, row.split(self._frames_at_once)), torch.cat)
+                     for row in pixels]  # fmt: skip
             raw = _joined(coded, torch.stack)
         else:
-            raw = self._code(signed.transpose(1, 2)).map(lambda part: part.transpose(1, 2))
+            signed = self._signed(pixels).transpose(1, 2)
+            raw = self._code(signed).map(lambda part: part.transpose(1, 2))
         shift, scale = self._normalisation()
         return _scaled(Gaussian(raw.mean - shift, raw.log_variance), scale)
+
+    def _signed(self, pixels: Tensor) -> Tensor:
+        return (pixels * 2 - 1).to(self.vae.device, self.vae.dtype)
+
+    def _code_frames(self, pixels: Tensor) -> Gaussian:
+        return self._code(_channels_last(self._signed(pixels)))
 
     def _code(self, signed: Tensor) -> Gaussian:
         """The VAE's latents of pixels in [-1, 1], in its axis order, float32."""

@@ -133,8 +133,8 @@ def _measure_sides(
     selection = yield from _select(request, metrics, remote)
     if elsewhere is not None and remote.any:
         raise ConfigError(
-            "--engine ray: a list names URLs, which are copied to this machine alone, and nodes read "
-            "files that all of them see; name files, or drop --engine"
+            "--engine ray: a list names URLs, which are copied to this machine alone, and nodes "
+            "read files that all of them see; name files, or drop --engine"
         )
     setup = Setup(selection.size, request.device, request.codec)
     variants = usable_variants(

@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from safetensors import SafetensorError
 
@@ -120,6 +122,18 @@ def replacing(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         _discard(hidden)
     with suppress(OSError):  # a folder cannot be synced on every system
         _sync(path.parent)
+
+
+def scratch_file(folder: Path) -> IO[bytes]:
+    """A file without a name on the disk of a folder; it is gone when it is closed.
+
+    Raises:
+        DependencyError: when the system refuses to make it.
+    """
+    try:
+        return TemporaryFile(dir=folder, prefix=".fbridge-")
+    except OSError as error:
+        raise write_failure(folder, error) from None
 
 
 def write_text(path: Path, text: str, *, overwrite: bool = True) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from array import array
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -12,10 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
+from fbridge.data.latents.columns import Columns, write_columns
 from fbridge.data.latents.format import (
     DIGITS,
     FORMAT,
@@ -26,15 +22,15 @@ from fbridge.data.latents.format import (
     dump,
     read_index,
     source_number,
-    write_columns,
     write_index,
     write_part,
 )  # fmt: skip
 from fbridge.files.atomic import HIDDEN_NAME
 from fbridge.prepare.encode import Moments
-from fbridge.prepare.journal import KeyNumbers, Lookup
-from fbridge.prepare.plan import PlannedClip, PlannedVideo, Planner, caption_hash
+from fbridge.prepare.journal import AGAIN, FIRST, KeyNumbers, Line
+from fbridge.prepare.plan import PlannedClip, PlannedVideo, caption_hash
 from fbridge.prepare.request import PrepareRequest
+from fbridge.prepare.stored_plan import StoredPlan
 from fbridge.prepare.summary import LeftOut
 
 KINDS = ("manifest", "captions", "rejected", "survey", "shards")
@@ -45,35 +41,23 @@ class Records:
     """Look-ups of the records in the journals and in an earlier data set in the same folder.
 
     Attributes:
-        rows: of a clip by its id, of a shard by its unit; None if there is none.
-        captions: of a caption by its hash, of a shard of text embeddings by its unit.
-        surveys: of a file by its key.
+        rows: line of a clip by its id, of a shard by its unit; None if there is none.
+        captions: likewise of a caption by its hash, of a shard of text embeddings by its unit.
     """
 
-    rows: Callable[[str], dict[str, Any] | None]
-    captions: Callable[[str], dict[str, Any] | None]
-    surveys: Lookup
+    rows: Callable[[str], Line | None]
+    captions: Callable[[str], Line | None]
 
 
 class TableWriter:
-    """Writes the data set's tables from the plan and the records."""
+    """Writes the data set's tables from the plan and the records, in the order of the source."""
 
-    def __init__(self, request: PrepareRequest, planner: Planner, records: Records) -> None:
+    def __init__(self, request: PrepareRequest, plan: StoredPlan, records: Records) -> None:
         self._request = request
-        self._planner = planner
+        self._plan = plan
         self._records = records
-        self._shards, self._text_shards = KeyNumbers(), KeyNumbers()
-        self._paths: list[str] = []
-        self._text_paths: list[str] = []
-        self._captions = KeyNumbers()
-        self._columns = {
-            name: array("q")
-            for name in (
-                "offset", "shard", "row", "bucket", "label", "split", "source", "caption_start",
-                "caption", "caption_shard", "caption_row", "caption_offset",
-            )
-        }  # fmt: skip
-        self._buckets: dict[str, dict[str, Any]] = {}
+        self._shards, self._text_shards = _Shards(), _Shards()
+        self._buckets: dict[tuple[int, int, int], dict[str, Any]] = {}
         self._tags: list[str] = []
         self._left_out: dict[str, int] = {"rejected": 0, "dropped": 0}
         self._captionless = 0
@@ -81,20 +65,22 @@ class TableWriter:
     def write(self, about: dict[str, Any]) -> dict[str, Any]:
         """Write all tables and, last, the index; returns it."""
         out = self._request.out
-        parts = self._write_tables()
-        moments = Moments()
-        parts["shards"] = write_part(out, "shards", self._shard_lines(moments))
-        rows = len(self._columns["row"])
-        parts["columns"] = write_columns(out, self._tensors(), rows)
+        with _AllColumns(out) as columns:
+            parts = self._write_tables(columns)
+            moments = Moments()
+            parts["shards"] = write_part(out, "shards", self._shard_lines(moments))
+            text_shards = len(self._text_shards)
+            parts["columns"] = columns.write(out, text_shards)  # which are numbered first
+        rows = parts["manifest"].rows
         index = {
             "format": FORMAT,
             "fbridge": metadata.version("fbridge"),
             **about,
             "counts": {
                 "clips": rows,
-                "captions": len(self._captions),
+                "captions": parts["captions"].rows,
                 "without_caption": self._captionless,
-                "shards": len(self._text_shards) + len(self._shards),
+                "shards": text_shards + len(self._shards),
                 **self._left_out,
             },
             "buckets": list(self._buckets.values()),
@@ -106,98 +92,98 @@ class TableWriter:
         self._clean(parts)
         return index
 
-    def _write_tables(self) -> dict[str, IndexedFile]:
+    def _write_tables(self, columns: _AllColumns) -> dict[str, IndexedFile]:
         """Captions, manifest, rejected and survey, in one walk over the plan."""
         with ExitStack() as stack:
             parts = {
                 kind: stack.enter_context(PartWriter(self._request.out, kind))
                 for kind in ("captions", "manifest", "rejected", "survey")
             }
-            self._write_caption("", caption_hash(""), parts["captions"])
-            for item in self._planner.walk():
-                self._write_video(item, parts)
-        self._append(caption_start=len(self._columns["caption"]))
+            kinds, lookup = self._plan.caption_kinds(), self._records.captions
+            captions = _Captions(
+                kinds, lookup, self._text_shards, columns.captions, parts["captions"]
+            )
+            captions.number("", caption_hash(""))
+            for item in self._plan.walk():
+                self._write_video(item, captions, columns, parts)
+            columns.starts.append(len(columns.mentions))
         return {kind: part.file for kind, part in parts.items()}
 
-    def _write_video(self, item: PlannedVideo, parts: dict[str, PartWriter]) -> None:
+    def _write_video(
+        self,
+        item: PlannedVideo,
+        captions: _Captions,
+        columns: _AllColumns,
+        parts: dict[str, PartWriter],
+    ) -> None:
         left_out = list(item.left_out)
         for clip in item.clips:
-            for caption, key in zip(clip.captions, clip.facts["captions"], strict=True):
-                self._write_caption(caption, key, parts["captions"])
+            numbers = list(map(captions.number, clip.captions, clip.hashes))
             record = self._row(clip)
             if "reason" in record:
-                key, start = clip.facts["key"], clip.facts["times"][0]
-                left_out.append(LeftOut(key, record["reason"], True, start))
+                facts = clip.facts
+                reason, start = record["reason"], facts["times"][0]
+                left_out.append(LeftOut(facts["key"], reason, True, start))
                 continue
-            place = {name: record[name] for name in ("shard", "row", "sha256")}
-            self._add(clip, place, parts["manifest"].size)
-            parts["manifest"].write(dump({**clip.facts, **place}))
+            self._add(clip, record, numbers, columns, parts["manifest"].size)
+            place = record["row"], record["sha256"], record["shard"]
+            parts["manifest"].write(clip.manifest_row(*place))
         for out in left_out:
             self._left_out["rejected" if out.rejected else "dropped"] += 1
             parts["rejected"].write(dump(out.to_json()))
-        if item.found is not None:
-            parts["survey"].write(dump(item.found))
+        if item.line is not None:
+            parts["survey"].write(item.line)
 
-    def _write_caption(self, caption: str, key: str, part: PartWriter) -> None:
-        if not self._captions.add(key):
-            return
-        record = self._records.captions(key)
-        assert record is not None, caption
-        shard = _numbered(record["shard"], self._text_shards, self._text_paths)
-        self._append(caption_shard=shard, caption_row=record["row"], caption_offset=part.size)
-        part.write(dump(record))
-
-    def _add(self, clip: PlannedClip, place: dict[str, Any], offset: int) -> None:
-        bucket = str(clip.bucket)
-        known = self._buckets.setdefault(
-            bucket, {"bucket": bucket, "clips": 0, "number": len(self._buckets)}
-        )
-        known["clips"] += 1
-        self._captionless += not clip.captions
-        self._append(caption_start=len(self._columns["caption"]))
-        for caption in clip.facts["captions"]:
-            self._append(caption=self._captions[caption])
-        label = clip.facts["label"]
-        self._append(
-            offset=offset,
-            shard=_numbered(place["shard"], self._shards, self._paths),
-            row=place["row"],
-            bucket=known["number"],
-            label=-1 if label is None else label,
-            split=self._split(clip.facts["split"]),
-            source=source_number(clip.facts["source_sha256"]),
+    def _add(
+        self,
+        clip: PlannedClip,
+        place: dict[str, Any],
+        captions: list[int],
+        columns: _AllColumns,
+        offset: int,
+    ) -> None:
+        bucket = self._buckets.get(clip.shape)
+        if bucket is None:
+            bucket = {"bucket": str(clip.bucket), "clips": 0, "number": len(self._buckets)}
+            self._buckets[clip.shape] = bucket
+        bucket["clips"] += 1
+        self._captionless += not captions
+        columns.starts.append(len(columns.mentions))
+        for caption in captions:
+            columns.mentions.append(caption)
+        columns.clips.append(
+            offset,
+            self._shards.number(place["shard"]),
+            place["row"],
+            bucket["number"],
+            -1 if clip.label is None else clip.label,
+            self._split(clip.split) if clip.split else 0,
+            source_number(clip.source),
         )
 
-    def _append(self, **values: int) -> None:
-        for name, value in values.items():
-            self._columns[name].append(value)
-
-    def _shard_lines(self, moments: Moments) -> Iterator[str]:
-        for path in (*self._text_paths, *self._paths):
-            record = self._records.rows(Path(path).stem) or self._records.captions(Path(path).stem)
-            assert record is not None, path
+    def _shard_lines(self, moments: Moments) -> Iterator[bytes]:
+        for path in (*self._text_shards.paths, *self._shards.paths):
+            unit = Path(path).stem
+            line = self._records.rows(unit) or self._records.captions(unit)
+            assert line is not None, path
+            record = line.record
             if "moments" in record:
                 moments.add(record["moments"])
-                bucket = self._buckets.get(record["bucket"])
-                if bucket is not None:
-                    bucket["latent"] = record["latent"]
-            yield dump(record)
+                for bucket in self._buckets.values():
+                    if bucket["bucket"] == record["bucket"]:
+                        bucket["latent"] = record["latent"]
+            yield line.data[:-1]
 
     def _row(self, clip: PlannedClip) -> dict[str, Any]:
-        record = self._records.rows(clip.id)
-        assert record is not None, clip.id
-        return record
+        line = self._records.rows(clip.id)
+        assert line is not None, clip.id
+        return line.record
 
-    def _split(self, tags: list[str]) -> int:
+    def _split(self, tags: tuple[str, ...]) -> int:
         for tag in tags:
             if tag not in self._tags:
                 self._tags.append(tag)
         return sum(1 << self._tags.index(tag) for tag in tags)
-
-    def _tensors(self) -> dict[str, Tensor]:
-        columns = {name: np.array(values, np.int64) for name, values in self._columns.items()}
-        columns["shard"] += len(self._text_shards)  # which come first
-        return {name: torch.from_numpy(values) for name, values in columns.items()}
 
     def _clean(self, parts: dict[str, IndexedFile]) -> None:
         """Delete files that no table names: older tables, unused shards, partly written files."""
@@ -219,11 +205,82 @@ class TableWriter:
                     path.unlink()
 
 
-def _numbered(path: str, numbers: KeyNumbers, paths: list[str]) -> int:
-    """The number of a shard, which gets the next one when it is new."""
-    if numbers.add(path):
-        paths.append(path)
-    return numbers[path]
+class _AllColumns(ExitStack):
+    """The columns of a data set, by what they have a number for; use it in a `with` block.
+
+    Attributes:
+        clips: rows of the manifest.
+        starts, mentions: numbers of the captions of all rows, and where each row's begin in them.
+        captions: rows of the captions' table.
+    """
+
+    def __init__(self, out: Path) -> None:
+        super().__init__()
+        numbers = ("offset", "shard", "row", "bucket", "label", "split", "source")
+        self.clips = self.enter_context(Columns(out, *numbers))
+        self.starts = self.enter_context(Columns(out, "caption_start"))
+        self.mentions = self.enter_context(Columns(out, "caption"))
+        places = ("caption_shard", "caption_row", "caption_offset")
+        self.captions = self.enter_context(Columns(out, *places))
+
+    def write(self, out: Path, first_shard: int) -> IndexedFile:
+        """Write the file; shards of clips are numbered from `first_shard` on."""
+        tables = (self.clips, self.starts, self.mentions, self.captions)
+        return write_columns(out, tables, len(self.clips), {"shard": first_shard})
+
+
+class _Shards:
+    """Paths of shards, numbered in the order in which they are first named."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+        self._numbers = KeyNumbers()
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._numbers
+
+    def number(self, path: str) -> int:
+        """The number of a shard, which gets the next one when it is new."""
+        if self._numbers.add(path):
+            self.paths.append(path)
+        return self._numbers[path]
+
+
+class _Captions:
+    """Writes every caption once and numbers them; is told all of `StoredPlan.all_captions`."""
+
+    def __init__(
+        self,
+        kinds: Iterator[int],
+        lookup: Callable[[str], Line | None],
+        shards: _Shards,
+        columns: Columns,
+        part: PartWriter,
+    ) -> None:
+        self._kinds = kinds
+        self._lookup = lookup
+        self._shards = shards
+        self._columns = columns
+        self._part = part
+        self._repeated = KeyNumbers()
+
+    def number(self, caption: str, key: str) -> int:
+        """The number of the next caption, which is written when it is mentioned first."""
+        kind = next(self._kinds)
+        if kind == AGAIN:
+            return self._repeated[key]
+        number = len(self._columns)
+        if kind == FIRST:
+            self._repeated.add(key, number)
+        line = self._lookup(key)
+        assert line is not None, caption
+        shard, row = self._shards.number(line.record["shard"]), line.record["row"]
+        self._columns.append(shard, row, self._part.size)
+        self._part.write(line.data[:-1])
+        return number
 
 
 def finished_parts(out: Path) -> dict[str, Path]:

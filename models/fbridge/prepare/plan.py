@@ -1,54 +1,95 @@
 """The plan: a pure function of source, surveys and request, so that all processes compute it alike.
 
-It is never stored, but computed again, file by file, whenever it is needed.
+It is computed file by file; `stored_plan` keeps it for the steps of one process.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from fbridge.data.latents.format import digest
+from fbridge.data.latents.format import digest, dump
 from fbridge.data.sources import Layout
 from fbridge.data.sources.entry import Entry, Media
 from fbridge.data.video.buckets import Bucket, cover
-from fbridge.data.video.survey import ClipSpan, Survey
-from fbridge.prepare.journal import KeyNumbers, Lookup
+from fbridge.prepare.journal import KeyNumbers, Line, Lookup
 from fbridge.prepare.request import PrepareRequest
 from fbridge.prepare.scan import cutting_digest
-from fbridge.prepare.summary import LeftOut, Tally
+from fbridge.prepare.summary import LeftOut
+
+_PLACE = {"row": 0, "sha256": "", "shard": ""}
+_NO_PLACE = dump(_PLACE)[1:-1]
+"""Where a manifest's line names the latents; no text in it can hold this, as quotes are escaped."""
 
 
-@dataclass(frozen=True)
-class PlannedClip:
-    """A clip to be encoded.
+class PlannedClip(NamedTuple):
+    """A clip to be encoded; made of plain values, which a file can hold.
 
     Attributes:
         id: sha256 of all that decides its latents; clips with equal ids are encoded once.
-        media, pts, bucket: source of its frames, and the shape they are resized to.
-        captions: with the prefix.
-        facts: its row of the manifest, without the place of its latents.
+        shape: the bucket that its frames are resized to.
+        place: the fields of `media`, with its path as a text.
+        captions, hashes: with the prefix, and their `caption_hash`.
+        source, split, label: sha256 of the file; as of the `Entry`.
+        before, behind: its line of the manifest, before and behind the place of its latents.
     """
 
     id: str
-    media: Media
-    pts: tuple[int, ...]
-    bucket: Bucket
+    shape: tuple[int, int, int]
+    place: dict[str, Any]
     captions: tuple[str, ...]
-    facts: dict[str, Any]
+    hashes: tuple[str, ...]
+    source: str
+    split: tuple[str, ...]
+    label: int | None
+    before: str
+    behind: str
+
+    @property
+    def media(self) -> Media:
+        """The file of its frames."""
+        return Media(**{**self.place, "path": Path(self.place["path"])})
+
+    @property
+    def bucket(self) -> Bucket:
+        """The shape of the clip."""
+        return Bucket(*self.shape)
+
+    @property
+    def pts(self) -> tuple[int, ...]:
+        """Stamps of its frames."""
+        return tuple(self.facts["pts"])
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Its row of the manifest, with an empty place of its latents."""
+        return json.loads(self.before + _NO_PLACE + self.behind)
+
+    def manifest_row(self, row: int, sha256: str, shard: str) -> str:
+        """Its line of the manifest, as `dump` would write it."""
+        return f'{self.before}"row":{row},"sha256":"{sha256}","shard":"{shard}"{self.behind}'
 
 
-@dataclass(frozen=True)
-class PlannedVideo:
-    """One file of the source, with its survey record, its clips and what is left out of it."""
+class PlannedVideo(NamedTuple):
+    """One file of the source.
 
-    entry: Entry
-    found: dict[str, Any] | None
-    clips: tuple[PlannedClip, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
+    Attributes:
+        line: of its survey, as in the journal; None if it has none.
+        notes: what is unusual about it.
+        size: width and height.
+        clips: its clips.
+        left_out: what is left out of it.
+    """
+
+    line: bytes | None
+    notes: tuple[str, ...]
+    size: tuple[int, int]
+    clips: tuple[PlannedClip, ...]
+    left_out: tuple[LeftOut, ...]
 
 
 @dataclass(frozen=True)
@@ -65,10 +106,10 @@ class NotScanned(Exception):
 
 
 class Planner:
-    """Computes the plan.
+    """Computes the plan, file by file, in the order of the source.
 
     Args:
-        request: which clips are cut, and how many a shard holds.
+        request: which clips are cut.
         layout: the source.
         surveys: records of `scan_source` by key.
         recipe: hash of what decides latents besides the pixels (codec, dtype).
@@ -98,119 +139,111 @@ class Planner:
         Raises:
             NotScanned: the survey is not complete.
         """
-        keys, hashes = KeyNumbers(), KeyNumbers()
+        refused, looks = KeyNumbers(), KeyNumbers()
+        used = bytearray(self._surveys.rows // 8 + 1)  # a bit for each line of the surveys
         for entry in self._layout.entries():
-            if not keys.add(entry.key):
+            line = self._surveys.line(entry.key)
+            if line is not None:
+                place, bit = line.row >> 3, 1 << (line.row & 7)
+                new = not used[place] & bit
+                used[place] |= bit
+            else:
+                new = entry.media is not None or refused.add(entry.key)
+            if not new:
                 yield _whole(entry, None, "is named twice by the source; name it once")
             elif entry.media is None:
                 yield _whole(entry, None, entry.refused, rejected=not entry.missing)
+            elif line is None:
+                raise NotScanned(entry.key)
             else:
-                yield self._plan(entry, entry.media, hashes)
+                yield self._plan(entry, entry.media, line, looks)
 
-    def units(self, finished: Container[str], tally: Tally | None = None) -> Iterator[Unit]:
-        """Shards to make of the clips that are not `finished`; all are counted in `tally`."""
-        seen = KeyNumbers()
-        open_units: dict[Bucket, list[PlannedClip]] = {}
-        for item in self.walk():
-            if tally is not None:
-                tally.add(item.left_out, (item.found or {}).get("found", {}).get("notes", ()))
-                if item.clips:
-                    first, number = item.clips[0], len(item.clips)
-                    width, height = first.facts["size"]
-                    captionless = not first.captions
-                    tally.keep(first.bucket, number, (width, height), captionless=captionless)
-            for clip in item.clips:
-                if clip.id in finished or not seen.add(clip.id):
-                    continue
-                if tally is not None:
-                    tally.buckets[clip.bucket].new += 1
-                pending = open_units.setdefault(clip.bucket, [])
-                pending.append(clip)
-                if len(pending) == self._request.shard_rows:
-                    yield _unit(clip.bucket, open_units.pop(clip.bucket))
-        for bucket, pending in sorted(open_units.items()):
-            yield _unit(bucket, pending)
-
-    def captions(self, finished: Container[str]) -> Iterator[list[str]]:
-        """Captions that are not `finished`, each once, in groups; the empty one comes first."""
-        seen = KeyNumbers()
-        group: list[str] = []
-        for caption in self.all_captions():
-            if caption_hash(caption) in finished or not seen.add(caption):
-                continue
-            group.append(caption)
-            if len(group) == 256:
-                yield group
-                group = []
-        if group:
-            yield group
-
-    def all_captions(self) -> Iterator[str]:
-        """The empty caption, then the captions of all clips, with repetitions."""
-        yield ""
-        for item in self.walk():
-            for clip in item.clips:
-                yield from clip.captions
-
-    def _plan(self, entry: Entry, media: Media, hashes: KeyNumbers) -> PlannedVideo:
-        record = self._surveys.get(entry.key)
-        if record is None or record["cutting"] != self._cutting:
+    def _plan(self, entry: Entry, media: Media, line: Line, looks: KeyNumbers) -> PlannedVideo:
+        if line.record["cutting"] != self._cutting:
             raise NotScanned(entry.key)
-        if "found" not in record:
-            return _whole(entry, record, record["reason"])
-        found = Survey.from_json(record["found"])
+        if "found" not in line.record:
+            return _whole(entry, line, line.record["reason"])
+        found = line.record["found"]
         captions = tuple(self._request.prefix + caption for caption in entry.captions)
-        reason = found.dropped
+        reason = found.get("dropped", "")
         if not captions and self._request.captionless == "drop":
             reason = "no caption"
-        if reason or found.bucket is None:
-            return _whole(entry, record, reason or "fits no bucket", rejected=False)
+        if reason or found["bucket"] is None:
+            return _whole(entry, line, reason or "fits no bucket", rejected=False)
         clips, left_out = [], []
-        for cut in found.cuts:
-            reason = cut.dropped
-            if self._request.cutting.drop_duplicates and not reason and not hashes.add(cut.look):
+        drops = self._request.cutting.drop_duplicates
+        for cut in found["cuts"]:
+            reason = cut["dropped"]
+            if drops and not reason and not looks.add(cut["look"]):
                 reason = "duplicate"
             if reason:
-                left_out.append(LeftOut(entry.key, reason, False, cut.times[0]))
+                left_out.append(LeftOut(entry.key, reason, False, cut["times"][0]))
             else:
                 clips.append(self._clip(entry, media, found, cut, captions))
-        return PlannedVideo(entry, record, tuple(clips), tuple(left_out))
+        notes, size = tuple(found.get("notes", ())), (found["width"], found["height"])
+        return PlannedVideo(line.data[:-1], notes, size, tuple(clips), tuple(left_out))
 
     def _relative(self, path: str) -> str:
         """A path from the source's root; os.path.relpath takes as long as all else of a clip."""
         below = path.removeprefix(self._root)
-        if len(below) < len(path) and os.path.normpath(below) == below:
+        plain = "//" not in below and "/." not in below and not below.startswith(("/", "."))
+        if len(below) < len(path) and plain and os.sep == "/":
             return below
         return os.path.relpath(path, self._layout.root)
 
     def _clip(
-        self, entry: Entry, media: Media, found: Survey, cut: ClipSpan, captions: tuple[str, ...]
+        self,
+        entry: Entry,
+        media: Media,
+        found: dict[str, Any],
+        cut: dict[str, Any],
+        captions: tuple[str, ...],
     ) -> PlannedClip:
-        bucket = found.bucket
-        assert bucket is not None
-        caption = captions[:1] if self._reads_text else ()
-        decoder = found.decoder.split(" ")[0]
-        identity = digest(
-            [found.sha256, cut.pts, bucket, decoder, self._recipe, caption, *found.reading]
+        """A clip of a file, of whose `Survey` and `ClipSpan` these are the records."""
+        bucket, decoder, source = (
+            Bucket(*found["bucket"]),
+            found.get("decoder", ""),
+            found["sha256"],
         )
-        path = media.url or self._relative(str(media.path))
-        facts = {
-            "id": identity,
-            "key": entry.key,
-            "media": [path, media.offset, media.size],
-            "source_sha256": found.sha256,
-            "decoder": found.decoder,
-            "track": found.track,
-            "pts": cut.pts,
-            "times": cut.times,
-            "size": [found.width, found.height],
-            "crop": cover(found.width, found.height, bucket),
-            "bucket": str(bucket),
-            "captions": [caption_hash(caption) for caption in captions],
-            "split": list(entry.split),
-            "label": entry.label,
-        }
-        return PlannedClip(identity, media, cut.pts, bucket, captions, facts)
+        width, height = found["width"], found["height"]
+        caption = captions[:1] if self._reads_text else ()
+        codec, _, _ = decoder.partition(" ")
+        reading = found.get("reading", ())
+        identity = digest([source, cut["pts"], bucket, codec, self._recipe, caption, *reading])
+        path = str(media.path)
+        hashes = tuple([caption_hash(caption) for caption in captions])
+        line = dump(
+            {
+                "bucket": str(bucket),
+                "captions": hashes,
+                "crop": cover(width, height, bucket),
+                "decoder": decoder,
+                "id": identity,
+                "key": entry.key,
+                "label": entry.label,
+                "media": [media.url or self._relative(path), media.offset, media.size],
+                "pts": cut["pts"],
+                **_PLACE,
+                "size": [width, height],
+                "source_sha256": source,
+                "split": entry.split,
+                "times": cut["times"],
+                "track": found.get("track", 0),
+            }
+        )
+        before, _, behind = line.partition(_NO_PLACE)
+        return PlannedClip(
+            identity,
+            (bucket.width, bucket.height, bucket.frames),
+            {**vars(media), "path": path},
+            captions,
+            hashes,
+            source,
+            entry.split,
+            entry.label,
+            before,
+            behind,
+        )
 
 
 def _prefix(root: Path) -> str:
@@ -223,11 +256,9 @@ def caption_hash(caption: str) -> str:
     return digest(caption)
 
 
-def _whole(
-    entry: Entry, found: dict[str, Any] | None, reason: str, *, rejected: bool = True
-) -> PlannedVideo:
-    return PlannedVideo(entry, found, (), (LeftOut(entry.key, reason, rejected),))
-
-
-def _unit(bucket: Bucket, clips: list[PlannedClip]) -> Unit:
-    return Unit(digest([clip.id for clip in clips])[:20], bucket, tuple(clips))
+def _whole(entry: Entry, line: Line | None, reason: str, *, rejected: bool = True) -> PlannedVideo:
+    """A file without clips."""
+    data, notes = None, ()
+    if line is not None:
+        data, notes = line.data[:-1], line.record.get("found", {}).get("notes", ())
+    return PlannedVideo(data, tuple(notes), (0, 0), (), (LeftOut(entry.key, reason, rejected),))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fbridge.choices import SHORTEST_FVD_CLIP
-from fbridge.data.latents.format import digest, shard_path
+from fbridge.data.latents.format import JOURNAL, digest, shard_path
 from fbridge.data.sources import Layout
 from fbridge.prepare.engine import Engine, open_engine
 from fbridge.prepare.finalize import Records, TableWriter, finished_parts, remove_journal
@@ -24,6 +24,7 @@ from fbridge.prepare.scan import scan_source
 from fbridge.prepare.shards import Timings
 from fbridge.prepare.source import Source
 from fbridge.prepare.store import is_complete
+from fbridge.prepare.stored_plan import StoredPlan
 from fbridge.prepare.summary import Tally, check_bad
 
 POLL = 0.5
@@ -114,6 +115,7 @@ class _Run:
         self.request, self.layout, self.engine = request, layout, engine
         facts = engine.facts
         hashes = {"codec": facts.codec["hash"], "text encoder": facts.text_encoder["hash"]}
+        self.stack = stack
         self.content = content(request, hashes)
         check_pinned(request, self.content)
         self.lock = stack.enter_context(RankLock(request.out, request.rank))
@@ -147,8 +149,9 @@ class _Run:
         while True:
             self.surveys.refresh()
             try:
-                for _ in self.planner.walk():
-                    pass
+                folder, rows = self.request.out / JOURNAL, self.request.shard_rows
+                plan = StoredPlan(self.planner.walk(), folder, rows)
+                self.planned = self.stack.enter_context(plan)
                 return
             except NotScanned as missing:
                 if self.lock.others_alive():
@@ -168,7 +171,7 @@ class _Run:
     def plan(self) -> tuple[Tally, int]:
         """The plan, and how many clips this process is to encode."""
         tally, todo = Tally(), 0
-        for unit in self.planner.units(self.stored, tally):
+        for unit in self.planned.units(self.stored, tally):
             if self._mine(unit) and not is_complete(unit, self.rows, self.request.out):
                 todo += len(unit.clips)
         return tally, todo
@@ -212,9 +215,8 @@ class _Run:
             return
         yield Progress("merging", 0)
         records = Records(
-            lambda key: self.rows.get(key) or self.old_rows.get(key) or self.old_shards.get(key),
-            lambda key: self.captions.get(key) or self.old_captions.get(key),
-            self.surveys,
+            lambda key: self.rows.line(key) or self.old_rows.line(key) or self.old_shards.line(key),
+            lambda key: self.captions.line(key) or self.old_captions.line(key),
         )
         about = {
             "source": origin(self.request, self.layout.name),
@@ -222,7 +224,8 @@ class _Run:
             "codec": self.engine.facts.codec,
             "text_encoder": self.engine.facts.text_encoder,
         }
-        index = TableWriter(self.request, self.planner, records).write(about)
+        index = TableWriter(self.request, self.planned, records).write(about)
+        self.planned.close()
         remove_journal(self.request.out)
         self.timings.total = time.perf_counter() - self.started
         yield Finished(index, self.timings)
@@ -231,12 +234,12 @@ class _Run:
         return self.request.rank.mine(int(unit.name, 16))
 
     def _undone_units(self) -> Iterator[Unit]:
-        for unit in self.planner.units(self.stored):
+        for unit in self.planned.units(self.stored):
             if not is_complete(unit, self.rows, self.request.out):
                 yield unit
 
     def _caption_units(self) -> Iterator[tuple[str, list[str]]]:
-        for group in self.planner.captions(_StoredRecords(self.old_captions, self.request.out)):
+        for group in self.planned.captions(_StoredRecords(self.old_captions, self.request.out)):
             name = digest([caption_hash(caption) for caption in group])[:20]
             path = self.request.out / shard_path("text", name)
             if name not in self.captions or not path.is_file():
@@ -255,7 +258,14 @@ class _StoredRecords:
     def __init__(self, records: Lookup, out: Path) -> None:
         self._records = records
         self._out = out
+        self._exists = ""  # the shard of the last one, which most often is that of the next one
 
     def __contains__(self, key: object) -> bool:
         record = self._records.get(str(key))
-        return record is not None and (self._out / record["shard"]).is_file()
+        if record is None:
+            return False
+        if record["shard"] != self._exists:
+            if not (self._out / record["shard"]).is_file():
+                return False
+            self._exists = record["shard"]
+        return True
