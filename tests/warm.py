@@ -12,9 +12,10 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,27 @@ class WarmPython:
     ) -> subprocess.CompletedProcess[str]:
         """Start one and wait for its end."""
         return self.start(argv, cwd=cwd, **variables).wait(timeout)
+
+    def launch(
+        self, argv: Sequence[object], world: int, *, cwd: Path, **variables: str
+    ) -> list[Running]:
+        """Start as many processes, in the environment that torchrun gives them."""
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = str(free.getsockname()[1])
+        common = {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo"}
+        common |= {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), **variables}
+        return [
+            self.start(argv, cwd=cwd, RANK=str(n), LOCAL_RANK=str(n), **common)
+            for n in range(world)
+        ]
+
+    def call(self, function: Callable[[int, Path], None], folder: Path, world: int) -> None:
+        """Call `function(rank, folder)`, of a module that can be imported, in `world` processes."""
+        named = f"from {function.__module__} import {function.__name__} as function"
+        code = f"import os, pathlib; {named}; function(int(os.environ['RANK']), pathlib.Path.cwd())"
+        ended = [each.wait() for each in self.launch(["-c", code], world, cwd=folder)]
+        assert [each.returncode for each in ended] == [0] * world, ended
 
     def told(self, order: Mapping[str, Any], timeout: float) -> int | None:
         """The server's answer to an order; None where none comes in time."""

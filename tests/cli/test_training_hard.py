@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -148,16 +147,8 @@ class Shop:
         return self.warm.run(["driver.py", mishap, *args], cwd=self.folder)
 
     def launch(self, *argv: object, world: int = 2) -> list[Running]:
-        """As many processes of one run, in the environment that torchrun gives them."""
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            port = str(free.getsockname()[1])
-        common = {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo"}
-        common |= {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world)}
-        return [
-            self.warm.start(argv, cwd=self.folder, RANK=str(n), LOCAL_RANK=str(n), **common)
-            for n in range(world)
-        ]
+        """As many processes of one run."""
+        return self.warm.launch(argv, world, cwd=self.folder)
 
     def shared(self, *words: object, world: int = 2) -> list[subprocess.CompletedProcess[str]]:
         """A command line in several processes, which must succeed."""

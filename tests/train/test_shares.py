@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from fbridge.errors import ConfigError
 from fbridge.train.events import Stepped
@@ -80,7 +81,9 @@ def test_losses_do_not_depend_on_the_parts(tmp_path: Path) -> None:
             )
 
         net = model()
-        net.get_submodule("2").p = 0.0  # dropout differs between pieces
+        dropout = net.get_submodule("2")
+        assert isinstance(dropout, nn.Dropout)
+        dropout.p = 0.0  # it differs between pieces
         config = changed(SHORT, gradient_accumulation=2, steps=6)
         made = training(
             tmp_path / str(number), config, network=net, loader=load, share=share, report_every=1
