@@ -19,6 +19,7 @@ from fbridge.train.ema.averages import PlainEma
 from fbridge.train.events import Event
 from fbridge.train.loop import fit
 from fbridge.train.optimizer import build_optimizer
+from fbridge.train.shares import BatchShare
 from fbridge.train.training import Training
 
 
@@ -79,6 +80,7 @@ def fit_steps(
         average=average,
         task=lambda net, batch: loss(net, batch.number).mean().reshape(1),  # a batch is one row
         loader=lambda first: (Numbered(n, torch.tensor([n])) for n in count(first)),
+        share=BatchShare(1, 1),
         config=config,
         run=run,
         accelerator=accelerator,

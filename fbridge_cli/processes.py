@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from fbridge.errors import ConfigError, FBridgeError
+from fbridge.errors import ConfigError, FBridgeError, LostProcessError
 from fbridge_cli.exit_codes import Stopped, Terminated
 
 ECHO = 2.0
@@ -78,6 +78,8 @@ def naming_errors(process: Process, *, delay: float | None = None) -> Iterator[N
         delay: seconds for which another process than the first waits with its error. Where the
             first one fails likewise, its error is printed without a prefix and the launcher ends
             the others meanwhile, so that it appears once. None is no wait and a prefix for all.
+            With the error that another process is lost the first two of a machine do not wait: one
+            of them is there to print it, whichever is gone.
     """
     named = process.name if delay is None or not process.first else ""
     try:
@@ -85,7 +87,9 @@ def naming_errors(process: Process, *, delay: float | None = None) -> Iterator[N
     except Stopped as stop:
         raise Stopped(f"{named}{stop}" if str(stop) else "", stop.code) from None
     except Exception as error:
-        if delay is not None and not process.first:
+        if isinstance(error, LostProcessError) and process.local < 2:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher's, which comes meanwhile
+        elif delay is not None and not process.first:
             time.sleep(delay)
         if named and isinstance(error, FBridgeError):
             raise type(error)(f"{named}{error}") from error

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
 from hypothesis import settings
+
+from tests.warm import WarmPython
 
 settings.register_profile("fbridge", deadline=None, derandomize=True, max_examples=30)
 settings.load_profile("fbridge")
@@ -32,3 +35,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
+    """Starts processes that have imported what commands of training and evaluation need."""
+    modules = ("fbridge_cli.training", "fbridge_cli.training_show", "fbridge.train.run")
+    python = WarmPython(tmp_path_factory.mktemp("warm"), modules)
+    yield python
+    python.close()

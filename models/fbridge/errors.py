@@ -21,6 +21,10 @@ class DependencyError(FBridgeError):
     """A codec, package, device or disk space that this machine lacks (exit code 4)."""
 
 
+class LostProcessError(FBridgeError):
+    """Another process of a training run has ended, or cannot be reached (exit code 1)."""
+
+
 def reason(error: BaseException) -> str:
     """The first line of an error's message; the name of its type where it has none."""
     return str(error).strip().split("\n")[0] or type(error).__name__

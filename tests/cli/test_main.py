@@ -16,6 +16,7 @@ import pytest
 
 import fbridge as package
 from fbridge_cli import main, runtime
+from tests.warm import WarmPython
 
 CODE = "import sys; from fbridge_cli.main import run; code = run(sys.argv[1:])"
 LIGHT = CODE + "; sys.stderr.write(str('torch' in sys.modules)); sys.exit(code)"
@@ -174,16 +175,12 @@ def test_closed_pipe(fbridge: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
-def test_output_that_finds_no_room(tmp_path: Path) -> None:
-    with Path("/dev/full").open("w") as full:
-        ended = subprocess.run(
-            [sys.executable, "-m", "fbridge_cli", "eval", "--list"],
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=tmp_path,
-            check=False,
-        )
+def test_output_that_finds_no_room(tmp_path: Path, warm: WarmPython) -> None:
+    code = (
+        "import os, sys; os.dup2(os.open('/dev/full', os.O_WRONLY), 1); "
+        "sys.argv = ['fbridge', 'eval', '--list']; from fbridge_cli.main import main; main()"
+    )
+    ended = warm.run(["-c", code], cwd=tmp_path)
     assert "error: no room is left where the output goes" in ended.stderr
     assert ended.returncode == 4
 

@@ -10,7 +10,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from fbridge.data.latents.format import hash_file, read_index, write_index
 from fbridge.train.checkpoints.reading import checkpoints, newest
 from fbridge.train.run_files import read_curves
+from tests.warm import Running, WarmPython
 
-ROOT = Path(__file__).parents[2]
 STEPS = 20
 pytestmark = pytest.mark.slow
 
@@ -35,6 +34,7 @@ mishap, where = sys.argv[1].split(":")
 sys.argv[1:] = sys.argv[2:]
 
 def at_step(act):
+    """Once a step has been reported."""
     from fbridge.train.run_files import Curves
     add = Curves.add
     def told(self, step, values):
@@ -64,6 +64,15 @@ match mishap:
             os.killpg(0, signal.SIGTERM)
             os.killpg(0, signal.SIGINT)
         at_step(both)
+    case "gone-0" | "gone-1":  # one process of two, before its step
+        if os.environ["RANK"] == mishap[-1]:
+            import fbridge.train.loop as loop
+            take = loop._Step.take
+            def taken(self, *rest):
+                if self.step == int(where):
+                    kill()
+                return take(self, *rest)
+            loop._Step.take = taken
     case "kill":
         def act(own, target, rename):
             if target.name == "checkpoint-" + where:
@@ -115,8 +124,9 @@ main()
 class Shop:
     """Runs the driver in the workshop."""
 
-    def __init__(self, workshop: Any, folder: Path) -> None:
+    def __init__(self, workshop: Any, folder: Path, warm: WarmPython) -> None:
         self.workshop = workshop
+        self.warm = warm
         self.folder = folder
         (folder / "driver.py").write_text(DRIVER)
 
@@ -134,21 +144,17 @@ class Shop:
         return str(ran.err)
 
     def run(self, mishap: str, *args: object) -> subprocess.CompletedProcess[str]:
-        return self.start([sys.executable, "driver.py", mishap, *map(str, args)])
+        return self.warm.run(["driver.py", mishap, *args], cwd=self.folder)
 
-    def start(self, line: list[str]) -> subprocess.CompletedProcess[str]:
-        paths = f"{ROOT / 'models'}:{ROOT}"
-        inherited = {k: v for k, v in os.environ.items() if k not in {"RANK", "WORLD_SIZE"}}
-        return subprocess.run(
-            line,
-            cwd=self.folder,
-            env={**inherited, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            start_new_session=True,
-            check=False,
-        )
+    def launch(self, *argv: object, world: int = 2) -> list[Running]:
+        """As many processes of one run."""
+        return self.warm.launch(argv, world, cwd=self.folder)
+
+    def shared(self, *words: object, world: int = 2) -> list[subprocess.CompletedProcess[str]]:
+        """A command line in several processes, which must succeed."""
+        ended = [each.wait() for each in self.launch("-m", "fbridge_cli", *words, world=world)]
+        assert [each.returncode for each in ended] == [0] * world, "".join(e.stderr for e in ended)
+        return ended
 
     def same(self, run: str, step: int = STEPS) -> None:
         """Assert that a run's checkpoint is the straight run's, byte for byte."""
@@ -166,9 +172,9 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-def shop(workshop: Any, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+def shop(workshop: Any, tmp_path_factory: pytest.TempPathFactory, warm: WarmPython) -> Shop:
     """With a straight run of 20 steps."""
-    shop = Shop(workshop, tmp_path_factory.mktemp("hard"))
+    shop = Shop(workshop, tmp_path_factory.mktemp("hard"), warm)
     ran = workshop.run(*shop.words("straight"), where=shop.folder)
     assert ran.code == 0, ran.err
     return shop
@@ -291,16 +297,19 @@ def _metadata(shard: Path) -> dict[str, str]:
         return dict(file.metadata() or {})
 
 
+def losses(shop: Shop, run: str) -> dict[int, float]:
+    rows = read_curves(shop.folder / run / "metrics.csv")
+    return {int(row["step"]): row["loss"] for row in rows if "loss" in row}
+
+
 def test_two_processes_are_one_with_the_double_batch(shop: Shop) -> None:
     words = shop.words("one", "--batch-size", 4, "--steps", 6)
     assert shop.workshop.run(*words, where=shop.folder).code == 0
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    launch += ["--master_port", str(29500 + os.getpid() % 1000), "-m", "fbridge_cli"]
-    ended = shop.start([*launch, *shop.words("two", "--batch-size", 2, "--steps", 6)])
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count("model: two/model, after 6 steps") == 1
-    assert ended.stderr.count("configuration: ") == 1
-    assert ended.stderr.count("step 6  held-out loss") == 1
+    first, second = shop.shared(*shop.words("two", "--batch-size", 2, "--steps", 6))
+    assert first.stdout.count("model: two/model, after 6 steps") == 1
+    assert first.stderr.count("configuration: ") == 1
+    assert first.stderr.count("step 6  held-out loss") == 1
+    assert (second.stdout, second.stderr) == ("", "")
     curves = [
         {(row["step"], name): row[name] for row in read_curves(shop.folder / run / "metrics.csv")
          for name in ("loss", "held_out", "gradient_norm") if name in row}
@@ -308,31 +317,65 @@ def test_two_processes_are_one_with_the_double_batch(shop: Shop) -> None:
     ]  # fmt: skip
     assert len(curves[0]) == 2 * 6 + 2
     assert curves[1] == pytest.approx(curves[0], abs=1e-5)
-    _resumes_alone(shop)
+    _others_go_on(shop)
 
 
-def _resumes_alone(shop: Shop) -> None:
+def _others_go_on(shop: Shop) -> None:
+    """One process with the double batch size, then three, whose pieces are unequal."""
     told = shop.go_on("two", "--batch-size", 4, "--steps", 8)  # as many clips a step as of two
     assert "going on from two/checkpoint-6" in told
     assert "changed" not in told
-    shop.go_on("one", "--steps", 8)
-    losses = [
-        [row["loss"] for row in read_curves(shop.folder / run / "metrics.csv") if "loss" in row]
-        for run in ("one", "two")
-    ]
-    assert len(losses[0]) == 8
-    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+    assert "instead of" not in told
+    three, *_ = shop.shared("finetune", "-o", "two", "--resume", "--steps", 10, world=3)
+    assert "3 processes instead of 1: a batch stays the same 4 clips" in three.stderr
+    shop.go_on("one", "--steps", 10)
+    assert list(losses(shop, "one")) == list(range(1, 11))
+    assert losses(shop, "two") == pytest.approx(losses(shop, "one"), abs=1e-5)
+    with pytest.raises(AssertionError, match="batches of 4 clips cannot be shared by 5 processes"):
+        shop.shared("finetune", "-o", "two", "--resume", "--steps", 12, world=5)
+
+
+@pytest.mark.parametrize("lost", [1, 0])
+def test_a_run_that_lost_a_process_goes_on_with_one(shop: Shop, lost: int) -> None:
+    """Two processes, one killed; then one, then two again: all as the straight run."""
+    run = f"lost-{lost}"
+    words = shop.words(run, "--batch-size", 1)
+    both = shop.launch("driver.py", f"gone-{lost}:7", *words)
+    ended = [each.wait(60) for each in both]
+    assert ended[lost].returncode == -signal.SIGKILL
+    survivor = ended[1 - lost]
+    assert survivor.returncode == 1, survivor.stderr
+    assert survivor.stderr.splitlines()[-1] == (
+        f"error: {'' if lost else 'process 1: '}another process of this run has ended, or cannot "
+        f"be reached (the connection broke); the last checkpoint is {run}/checkpoint-5; the "
+        "same line with --resume goes on, with fewer processes, too"
+    )
+    assert "Traceback" not in survivor.stderr
+    told = shop.go_on(run, *words[1:], "--steps", 10)
+    assert f"going on from {run}/checkpoint-5" in told
+    assert (
+        "1 process instead of 2: a batch stays the same 2 clips, and each process takes 1" in told
+    )
+    assert "changed" not in told
+    shop.shared("finetune", "-o", run, "--resume", "--steps", STEPS)
+    straight = losses(shop, "straight")
+    assert len(straight) == STEPS
+    assert losses(shop, run) == pytest.approx(straight, abs=1e-5)
 
 
 def test_errors_of_two_processes_are_said_once(shop: Shop) -> None:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    launch += ["--master_port", str(30500 + os.getpid() % 1000), "-m", "fbridge_cli"]
-    ended = shop.start([*launch, *shop.words("wrong", "--base", "embedded")])
-    assert ended.returncode != 0
-    assert ended.stderr.count("its codec is another one than the data set's") == 1
-    assert "interrupted" not in ended.stderr
-    unnamed = [word for word in shop.words("unnamed") if word not in {"-o", "unnamed"}]
-    ended = shop.start([*launch, *unnamed])
-    assert ended.returncode != 0
-    assert ended.stderr.count("error: several processes must mean the same run") == 1
-    assert ended.stderr.count("error: ") == 1
+    def said(*words: str) -> str:
+        first, second = shop.launch("-m", "fbridge_cli", *words)
+        ended = first.wait()
+        os.kill(second.pid, signal.SIGTERM)  # as launchers do
+        other = second.wait()
+        assert ended.returncode > 0
+        assert other.returncode == 128 + signal.SIGTERM
+        return ended.stderr + other.stderr
+
+    told = said(*shop.words("wrong", "--base", "embedded"))
+    assert told.count("its codec is another one than the data set's") == 1
+    assert "interrupted" not in told
+    told = said(*(word for word in shop.words("unnamed") if word not in {"-o", "unnamed"}))
+    assert told.count("error: several processes must mean the same run") == 1
+    assert told.count("error: ") == 1

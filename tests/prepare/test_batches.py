@@ -69,20 +69,9 @@ def test_any_step_can_be_the_first(sizes: list[int], size: int, step: int) -> No
     assert list(islice(iter(sampler), 6)) == straight[step:]
 
 
-@given(SIZES, st.sampled_from([1, 2, 4]))
-def test_processes_share_a_batch(sizes: list[int], world: int) -> None:
-    rows = Rows(sizes)
-    whole = batches(rows, 4, 9, seed=1)
-    parts = [batches(rows, 4, 9, seed=1, rank=rank, world=world) for rank in range(world)]
-    for step, batch in enumerate(whole):
-        shares = [part[step] for part in parts]
-        assert {len(share) for share in shares} == {4 // world}
-        assert sorted(draw for share in shares for draw in share) == sorted(batch)
-
-
-def test_a_batch_that_cannot_be_shared_is_refused() -> None:
-    with pytest.raises(ConfigError, match="batch size 3 cannot be shared by 2 processes"):
-        BucketBatches(Rows([4]), 3, world=2)  # type: ignore[arg-type]
+def test_a_batch_of_no_rows_is_refused() -> None:
+    with pytest.raises(ConfigError, match="batch size 0: must be at least 1"):
+        BucketBatches(Rows([4]), 0)  # type: ignore[arg-type]
 
 
 def test_workers_read_what_the_main_process_reads(order: Order) -> None:

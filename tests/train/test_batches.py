@@ -21,6 +21,7 @@ from fbridge.train.batches import (
     collate_training,
     training_loader,
 )
+from fbridge.train.shares import BatchShare
 from fbridge.types import Condition
 from tests.train.sets import pixel_codec, rows, write_set
 
@@ -65,15 +66,17 @@ def read(
     number: int,
     batch_size: int,
     augmentation: Augmentation = EVERYTHING,
+    share: BatchShare | None = None,
     **where: int,
 ) -> list[TrainingBatch]:
-    loader = training_loader(TrainingClips(data, augmentation, seed=7), batch_size, **where)
+    share = share or BatchShare(batch_size, batch_size)
+    loader = training_loader(TrainingClips(data, augmentation, seed=7), share, **where)
     return list(islice(loader, number))
 
 
 def test_two_processes_see_what_one_sees(data: LatentDataset) -> None:
     alone = read(data, 6, 8)
-    first, second = (read(data, 6, 4, rank=rank, world=2) for rank in range(2))
+    first, second = (read(data, 6, 4, share=BatchShare(8, 4, rank, 2)) for rank in range(2))
     for whole, *halves in zip(alone, first, second, strict=True):
         assert whole.prior_noise is not None
         parts = [tensors(half) for half in halves]
@@ -83,6 +86,29 @@ def test_two_processes_see_what_one_sees(data: LatentDataset) -> None:
                 if ".prompt_" in name:  # padded to the longest of its own batch
                     own = own[:, : part[name].shape[1]]
                 assert torch.equal(own, part[name]), name
+
+
+@pytest.mark.parametrize(("world", "most"), [(1, 2), (3, 2), (7, 2), (5, 1)])
+def test_any_number_of_processes_sees_every_clip_once(
+    data: LatentDataset, world: int, most: int
+) -> None:
+    """Batches of 8 clips; pieces may be unequal, of 5 processes some are empty."""
+    alone = read(data, 2, 8)
+    shares = [BatchShare(8, most, rank, world) for rank in range(world)]
+    parts = shares[0].parts
+    everyone = [read(data, 2 * parts, most, share=share) for share in shares]
+    for number, whole in enumerate(alone):
+        seen = {}
+        for share, pieces in zip(shares, everyone, strict=True):
+            for part, piece in enumerate(pieces[number * parts : (number + 1) * parts]):
+                for place, position in enumerate(share.positions(part)):
+                    assert position not in seen
+                    seen[position] = (piece.noise[place], piece.uniform[place], piece.rows[place])
+        assert sorted(seen) == list(range(8))
+        for position, (noise, uniform, row) in seen.items():
+            assert torch.equal(noise, whole.noise[position])
+            assert uniform == whole.uniform[position]
+            assert row == whole.rows[position]
 
 
 def test_going_on_equals_never_stopping(data: LatentDataset) -> None:

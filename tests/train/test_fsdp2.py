@@ -6,7 +6,6 @@ that its own code shards the blocks and swaps the optimiser's parameters, on glo
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,6 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from diffusers import AutoencoderTiny, CogVideoXTransformer3DModel
-from torch.multiprocessing.spawn import spawn
 
 from fbridge.config.tree import Config
 from fbridge.data.shapes import FRAMES, SIZE, write_clips
@@ -33,6 +31,7 @@ from fbridge.train.export.result import export_run
 from fbridge.train.run import train
 from fbridge.train.setup import session as sessions
 from fbridge.train.setup.session import Session, build_session
+from tests.warm import WarmPython
 
 fsdp = pytest.importorskip("torch.distributed.fsdp")
 pytestmark = [
@@ -122,8 +121,6 @@ def sharding(*, checkpointing: bool) -> Callable[..., Accelerator]:
 
 def process(rank: int, folder: Path) -> None:
     """What each of the two does in every case: train; take the first checkpoint up again."""
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="localhost")
-    os.environ.update(GLOO_SOCKET_IFNAME="lo", MASTER_PORT="29500")
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     try:
@@ -155,14 +152,14 @@ def run(session: Session, resumed: Path | None = None) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, warm: WarmPython) -> Path:
     folder = tmp_path_factory.mktemp("fsdp2")
     write_base(folder / "base.safetensors")
     write_clips(folder / "clips", 20, seed=0)
     cutting = ClipSampling((Bucket(SIZE, SIZE, FRAMES),))
     codec = str(folder / "base.safetensors")
     list(prepare(PrepareRequest(folder / "clips", folder / "latents", cutting, codec=codec)))
-    spawn(process, (folder,), nprocs=2)
+    warm.call(process, folder, 2)
     return folder
 
 

@@ -16,6 +16,7 @@ from fbridge.config.tree import EmaConfig, TrainConfig
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.ema.averages import build_average
 from fbridge.train.optimizer import build_optimizer
+from fbridge.train.shares import BatchShare
 from fbridge.train.training import Training
 
 SHORT = TrainConfig(steps=20, lr=0.02, warmup=3, checkpoint_every=5, batch_size=8, spike=0)
@@ -67,6 +68,7 @@ def training(
         "average": build_average(about, trained(net), made),
         "task": losses,
         "loader": loader(config.batch_size),
+        "share": BatchShare(config.batch_size, config.batch_size),
         "config": config,
         "run": run,
         "accelerator": accelerator,

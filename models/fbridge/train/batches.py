@@ -1,8 +1,8 @@
 """Batches of training clips with their random numbers.
 
-A clip's random numbers depend only on the seed, the micro-step and the clip's position in it,
-counted over all processes. So two processes draw what one with twice the batch size draws, and a
-resumed run draws what an uninterrupted one does; no generator state is saved.
+A clip's random numbers depend only on the seed, the number of the batch and the clip's position in
+it, counted over all processes. So any number of processes draws what one does, and a resumed run
+draws what an uninterrupted one does; no generator state is saved.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from fbridge.config.tree import ConditionConfig, PriorConfig
 from fbridge.data.latents import BucketBatches, Draw, LatentDataset, LatentSample
 from fbridge.errors import FBridgeError
+from fbridge.train.shares import BatchShare
 from fbridge.types import Condition
 
 T = TypeVar("T")
@@ -179,18 +180,23 @@ class TrainingClips(Dataset[dict[str, Any]]):
 
 
 class TrainingSampler(Sampler[list[ClipIndex]]):
-    """The batches of `BucketBatches` as indices of `TrainingClips`."""
+    """A process's pieces of the batches of `BucketBatches`, as indices of `TrainingClips`.
 
-    def __init__(self, batches: BucketBatches) -> None:
+    A piece without clips is the batch's first clip, whose weight is 0: all processes compute
+    gradients equally often, since they add them up together.
+    """
+
+    def __init__(self, batches: BucketBatches, share: BatchShare) -> None:
         self.batches = batches
+        self.share = share
 
     def __iter__(self) -> Iterator[list[ClipIndex]]:
-        rank, world = self.batches.rank, self.batches.world
         for micro_step, draws in enumerate(self.batches, self.batches.step):
-            yield [
-                ClipIndex(draw.row, draw.epoch, micro_step, position * world + rank)
-                for position, draw in enumerate(draws)
-            ]
+            for part in range(self.share.parts):
+                yield [
+                    ClipIndex(draws[position].row, draws[position].epoch, micro_step, position)
+                    for position in self.share.positions(part) or (0,)
+                ]
 
 
 def collate_training(samples: Sequence[dict[str, Any]]) -> TrainingBatch:
@@ -229,30 +235,24 @@ def _padded(texts: list[Tensor]) -> tuple[Tensor, Tensor]:
 
 def training_loader(
     clips: TrainingClips,
-    batch_size: int,
+    share: BatchShare,
     *,
     first: int = 0,
-    rank: int = 0,
-    world: int = 1,
     workers: int = 0,
 ) -> DataLoader[TrainingBatch]:
-    """Endless batches, from micro-step `first` on.
+    """Endless pieces of batches, from batch `first` on.
 
     Args:
         clips: the data.
-        batch_size: clips per process and micro-step.
-        first: number of micro-steps already done.
-        rank: index of this process.
-        world: number of processes.
+        share: this process's part of every batch.
+        first: number of batches already done.
         workers: data loading processes; 0 loads in this one.
     """
-    batches = BucketBatches(
-        clips.dataset, batch_size * world, seed=clips.seed, rank=rank, world=world
-    )
+    batches = BucketBatches(clips.dataset, share.clips, seed=clips.seed)
     batches.step = first
     return DataLoader(
         clips,  # type: ignore[arg-type]
-        batch_sampler=TrainingSampler(batches),
+        batch_sampler=TrainingSampler(batches, share),
         collate_fn=collate_training,
         num_workers=workers,
         pin_memory=torch.cuda.is_available(),

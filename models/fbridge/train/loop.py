@@ -40,9 +40,9 @@ class _Sums:
     waited: float = 0.0
 
     def report(self, training: Training, step: int) -> Stepped:
-        config, world = training.config, training.accelerator.num_processes
+        config = training.config
         seconds = self.seconds / self.steps
-        clips = config.batch_size * config.gradient_accumulation * world
+        clips = training.share.clips * config.gradient_accumulation
         return Stepped(
             step,
             self.loss / self.steps,
@@ -180,28 +180,40 @@ class _Step:
     def _backward(self, batches: Iterator[Batch]) -> float:
         """Gradients of all micro-steps; returns the seconds spent waiting for data."""
         training, waited = self.training, 0.0
-        accelerator, parts = training.accelerator, training.config.gradient_accumulation
-        for part in range(parts):
+        accelerator, share = training.accelerator, training.share
+        parts = training.config.gradient_accumulation * share.parts
+        for number in range(parts):
             began = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - began
-            number = (self.step - 1) * parts + part
-            torch.manual_seed(training.config.seed * 1_000_003 + number * 64 + _rank(accelerator))
-            apart = part + 1 < parts
+            self._seed(number)
+            apart, part = number + 1 < parts, number % share.parts
             with accelerator.no_sync(training.network) if apart else nullcontext():
                 with accelerator.autocast(), training.keeping():
                     losses = training.task(training.network, batch.to(accelerator.device))
-                accelerator.backward(losses.mean() / parts)
-            self._rows.append(batch.rows)
-            self._losses.append(losses.detach().float())
+                accelerator.backward(losses.mean() * share.weight(part) / parts)
+            counted = len(share.positions(part))  # 0: the clip only stands in for none
+            self._rows.append(batch.rows[:counted])
+            self._losses.append(losses.detach().float()[:counted])
         return waited
+
+    def _seed(self, number: int) -> None:
+        """Seed dropout within the network, differently for every piece of every batch."""
+        config, share = self.training.config, self.training.share
+        batch, part = divmod(number, share.parts)
+        batch += (self.step - 1) * config.gradient_accumulation
+        piece = part * share.world + share.rank
+        torch.manual_seed(config.seed * 1_000_003 + batch * 64 + piece)
 
     def _check(self, norm: Any, sums: _Sums, stop: Callable[[], bool]) -> bool:
         """Check loss and gradient of all processes; returns whether any was asked to stop."""
         training = self.training
         accelerator = training.accelerator
         size = torch.as_tensor(0.0 if norm is None else norm, device=accelerator.device)
-        loss = torch.cat(self._losses).mean()
+        losses = torch.cat(self._losses)
+        share = training.share
+        clips = share.clips * training.config.gradient_accumulation
+        loss = losses.mean() * (len(losses) * share.world / clips)
         values = torch.stack([loss, loss.new_tensor(float(stop()))])
         if accelerator.num_processes > 1:
             values = accelerator.reduce(values, "sum")
@@ -246,10 +258,6 @@ class _Step:
 
     def _keys(self, rows: Tensor) -> list[str]:
         return self.training.keys(rows)
-
-
-def _rank(accelerator: Accelerator) -> int:
-    return int(accelerator.process_index)
 
 
 def _memory(device: torch.device) -> int:

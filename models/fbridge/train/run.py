@@ -36,6 +36,7 @@ from fbridge.train.events import (
 from fbridge.train.export.result import result_folder, write_result
 from fbridge.train.loop import fit
 from fbridge.train.losses import BridgeTraining
+from fbridge.train.lost import naming_lost_processes
 from fbridge.train.numbers import Numbers
 from fbridge.train.places import places
 from fbridge.train.request import TrainRequest
@@ -75,9 +76,17 @@ def run(
         facts = run_facts(session, command_line)
         yield Measured(facts, measure_step(session).to_json())
         return
-    with locked_run(request.run) if first else nullcontext(True) as locked:
+    lock = locked_run(request.run) if first else nullcontext(True)
+    with naming_lost_processes(request.run), lock as locked:
         found = find_resume(request.run, wanted=request.resume, step=request.checkpoint)
-        session = build_session(command, config, request.run, device=device, file=request.file)
+        session = build_session(
+            command,
+            config,
+            request.run,
+            device=device,
+            file=request.file,
+            resume=found.checkpoint,
+        )
         yield Ready(found.checkpoint is not None)
         if not locked:
             yield Warned(_UNLOCKED)
@@ -251,6 +260,8 @@ def _result(session: Session) -> Path | None:
 
 def _notes(session: Session, changes: list[str]) -> tuple[str, ...]:
     notes = [session.material.parts.summary, *(f"changed: {change}" for change in changes)]
+    if note := session.training.share.note:
+        notes.append(note)
     base, start = session.model.base, session.model.about.get("start_from")
     notes += [lora.note_of_run for lora in (() if base is None else base.loras)]
     if base is not None and base.scheduler is not None and start is not None:

@@ -16,6 +16,7 @@ from typing_extensions import Self
 from fbridge.config.tree import TrainConfig
 from fbridge.train.ema.averages import Ema
 from fbridge.train.events import Validated
+from fbridge.train.shares import BatchShare
 
 
 class Batch(Protocol):
@@ -32,7 +33,7 @@ class Batch(Protocol):
 
 
 Loader = Callable[[int], Iterable[Any]]
-"""Endless batches of this process, from a micro-step on."""
+"""Endless pieces of batches for this process, from a batch on."""
 Validate = Callable[[int, Callable[[], None]], Validated]
 
 
@@ -50,6 +51,7 @@ class Training:
         average: of the weights, for validation and the result.
         task: from network and batch to losses (B,).
         loader: the data.
+        share: this process's part of every batch.
         config: section [train].
         run: folder of the checkpoints.
         accelerator: device and processes.
@@ -66,6 +68,7 @@ class Training:
     average: Ema
     task: Callable[[nn.Module, Any], Tensor]
     loader: Loader
+    share: BatchShare
     config: TrainConfig
     run: Path
     accelerator: Accelerator

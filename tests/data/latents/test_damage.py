@@ -15,6 +15,7 @@ from fbridge.data.latents.format import INDEX, hash_file, read_index, write_inde
 from fbridge.errors import DataError
 from fbridge.prepare.verification import verify
 from fbridge.train.batches import Augmentation, TrainingClips, plain_errors, training_loader
+from fbridge.train.shares import BatchShare
 from tests.train.sets import pixel_codec, rows, write_set
 
 Tree = dict[str, Any]
@@ -105,7 +106,7 @@ def test_a_shard_is_compared_once(copied: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_worker_process_tells_it_in_one_line(copied: Path) -> None:
     flip(next((copied / "shards").glob("*/*")), -9)
     clips = TrainingClips(LatentDataset(copied), Augmentation(), seed=0)
-    batches = plain_errors(training_loader(clips, 2, workers=1))
+    batches = plain_errors(training_loader(clips, BatchShare(2, 2), workers=1))
     with pytest.raises(DataError) as caught:
         next(batches)
     assert str(caught.value).startswith(f"{copied}/shards/")

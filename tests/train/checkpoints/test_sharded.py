@@ -14,7 +14,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
-from torch.multiprocessing.spawn import spawn
 
 from fbridge.errors import CheckpointError, DependencyError
 from fbridge.train.checkpoints.checkpoint import save_checkpoint
@@ -23,6 +22,7 @@ from fbridge.train.checkpoints.reading import checkpoints, load_group, newest, o
 from fbridge.train.checkpoints.shards import Processes, ShardedTensors, local, local_shard
 from fbridge.train.ema.averages import PlainEma, PostHocEma, applied
 from fbridge.train.ema.snapshots import reconstruct
+from tests.warm import WarmPython
 
 fsdp = pytest.importorskip("torch.distributed.fsdp")
 pytestmark = [
@@ -109,7 +109,6 @@ MESHES = {"sharded": (2,), "replicated": (2, 1)}
 
 def process(rank: int, folder: Path) -> None:
     """What each of the two does, for every mesh: train, save, train on; resume and train on."""
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     try:
@@ -173,9 +172,9 @@ def check_applied(training: Training) -> None:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, warm: WarmPython) -> Path:
     path = tmp_path_factory.mktemp("two")
-    spawn(process, (path,), nprocs=2)
+    warm.call(process, path, 2)
     return path
 
 

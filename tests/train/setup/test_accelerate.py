@@ -15,7 +15,8 @@ from torch import nn
 
 from fbridge.config.tree import TrainConfig
 from fbridge.errors import ConfigError
-from fbridge.train.setup.accelerate import adapt_launch, shard_blocks
+from fbridge.train.setup.accelerate import adapt_launch, check_share, check_world, shard_blocks
+from fbridge.train.shares import BatchShare
 
 FOLDER = Path(__file__).parents[3] / "examples" / "accelerate"
 KINDS = {
@@ -35,7 +36,7 @@ def launched(name: str) -> argparse.Namespace:
 
 
 def test_every_file_is_known() -> None:
-    assert {path.stem for path in FOLDER.glob("*.yaml")} == set(KINDS)
+    assert {path.stem for path in FOLDER.glob("*.yaml")} - {"kubernetes-train"} == set(KINDS)
     text = (FOLDER / "README.md").read_text()
     assert [name for name in KINDS if f"`{name}.yaml`" not in text] == []
 
@@ -108,6 +109,24 @@ def test_what_fsdp_cannot_do_is_refused(version: int, efficient: bool, named: st
 def test_a_sharded_optimizer_has_one_learning_rate(kind: DistributedType) -> None:
     with pytest.raises(ConfigError, match=r"new_input_lr_factor 10 is not possible with FSDP2"):
         adapt_launch(accelerator(kind), TrainConfig(new_input_lr_factor=10))
+
+
+def test_deepspeed_takes_a_batch_in_one_part() -> None:
+    share = BatchShare(8, 2, world=3)
+    with pytest.raises(ConfigError, match="3 processes would take its 8 clips in 2; launch 4"):
+        check_share(accelerator(DistributedType.DEEPSPEED), share)
+    check_share(accelerator(DistributedType.DEEPSPEED), BatchShare(8, 2, world=4))
+    check_share(accelerator(DistributedType.FSDP), share)
+
+
+def test_processes_that_would_train_alone_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    apart: Any = SimpleNamespace(num_processes=1, device=SimpleNamespace(type="mps"))
+    check_world(apart)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="WORLD_SIZE 2: processes on mps cannot train together"):
+        check_world(apart)
+    apart.num_processes = 2
+    check_world(apart)
 
 
 def test_one_process_is_left_alone() -> None:

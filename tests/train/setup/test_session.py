@@ -38,7 +38,7 @@ def same(session: MakeSession) -> Callable[..., dict[str, Any]]:
             config,
             made.material,
             made.model.base,
-            processes=processes,
+            clips=config.train.batch_size * processes,
             image_input=image_input,
         )
 

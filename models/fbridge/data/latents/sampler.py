@@ -21,27 +21,18 @@ class BucketBatches(Sampler[list[Draw]]):
 
     Args:
         dataset: the data set.
-        batch_size: rows of a batch, of all processes together.
+        batch_size: rows of a batch.
         seed: of the order.
-        rank, world: this process takes every batch's rows rank, rank + world, ...
+
+    Raises:
+        ConfigError: the batch size is below 1.
     """
 
-    def __init__(
-        self,
-        dataset: LatentDataset,
-        batch_size: int,
-        *,
-        seed: int = 0,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        if batch_size < 1 or batch_size % world:
-            raise ConfigError(
-                f"batch size {batch_size} cannot be shared by {world} processes; use a multiple"
-            )
+    def __init__(self, dataset: LatentDataset, batch_size: int, *, seed: int = 0) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch size {batch_size}: must be at least 1")
         self.batch_size = batch_size
         self.seed = seed
-        self.rank, self.world = rank, world
         self.step = 0
         bucket = dataset.bucket
         self._rows = [(bucket == number).nonzero()[:, 0] for number in bucket.unique().tolist()]
@@ -52,7 +43,7 @@ class BucketBatches(Sampler[list[Draw]]):
         while True:
             epoch, first = divmod(step, self.per_epoch)
             for rows in self._epoch(epoch)[first:]:
-                yield [Draw(row, epoch) for row in rows[self.rank :: self.world].tolist()]
+                yield [Draw(row, epoch) for row in rows.tolist()]
                 step += 1
 
     def _epoch(self, epoch: int) -> Tensor:

@@ -88,6 +88,7 @@ class State:
             groups["ema"] = average
         facts = {
             "identity": training.identity,
+            "share": training.share.to_json(),
             "optimizer": numbers,
             "losses": list(self.losses),
             "best": None if self.best_step is None else [self.best_step, self.best_score],

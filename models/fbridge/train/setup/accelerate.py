@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from torch import nn
 
 from fbridge.config.tree import TrainConfig
 from fbridge.errors import ConfigError
+from fbridge.train.shares import BatchShare
 
 
 def adapt_launch(accelerator: Accelerator, config: TrainConfig) -> None:
@@ -31,6 +33,36 @@ def adapt_launch(accelerator: Accelerator, config: TrainConfig) -> None:
         _adapt_fsdp(accelerator)
     elif accelerator.distributed_type == DistributedType.DEEPSPEED:
         _adapt_deepspeed(accelerator, config)
+
+
+def has_accelerator() -> bool:
+    """Whether this machine has a device other than CPUs.
+
+    Without one, accelerate must be told so: else each process of a launch would train alone.
+    """
+    if hasattr(torch, "accelerator"):  # since torch 2.6
+        return bool(torch.accelerator.is_available())
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
+
+
+def check_world(accelerator: Accelerator) -> None:
+    """Raise where the processes of a launch would train each for itself, in one folder."""
+    launched = int(os.environ.get("WORLD_SIZE") or 1)
+    if launched > 1 and accelerator.num_processes != launched:
+        raise ConfigError(
+            f"WORLD_SIZE {launched}: processes on {accelerator.device.type} cannot train together; "
+            "start one, or add --device cpu"
+        )
+
+
+def check_share(accelerator: Accelerator, share: BatchShare) -> None:
+    """Raise where the launch cannot take a batch in several parts."""
+    if accelerator.distributed_type == DistributedType.DEEPSPEED and share.parts > 1:
+        raise ConfigError(
+            f"DeepSpeed takes a batch in one part, and {share.world} processes would take its "
+            f"{share.clips} clips in {share.parts}; launch {-(-share.clips // share.most)} "
+            "processes, or use DDP or FSDP2"
+        )
 
 
 def _adapt_fsdp(accelerator: Accelerator) -> None:

@@ -20,13 +20,20 @@ from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.loaders.load import PretrainedModel
 from fbridge.memory.offload_blocks import offload_blocks
 from fbridge.train.batches import Augmentation, TrainingClips, training_loader
+from fbridge.train.checkpoints.reading import Checkpoint
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.distillation import DistillTraining
 from fbridge.train.ema.averages import build_average
 from fbridge.train.losses import BridgeTraining
 from fbridge.train.optimizer import build_optimizer, hasten
 from fbridge.train.request import Command
-from fbridge.train.setup.accelerate import adapt_launch, shard_blocks
+from fbridge.train.setup.accelerate import (
+    adapt_launch,
+    check_share,
+    check_world,
+    has_accelerator,
+    shard_blocks,
+)
 from fbridge.train.setup.base import load_base
 from fbridge.train.setup.dataset import TrainingData, check_words, measure, open_data
 from fbridge.train.setup.networks import (
@@ -36,6 +43,7 @@ from fbridge.train.setup.networks import (
     prior_folder,
     teacher_times,
 )
+from fbridge.train.shares import BATCH, BatchShare, share_batches
 from fbridge.train.trackers import check_trackers
 from fbridge.train.training import Training, Validate
 from fbridge.train.validation.scores import HeldOut
@@ -83,7 +91,13 @@ class Session:
 
 
 def build_session(
-    command: Command, config: Config, run: Path, *, device: str, file: Path | None = None
+    command: Command,
+    config: Config,
+    run: Path,
+    *,
+    device: str,
+    file: Path | None = None,
+    resume: Checkpoint | None = None,
 ) -> Session:
     """Set up a run; nothing is written.
 
@@ -93,11 +107,20 @@ def build_session(
         run: the run's folder.
         device: "auto", "cuda" or "cpu"; "auto" takes an accelerator if there is one.
         file: the configuration's file, if any.
+        resume: the checkpoint that the run will go on from; its batches stay, whatever the number
+            of processes.
 
     Raises:
         FBridgeError: a part is missing or does not fit.
     """
     accelerator = _accelerator(config, run, device)
+    share = share_batches(
+        config.train.batch_size,
+        accelerator.process_index,
+        accelerator.num_processes,
+        None if resume is None else resume.facts,
+    )
+    check_share(accelerator, share)
     dataset, parts = open_data(config)
     base = load_base(config) if command == "finetune" else None
     codec = _codec(dataset.index["codec"], base, download=bool(config.download))
@@ -108,7 +131,7 @@ def build_session(
         model = build_generator(config, material.shape, codec.codec, base)
         if config.model.condition == "text":
             check_words(base, dataset)
-    training = _training(command, config, run, material, model, accelerator)
+    training = _training(command, config, run, material, model, accelerator, share)
     return Session(command, config, run, material, model, training, file)
 
 
@@ -118,10 +141,10 @@ def identity(
     material: TrainingData,
     base: PretrainedModel | None,
     *,
-    processes: int = 1,
+    clips: int,
     image_input: str = "bridge",
 ) -> dict[str, Any]:
-    """What two parts of one run must have in common; batches count all processes' clips.
+    """What two parts of one run must have in common; batches are of `clips`, of all processes.
 
     How the network gets the picture is kept as it was chosen, `image_input`, and where it is not
     kept, as in runs of older versions, it was "bridge".
@@ -138,7 +161,7 @@ def identity(
         kept.pop("train.new_input_lr_factor")
     if image_input != "bridge":
         kept["condition.image_input"] = image_input
-    kept["train.batch_size"] = config.train.batch_size * processes
+    kept[BATCH] = clips
     if config.train.lr_schedule == "cosine":
         kept["train.steps"] = config.train.steps
     prior = prior_folder(config) if command == "finetune" else None
@@ -180,13 +203,14 @@ def _accelerator(config: Config, run: Path, device: str) -> Accelerator:
     try:
         accelerator = Accelerator(
             mixed_precision=precision,
-            cpu=device == "cpu",
+            cpu=device == "cpu" or (device == "auto" and not has_accelerator()),
             log_with=check_trackers(config.log.trackers) or None,
             project_dir=run / "tracker",
             step_scheduler_with_optimizer=False,
         )
     except ValueError as error:
         raise ConfigError(f"train.precision {config.train.precision}: {error}") from error
+    check_world(accelerator)
     adapt_launch(accelerator, config.train)
     return accelerator
 
@@ -198,6 +222,7 @@ def _training(
     material: TrainingData,
     model: BuiltNetwork,
     accelerator: Accelerator,
+    share: BatchShare,
 ) -> Training:
     _place(model, material.codec, accelerator)
     network = model.backbone.train()
@@ -226,12 +251,11 @@ def _training(
         task=model.task,
         loader=lambda first: training_loader(
             clips,
-            config.train.batch_size,
+            share,
             first=first,
-            rank=accelerator.process_index,
-            world=accelerator.num_processes,
             workers=_workers(config, accelerator),
         ),
+        share=share,
         config=config.train,
         run=run,
         accelerator=accelerator,
@@ -243,7 +267,7 @@ def _training(
             config,
             material,
             model.base,
-            processes=accelerator.num_processes,
+            clips=share.clips,
             image_input="bridge" if model.scheduler is None else model.scheduler.config.image_input,
         ),
     )
