@@ -136,6 +136,12 @@ def scratch_file(folder: Path) -> IO[bytes]:
         raise write_failure(folder, error) from None
 
 
+def discard_scratch(file: IO[bytes]) -> None:
+    """Close a scratch file, also one whose last bytes the system refused."""
+    with suppress(OSError):
+        file.close()
+
+
 def write_text(path: Path, text: str, *, overwrite: bool = True) -> None:
     """Write `text` as UTF-8, whole or not at all; `overwrite` as for `replacing`."""
     with replacing(path, overwrite=overwrite) as hidden:

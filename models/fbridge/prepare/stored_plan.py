@@ -15,7 +15,7 @@ from typing import Any
 
 from fbridge.data.latents.format import digest
 from fbridge.data.video.buckets import Bucket
-from fbridge.files.atomic import scratch_file, write_failure
+from fbridge.files.atomic import discard_scratch, scratch_file, write_failure
 from fbridge.prepare.journal import AGAIN, Repeats
 from fbridge.prepare.plan import PlannedClip, PlannedVideo, Unit, caption_hash
 from fbridge.prepare.summary import LeftOut, Tally
@@ -56,7 +56,7 @@ class StoredPlan:
 
     def close(self) -> None:
         """Give the room back."""
-        self._file.close()
+        discard_scratch(self._file)
 
     def _store(self, videos: Iterable[PlannedVideo]) -> None:
         clips, captions = Repeats(), Repeats()
@@ -78,6 +78,7 @@ class StoredPlan:
         data = marshal.dumps(videos)
         try:
             self._file.write(len(data).to_bytes(8, "little") + data)
+            self._file.flush()
         except OSError as error:
             raise write_failure(self._folder, error) from None
 

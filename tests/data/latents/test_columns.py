@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from fbridge.data.latents import columns
 from fbridge.data.latents.columns import Columns, write_columns
 from fbridge.data.latents.format import dump, parse
+from fbridge.errors import DependencyError
 
 
 @pytest.mark.parametrize("rows", [0, 1, 7, 8, 23])
@@ -36,6 +37,22 @@ def test_columns_are_written_as_safetensors_writes_them(
     assert load_file(tmp_path / part.path).keys() == whole.keys()
     assert part.rows == rows
     assert sorted(path.name for path in tmp_path.iterdir()) == [part.path, "whole"]
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr(columns, "ROWS_AT_ONCE", 4)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with pytest.raises(DependencyError, match="larger than this system allows"):  # noqa: PT012
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        try:
+            with Columns(tmp_path, "row") as table:
+                for number in range(2000):
+                    table.append(number)
+                write_columns(tmp_path, [table], 2000)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 JSON = st.recursive(

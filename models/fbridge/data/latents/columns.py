@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from fbridge.data.latents.format import IndexedFile, hash_file, named_by_digest
-from fbridge.files.atomic import replacing, scratch_file, write_failure
+from fbridge.files.atomic import discard_scratch, replacing, scratch_file, write_failure
 
 ROWS_AT_ONCE = 4096
 _NUMBERS_AT_ONCE = 1 << 16
@@ -40,7 +40,8 @@ class Columns(AbstractContextManager["Columns"]):
     def __enter__(self) -> Columns:
         with ExitStack() as stack:
             for name in self.names:
-                self._files[name] = stack.enter_context(scratch_file(self._folder))
+                self._files[name] = scratch_file(self._folder)
+                stack.callback(discard_scratch, self._files[name])
             self._stack = stack.pop_all()
         return self
 
