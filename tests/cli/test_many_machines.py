@@ -111,6 +111,17 @@ def test_the_job_of_kubernetes() -> None:
     assert options.nproc_per_node == gpus
 
 
+def test_the_files_of_prepare() -> None:
+    job = yaml.safe_load((ROOT / "examples/ray/kuberay-prepare.yaml").read_text())
+    program, *words = shlex.split(job["spec"]["entrypoint"])
+    assert program == "fbridge"
+    command: Any = typer.main.get_command(build_app(words[:1]))
+    context = command.commands["prepare"].make_context("prepare", words[1:])
+    assert context.params["engine"] == "ray"
+    script = str(ROOT / "examples/ray/slurm-prepare.sh")
+    subprocess.run(["bash", "-n", script], check=True)
+
+
 STUBS = {
     "scontrol": 'echo "$@" >> scontrol.log; [ "$1" = show ] && printf "a1\\na2\\n" || true',
     "srun": 'while [[ "$1" == -* ]]; do shift; done; exec "$@"',
