@@ -63,6 +63,11 @@ class FakePipeline:
         return os.environ.get("FAKE_WORLD", "")
 
     @property
+    def taught_guidance(self) -> float | None:
+        taught = os.environ.get("FAKE_TAUGHT")
+        return None if taught is None else float(taught)
+
+    @property
     def model_hash(self) -> str:
         return os.environ.get("FAKE_HASH", "f" * 64)
 

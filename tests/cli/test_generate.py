@@ -53,6 +53,20 @@ def test_what_is_not_read_of_a_prompt_is_a_warning(fbridge: Any) -> None:
     assert ran.err == "warning: not read is the end of 'a cat jum'\n"
 
 
+def test_guidance_on_top_of_what_a_student_was_taught_is_a_warning(
+    fbridge: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_TAUGHT", "2")
+    plain = fbridge("generate", "cat.png", "-p", "a cat jumps", "--guidance", "1")
+    assert (plain.code, plain.err) == (0, "")
+    ran = fbridge("generate", "cat.png", "-p", "a cat jumps", "--guidance", "3", "--overwrite")
+    assert ran.code == 0
+    assert ran.err == (
+        "warning: guidance 3: embedded was taught to answer as its teacher does at guidance 2, so "
+        "more of it exaggerates; 1 adds none\n"
+    )
+
+
 def test_what_a_picture_does_not_hold_is_told_and_recorded_in_video_and_sidecar(
     fbridge: Any,
 ) -> None:
