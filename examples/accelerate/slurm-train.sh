@@ -16,8 +16,10 @@
 #SBATCH --signal=B:TERM@120
 set -euo pipefail
 
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | awk 'NR == 1')
 port=$((10000 + SLURM_JOB_ID % 20000)) # jobs that share a machine do not meet
+
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 # else a machine that comes back is not let in
 
 again() { # SLURM ends the job soon: let the processes save, and queue it again
     kill -TERM "$run"

@@ -12,7 +12,7 @@
 #SBATCH --requeue
 set -euo pipefail
 
-head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | awk 'NR == 1')
 address=$(srun --nodes=1 --ntasks=1 -w "$head" hostname --ip-address | awk '{print $1}')
 port=$((10000 + SLURM_JOB_ID % 20000)) # jobs that share a machine do not meet
 
