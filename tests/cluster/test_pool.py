@@ -125,5 +125,8 @@ def test_a_job_that_crashes_or_hangs_is_given_up_alone_and_last(
         assert given_up.times == 2
         assert why in str(given_up)
     lost = [(one.job, one.value.done) for one in told if isinstance(one.value, Lost)]
-    assert sorted(lost) == [("crash", 2), ("crash", 2), ("hang", 2), ("hang", 2)]
+    assert sorted(job for job, _ in lost) == ["crash", "crash", "hang", "hang"]
+    assert [done for job, done in lost if job == "hang"] == [2, 2]
+    # What a process told just before it died may be lost with it.
+    assert all(0 <= done <= 2 for job, done in lost if job == "crash")
     assert {one.job for one in told[-6:]} <= {"crash", "hang"}

@@ -46,7 +46,7 @@ def test_comments_explain_every_key_and_show_unset_ones() -> None:
         assert all(lines[n - 1].startswith("# ") for n in there), key
     assert "# alpha = 16.0" in lines
     assert '# schedule = { kind = "gmax", beta_0 = 0.01, beta_1 = 50.0 }' in lines
-    assert "# One of: bridge, diffusion." in lines
+    assert "# One of: bridge, diffusion, distill." in lines
     assert max(map(len, lines)) <= 100
 
 
