@@ -34,7 +34,9 @@ launch() { # VARIABLE PORT LOG OUT
   last=$!
   started+=("$last")
 }
-end_all() { for one in "${started[@]}"; do kill -KILL -- "-$one" 2> /dev/null || true; done; }
+# A launcher and its worker, which has a session of its own.
+end() { pkill -KILL -P "$1" || true; kill -KILL "$1" 2> /dev/null || true; }
+end_all() { for one in "${started[@]}"; do end "$one"; done; }
 pairs() { cat "$1" 2> /dev/null | grep -c '^2' || true; } # workers that ever were two
 
 outcome() { # VARIABLE PORT -> "together" or "ended"; in a process of its own
@@ -47,7 +49,7 @@ outcome() { # VARIABLE PORT -> "together" or "ended"; in a process of its own
   for n in $(seq 90); do [ "$(pairs "$log")" -ge 2 ] && break; sleep 1; done
   [ "$(pairs "$log")" -eq 2 ] || { echo "the two never met"; return; }
   sleep 3
-  kill -KILL -- "-$second"
+  end "$second"
   sleep 45 # the first notices, and waits for others
   launch "$1" "$2" "$log" "$out-c"; third=$last
   for n in $(seq 120); do
