@@ -250,7 +250,7 @@ class _Shards:
 
 
 class _Captions:
-    """Writes every caption once and numbers them; is told all of `StoredPlan.all_captions`."""
+    """Writes every caption once and numbers them, given all of `StoredPlan.all_captions`."""
 
     def __init__(
         self,
