@@ -24,6 +24,9 @@ class Looks(Finder):
     def sureness(self, noun: str) -> float:  # noqa: ARG002 (as the finder has it)
         return self.sure
 
+    def shown(self, classes: Tensor) -> Tensor:  # noqa: ARG002
+        return torch.zeros(12, 12)
+
     def _look(self, picture: Tensor) -> Features:
         self.sizes.append(tuple(picture.shape[1:]))
         shrunk = torch.nn.functional.interpolate(picture[None], (24, 24), mode="area")

@@ -16,8 +16,9 @@ from torch import Tensor
 from fbridge.codecs import Gaussian, View
 from fbridge.codecs.matting import resize
 from fbridge.codecs.render import CHANNELS, build_stack
+from fbridge.codecs.scenes.closer import overlap
 from fbridge.codecs.scenes.describe import OBJECTS, SLOTS, Deed, describe
-from fbridge.codecs.scenes.finder import Finder, overlap
+from fbridge.codecs.scenes.finder import Finder
 from fbridge.codecs.scenes.flowing import Flowing
 from fbridge.codecs.scenes.framing import constrain
 from fbridge.codecs.scenes.matting import refine

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fbridge.codecs.matting import resize
+from fbridge.codecs.scenes.closer import FEWEST, Area, alone, overlap, sharper
 from fbridge.codecs.scenes.features import Features, packaged_features
 from fbridge.codecs.scenes.matting import refine
 from fbridge.codecs.scenes.nouns import is_plural, packaged_nouns
@@ -15,25 +16,16 @@ from fbridge.codecs.scenes.segmenter import MaskDecoder, find_mask, working_size
 from fbridge.codecs.scenes.which import choose, focus_maps
 from fbridge.words.which import told_apart
 
-FEWEST = 0.003
-"""Share of the picture below which a mask shows nothing."""
 UNSEEN = 0.02
 """Probability below which no place shows what a noun names. Of 52 photographs 5 have such a right
 noun, and of 19 wrong nouns 10."""
 OTHER = 0.25
 """Size of a part of a mask, as a share of the greatest, from which it is another thing."""
-AROUND, SMALL = 0.35, 0.7
-"""A thing is looked at again in a part of the picture that holds it with a margin of this share of
-its longer side, where that part is at most this share of the picture."""
 SAME, SURE = 0.5, 0.25
 """Where masks of a noun and of the main thing overlap by more than `SAME`, as intersection over
 union, and no place in them shows the noun's classes with a probability of `SURE`, it is the main
 thing."""
 _TAKEN = "what stands out is taken"
-SMALLEST = 1e-3
-"""Probability that none is below, so that logits stay finite."""
-LEAST_SIDE = 32
-"""Pixels that a part of the picture must have for a second look."""
 
 
 class Finder:
@@ -106,7 +98,15 @@ class Finder:
         if noun and float(found.mean()) < FEWEST:
             self.remarks.append(f"no {noun} is found in the picture; {_TAKEN}")
             return self.mask("")
-        return self._again(found, named, noun)
+        whole = _enlarged(found, _size(self.picture[0]))
+
+        def look(area: Area) -> Tensor:
+            return self._in_part(area, named, noun)
+
+        if _told(noun):
+            return sharper(whole, look, SAME)
+        small = alone(whole, self.shown(named), look) if named.any() else None
+        return sharper(whole, look) if small is None else small
 
     def _looked(self) -> Features:
         if self._features is None:
@@ -143,20 +143,10 @@ class Finder:
             self.remarks.append(f"no {noun} is found in the picture; {_TAKEN}")
         return found
 
-    def _again(self, found: Tensor, named: Tensor, noun: str) -> Tensor:
-        """(H, W): a small thing's logits are the mean with those found where it is shown larger."""
-        size = (self.picture.shape[1], self.picture.shape[2])
-        whole, area = _enlarged(found, size), _surroundings(found, size)
-        if area is None:
-            return whole
-        closer = self._find(self._look(self.picture[:, area[0], area[1]]), named, noun)
-        out = torch.zeros_like(whole)
-        part = whole[area]
-        if _told(noun) and overlap(part, _enlarged(closer, _size(part))) < SAME:
-            return whole  # another one is the largest there
-        both = torch.stack([part, _enlarged(closer, _size(part))])
-        out[area] = both.logit(SMALLEST).mean(0).sigmoid()
-        return out
+    def _in_part(self, area: Area, named: Tensor, noun: str) -> Tensor:
+        """(h, w) the mask that is found in a part of the picture, at its own size."""
+        part = self.picture[:, area[0], area[1]]
+        return _enlarged(self._find(self._look(part), named, noun), _size(part[0]))
 
 
 def _told(noun: str) -> tuple[str, ...]:
@@ -165,12 +155,6 @@ def _told(noun: str) -> tuple[str, ...]:
 
 def _size(mask: Tensor) -> tuple[int, int]:
     return mask.shape[0], mask.shape[1]
-
-
-def overlap(one: Tensor, other: Tensor) -> float:
-    """Intersection over union of two masks of one size."""
-    both = torch.minimum(one, other).sum() / torch.maximum(one, other).sum().clamp_min(1e-6)
-    return float(both)
 
 
 def one_thing(mask: Tensor) -> Tensor:
@@ -191,28 +175,6 @@ def one_thing(mask: Tensor) -> Tensor:
     gone = torch.from_numpy(np.isin(labels, others)).float()
     near = F.max_pool2d(gone[None], 5, 1, 2)[0] * torch.from_numpy(labels != first)
     return mask * (1 - near.to(mask))
-
-
-def _surroundings(mask: Tensor, size: tuple[int, int]) -> tuple[slice, slice] | None:
-    """Rows and columns, in a picture of that size, of a small thing and what is near it."""
-    shown = mask > 0.5
-    if not shown.any():
-        return None
-    ends = [  # of the thing, in pixels: (first, behind the last)
-        (places[0].item() * scale, (places[-1].item() + 1) * scale)
-        for places, scale in (
-            (shown.any(1).nonzero()[:, 0], size[0] / mask.shape[0]),
-            (shown.any(0).nonzero()[:, 0], size[1] / mask.shape[1]),
-        )
-    ]
-    margin = AROUND * max(last - first for first, last in ends)
-    rows, columns = (
-        slice(max(0, round(first - margin)), min(side, round(last + margin)))
-        for (first, last), side in zip(ends, size, strict=True)
-    )
-    height, width = rows.stop - rows.start, columns.stop - columns.start
-    small = height * width <= SMALL * size[0] * size[1] and min(height, width) >= LEAST_SIDE
-    return (rows, columns) if small else None
 
 
 def _enlarged(mask: Tensor, size: tuple[int, int]) -> Tensor:
