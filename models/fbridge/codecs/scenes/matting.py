@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from fbridge.codecs.scenes.ground import with_the_rest
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -29,15 +31,17 @@ def refine(picture: Tensor, coarse: Tensor) -> Tensor:
     """Opacity (K, H, W) of objects in a picture (3, H, W) from coarse masks (K, h, w) in [0, 1].
 
     Where a mask is in doubt, GrabCut (Rother et al., 2004) tells object from background by their
-    colours; the colour guided filter (He, Sun, Tang, ECCV 2010) makes its edges as soft as the
-    picture's. The sum over objects is at most one.
+    colours, and before a plain ground what differs from it belongs to the object; the colour guided
+    filter (He, Sun, Tang, ECCV 2010) makes its edges as soft as the picture's. The sum over objects
+    is at most one.
     """
     size = (picture.shape[1], picture.shape[2])
     shrink = min(1.0, SIDE / max(size))
     small = (max(8, round(size[0] * shrink)), max(8, round(size[1] * shrink)))
     reduced = F.interpolate(picture[None], small, mode="area")[0]
     masks = F.interpolate(coarse[None], small, mode="bicubic", align_corners=False)[0].clamp(0, 1)
-    hard = torch.stack([_cut(reduced, mask) for mask in masks])[None]
+    others = masks.sum(0) - masks
+    hard = torch.stack([_cut(reduced, *both) for both in zip(masks, others, strict=True)])[None]
     fine = F.interpolate(hard, size, mode="bilinear", align_corners=False)[0]
     radius = max(2, round(max(size) / 85))
     fine = torch.stack([_soften(picture, mask, radius) for mask in fine])
@@ -93,7 +97,7 @@ def _harden(alpha: Tensor, gain: float) -> Tensor:
     return ((alpha - 0.5) * gain + 0.5).clamp(0, 1)
 
 
-def _cut(picture: Tensor, mask: Tensor) -> Tensor:
+def _cut(picture: Tensor, mask: Tensor, others: Tensor) -> Tensor:
     """The mask (h, w) with what is in doubt decided by colour, without specks and small holes."""
     import cv2
 
@@ -102,12 +106,13 @@ def _cut(picture: Tensor, mask: Tensor) -> Tensor:
     labels[soft > DOUBT] = cv2.GC_PR_BGD
     labels[soft > 0.5] = cv2.GC_PR_FGD
     labels[soft > SURE] = cv2.GC_FGD
+    image = (picture.permute(1, 2, 0) * 255).round().byte().contiguous().numpy()
     if min((labels == cv2.GC_BGD).sum(), (labels == cv2.GC_FGD).sum()) >= FEWEST:
-        image = (picture.permute(1, 2, 0) * 255).round().byte().contiguous().numpy()
         models = np.zeros((1, 65)), np.zeros((1, 65))  # of the background's colours, the object's
         cv2.setRNGSeed(0)
         cv2.grabCut(image, labels, (0, 0, 1, 1), *models, 2, cv2.GC_INIT_WITH_MASK)
     inside = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    inside = with_the_rest(image, inside, ~inside & (soft <= 0.5) & (others.numpy() <= DOUBT))
     area = inside.sum()
     inside = _without_specks(inside, max(4, int(LEAST * area)))
     return torch.from_numpy(~_without_specks(~inside, max(4, int(HOLE * area)))).float()

@@ -1,0 +1,65 @@
+"""What stands before a plain ground, such as a product's picture: all that differs from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+EVEN = 2.0
+"""Greatest median difference, in CIELAB units, of a plain ground from a smooth run of colours."""
+CLEARLY = 10.0
+"""Difference from the ground, in the same units, from which on something stands before it."""
+PLAIN = 0.93
+"""Least share of what is not the thing that has the ground's colours."""
+REST = 0.75
+"""Most that a thing is made larger by, as a share of it: more is another thing that touches it."""
+ROUNDS = 8
+
+
+def with_the_rest(
+    picture: NDArray[np.uint8], inside: NDArray[np.bool_], behind: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """A thing's pixels (h, w) and those joined to them that differ from a plain ground behind it.
+
+    So the rim of a plate goes with it, and the fringe of a sofa and its shadow. Returns `inside`
+    where the ground is not plain.
+
+    Args:
+        picture: (h, w, 3).
+        inside: the pixels found for the thing.
+        behind: those surely not of it, nor of another thing that moves.
+    """
+    differs = _before(picture, behind)
+    if differs is None or not inside.any():
+        return inside
+    _, parts = cv2.connectedComponents((inside | (differs & behind)).astype(np.uint8))
+    rest = np.isin(parts, np.unique(parts[inside])) & ~inside
+    return inside if rest.sum() > REST * inside.sum() else inside | rest
+
+
+def _before(picture: NDArray[np.uint8], behind: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """Which pixels differ from the ground; None where it is not plain.
+
+    The ground is the quadratic surface of colours nearest to most pixels behind the thing.
+    """
+    height, width = behind.shape
+    colours = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
+    used = behind
+    for _ in range(ROUNDS):
+        if used.sum() < 10 * terms.shape[-1]:
+            return None
+        weights, *_rest = np.linalg.lstsq(terms[used], colours[used], rcond=None)
+        error = np.linalg.norm(colours - terms @ weights, axis=-1)
+        nearer = behind & (error < max(3.0, 2.5 * float(np.median(error[behind]))))
+        if np.array_equal(nearer, used):
+            break
+        used = nearer
+    even = float(np.median(error[behind])) <= EVEN
+    return error > CLEARLY if even and (error[behind] <= CLEARLY).mean() >= PLAIN else None

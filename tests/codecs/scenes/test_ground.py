@@ -1,0 +1,61 @@
+"""Things before plain grounds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from fbridge.codecs.scenes.ground import with_the_rest
+
+SIZE = (60, 90)
+BODY, RIM, APART = (slice(20, 40), slice(30, 60)), (slice(40, 45), slice(32, 58)), slice(5, 12)
+
+
+def scene(noise: float = 1.0) -> NDArray[np.uint8]:
+    """A dark thing with a darker rim on a ground that grows lighter to the right, and a spot."""
+    draw = np.random.default_rng(0)
+    picture = np.empty((*SIZE, 3))
+    picture[:] = np.linspace(180, 220, SIZE[1])[None, :, None] + draw.normal(0, noise, (*SIZE, 3))
+    picture[BODY] = (120, 60, 40)
+    picture[RIM] = (40, 20, 20)
+    picture[APART, APART] = (200, 0, 0)
+    return picture.clip(0, 255).round().astype(np.uint8)
+
+
+def pixels(*places: tuple[slice, slice]) -> NDArray[np.bool_]:
+    out = np.zeros(SIZE, bool)
+    for place in places:
+        out[place] = True
+    return out
+
+
+def test_a_rim_goes_with_the_thing_and_what_lies_apart_does_not() -> None:
+    body = pixels(BODY)
+    found = with_the_rest(scene(), body, ~body)
+    assert np.array_equal(found, pixels(BODY, RIM))
+
+
+def test_other_things_that_move_are_left_to_them() -> None:
+    body = pixels(BODY)
+    assert np.array_equal(with_the_rest(scene(), body, ~pixels(BODY, RIM)), body)
+
+
+@pytest.mark.parametrize("noise", [20.0, 60.0])
+def test_nothing_is_added_before_a_busy_ground(noise: float) -> None:
+    body = pixels(BODY)
+    assert np.array_equal(with_the_rest(scene(noise), body, ~body), body)
+
+
+def test_what_is_much_larger_than_the_thing_is_another_thing() -> None:
+    picture = scene()
+    picture[40:, 20:70] = (40, 20, 20)
+    body = pixels(BODY)
+    assert np.array_equal(with_the_rest(picture, body, ~body), body)
+
+
+def test_nothing_stays_nothing() -> None:
+    none = np.zeros(SIZE, bool)
+    assert not with_the_rest(scene(), none, ~none).any()
+    everything = ~none
+    assert with_the_rest(scene(), everything, none).all()
