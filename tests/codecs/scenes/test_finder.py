@@ -19,13 +19,12 @@ class Looks(Finder):
         super().__init__(MaskDecoder(), picture, torch.device("cpu"))
         self.sizes: list[tuple[int, ...]] = []
 
-    sure = 1.0
+    sure, where = 0.45, (6, 6)
 
-    def sureness(self, noun: str) -> float:  # noqa: ARG002 (as the finder has it)
-        return self.sure
-
-    def shown(self, classes: Tensor) -> Tensor:  # noqa: ARG002
-        return torch.zeros(12, 12)
+    def shown(self, classes: Tensor) -> Tensor:  # noqa: ARG002 (as the finder has it)
+        seen = torch.zeros(12, 12)
+        seen[self.where] = self.sure
+        return seen
 
     def _look(self, picture: Tensor) -> Features:
         self.sizes.append(tuple(picture.shape[1:]))
@@ -81,6 +80,14 @@ def test_what_is_not_recognised_is_said() -> None:
     looks.sure = 0.01
     assert (looks.thing("dog") > 0.5).any()
     assert looks.remarks == ["no dog is recognised in the picture; what stands out is taken"]
+
+
+def test_a_mask_that_misses_the_place_where_the_noun_is_seen_is_said() -> None:
+    looks = Looks(picture_of(slice(83, 137), slice(101, 152)))
+    looks.where = (0, 11)
+    assert (looks.thing("door") > 0.5).any()
+    told = "the door is not told from what is around it; what stands out is taken"
+    assert looks.remarks == [told]
 
 
 def test_one_thing_keeps_its_own_parts() -> None:

@@ -25,6 +25,8 @@ SAME, SURE = 0.5, 0.25
 """Where masks of a noun and of the main thing overlap by more than `SAME`, as intersection over
 union, and no place in them shows the noun's classes with a probability of `SURE`, it is the main
 thing."""
+MISSED = 0.5
+"""Where a noun is seen, as a share of its greatest probability, at least somewhere in its mask."""
 _TAKEN = "what stands out is taken"
 
 
@@ -51,9 +53,12 @@ class Finder:
         """(H, W) mask of what a noun names; it is said where nothing shows that it is there."""
         before = len(self.remarks)
         mask = self.mask(noun)
-        silent = len(self.remarks) == before
-        if silent and self._named(noun).any() and self.sureness(noun) < UNSEEN:
-            self.remarks.append(f"no {noun} is recognised in the picture; {_TAKEN}")
+        if len(self.remarks) == before and self._named(noun).any():
+            sure = self.sureness(noun)
+            if sure < UNSEEN:
+                self.remarks.append(f"no {noun} is recognised in the picture; {_TAKEN}")
+            elif sure >= SURE and self._sureness_in(mask, noun) < MISSED * sure:
+                self.remarks.append(f"the {noun} is not told from what is around it; {_TAKEN}")
         return mask
 
     def fine(self, noun: str) -> Tensor:
@@ -76,6 +81,12 @@ class Finder:
     def sureness(self, noun: str) -> float:
         """The probability that the noun's classes have where they are likeliest."""
         return float(self.shown(self._named(noun)).amax())
+
+    def _sureness_in(self, mask: Tensor, noun: str) -> float:
+        """The same in the places of which a mask (H, W) covers something."""
+        shown = self.shown(self._named(noun))
+        covered = F.adaptive_max_pool2d(mask[None, None], _size(shown))[0, 0] > 0.5
+        return float((shown * covered).amax())
 
     def shown(self, classes: Tensor) -> Tensor:
         """(h, w) probability that a place shows one of the classes, given as indices or (1000,)."""
