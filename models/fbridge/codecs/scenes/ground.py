@@ -14,9 +14,10 @@ EVEN = 2.0
 """Greatest median difference, in CIELAB units, of a plain ground from a smooth run of colours."""
 CLEARLY = 10.0
 """Difference from the ground, in the same units, from which on something stands before it."""
-PLAIN = 0.93
-"""Least share of what is not the thing that has the ground's colours."""
-REST = 0.75
+PLAIN, APART = 0.88, 0.07
+"""Least share of what is behind a thing that has the ground's colours, and greatest share that
+neither has them nor touches the thing."""
+REST = 0.35
 """Most that a thing is made larger by, as a share of it: more is another thing that touches it."""
 ROUNDS = 8
 
@@ -37,13 +38,15 @@ def with_the_rest(
     differs = _before(picture, behind)
     if differs is None or not inside.any():
         return inside
-    _, parts = cv2.connectedComponents((inside | (differs & behind)).astype(np.uint8))
-    rest = np.isin(parts, np.unique(parts[inside])) & ~inside
-    return inside if rest.sum() > REST * inside.sum() else inside | rest
+    _, parts = cv2.connectedComponents((inside | differs).astype(np.uint8))
+    joined = np.isin(parts, np.unique(parts[inside]))
+    rest, apart = differs & joined, differs & ~joined
+    few = rest.sum() <= REST * inside.sum() and apart.sum() <= APART * behind.sum()
+    return inside | rest if few else inside
 
 
 def _before(picture: NDArray[np.uint8], behind: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-    """Which pixels differ from the ground; None where it is not plain.
+    """Which pixels behind a thing differ from the ground; None where it is not plain.
 
     The ground is the quadratic surface of colours nearest to most pixels behind the thing.
     """
@@ -61,5 +64,6 @@ def _before(picture: NDArray[np.uint8], behind: NDArray[np.bool_]) -> NDArray[np
         if np.array_equal(nearer, used):
             break
         used = nearer
-    even = float(np.median(error[behind])) <= EVEN
-    return error > CLEARLY if even and (error[behind] <= CLEARLY).mean() >= PLAIN else None
+    differs = behind & (error > CLEARLY)
+    plain = np.median(error[behind]) <= EVEN and differs.sum() <= (1 - PLAIN) * behind.sum()
+    return differs if plain else None
