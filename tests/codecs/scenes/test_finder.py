@@ -29,7 +29,7 @@ class Looks(Finder):
     def _look(self, picture: Tensor) -> Features:
         self.sizes.append(tuple(picture.shape[1:]))
         shrunk = torch.nn.functional.interpolate(picture[None], (24, 24), mode="area")
-        return Features((shrunk,), shrunk)
+        return Features((shrunk,), shrunk.repeat(1, 334, 1, 1)[:, :1000])
 
 
 @pytest.fixture(autouse=True)
@@ -95,8 +95,21 @@ def test_one_thing_keeps_its_own_parts() -> None:
     mask[5:25, 5:25] = 0.9  # the thing
     mask[28:32, 8:14] = 0.8  # a part of it
     mask[5:20, 40:55] = 1.0  # another one
-    kept = one_thing(mask)
+    nowhere = torch.zeros(4, 6)
+    kept = one_thing(mask, nowhere)
     assert torch.equal(kept[:, :30], mask[:, :30])
     assert not kept[:, 38:].any()
     alone = mask * (torch.arange(60) < 30)
-    assert torch.equal(one_thing(alone), alone)
+    assert torch.equal(one_thing(alone, nowhere), alone)
+
+
+def test_of_two_things_the_one_in_which_the_noun_is_seen_is_taken() -> None:
+    mask, seen = torch.zeros(40, 60), torch.zeros(4, 6)
+    mask[5:35, 5:25] = 0.9  # a telephone
+    mask[5:20, 40:52] = 0.8  # a pencil case
+    seen[1, 4] = 0.6
+    kept = one_thing(mask, seen)
+    assert torch.equal(kept[:, 38:], mask[:, 38:])
+    assert not kept[:, :30].any()
+    seen[2, 1] = 0.5
+    assert not one_thing(mask, seen)[:, 38:].any(), "seen in both, the larger one"

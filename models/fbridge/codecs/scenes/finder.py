@@ -25,6 +25,8 @@ SAME, SURE = 0.5, 0.25
 """Where masks of a noun and of the main thing overlap by more than `SAME`, as intersection over
 union, and no place in them shows the noun's classes with a probability of `SURE`, it is the main
 thing."""
+LEAST_SEEN = 0.02
+"""Probability of a noun below which one place shows it no more than another."""
 MISSED = 0.5
 """Where a noun is seen, as a share of its greatest probability, at least somewhere in its mask."""
 _TAKEN = "what stands out is taken"
@@ -133,7 +135,9 @@ class Finder:
 
     def _find(self, features: Features, named: Tensor, noun: str) -> Tensor:
         found = find_mask(self.decoder, features, named[None])[0].cpu()
-        return found if is_plural(noun) else one_thing(found)
+        if is_plural(noun):
+            return found
+        return one_thing(found, features.classes[0].softmax(0)[named].sum(0).cpu())
 
     def _told_apart(self, named: Tensor, noun: str) -> Tensor | None:
         """(h, w) of the one of several things that "the left parrot" means; None of one alone."""
@@ -168,11 +172,16 @@ def _size(mask: Tensor) -> tuple[int, int]:
     return mask.shape[0], mask.shape[1]
 
 
-def one_thing(mask: Tensor) -> Tensor:
-    """A mask (h, w) without other things of its kind: its greatest part, and the small ones.
+def one_thing(mask: Tensor, seen: Tensor) -> Tensor:
+    """A mask (h, w) without other things: its part of most size and evidence, and the small ones.
 
-    Parts of a quarter of the greatest or more are things of their own; smaller ones may belong to
-    the thing, such as what shows of it behind a post.
+    Parts of a quarter of that one or more are things of their own; smaller ones may belong to the
+    thing, such as what shows of it behind a post. A pencil that is seen is taken, and not the
+    larger telephone beside it.
+
+    Args:
+        mask: in [0, 1].
+        seen: (h', w') probability of the noun; all 0 of one that names no class.
     """
     import cv2
 
@@ -180,7 +189,11 @@ def one_thing(mask: Tensor) -> Tensor:
     if count <= 2:
         return mask
     areas = stats[:, cv2.CC_STAT_AREA]
-    weight = [float(mask[torch.from_numpy(labels == part)].sum()) for part in range(1, count)]
+    evidence = resize(seen[None, None], _size(mask))[0, 0].clamp_min(LEAST_SEEN)
+    weight = [
+        float(mask[part].sum() * evidence[part].amax())
+        for part in (torch.from_numpy(labels == number) for number in range(1, count))
+    ]
     first = 1 + max(range(count - 1), key=weight.__getitem__)
     others = [k for k in range(1, count) if k != first and areas[k] >= OTHER * areas[first]]
     gone = torch.from_numpy(np.isin(labels, others)).float()
