@@ -25,8 +25,9 @@ SAME, SURE = 0.5, 0.25
 """Where masks of a noun and of the main thing overlap by more than `SAME`, as intersection over
 union, and no place in them shows the noun's classes with a probability of `SURE`, it is the main
 thing."""
-LEAST_SEEN = 0.02
-"""Probability of a noun below which one place shows it no more than another."""
+SHOWN = 0.1
+"""Where a noun is seen clearly: least probability in the part that is taken, as a share of the
+greatest in the mask."""
 MISSED = 0.5
 """Where a noun is seen, as a share of its greatest probability, at least somewhere in its mask."""
 _TAKEN = "what stands out is taken"
@@ -173,7 +174,7 @@ def _size(mask: Tensor) -> tuple[int, int]:
 
 
 def one_thing(mask: Tensor, seen: Tensor) -> Tensor:
-    """A mask (h, w) without other things: its part of most size and evidence, and the small ones.
+    """A mask (h, w) without other things: its greatest part that shows the noun, and small ones.
 
     Parts of a quarter of that one or more are things of their own; smaller ones may belong to the
     thing, such as what shows of it behind a post. A pencil that is seen is taken, and not the
@@ -189,10 +190,12 @@ def one_thing(mask: Tensor, seen: Tensor) -> Tensor:
     if count <= 2:
         return mask
     areas = stats[:, cv2.CC_STAT_AREA]
-    evidence = resize(seen[None, None], _size(mask))[0, 0].clamp_min(LEAST_SEEN)
+    evidence = resize(seen[None, None], _size(mask))[0, 0]
+    parts = [torch.from_numpy(labels == number) for number in range(1, count)]
+    shown = [float(evidence[part].amax()) for part in parts]
+    least = SHOWN * max(shown) if float(seen.amax()) >= SURE else 0.0
     weight = [
-        float(mask[part].sum() * evidence[part].amax())
-        for part in (torch.from_numpy(labels == number) for number in range(1, count))
+        float(mask[part].sum()) * (here >= least) for part, here in zip(parts, shown, strict=True)
     ]
     first = 1 + max(range(count - 1), key=weight.__getitem__)
     others = [k for k in range(1, count) if k != first and areas[k] >= OTHER * areas[first]]
