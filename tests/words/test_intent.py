@@ -97,6 +97,8 @@ def test_what_is_shown_otherwise_is_said() -> None:
     remarks = {
         "the sun sets": "'sets' is shown by the light alone",
         "grandma waves": "'waves' is shown as swaying; limbs do not move",
+        "the girl dances": "'dances' is shown as swaying; limbs do not move",
+        "a couple dances to the left": "'dances' is shown as moving only; limbs do not move",
         "gentle breeze": "the wind is shown by the main thing, which sways",
     }
     assert {prompt: read_prompt(prompt).notes() for prompt in remarks} == {

@@ -69,8 +69,11 @@ def read_object(words: Sequence[str], verb: Predicate) -> Move:
     if verb.object and verb.object[0] not in _SELF and not _takes_object(base, tail):
         return Move()
     if sense.legs:
-        remark = f"{spoken!r} is shown as moving only; limbs do not move"
-        return Move(way, sense.pace, remark=remark) if way and way != "spin" else Move()
+        way = "" if way == "spin" else way
+        motion = way or sense.motion
+        shown = "moving only" if way else "swaying"
+        remark = f"{spoken!r} is shown as {shown}; limbs do not move"
+        return Move(motion, sense.pace, remark=remark) if motion else Move()
     if way == "spin" and sense.motion != "spin":
         way = ""
     cornering = sense.motion == "spin" and _CORNERS & set(tail)

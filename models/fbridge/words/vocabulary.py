@@ -18,7 +18,7 @@ class Sense:
     """What a verb means where an object is its subject.
 
     Attributes:
-        motion: name of an object's motion; "" where none is known.
+        motion: name of an object's motion, if it has no direction; "" where none is known.
         travels: it takes a direction, which then is the motion.
         legs: limbs would move, which cannot be shown.
         state: it describes the picture, and names no motion.
@@ -82,6 +82,8 @@ def object_verb_senses() -> Mapping[Words, Sense]:
         senses.setdefault(one, Sense(name, travels=True, pace=_pace(one, paces)))
     for one in wordings("other", "legs"):
         senses.setdefault(one, Sense(travels=True, legs=True, pace=_pace(one, paces)))
+    for one in wordings("other", "rhythm"):
+        senses.setdefault(one, Sense("sway", travels=True, legs=True, pace=_pace(one, paces)))
     for one in wordings("other", "unknown"):
         senses.setdefault(one, Sense())
     for one in wordings("other", "state"):
