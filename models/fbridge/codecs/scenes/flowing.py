@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from fbridge.codecs.matting import resize
+from fbridge.codecs.scenes.closer import overlap
 from fbridge.codecs.scenes.currents import STYLES
 from fbridge.codecs.scenes.finder import Finder
 from fbridge.codecs.scenes.flow import Flow, draw_flow, plan_flow
+from fbridge.codecs.scenes.hair import ON_HEADS, find_hair
 from fbridge.codecs.scenes.particles import overlay
 from fbridge.codecs.scenes.plumes import PLUMES
 from fbridge.codecs.scenes.regions import ANIMALS, OF_THE_HINT, OF_WATER, find_region
@@ -24,6 +26,8 @@ _LED = (*OF_THE_HINT, "fire", "leaves", "smoke", "steam")
 
 _TRIAL, _FRAMES, _FAINT = 96, 32, 0.05
 """Longer side and frames of a trial, and the share that must differ for a motion to be seen."""
+_WHOLE = 0.5
+"""Overlap with the main thing from which on a mask for hair is that of its whole person."""
 _PART, _ALIKE = 0.5, 0.6
 """The main thing is what flows if it covers more than `_PART` of the region; its leaves are what is
 meant if `_ALIKE` of it looks like leaves."""
@@ -114,7 +118,7 @@ def _shows(picture: Tensor, region: Tensor, act: FlowAct) -> float:
 
 def _region(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor:
     """(H, W) of what flows: neither the main thing, unless it is that, nor what is not there."""
-    hint = finder.seen(act.noun) if act.kind in _LED else None
+    hint = _hint(picture, act, finder) if act.kind in _LED else None
     scene = finder.shown(torch.tensor(OF_WATER)) if act.kind in ("water", "waves") else None
     region = find_region(picture, act.kind, act.noun, hint, scene=scene)
     if act.kind in (*OF_THE_HINT, *PLUMES) or not region.any():
@@ -127,6 +131,16 @@ def _region(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor:
     if both > _PART * float(region.sum()) and (green or act.kind != "leaves"):
         return region
     return find_region(picture, act.kind, act.noun, hint, thing, scene=scene)
+
+
+def _hint(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor | None:
+    """(H, W) mask of what an act names, where it can be told from the main thing."""
+    thing = finder.fine("") if ON_HEADS & set(act.noun.split()) else None
+    if thing is None or _lives(thing, finder):
+        return finder.seen(act.noun)
+    hair = find_hair(picture, thing)
+    seen = finder.seen(act.noun) if hair is None else None
+    return hair if seen is None or overlap(seen, thing) > _WHOLE else seen
 
 
 def _lives(thing: Tensor, finder: Finder) -> bool:
