@@ -112,6 +112,35 @@ def test_lists(
     del draw
 
 
+def test_an_interrupted_list_goes_on(fbridge: Run, bucket: StoreUrl) -> None:
+    line = ("generate", bucket / "jobs.csv", "-o", f"{bucket}/takes/", "--frames", 4)
+    assert fbridge(*line).code == 0
+    takes = Store(bucket / "takes")
+    whole = {name: fetched(bucket / "takes", name).read_bytes() for name in names(bucket / "takes")}
+    takes.remove(["fox.mp4", "fox.mp4.json", "dog-2.mp4"])  # killed between record and video
+    ran = fbridge(*line, "--resume", "--json")
+    assert ran.code == 0, ran.err
+    assert "1 of 3 videos are there and stay" in ran.err.replace("\n", " ")
+    made = json.loads(ran.out)["videos"]
+    assert [one["video"] for one in made] == [
+        f"{bucket}/takes/{name}.mp4" for name in ("dog-1", "fox", "dog-2")
+    ]
+    again = {name: fetched(bucket / "takes", name).read_bytes() for name in names(bucket / "takes")}
+    assert again == whole
+    changed = fbridge(*line, "--resume", "--steps", 3)
+    assert changed.code == 2
+    assert f"{bucket}/takes/dog-1.mp4: is there and was made otherwise" in changed.err.replace(
+        "\n", " "
+    )
+    Path("note").write_text("{}")
+    takes.upload(Path("note"), "fox.mp4.json")
+    for told in ("is no record of fbridge", "there is no such object"):
+        ran = fbridge(*line, "--resume")
+        assert ran.code == 2
+        assert f"{bucket}/takes/fox.mp4.json: {told}; --resume" in ran.err.replace("\n", " ")
+        takes.remove(["fox.mp4.json"])
+
+
 def test_one_video_with_a_name(fbridge: Run, bucket: StoreUrl) -> None:
     line = ("generate", "cat.png", "-p", "zoom in", "--frames", 4, "-o", f"{bucket}/new/x.mp4")
     planned = fbridge(*line, "--dry-run", "--json")

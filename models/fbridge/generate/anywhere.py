@@ -57,13 +57,17 @@ def run(
         remote = FetchedFiles(stack, MAX_BYTES)
         uploads = None
         if request.out is not None and is_url(request.out):
-            uploads = VideoUploads(str(request.out), overwrite=request.overwrite)
+            uploads = VideoUploads(
+                str(request.out), overwrite=request.overwrite, resume=request.resume
+            )
         try:
             yield Reading()
             here = request if request.replay is not None else _local(request, remote, uploads)
             yield from _run(here, uploads, loaded, on_progress)
         except FBridgeError as error:
             text = _with_model(remote.told(str(error)), request.model_name)
+            if uploads is not None and isinstance(error, ConfigError):
+                text = text.replace(shown(remote.folder() / "out"), str(uploads.url))
             if text == str(error):
                 raise
             raise type(error)(text) from error
@@ -126,7 +130,13 @@ def _run(
     loaded: Loaded | None,
     on_progress: OnProgress | None,
 ) -> Generator[Event]:
-    with closing(runner.run(request, loaded=loaded, on_progress=on_progress)) as events:
+    present = None
+    if uploads is not None and request.resume:
+        assert request.jobs, "gathered by `_local`"
+        present = uploads.present(runner.videos_of(request.jobs, request))
+    with closing(
+        runner.run(request, loaded=loaded, on_progress=on_progress, present=present)
+    ) as events:
         for event in events:
             if isinstance(event, Reading):
                 continue  # it was said before anything was fetched

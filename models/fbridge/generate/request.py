@@ -248,11 +248,6 @@ class GenerateRequest:
             check_work(self.frames, self.size)
 
     def _check_resume(self) -> None:
-        if self.resume and self.out is not None and is_url(self.out):
-            raise ConfigError(
-                f"--resume: goes on with videos in a folder, and -o {self.out} is behind a URL; "
-                "name a folder, or the rows that are left"
-            )
         if self.resume and self.overwrite:
             raise ConfigError(
                 "--resume and --overwrite contradict: one keeps videos that are there; drop one"

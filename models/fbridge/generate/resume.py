@@ -14,7 +14,7 @@ from fbridge.errors import ConfigError, DataError
 from fbridge.files.atomic import shown, write_text
 from fbridge.generate.events import Finished, Item
 
-_WAY_OUT = "give another name with -o, or --overwrite"
+WAY_OUT = "give another name with -o, or --overwrite"
 
 
 def read_present(videos: Sequence[Path]) -> dict[Path, Provenance]:
@@ -29,9 +29,7 @@ def read_present(videos: Sequence[Path]) -> dict[Path, Provenance]:
             try:
                 found[video] = read_provenance(video)
             except DataError as error:
-                raise ConfigError(
-                    f"{error}; --resume keeps what has a record: {_WAY_OUT}"
-                ) from None
+                raise ConfigError(f"{error}; --resume keeps what has a record: {WAY_OUT}") from None
     return found
 
 
@@ -52,7 +50,7 @@ def keep_present(
                 if differences := list(_differences(_plain(record), _plain(now))):
                     raise ConfigError(
                         f"{shown(item.video)}: is there and was made otherwise "
-                        f"({'; '.join(differences)}); {_WAY_OUT}"
+                        f"({'; '.join(differences)}); {WAY_OUT}"
                     )
                 sidecar = sidecar_path(item.video)
                 kept.append(Finished(item.video, sidecar, item.fitting, 0.0, now, kept=True))

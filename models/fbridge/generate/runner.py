@@ -6,9 +6,10 @@ before everything is checked.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
+from fbridge.data.provenance import Provenance
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import check_writable, shown
 from fbridge.generate.engine import open_engine
@@ -24,7 +25,11 @@ from fbridge.generate.resume import keep_present, read_present
 
 
 def run(
-    request: GenerateRequest, *, loaded: Loaded | None = None, on_progress: OnProgress | None = None
+    request: GenerateRequest,
+    *,
+    loaded: Loaded | None = None,
+    on_progress: OnProgress | None = None,
+    present: Mapping[Path, Provenance] | None = None,
 ) -> Generator[Event]:
     """Perform a request; each video is whole on the disk when its `Finished` is yielded.
 
@@ -32,6 +37,7 @@ def run(
         request: what to make.
         loaded: the request's model, where it is loaded already.
         on_progress: called after each sampling step.
+        present: with `--resume`, records of the videos that are there; read from them if None.
 
     Raises:
         FBridgeError: an input, the model or the machine does not allow what the request asks.
@@ -48,7 +54,8 @@ def run(
     yield Reading()
     sources = [job.picture for job in jobs]
     pictures = read_pictures(sources)
-    present = read_present(videos) if request.resume else {}
+    if present is None:
+        present = read_present(videos) if request.resume else {}
     free = [video for video in videos if video not in present]
     check_free(free, [*sources, *inputs], overwrite=request.overwrite, metadata=request.metadata)
     for folder in {video.parent for video in videos}:
