@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from fbridge.choices import OBJECTIVES
-from fbridge.errors import ConfigError
-from fbridge.files.atomic import check_writable, shown
+from fbridge.errors import ConfigError, FBridgeError
+from fbridge.files.atomic import check_writable
 from fbridge_cli import options, runtime
 from fbridge_cli.exit_codes import INTERRUPTED, Stopped, interrupt_code
 from fbridge_cli.options import INPUT, MEMORY, MODEL, OUTPUT, SAMPLING, Download, Json, option
@@ -255,12 +255,33 @@ def _train(
             keys = {**typed, **dict(map(parse_change, changes))}
             request = resolve_request(command, keys, one_process=process.world == 1, **begin)
             check_writable(request.run)
-            with runtime.quiet():
+            _check_machine(request, process)
+            with runtime.quiet(), _naming(request):
                 _run(request, ui, process)
     except KeyboardInterrupt as stop:
         if process.first:
             raise
         raise Stopped("", interrupt_code(stop)) from None
+
+
+def _check_machine(request: TrainRequest, process: Process) -> None:
+    """Raise ConfigError for a run behind a URL on several machines: each would have a copy."""
+    if request.store is not None and process.world > process.neighbours:
+        raise ConfigError(
+            f"-o {request.store}: a run of several machines needs a folder that all of them see; "
+            "name one, and copy the finished run to the store"
+        )
+
+
+@contextmanager
+def _naming(request: TrainRequest) -> Iterator[None]:
+    """Name the run's URL in errors, and not its copy on this machine."""
+    try:
+        yield
+    except FBridgeError as error:
+        if (text := request.place.told(str(error))) == str(error):
+            raise
+        raise type(error)(text) from error
 
 
 def _run(request: TrainRequest, ui: Ui, process: Process) -> None:
@@ -288,7 +309,7 @@ def _run(request: TrainRequest, ui: Ui, process: Process) -> None:
     stop, command_line = StopAtStep(), shlex.join(["fbridge", *sys.argv[1:]])
     with ui.waiting("loading data and networks"):
         from fbridge.train.events import Ended, Measured
-        from fbridge.train.run import run
+        from fbridge.train.stored import run
 
         events = run(request, stop=stop, command_line=command_line, first=process.first)
         first = next(events)
@@ -296,7 +317,7 @@ def _run(request: TrainRequest, ui: Ui, process: Process) -> None:
         show_dry_run(first, request, ui)
         return
     launcher = "fbridge" if process.world == 1 else "accelerate launch -m fbridge_cli"
-    words = [*launcher.split(), request.command, "-o", shown(request.run), "--resume"]
+    words = [*launcher.split(), request.command, "-o", request.place.shown(), "--resume"]
     report = Report(request, ui, shlex.join(words))
     report.show(first)
     with stop, report, closing(events):

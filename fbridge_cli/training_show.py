@@ -35,12 +35,14 @@ LINE_EVERY = 10.0
 def show_request(request: TrainRequest, ui: Ui) -> None:
     """Print configuration, base and data, before anything slow begins."""
     config = request.config
-    source = "built-in defaults" if request.file is None else shown(request.file)
+    source = "built-in defaults"
+    if request.file is not None:
+        source = request.place.told(shown(request.file))
     ui.note(f"configuration: {source}" + (f", recipe {config.recipe}" if config.recipe else ""))
     if request.command == "finetune":
         ui.note(f"base: {config.base}")
     data = "the built-in demo clips" if config.data == DEMO else config.data
-    ui.note(f"data: {data}; run: {shown(request.run)}")
+    ui.note(f"data: {data}; run: {request.place.shown()}")
 
 
 def show_dry_run(measured: Measured, request: TrainRequest, ui: Ui) -> None:
@@ -76,6 +78,7 @@ class Report:
 
     def __init__(self, request: TrainRequest, ui: Ui, command: str) -> None:
         self._request, self._ui, self._command = request, ui, command
+        self._shown = request.place.shown
         self._stack = ExitStack()
         self._view: TrainingView | None = None
         self._printed = -math.inf
@@ -101,7 +104,7 @@ class Report:
     ) -> None:
         self._stack.close()
         if isinstance(error, DependencyError) and self._whole is not None:
-            good = shown(self._request.run / f"checkpoint-{self._whole}")
+            good = self._shown(self._request.run / f"checkpoint-{self._whole}")
             self._ui.note(f"{good} is whole; once there is room, to go on: {self._command}")
         if self._ui.machine:
             self._ui.json(self._tree())
@@ -110,7 +113,7 @@ class Report:
         """Print one event."""
         match event:
             case Ready(resumes=False) if self._request.resume:
-                run = shown(self._request.run)
+                run = self._shown()
                 self._ui.note(f"{run}: there is no checkpoint yet; beginning")
             case Begun():
                 self._begun(event)
@@ -133,9 +136,9 @@ class Report:
         """The line of a run that was asked to stop."""
         if event.step == 0:
             return f"interrupted before the first step; to begin again: {self._command}"
-        saved = shown(self._request.run / f"checkpoint-{event.step}")
+        saved = self._shown(self._request.run / f"checkpoint-{event.step}")
         page = (event.summary or Summary()).report
-        report = "" if page is None else f" and {shown(page)}"
+        report = "" if page is None else f" and {self._shown(page)}"
         return (
             f"interrupted at step {event.step} of {self._steps}; saved {saved}{report}; to go on: "
             f"{self._command}"
@@ -144,14 +147,14 @@ class Report:
     def _tree(self) -> dict[str, Any]:
         last = self._last
         return {
-            "run": shown(self._request.run),
+            "run": self._shown(),
             "step": 0 if self._stepped is None else self._stepped.step,
             "steps": self._steps,
             "loss": None if self._stepped is None else self._stepped.loss,
             "validation": None if last is None else {"step": last.step, **last.scores},
             "first_validation": None if self._first is None else dict(self._first.scores),
-            "checkpoint": None if self._saved is None else shown(self._saved.path),
-            "result": None if self._result is None else shown(self._result),
+            "checkpoint": None if self._saved is None else self._shown(self._saved.path),
+            "result": None if self._result is None else self._shown(self._result),
             **self._told(last),
         }
 
@@ -162,8 +165,8 @@ class Report:
         return {
             "learnt": list(found.learnt),
             "verdict": found.learnt[0] if judged else None,
-            "sheet": None if found.sheet is None else shown(found.sheet),
-            "report": None if found.report is None else shown(found.report),
+            "sheet": None if found.sheet is None else self._shown(found.sheet),
+            "report": None if found.report is None else self._shown(found.report),
             "next": [{"purpose": purpose, "line": line} for purpose, line in found.lines],
         }
 
@@ -172,7 +175,7 @@ class Report:
             self._ui.note(note)
         if event.resumed is not None:
             self._whole = event.step
-            self._ui.note(f"going on from {shown(event.resumed)}")
+            self._ui.note(f"going on from {self._shown(event.resumed)}")
         if self._view is not None:
             self._view.begin(event.step)
 
@@ -207,8 +210,8 @@ class Report:
             self._ui.result(sentence)
         for name, path in (("held-out clips", found.sheet), ("report", found.report)):
             if path is not None:
-                self._ui.result(f"{name}: {shown(path)}")
-        self._ui.result(f"model: {shown(event.result)}, after {event.step} steps")
+                self._ui.result(f"{name}: {self._shown(path)}")
+        self._ui.result(f"model: {self._shown(event.result)}, after {event.step} steps")
         for number, (purpose, line) in enumerate(found.lines):
             self._ui.result(f"{'' if number else 'next, '}{purpose}: {line}")
 

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from typer.models import ArgumentInfo, ParameterInfo
 
-from fbridge.checks import RUN_WAY, USUAL_WAY, check_no_url, home_expanded
+from fbridge.checks import check_no_url, home_expanded
 
 if TYPE_CHECKING:
     from fbridge.data.stores.url import StoreUrl
 
 TAKEN = {("prepare", name) for name in ("source", "media_root", "out", "verify")}
-TAKEN |= {("train-prior", "data"), ("finetune", "data")}
+TAKEN |= {(name, key) for name in ("train-prior", "finetune") for key in ("data", "out")}
+TAKEN |= {("finetune", "prior")}
 TAKEN |= {("generate", "images"), ("generate", "out"), ("generate", "model")}
 TAKEN |= {("eval", name) for name in ("generated", "reference", "out", "report")}
 """Commands and parameters that read URLs."""
-RUNS = {("train-prior", "out"), ("finetune", "out")}
-"""Folders of training runs."""
 TEXTS = {"prompt", "negative", "caption_prefix", "title", "question", "changes"}
 """Parameters that are no path, whatever they hold; `changes` are checked as configuration."""
 
@@ -34,8 +33,7 @@ def refusing_urls(name: str, command: Callable[..., Any]) -> Callable[..., Any]:
         for parameter, value in values.items():
             if (name, parameter) not in TAKEN and parameter not in TEXTS:
                 for text in _texts(value):
-                    way = RUN_WAY if (name, parameter) in RUNS else USUAL_WAY
-                    check_no_url(_shown(command, parameter), text, way)
+                    check_no_url(_shown(command, parameter), text)
         return command(**values)
 
     return checked

@@ -22,16 +22,11 @@ MOST_PIXELS = 2**28
 """Pixels of all frames of one video: 256 frames of 1024x1024."""
 URL_PLACES = (
     "only SOURCE, --media-root, -o and --verify of fbridge prepare, IMAGE, --model and -o of "
-    "generate, GENERATED, --reference, -o and --report of eval, and --data of training may be URLs"
+    "generate, GENERATED, --reference, -o and --report of eval, and --data, --prior and -o of "
+    "training may be URLs"
 )
 """What takes URLs, as errors say it."""
 USUAL_WAY = f"is a URL, which is not taken here ({URL_PLACES}); use a local path"
-RUN_WAY = (
-    "is a URL, which is not taken here: a run appends to its files and continues from them; name a "
-    "folder, also one of a bucket that is mounted (rclone mount, gcsfuse, s3fs), or copy the "
-    "finished run there, where generate --model reads it"
-)
-"""Of the folder of a training run."""
 _MODELS = ("--base", "base", "--model", "MODEL", "--components", "components", "--codec")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+:(/|$)")
 """One letter before the colon would be a drive of Windows."""
@@ -88,14 +83,14 @@ def is_url(text: Path | str) -> bool:
     return _URL.match(str(text).strip()) is not None
 
 
-def check_no_url(where: str, text: str, way: str = USUAL_WAY) -> None:
+def check_no_url(where: str, text: str) -> None:
     """Raise ConfigError if a text is a URL that would be taken for a path.
 
     Web addresses of models stay: their loaders know the hub id that is meant.
     """
     if is_url(text) and (where not in _MODELS or not text.startswith("http")):
         url = re.sub(":/+", "://", text, count=1)
-        raise ConfigError(f"{where} {url}: {RUN_WAY if where == 'output' else way}")
+        raise ConfigError(f"{where} {url}: {USUAL_WAY}")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

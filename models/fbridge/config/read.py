@@ -110,7 +110,7 @@ def _url_faults(key: str, entry: _Entry) -> list[str]:
     values = entry.value if isinstance(entry.value, list) else [entry.value]
     found = []
     for value in values:
-        if key == "data":
+        if key in ("data", "output", "prior.path"):
             continue
         try:
             check_no_url(key, value if isinstance(value, str) else "")

@@ -11,12 +11,13 @@ from typing import Any, Literal, TypeAlias
 from fbridge.checks import check_choice, did_you_mean, home_expanded, parse_bytes
 from fbridge.choices import OBJECTIVES, PRESETS
 from fbridge.config import Config, Resolved, load_config
-from fbridge.data.stores.url import parse_url
+from fbridge.data.stores.url import StoreUrl, parse_target, parse_url
 from fbridge.errors import CheckpointError, ConfigError, DataError
 from fbridge.files.atomic import shown
 from fbridge.loaders.locate import packaged_file
 from fbridge.loaders.lora_choice import parse_lora
 from fbridge.loaders.names import check_model
+from fbridge.train.place import RunPlace
 from fbridge.train.places import recorded_facts, with_places
 
 Command: TypeAlias = Literal["train-prior", "finetune"]
@@ -48,6 +49,7 @@ class TrainRequest:
         resolved: the configuration with base and data filled in, and the origin of each key.
         file: the configuration's file, if any.
         run: the run's folder.
+        store: where its files go, if it is behind a URL; `run` then is the copy on this machine.
         resume: continue from the newest checkpoint, where there is one.
         accept_changes: resume although learning rate, batch size and the like have changed.
         checkpoint: with `resume`, the step of the checkpoint to continue from; None is the newest.
@@ -68,6 +70,12 @@ class TrainRequest:
     checkpoint: int | None = None
     device: str = "auto"
     dry_run: bool = False
+    store: StoreUrl | None = None
+
+    @property
+    def place(self) -> RunPlace:
+        """Where the run is."""
+        return RunPlace(self.run, self.store)
 
     def __post_init__(self) -> None:
         """Check the values, and that base and data can be there."""
@@ -150,10 +158,14 @@ def resolve_request(
         check_choice("--objective", options["bridge.objective"], OBJECTIVES)
     path = home_expanded(file or USUAL_FILE)
     used = path if file is not None or path.is_file() else None
-    run = None
+    run = store = None
     if resume:
         named = options.get("output") or _load(used, options).config.output
-        run = home_expanded(named) if named else _next_run(command, latest=True)
+        run, store = (
+            _place(named, fetched=True, step=other.get("checkpoint"))
+            if named
+            else (_next_run(command, latest=True), None)
+        )
         if file is None and (run / CONFIG).is_file():
             used = run / CONFIG
     found = _load(used, options)
@@ -162,8 +174,8 @@ def resolve_request(
     if found.config.data is None:
         if run is not None and not run.exists():
             raise ConfigError(
-                f"--resume: there is no run {shown(run)}; check its name, or say what to begin it "
-                "with: --data and the like"
+                f"--resume: there is no run {store or shown(run)}; check its name, or say what to "
+                "begin it with: --data and the like"
             )
         usual = (
             _DEMO_STUDENT if found.config.bridge.objective == DISTILL else _DEMO_RECIPES[command]
@@ -172,10 +184,27 @@ def resolve_request(
         found = _load(used, {**options, "data": DEMO, "recipe": recipe})
     if run is None:
         named = found.config.output
-        run = home_expanded(named) if named else _next_run(command)
+        run, store = _place(named) if named else (_next_run(command), None)
         if not named and not one_process and not dry_run:
             raise ConfigError("several processes must mean the same run; name it: -o RUN")
-    return TrainRequest(command, found, used, run, resume=resume, dry_run=dry_run, **other)
+    return TrainRequest(
+        command, found, used, run, resume=resume, dry_run=dry_run, store=store, **other
+    )
+
+
+def _place(
+    named: str, *, fetched: bool = False, step: int | None = None
+) -> tuple[Path, StoreUrl | None]:
+    """A run's folder, and the URL whose copy it is; brought to what is there if `fetched`."""
+    url = parse_target(named, "-o")
+    if url is None:
+        return home_expanded(named), None
+    from fbridge.train.stored import StoredRun  # it imports torch, which a typo need not await
+
+    stored = StoredRun(url)
+    if fetched:
+        stored.fetch(step)
+    return stored.folder, url
 
 
 def _prior_options(prior: str | None) -> dict[str, str]:
@@ -184,6 +213,8 @@ def _prior_options(prior: str | None) -> dict[str, str]:
         return {}
     if prior in PRIORS:
         return {"prior.kind": prior}
+    if url := parse_url(prior, "--prior"):
+        return {"prior.kind": "neural", "prior.path": str(url)}
     folder = home_expanded(prior)
     if not folder.is_dir():
         raise ConfigError(

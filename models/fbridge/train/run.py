@@ -86,6 +86,7 @@ def run(
             device=device,
             file=request.file,
             resume=found.checkpoint,
+            store=request.store,
         )
         yield Ready(found.checkpoint is not None)
         if not locked:

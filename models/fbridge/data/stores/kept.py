@@ -16,7 +16,7 @@ from fbridge.errors import DataError
 from fbridge.files.atomic import write_failure
 
 RUN_FACTS = "run.json"
-RESULTS = ("model", "lora")
+RESULTS = ("model", "lora", "prior")
 """Folders of a run that are a model; its checkpoints are not fetched."""
 
 

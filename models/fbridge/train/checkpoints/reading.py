@@ -112,7 +112,7 @@ def newest_whole(run: Path) -> Chosen:
     damaged: list[Path] = []
     for path in reversed(_folders(run)):
         try:
-            return Chosen(_verified(_read(path)), tuple(damaged))
+            return Chosen(verified(_read(path)), tuple(damaged))
         except _DamagedError as error:
             damaged.append(error.file)
         except NewerCheckpointError:
@@ -131,7 +131,7 @@ def checkpoint_of_step(run: Path, step: int) -> Checkpoint:
     for found in checkpoints(run):
         if found.step == step:
             try:
-                return _verified(found)
+                return verified(found)
             except _DamagedError as error:
                 raise _damaged(error.file, found.path) from None
     there = ", ".join(str(found.step) for found in checkpoints(run)) or "none"
@@ -180,7 +180,12 @@ def matching(run: Path, pattern: re.Pattern[str]) -> list[tuple[Path, re.Match[s
     return [(path, match) for path, match in matches if match]
 
 
-def _verified(checkpoint: Checkpoint) -> Checkpoint:
+def verified(checkpoint: Checkpoint) -> Checkpoint:
+    """A checkpoint whose files all have the hashes that they were written with.
+
+    Raises:
+        CheckpointError: one has not.
+    """
     for name in checkpoint.files:
         if not _is_intact(checkpoint, name):
             raise _DamagedError(checkpoint.path / name)

@@ -18,6 +18,8 @@ from fbridge.backbones.space_time import SpaceTimeTransformer
 from fbridge.codecs import Codec
 from fbridge.config.tree import BridgeConfig, Config, DistillConfig, LoraConfig, SamplingConfig
 from fbridge.data.latents.shape import Shape, frame_limits
+from fbridge.data.stores.kept import keep
+from fbridge.data.stores.url import parse_url
 from fbridge.errors import CheckpointError, ConfigError, DataError, reason
 from fbridge.files.modules import precision_of
 from fbridge.loaders.codec import fingerprint
@@ -315,10 +317,15 @@ def _check_fit(base: PretrainedModel, shape: Shape) -> None:
 
 
 def prior_folder(config: Config) -> Path | None:
-    """Where the network of a neural prior lies: the folder named, or the result of that run."""
+    """Where the network of a neural prior lies: the folder named, or the result of that run.
+
+    Raises:
+        FBridgeError: it is behind a URL and cannot be fetched.
+    """
     if config.prior.path is None or config.prior.kind not in ("auto", "neural", "mix"):
         return None
-    folder = Path(config.prior.path)
+    url = parse_url(config.prior.path, "prior.path")
+    folder = Path(config.prior.path) if url is None else keep(url)
     inner = folder / "prior"
     return inner if (inner / "config.json").is_file() else folder
 

@@ -14,6 +14,7 @@ from torch import nn
 from fbridge.backbones.families import family_of
 from fbridge.codecs import Codec
 from fbridge.config.tree import Config, TrainConfig
+from fbridge.data.stores.url import StoreUrl
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.hashing import hash_model
 from fbridge.loaders.codec import LoadedCodec, load_codec
@@ -26,6 +27,7 @@ from fbridge.train.distillation import DistillTraining
 from fbridge.train.ema.averages import build_average
 from fbridge.train.losses import BridgeTraining
 from fbridge.train.optimizer import build_optimizer, hasten
+from fbridge.train.place import RunPlace
 from fbridge.train.request import Command
 from fbridge.train.setup.accelerate import (
     adapt_launch,
@@ -74,6 +76,7 @@ class Session:
         model: the network and what stays fixed.
         training: what the loop works on.
         file: the configuration's file, if any.
+        store: where the run goes, if it is behind a URL.
     """
 
     command: Command
@@ -83,6 +86,12 @@ class Session:
     model: BuiltNetwork
     training: Training
     file: Path | None = None
+    store: StoreUrl | None = None
+
+    @property
+    def place(self) -> RunPlace:
+        """Where the run is."""
+        return RunPlace(self.run, self.store)
 
     @property
     def first(self) -> bool:
@@ -98,6 +107,7 @@ def build_session(
     device: str,
     file: Path | None = None,
     resume: Checkpoint | None = None,
+    store: StoreUrl | None = None,
 ) -> Session:
     """Set up a run; nothing is written.
 
@@ -109,6 +119,7 @@ def build_session(
         file: the configuration's file, if any.
         resume: the checkpoint that the run will go on from; its batches stay, whatever the number
             of processes.
+        store: where the run goes, if it is behind a URL.
 
     Raises:
         FBridgeError: a part is missing or does not fit.
@@ -132,7 +143,7 @@ def build_session(
         if config.model.condition == "text":
             check_words(base, dataset)
     training = _training(command, config, run, material, model, accelerator, share)
-    return Session(command, config, run, material, model, training, file)
+    return Session(command, config, run, material, model, training, file, store)
 
 
 def identity(

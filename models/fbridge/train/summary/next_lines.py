@@ -12,7 +12,6 @@ from fbridge.config import load_config
 from fbridge.config.tree import Config
 from fbridge.config.values import as_toml
 from fbridge.errors import FBridgeError
-from fbridge.files.atomic import shown
 from fbridge.files.configs import has_component
 from fbridge.loaders.resolve import SCRATCH, ResolvedModel, resolve
 from fbridge.prepare.demo import demo_folder
@@ -36,7 +35,8 @@ def lines_after(session: Session, example: Example) -> tuple[NextLine, ...]:
     longer = NextLine("to train it longer", _longer(session))
     if session.command == "train-prior":
         return NextLine("to start a bridge from it", _finetune(session)), longer
-    words = [shown(example.picture), "-p", example.prompt, "--model", shown(session.run)]
+    shown = session.place.shown
+    words = [shown(example.picture), "-p", example.prompt, "--model", shown()]
     words += ["-o", shown(example.picture.with_suffix(".mp4"))]
     use = NextLine("to make a video with it", _joined("generate", *words))
     return use, longer, *_measure(session)
@@ -54,13 +54,13 @@ def _measure(session: Session) -> list[NextLine]:
 
 def line_of_stopped(session: Session) -> NextLine:
     """The line that goes on with a run that was stopped."""
-    line = _joined(session.command, "-o", shown(session.run), "--resume")
+    line = _joined(session.command, "-o", session.place.shown(), "--resume")
     return NextLine("to go on with it", line)
 
 
 def _longer(session: Session) -> str:
-    train = session.config.train
-    words = [session.command, "-o", shown(session.run), "--resume", "--steps", str(2 * train.steps)]
+    train, run = session.config.train, session.place.shown()
+    words = [session.command, "-o", run, "--resume", "--steps", str(2 * train.steps)]
     # A cosine ends at the last step: with other steps it is another schedule, which is a change.
     return _joined(*words, *(["--accept-changes"] if train.lr_schedule == "cosine" else []))
 
@@ -85,7 +85,7 @@ def _finetune(session: Session) -> str:
         ]
     elif usual.data not in (None, DEMO):
         words += ["--data", DEMO]
-    return _joined("finetune", *words, "--prior", shown(session.run), *_changes(config, usual))
+    return _joined("finetune", *words, "--prior", session.place.shown(), *_changes(config, usual))
 
 
 def _changes(config: Config, usual: Config) -> list[str]:

@@ -17,7 +17,7 @@ from torch import Tensor
 from fbridge.config.write import to_toml
 from fbridge.data.video_files import read_video
 from fbridge.errors import DataError
-from fbridge.files.atomic import shown, write_text
+from fbridge.files.atomic import write_text
 from fbridge.pages import clip_figures, page
 from fbridge.train.events import Summary, Validated
 from fbridge.train.run_files import CURVES, read_curves
@@ -87,7 +87,7 @@ class RunReport:
             *parts.how_to_use(lines),
             *parts.settings(self._facts, to_toml(session.config, comments=False)),
         ]
-        write_text(path, page(f"{shown(session.run)}: {session.command}", body))
+        write_text(path, page(f"{session.place.shown()}: {session.command}", body))
         return Summary(learnt.lines, self._sheet, path, lines)
 
 
@@ -98,7 +98,7 @@ def _head(session: Session, step: int, state: State) -> Iterator[str]:
         what = f"the diffusion baseline of a bridge, from {base}"
     elif session.model.teacher is not None:
         what = f"a student in few steps of {base}"
-    yield f"<h1>{escape(shown(session.run))}</h1>"
+    yield f"<h1>{escape(session.place.shown())}</h1>"
     yield f'<p class="lead">{escape(what)}: {step} of {steps} steps.</p>'
     if state == "training":
         yield '<p class="warning">Written while it was training.</p>'
