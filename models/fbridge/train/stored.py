@@ -22,7 +22,7 @@ from fbridge.data.stores import ObjectError, Store, StoreError, StoreUrl
 from fbridge.data.stores.scratch import stores_folder
 from fbridge.data.stores.snapshot import in_threads
 from fbridge.data.stores.store import Item
-from fbridge.errors import CheckpointError, ConfigError
+from fbridge.errors import CheckpointError, ConfigError, DependencyError
 from fbridge.files.atomic import replacing, write_failure
 from fbridge.train import run as local
 from fbridge.train.checkpoints.reading import INDEX, NAME, newest, read_checkpoint, verified
@@ -77,7 +77,7 @@ def _failed(leaving: Future[None] | None) -> Iterator[Warned]:
     try:
         if leaving is not None:
             leaving.result()
-    except StoreError as error:
+    except (StoreError, DependencyError) as error:
         yield Warned(f"{error}; training goes on, and files follow with the next checkpoint")
 
 
@@ -148,6 +148,7 @@ class StoredRun:
         """Upload what is new or has changed, and remove checkpoints that are gone.
 
         Raises:
+            DependencyError: this machine's disk is full.
             StoreError: the store does not take it.
         """
         before = dict(self._known)
@@ -209,7 +210,11 @@ class StoredRun:
             self._store.upload(path, name)
         else:
             copy = self.folder / f".leaving-{path.name}"
-            copy.write_bytes(path.read_bytes())
+            content = path.read_bytes()
+            try:
+                copy.write_bytes(content)
+            except OSError as error:
+                raise write_failure(copy, error) from None
             self._store.upload(copy, name)
             copy.unlink()
         self._known[name] = state
