@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import torch
 from torch import Tensor
 
@@ -50,3 +52,32 @@ def motion(frames: int = 8, slot: int = 0, **channels: float) -> Tensor:
     for name, value in channels.items():
         out[:, slot, getattr(names, name)] = torch.linspace(0, value, frames)
     return out
+
+
+PORTRAIT = (160, 120)
+SKINS = {"light": (225, 180, 160), "brown": (150, 100, 75), "dark": (95, 60, 48)}
+Portrait: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
+
+
+def _oval(x: float, y: float, width: float, height: float) -> Tensor:
+    rows = torch.arange(PORTRAIT[0])[:, None].float()
+    columns = torch.arange(PORTRAIT[1]).float()
+    return ((columns - x) / width) ** 2 + ((rows - y) / height) ** 2 < 1
+
+
+def portrait(skin: tuple[int, int, int], hair: tuple[int, int, int]) -> Portrait:
+    """Picture, person, face and hair: long hair down to a blue shirt, before a grey wall."""
+    face = _oval(60, 62, 20, 26)
+    locks = _oval(60, 55, 33, 40) | (
+        _oval(60, 80, 33, 45) & (torch.arange(PORTRAIT[0])[:, None] < 112)
+    )
+    shirt = _oval(60, 160, 52, 55)
+    neck = _oval(60, 92, 10, 16)
+    picture = torch.full((3, *PORTRAIT), 0.55)
+    for place, colour in ((locks, hair), (shirt, (40, 60, 150)), (neck, skin), (face, skin)):
+        picture[:, place] = torch.tensor(colour)[:, None] / 255
+    for x in (52, 68):  # eyes
+        picture[:, _oval(x, 58, 3, 2)] = 0.1
+    grain = 0.03 * torch.randn(3, *PORTRAIT, generator=torch.Generator().manual_seed(0))
+    visible = locks & ~face & ~neck & ~shirt
+    return (picture + grain).clamp(0, 1), (locks | shirt | neck | face).float(), face, visible

@@ -11,6 +11,7 @@ from fbridge.codecs.scenes.finder import Finder
 from fbridge.codecs.scenes.flowing import Flowing
 from fbridge.codecs.scenes.segmenter import MaskDecoder
 from fbridge.words.flows import FlowAct
+from tests.codecs.scenes.pictures import SKINS, portrait
 
 SIZE = (96, 128)
 CLOUDS = FlowAct("clouds", "clouds")
@@ -73,3 +74,41 @@ def test_leaves_take_the_main_thing_along_only_if_it_is_a_green_plant() -> None:
         assert region is not None
         assert float(region[50:70, 58:72].mean()) == pytest.approx(inside, abs=0.1)
         assert float(region[:30].mean()) == pytest.approx(outside, abs=0.1)
+
+
+class Portraitist(Blind):
+    """Sees one person, and hair as all of her."""
+
+    person: Tensor
+    animal = False
+
+    def mask(self, noun: str) -> Tensor:  # noqa: ARG002
+        return self.person
+
+    def fine(self, noun: str) -> Tensor:
+        return self.mask(noun)
+
+    def shown(self, classes: Tensor) -> Tensor:
+        seen = 0 not in classes or self.animal
+        return torch.full((3, 4), float(seen))
+
+
+def test_hair_blows_around_a_face_that_stays() -> None:
+    picture, person, face, hair = portrait(SKINS["light"], (35, 25, 22))
+    finder = Portraitist(picture)
+    finder.person = person
+    act = FlowAct("hair", "long hair")
+    [region] = Flowing.find(picture, [act], finder).regions
+    assert region is not None
+    assert float(region[hair].mean()) > 0.8
+    assert float(region[face].mean()) < 0.3, "its rim may go along"
+    assert float(region[72:84, 54:66].max()) == 0, "its mouth may not"
+    finder.animal = True  # a mane is where the network sees one
+    [region] = Flowing.find(picture, [act], finder).regions
+    assert region is not None
+    assert float(region[face].mean()) > 0.8
+    finder.animal = False
+    statue, finder.person, *_ = portrait((140, 140, 140), (60, 60, 60))
+    finder.picture = statue
+    found = Flowing.find(statue, [act], finder)
+    assert found.remarks == ("no long hair is found in the picture; it is left out",)

@@ -3,36 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import torch
-from torch import Tensor
 
 from fbridge.codecs.scenes.hair import find_face, find_hair
-
-SIZE = (160, 120)
-SKINS = {"light": (225, 180, 160), "brown": (150, 100, 75), "dark": (95, 60, 48)}
-Portrait = tuple[Tensor, Tensor, Tensor, Tensor]
-
-
-def oval(x: float, y: float, width: float, height: float) -> Tensor:
-    rows = torch.arange(SIZE[0])[:, None].float()
-    columns = torch.arange(SIZE[1]).float()
-    return ((columns - x) / width) ** 2 + ((rows - y) / height) ** 2 < 1
-
-
-def portrait(skin: tuple[int, int, int], hair: tuple[int, int, int]) -> Portrait:
-    """Picture, person, face and hair: long hair down to a blue shirt, before a grey wall."""
-    face = oval(60, 62, 20, 26)
-    locks = oval(60, 55, 33, 40) | (oval(60, 80, 33, 45) & (torch.arange(SIZE[0])[:, None] < 112))
-    shirt = oval(60, 160, 52, 55)
-    neck = oval(60, 92, 10, 16)
-    picture = torch.full((3, *SIZE), 0.55)
-    for place, colour in ((locks, hair), (shirt, (40, 60, 150)), (neck, skin), (face, skin)):
-        picture[:, place] = torch.tensor(colour)[:, None] / 255
-    for x in (52, 68):  # eyes
-        picture[:, oval(x, 58, 3, 2)] = 0.1
-    grain = 0.03 * torch.randn(3, *SIZE, generator=torch.Generator().manual_seed(0))
-    visible = locks & ~face & ~neck & ~shirt
-    return (picture + grain).clamp(0, 1), (locks | shirt | neck | face).float(), face, visible
+from tests.codecs.scenes.pictures import SKINS, portrait
 
 
 @pytest.mark.parametrize("tone", SKINS)
