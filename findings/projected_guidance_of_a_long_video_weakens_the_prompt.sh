@@ -8,7 +8,7 @@
 # prediction's standard deviation and Wan's latents of 480 by 832: guidance_scale=7.5 acts like 7.5 for 256 by 256 pixels,
 # 3.6 for one frame, 1.6 for 17 and 0.78 for 81 frames: less of the prompt than without any guidance. With
 # use_original_formulation=True it is 1.78. Twice the length is the same prompt with 0.7 of the weight. With 0, or with
-# adaptive_projected_guidance_norm_dim=1, the frames do not matter. Nothing is raised or logged.
+# adaptive_projected_guidance_norm_dim=1, the frames do not matter. None of it is raised or logged.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -7,7 +7,7 @@
 # transformer, scale 2.8 on one layer: with guidance_scale=5 the third pass is, bit for bit, the network without that layer.
 # With guidance_scale=1 the pass called pred_cond_skip has all layers and the negative prompt, and the result is that of
 # ClassifierFreeGuidance(2.8): what was switched off is on, and the layers play no part. With guidance_scale=5 and stop=0.3
-# the same begins at 30 % of the steps. PerturbedAttentionGuidance has the same lines. Nothing is raised or logged.
+# the same begins at 30 % of the steps. PerturbedAttentionGuidance has the same lines. None of it is raised or logged.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -7,7 +7,7 @@
 # prediction is the same for a scale of 0, 2.8 and 50 to the rounding of float32: half as much work again for nothing. With
 # guidance_scale=1 the pass is that of the negative prompt, unblurred. Its hook, applied by hand, does not know sigma either:
 # the two cases are exchanged, and queries are set to their mean, which is the infinite blur, for 0.1 and for 3 alike; only
-# above seg_blur_threshold_inf, where the mean is documented, a Gaussian is convolved. Nothing is raised or logged.
+# above seg_blur_threshold_inf, where the mean is documented, a Gaussian is convolved. None of it is raised or logged.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
