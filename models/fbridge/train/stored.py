@@ -19,8 +19,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from fbridge.data.stores import ObjectError, Store, StoreError, StoreUrl
+from fbridge.data.stores.kept import download_all
 from fbridge.data.stores.scratch import stores_folder
-from fbridge.data.stores.snapshot import in_threads
 from fbridge.data.stores.store import Item
 from fbridge.errors import CheckpointError, ConfigError, DependencyError
 from fbridge.files.atomic import replacing, write_failure
@@ -141,7 +141,7 @@ class StoredRun:
                 return
             shutil.rmtree(self.folder, ignore_errors=True)
             plain = [item for name, item in there.items() if not _in_checkpoint(name)]
-            self._download(plain)
+            download_all(self._store, plain, self.folder)
             self._fetch_checkpoints(there, steps, step)
 
     def push(self) -> None:
@@ -224,30 +224,17 @@ class StoredRun:
         left = sorted(steps if step is None else steps & {step}, reverse=True)
         for number in sorted(steps):
             items = [item for name, item in there.items() if _folder_of(name) == number]
-            self._download([item for item in items if item.name.endswith(f"/{INDEX}")])
+            index = [item for item in items if _step_of(item.name) is not None]
+            download_all(self._store, index, self.folder)
             for item in items:
-                if not item.name.endswith(f"/{INDEX}"):
+                if item not in index:
                     self._hole(item)
         for number in left:
             items = [item for name, item in there.items() if _folder_of(name) == number]
-            self._download(items)
+            download_all(self._store, items, self.folder)
             with suppress(CheckpointError):
                 verified(read_checkpoint(self.folder / f"checkpoint-{number}"))
                 return  # else an older one, and `find_resume` says which are damaged
-
-    def _download(self, items: list[Item]) -> None:
-        for item in items:
-            if any(part in ("", ".", "..") for part in item.name.split("/")) or "\\" in item.name:
-                raise CheckpointError(f"{self.url / item.name}: is no name of a file; rename it")
-
-        def fetch(item: Item) -> None:
-            path = self.folder / item.name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._store.download(item, path)
-            os.utime(path, ns=(item.stamp, item.stamp))
-
-        for _ in in_threads(fetch, iter(items)):
-            pass
 
     def _hole(self, item: Item) -> None:
         path = self.folder / item.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from filelock import FileLock
@@ -62,20 +63,31 @@ def _wanted(store: Store) -> list[Item]:
 
 
 def _fetch(store: Store, items: list[Item], folder: Path) -> None:
+    names = {item.name for item in items}
+    for path in [path for path in folder.rglob("*") if path.is_file()]:
+        if path.relative_to(folder).as_posix() not in names:
+            path.unlink()
+    download_all(store, [item for item in items if not _is_there(folder, item)], folder)
+
+
+def download_all(store: Store, items: Sequence[Item], folder: Path) -> None:
+    """Download objects into a folder, each with the time that the store tells of it.
+
+    Raises:
+        DataError: one has a name that no file can have.
+        StoreError: the store does not answer, or one has changed.
+    """
     for item in items:
         if any(part in ("", ".", "..") for part in item.name.split("/")) or "\\" in item.name:
             raise DataError(f"{store.url / item.name}: is no name of a file; rename it")
 
     def fetch(item: Item) -> None:
         path = folder / item.name
+        path.parent.mkdir(parents=True, exist_ok=True)
         store.download(item, path)
         os.utime(path, ns=(item.stamp, item.stamp))
 
-    names = {item.name for item in items}
-    for path in [path for path in folder.rglob("*") if path.is_file()]:
-        if path.relative_to(folder).as_posix() not in names:
-            path.unlink()
-    for _ in in_threads(fetch, (item for item in items if not _is_there(folder, item))):
+    for _ in in_threads(fetch, items):
         pass
 
 
