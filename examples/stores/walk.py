@@ -3,8 +3,9 @@
     python -m examples.stores.walk
 
 starts OpenStack Swift (see `examples.stores.swift`), puts three small videos and a list into a
-bucket, and runs: the lines of docs/prepare.md, a list of URLs, and generate and eval from and to
-the bucket. What is in the bucket afterwards is compared with what the same lines make of a folder.
+bucket, and runs: the lines of docs/prepare.md, a prior into the bucket, those of docs/finetune.md,
+a list of URLs, and generate and eval from and to the bucket. What is in the bucket afterwards is
+compared with what the same lines make of a folder.
 """
 
 from __future__ import annotations
@@ -27,10 +28,12 @@ from fbridge.data.shapes import draw_clip
 from fbridge.data.video_files import write_video
 from fbridge_cli.main import run
 
-DOCS = Path(__file__).parents[2] / "docs" / "prepare.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PRIOR = "fbridge train-prior --data s3://films/latents -o s3://films/runs/prior"
 SMALL = {"FBRIDGE_TRAIN_STEPS": "1"}
 ENCODE = "--codec t2v.safetensors --frames 17 --size 64x64 --workers 1"
 MORE = (
+    "fbridge finetune -o s3://films/runs/bridge --resume --steps 2",
     f"fbridge prepare list.csv -o mixed/ {ENCODE}",
     f"fbridge prepare films/ -o local/ {ENCODE}",
     f"fbridge prepare s3://films/set/list.csv -o s3://films/listed {ENCODE}",
@@ -50,15 +53,17 @@ def main() -> None:
         os.chdir(folder)
         os.environ.update({**variables, **SMALL, "FBRIDGE_CACHE": f"{folder}/cache"})
         _fill()
-        results = [_run(line) for line in (*_documented(), *MORE)]
+        lines = *_documented("prepare.md"), PRIOR, *_documented("finetune.md"), *MORE
+        results = [_run(line) for line in lines]
         ok = _same(Path("local"), Path("mixed")) and all(results)
     print(f"{'all is well' if ok else 'something is wrong'} ({_seconds(begun)})")
     sys.exit(not ok)
 
 
-def _documented() -> list[str]:
-    """The lines of the documentation that name the bucket."""
-    blocks = re.findall(r"```sh\n(.*?)```", DOCS.read_text(encoding="utf-8"), flags=re.DOTALL)
+def _documented(page: str) -> list[str]:
+    """The lines of the blocks of a page that name the bucket."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
     return [line for block in blocks if "s3://films" in block for line in block.splitlines()]
 
 
