@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from fbridge.codecs.scenes.matting import guided_filter, refine
@@ -52,6 +53,19 @@ def test_a_hole_of_three_percent_is_filled_and_one_of_a_tenth_is_seen_through() 
         alpha = truth() * ~hole
         fine = refine(picture(alpha), alpha[None])[0]
         assert bool(fine[70, 90] > 0.9) == filled
+
+
+@pytest.mark.parametrize(("doubt", "filled"), [(0.3, True), (0.02, False)])
+def test_a_hole_is_of_the_thing_where_the_mask_is_in_doubt_about_it(
+    doubt: float, filled: bool
+) -> None:
+    """The windows of a car, of colours of their own, and what is seen beside a cup's handle."""
+    y, x = torch.meshgrid(torch.arange(SIZE[0]), torch.arange(SIZE[1]), indexing="ij")
+    hole = (x - 90).square() + (y - 70).square() < 0.15 * truth().sum() / torch.pi
+    rough = torch.where(hole, torch.tensor(doubt), truth())
+    shown = torch.where(hole, torch.tensor([0.1, 0.2, 0.9])[:, None, None], picture(truth()))
+    fine = refine(shown, rough[None])[0]
+    assert bool(fine[70, 90] > 0.9) == filled
 
 
 def test_two_objects_never_cover_more_than_all() -> None:

@@ -23,6 +23,10 @@ SURE, DOUBT = 0.9, 0.1
 FEWEST = 50
 """Fewest pixels that surely belong to the object, and to the background, to learn colours from."""
 
+DOUBTFUL, TINY, FILLED = 0.15, 0.01, 0.7
+"""Mean of the mask in a hole from which on, and share of the object from which on, it is filled;
+and with what."""
+
 LEAST, HOLE = 0.02, 0.04
 """Parts of the object, and holes in it, smaller than this share of it are specks."""
 
@@ -101,7 +105,7 @@ def _cut(picture: Tensor, mask: Tensor, others: Tensor) -> Tensor:
     """The mask (h, w) with what is in doubt decided by colour, without specks and small holes."""
     import cv2
 
-    soft = mask.numpy()
+    soft = _without_doubtful_holes(mask.numpy())
     labels: NDArray[Any] = np.full(soft.shape, cv2.GC_BGD, np.uint8)
     labels[soft > DOUBT] = cv2.GC_PR_BGD
     labels[soft > 0.5] = cv2.GC_PR_FGD
@@ -116,6 +120,24 @@ def _cut(picture: Tensor, mask: Tensor, others: Tensor) -> Tensor:
     area = inside.sum()
     inside = _without_specks(inside, max(4, int(LEAST * area)))
     return torch.from_numpy(~_without_specks(~inside, max(4, int(HOLE * area)))).float()
+
+
+def _without_doubtful_holes(soft: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A mask whose larger holes are likelier of the object than not, unless they surely are not.
+
+    So the foil of a cupcake is, and what is seen through the handle of a cup is not.
+    """
+    import cv2
+
+    count, parts = cv2.connectedComponents((soft <= 0.5).astype("uint8"), connectivity=4)
+    edges = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
+    least = TINY * (soft > 0.5).sum()
+    filled = soft.copy()
+    for part in set(range(1, count)) - set(edges.tolist()):
+        inside = parts == part
+        if inside.sum() >= least and soft[inside].mean() > DOUBTFUL:
+            filled[inside] = FILLED
+    return filled
 
 
 def _without_specks(inside: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
