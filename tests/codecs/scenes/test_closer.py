@@ -61,6 +61,12 @@ def test_a_head_is_no_thing_of_its_own() -> None:
     assert alone(dog, seen_at(head), Eye(dog)) is None
 
 
+def test_half_of_a_thing_that_falls_in_two_is_none_of_its_own() -> None:
+    halves = thing(slice(60, 180), slice(40, 110)) + thing(slice(60, 180), slice(114, 190))
+    whole = thing(slice(60, 180), slice(40, 190))
+    assert alone(whole, seen_at(thing(slice(80, 120), slice(120, 160))), Eye(halves)) is None
+
+
 def test_a_noun_that_is_hardly_seen_or_seen_all_over_is_not_looked_for() -> None:
     eye = Eye(CUP)
     assert alone(CHAIR, seen_at(CUP, 0.3), eye) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -108,19 +110,25 @@ class Finder:
             self.remarks.append(f"{noun!r} names no class that the model knows; {_TAKEN}")
         found = self._told_apart(named, noun)
         if found is None:
-            found = self._find(self._looked(), named, noun)
+            found = self._one(self._looked(), named, noun)
         if noun and float(found.mean()) < FEWEST:
             self.remarks.append(f"no {noun} is found in the picture; {_TAKEN}")
             return self.mask("")
         whole = _enlarged(found, _size(self.picture[0]))
 
         def look(area: Area) -> Tensor:
-            return self._in_part(area, named, noun)
+            return self._in_part(area, lambda features: self._one(features, named, noun))
+
+        def look_at_all(area: Area) -> Tensor:
+            return self._in_part(area, lambda features: self._all(features, named))
 
         if _told(noun):
             return sharper(whole, look, SAME)
-        small = alone(whole, self.shown(named), look) if named.any() else None
-        return sharper(whole, look) if small is None else small
+        # Pieces are told from each other at the end: one that is split off its thing is none.
+        small = alone(whole, self.shown(named), look_at_all) if named.any() else None
+        if small is None:
+            return sharper(whole, look)
+        return small if is_plural(noun) else one_thing(small, self.shown(named))
 
     def _looked(self) -> Features:
         if self._features is None:
@@ -134,8 +142,13 @@ class Finder:
         )
         return features
 
-    def _find(self, features: Features, named: Tensor, noun: str) -> Tensor:
-        found = find_mask(self.decoder, features, named[None])[0].cpu()
+    def _all(self, features: Features, named: Tensor) -> Tensor:
+        """(h, w) all that a noun may mean."""
+        return find_mask(self.decoder, features, named[None])[0].cpu()
+
+    def _one(self, features: Features, named: Tensor, noun: str) -> Tensor:
+        """The same, of several things the one that is meant."""
+        found = self._all(features, named)
         if is_plural(noun):
             return found
         return one_thing(found, features.classes[0].softmax(0)[named].sum(0).cpu())
@@ -159,10 +172,10 @@ class Finder:
             self.remarks.append(f"no {noun} is found in the picture; {_TAKEN}")
         return found
 
-    def _in_part(self, area: Area, named: Tensor, noun: str) -> Tensor:
+    def _in_part(self, area: Area, find: Callable[[Features], Tensor]) -> Tensor:
         """(h, w) the mask that is found in a part of the picture, at its own size."""
         part = self.picture[:, area[0], area[1]]
-        return _enlarged(self._find(self._look(part), named, noun), _size(part[0]))
+        return _enlarged(find(self._look(part)), _size(part[0]))
 
 
 def _told(noun: str) -> tuple[str, ...]:
