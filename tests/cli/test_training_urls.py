@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from fbridge.data.stores import Store, StoreUrl
+from fbridge.errors import ConfigError
+from fbridge.train.run_files import locked_run
 from fbridge.train.stored import StoredRun, local_folder
 from tests.cli.conftest import Workshop
 from tests.data.stores.conftest import Fill
@@ -77,6 +79,15 @@ def test_one_checkpoint_is_fetched_and_a_damaged_one_passed_over(
     asked = weights[4].stat().st_mtime_ns
     stored.fetch()
     assert weights[4].stat().st_mtime_ns == asked, "nothing newer is there"
+
+    stored.fetch(99)
+    assert any(weights[4].read_bytes()), "a mistyped step removes nothing"
+    with locked_run(stored.folder), pytest.raises(ConfigError, match="another training is at work"):
+        stored.fetch(2)
+    assert any(weights[4].read_bytes()), "nor does a second line beside a training"
+    stored.fetch(2)
+    assert any(weights[2].read_bytes())
+    assert not any(weights[4].read_bytes()), "holes"
 
     (tmp_path / "damage").write_bytes(bytes(weights[4].stat().st_size))
     Store(url).upload(tmp_path / "damage", "checkpoint-4/network.safetensors")

@@ -27,7 +27,9 @@ from fbridge.files.atomic import replacing, write_failure
 from fbridge.train import run as local
 from fbridge.train.checkpoints.reading import INDEX, NAME, newest, read_checkpoint, verified
 from fbridge.train.events import Ended, Event, Saved, Validated, Warned
+from fbridge.train.place import RunPlace
 from fbridge.train.request import RUN_FACTS, TrainRequest
+from fbridge.train.run_files import locked_run
 
 _PERHAPS = (-1, -1)
 """Size and time of a file that may have arrived."""
@@ -127,6 +129,7 @@ class StoredRun:
         may call this at once.
 
         Raises:
+            ConfigError: a training is at work in a copy that would have to go.
             DependencyError: the cache cannot be written.
             StoreError: the store does not answer.
         """
@@ -139,7 +142,9 @@ class StoredRun:
             steps = {found for name in there if (found := _step_of(name)) is not None}
             if self._has(max(steps, default=0) if step is None else step, exactly=step is not None):
                 return
-            shutil.rmtree(self.folder, ignore_errors=True)
+            if step is not None and step not in steps:
+                return  # `find_resume` says which there are
+            self._empty()
             plain = [item for name, item in there.items() if not _in_checkpoint(name)]
             download_all(self._store, plain, self.folder)
             self._fetch_checkpoints(there, steps, step)
@@ -168,6 +173,16 @@ class StoredRun:
     def clean(self) -> None:
         """Remove the copy: the store has all of it."""
         shutil.rmtree(self.folder.parent, ignore_errors=True)
+
+    def _empty(self) -> None:
+        """Remove an older copy, unless a training is at work in it."""
+        if not self.folder.is_dir():
+            return
+        try:
+            with locked_run(self.folder):
+                shutil.rmtree(self.folder, ignore_errors=True)
+        except ConfigError as error:
+            raise ConfigError(RunPlace(self.folder, self.url).told(str(error))) from None
 
     def _has(self, step: int, *, exactly: bool) -> bool:
         """Whether the copy has a checkpoint of that step, or of a later one."""
@@ -238,7 +253,6 @@ class StoredRun:
 
     def _hole(self, item: Item) -> None:
         path = self.folder / item.name
-        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as hidden, hidden.open("wb") as file:
             os.truncate(file.fileno(), item.size)
         os.utime(path, ns=(item.stamp, item.stamp))
