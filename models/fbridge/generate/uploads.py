@@ -12,6 +12,7 @@ from fbridge.checks import home_expanded
 from fbridge.data.provenance import Provenance, read_provenance, sidecar_path
 from fbridge.data.stores import ObjectError, Store, StoreUrl
 from fbridge.data.stores.fetched import THREADS
+from fbridge.data.stores.store import Item
 from fbridge.data.stores.url import parse_target
 from fbridge.errors import ConfigError, DataError
 from fbridge.generate.events import Finished
@@ -48,7 +49,7 @@ class VideoUploads:
             ConfigError: it does not, or has one of these names.
             StoreError: it does not answer.
         """
-        there = set() if self._overwrite or self._resume else self._names()
+        there = {} if self._overwrite or self._resume else self._there()
         for video in videos:
             for name in (video.name, *([sidecar_path(video).name] if metadata else [])):
                 if name in there:
@@ -66,30 +67,32 @@ class VideoUploads:
             ConfigError: one has no record beside it.
             StoreError: the store does not answer.
         """
-        there = self._names()
+        there = self._there()
         found = [video for video in videos if video.name in there]
+        sidecars = [sidecar_path(video) for video in found]
+        items = [there.get(sidecar.name) for sidecar in sidecars]
         with ThreadPoolExecutor(THREADS) as threads:
-            return dict(zip(found, threads.map(self._record, found), strict=True))
+            return dict(zip(found, threads.map(self._record, sidecars, items), strict=True))
 
-    def _names(self) -> set[str]:
-        """Of all that is in the folder."""
+    def _there(self) -> dict[str, Item]:
+        """All that is in the folder, by name."""
         with suppress(ObjectError):  # a folder of a store is there as soon as a file is in it
-            return {item.name for item in self._store.items(deep=False)}
-        return set()
+            return {item.name: item for item in self._store.items(deep=False)}
+        return {}
 
-    def _record(self, video: Path) -> Provenance:
-        sidecar = sidecar_path(video)
-        sidecar.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._store.download(self._store.item(sidecar.name), sidecar)
-            return read_provenance(sidecar)
-        except (ObjectError, DataError) as error:
-            why = "is no record of fbridge"
-            if isinstance(error, ObjectError):
-                why, *_ = error.why.split(";")  # "there is no such object; check the name"
-            raise ConfigError(
-                f"{self.url / sidecar.name}: {why}; --resume keeps what has a record: {WAY_OUT}"
-            ) from None
+    def _record(self, sidecar: Path, item: Item | None) -> Provenance:
+        why = "there is no such object"
+        if item is not None:
+            try:
+                self._store.download(item, sidecar)
+                return read_provenance(sidecar)
+            except ObjectError as error:
+                why = error.why
+            except DataError:
+                why = "is no record of fbridge"
+        raise ConfigError(
+            f"{self.url / sidecar.name}: {why}; --resume keeps what has a record: {WAY_OUT}"
+        )
 
     def upload(self, video: Finished) -> Finished:
         """Upload a finished video, its record first; the local files are removed.

@@ -71,7 +71,7 @@ def _fetch(store: Store, items: list[Item], folder: Path) -> None:
 
 
 def download_all(store: Store, items: Sequence[Item], folder: Path) -> None:
-    """Download objects into a folder, each with the time that the store tells of it.
+    """Download objects into a folder, each with the modification time that it has in the store.
 
     Raises:
         DataError: one has a name that no file can have.
@@ -83,7 +83,6 @@ def download_all(store: Store, items: Sequence[Item], folder: Path) -> None:
 
     def fetch(item: Item) -> None:
         path = folder / item.name
-        path.parent.mkdir(parents=True, exist_ok=True)
         store.download(item, path)
         os.utime(path, ns=(item.stamp, item.stamp))
 
