@@ -125,7 +125,7 @@ def _cut(picture: Tensor, mask: Tensor, others: Tensor) -> Tensor:
 def _without_doubtful_holes(soft: NDArray[np.float32]) -> NDArray[np.float32]:
     """A mask whose larger holes are likelier of the object than not, unless they surely are not.
 
-    So the foil of a cupcake is, and what is seen through the handle of a cup is not.
+    So the windows of a car are, and what is seen through the handle of a cup is not.
     """
     import cv2
 
