@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fbridge.codecs.scenes.hair import find_face, find_hair
+from fbridge.codecs.scenes.hair import ON_HEADS, find_face, find_hair
+from fbridge.words.vocabulary import flow_nouns
 from tests.codecs.scenes.pictures import SKINS, portrait
 
 
@@ -34,3 +35,7 @@ def test_without_skin_or_without_hair_nothing_is_found() -> None:
     assert find_hair(statue, person) is None
     bald, person, _, _ = portrait(SKINS["light"], SKINS["light"])
     assert find_hair(bald, person) is None
+
+
+def test_words_for_hair_on_heads_are_words_that_flow() -> None:
+    assert {flow_nouns().get(word) for word in ON_HEADS} == {"hair"}
