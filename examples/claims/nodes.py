@@ -19,6 +19,9 @@ from typing import Any
 
 RESULTS = ("model", "lora", "prior")
 """One of these folders is in the folder of a training that has ended."""
+_SUFFIXES = {
+    "random": ".safetensors", "sample": ".json", "clips": ".json", "motion-sample": ".json",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +29,8 @@ class Node:
     """A piece of work.
 
     Attributes:
-        kind: "clips", "random", "train-prior", "finetune", "truth" or "sample".
+        kind: "clips", "random", "train-prior", "finetune", "truth" or "sample"; of motions
+            "motion" (a training), "motion-truth" or "motion-sample".
         name: what a person reads; not a part of the key.
         settings: all that decides the result besides the inputs.
         needs: the nodes whose results are its inputs.
@@ -54,15 +58,15 @@ class Node:
 
     def place(self, folder: Path) -> Path:
         """Of the result."""
-        suffix = {"random": ".safetensors", "sample": ".json", "clips": ".json"}.get(self.kind, "")
+        suffix = _SUFFIXES.get(self.kind, "")
         return folder / f"{self.label}{suffix}"
 
     def is_done(self, folder: Path) -> bool:
         """Whether the result is there, whole."""
         there = self.place(folder)
-        if self.kind in ("finetune", "train-prior"):
+        if self.kind in ("finetune", "train-prior", "motion"):
             return any((there / result).is_dir() for result in RESULTS)
-        if self.kind == "truth":
+        if self.kind in ("truth", "motion-truth"):
             return (there / "truth.json").is_file()
         return there.is_file()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from examples.claims.analysis import (
     scores,
     skill,
 )
-from examples.claims.plan import BY_MOTION, Comparison, Plan, Row, read_plan
+from examples.claims.plan import BY_MOTION, Arm, Comparison, Plan, Row, read_plan
 from examples.claims.results import read
 from examples.claims.statistics import MARGIN, detectable
 from fbridge.files.atomic import write_text
@@ -179,41 +179,67 @@ def _sentence(one: Judged) -> str:
 
 def _arms(row: Row, held: Mapping[str, Any]) -> list[str]:
     """The table of a row's arms, after the two ends of the scale."""
-    names = ["", "energy score (seeds)", "skill", "spread", "kept", "moved as captioned", "dB",
-             "motion", "FVD", "seconds a draw"]  # fmt: skip
-    with_fvd = any("fvd" in arm for arm in held["arms"].values())
-    timed = all("seconds_per_draw" in arm for arm in held["arms"].values())
-    for name, there in (("FVD", with_fvd), ("seconds a draw", timed)):
-        if not there:
-            names.remove(name)
+    known = list(held["arms"].values())
+    columns = [
+        name
+        for name, key in _COLUMNS.items()
+        if (all if key == "seconds_per_draw" else any)(key in arm for arm in known)
+    ]
+    names = ["", "energy score (seeds)", "skill", *columns]
     lines = [f"| {' | '.join(names)} |", "|" + "---|" * len(names)]
-    scenes, things = held["scenes"], sum(held["scenes"]["things"])
-    for name, key in (("the repeated picture", "still"), ("other takes (the truth)", "take")):
-        score = float(np.mean(scenes[key]))
-        motion = "0" if key == "still" else f"{np.mean(scenes['motion']):.2f}"
-        # Of draws from the truth the score is half their spread, in expectation.
-        wide = "0" if key == "still" else f"{2 * score:.3f}"
-        cells = [name, f"{score:.3f}", f"{skill(held, score):.2f}", wide, "", "", "", motion]
-        lines.append(f"| {' | '.join(cells + [''] * (len(names) - len(cells)))} |")
-    for arm in row.arms:
-        if arm.name not in held["arms"]:
-            continue
-        one, energy = held["arms"][arm.name], scores(held, arm.name)
-        seeds = ", ".join(f"{value:.3f}" for value in energy.mean(1))
-        trials = things * len(energy)
-        cells = [
-            arm.name, f"{energy.mean():.3f} ({seeds})", f"{skill(held, float(energy.mean())):.2f}",
-            f"{np.mean(one['spread']):.3f}", f"{np.sum(one['kept']) / trials:.0%}",
-            f"{np.sum(one['moved']) / trials:.0%}", f"{np.mean(one['decibels']):.1f}",
-            f"{np.mean(one['motion']):.2f}",
-        ]  # fmt: skip
-        if with_fvd:
-            values = [score["value"] for score in one.get("fvd", ())]
-            cells.append(f"{np.mean(values):.0f}" if values else "")
-        if timed:
-            cells.append(f"{np.mean(one['seconds_per_draw']):.2f}")
-        lines.append(f"| {' | '.join(cells)} |".replace("%", " %"))
+    for told in [
+        *_ends(held),
+        *(_of_arm(arm, held) for arm in row.arms if arm.name in held["arms"]),
+    ]:
+        lines.append(f"| {' | '.join(told.get(name, '') for name in names)} |".replace("%", " %"))
     return lines
+
+
+_COLUMNS = {
+    "spread": "spread", "kept": "kept", "moved as captioned": "moved", "dB": "decibels",
+    "motion": "motion", "FVD": "fvd", "seconds a draw": "seconds_per_draw",
+}  # fmt: skip
+"""By the name of what is stored; a column of which nothing is stored is left out, and so are
+seconds unless all arms have them."""
+
+
+def _ends(held: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """Cells of what is no model's: of draws from the truth the score is half their spread."""
+    scenes = held["scenes"]
+    truth, motion = float(np.mean(scenes["take"])), f"{np.mean(scenes['motion']):.2f}"
+    yield _scored("the repeated picture", held, "still") | {"spread": "0", "motion": "0"}
+    if "prior" in scenes:
+        yield _scored("the neural prior alone", held, "prior") | {"spread": "0"}
+    yield _scored("other takes (the truth)", held, "take") | {
+        "spread": f"{2 * truth:.3f}", "motion": motion,
+    }  # fmt: skip
+
+
+def _scored(name: str, held: Mapping[str, Any], key: str) -> dict[str, str]:
+    score = float(np.mean(held["scenes"][key]))
+    return {"": name, "energy score (seeds)": f"{score:.3f}", "skill": f"{skill(held, score):.2f}"}
+
+
+def _of_arm(arm: Arm, held: Mapping[str, Any]) -> dict[str, str]:
+    """Cells of an arm, of what is stored."""
+    one, energy = held["arms"][arm.name], scores(held, arm.name)
+    seeds = ", ".join(f"{value:.3f}" for value in energy.mean(1))
+    cells = {
+        "": arm.name,
+        "energy score (seeds)": f"{energy.mean():.3f} ({seeds})",
+        "skill": f"{skill(held, float(energy.mean())):.2f}",
+    }
+    for name, key in _COLUMNS.items():
+        if key in ("kept", "moved") and key in one:
+            cells[name] = f"{np.sum(one[key]) / (sum(held['scenes']['things']) * len(energy)):.0%}"
+        elif key == "fvd" and key in one:
+            cells[name] = f"{np.mean([score['value'] for score in one[key]]):.0f}"
+        elif key in one:
+            cells[name] = f"{np.mean(one[key]):.{_DIGITS.get(key, 2)}f}"
+    return cells
+
+
+_DIGITS = {"spread": 3, "decibels": 1}
 
 
 def _by_motion(rows: Mapping[int, Any], judged: Sequence[Judged]) -> tuple[str, dict[str, str]]:

@@ -33,6 +33,16 @@ class Grid:
 
 
 @dataclass(frozen=True)
+class OfMotions:
+    """Sizes in the domain of motions; attributes as those of `Scale`."""
+
+    steps: int
+    scenes: int
+    draws: int
+    calls: int
+
+
+@dataclass(frozen=True)
 class Scale:
     """How large the experiments are; attributes as in `claims.toml`."""
 
@@ -45,6 +55,7 @@ class Scale:
     calls: int
     validation: int
     grid: Grid
+    motion: OfMotions
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,9 @@ class Model:
         random: whether its networks begin with random weights.
         trained: False of the base itself.
         share: of the scale's training steps.
+        network: in the domain of motions, a name in `examples.claims.motion.networks`; there the
+            prior is the embedded model's, and `objective` is in place of a line.
+        objective: likewise, "bridge" or "diffusion".
     """
 
     name: str
@@ -66,10 +80,16 @@ class Model:
     random: bool = False
     trained: bool = True
     share: float = 1.0
+    network: str = ""
+    objective: str = "bridge"
+
+    def size(self, scale: Scale) -> Scale | OfMotions:
+        """Sizes of its domain."""
+        return scale.motion if self.network else scale
 
     def steps(self, scale: Scale) -> int:
         """Training steps."""
-        return max(1, round(self.share * scale.steps)) if self.trained else 0
+        return max(1, round(self.share * self.size(scale).steps)) if self.trained else 0
 
 
 @dataclass(frozen=True)
@@ -170,7 +190,8 @@ def _scale(name: str, table: Mapping[str, Any]) -> Scale:
     grid = own.pop("grid")
     seeds = tuple(own.pop("seeds"))
     smaller = Grid(tuple(grid["steps"]), tuple(grid["seeds"]), grid["scenes"])
-    return Scale(name=name, seeds=seeds, grid=smaller, **own)
+    motion = OfMotions(**own.pop("motion"))
+    return Scale(name=name, seeds=seeds, grid=smaller, motion=motion, **own)
 
 
 def _model(name: str, table: Mapping[str, Any]) -> Model:
@@ -191,7 +212,8 @@ def _arm(table: Mapping[str, Any], scale: Scale, models: Mapping[str, Model]) ->
     model = models[table.get("model", table["name"])]
     # The base has one set of weights, so other seeds would be more draws of the same.
     seeds = scale.seeds if model.trained else scale.seeds[:1]
-    return Arm(table["name"], model, table.get("sample", {}), seeds, scale.scenes)
+    scenes = model.size(scale).scenes
+    return Arm(table["name"], model, table.get("sample", {}), seeds, scenes)
 
 
 def _grid_arms(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from examples.claims.graph import Graph
-from examples.claims.plan import Arm, Plan, Row
+from examples.claims.plan import Arm, Model, Plan, Row
 from fbridge.files.atomic import write_text
 
 FOLDER = Path(__file__).with_name("results")
@@ -38,8 +38,8 @@ def store(graph: Graph, row: Row, folder: Path, results: Path, jobs: int = 1) ->
     if jobs > 1:
         for told in arms.values():
             del told["seconds_per_draw"]
-    scenes = row.arms[0].scenes
-    truth = json.loads((graph.truth(scenes).place(folder) / "truth.json").read_text("utf-8"))
+    place = graph.truth_of(row.arms[0]).place(folder)
+    truth = json.loads((place / "truth.json").read_text("utf-8"))
     told = {
         "format": FORMAT,
         "row": row.number,
@@ -83,6 +83,7 @@ def _of_arm(graph: Graph, arm: Arm, folder: Path) -> dict[str, Any] | None:
     told: dict[str, Any] = {
         "model": arm.model.name,
         "line": list(arm.model.line),
+        **_of_motion(arm.model),
         "sample": dict(arm.sample),
         "seeds": list(arm.seeds),
         "keys": [node.key for node in nodes],
@@ -98,6 +99,13 @@ def _of_arm(graph: Graph, arm: Arm, folder: Path) -> dict[str, Any] | None:
     return {name: _rounded(part) for name, part in told.items()}
 
 
+def _of_motion(model: Model) -> dict[str, Any]:
+    """What stands in place of a line in the domain of motions."""
+    if not model.network:
+        return {}
+    return {"network": model.network, "objective": model.objective, "prior": model.prior}
+
+
 def _machine(jobs: int) -> str:
     """In words."""
     if torch.cuda.is_available():
@@ -109,9 +117,11 @@ def _machine(jobs: int) -> str:
 
 def _settings(plan: Plan, row: Row) -> dict[str, Any]:
     scale, arm = plan.scale, row.arms[0]
+    size = arm.model.size(scale)
+    trained = {} if arm.model.network else {"prior_steps": scale.prior_steps}
     return {
-        "steps": scale.steps, "prior_steps": scale.prior_steps, "seeds": list(arm.seeds),
-        "scenes": arm.scenes, "draws": scale.draws, "calls": scale.calls,
+        "steps": size.steps, **trained, "seeds": list(arm.seeds),
+        "scenes": arm.scenes, "draws": size.draws, "calls": size.calls,
     }  # fmt: skip
 
 

@@ -91,6 +91,29 @@ def _sample(node: Node, folder: Path, run: Run) -> None:
     write_text(node.place(folder), json.dumps(told) + "\n")
 
 
+def _motion_truth(node: Node, folder: Path, run: Run) -> None:
+    del run
+    from examples.claims.motion.held_out import write_truth
+
+    write_truth(node.settings, node.place(folder))
+
+
+def _motion(node: Node, folder: Path, run: Run) -> None:
+    del run
+    from examples.claims.motion.train import train
+
+    train(node.settings, node.place(folder))
+
+
+def _motion_sample(node: Node, folder: Path, run: Run) -> None:
+    del run
+    from examples.claims.motion.sample import scored_draws
+
+    network, truth = node.needed("motion"), node.needed("motion-truth")
+    told = scored_draws(network.settings, network.place(folder), node.settings, truth.place(folder))
+    write_text(node.place(folder), json.dumps(told) + "\n")
+
+
 def _resumed(run: Path) -> list[str]:
     """Where a training writes; it goes on where it was killed, or begins anew without a mark."""
     if any(run.glob("checkpoint-*")):
@@ -107,4 +130,7 @@ _MAKERS: dict[str, Callable[[Node, Path, Run], None]] = {
     "finetune": _finetune,
     "truth": _truth,
     "sample": _sample,
+    "motion-truth": _motion_truth,
+    "motion": _motion,
+    "motion-sample": _motion_sample,
 }

@@ -113,16 +113,20 @@ def verb_weights(scale: list[list[float]]) -> dict[str | None, float]:
     return {None: 1.0, **weights}
 
 
-class MotionLoss:
-    """Draws a step's batch by seed and step alone; without a prior to start from, regression."""
+class MotionBatches:
+    """Batches of motions; seed and step alone decide each.
 
-    def __init__(self, scale: list[list[float]], prior: nn.Module | None, seed: int = 0) -> None:
-        self.unit, self.prior = torch.tensor(scale)[..., None], prior
-        self.seed = seed
+    Args:
+        scale: (3, 26) of a slot's channels, by which motions are divided.
+        seed: of all batches.
+        averaged: motions of a scene whose mean is the clean one.
+    """
+
+    def __init__(self, scale: list[list[float]], seed: int = 0, averaged: int = 1) -> None:
+        self.unit, self.seed, self.averaged = torch.tensor(scale)[..., None], seed, averaged
         self.weights = verb_weights(scale)
-        self.scheduler = FrameBridgeScheduler(**SCHEDULER)
 
-    def batch(self, step: int) -> tuple[Tensor, Condition, Tensor]:
+    def __call__(self, step: int) -> tuple[Tensor, Condition, Tensor]:
         """Clean latents, condition, some without a description, and weights (B, 1, 1, 3, 1).
 
         The second half of a batch mirrors the first, so that no direction is ever learnt as the
@@ -132,7 +136,7 @@ class MotionLoss:
         draw = torch.Generator().manual_seed(int(rng.integers(2**62)))
         frames = FRAMES[int(rng.integers(len(FRAMES)))]
         scenes = draw_scenes(rng, TOKENS // frames // 2)
-        drawn = [motions(scenes, frames, rng) for _ in range(1 if self.prior else AVERAGED)]
+        drawn = [motions(scenes, frames, rng) for _ in range(self.averaged)]
         motion = torch.stack(drawn).mean(0)
         verbs = [[deed and deed[0] for deed in scene.deeds] for scene in scenes]
         flips = ~torch.tensor([[verb in ONE_SIDED for verb in row] for row in verbs])
@@ -147,6 +151,15 @@ class MotionLoss:
             torch.cat([told, mirrored_description(told)]).to(DEVICE),
         )
         return clean.to(DEVICE), condition, weights[:, None, None, :, None].to(DEVICE)
+
+
+class MotionLoss:
+    """Of each motion of a step's batch; without a prior to start from, regression."""
+
+    def __init__(self, scale: list[list[float]], prior: nn.Module | None, seed: int = 0) -> None:
+        self.prior = prior
+        self.batch = MotionBatches(scale, seed, 1 if prior else AVERAGED)
+        self.scheduler = FrameBridgeScheduler(**SCHEDULER)
 
     def __call__(self, net: nn.Module, step: int) -> Tensor:
         """Loss of each motion of one batch."""

@@ -25,23 +25,25 @@ SCALES = ("smoke", "full", "gpu")
 
 
 def graph(plan: Plan) -> Graph:
-    return Graph(plan, base_hash="0" * 64)
+    return Graph(plan, base_hash="0" * 64, motion_hash="1" * 64)
 
 
 def pretend(node: Node, folder: Path) -> float:
     """Make a node without a network; every score is its arm's and seed's own."""
     place = node.place(folder)
-    if node.kind == "truth":
+    if node.kind in ("truth", "motion-truth"):
         count = node.settings["scenes"]
         place.mkdir()
         told = {name: [0.1 + n for n in range(count)] for name in ("motion", "take")}
         told |= {"still": [9.0 + n for n in range(count)], "things": [1] * count}
         (place / "truth.json").write_text(json.dumps(told))
-    elif node.kind == "sample":
-        own = {name: [int(node.key, 16) % 97 + n for n in range(node.settings["scenes"])]
-               for name in results.PER_SCENE}  # fmt: skip
+    elif node.kind in ("sample", "motion-sample"):
+        truth = next(need for need in node.needs if need.kind.endswith("truth"))
+        names = results.PER_SCENE if node.kind == "sample" else ("energy", "spread", "motion")
+        own = {name: [int(node.key, 16) % 97 + n for n in range(truth.settings["scenes"])]
+               for name in names}  # fmt: skip
         place.write_text(json.dumps({**own, "seconds_per_draw": 1.0, "commit": "abc"}))
-    elif node.kind in ("finetune", "train-prior"):
+    elif node.kind in ("finetune", "train-prior", "motion"):
         (place / "model").mkdir(parents=True)
     else:
         place.write_text("made")
@@ -51,7 +53,7 @@ def pretend(node: Node, folder: Path) -> float:
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_row_can_be_built(scale: str) -> None:
     plan = read_plan(scale)
-    assert [row.number for row in plan.rows] == [7, 2, 3, 5, 4]
+    assert [row.number for row in plan.rows] == [7, 2, 3, 5, 4, 1]
     for row in plan.rows:
         nodes = list(in_order(graph(plan).row(row)))
         assert len({node.label for node in nodes}) == len(nodes)
@@ -197,6 +199,17 @@ def test_the_page_has_what_is_stored_and_nothing_else(tmp_path: Path) -> None:
     assert made == page.pages(tmp_path / "r")
     shutil.rmtree(tmp_path / "r")
     assert list(page.pages(tmp_path / "r")) == ["claims.md"]
+
+
+def test_a_row_of_motions_tells_what_there_is_of_them(tmp_path: Path) -> None:
+    run(graph(read_plan("full")), [1], tmp_path / "work", tmp_path / "r", maker=pretend,
+        tell=lambda _: None)  # fmt: skip
+    made = page.pages(tmp_path / "r")["claims.md"]
+    row = made[made.index("## Row 1") :]
+    assert "192 scenes, 4 draws of each" in row
+    assert "1000 training steps, 32 steps of the sampler" in row
+    assert "|  | energy score (seeds) | skill | spread | motion | seconds a draw |" in row
+    assert "prior_steps" not in results.read(tmp_path / "r")[1]["settings"]
 
 
 def test_the_committed_page_is_that_of_the_committed_results() -> None:
