@@ -206,8 +206,8 @@ def test_a_row_of_motions_tells_what_there_is_of_them(tmp_path: Path) -> None:
         tell=lambda _: None)  # fmt: skip
     made = page.pages(tmp_path / "r")["claims.md"]
     row = made[made.index("## Row 1") :]
-    assert "192 scenes, 4 draws of each" in row
-    assert "1000 training steps, 32 steps of the sampler" in row
+    assert "128 scenes, 4 draws of each" in row
+    assert "800 training steps, 24 steps of the sampler" in row
     assert "|  | energy score (seeds) | skill | spread | motion | seconds a draw |" in row
     assert "prior_steps" not in results.read(tmp_path / "r")[1]["settings"]
 
