@@ -83,6 +83,8 @@ class Graph:
             needs.append(Node("random", "", {"seed": 0}, (self.clips,)))
         if model.prior:
             needs.append(self.prior(seed))
+        if model.teacher:
+            needs.append(self.train(model.teacher, seed))
         settings = {"line": list(finetune_line(model, scale)), "seed": seed}
         return Node("finetune", f"{model.name}-{steps}-{seed}", settings, tuple(needs), steps)
 

@@ -69,6 +69,7 @@ class Model:
         random: whether its networks begin with random weights.
         trained: False of the base itself.
         share: of the scale's training steps.
+        teacher: of a student, whose paths without guidance it learns the ends of.
         network: in the domain of motions, a name in `examples.claims.motion.networks`; there the
             prior is the embedded model's, and `objective` is in place of a line.
         objective: likewise, "bridge" or "diffusion".
@@ -80,6 +81,7 @@ class Model:
     random: bool = False
     trained: bool = True
     share: float = 1.0
+    teacher: Model | None = None
     network: str = ""
     objective: str = "bridge"
 
@@ -174,7 +176,9 @@ def read_plan(scale: str, file: Path = FILE) -> Plan:
     """
     held = tomlkit.parse(file.read_text(encoding="utf-8")).unwrap()
     size = _scale(scale, held["scales"][scale])
-    models = {name: _model(name, table) for name, table in held["models"].items()}
+    models: dict[str, Model] = {}
+    for name, table in held["models"].items():
+        models[name] = _model(name, table, models)
     rows = tuple(_row(table, size, models) for table in held["rows"])
     for row in rows:
         names = {arm.name for arm in row.arms}
@@ -194,8 +198,11 @@ def _scale(name: str, table: Mapping[str, Any]) -> Scale:
     return Scale(name=name, seeds=seeds, grid=smaller, motion=motion, **own)
 
 
-def _model(name: str, table: Mapping[str, Any]) -> Model:
-    return Model(name, **{**table, "line": tuple(table.get("line", ()))})
+def _model(name: str, table: Mapping[str, Any], before: Mapping[str, Model]) -> Model:
+    own = {**table, "line": tuple(table.get("line", ()))}
+    if "teacher" in own:
+        own["teacher"] = before[own["teacher"]]
+    return Model(name, **own)
 
 
 def _row(table: Mapping[str, Any], scale: Scale, models: Mapping[str, Model]) -> Row:

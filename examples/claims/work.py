@@ -64,13 +64,15 @@ def _train_prior(node: Node, folder: Path, run: Run) -> None:
 
 
 def _finetune(node: Node, folder: Path, run: Run) -> None:
-    base, more = BASE, []
+    begin = ["--base", BASE]
     for need in node.needs:
         if need.kind == "random":
-            base = str(need.place(folder))
+            begin = ["--base", str(need.place(folder))]
         if need.kind == "train-prior":
-            more = ["--prior", str(need.place(folder))]
-    args = ["--base", base, "--seed", f"{node.settings['seed']}", *more, *node.settings["line"]]
+            begin = ["--base", BASE, "--prior", str(need.place(folder))]
+        if need.kind == "finetune":
+            begin = ["--objective", "distill", "--teacher", str(need.place(folder))]
+    args = [*begin, "--seed", f"{node.settings['seed']}", *node.settings["line"]]
     run(["finetune", *args, *_resumed(node.place(folder))])
 
 

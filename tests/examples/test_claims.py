@@ -53,7 +53,7 @@ def pretend(node: Node, folder: Path) -> float:
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_row_can_be_built(scale: str) -> None:
     plan = read_plan(scale)
-    assert [row.number for row in plan.rows] == [7, 2, 3, 5, 4, 1]
+    assert [row.number for row in plan.rows] == [7, 2, 3, 5, 4, 8, 1]
     for row in plan.rows:
         nodes = list(in_order(graph(plan).row(row)))
         assert len({node.label for node in nodes}) == len(nodes)
@@ -91,7 +91,7 @@ def test_rows_share_what_is_equal() -> None:
     plan = read_plan("full")
     used = [{node.key for node in in_order(graph(plan).row(row))} for row in plan.rows]
     aligned = graph(plan).sample(plan.row(2).arm("aligned"), 0).key
-    assert sum(aligned in keys for keys in used) == 4
+    assert sum(aligned in keys for keys in used) == 5
 
 
 def test_a_killed_run_continues_and_an_adopted_training_is_not_made_again(tmp_path: Path) -> None:
@@ -186,6 +186,17 @@ def test_a_training_goes_on_from_its_checkpoint_or_begins_anew(tmp_path: Path) -
     assert "--resume" in lines[1]
     assert lines[0][lines[0].index("--prior") + 1].endswith(node.needed("train-prior").label)
     assert lines[0][lines[0].index("--objective") + 1] == "diffusion"
+
+
+def test_a_student_is_taught_by_its_own_seeds_bridge(tmp_path: Path) -> None:
+    plan, lines = read_plan("smoke"), list[Sequence[str]]()
+    whole = graph(plan)
+    node = whole.train(plan.row(8).arm("student, 4 calls").model, 1)
+    assert node.needed("finetune").key == whole.train(plan.row(2).arm("aligned").model, 1).key
+    make(node, tmp_path, lines.append)
+    assert lines[0][lines[0].index("--teacher") + 1].endswith(node.needed("finetune").label)
+    assert lines[0][lines[0].index("--objective") + 1] == "distill"
+    assert "--base" not in lines[0]
 
 
 def test_the_page_has_what_is_stored_and_nothing_else(tmp_path: Path) -> None:
