@@ -103,11 +103,10 @@ class Graph:
         needs = [self.truth(arm.scenes)]
         if arm.model.trained:
             needs.append(self.train(arm.model, seed))
-        told = " ".join(f"{name}={value}" for name, value in sorted(arm.sample.items()))
         calls = options["num_inference_steps"] * (3 if options["sampler"] == "heun" else 1)
         # Decoding a draw takes as long as some seven calls of the network.
         units = arm.scenes * (scale.draws * calls + (9 if arm.judged else 2))
-        name = f"{arm.model.name}-{seed} {told}"
+        name = f"{arm.model.name}-{seed} {_told(arm)}"
         return Node("sample", name, settings, tuple(needs), units)
 
     def motion_truth(self) -> Node:
@@ -133,7 +132,13 @@ class Graph:
                     "version": SCORED}  # fmt: skip
         needs = (self.motion_truth(), self.motion_train(arm.model, seed))
         units = size.scenes * size.draws * size.calls
-        return Node("motion-sample", f"{arm.model.name}-{seed}", settings, needs, units)
+        name = f"{arm.model.name}-{seed} {_told(arm)}"
+        return Node("motion-sample", name, settings, needs, units)
+
+
+def _told(arm: Arm) -> str:
+    """How it is sampled, where that is its own."""
+    return " ".join(f"{name}={value}" for name, value in sorted(arm.sample.items()))
 
 
 def finetune_line(model: Model, scale: Scale) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def _draw(
     """(N, F, 26, 3, 1) one motion of each scene."""
     run = build_sampler(options["sampler"]).sample
     process = denoiser.parameterization.process
-    times = time_grid(options["num_inference_steps"], kind=options["grid"])
+    times = time_grid(options["num_inference_steps"], kind=options["grid"], process=process)
     made = []
     for at in range(0, len(told), BATCH):
         given = condition(told[at : at + BATCH])
