@@ -80,7 +80,9 @@ class Tally:
     def keep(self, bucket: Bucket, clips: int, size: tuple[int, int], *, captionless: bool) -> None:
         """Count the clips kept of it, of one bucket, from pictures of `size` (width, height)."""
         self.captionless += captionless
-        self.buckets.setdefault(bucket, BucketTally()).add(bucket, clips, size)
+        if bucket not in self.buckets:
+            self.buckets[bucket] = BucketTally()
+        self.buckets[bucket].add(bucket, clips, size)
 
 
 @dataclass

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from fbridge.checks import check_range, check_work, parse_size
@@ -64,6 +65,7 @@ def choose_bucket(
     return min((b for b in buckets if b.frames <= available), key=misfit, default=None)
 
 
+@lru_cache(maxsize=1024)  # asked for every clip, of which most have one of few sizes
 def cover(width: int, height: int, bucket: Bucket) -> Crop:
     """The largest centred box with the bucket's aspect ratio."""
     wide, high = width, height
