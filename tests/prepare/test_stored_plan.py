@@ -14,7 +14,7 @@ from fbridge.prepare.summary import LeftOut, Tally
 
 
 def clip(identity: str, *captions: str) -> PlannedClip:
-    place = {"path": "/videos/a.mp4", "offset": 3, "size": None}
+    place = ("/videos/a.mp4", 3, None, "")
     hashes = tuple(map(caption_hash, captions))
     row = ('{"pts":[0,1],', ',"times":[0.0,0.5]}')
     name = digest(identity)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fbridge.data.latents.format import digest, dump
+from fbridge.data.latents.format import digest, digest_text, dump
 from fbridge.data.sources import Layout
 from fbridge.data.sources.entry import Entry, Media
 from fbridge.data.video.buckets import Bucket, cover
@@ -21,9 +23,9 @@ from fbridge.prepare.request import PrepareRequest
 from fbridge.prepare.scan import cutting_digest
 from fbridge.prepare.summary import LeftOut
 
-_PLACE = {"row": 0, "sha256": "", "shard": ""}
-_NO_PLACE = dump(_PLACE)[1:-1]
-"""Where a manifest's line names the latents; no text in it can hold this, as quotes are escaped."""
+_NO_PLACE = dump({"row": 0, "sha256": "", "shard": ""})[1:-1]
+_FRAMES = re.compile(rb'"pts":(\[[^]]*\]),"times":(\[[^]]*\])')
+"""Frames of a clip in a survey's line; no text in it can hold this, as quotes are escaped."""
 
 
 class PlannedClip(NamedTuple):
@@ -40,7 +42,7 @@ class PlannedClip(NamedTuple):
 
     id: str
     shape: tuple[int, int, int]
-    place: dict[str, Any]
+    place: tuple[str, int, int | None, str]
     captions: tuple[str, ...]
     hashes: tuple[str, ...]
     source: str
@@ -52,7 +54,8 @@ class PlannedClip(NamedTuple):
     @property
     def media(self) -> Media:
         """The file of its frames."""
-        return Media(**{**self.place, "path": Path(self.place["path"])})
+        path, offset, size, url = self.place
+        return Media(Path(path), offset, size, url)
 
     @property
     def bucket(self) -> Bucket:
@@ -170,18 +173,19 @@ class Planner:
             reason = "no caption"
         if reason or found["bucket"] is None:
             return _whole(entry, line, reason or "fits no bucket", rejected=False)
-        clips, left_out = [], []
+        kept, left_out = [], []
         drops = self._request.cutting.drop_duplicates
-        for cut in found["cuts"]:
+        for cut, frames in zip(found["cuts"], _frames(line), strict=True):
             reason = cut["dropped"]
             if drops and not reason and not looks.add(cut["look"]):
                 reason = "duplicate"
             if reason:
                 left_out.append(LeftOut(entry.key, reason, False, cut["times"][0]))
             else:
-                clips.append(self._clip(entry, media, found, cut, captions))
+                kept.append(frames)
+        clips = self._clips(entry, media, found, captions, kept) if kept else ()
         notes, size = tuple(found.get("notes", ())), (found["width"], found["height"])
-        return PlannedVideo(line.data[:-1], notes, size, tuple(clips), tuple(left_out))
+        return PlannedVideo(line.data[:-1], notes, size, clips, tuple(left_out))
 
     def _relative(self, path: str) -> str:
         """A path from the source's root; os.path.relpath takes as long as all else of a clip."""
@@ -191,59 +195,77 @@ class Planner:
             return below
         return os.path.relpath(path, self._layout.root)
 
-    def _clip(
+    def _clips(
         self,
         entry: Entry,
         media: Media,
         found: dict[str, Any],
-        cut: dict[str, Any],
         captions: tuple[str, ...],
-    ) -> PlannedClip:
-        """A clip of a file, of whose `Survey` and `ClipSpan` these are the records."""
-        bucket, decoder, source = (
-            Bucket(*found["bucket"]),
-            found.get("decoder", ""),
-            found["sha256"],
-        )
-        width, height = found["width"], found["height"]
-        caption = captions[:1] if self._reads_text else ()
-        codec, _, _ = decoder.partition(" ")
-        reading = found.get("reading", ())
-        identity = digest([source, cut["pts"], bucket, codec, self._recipe, caption, *reading])
+        kept: list[tuple[str, str]],
+    ) -> tuple[PlannedClip, ...]:
+        """The clips of a file, whose `Survey` this is, with the `_frames` that are kept.
+
+        Lines are put together from texts: to `dump` each as a whole is a quarter of a plan's time.
+        """
+        bucket, source = Bucket(*found["bucket"]), found["sha256"]
+        width, height, decoder = found["width"], found["height"], found.get("decoder", "")
         path = str(media.path)
+        shown = dump(media.url or self._relative(path))
         hashes = tuple([caption_hash(caption) for caption in captions])
-        line = dump(
-            {
-                "bucket": str(bucket),
-                "captions": hashes,
-                "crop": cover(width, height, bucket),
-                "decoder": decoder,
-                "id": identity,
-                "key": entry.key,
-                "label": entry.label,
-                "media": [media.url or self._relative(path), media.offset, media.size],
-                "pts": cut["pts"],
-                **_PLACE,
-                "size": [width, height],
-                "source_sha256": source,
-                "split": entry.split,
-                "times": cut["times"],
-                "track": found.get("track", 0),
-            }
+        named = '["' + '","'.join(hashes) + '"]' if hashes else "[]"
+        codec, _, _ = decoder.partition(" ")
+        caption = captions[:1] if self._reads_text else ()
+        recipe = _text((bucket, codec, self._recipe, caption, *found.get("reading", ())))
+        start = (
+            f'{{"bucket":"{bucket}","captions":{named},"crop":{_text(cover(width, height, bucket))}'
+            f',"decoder":{dump(decoder)},"id":'
         )
-        before, _, behind = line.partition(_NO_PLACE)
-        return PlannedClip(
-            identity,
-            (bucket.width, bucket.height, bucket.frames),
-            {**vars(media), "path": path},
-            captions,
-            hashes,
-            source,
-            entry.split,
-            entry.label,
-            before,
-            behind,
+        middle = (
+            f'"key":{dump(entry.key)},"label":{_text(entry.label)}'
+            f',"media":[{shown},{media.offset},{_text(media.size)}],"pts":'
         )
+        behind_place = (
+            f',"size":[{width},{height}],"source_sha256":"{source}","split":{_text(entry.split)}'
+            ',"times":'
+        )
+        end = f',"track":{found.get("track", 0)}}}'
+        shape = (bucket.width, bucket.height, bucket.frames)
+        clips = []
+        for pts, times in kept:
+            identity = digest_text(f'["{source}",{pts},{recipe[1:]}')
+            clips.append(
+                PlannedClip(
+                    identity,
+                    shape,
+                    (path, media.offset, media.size, media.url),
+                    captions,
+                    hashes,
+                    source,
+                    entry.split,
+                    entry.label,
+                    f'{start}"{identity}",{middle}{pts},',
+                    f"{behind_place}{times}{end}",
+                )
+            )
+        return tuple(clips)
+
+
+@lru_cache(maxsize=1024)
+def _text(value: Any) -> str:
+    """The JSON of what many clips have in common."""
+    return dump(value)
+
+
+def _frames(line: Line) -> list[tuple[str, str]]:
+    """The JSON of `pts` and `times` of each clip that a survey found.
+
+    It is taken as the survey has it: to write so many numbers anew is a seventh of a plan's time.
+    """
+    found = [(pts.decode(), times.decode()) for pts, times in _FRAMES.findall(line.data)]
+    cuts = line.record["found"]["cuts"]
+    if len(found) == len(cuts):
+        return found
+    return [(dump(cut["pts"]), dump(cut["times"])) for cut in cuts]  # of a line with other spaces
 
 
 def _prefix(root: Path) -> str:

@@ -84,7 +84,12 @@ def parse(line: bytes) -> Any:
 
 def digest(value: Any) -> str:
     """sha256 of a value's JSON."""
-    return hashlib.sha256(dump(value).encode()).hexdigest()
+    return digest_text(dump(value))
+
+
+def digest_text(text: str) -> str:
+    """sha256 of JSON as `dump` writes it."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def hash_file(path: Path) -> str:
