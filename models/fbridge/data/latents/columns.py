@@ -7,6 +7,7 @@ that the little that its format needs is here.
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
@@ -32,7 +33,7 @@ class Columns(AbstractContextManager["Columns"]):
     def __init__(self, folder: Path, *names: str) -> None:
         self.names = names
         self._folder = folder
-        self._pending: list[tuple[int, ...]] = []
+        self._pending = array("q")  # row by row
         self._rows = 0
         self._files: dict[str, IO[bytes]] = {}
         self._stack = ExitStack()
@@ -53,9 +54,9 @@ class Columns(AbstractContextManager["Columns"]):
 
     def append(self, *numbers: int) -> None:
         """Add a row: a number for each column."""
-        self._pending.append(numbers)
+        self._pending.extend(numbers)
         self._rows += 1
-        if len(self._pending) == ROWS_AT_ONCE:
+        if self._rows % ROWS_AT_ONCE == 0:
             self._flush()
 
     def parts(self, name: str) -> Iterable[np.ndarray[Any, np.dtype[np.int64]]]:
@@ -67,8 +68,8 @@ class Columns(AbstractContextManager["Columns"]):
         self._files[name].seek(0, 2)
 
     def _flush(self) -> None:
-        numbers = np.array(self._pending, np.int64).reshape(-1, len(self.names))
-        self._pending = []
+        numbers = np.array(self._pending).reshape(-1, len(self.names))
+        self._pending = array("q")
         try:
             for name, column in zip(self.names, numbers.T, strict=True):
                 self._files[name].write(column.tobytes())

@@ -222,7 +222,7 @@ class PartWriter(AbstractContextManager["PartWriter"]):
             self._flush()
 
     def _flush(self) -> None:
-        data = b"".join(line + b"\n" for line in self._pending)
+        data = b"\n".join([*self._pending, b""])
         self._file.write(data)
         self._whole.update(data)
         self._pending = []
