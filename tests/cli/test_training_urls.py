@@ -88,6 +88,8 @@ def test_one_checkpoint_is_fetched_and_a_damaged_one_passed_over(
     stored.fetch(2)
     assert any(weights[2].read_bytes())
     assert not any(weights[4].read_bytes()), "holes"
+    stored.fetch()
+    assert any(weights[4].read_bytes()), "a checkpoint of holes is not had"
 
     (tmp_path / "damage").write_bytes(bytes(weights[4].stat().st_size))
     Store(url).upload(tmp_path / "damage", "checkpoint-4/network.safetensors")

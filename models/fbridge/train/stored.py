@@ -25,7 +25,13 @@ from fbridge.data.stores.store import Item
 from fbridge.errors import CheckpointError, ConfigError, DependencyError
 from fbridge.files.atomic import replacing, write_failure
 from fbridge.train import run as local
-from fbridge.train.checkpoints.reading import INDEX, NAME, newest, read_checkpoint, verified
+from fbridge.train.checkpoints.reading import (
+    INDEX,
+    NAME,
+    newest_whole,
+    read_checkpoint,
+    verified,
+)
 from fbridge.train.events import Ended, Event, Saved, Validated, Warned
 from fbridge.train.place import RunPlace
 from fbridge.train.request import RUN_FACTS, TrainRequest
@@ -185,9 +191,11 @@ class StoredRun:
             raise ConfigError(RunPlace(self.folder, self.url).told(str(error))) from None
 
     def _has(self, step: int, *, exactly: bool) -> bool:
-        """Whether the copy has a checkpoint of that step, or of a later one."""
-        here = newest(self.folder) if self.folder.is_dir() else None
-        if not exactly or here is None:
+        """Whether the copy has a checkpoint of that step, or of a later one, and no holes in it."""
+        if not self.folder.is_dir():
+            return False
+        if not exactly:
+            here = newest_whole(self.folder).checkpoint
             return here is not None and here.step >= step
         try:
             return bool(verified(read_checkpoint(self.folder / f"checkpoint-{step}")))
