@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fbridge.checks import check_choice, check_range, home_expanded
+from fbridge.checks import check_choice, check_no_url, check_range, home_expanded
 from fbridge.choices import DTYPES
 from fbridge.errors import ConfigError
 from fbridge.files.atomic import check_writable, shown
+from fbridge.generate.request import names_store
 from fbridge_cli import runtime
 from fbridge_cli.options import INPUT, MODEL, OUTPUT, Base, option
 from fbridge_cli.ui import Ui
+from fbridge_cli.urls import place, renaming
+
+if TYPE_CHECKING:
+    from fbridge.train.place import RunPlace
 
 _KINDS = ("merged", "lora", "comfy")
 _STOCK = "stock diffusers runs it by its fbridge_pipeline.py; its README.md says how"
 
 
 def export(
-    run: Path = typer.Argument(
+    run: str = typer.Argument(
         metavar="RUN",
         show_default=False,
-        help="The folder of a run of fbridge finetune or train-prior, or of a model.",
+        help="The folder of a run of fbridge finetune or train-prior, or of a model; also in a "
+        "bucket (s3://...).",
     ),
     out: Path | None = option(
         None,
@@ -40,7 +48,7 @@ def export(
     comfy: bool = option(
         False, MODEL, "The adapter as a control LoRA of ComfyUI, and a workflow.", "--comfy"
     ),
-    other: Path | None = option(
+    other: str | None = option(
         None,
         INPUT,
         "Run or model of a pair's other network (Wan 2.2 A14B): write a model of both.",
@@ -80,38 +88,67 @@ def export(
         raise ConfigError(f"{asked[0]} and {asked[1]} contradict; drop one of them")
     check_choice("--dtype", dtype, DTYPES)
     check_range("--ema-length", ema_length, 0.0, 0.28)
-    run = home_expanded(run)
     ui = Ui()
-    with runtime.quiet(), ui.waiting("reading the run"):
+    with (
+        runtime.quiet(),
+        ui.waiting("reading the run"),
+        _near(run, "RUN", checkpoint) as source,
+        nullcontext() if other is None else _near(other, "--with") as second,
+    ):
         import torch
 
         from fbridge.train.export.of_model import is_model
         from fbridge.train.export.result import usual_kind
 
         of_run = {"--checkpoint": checkpoint, "--ema-length": ema_length}
-        if other is not None:
+        if second is not None:
             _check_options_of_two({**of_run, "--comfy": comfy})
             kind = asked[0][2:] if asked else "pair"
-        elif is_model(run):
-            _check_options_of_a_model(run, {"--lora": lora, **of_run})
+        elif is_model(source.folder):
+            _check_options_of_a_model(source.folder, {"--lora": lora, **of_run})
             kind = "comfy" if comfy else "merged"
         else:
-            kind = asked[0][2:] if asked else usual_kind(run)
-        target = run.with_name(f"{run.name}-{kind}") if out is None else home_expanded(out)
+            kind = asked[0][2:] if asked else usual_kind(source.folder)
+        target = _usual_target(source, kind) if out is None else home_expanded(out)
         _check_free(target)
-        place = None if base is None else str(home_expanded(base))
+        there = None if base is None else str(home_expanded(base))
         precision = getattr(torch, dtype)
-        if other is None:
+        if second is None:
             step, note = _written(
-                run, target, kind, step=checkpoint, length=ema_length, dtype=precision, base=place
-            )
+                source.folder, target, kind,
+                step=checkpoint, length=ema_length, dtype=precision, base=there,
+            )  # fmt: skip
             told = f"{kind} of" if step is None else f"{kind}, step {step} of"
         else:
-            note = _written_pair(run, home_expanded(other), target, kind, place, precision)
-            told = f"a bridge of both networks, {shown(other)} and"
-    ui.result(f"{shown(target)}: {told} {shown(run)}")
+            note = _written_pair(source.folder, second.folder, target, kind, there, precision)
+            told = f"a bridge of both networks, {second.shown()} and"
+    ui.result(f"{shown(target)}: {told} {source.shown()}")
     if note:
         ui.note(note)
+
+
+@contextmanager
+def _near(named: str, where: str, step: int | None = None) -> Iterator[RunPlace]:
+    """The place on this machine of a run or model, whose errors name it as the user did."""
+    from fbridge.train.place import RunPlace
+
+    if names_store(named):
+        from fbridge.train.stored import fetched
+
+        url = place(where, named)
+        assert not isinstance(url, Path), "names_store said so"
+        found = fetched(url, step)
+    else:
+        check_no_url(where, named)
+        found = RunPlace(home_expanded(named))
+    with renaming(found.told):
+        yield found
+
+
+def _usual_target(source: RunPlace, kind: str) -> Path:
+    """Beside a run of this machine; of one in a store in the folder that the user is in."""
+    beside = source.folder if source.store is None else Path(source.folder.name)
+    return beside.with_name(f"{source.folder.name}-{kind}")
 
 
 def _written(

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import typer
 
 from fbridge.checks import home_expanded
 from fbridge.errors import CheckpointError, ConfigError
+from fbridge.generate.request import names_store
 from fbridge_cli import runtime
 from fbridge_cli.options import MODEL, ExpertOrBoth, Json, option
 from fbridge_cli.ui import Ui
+from fbridge_cli.urls import place, renaming
 
 if TYPE_CHECKING:
     from fbridge.loaders.inspect import InspectedModel
     from fbridge.loaders.inspect_lora import InspectedLora
 
+Told: TypeAlias = Callable[[str], str]
 _KINDS = {
     "weights": "weights of a network alone",
     "whole": "a whole model in one file",
@@ -39,7 +43,8 @@ _EXPERTS = {
 def info(
     model: str = typer.Argument(
         metavar="MODEL",
-        help="A file of weights or a LoRA, a pipeline's, bridge's or run's folder, or a hub id.",
+        help="A file of weights or a LoRA, a pipeline's, bridge's or run's folder, also in a "
+        "bucket (s3://...), or a hub id.",
         show_default=False,
     ),
     components: str | None = option(
@@ -61,12 +66,13 @@ def info(
         from fbridge.loaders.inspect_lora import is_lora
 
         beside = None if components is None else str(home_expanded(components))
-        folder = home_expanded(model)
-        if is_lora(folder):
-            _show_lora(folder, ui, {"--components": components, "--expert": expert})
-            return
-        name = str(folder) if folder.exists() else model
-        found = inspect_model(name, components=beside, expert=expert)
+        folder, told = _near(model)
+        with renaming(told):
+            if is_lora(folder):
+                _show_lora(folder, told, ui, {"--components": components, "--expert": expert})
+                return
+            name = str(folder) if folder.exists() else model
+            found = _told(inspect_model(name, components=beside, expert=expert), told)
     if json:
         ui.json(asdict(found))
     else:
@@ -78,13 +84,35 @@ def info(
             ui.note(text)
 
 
-def _show_lora(path: Path, ui: Ui, options: Mapping[str, str | None]) -> None:
+def _near(model: str) -> tuple[Path, Told]:
+    """A model's place on this machine, and how texts about it name what the user has named."""
+    if not names_store(model):
+        return home_expanded(model), str
+    from fbridge.data.stores.kept import keep, kept_told
+
+    url = place("MODEL", model)
+    assert not isinstance(url, Path), "names_store said so"
+    return keep(url), partial(kept_told, url=url)
+
+
+_Found = TypeVar("_Found", "InspectedModel", "InspectedLora")
+
+
+def _told(found: _Found, told: Told) -> _Found:
+    """What was found, with all texts by `told`."""
+    texts: dict[str, Any] = {
+        name: told(value) for name, value in vars(found).items() if isinstance(value, str)
+    }
+    return replace(found, **texts)
+
+
+def _show_lora(path: Path, told: Told, ui: Ui, options: Mapping[str, str | None]) -> None:
     from fbridge.loaders.inspect_lora import inspect_lora
 
     for name, value in options.items():
         if value is not None:
             raise ConfigError(f"{name} {value}: is about a model, and {path} is a LoRA; drop it")
-    found = inspect_lora(path)
+    found = _told(inspect_lora(path), told)
     if ui.machine:
         ui.json({"kind": "lora", **asdict(found)})
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from typer.models import ArgumentInfo, ParameterInfo
 
 from fbridge.checks import check_no_url, home_expanded
+from fbridge.errors import FBridgeError
 
 if TYPE_CHECKING:
     from fbridge.data.stores.url import StoreUrl
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 TAKEN = {("prepare", name) for name in ("source", "media_root", "out", "verify")}
 TAKEN |= {(name, key) for name in ("train-prior", "finetune") for key in ("data", "out")}
 TAKEN |= {("finetune", "prior")}
+TAKEN |= {("info", "model"), ("export", "run"), ("export", "other")}
 TAKEN |= {("generate", "images"), ("generate", "out"), ("generate", "model")}
 TAKEN |= {("eval", name) for name in ("generated", "reference", "out", "report")}
 """Commands and parameters that read URLs."""
@@ -55,6 +58,18 @@ def made_in(store: StoreUrl) -> Path:
     from fbridge.prepare.upload import local_folder  # it imports torch, which a typo need not await
 
     return local_folder(store)
+
+
+@contextmanager
+def renaming(told: Callable[[str], str]) -> Iterator[None]:
+    """Errors name what the user named, by `told`, and not its copy on this machine."""
+    try:
+        yield
+    except FBridgeError as error:
+        text = told(str(error))
+        if text == str(error):
+            raise
+        raise type(error)(text) from error
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -219,6 +219,15 @@ def test_a_model_in_a_bucket(
     assert records[0].name == str(url)
     assert records[0].hash == records[1].hash
     capsys.readouterr()
+    assert main.run(["info", str(url), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["path"] == f"{url}/model"
+    assert found["kind"] == "bridge"
+    assert str(tmp_path) not in json.dumps(found)
+    assert main.run(["info", f"{url}/checkpoints"]) == 4
+    assert f"{url}/checkpoints holds no model_index.json" in (
+        capsys.readouterr().err.replace("\n", " ")
+    )
     assert main.run([*line, "--model", f"{url}/checkpoints", "-o", "d.mp4"]) == 4
     told = capsys.readouterr().err.replace("\n", " ")
     assert f"{url}/checkpoints holds no model_index.json" in told

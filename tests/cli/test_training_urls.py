@@ -59,6 +59,22 @@ def test_a_run_goes_into_a_bucket_and_on_from_there(
     assert f"{bridge}: has a run at step 4; add --resume" in taken.err.replace("\n", " ")
 
     monkeypatch.setenv("FBRIDGE_CACHE", str(tmp_path / "another machine"))
+    merged = tmp_path / "merged"
+    told = workshop.run("export", bridge, "--checkpoint", 2, "-o", merged)
+    assert told.code == 0, told.err
+    assert f"merged: merged, step 2 of {bridge}" in told.out.replace("\n", " ")
+    assert (merged / "model_index.json").is_file()
+    told = workshop.run("export", bridge, "--checkpoint", 3, "-o", tmp_path / "other")
+    assert told.code == 4
+    assert f"{bridge}: has no checkpoint of step 3" in told.err.replace("\n", " ")
+    told = workshop.run("export", runs / "none", "-o", tmp_path / "other")
+    assert told.code == 3
+    assert f"{runs / 'none'}" in told.err.replace("\n", " ")
+    assert not (tmp_path / "other").exists()
+    told = workshop.run("export", bridge, "-o", tmp_path / "newest")
+    assert told.code == 0, told.err
+    assert f"newest: merged, step 4 of {bridge}" in told.out.replace("\n", " ")
+
     ran = workshop.run("finetune", "-o", bridge, "--resume", "--steps", 6, "--device", "cpu")
     assert ran.code == 0, ran.err
     assert f"going on from {bridge}/checkpoint-4" in ran.err.replace("\n", " ")

@@ -94,10 +94,10 @@ def _with_model(text: str, model: str) -> str:
     """A text with the model's URL for its local copy."""
     if not names_store(model):
         return text
-    from fbridge.data.stores.kept import kept_path
+    from fbridge.data.stores.kept import kept_told
     from fbridge.data.stores.url import StoreUrl
 
-    return text.replace(shown(kept_path(StoreUrl(model.rstrip("/")))), model)
+    return kept_told(text, StoreUrl(model.rstrip("/")))
 
 
 def _local(

@@ -19,7 +19,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from fbridge.data.stores import ObjectError, Store, StoreError, StoreUrl
-from fbridge.data.stores.kept import download_all
+from fbridge.data.stores.kept import download_all, keep
 from fbridge.data.stores.scratch import stores_folder
 from fbridge.data.stores.store import Item
 from fbridge.errors import CheckpointError, ConfigError, DependencyError
@@ -100,6 +100,22 @@ def _push_last(stored: StoredRun) -> None:
         ) from error
 
 
+def fetched(url: StoreUrl, step: int | None = None) -> RunPlace:
+    """A run behind a URL with its newest checkpoint or that of `step`, or a model there.
+
+    Raises:
+        ConfigError: a training of this machine is at work in the run's copy.
+        DataError: there is neither.
+        DependencyError: the cache cannot be written.
+        StoreError: the store does not answer.
+    """
+    run = StoredRun(url)
+    if not run.is_there():
+        return RunPlace(keep(url), url)
+    run.fetch(step)
+    return RunPlace(run.folder, url)
+
+
 class StoredRun:
     """A run's folder in a store, and its copy on this machine.
 
@@ -111,6 +127,10 @@ class StoredRun:
         self.url, self.folder = url, local_folder(url)
         self._store = Store(url)
         self._known: dict[str, tuple[int, int]] = {}
+
+    def is_there(self) -> bool:
+        """Whether the store has a run of that name."""
+        return RUN_FACTS in self._there()
 
     def check_free(self, *, wanted: bool) -> None:
         """Before the work: that the store takes files, and has no run unless it is `wanted`.

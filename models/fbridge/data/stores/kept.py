@@ -14,7 +14,7 @@ from fbridge.data.stores.snapshot import in_threads
 from fbridge.data.stores.store import Item, Store
 from fbridge.data.stores.url import StoreUrl
 from fbridge.errors import DataError
-from fbridge.files.atomic import write_failure
+from fbridge.files.atomic import shown, write_failure
 
 RUN_FACTS = "run.json"
 RESULTS = ("model", "lora", "prior")
@@ -43,6 +43,11 @@ def keep(url: StoreUrl) -> Path:
         else:
             _fetch(store, _wanted(store), path)
     return path
+
+
+def kept_told(text: str, url: StoreUrl) -> str:
+    """A text, such as an error, with the URL for the local copy's name."""
+    return text.replace(shown(kept_path(url)), str(url))
 
 
 def kept_path(url: StoreUrl) -> Path:
