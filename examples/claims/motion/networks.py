@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -34,16 +36,15 @@ class TrajectoryUNet(nn.Module):
         self.told = nn.Sequential(
             nn.Linear(SLOTS * DESCRIPTION, last), nn.SiLU(), nn.Linear(last, last)
         )
-        pairs = list(zip(WIDTHS[:-1], WIDTHS[1:], strict=True))
+        pairs = list(pairwise(WIDTHS))
         self.down = nn.ModuleList(_Block(width, width, last) for width in WIDTHS[:-1])
         self.shrink = nn.ModuleList(nn.Conv1d(a, b, 3, stride=2, padding=1) for a, b in pairs)
         self.middle = _Block(last, last, last)
         self.up = nn.ModuleList(_Block(a + b, a, last) for a, b in reversed(pairs))
-        self.head = nn.Sequential(
-            nn.GroupNorm(8, first), nn.SiLU(), nn.Conv1d(first, SLOTS * CHANNELS, 1)
-        )
-        nn.init.zeros_(self.head[-1].weight)
-        nn.init.zeros_(self.head[-1].bias)
+        self.norm = nn.GroupNorm(8, first)
+        self.head = nn.Conv1d(first, SLOTS * CHANNELS, 1)
+        for weight in self.head.parameters():
+            nn.init.zeros_(weight)
 
     def forward(self, latents: Tensor, time: Tensor, condition: Condition, prior: Tensor) -> Tensor:
         """As `fbridge.denoiser.Backbone`; frames are a multiple of four."""
@@ -61,7 +62,7 @@ class TrajectoryUNet(nn.Module):
         for block in self.up:
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = block(torch.cat([left.pop(), x], 1), known)
-        out: Tensor = self.head(x)
+        out: Tensor = self.head(F.silu(self.norm(x)))
         return out.mT.reshape(latents.shape)
 
 
