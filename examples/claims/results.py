@@ -93,7 +93,8 @@ def _of_arm(graph: Graph, arm: Arm, folder: Path) -> dict[str, Any] | None:
     for name in PER_SCENE:
         if name in found[0]:
             told[name] = [one[name] for one in found]
-    for name in ("curve", "fvd"):
+    # A training's FVD is of its usual sampling, so of no arm that is sampled in a way of its own.
+    for name in ("curve",) if arm.sample else ("curve", "fvd"):
         if all(name in one for one in found):
             told[name] = [one[name] for one in found]
     return {name: _rounded(part) for name, part in told.items()}

@@ -240,5 +240,6 @@ def test_the_committed_results_are_those_of_the_plan() -> None:
             own = plan.row(number).arm(name)
             assert arm["line"] == list(own.model.line)
             assert arm["sample"] == dict(own.sample)
+            assert not ("fvd" in arm and own.sample), "FVD is of the usual sampling"
             assert len(arm["energy"]) == len(own.seeds)
             assert {len(scores) for scores in arm["energy"]} == {own.scenes}
