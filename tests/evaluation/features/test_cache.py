@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
@@ -34,6 +36,19 @@ def test_many_keys_are_asked_at_once() -> None:
         keys = [key_of(str(number)) for number in range(1200)]
         cache.put((key, torch.tensor([1.0])) for key in keys)
         assert cache.known([*keys, key_of("x")]) == set(keys)
+
+
+def test_several_may_open_a_new_file_at_once(tmp_path: Path) -> None:
+    together = Barrier(4)
+
+    def opened(number: int) -> bool:
+        together.wait()
+        with FeatureCache(tmp_path / f"{number}.sqlite") as cache:
+            return not cache.known([key_of("a")])
+
+    with ThreadPoolExecutor(4) as threads:
+        for number in range(40):
+            assert all(threads.map(opened, [number] * 4))
 
 
 def test_keys_are_of_all_parts() -> None:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import sqlite3
+import time
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -30,6 +31,7 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS digests (key BLOB PRIMARY KEY, digest BLOB)",
 )
 _PATIENCE = 120.0  # seconds that another process may hold the file
+_PAUSE = 0.02
 _AT_ONCE = 500  # keys in a question; SQLite allows 999
 
 
@@ -60,7 +62,7 @@ class FeatureCache:
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._base = sqlite3.connect(":memory:" if path is None else path, timeout=_PATIENCE)
-            self._base.execute("PRAGMA journal_mode=WAL")
+            self._write_ahead()
             self._base.execute("PRAGMA synchronous=NORMAL")
             for table in _TABLES:
                 self._base.execute(table)
@@ -70,6 +72,22 @@ class FeatureCache:
             raise write_failure(path, error) from None
         except sqlite3.DatabaseError as error:
             raise self._failure(error) from None
+
+    def _write_ahead(self) -> None:
+        """Let others read while one writes.
+
+        SQLite has no patience for this one question where another process asks it of a new file.
+        """
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                self._base.execute("PRAGMA journal_mode=WAL")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > end:
+                    raise
+                time.sleep(_PAUSE)
+            else:
+                return
 
     def __enter__(self) -> FeatureCache:
         return self
