@@ -64,15 +64,15 @@ def _train_prior(node: Node, folder: Path, run: Run) -> None:
 
 
 def _finetune(node: Node, folder: Path, run: Run) -> None:
-    begin = ["--base", BASE]
+    begin, more = ["--base", BASE], list[str]()
     for need in node.needs:
         if need.kind == "random":
             begin = ["--base", str(need.place(folder))]
-        if need.kind == "train-prior":
-            begin = ["--base", BASE, "--prior", str(need.place(folder))]
         if need.kind == "finetune":
             begin = ["--objective", "distill", "--teacher", str(need.place(folder))]
-    args = [*begin, "--seed", f"{node.settings['seed']}", *node.settings["line"]]
+        if need.kind == "train-prior":
+            more = ["--prior", str(need.place(folder))]
+    args = [*begin, "--seed", f"{node.settings['seed']}", *more, *node.settings["line"]]
     run(["finetune", *args, *_resumed(node.place(folder))])
 
 

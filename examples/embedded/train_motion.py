@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -71,8 +72,13 @@ def condition_of(scenes: list[Scene], jitter: torch.Generator | None = None) -> 
     if jitter is not None:
         noise = torch.randn(told[:, :9].shape, generator=jitter)
         told[:, :9] += 0.03 * noise * (told[:, :9].abs() > 0)
-    nothing = told.new_zeros(len(scenes), 1, 1)
-    return Condition(nothing, torch.ones(len(scenes), 1, dtype=torch.bool), told)
+    return condition_told(told)
+
+
+def condition_told(told: Tensor) -> Condition:
+    """What the networks are given of descriptions (N, 48, 3, 1), which words have become."""
+    words = torch.ones(len(told), 1, dtype=torch.bool, device=told.device)
+    return Condition(told.new_zeros(len(told), 1, 1), words, told)
 
 
 def usual_sizes() -> list[list[float]]:
@@ -145,11 +151,7 @@ class MotionBatches:
         told = condition_of(scenes, draw).image_latents
         told = told * (torch.rand(len(told), 1, 1, 1, generator=draw) >= DROP_PICTURE)
         weights = torch.tensor([[self.weights[verb] for verb in row] for row in verbs * 2])
-        condition = Condition(
-            torch.zeros(len(clean), 1, 1, device=DEVICE),
-            torch.ones(len(clean), 1, dtype=torch.bool, device=DEVICE),
-            torch.cat([told, mirrored_description(told)]).to(DEVICE),
-        )
+        condition = condition_told(torch.cat([told, mirrored_description(told)]).to(DEVICE))
         return clean.to(DEVICE), condition, weights[:, None, None, :, None].to(DEVICE)
 
 
@@ -186,6 +188,23 @@ class MotionLoss:
         return clear.square().clamp_max(MOST_OF_TIME)
 
 
+def train_config(
+    steps: int, *, lr: float = 1e-3, precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+) -> TrainConfig:
+    """How a network of motions is trained."""
+    return TrainConfig(
+        steps=steps,
+        lr=lr,
+        warmup=50,
+        lr_schedule="cosine",
+        betas=(0.9, 0.99),
+        weight_decay=0.01,
+        precision=precision,
+        checkpoint_every=250,
+        spike=100,  # a batch with one rare motion costs 30 times the usual, and does no harm
+    )
+
+
 def network(*, timed: bool) -> SpaceTimeTransformer:
     """Bridge backbone or, untimed, neural prior."""
     return SpaceTimeTransformer(
@@ -215,17 +234,7 @@ def main() -> None:
     net = network(timed=prior is not None)
     if args.begin is not None:
         net = SpaceTimeTransformer.from_pretrained(args.begin)
-    config = TrainConfig(
-        steps=args.steps,
-        lr=args.lr,
-        warmup=50,
-        lr_schedule="cosine",
-        betas=(0.9, 0.99),
-        weight_decay=0.01,
-        precision=args.precision,
-        checkpoint_every=250,
-        spike=100,  # a batch with one rare motion costs 30 times the usual, and does no harm
-    )
+    config = train_config(args.steps, lr=args.lr, precision=args.precision)
     loss = MotionLoss(scale, prior, args.seed)
     folder = args.run / f"run-{args.stage}"
     for event in fit_steps(

@@ -16,7 +16,13 @@ from torch import Tensor, nn
 from examples.claims.graph import EMBEDDED
 from examples.claims.scores import energy_score
 from examples.embedded.scenes.bodies import Scene, motions
-from examples.embedded.train_motion import DEVICE, condition_of, draw_scenes, verb_weights
+from examples.embedded.train_motion import (
+    DEVICE,
+    condition_of,
+    condition_told,
+    draw_scenes,
+    verb_weights,
+)
 from fbridge import FrameBridgePipeline
 from fbridge.codecs.render import CHANNELS
 from fbridge.codecs.scenes.describe import SLOTS
@@ -67,12 +73,8 @@ def read_truth(folder: Path) -> dict[str, Tensor]:
 
 
 def condition(told: Tensor) -> Condition:
-    """What the networks are given of descriptions (N, 48, 3, 1), which words have become."""
-    return Condition(
-        torch.zeros(len(told), 1, 1, device=DEVICE),
-        torch.ones(len(told), 1, dtype=torch.bool, device=DEVICE),
-        told.to(DEVICE),
-    )
+    """What the networks are given of descriptions (N, 48, 3, 1)."""
+    return condition_told(told.to(DEVICE))
 
 
 def no_motion(given: Condition, frames: int) -> Tensor:

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from examples.claims.motion.held_out import no_motion, regressed, usual_scale
 from examples.claims.motion.networks import build
-from examples.embedded.train_motion import DEVICE, MotionBatches
+from examples.embedded.train_motion import DEVICE, MotionBatches, train_config
 from examples.training import fit_steps
-from fbridge.config.tree import TrainConfig
 from fbridge.denoiser import BridgeDenoiser
 from fbridge.files.atomic import replacing
 from fbridge.scheduler import FrameBridgeScheduler
@@ -64,16 +63,7 @@ def train(settings: Mapping[str, Any], folder: Path) -> None:
     """
     torch.manual_seed(settings["seed"])
     net = build(settings["network"])
-    config = TrainConfig(
-        steps=settings["steps"],
-        lr=1e-3,
-        warmup=50,
-        lr_schedule="cosine",
-        betas=(0.9, 0.99),
-        weight_decay=0.01,
-        checkpoint_every=250,
-        spike=100,  # as in examples.embedded.train_motion
-    )
+    config = train_config(settings["steps"])
     for _ in fit_steps(net, Loss(settings), config, folder, decay=0.99,
                        device="auto" if DEVICE == "cuda" else "cpu"):  # fmt: skip
         pass
