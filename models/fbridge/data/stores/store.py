@@ -253,7 +253,7 @@ def _stamp(found: dict[str, Any]) -> int:
     """The time of an object in nanoseconds.
 
     Stores tell whole seconds. The digits below are a hash of the object's tag, so that one that was
-    replaced by another of its size within a second is told from it.
+    replaced by another of its size within a second differs from it.
     """
     when = next((found[name] for name in _TIMES if found.get(name)), 0)
     if isinstance(when, str):
