@@ -1,8 +1,9 @@
 """A folder behind a URL as a local folder that takes next to no room.
 
 Every object is a file of its size and time, but of holes: nothing is fetched but lists, captions,
-and what leads through a tar (headers and texts). So a source in a bucket is recognised, listed, joined
-with its captions and planned by the same code as a local folder, and looks the same to every pass.
+and what leads through a tar (headers and texts). So a source in a bucket is recognised, listed,
+joined with its captions and planned by the same code as a local folder, and looks the same to every
+pass.
 """
 
 from __future__ import annotations
