@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,10 +19,13 @@ class Narrow:
 
     reads_text = False
     needs_picture = False
-    repeats = True
 
-    def __init__(self, room: int, room_in_tiles: int, error: Exception) -> None:
+    def __init__(
+        self, room: int, room_in_tiles: int, error: Exception, *, repeats: bool = False
+    ) -> None:
         self.room, self.room_in_tiles, self.error = room, room_in_tiles, error
+        self.repeats = repeats
+        self.most = 0
 
     def view(
         self, pictures: Sequence[Tensor], text: Tensor, mask: Tensor, prompts: Sequence[str]
@@ -31,6 +35,7 @@ class Narrow:
 
     def encode(self, videos: Sequence[Tensor], view: View) -> Gaussian:
         assert len(view.image_latents) == len(videos)
+        self.most = max(self.most, len(videos))
         if len(videos) > self.room:
             raise self.error
         return Gaussian(torch.stack(list(videos)))
@@ -71,7 +76,7 @@ def test_short_memory_takes_smaller_batches_and_then_tiles(error: Exception) -> 
     roomy = encoder(Narrow(99, 99, error), [])(CLIPS, [""] * 7)
     assert all(torch.equal(tensors[name], roomy[name]) for name in roomy)
     assert tensors["clip"].shape == (7, 2, 3, 4, 4)
-    assert tensors["still"].shape == (7, 1, 3, 4, 4)
+    assert tensors["still"].shape == (7, 2, 3, 4, 4)
     assert narrow.batch_size == 2
     assert ["4 at a time" in notes[0], "2 at a time" in notes[1]] == [True, True]
     notes.clear()
@@ -79,6 +84,33 @@ def test_short_memory_takes_smaller_batches_and_then_tiles(error: Exception) -> 
     assert torch.equal(tiled(CLIPS, [""] * 7)["clip"], roomy["clip"])
     assert "1 at a time" in notes[0]
     assert "tiles" in notes[1]
+
+
+def test_an_image_vae_gets_one_clip_at_a_time() -> None:
+    notes: list[str] = []
+    frames = Narrow(7, 7, SHORT[0], repeats=True)
+    tensors = encoder(frames, notes)(CLIPS, [""] * 7)
+    assert frames.most == 1
+    assert tensors["clip"].shape == (7, 2, 3, 4, 4)
+    assert tensors["still"].shape == (7, 1, 3, 4, 4)
+    tiled = encoder(Narrow(0, 1, SHORT[0], repeats=True), notes)(CLIPS, [""] * 7)
+    assert all(torch.equal(tiled[name], tensors[name]) for name in tensors)
+    assert len(notes) == 1
+    assert "tiles" in notes[0]
+
+
+def test_a_text_encoder_that_no_latent_depends_on_is_let_go_of() -> None:
+    class Words:
+        def __call__(self, prompts: Sequence[str]) -> tuple[Tensor, Tensor]:
+            return words(prompts)
+
+    text: Any = Words()
+    still_there = weakref.ref(text)
+    made = Encoder(Narrow(9, 9, SHORT[0]), text, device="cpu", dtype=torch.float16,  # type: ignore[arg-type]
+                   batch_size=4, note=print)  # fmt: skip
+    del text
+    assert still_there() is None
+    assert made(CLIPS, [""] * 7)["clip"].shape == (7, 2, 3, 4, 4)
 
 
 def test_a_clip_that_never_fits_is_an_error_with_a_way_out() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import copy
 import json
 import shutil
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,10 +18,12 @@ from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip import decode_clip
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.errors import ConfigError, DataError
-from fbridge.loaders.codec import load_codec
+from fbridge.loaders.codec import LoadedCodec, load_codec
 from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.prepare import PrepareRequest, prepare
-from fbridge.prepare.run import Finished, Planned, SourceFound
+from fbridge.prepare.models import load_models
+from fbridge.prepare.run import Finished, Planned, Progress, SourceFound
+from fbridge.words.encoder import PromptEncoder
 from tests.data.sources.trees import pack
 from tests.prepare.sets import BUCKET, Order, film, run, tree
 
@@ -63,6 +67,26 @@ def test_what_is_read_is_what_codec_and_encoder_say_of_the_source(order: Order) 
     hashes = [data.record(row)["source_sha256"] for row in range(len(data))]
     assert columns["source"].tolist() == [source_number(sha256) for sha256 in hashes]
     torch.testing.assert_close(data.empty_text(), text([""])[0][0], atol=1e-4, rtol=1e-4)
+
+
+def test_a_text_encoder_that_the_codec_does_not_read_is_gone_while_it_encodes(
+    order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[weakref.ref[PromptEncoder]] = []
+    there: list[bool] = []
+
+    def load(request: PrepareRequest) -> tuple[LoadedCodec, PromptEncoder]:
+        codec, text = load_models(request)
+        own = copy.copy(text)  # MiniLM itself is kept for the process
+        loaded.append(weakref.ref(own))
+        return codec, own
+
+    monkeypatch.setattr("fbridge.prepare.engine.load_models", load)
+    for event in prepare(order()):
+        if isinstance(event, Progress) and event.what == "encoding" and event.done:
+            there.append(loaded[0]() is not None)
+    assert there
+    assert not any(there)
 
 
 def test_moments_are_those_of_what_is_stored(order: Order) -> None:

@@ -103,7 +103,9 @@ class Encoder:
         note: Callable[[str], None],
     ) -> None:
         self._codec = codec
-        self._text = text
+        # Without the text encoder itself, which may be let go of, where no latent depends on words.
+        self._text = text if codec.reads_text else None
+        self._no_words = None if codec.reads_text else text([""])
         self._device = device
         self._dtype = dtype
         self._note = note
@@ -118,7 +120,7 @@ class Encoder:
         parts: list[dict[str, Tensor]] = []
         done = 0
         while done < len(clips):
-            end = done + self.batch_size
+            end = done + self._at_once
             try:
                 parts.append(self._encode(clips[done:end], captions[done:end]))
             except (RuntimeError, MemoryError) as error:
@@ -129,16 +131,18 @@ class Encoder:
             done = end
         return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 
+    @property
+    def _at_once(self) -> int:
+        """Clips; an image VAE takes some frames at a time, so more would only take memory."""
+        return 1 if self._codec.repeats else self.batch_size
+
     @torch.no_grad()
     def _encode(self, clips: Sequence[Frames], captions: Sequence[str]) -> dict[str, Tensor]:
         videos = [
             torch.from_numpy(clip).to(self._device).permute(0, 3, 1, 2).float() / 255
             for clip in clips
         ]
-        # Latents are a function of the clip and its caption, whatever the process embedded before.
-        reads = self._codec.reads_text
-        text, mask = self._text.one_by_one(captions) if reads else self._text([""] * len(clips))
-        text, mask = text.to(self._device), mask.to(self._device)
+        text, mask = (part.to(self._device) for part in self._embedded(captions))
         view = self._codec.view([video[0] for video in videos], text, mask, captions)
         clip = self._codec.encode(videos, view)
         still = self._codec.still(view, len(clips[0]))
@@ -164,10 +168,19 @@ class Encoder:
             )
         return stored
 
+    def _embedded(self, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Tokens and mask, (N, T, D) and (N, T); those of no words where none are read."""
+        if self._text is not None:
+            # Latents are a function of the clip and its caption, whatever was embedded before.
+            return self._text.one_by_one(captions)
+        assert self._no_words is not None
+        tokens, mask = self._no_words
+        return tokens.expand(len(captions), -1, -1), mask.expand(len(captions), -1)
+
     def _reduce_memory(self, error: BaseException) -> None:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        if self.batch_size > 1:
+        if self._at_once > 1:
             self.batch_size //= 2
             self._note(f"out of memory while encoding: going on with {self.batch_size} at a time")
         elif self._codec.tile():

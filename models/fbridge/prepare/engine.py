@@ -95,6 +95,7 @@ class LocalEngine:
             batch_size=self._request.batch_size,
             note=self.notes.append,
         )
+        del self._text  # captions are embedded, so only a codec that reads them needs it longer
         making = UnitEncoder(self._request, self._pool, encoder)
         making.timings = self.timings
         for made in making.encode(units):
