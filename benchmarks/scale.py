@@ -1,12 +1,17 @@
 """How `fbridge prepare` grows: with workers on Ray, with lost nodes, with the length of the list.
 
-    python benchmarks/scale.py throughput [--workers 2] [--clips 128] [--size 128] [--repeats 3]
-    python benchmarks/scale.py kill [--clips 128] [--size 128]
+    python benchmarks/scale.py throughput [--work decode] [--workers 2] [--clips N] [--repeats 3]
+    python benchmarks/scale.py kill [--work even] [--clips N]
     python benchmarks/scale.py rows [--rows 10000 100000 1000000]
 
 throughput: clips a second from the plan to the finished data set, with encoders already up (from
 the first encoded clip on): Ray with W workers against W workers of this machine, and two workers
 on Ray against one. Runs alternate, so that other load affects all; printed are ratios of medians.
+`--work` says what a clip takes: nearly all of its time to decode (large videos, small clips and
+codec), nearly all to encode (small videos, a larger codec), or about as much of each (even). A
+worker decodes and encodes at a time, so on two cores only work that is bound by one of them
+leaves a second worker anything to use. Threads of torch are those of OMP_NUM_THREADS: with one, a
+worker on Ray is an encoder of one thread, else all of two workers' threads are one encoder's.
 
 kill: one of two nodes of a cluster on this machine is killed in the middle. The time lost is that
 of the run beyond an undisturbed one whose second half has one node's speed; the goal is the work
@@ -58,6 +63,27 @@ from fbridge.prepare.scan import cutting_digest
 from fbridge.prepare.stored_plan import StoredPlan
 from fbridge.prepare.summary import Tally
 
+
+@dataclass(frozen=True)
+class Work:
+    """What a clip takes.
+
+    Attributes:
+        scale: of the videos, which are 40 times this wide and 30 times this high.
+        size: of the clips, in pixels.
+        channels: of the codec's levels.
+    """
+
+    scale: int
+    size: int
+    channels: tuple[int, int, int]
+
+
+WORK = {
+    "decode": Work(scale=48, size=32, channels=(8, 8, 8)),
+    "encode": Work(scale=4, size=128, channels=(32, 32, 64)),
+    "even": Work(scale=8, size=128, channels=(16, 16, 32)),
+}
 STEPS = ("list", "read", "plan", "merge")
 SUMS = ("clip", "clip_square", "still", "still_square", "product")
 
@@ -67,8 +93,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("what", choices=("throughput", "kill", "rows"))
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--work", choices=WORK, default="even")
     parser.add_argument("--clips", type=int, default=128)
-    parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
@@ -76,11 +102,12 @@ def main() -> None:
     if options.one:
         print(json.dumps(long_list(options.one)))
     elif options.what == "rows":
-        rows(options.rows)
+        long_lists(options.rows)
     else:
         with tempfile.TemporaryDirectory() as folder:
-            request = small_set(Path(folder), options.clips, options.size)
-            (throughput if options.what == "throughput" else kill)(request, options)
+            measure, rows = (kill, 8) if options.what == "kill" else (throughput, 32)
+            set_of = small_set(Path(folder), options.clips, WORK[options.work], rows=rows)
+            measure(set_of, options)
 
 
 def throughput(request: PrepareRequest, options: argparse.Namespace) -> None:
@@ -174,28 +201,29 @@ def busiest(cluster: Any) -> Any:
     return max(cluster.worker_nodes, key=lambda node: places.count(node.node_id))
 
 
-def small_set(folder: Path, clips: int, size: int) -> PrepareRequest:
-    """Videos of 320x240 and 3 s, and a small VAE with random weights."""
+def small_set(folder: Path, clips: int, work: Work, *, rows: int) -> PrepareRequest:
+    """Videos of noise and 3 s, a small VAE with random weights, and `rows` clips a shard."""
     torch.manual_seed(0)
     kinds = ("DownEncoderBlock2D",) * 3, ("UpDecoderBlock2D",) * 3
-    AutoencoderKL(3, 3, *kinds, (16, 16, 32), norm_num_groups=8).save_pretrained(folder / "codec")
+    codec = AutoencoderKL(3, 3, *kinds, work.channels, norm_num_groups=8)
+    codec.save_pretrained(folder / "codec")
     rng = np.random.default_rng(0)
     (folder / "videos").mkdir()
     for number in range(clips):
         path = folder / "videos" / f"{number:05d}.mp4"
         if number < 8:
             noise = rng.integers(0, 255, (60, 30, 40, 3), np.uint8)
-            write_video(noise.repeat(8, 1).repeat(8, 2), path, 20)
+            write_video(noise.repeat(work.scale, 1).repeat(work.scale, 2), path, 20)
         else:
             copied = (folder / "videos" / f"{number % 8:05d}.mp4").read_bytes()
             path.write_bytes(copied + b"\0\0\0\x10free" + number.to_bytes(8, "big"))
-    cutting = ClipSampling((Bucket(size, size, 16),))
+    cutting = ClipSampling((Bucket(work.size, work.size, 16),))
     return PrepareRequest(
-        folder / "videos", folder / "out", cutting, codec=str(folder / "codec"), shard_rows=8
+        folder / "videos", folder / "out", cutting, codec=str(folder / "codec"), shard_rows=rows
     )
 
 
-def rows(lengths: list[int]) -> None:
+def long_lists(lengths: list[int]) -> None:
     """Plan and merge lists of these lengths, each in a process of its own."""
     runs: list[dict[str, float]] = []
     for length in sorted(lengths):
