@@ -4,7 +4,7 @@
 
 Every arm is the bare line with one thing changed, for each seed and number of steps; each run has
 its own schedule of the learning rate. A run is validated on the way, then it makes videos of
-held-out scenes, which `benchmarks/scenes.py` judges and `fbridge eval` measures. What is there
+held-out scenes, which `benchmarks.scenes` judges and `fbridge eval` measures. What is there
 already is not made again, so a run that was stopped goes on.
 """
 
@@ -77,7 +77,7 @@ class Run:
             self._train()
         if not self.videos.with_name(f"{self.videos.name}.json").is_file():
             kept = self.videos.parent
-            _do([sys.executable, "benchmarks/scenes.py", self.folder, "--count", self.count,
+            _do([sys.executable, "-m", "benchmarks.scenes", self.folder, "--count", self.count,
                  "--ways", WAY, "--out", kept], self.folder / "scenes.log")  # fmt: skip
         if not (self.folder / "fvd.json").is_file():
             reference = self.videos.parent / "scenes"

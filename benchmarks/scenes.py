@@ -1,6 +1,6 @@
 """What bridges of the small base do with pictures of scenes that nobody trained on.
 
-    python benchmarks/scenes.py runs/finetune --count 96 --ways sampler=ode sampler=dbim2,steps=10
+    python -m benchmarks.scenes runs/finetune --count 96 --ways sampler=ode sampler=dbim2,steps=10
 
 Each picture is the first frame of a held-out scene, and the prompt its caption. Told of every model
 and way of sampling: shares of the things that keep colour and shape and that move as captioned, by
@@ -9,6 +9,10 @@ against the scene's. That is one of many videos that picture and caption allow: 
 the same of both and moves otherwise, so what samples perfectly is as far from the scene as that,
 and the mean of such takes is what a perfect regression would be. With --out the
 clips and numbers are written, for `fbridge eval OUT/MODEL-WAY --reference OUT/scenes --metric fvd`.
+
+With --draws 2 or more of each scene a second table tells, in levels of 255 of pixels averaged over
+4 x 4 of two frames: the energy score, which is proper (lower is better; neither blur nor too much
+spread wins), the distance between two draws ("spread"), and that of the best draw from the scene.
 """
 
 from __future__ import annotations
@@ -21,9 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from examples.claims.scores import distance, energy_score, spread
 from fbridge import FrameBridgePipeline
 from fbridge.data.scene_judge import judge
 from fbridge.data.scenes import SCENE_FPS, Scene, draw_scene
@@ -110,6 +116,27 @@ def measure(videos: NDArray[np.uint8], scenes: list[Scene]) -> Measured:
     )
 
 
+def coarse(videos: NDArray[np.uint8]) -> torch.Tensor:
+    """Averaged over 4 x 4 pixels of two frames each, the first frame left out, which is given."""
+    values = torch.from_numpy(videos[..., 1:, :, :, :]).float()
+    *many, frames, height, width, colours = values.shape
+    cells = values.reshape(*many, frames // 2, 2, height // 4, 4, width // 4, 4, colours)
+    return cells.mean((-6, -4, -2))
+
+
+def show_draws(name: str, draws: NDArray[np.uint8], true: NDArray[np.uint8]) -> None:
+    """Print the second table's line of draws (m, N, F, H, W, 3) of scenes (N, F, H, W, 3)."""
+    drawn, happened = coarse(draws), coarse(true)
+    each = {
+        "energy score": energy_score(drawn, happened),
+        "spread": spread(drawn),
+        f"best of {len(drawn)}": torch.stack([distance(one, happened) for one in drawn]).amin(0),
+    }
+    error = len(true) ** 0.5
+    cells = (f"{key} {got.mean():6.2f} ± {got.std() / error:4.2f}" for key, got in each.items())
+    print(f"{name:34} {', '.join(cells)}", flush=True)
+
+
 def write(folder: Path, videos: NDArray[np.uint8], scenes: list[Scene]) -> None:
     """As NUMBER.mp4 with its caption."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -141,6 +168,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=96)
     parser.add_argument("--things", type=int, choices=(1, 2))
     parser.add_argument("--takes", type=int, default=0, help="of each scene; 16 take a minute")
+    parser.add_argument("--draws", type=int, default=1, help="of each scene")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     scenes = [draw_scene(HELD_OUT_SEED, n, things=args.things) for n in range(args.count)]
@@ -153,21 +181,36 @@ def main() -> None:
     print(f"{'':34} {'colour, shape':17} {'motion':17} first  rest  s/clip")
     for name, videos in shown.items():
         show(name, videos, scenes, 0, args.out and args.out / name.replace(" ", "-"))
-    pictures = [Image.fromarray(scene.frames[0]) for scene in scenes]
+    if args.takes > 1:
+        show_draws("takes", others, true)
     for model in args.models:
         pipe = FrameBridgePipeline.from_pretrained(model)
         pipe.set_progress_bar_config(disable=True)
         for way in args.ways:
-            began, made = time.perf_counter(), []
-            for at in range(0, args.count, BATCH):
-                part = slice(at, at + BATCH)
-                prompts = [scene.caption for scene in scenes[part]]
-                seeds = list(range(args.count))[part]
-                made += pipe(pictures[part], prompts, seed=seeds, **options_of(way)).frames
-            seconds = (time.perf_counter() - began) / args.count
+            began = time.perf_counter()
+            draws = np.stack([
+                drawn(pipe, scenes, options_of(way), seed=draw * args.count)
+                for draw in range(args.draws)
+            ])  # fmt: skip
+            seconds = (time.perf_counter() - began) / args.count / args.draws
             name = f"{Path(model).name} {way}"
             folder = args.out and args.out / name.replace(" ", "-")
-            show(name, np.stack(made), scenes, seconds, folder)
+            show(name, draws[0], scenes, seconds, folder)
+            if args.draws > 1:
+                show_draws(name, draws, true)
+
+
+def drawn(
+    pipe: FrameBridgePipeline, scenes: list[Scene], options: dict[str, Any], seed: int
+) -> NDArray[np.uint8]:
+    """(N, F, H, W, 3): a video of each scene's first frame and caption, of seeds from `seed` on."""
+    made: list[NDArray[np.uint8]] = []
+    for at in range(0, len(scenes), BATCH):
+        part = scenes[at : at + BATCH]
+        pictures = [Image.fromarray(scene.frames[0]) for scene in part]
+        seeds = list(range(seed + at, seed + at + len(part)))
+        made += pipe(pictures, [scene.caption for scene in part], seed=seeds, **options).frames
+    return np.stack(made)
 
 
 if __name__ == "__main__":
