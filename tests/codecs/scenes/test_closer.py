@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from fbridge.codecs.matting import resize
-from fbridge.codecs.scenes.closer import Area, alone, sharper
+from fbridge.codecs.scenes.closer import Area, alone, elsewhere, sharper
 
 SIDE = 240
 
@@ -76,6 +76,30 @@ def test_a_noun_that_is_hardly_seen_or_seen_all_over_is_not_looked_for() -> None
 
 def test_where_nothing_is_found_the_mask_stays() -> None:
     assert alone(CHAIR, seen_at(CUP), Eye(torch.zeros(SIDE, SIDE))) is None
+    assert elsewhere(MAN, seen_at(HORSE, 0.3), Eye(torch.zeros(SIDE, SIDE))) is None
+
+
+MAN, HORSE = thing(slice(40, 200), slice(40, 100)), thing(slice(60, 180), slice(130, 220))
+
+
+def test_a_horse_is_looked_for_beside_the_man_who_was_found_for_it() -> None:
+    eye = Eye(HORSE + MAN)
+    found = elsewhere(MAN, seen_at(HORSE, 0.3), eye)
+    assert found is not None
+    assert torch.equal(found, HORSE)
+    assert eye.areas == [(slice(0, SIDE), slice(100, SIDE))]
+    below = thing(slice(210, 235), slice(60, 90))
+    assert elsewhere(MAN, seen_at(below, 0.3), eye) is None, "too narrow for a look"
+
+
+def test_what_is_seen_in_the_mask_or_hardly_anywhere_is_not_looked_for_beside_it() -> None:
+    eye = Eye(HORSE)
+    assert elsewhere(MAN, seen_at(HORSE, 0.05), eye) is None
+    assert elsewhere(MAN, seen_at(HORSE, 0.3) + seen_at(MAN, 0.1), eye) is None
+    assert elsewhere(torch.zeros(SIDE, SIDE), seen_at(HORSE), eye) is None
+    assert not eye.areas
+    dog = thing(slice(100, 160), slice(130, 170))
+    assert elsewhere(MAN, seen_at(HORSE - dog), Eye(dog)) is None, "not where the noun is seen"
 
 
 def test_a_small_thing_is_the_mean_of_both_looks_and_another_thing_is_not() -> None:

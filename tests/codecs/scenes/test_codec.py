@@ -134,6 +134,7 @@ def test_two_nouns_of_one_thing_do_not_move_it_twice(codec: SceneCodec) -> None:
     assert view.notes == (
         (
             "'gizmo' names no class that the model knows; what stands out is taken",
+            "the dog is hardly recognised in the picture; what stands out is taken",
             "'gizmo' is not told from 'dog'; it is left out",
         ),
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fbridge.codecs.scenes.finder import Finder
 from fbridge.codecs.scenes.nouns import packaged_nouns
-from fbridge.codecs.scenes.which import choose, coloured
+from fbridge.codecs.scenes.which import Answer, choose, coloured
 from fbridge.generate.load import load_pipeline
 
 SIDE = 60
@@ -36,13 +36,13 @@ def masks(*names: str) -> Tensor:
     return found
 
 
-def chosen(told: tuple[str, ...], *names: str, several: bool = False) -> tuple[set[str], bool]:
-    mask, fits = choose(
+def chosen(told: tuple[str, ...], *names: str, several: bool = False) -> tuple[set[str], Answer]:
+    mask, answer = choose(
         masks(*(names or PLACES)), torch.ones(4, 4), picture(), told, several=several
     )
     if mask is None:
-        return set(), fits
-    return {name for name, columns in PLACES.items() if mask[30, columns].min() > 0.5}, fits
+        return set(), answer
+    return {name for name, columns in PLACES.items() if mask[30, columns].min() > 0.5}, answer
 
 
 @pytest.mark.parametrize(
@@ -59,27 +59,41 @@ def chosen(told: tuple[str, ...], *names: str, several: bool = False) -> tuple[s
     ],
 )
 def test_colour_place_or_size_tells_which(told: tuple[str, ...], name: str) -> None:
-    assert chosen(told) == ({name}, True)
+    assert chosen(told) == ({name}, Answer.FITS)
 
 
 def test_several_of_a_colour_are_all_meant() -> None:
-    assert chosen(("red",), several=True) == ({"red"}, True)
+    assert chosen(("red",), several=True) == ({"red"}, Answer.FITS)
     assert chosen(("left",), several=True)[0] == set(PLACES)
 
 
 def test_where_there_is_no_such_thing_it_is_said() -> None:
-    assert chosen(("green",)) == (set(), False)
-    assert chosen(("red",), "red") == (set(), True), "of one thing there is nothing to choose"
-    assert chosen(("blue",), "red") == (set(), False)
-    assert chosen(("right",), "red") == (set(), False)
-    assert chosen(("left",), "red") == (set(), True)
+    assert chosen(("green",)) == (set(), Answer.OTHER)
+    assert chosen(("red",), "red") == (set(), Answer.FITS), (
+        "of one thing there is nothing to choose"
+    )
+    assert chosen(("blue",), "red") == (set(), Answer.OTHER)
+    assert chosen(("right",), "red") == (set(), Answer.OTHER)
+    assert chosen(("left",), "red") == (set(), Answer.FITS)
+
+
+def test_things_that_touch_are_not_taken_for_the_one_at_a_side() -> None:
+    """Two men side by side are one part of the mask, in the middle of the picture."""
+    touching = torch.zeros(1, SIDE, SIDE)
+    touching[:, 20:44, 14:50] = 0.9
+    for told in ("right", "left", "top", "middle"):
+        expected = Answer.FITS if told == "middle" else Answer.JOINED
+        for several in (False, True):
+            mask, answer = choose(touching, torch.ones(4, 4), picture(), (told,), several=several)
+            assert mask is None
+            assert answer is (Answer.FITS if several else expected)
 
 
 def test_another_thing_is_found_where_the_look_is_led() -> None:
     """The first mask shows one thing alone, a second one the other."""
     both = torch.cat([masks("white"), masks("red")])
-    mask, fits = choose(both, torch.ones(4, 4), picture(), ("left",), several=False)
-    assert fits
+    mask, answer = choose(both, torch.ones(4, 4), picture(), ("left",), several=False)
+    assert answer is Answer.FITS
     assert mask is not None
     assert mask[30, PLACES["red"]].min() > 0.5
     assert not mask[:, 30:].any()

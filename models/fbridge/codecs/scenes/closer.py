@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from fbridge.codecs.matting import resize
 
@@ -36,6 +37,9 @@ grows to the sides where it cuts what is found."""
 CUT, RIM = 0.03, 0.02
 """Share of its outline on the part's inner edges below which a thing is all in the part; and how
 near such an edge is on it, as a share of the part's shorter side."""
+FAINT, BESIDE = 0.1, 0.1
+"""A noun is seen beside a mask where its probability is at least `FAINT`, and in the mask at most
+this share of that."""
 FEWEST = 0.003
 """Share of the picture below which a mask shows nothing."""
 
@@ -76,7 +80,44 @@ def alone(mask: Tensor, seen: Tensor, look: Look) -> Tensor | None:
     found = float((mask > 0.5).float().mean())
     if float(seen.amax()) < CLEAR or float(places.float().mean()) > COMPACT * found:
         return None
-    size = (mask.shape[0], mask.shape[1])
+    small = _around(places, (mask.shape[0], mask.shape[1]), look)
+    return None if small is None or float((small > 0.5).float().mean()) > PART * found else small
+
+
+def elsewhere(mask: Tensor, seen: Tensor, look: Look) -> Tensor | None:
+    """(H, W) the thing where a noun is seen, if the mask found for the noun is not there.
+
+    Of a man and a horse the decoder may take the man, whatever is asked for. So the horse is looked
+    for in the part of the picture beside the man in which it is seen.
+
+    Args:
+        mask: (H, W) found in the whole picture.
+        seen: (h, w) probability of the noun at each place.
+        look: finds the noun in a part of the picture.
+
+    Returns:
+        None where the noun is seen in the mask, or hardly anywhere, or nothing is found there.
+    """
+    most = float(seen.amax())
+    if most < FAINT or not (mask > 0.5).any() or shown_in(mask, seen) > BESIDE * most:
+        return None
+    area = _beside(mask, seen)
+    if area is None:
+        return None
+    there = torch.zeros_like(mask)
+    there[area] = look(area)
+    found = float((there > 0.5).float().mean()) >= FEWEST and shown_in(there, seen) == most
+    return there if found else None
+
+
+def shown_in(mask: Tensor, seen: Tensor) -> float:
+    """Greatest of the probabilities (h, w) at places of which a mask (H, W) covers something."""
+    covered = F.adaptive_max_pool2d(mask[None, None], (seen.shape[0], seen.shape[1]))[0, 0] > 0.5
+    return float((seen * covered).amax())
+
+
+def _around(places: Tensor, size: tuple[int, int], look: Look) -> Tensor | None:
+    """(H, W) what is found around places (h, w) of a picture of that size; None of nothing."""
     area = _surroundings(resize(places[None, None].float(), size)[0, 0] > 0.5)
     for _ in range(LOOKS):
         if area is None:
@@ -84,9 +125,9 @@ def alone(mask: Tensor, seen: Tensor, look: Look) -> Tensor | None:
         closer = look(area)
         cut = _cut(closer > 0.5, area, size)
         if sum(cut) < CUT:
-            out = torch.zeros_like(mask)
+            out = torch.zeros(size)
             out[area] = closer
-            return out if FEWEST <= float((out > 0.5).float().mean()) <= PART * found else None
+            return out if float((out > 0.5).float().mean()) >= FEWEST else None
         area = _wider(area, [share > CUT / 3 for share in cut], size)
     return None
 
@@ -97,14 +138,45 @@ def overlap(one: Tensor, other: Tensor) -> float:
     return float(both)
 
 
+def _beside(mask: Tensor, seen: Tensor) -> Area | None:
+    """The largest part of a picture that has the place where a noun is seen and nothing of a mask.
+
+    It goes from edge to edge of the picture: it is left of the mask, right, above or below.
+    """
+    (top, bottom), (left, right) = _ends(mask > 0.5)
+    height, width = mask.shape
+    row, column = divmod(int(seen.argmax()), seen.shape[1])
+    y, x = (row + 0.5) / seen.shape[0] * height, (column + 0.5) / seen.shape[1] * width
+    parts = [
+        area
+        for rows, columns in (
+            ((0, height), (0, left)), ((0, height), (right, width)),
+            ((0, top), (0, width)), ((bottom, height), (0, width)),
+        )
+        if rows[0] <= y <= rows[1] and columns[0] <= x <= columns[1]
+        and (area := _part([rows, columns], mask.shape))
+    ]  # fmt: skip
+    return max(parts, default=None, key=_area)
+
+
+def _area(area: Area) -> int:
+    rows, columns = area
+    return (rows.stop - rows.start) * (columns.stop - columns.start)
+
+
+def _ends(shown: Tensor) -> list[tuple[int, int]]:
+    """Of rows and columns that a thing covers (H, W): the first, and the one behind the last."""
+    return [
+        (int(places[0]), int(places[-1]) + 1)
+        for places in (shown.any(1).nonzero()[:, 0], shown.any(0).nonzero()[:, 0])
+    ]
+
+
 def _surroundings(shown: Tensor) -> Area | None:
     """Where a small thing (H, W) and what is near it are."""
     if not shown.any():
         return None
-    ends = [  # of the thing: (first, behind the last)
-        (int(places[0]), int(places[-1]) + 1)
-        for places in (shown.any(1).nonzero()[:, 0], shown.any(0).nonzero()[:, 0])
-    ]
+    ends = _ends(shown)
     margin = AROUND * max(last - first for first, last in ends)
     return _part([(first - margin, last + margin) for first, last in ends], shown.shape)
 

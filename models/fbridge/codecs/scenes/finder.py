@@ -10,12 +10,20 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fbridge.codecs.matting import resize
-from fbridge.codecs.scenes.closer import FEWEST, Area, alone, overlap, sharper
+from fbridge.codecs.scenes.closer import (
+    FEWEST,
+    Area,
+    alone,
+    elsewhere,
+    overlap,
+    sharper,
+    shown_in,
+)
 from fbridge.codecs.scenes.features import Features, packaged_features
 from fbridge.codecs.scenes.matting import refine
 from fbridge.codecs.scenes.nouns import is_plural, packaged_nouns
 from fbridge.codecs.scenes.segmenter import MaskDecoder, find_mask, working_size
-from fbridge.codecs.scenes.which import choose, focus_maps
+from fbridge.codecs.scenes.which import Answer, choose, focus_maps
 from fbridge.words.which import told_apart
 
 UNSEEN = 0.02
@@ -27,6 +35,9 @@ SAME, SURE = 0.5, 0.25
 """Where masks of a noun and of the main thing overlap by more than `SAME`, as intersection over
 union, and no place in them shows the noun's classes with a probability of `SURE`, it is the main
 thing."""
+MAIN = 0.85
+"""Overlap from which on a mask is the main thing's, which is said where a noun is not surely seen.
+Of 64 nouns on new photographs 9 were such, of which 8 moved something else."""
 SHOWN = 0.1
 """Where a noun is seen clearly: least probability in the part that is taken, as a share of the
 greatest in the mask."""
@@ -62,8 +73,10 @@ class Finder:
             sure = self.sureness(noun)
             if sure < UNSEEN:
                 self.remarks.append(f"no {noun} is recognised in the picture; {_TAKEN}")
-            elif sure >= SURE and self._sureness_in(mask, noun) < MISSED * sure:
+            elif self._sureness_in(mask, noun) < MISSED * sure:
                 self.remarks.append(f"the {noun} is not told from what is around it; {_TAKEN}")
+            elif sure < SURE and overlap(mask, self.mask("")) > MAIN:
+                self.remarks.append(f"the {noun} is hardly recognised in the picture; {_TAKEN}")
         return mask
 
     def fine(self, noun: str) -> Tensor:
@@ -89,9 +102,7 @@ class Finder:
 
     def _sureness_in(self, mask: Tensor, noun: str) -> float:
         """The same in the places of which a mask (H, W) covers something."""
-        shown = self.shown(self._named(noun))
-        covered = F.adaptive_max_pool2d(mask[None, None], _size(shown))[0, 0] > 0.5
-        return float((shown * covered).amax())
+        return shown_in(mask, self.shown(self._named(noun)))
 
     def shown(self, classes: Tensor) -> Tensor:
         """(h, w) probability that a place shows one of the classes, given as indices or (1000,)."""
@@ -124,11 +135,15 @@ class Finder:
 
         if _told(noun):
             return sharper(whole, look, SAME)
-        # Pieces are told from each other at the end: one that is split off its thing is none.
-        small = alone(whole, self.shown(named), look_at_all) if named.any() else None
-        if small is None:
+        if not named.any():
             return sharper(whole, look)
-        return small if is_plural(noun) else one_thing(small, self.shown(named))
+        # Pieces are told from each other at the end: one that is split off its thing is none.
+        seen = self.shown(named)
+        for another in (alone, elsewhere):
+            better = another(whole, seen, look_at_all)
+            if better is not None:
+                return better if is_plural(noun) else one_thing(better, seen)
+        return sharper(whole, look)
 
     def _looked(self) -> Features:
         if self._features is None:
@@ -167,9 +182,11 @@ class Finder:
         )
         masks = find_mask(self.decoder, alike, named.expand(many, -1), focus).cpu()
         seen = self.shown(named) if named.any() else focus[0].cpu()
-        found, fits = choose(masks, seen, self.picture, told, several=is_plural(noun))
-        if not fits:
+        found, answer = choose(masks, seen, self.picture, told, several=is_plural(noun))
+        if answer is Answer.OTHER:
             self.remarks.append(f"no {noun} is found in the picture; {_TAKEN}")
+        elif answer is Answer.JOINED:
+            self.remarks.append(f"the {noun} is not told from what is around it; {_TAKEN}")
         return found
 
     def _in_part(self, area: Area, find: Callable[[Features], Tensor]) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 
 import cv2
 import numpy as np
@@ -71,10 +72,20 @@ def focus_maps(height: int, width: int) -> Tensor:
     return torch.stack([torch.ones(height, width), *(way.sigmoid() for way in (-x, x, -y, y))])
 
 
+class Answer(Enum):
+    """How what is taken goes with the words."""
+
+    FITS = auto()
+    OTHER = auto()
+    """There is no such thing."""
+    JOINED = auto()
+    """It may be there, and is not told from others of its kind."""
+
+
 def choose(
     masks: Tensor, seen: Tensor, picture: Tensor, told: Sequence[str], *, several: bool
-) -> tuple[Tensor | None, bool]:
-    """The mask (h, w) of the thing that is meant, and whether the words fit it.
+) -> tuple[Tensor | None, Answer]:
+    """The mask (h, w) of the thing that is meant, and how the words fit it.
 
     Args:
         masks: (N, h, w) found with other focuses, the one without any first.
@@ -90,29 +101,47 @@ def choose(
     small = resize(picture[None], (masks.shape[1], masks.shape[2]))[0].clamp(0, 1)
     colours = [(word, coloured(small, word)) for word in told if word in COLOURS]
     if len(things) < 2:
-        return None, all(_fits(one, colours, told) for one in things)
+        answers = [_fits(one, colours, told) for one in things]
+        if answers == [Answer.FITS] and not several and _may_be_joined(things[0], told):
+            return None, Answer.JOINED
+        return None, next(iter(answers), Answer.FITS)
     for number, (_, where) in enumerate(colours, start=1):
         alone = not several and number == len(told)
         things = _of_colour(things, where, alone=alone)
     if not things:
-        return None, False
+        return None, Answer.OTHER
     if several:
-        return torch.stack([one.mask for one in things]).amax(0), True
+        return torch.stack([one.mask for one in things]).amax(0), Answer.FITS
     for word in told:
         if word in PLACES:
             thing = _at(things, word)
             return thing.mask, _fits(thing, colours, told)
     by_size = sorted(things, key=lambda one: one.area)
-    return by_size[0 if "smallest" in told else -1].mask, True
+    return by_size[0 if "smallest" in told else -1].mask, Answer.FITS
 
 
-def _fits(thing: Thing, colours: Sequence[tuple[str, Tensor]], told: Sequence[str]) -> bool:
+def _fits(thing: Thing, colours: Sequence[tuple[str, Tensor]], told: Sequence[str]) -> Answer:
     """Whether a thing has the colours and is not on the other side of the picture."""
     if any(float(where[thing.shown].float().mean()) < FAINTEST for _, where in colours):
-        return False
+        return Answer.OTHER
+    beyond = _beyond(thing)
+    there = all(beyond.get(word, 0.0) <= ASIDE for word in told)
+    return Answer.FITS if there else Answer.OTHER
+
+
+def _may_be_joined(thing: Thing, told: Sequence[str]) -> bool:
+    """Whether the only thing found may hold the one that is meant and others that touch it.
+
+    So the left one of two is on the left, and both together are in the middle.
+    """
+    beyond = _beyond(thing)
+    return any(beyond.get(word, -1.0) > -ASIDE for word in told)
+
+
+def _beyond(thing: Thing) -> dict[str, float]:
+    """How far a thing is on the other side of each place of the picture, as a share of it."""
     x, y = thing.middle(1) - 0.5, thing.middle(0) - 0.5
-    beyond = {"left": x, "right": -x, "top": y, "bottom": -y}
-    return all(beyond.get(word, 0.0) <= ASIDE for word in told)
+    return {"left": x, "right": -x, "top": y, "bottom": -y}
 
 
 def coloured(picture: Tensor, colour: str) -> Tensor:
