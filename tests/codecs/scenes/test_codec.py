@@ -9,7 +9,7 @@ from torch import Tensor
 from fbridge.codecs import View
 from fbridge.codecs.render import ANGLE, CHANNELS, LOG_SCALE, TX
 from fbridge.codecs.scene_codec import SceneCodec
-from fbridge.codecs.scenes.codec import deeds
+from fbridge.codecs.scenes.codec import deeds, one_each
 from fbridge.codecs.scenes.describe import DESCRIPTION, VERBS
 from fbridge.errors import ConfigError
 from fbridge.words.intent import read_prompt
@@ -139,6 +139,20 @@ def test_two_nouns_of_one_thing_do_not_move_it_twice(codec: SceneCodec) -> None:
         ),
     )
     assert not view.scenes[0].masks[1].any()
+
+
+def test_what_two_masks_claim_is_the_smaller_ones() -> None:
+    """Else both are half there and half not, and each is seen through."""
+    table, cup = torch.zeros(8, 8), torch.zeros(8, 8)
+    table[2:8], cup[1:4, 2:4] = 0.9, 0.9
+    for one, other in ((table, cup), (cup, table)):
+        apart = dict(zip(map(id, (one, other)), one_each([one, other]), strict=True))
+        assert torch.equal(apart[id(cup)], cup)
+        expected = table.clone()
+        expected[2:4, 2:4] = 0.1
+        torch.testing.assert_close(apart[id(table)], expected)
+    assert one_each([cup])[0] is not cup
+    assert torch.equal(one_each([cup])[0], cup)
 
 
 def test_a_flag_that_is_not_told_from_the_main_thing_does_not_wave(codec: SceneCodec) -> None:

@@ -35,7 +35,7 @@ from fbridge.words.intent import Act, Intent, read_prompt
 TRACKING_SIDE = 64
 SPEEDS = (0.45, 1.5)
 """Slowest and fastest that the motion networks know."""
-ONE_THING = 0.8
+ONE_THING = 0.6
 """Overlap of two nouns' masks, as intersection over union, from which they are one thing."""
 _AT_ONCE = 8
 """Frames drawn at a time, which limits the memory."""
@@ -122,7 +122,7 @@ class PlainSceneCodec(EvenSized, Plain):
             left, other = (noun or "the main thing" for noun in (nouns[1 - kept], nouns[kept]))
             finder.remarks.append(f"{left!r} is not told from {other!r}; it is left out")
             intent, masks = replace(intent, acts=(intent.acts[kept],)), [masks[kept]]
-        coarse = _one_each(masks) if masks else picture.new_zeros(0, 8, 8)
+        coarse = one_each(masks) if masks else picture.new_zeros(0, 8, 8)
         found = refine(picture, coarse) if masks else picture.new_zeros(0, *picture.shape[1:])
         missing = picture.new_zeros(OBJECTS - len(found), *picture.shape[1:])
         flowing = Flowing.find(picture, intent.flows, finder)
@@ -212,12 +212,17 @@ def _likelier(acts: Sequence[Act], finder: Finder) -> int:
     return int(second > first)
 
 
-def _one_each(masks: list[Tensor]) -> Tensor:
-    """(K, H, W) masks that share no pixel: each pixel is the object's whose mask is stronger."""
-    together = torch.stack(masks)
-    return (
-        together * together.softmax(0).mul(len(masks)).clamp(0, 1) if len(masks) > 1 else together
-    )
+def one_each(masks: list[Tensor]) -> Tensor:
+    """(K, H, W) masks that share no pixel: what two claim is the smaller one's.
+
+    A mask that takes in a neighbour is the larger of the two, as is that of a table with a cup.
+    """
+    left = torch.ones_like(masks[0])
+    own = list(masks)
+    for which in sorted(range(len(masks)), key=lambda k: float(masks[k].sum())):
+        own[which] = torch.minimum(masks[which], left)
+        left = left - own[which]
+    return torch.stack(own)
 
 
 def _small(masks: Tensor) -> Tensor:
