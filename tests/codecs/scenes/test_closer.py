@@ -88,6 +88,8 @@ def test_a_horse_is_looked_for_beside_the_man_who_was_found_for_it() -> None:
     assert found is not None
     assert torch.equal(found, HORSE)
     assert eye.areas == [(slice(0, SIDE), slice(100, SIDE))]
+    cut = thing(slice(60, 180), slice(90, 220))
+    assert elsewhere(MAN, seen_at(HORSE, 0.3), Eye(cut)) is None, "a part of something"
     below = thing(slice(210, 235), slice(60, 90))
     assert elsewhere(MAN, seen_at(below, 0.3), eye) is None, "too narrow for a look"
 

@@ -96,7 +96,7 @@ def elsewhere(mask: Tensor, seen: Tensor, look: Look) -> Tensor | None:
         look: finds the noun in a part of the picture.
 
     Returns:
-        None where the noun is seen in the mask, or hardly anywhere, or nothing is found there.
+        None where the noun is seen in the mask, or hardly anywhere, or nothing whole is found there.
     """
     most = float(seen.amax())
     if most < FAINT or not (mask > 0.5).any() or shown_in(mask, seen) > BESIDE * most:
@@ -105,9 +105,10 @@ def elsewhere(mask: Tensor, seen: Tensor, look: Look) -> Tensor | None:
     if area is None:
         return None
     there = torch.zeros_like(mask)
-    there[area] = look(area)
+    there[area] = closer = look(area)
     found = float((there > 0.5).float().mean()) >= FEWEST and shown_in(there, seen) == most
-    return there if found else None
+    whole = sum(_cut(closer > 0.5, area, (mask.shape[0], mask.shape[1]))) < CUT
+    return there if found and whole else None
 
 
 def shown_in(mask: Tensor, seen: Tensor) -> float:
