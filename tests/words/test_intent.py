@@ -108,7 +108,12 @@ def test_what_is_shown_otherwise_is_said() -> None:
 
 
 def test_a_flow_has_a_direction() -> None:
-    for words, way in (("to the left", "left"), ("slowly to the right", "right"), ("by", "")):
+    for words, way in (
+        ("to the left", "left"),
+        ("slowly to the right", "right"),
+        ("from the left", "right"),
+        ("by", ""),
+    ):
         assert [flow.way for flow in read_prompt(f"the clouds drift {words}").flows] == [way]
 
 

@@ -23,6 +23,7 @@ _HAS_SOURCE = frozenset(listed("weather", "sourced"))
 _WINDY = frozenset(listed("weather", "wind"))
 _WEATHER = {verb: kind for kind in ("rain", "snow") for verb in listed("weather", kind)}
 _BY_THEMSELVES = frozenset(listed("weather", "by itself"))
+_TURNED = {"left": "right", "right": "left"}
 _SWAYING = ("sway", "swing", "shake", "wobble", "right")
 _SCENERY = frozenset(listed("weather", "scenery"))
 """Flows that are meant where the prompt names them without a verb."""
@@ -146,8 +147,13 @@ def _of_thing(words: Sequence[str], verb: Predicate) -> FlowAct | None:
 
 
 def _way(tail: Sequence[str]) -> str:
-    ways = [word for word in ("left", "right") if word in tail]
-    return ways[0] if len(ways) == 1 else ""
+    """The one side that a flow goes to; "from the left" is to the right."""
+    ways = set()
+    for place, word in enumerate(tail):
+        if word in _TURNED:
+            come = "from" in tail[max(0, place - 2) : place]
+            ways.add(_TURNED[word] if come else word)
+    return ways.pop() if len(ways) == 1 else ""
 
 
 def _source(kind: str, tail: Sequence[str]) -> str:

@@ -62,20 +62,17 @@ def read_object(words: Sequence[str], verb: Predicate) -> Move:
     tail = words[verb.place + match.length :]
     if sense.state:
         return Move(state=True)
-    way = _way(tail) if sense.travels or sense.motion == "away" else ""
-    if sense.motion == "away" and way not in ("left", "right"):
-        way = ""
+    way = _taken(sense, tail)
+    if way == "mutual":
+        return Move()
     base = spoken.split()[0]
     if verb.object and verb.object[0] not in _SELF and not _takes_object(base, tail):
         return Move()
     if sense.legs:
-        way = "" if way == "spin" else way
         motion = way or sense.motion
         shown = "moving only" if way else "swaying"
         remark = f"{spoken!r} is shown as {shown}; limbs do not move"
         return Move(motion, sense.pace, remark=remark) if motion else Move()
-    if way == "spin" and sense.motion != "spin":
-        way = ""
     cornering = sense.motion == "spin" and _CORNERS & set(tail)
     wheeled = sense.motion.startswith("roll") and _WHEELED & set(verb.subject[-1:])
     if cornering or wheeled:
@@ -85,6 +82,19 @@ def read_object(words: Sequence[str], verb: Predicate) -> Move:
     aimless = not way and sense.motion in ("right", "roll right")
     remark = f"no direction is known for {spoken!r}; it is shown to the right" if aimless else ""
     return Move(way or sense.motion, sense.pace, remark=remark or _otherwise(sense, spoken, tail))
+
+
+def _taken(sense: Sense, tail: Sequence[str]) -> str:
+    """The direction that a verb takes; "" for none, "mutual" for that of several things."""
+    way = _way(tail)
+    sideways = way in ("left", "right")
+    if way == "mutual":
+        return way if sense.travels or sense.motion in ("closer", "away") else ""
+    if sense.enters and not (sideways and "from" in tail):
+        return ""
+    takes = sideways if sense.motion == "away" else sense.travels
+    turning = way == "spin" and (sense.legs or sense.motion != "spin")
+    return way if takes and not turning else ""
 
 
 def _otherwise(sense: Sense, spoken: str, tail: Sequence[str]) -> str:
@@ -100,7 +110,7 @@ def _otherwise(sense: Sense, spoken: str, tail: Sequence[str]) -> str:
 def read_unlisted(words: Sequence[str], verb: Predicate) -> Move:
     """The motion of the subject of a verb that no list has: its direction, or the nearest one."""
     spoken, way = words[verb.place], _way(verb.tail)
-    if verb.object:
+    if verb.object or way == "mutual":
         return Move()
     if way in ("left", "right", "closer", "away"):
         return Move(way, remark=f"{spoken!r} is not known and is shown as moving only")
@@ -127,6 +137,15 @@ def _way(tail: Sequence[str]) -> str:
     if len(found) > 1 and any(place_behind(tail[at:]) == found[0] for at in range(len(tail))):
         found = found[1:]  # "the dog on the left to the right"
     return min(found, key=lambda way: (way == "spin", way not in ("left", "right")), default="")
+
+
+def with_mutual(tail: Sequence[str]) -> int:
+    """Words up to the end of "apart", "towards each other" and the like; 0 where none is there."""
+    for place in range(len(tail)):
+        match = directions().at(tail, place)
+        if match and match.value == "mutual":
+            return place + match.length
+    return 0
 
 
 def _find(tail: Sequence[str], table: Table[str]) -> list[str]:

@@ -16,6 +16,7 @@ from fbridge.words.moves import (
     read_still_camera,
     read_unlisted,
     read_unlisted_camera,
+    with_mutual,
 )
 from fbridge.words.predicates import (
     Predicate,
@@ -155,6 +156,7 @@ def _phrase(clause: Clause, verb: Predicate) -> str:
     after = list(clause.words[end:])
     if acted := direct(after):
         end += after.index(acted[-1]) + 1
+    end = max(end, verb.place + 1 + with_mutual(clause.words[verb.place + 1 :]))
     return text_of(clause.words[verb.place : end])
 
 
@@ -236,7 +238,7 @@ def _read_without_verb(clause: Clause, reading: Reading) -> None:
         reading.turn(Act(camera, "", speed_of(clause)), text_of(words))
     elif flow is not None:
         reading.flow(replace(flow, speed=speed_of(clause)))
-    elif match and match.length == len(words):
+    elif match and match.length == len(words) and match.value != "mutual":
         noun = reading.noun if clause.joined not in ("", ".") else ""
         reading.act(Act(match.value, noun, speed_of(clause)), text_of(words))
     elif {"wind", "breeze"} & set(words):

@@ -21,6 +21,7 @@ class Sense:
         motion: name of an object's motion, if it has no direction; "" where none is known.
         travels: it takes a direction, which then is the motion.
         legs: limbs would move, which cannot be shown.
+        enters: it moves where the prompt says from which side.
         state: it describes the picture, and names no motion.
         pace: its own speed.
     """
@@ -28,6 +29,7 @@ class Sense:
     motion: str = ""
     travels: bool = False
     legs: bool = False
+    enters: bool = False
     state: bool = False
     pace: float = 1.0
 
@@ -84,6 +86,8 @@ def object_verb_senses() -> Mapping[Words, Sense]:
         senses.setdefault(one, Sense(travels=True, legs=True, pace=_pace(one, paces)))
     for one in wordings("other", "rhythm"):
         senses.setdefault(one, Sense("sway", travels=True, legs=True, pace=_pace(one, paces)))
+    for one in wordings("other", "enter"):
+        senses.setdefault(one, Sense(travels=True, enters=True))
     for one in wordings("other", "unknown"):
         senses.setdefault(one, Sense())
     for one in wordings("other", "state"):
@@ -182,7 +186,7 @@ def _fixed(section: str, names: Iterable[str]) -> Table[str]:
 @cache
 def directions() -> Table[str]:
     """Directions of objects."""
-    return _fixed("directions", ("left", "right", "up", "down", "closer", "away", "spin"))
+    return _fixed("directions", ("left", "right", "up", "down", "closer", "away", "spin", "mutual"))
 
 
 @cache
