@@ -25,6 +25,11 @@ _LEAD = re.compile(
 _REWORDED = [
     (re.compile(pattern), by)
     for pattern, by in (
+        (
+            r"\b(turn|switch)(s|es|ed|ing)? ((?:the|a|my|his|her)(?: \w+){1,3}) (on|off)"
+            r"(?! (?:the|a|an|my|his|her|its|this)\b)",
+            r"\1\2 \4 \3",
+        ),
         (r"\b(?:a |the )?(?:360 )?(?:degrees? )?(?:rotation|spin) of (?=\w)", "spin "),
         (r"\bmake (.+?) (bigger|larger|smaller|brighter)\b", r"\1 gets \2"),
         (

@@ -14,7 +14,7 @@ from fbridge.words.clauses import (
     Clause,
 )
 from fbridge.words.inflection import Form, wordings
-from fbridge.words.lexicon import word_set
+from fbridge.words.lexicon import listed, word_set
 from fbridge.words.vocabulary import all_verbs, camera_alone, flow_nouns
 from fbridge.words.which import place_behind
 
@@ -219,6 +219,15 @@ def carry(clauses: Sequence[Clause]) -> list[Clause]:
 
 
 _CAMERA_NOUNS = frozenset(wordings("camera words", "nouns"))
+_HUNG, _WHERE = (frozenset(listed("camera words", key)) for key in ("hung", "where"))
+
+
+def is_hung(words: Sequence[str], phrase: Sequence[str]) -> bool:
+    """Whether a noun phrase is a picture or a screen with its place: "the picture on the wall"."""
+    if phrase[-1:] and phrase[-1] in _HUNG:
+        place = list(words).index(phrase[-1]) if phrase[-1] in words else len(words)
+        return place + 1 < len(words) and words[place + 1] in _WHERE
+    return False
 
 
 def is_camera(phrase: Sequence[str]) -> bool:

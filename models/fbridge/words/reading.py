@@ -22,6 +22,7 @@ from fbridge.words.predicates import (
     Predicate,
     direct,
     is_camera,
+    is_hung,
     noun_phrase,
     predicate,
     text_of,
@@ -122,7 +123,8 @@ def _read_view(clause: Clause, verb: Predicate, reading: Reading) -> bool:
     alone = camera_alone().at(clause.words, verb.place)
     before = noun_phrase(clause.words[: verb.place])
     shaken = is_camera(verb.object) and read_camera(clause.words, verb)[0] == "handheld"
-    if is_camera(verb.subject) or shaken or (alone and not _named(before)):
+    whole = is_camera(verb.subject) and not _is_thing(clause, verb)
+    if whole or shaken or (alone and not _named(before)):
         motion, pace = read_camera(clause.words, verb)
         if motion:
             reading.turn(Act(motion, "", speed_of(clause, pace)), words)
@@ -134,6 +136,14 @@ def _read_view(clause: Clause, verb: Predicate, reading: Reading) -> bool:
         reading.turn(Act(light, "", speed_of(clause)), words)
         reading.remarks += [remark] if remark else []
     return bool(light)
+
+
+def _is_thing(clause: Clause, verb: Predicate) -> bool:
+    """Whether a picture or a screen is a thing in the picture, by its place or its verb."""
+    motion = object_verbs().at(clause.words, verb.place)
+    glows = motion is not None and motion.value.motion == "glow"
+    unseen = glows and not read_camera(clause.words, verb)[0]
+    return is_hung(clause.words, verb.subject) or (unseen and verb.subject == ("screen",))
 
 
 _SHAKY = frozenset(listed("camera words", "shaky"))
