@@ -100,11 +100,21 @@ def test_what_is_shown_otherwise_is_said() -> None:
         "the girl dances": "'dances' is shown as swaying; limbs do not move",
         "a couple dances to the left": "'dances' is shown as moving only; limbs do not move",
         "gentle breeze": "the wind is shown by the main thing, which sways",
+        "the rabbit hops away": "one motion is shown for each thing; 'away' is left out",
+        "the dog jumps left": "one motion is shown for each thing; 'left' is left out",
+        "a plane takes off to the left": (
+            "one motion is shown for each thing; 'to the left' is left out"
+        ),
+        "spin the wheel counter-clockwise": (
+            "the way a thing spins is drawn by the seed; 'counterclockwise' is left out"
+        ),
     }
     assert {prompt: read_prompt(prompt).notes() for prompt in remarks} == {
         prompt: (remark,) for prompt, remark in remarks.items()
     }
     assert read_prompt("the reeds wave in the wind").notes() == ()
+    assert read_prompt("the cat jumps on the left side of the bed").notes() == ()
+    assert read_prompt("the car turns left").notes() == ()
 
 
 def test_a_flow_has_a_direction() -> None:

@@ -22,6 +22,7 @@ _REWRITES = [
         (r"\b(it|he|she|that|there|what|who|here)'s\b", r"\1 is"),
         (r"'(?:re|m)\b", " is"),
         (r"'(?:ll|d|ve)\b", ""),
+        (r"\b(counter|anti)[- ]clockwise\b", r"\1clockwise"),
         (r"(?<=\w)-(?=\w)", " "),
         (r"\b(\w+) and \1\b", r"\1"),
         (

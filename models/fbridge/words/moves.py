@@ -21,7 +21,7 @@ from fbridge.words.vocabulary import (
 )
 from fbridge.words.which import place_behind
 
-_TAKES_OBJECT = word_set("takes object")
+_TAKES_OBJECT, _ASIDE, _TURNED = (word_set(key) for key in ("takes object", "aside", "turned"))
 _SELF = frozenset({"itself", "himself", "herself", "themselves"})
 _CAMERA_WAYS = {
     "pan right": {"left": "pan left", "right": "pan right", "up": "tilt up", "down": "tilt down",
@@ -81,7 +81,8 @@ def read_object(words: Sequence[str], verb: Predicate) -> Move:
         way = {"left": "roll left", "right": "roll right"}.get(way, way)
     aimless = not way and sense.motion in ("right", "roll right")
     remark = f"no direction is known for {spoken!r}; it is shown to the right" if aimless else ""
-    return Move(way or sense.motion, sense.pace, remark=remark or _otherwise(sense, spoken, tail))
+    remark = remark or _otherwise(sense, spoken, tail) or _lost(way or sense.motion, tail)
+    return Move(way or sense.motion, sense.pace, remark=remark)
 
 
 def _taken(sense: Sense, tail: Sequence[str]) -> str:
@@ -104,6 +105,24 @@ def _otherwise(sense: Sense, spoken: str, tail: Sequence[str]) -> str:
         return f"{spoken!r} is shown as falling; nothing tips over"
     if first in ("wave", "waves", "waving") and not _WIND & set(tail):
         return f"{spoken!r} is shown as swaying; limbs do not move"
+    return ""
+
+
+def _lost(motion: str, tail: Sequence[str]) -> str:
+    """That a direction beside a motion that takes none is left out; "" where none is said."""
+    spins = motion == "spin"
+    telling = _TURNED if spins else _ASIDE
+    if motion in ("stay", "left", "right", "roll left", "roll right"):
+        return ""
+    for way, place, length in _matches(tail, directions()):
+        words, spoken = set(tail[place : place + length]), text_of(tail[place : place + length])
+        of_thing = length == 1 and tail[place - 1 : place] and tail[place - 1] in DETERMINERS
+        same = way == motion and not spins
+        if way == "mutual" or same or of_thing or not telling & words:
+            continue  # "jumps on the left chair"
+        if spins:
+            return f"the way a thing spins is drawn by the seed; {spoken!r} is left out"
+        return f"one motion is shown for each thing; {spoken!r} is left out"
     return ""
 
 
@@ -149,7 +168,12 @@ def with_mutual(tail: Sequence[str]) -> int:
 
 
 def _find(tail: Sequence[str], table: Table[str]) -> list[str]:
-    """All directions in order; "down the street" is none."""
+    """All directions in order."""
+    return [value for value, _, _ in _matches(tail, table)]
+
+
+def _matches(tail: Sequence[str], table: Table[str]) -> list[tuple[str, int, int]]:
+    """The same with their places and lengths; "down the street" is none."""
     found, place = [], 0
     while place < len(tail):
         match = table.at(tail, place)
@@ -159,7 +183,7 @@ def _find(tail: Sequence[str], table: Table[str]) -> list[str]:
         behind = tail[place + match.length : place + match.length + 1]
         in_place = tail[place] in ("down", "out", "around", "about", "off")
         if not (in_place and match.length == 1 and behind and behind[0] in DETERMINERS):
-            found.append(match.value)
+            found.append((match.value, place, match.length))
         place += match.length
     return found
 
