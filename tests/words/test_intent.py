@@ -100,6 +100,10 @@ def test_what_is_shown_otherwise_is_said() -> None:
         "the girl dances": "'dances' is shown as swaying; limbs do not move",
         "a couple dances to the left": "'dances' is shown as moving only; limbs do not move",
         "gentle breeze": "the wind is shown by the main thing, which sways",
+        "everything except the cat shakes": (
+            "no thing is spared by a motion; 'except the cat' is left out"
+        ),
+        "all but the cat shake": "no thing is spared by a motion; 'except the cat' is left out",
         "the rabbit hops away": "one motion is shown for each thing; 'away' is left out",
         "the dog jumps left": "one motion is shown for each thing; 'left' is left out",
         "a plane takes off to the left": (

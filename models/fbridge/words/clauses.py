@@ -30,6 +30,22 @@ _REWORDED = [
             r"(?! (?:the|a|an|my|his|her|its|this)\b)",
             r"\1\2 \4 \3",
         ),
+        (
+            r"\b(?:at first|first of all|first|next|at last|last|after that|in the end) "
+            r"(?=(?:the|a|an|my|his|her|our|both|it|he|she|they|zoom|pan|tilt)\b)",
+            "",
+        ),
+        (
+            r"\bbetween ((?:the|a|an|my|his|her) (?:\w+ )?\w*[^\Ws]) "
+            r"and (the|a|an|my|his|her) (\w+)",
+            r"between \1~and~\2~\3",
+        ),
+        (r"\bnothing (?:but|except) (?=\w)", "only "),
+        (r"\ball (?:but|except)\b", "everything except"),
+        (
+            r"\b(every(?:thing|one|body)|all \w+) (?:but|except|besides)(?: for)?\b",
+            r"\1 except",
+        ),
         (r"\b(?:a |the )?(?:360 )?(?:degrees? )?(?:rotation|spin) of (?=\w)", "spin "),
         (r"\bmake (.+?) (bigger|larger|smaller|brighter)\b", r"\1 gets \2"),
         (

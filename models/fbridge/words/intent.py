@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from fbridge.words.clauses import split
 from fbridge.words.flows import FlowAct
 from fbridge.words.predicates import carry
-from fbridge.words.reading import STATIC, Reading, read_clause
+from fbridge.words.reading import STATIC, Reading, read_clause, shortened
 from fbridge.words.reading import Act as Act
 
 LONGEST = 2000
 """Characters of a prompt that are read."""
-_QUOTED = 60
 _NOTED = 4
 """Unknown phrases that are noted one by one."""
 
@@ -67,8 +66,3 @@ def read_prompt(prompt: str) -> Intent:
         tuple(dict.fromkeys(reading.remarks)),
         fallback,
     )
-
-
-def shortened(words: str) -> str:
-    """A phrase of at most 60 characters."""
-    return words if len(words) <= _QUOTED else words[: _QUOTED - 3].rstrip() + "..."

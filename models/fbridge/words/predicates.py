@@ -57,7 +57,7 @@ def noun_phrase(words: Sequence[str]) -> tuple[str, ...]:
     """The first noun phrase without determiners, adverbs and what follows a preposition."""
     kept: list[str] = []
     for place, word in enumerate(words):
-        if word in PREPOSITIONS and kept:
+        if (word in PREPOSITIONS or is_beside(words, place)) and kept:
             if word == "of" and kept[-1] in _OF_HEADS:
                 kept = []
                 continue
@@ -73,6 +73,11 @@ def noun_phrase(words: Sequence[str]) -> tuple[str, ...]:
         elif not _is_skipped(word, place):
             kept.append(word)
     return tuple(kept[-LONGEST_NOUN:])
+
+
+def is_beside(words: Sequence[str], place: int) -> bool:
+    """Whether "next to" or "close to" is at a place."""
+    return tuple(words[place : place + 2]) in (("next", "to"), ("close", "to"))
 
 
 def _is_skipped(word: str, place: int) -> bool:
@@ -145,7 +150,7 @@ def _candidates(words: Sequence[str], start: int) -> list[Found]:
     place = start
     while place < len(words):
         match = all_verbs().at(words, place)
-        if match is None:
+        if match is None or is_beside(words, place):
             place += 1
         else:
             found.append((place, match.length, match.form))
@@ -192,7 +197,9 @@ def _is_noun(words: Sequence[str], first: Found, other: Found, start: int) -> bo
 
 def direct(tail: Sequence[str]) -> tuple[str, ...]:
     """The noun phrase that follows a verb at once."""
-    return () if not tail or tail[0] in _NOT_OBJECTS or "~" in tail[0] else noun_phrase(tail)
+    if not tail or tail[0] in _NOT_OBJECTS or "~" in tail[0] or is_beside(tail, 0):
+        return ()
+    return noun_phrase(tail)
 
 
 def _behind(tail: Sequence[str]) -> tuple[str, ...]:
@@ -212,6 +219,11 @@ def carry(clauses: Sequence[Clause]) -> list[Clause]:
             verb = predicate(following)
             named = verb and noun_phrase(following.words[: verb.place])
             if verb and named and not verb.object and len(clause.words) < 5:
+                words = (*clause.words, *following.words[verb.place :])
+                clause = replace(clause, words=words, speed=following.speed)
+        if bare and following and following.joined == "but" and following.words[0] == "not":
+            verb = predicate(following)
+            if verb and verb.place:  # "the cat but not the dog jumps"
                 words = (*clause.words, *following.words[verb.place :])
                 clause = replace(clause, words=words, speed=following.speed)
         done.append(clause)

@@ -31,6 +31,7 @@ from fbridge.words.predicates import (
 from fbridge.words.vocabulary import camera_alone, directions, flow_nouns, object_verbs
 
 MOST_OBJECTS = 2
+_QUOTED = 60
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Reading:
 
 def read_clause(clause: Clause, reading: Reading) -> None:
     """Add what a clause says."""
+    _read_exception(clause, reading)
     if _read_stillness(clause, reading):
         return
     verb = predicate(clause)
@@ -115,6 +117,20 @@ def read_clause(clause: Clause, reading: Reading) -> None:
         reading.blow(speed_of(clause), text_of(clause.words))
     else:
         _act(clause, verb, read_object(clause.words, verb), reading)
+
+
+def _read_exception(clause: Clause, reading: Reading) -> None:
+    """Say that "except the cat" is not followed."""
+    if "except" in clause.words:
+        place, verb = clause.words.index("except"), predicate(clause)
+        end = verb.place if verb and verb.place > place else len(clause.words)
+        spared = shortened(text_of(clause.words[place:end]))
+        reading.remarks.append(f"no thing is spared by a motion; {spared!r} is left out")
+
+
+def shortened(words: str) -> str:
+    """A phrase of at most 60 characters."""
+    return words if len(words) <= _QUOTED else words[: _QUOTED - 3].rstrip() + "..."
 
 
 def _read_view(clause: Clause, verb: Predicate, reading: Reading) -> bool:
