@@ -121,6 +121,25 @@ def test_what_is_shown_otherwise_is_said() -> None:
     assert read_prompt("the car turns left").notes() == ()
 
 
+@pytest.mark.parametrize(
+    ("prompt", "amount"),
+    [
+        ("the dog jumps once", "once"),
+        ("the dog jumps three times", "three times"),
+        ("the dog jumps, twice", "twice"),
+        ("the wheel rotates by 90 degrees", "by 90 degrees"),
+        ("the wheel turns ninety degrees", "ninety degrees"),
+        ("the camera rotates 90°", "90 degrees"),
+        ("the ball grows by 50%", "by 50 percent"),
+    ],
+)
+def test_counts_and_angles_are_said_to_be_left_out(prompt: str, amount: str) -> None:
+    intent = read_prompt(prompt)
+    assert intent.notes() == (f"no count, angle or length is followed; {amount!r} is left out",)
+    assert [act.verb for act in intent.acts] in ([], ["jump"], ["spin"], ["closer"])
+    assert read_prompt("all at once the dog jumps again").notes() == ()
+
+
 def test_a_flow_has_a_direction() -> None:
     for words, way in (
         ("to the left", "left"),

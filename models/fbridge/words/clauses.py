@@ -46,6 +46,8 @@ _REWORDED = [
             r"\b(every(?:thing|one|body)|all \w+) (?:but|except|besides)(?: for)?\b",
             r"\1 except",
         ),
+        ("\u00b0", " degrees"),
+        ("%", " percent"),
         (r"\b(?:a |the )?(?:360 )?(?:degrees? )?(?:rotation|spin) of (?=\w)", "spin "),
         (r"\bmake (.+?) (bigger|larger|smaller|brighter)\b", r"\1 gets \2"),
         (
@@ -61,6 +63,14 @@ _STYLE = re.compile(
     + "|".join(sorted((re.escape(one) for one in listed("style", "anywhere")), reverse=True))
     + r")\b"
 )
+_NUMBERS, _UNITS, _COUNTS = (
+    "|".join(sorted(listed("amounts", key), reverse=True)) for key in ("numbers", "units", "counts")
+)
+_AMOUNT = re.compile(
+    rf"(?:\b(?:by|for|about|exactly|through|another) )*\b(?:\d+|{_NUMBERS}) (?:full |more )?"
+    rf"(?:{_UNITS})\b(?! (?:as|faster|slower|quicker|speed|of)\b)|"
+    rf"\b(?<!at )(?:{_COUNTS})\b(?! (?:as|again|more|upon|the|a|an|it)\b)"
+)
 _ALONE = frozenset(listed("style", "alone"))
 _STILL_PICTURE = re.compile(r"^(?:a |the )?still (?:picture|image|photo|photograph|life) of (.*)$")
 
@@ -74,12 +84,14 @@ class Clause:
         joined: the connector before it: "", "and", "while", ",", ".".
         speed: 1 where nothing is said.
         negated: it says that something does not happen.
+        amounts: counts, angles and lengths, which are not followed.
     """
 
     words: tuple[str, ...]
     joined: str
     speed: float = 1.0
     negated: bool = False
+    amounts: tuple[str, ...] = ()
 
 
 def split(prompt: str) -> list[Clause]:
@@ -119,7 +131,9 @@ def _merged(clauses: Sequence[Clause]) -> list[Clause]:
             done.append(replace(clause, speed=_limited(clause.speed * pending)))
             pending = 1.0
         elif done:
-            done[-1] = replace(done[-1], speed=_limited(done[-1].speed * clause.speed))
+            last = done[-1]
+            speed, amounts = last.speed * clause.speed, (*last.amounts, *clause.amounts)
+            done[-1] = replace(last, speed=_limited(speed), amounts=amounts)
         else:
             pending = clause.speed
     return done
@@ -163,7 +177,9 @@ def _opens(words: Sequence[str], place: int) -> bool:
 
 def _clause(joined: str, words: list[str]) -> Clause:
     kept: list[str] = []
-    speed, place = 1.0, 0
+    speed, place, text = 1.0, 0, " ".join(words)
+    amounts = tuple(_AMOUNT.findall(text))
+    words = _AMOUNT.sub(" ", text).split()
     while place < len(words):
         match = speeds().at(words, place)
         if match is None or _describes(words, place, match.length):
@@ -175,7 +191,7 @@ def _clause(joined: str, words: list[str]) -> Clause:
     if all(word in _ALONE for word in kept):
         kept = []
     negated = any(word in NEGATIONS for word in kept)
-    return Clause(tuple(kept), joined, _limited(speed), negated)
+    return Clause(tuple(kept), joined, _limited(speed), negated, amounts)
 
 
 _PACED = word_set("abstract") | {

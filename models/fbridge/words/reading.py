@@ -95,6 +95,8 @@ class Reading:
 def read_clause(clause: Clause, reading: Reading) -> None:
     """Add what a clause says."""
     _read_exception(clause, reading)
+    for amount in clause.amounts:
+        reading.remarks.append(f"no count, angle or length is followed; {amount!r} is left out")
     if _read_stillness(clause, reading):
         return
     verb = predicate(clause)
