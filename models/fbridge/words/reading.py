@@ -153,7 +153,30 @@ def _read_view(clause: Clause, verb: Predicate, reading: Reading) -> bool:
     if light:
         reading.turn(Act(light, "", speed_of(clause)), words)
         reading.remarks += [remark] if remark else []
-    return bool(light)
+    return bool(light) or (
+        verb.subject == ("everything",) and _read_everything(clause, verb, reading)
+    )
+
+
+_WHOLE = frozenset(
+    ("handheld", "ripple", "darken", "brighten", "zoom in", "zoom out", "static", "rotate",
+     "rotate clockwise", "rotate counterclockwise")
+)  # fmt: skip
+"""Motions of the camera that are those of all things in the picture, too; a pan is the opposite."""
+
+
+def _read_everything(clause: Clause, verb: Predicate, reading: Reading) -> bool:
+    """Read what all things do as the camera's motion, where that shows the same."""
+    match = object_verbs().at(clause.words, verb.place)
+    motion, pace = read_camera(clause.words, verb)
+    if match is not None and match.value.state:
+        return False
+    if motion in _WHOLE:
+        reading.turn(Act(motion, "", speed_of(clause, pace)), text_of(clause.words))
+    else:
+        phrase = _phrase(clause, verb)
+        reading.unknown.append(phrase if "everything" in phrase else f"everything {phrase}")
+    return True
 
 
 def _is_thing(clause: Clause, verb: Predicate) -> bool:
