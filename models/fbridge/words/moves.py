@@ -91,8 +91,13 @@ def _taken(sense: Sense, tail: Sequence[str]) -> str:
     sideways = way in ("left", "right")
     if way == "mutual":
         return way if sense.travels or sense.motion in ("closer", "away") else ""
-    if sense.enters and not (sideways and "from" in tail):
-        return ""
+    if sense.enters:
+        came = [
+            value
+            for value, at, long in _matches(tail, directions())
+            if "from" in tail[at : at + long]
+        ]
+        return way if sideways and way in came else ""
     takes = sideways if sense.motion == "away" else sense.travels
     turning = way == "spin" and (sense.legs or sense.motion != "spin")
     return way if takes and not turning else ""
