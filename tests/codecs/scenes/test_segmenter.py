@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fbridge.codecs.scenes.features import CLASSES, WIDTHS, packaged_features
-from fbridge.codecs.scenes.nouns import is_plural, packaged_nouns
+from fbridge.codecs.scenes.nouns import _SAME, is_plural, packaged_nouns
 from fbridge.codecs.scenes.segmenter import MaskDecoder, noun_hints, working_size
 
 CAT = Path(__file__).parents[3] / "examples/cat.jpg"
@@ -54,6 +54,38 @@ def test_a_word_does_not_name_what_is_only_called_after_it() -> None:
     for noun, other in (("trees", "tree sloth"), ("leaf", "leafhopper"), ("sun", "sunglasses")):
         assert table.named(other).any()
         assert not (table.named(noun) & table.named(other)).any()
+
+
+@pytest.mark.parametrize(
+    ("noun", "name"),
+    [
+        ("kitten", "cat"), ("sparrows", "bird"), ("smartphone", "phone"), ("sneakers", "shoe"),
+        ("pencil", "pen"), ("carrot", "vegetable"),  # the nearest
+        ("tulip", "flower"), ("donuts", "bagel"), ("leather jacket", "coat"), ("stag", "antelope"),
+        ("pit bull", "dog"),
+    ],
+)  # fmt: skip
+def test_a_word_names_the_classes_of_what_is_alike(noun: str, name: str) -> None:
+    table = packaged_nouns()
+    assert table.named(noun).any()
+    assert (table.named(noun) <= table.named(name)).all()
+
+
+@pytest.mark.parametrize(
+    "noun",
+    [
+        "croissant", "snowman", "hydrant", "bulldozer", "robot", "painting", "everything", "slide",
+        "headphones", "trampoline", "star", "windmill", "egg", "red cap", "kites", "toys",
+        "potted plants", "fern", "lego", "chess",
+    ],
+)  # fmt: skip
+def test_a_word_without_a_class_names_none_of_like_spelling_or_another_sense(noun: str) -> None:
+    assert not packaged_nouns().named(noun).any()
+    assert packaged_nouns().named("toy poodle").any()
+
+
+def test_words_that_are_alike_are_in_the_table() -> None:
+    assert all(packaged_nouns().named(noun).any() for noun in _SAME.values())
 
 
 def test_what_is_no_noun_names_nothing() -> None:

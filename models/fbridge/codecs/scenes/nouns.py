@@ -20,12 +20,38 @@ from fbridge.words.minilm import packaged_minilm
 PACKAGED = Path(__file__).parents[2] / "pretrained" / "nouns.safetensors"
 NEAR = 0.55
 """Cosine below which a word is not like any noun of the table."""
-_ENDINGS = (("ies", "y"), ("ves", "f"), ("es", ""), ("s", ""))
+NEXT = 4
+"""The nearest is believed if one of so many after it names some of its classes, and not just these:
+embeddings go by spelling too ("tulip" lies by "tup", a ram), and spelling finds no such second."""
+_ENDINGS = (("ies", "y"), ("ves", "f"), ("s", ""), ("es", ""))
 """Endings of plurals, and what they stand for."""
 _PLURALS = {"people", "men", "women", "children", "geese", "mice", "feet", "teeth", "sheep"}
-_PEOPLE, _SAME = word_set("people"), {"flag": "flagpole"}
-_NO_CLASS = {"tree", "bush", "palm", "plant", "leaf", "rock", "stone", "cloud", "sky"}
-"""Words without a class of their own, whose neighbours in the table are other things."""
+_PEOPLE = word_set("people")
+_LIKE = {
+    "aircraft": "helicopter", "airplane": "glider", "antelope": "deer stag moose elk",
+    "bag": "suitcase", "bagel": "donut doughnut", "ball": "football", "basin": "sink",
+    "bed": "mattress", "berry": "raspberry", "bird": "turkey raven", "bookcase": "shelf",
+    "canoe": "kayak", "cassette": "tape", "cattle": "bull calf", "chair": "armchair stool",
+    "coat": "jacket", "comforter": "blanket duvet", "comic book": "book newspaper",
+    "conch": "seashell", "cup": "teacup", "dessert": "cake", "eared seal": "walrus",
+    "flagpole": "flag",
+    "flower": "tulip rose lily sunflower dandelion daffodil poppy violet peony marigold",
+    "fountain": "waterfall", "fruit": "tomato plum apricot grape", "hen": "chicken",
+    "horse": "pony foal mule", "jewelry": "earring ring bracelet", "knot": "rope",
+    "lamp": "lamppost", "llama": "alpaca", "matchstick": "match", "mountain": "hill",
+    "pepper": "chilli", "pig": "piglet", "refrigerator": "freezer", "sailboat": "yacht",
+    "seabird": "seagull", "sheep": "lamb", "shovel": "rake", "space shuttle": "shuttle",
+    "spaghetti sauce": "pasta noodles", "vegetable": "onion",
+}  # fmt: skip
+"""Nouns of the table with words for what looks like them, where the nearest is none or another."""
+_SAME = {"pit bull": "dog"} | {w: noun for noun, words in _LIKE.items() for w in words.split()}
+_NO_CLASS = {
+    "tree", "bush", "palm", "plant", "leaf", "rock", "stone", "cloud", "sky",
+    "toy", "doll", "cap", "kite", "mole", "cactus", "saucer", "blender", "bat", "coconut", "egg",
+    "cheese", "chocolate", "letter", "ladder", "river", "skull", "windmill", "chess",
+}  # fmt: skip
+"""Words without a class of their own, for which the table has, alike or in another sense, others:
+toy dogs for "toy", a hawk for "kite"."""
 _SINGULAR = {"ss", "us", "is"}
 """Endings of words in s that name one thing."""
 
@@ -70,23 +96,30 @@ class NounTable:
         words = noun.lower().split()
         for start in range(len(words)):  # "tabby cat", then "cat"
             for phrase in _singular(" ".join(words[start:])):
-                if phrase in self._rows:
-                    return self._rows[phrase]
+                if phrase in _NO_CLASS:
+                    return None
+                if (known := _SAME.get(phrase, phrase)) in self._rows:
+                    return self._rows[known]
         if not words:
             return None
         head = words[-1]
-        for phrase in _singular(head):
-            if phrase in _PEOPLE or phrase in _SAME:
-                return self._rows[_SAME.get(phrase, "person")]
-            if phrase in _NO_CLASS:
-                return None
+        if any(phrase in _PEOPLE for phrase in _singular(head)):
+            return self._rows["person"]
         likeness = self._embeddings.float() @ packaged_minilm().pooled([head])[0]
         # A "tree sloth" lies near "tree", and is none.
         heads = tuple(_singular(head))
         compound = [row for word, row in self._rows.items() if word.startswith(heads)]
         likeness[compound] = -1
-        best = int(likeness.argmax())
+        best, *others = likeness.topk(1 + NEXT).indices.tolist()
+        borne_out = any(self._overlap(best, other) for other in others)
+        if list(self._rows)[best] in _NO_CLASS or not borne_out:
+            return None
         return best if float(likeness[best]) >= NEAR else None
+
+    def _overlap(self, row: int, other: int) -> bool:
+        """Whether two nouns share some classes, and one has more."""
+        one, two = self._classes[row], self._classes[other]
+        return bool((one & two).any() and (one != two).any())
 
 
 @cache
