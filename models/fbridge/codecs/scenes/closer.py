@@ -96,7 +96,7 @@ def elsewhere(mask: Tensor, seen: Tensor, look: Look) -> Tensor | None:
         look: finds the noun in a part of the picture.
 
     Returns:
-        None where the noun is seen in the mask, or hardly anywhere, or nothing whole is found there.
+        None where the noun is seen in the mask or hardly anywhere, or nothing whole is found there.
     """
     most = float(seen.amax())
     if most < FAINT or not (mask > 0.5).any() or shown_in(mask, seen) > BESIDE * most:
