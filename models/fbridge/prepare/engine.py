@@ -19,6 +19,7 @@ from fbridge.prepare.plan import Unit
 from fbridge.prepare.request import PrepareRequest
 from fbridge.prepare.shards import EncodedUnit, Timings, UnitEncoder, encode_captions
 from fbridge.prepare.store import Store
+from fbridge.words.encoder import PromptEncoder
 
 CaptionGroup = tuple[str, list[str]]
 """A shard's name, and the captions whose embeddings it holds."""
@@ -60,8 +61,9 @@ class LocalEngine:
 
     def __init__(self, request: PrepareRequest, fetching: Fetching) -> None:
         self._request = request
-        self._codec, self._text = load_models(request)
-        self.facts = ModelFacts.of(self._codec, self._text)
+        self._codec, text = load_models(request)
+        self._text: PromptEncoder | None = text
+        self.facts = ModelFacts.of(self._codec, text)
         self.timings = Timings()
         self.notes: list[str] = []
         self._workers = Workers(request.workers, time_limit=request.time_limit)
@@ -82,20 +84,24 @@ class LocalEngine:
         """See `Engine.make`."""
         store = Store(self._request)
         dtype = getattr(torch, self._request.dtype)
+        # Gone where other units were made before: what a process that died had begun comes late.
+        text = self._text or load_models(self._request)[1]
         for name, group in captions:
-            store.write(encode_captions(self._text, name, group, dtype))
-            if told := self._text.describe_unread(group):
+            store.write(encode_captions(text, name, group, dtype))
+            if told := text.describe_unread(group):
                 self.notes.append(f"captions: {told}")
             yield Step("captions")
         encoder = Encoder(
             self._codec.codec,
-            self._text,
+            text,
             device=self._request.device,
             dtype=dtype,
             batch_size=self._request.batch_size,
             note=self.notes.append,
         )
-        del self._text  # captions are embedded, so only a codec that reads them needs it longer
+        # Captions are embedded, so only a codec that reads them needs the text encoder longer.
+        self._text = text if self._codec.codec.reads_text else None
+        del text
         making = UnitEncoder(self._request, self._pool, encoder)
         making.timings = self.timings
         for made in making.encode(units):

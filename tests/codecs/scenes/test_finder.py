@@ -93,8 +93,8 @@ def test_a_mask_that_misses_the_place_where_the_noun_is_seen_is_said() -> None:
 def test_the_main_thing_under_the_name_of_one_that_is_hardly_seen_is_said() -> None:
     looks = Looks(picture_of(slice(83, 137), slice(101, 152)))
     looks.sure, looks.where = 0.1, (5, 6)
-    assert (looks.thing("plant") > 0.5).any()
-    told = "the plant is hardly recognised in the picture; what stands out is taken"
+    assert (looks.thing("lamp") > 0.5).any()
+    told = "the lamp is hardly recognised in the picture; what stands out is taken"
     assert looks.remarks == [told]
     looks.where = (0, 11)
     looks.thing("cup")
