@@ -19,7 +19,8 @@ def of_row(row: Row, held: Mapping[str, Any]) -> dict[str, str]:
         ("truth", float(np.mean(held["scenes"]["take"]))),
     ]
     if row.plot == "steps":
-        names = dict.fromkeys(name.rpartition(" ")[0] for name in held["arms"])
+        # Other times of the steps are told by the table alone.
+        names = dict.fromkeys(name.rpartition(" ")[0] for name in held["arms"] if "+" not in name)
         models = list(dict.fromkeys(name.split()[0] for name in names))
         samplers = list(dict.fromkeys(name.split()[1] for name in names))
         lines = [

@@ -16,6 +16,8 @@ import tomlkit
 
 FILE = Path(__file__).with_name("claims.toml")
 Expected = Literal["lower", "equal"]
+FEW_STEPS = (2, 4, 8)
+"""Numbers of steps at which other times of the steps are tried."""
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,8 @@ def _row(table: Mapping[str, Any], scale: Scale, models: Mapping[str, Model]) ->
     if "grid" in table:
         decisive = {name for one in comparisons for name in (one.arm, one.control)}
         arms += _grid_arms(table["grid"], scale, models, decisive)
+        few = [steps for steps in scale.grid.steps if steps in FEW_STEPS]
+        arms += _grid_arms(table.get("few_steps", {}), scale, models, decisive, few)
     return Row(table["number"], table["title"], table["text"], table["plot"],
                tuple(arms), comparisons)  # fmt: skip
 
@@ -228,12 +232,25 @@ def _grid_arms(
     scale: Scale,
     models: Mapping[str, Model],
     decisive: Container[str],
+    numbers: Sequence[int] | None = None,
 ) -> list[Arm]:
-    """All of a grid; arms that a comparison names have all of the scale's seeds."""
+    """All of a grid; arms that a comparison names have all of the scale's seeds.
+
+    A sampler may have times other than the usual ones, as in "sde+logsnr". `numbers` of steps are
+    by default the scale's.
+    """
     found = []
-    for model, sampler, steps in product(table["models"], table["samplers"], scale.grid.steps):
-        name = f"{model} {sampler} {steps}"
+    axes = (
+        table.get("models", ()),
+        table.get("samplers", ()),
+        scale.grid.steps if numbers is None else numbers,
+    )
+    for model, way, steps in product(*axes):
+        name = f"{model} {way} {steps}"
+        sampler, _, times = way.partition("+")
         sample = {"sampler": sampler, "num_inference_steps": steps}
+        if times:
+            sample["grid"] = times
         seeds = scale.seeds if name in decisive else scale.grid.seeds
         found.append(Arm(name, models[model], sample, seeds, scale.grid.scenes, judged=False))
     return found
