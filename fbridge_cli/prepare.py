@@ -119,7 +119,7 @@ def prepare(
         None, MODEL, "By default the one of the codec's pipeline, else MiniLM.", metavar="NAME"
     ),
     dtype: str = option("float16", OUTPUT, f"Stored numbers: {', '.join(DTYPES)}.", known=DTYPES),
-    batch_size: int = option(4, MEMORY, "Clips encoded at the same time."),
+    batch_size: int = option(4, MEMORY, "Clips encoded at the same time by a video VAE."),
     shard_size: int = option(64, OUTPUT, "Clips in a file; a killed run repeats at most these."),
     device: Device = "auto",
     decoder: str = option("pyav", INPUT, f"What decodes: {' or '.join(DECODERS)}.", known=DECODERS),

@@ -46,7 +46,7 @@ class PrepareRequest:
         prefix: put before every caption.
         dtype: of all stored tensors.
         shard_rows: clips in a shard; a killed run repeats at most one shard per process.
-        batch_size: clips encoded at a time.
+        batch_size: clips that a video VAE encodes at a time; an image VAE is given one.
         workers, time_limit: decoding processes, and the seconds after which a file is given up.
         max_bad: the largest share of files that may be rejected.
         device: where the codec runs.
