@@ -33,7 +33,7 @@ from fbridge.evaluation.distances.frechet import frechet_distance
 from fbridge.evaluation.intervals import jackknife_interval
 from fbridge.loaders.locate import locate_model
 from fbridge.pipeline.plain import PlainPipeline
-from fbridge.sampling import build_sampler, seeded_noise, time_grid
+from fbridge.sampling import build_sampler, default_times, seeded_noise
 from fbridge.types import Condition
 
 BEST_OF, BATCH = 8, 32
@@ -53,7 +53,7 @@ def samples(pipe: PlainPipeline, prior: Tensor, condition: Condition, seed: int)
             BridgeDenoiser(pipe.backbone, pipe.scheduler.parameterization),
             process,
             prior,
-            time_grid(config.steps, kind=config.grid, process=process),
+            default_times(config, process),
             condition,
             noise=seeded_noise([seed * 100_003 + row for row in range(len(prior))]),
             start=config.start,

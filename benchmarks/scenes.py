@@ -44,6 +44,7 @@ NAMES = {
     "strength": ("strength", float),
     "sampler": ("sampler", str),
     "grid": ("grid", str),
+    "time-shift": ("time_shift", float),
     "start": ("start", str),
     "first-frame": ("first_frame", str),
 }

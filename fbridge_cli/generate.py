@@ -84,6 +84,12 @@ def generate(
         f"Where the steps lie in time: {', '.join(GRIDS)}; else the model's.",
         known=GRIDS,
     ),
+    time_shift: float | None = option(
+        None,
+        SAMPLING,
+        "Moves the steps: above 1 towards the picture, below 1 towards the video; else the "
+        "model's, which is 1 unless it was given another.",
+    ),
     start: str | None = option(
         None,
         SAMPLING,
@@ -195,7 +201,8 @@ def generate(
             images=[_place(text) for text in images or ()],
             prompt=prompt or (), negative=negative, seed=seed or 0, num=num,
             replay=replay, model=model, frames=frames, fps=fps, size=parse_size(size),
-            steps=steps, sampler=sampler, eta=eta, grid=grid, start=start, strength=strength,
+            steps=steps, sampler=sampler, eta=eta, grid=grid, time_shift=time_shift,
+            start=start, strength=strength,
             components=components, base=base, loras=lora or (), download=download,
             memory=MemoryOptions(**memory), image_input=image_input, first_frame=first_frame,
             expert=expert,

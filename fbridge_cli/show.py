@@ -52,6 +52,7 @@ def _facts(record: Provenance) -> list[tuple[str, str]]:
         ("LoRA", ", ".join(f"{lora.label} ({lora.sha256[:12]})"
                            for lora in record.model.loras)),
         ("sampler", f"{record.sampler}, {record.steps} steps, {record.grid} grid"),
+        ("time shift", "" if record.time_shift == 1 else f"{record.time_shift:g}"),
         ("eta", "" if record.eta is None else f"{record.eta:g}"),
         ("guidance", "" if record.guidance is None else f"{record.guidance:g}"),
         ("guidance 2",

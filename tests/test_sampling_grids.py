@@ -46,6 +46,28 @@ def test_grids_are_even_in_their_own_measure() -> None:
     assert time_grid(9, kind="logsnr", process=GMAX)[-2] == pytest.approx(1e-3)
 
 
+@pytest.mark.parametrize("kind", ["trailing", "uniform", "logsnr", "karras"])
+@pytest.mark.parametrize("shift", [1 / 3, 3.0, 20.0])
+def test_a_shift_is_that_of_flow_models_and_keeps_both_ends(kind: GridKind, shift: float) -> None:
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    plain = time_grid(8, kind=kind, process=GMAX)
+    moved = time_grid(8, kind=kind, process=GMAX, shift=shift)
+    assert moved[0] == plain[0]
+    assert moved[-1] == 0
+    assert bool((moved.diff() < 0).all())
+    assert bool(((moved > plain) == (shift > 1))[1:-1].all())
+    flow = FlowMatchEulerDiscreteScheduler(shift=shift)
+    flow.set_timesteps(sigmas=(plain[:-1] / plain[0]).tolist())
+    torch.testing.assert_close(moved / plain[0], flow.sigmas.double(), rtol=1e-6, atol=1e-7)
+
+
+def test_no_shift_changes_no_digit() -> None:
+    assert torch.equal(time_grid(7, shift=1.0), time_grid(7))
+    shifted = time_grid(2, kind="uniform", start=0.8, shift=3.0)
+    torch.testing.assert_close(shifted, torch.tensor([0.8, 0.6, 0.0], dtype=torch.float64))
+
+
 @pytest.mark.parametrize(
     ("steps", "options", "message"),
     [
@@ -54,6 +76,8 @@ def test_grids_are_even_in_their_own_measure() -> None:
         (5, {"kind": "linear"}, "kind is 'linear'"),
         (5, {"kind": "logsnr"}, "needs the process"),
         (5, {"kind": "uniform", "start": 1.0}, "start is 1.0"),
+        (5, {"shift": 0.0}, "shift is 0.0"),
+        (5, {"shift": float("inf")}, "shift is inf"),
         (5, {"kind": "karras", "start": 1e-5}, "too small"),
     ],
 )

@@ -46,6 +46,7 @@ LATER = {
     "boundary": None,
     "guidance_scale_2": None,
     "distilled": None,
+    "time_shift": 1.0,
 }
 """Keys that version 0.1.0 does not know, by the value that means what it does: then left out."""
 
@@ -64,6 +65,7 @@ class PlainScheduler:
             `{"kind": "linear" | "scaled-linear", "beta_start": ..., "beta_end": ...}`, the latter
             with `"signal_scale": [last, steps]` where the signal is scaled down to `last`.
         sampler, grid, start, steps, guidance_scale: defaults of sampling.
+        time_shift: `shift` of `fbridge.sampling.time_grid`, a default of sampling, too.
         strength: share of the way at which sampling starts by default, see `FrameBridgePipeline`.
         objective: "bridge", or "diffusion" for the diffusion baseline, with the same network, prior
             and picture; it starts from noise, so its schedule should end in a large rho.
@@ -98,6 +100,7 @@ class PlainScheduler:
         boundary: float | None = None,
         guidance_scale_2: float | None = None,
         distilled: dict[str, Any] | None = None,
+        time_shift: float = 1.0,
     ) -> None:
         if objective not in PROCESSES:
             raise ConfigError(

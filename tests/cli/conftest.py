@@ -53,6 +53,7 @@ class FakePipeline:
             "num_inference_steps": 5,
             "sampler": "sde",
             "grid": "trailing",
+            "time_shift": 1.0,
             "start": "noised",
             "strength": 1.0,
             "guidance_scale": float(os.environ.get("FAKE_GUIDANCE", "1.5")),
@@ -110,6 +111,7 @@ class FakePipeline:
         sampler: str,
         eta: float | None,
         grid: str,
+        time_shift: float,
         start: str,
         strength: float,
         image_input: str,
@@ -136,7 +138,8 @@ class FakePipeline:
             if trouble == "bug":
                 raise KeyError("latents")
         settings = f"{num_inference_steps} {sampler} {eta} {guidance_scale}"
-        settings += f" {grid} {start} {strength} {image_input} {first_frame} {image_guidance_scale}"
+        settings += f" {grid} {time_shift} {start} {strength} {image_input} {first_frame}"
+        settings += f" {image_guidance_scale}"
         videos = []
         for row, picture in enumerate(image):
             words = f"{prompt[row]}|{negative_prompt[row]}|{settings}"

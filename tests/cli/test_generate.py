@@ -111,13 +111,14 @@ def test_options_reach_the_pipeline_and_the_record(fbridge: Any) -> None:
         *GENERATE, "cat.png", "--negative", "blur", "-o", "films/a.mp4", "--frames", "12",
         "--fps", "12.5", "--size", "64x48", "--steps", "3", "--sampler", "dbim", "--eta", "0.5",
         "--guidance", "2", "--image-guidance", "1.5", "--grid", "karras", "--start", "booted",
-        "--seed", "7", "--device", "cpu", "--dtype", "bfloat16",
+        "--seed", "7", "--device", "cpu", "--dtype", "bfloat16", "--time-shift", "1.5",
     )  # fmt: skip
     assert ran.code == 0
     record = read_provenance("films/a.mp4")
     assert (record.negative, record.frames, record.fps, record.size) == ("blur", 12, 12.5, (64, 48))
     assert (record.steps, record.sampler, record.eta, record.guidance) == (3, "dbim", 0.5, 2)
     assert (record.image_guidance, record.grid, record.start) == (1.5, "karras", "booted")
+    assert record.time_shift == 1.5
     assert (record.seed, record.machine.device, record.machine.dtype) == (7, "cpu", "bfloat16")
     assert record.picture.path == "../cat.png"
     video = read_video("films/a.mp4")

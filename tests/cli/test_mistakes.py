@@ -31,6 +31,7 @@ USAGE = [
     (["--guidance", "-1"], "--guidance -1: must be from 0 to 100"),
     (["--image-guidance", "nan"], "--image-guidance nan: must be from 0 to 100"),
     (["--grid", "kerras"], "--grid kerras: unknown, did you mean karras?; use trailing, uniform"),
+    (["--time-shift", "0"], "--time-shift 0: must be from 0.01 to 100"),
     (["--start", "noise"], "--start noise: unknown, did you mean noised?; use noised, exact, boo"),
     (
         ["--negative", "blur", "--guidance", "1"],

@@ -15,7 +15,8 @@ from fbridge.errors import CheckpointError
 def made(fbridge: Any, cat: Path) -> Path:
     args = (
         *("--sampler", "dbim", "--eta", "0.5", "--seed", "4", "--frames", "12"),
-        *("--grid", "logsnr", "--start", "booted", "--image-guidance", "2"),
+        *("--grid", "logsnr", "--time-shift", "3", "--start", "booted"),
+        *("--image-guidance", "2"),
     )
     assert fbridge("generate", "cat.png", "-p", "jump", "--negative", "blur", *args).code == 0
     return cat.with_name("cat.mp4")

@@ -133,8 +133,9 @@ def test_fbridge_reads_the_folder_as_before(
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("grid", ["trailing", "uniform", "karras", "logsnr"])
 @pytest.mark.parametrize("objective", ["bridge", "diffusion"])
+@pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_the_times_are_those_of_the_core(
-    schedule: dict[str, Any], grid: Any, objective: str
+    schedule: dict[str, Any], grid: Any, objective: str, shift: float
 ) -> None:
     for prediction, base in [
         ("aligned-flow", {"kind": "flow", "time_scale": 1000.0}),
@@ -143,9 +144,9 @@ def test_the_times_are_those_of_the_core(
         own = FrameBridgeScheduler(schedule, prediction, base=base, grid=grid, objective=objective)
         numbers = {
             "schedule": schedule, "grid": grid, "objective": objective, "base": base,
-            "time_range": [0.0, 1.0],
+            "time_range": [0.0, 1.0], "time_shift": shift,
         }  # fmt: skip
-        times = 0.8 * time_grid(7, kind=grid, process=own.process)[:-1]
+        times = 0.8 * time_grid(7, kind=grid, process=own.process, shift=shift)[:-1]
         found = bridge_times(numbers, 7, 0.8)
         assert np.allclose(found, times.numpy(), rtol=1e-9, atol=0)
         alignment = own.parameterization.alignment
@@ -155,7 +156,7 @@ def test_the_times_are_those_of_the_core(
 
 
 def test_a_network_of_some_times_is_not_asked_for_others() -> None:
-    numbers = {"grid": "trailing", "time_range": [0.0, 0.813]}
+    numbers = {"grid": "trailing", "time_shift": 1.0, "time_range": [0.0, 0.813]}
     assert bridge_times(numbers, 4, 0.81)[0] < 0.81
     with pytest.raises(ValueError, match=r"strength 1: .* up to 0\.813; use 0\.81 or less"):
         bridge_times(numbers, 4, 1.0)

@@ -136,6 +136,28 @@ def test_every_sampler_and_grid_runs(
     assert torch.isfinite(out.latents).all()
 
 
+def test_a_model_samples_at_the_shifted_times_it_is_saved_with(
+    pipe: FrameBridgePipeline, tmp_path: Path
+) -> None:
+    def run(pipe: FrameBridgePipeline, **options: Any) -> torch.Tensor:
+        latents: torch.Tensor = pipe(
+            pictures(1)[0], "jump", num_frames=2, num_inference_steps=3, **options
+        ).latents
+        return latents
+
+    shifted = run(pipe, time_shift=3.0)
+    assert not torch.equal(shifted, run(pipe))
+    pipe.scheduler.register_to_config(time_shift=3.0)
+    pipe.save_pretrained(tmp_path / "model")
+    again = FrameBridgePipeline.from_pretrained(tmp_path / "model")
+    assert torch.equal(run(again), shifted)
+    assert torch.equal(run(again, time_shift=1.0), run(pipe, time_shift=1.0))
+    grid = again.scheduler.config.grid
+    plain, moved = (again.sampling_times(3, grid, 1.0, shift) for shift in (1.0, 3.0))
+    share = plain / plain[0]
+    torch.testing.assert_close(moved / plain[0], 3 * share / (1 + 2 * share))
+
+
 def test_guidance_steers(pipe: FrameBridgePipeline) -> None:
     def run(**options: Any) -> torch.Tensor:
         latents: torch.Tensor = pipe(pictures(1)[0], "jump", num_frames=2, **options).latents

@@ -117,6 +117,12 @@ class SamplingConfig(Section):
         description="Where the steps lie in time; unset: the base's, else trailing.",
         examples=["uniform"],
     )
+    time_shift: Positive | None = Field(
+        default=None,
+        description="Moves the steps, as flow models shift theirs: above 1 towards the prior, "
+        "below 1 towards the video; unset: the base's, else 1, which moves nothing.",
+        examples=[3.0],
+    )
     guidance_scale: NotNegative | None = Field(
         default=None,
         description="Guidance by the prompt; unset: the base's, else 1, which is none.",

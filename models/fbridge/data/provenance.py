@@ -77,6 +77,7 @@ class Provenance:
             older records.
         image_guidance: weight of the picture; 1 is no guidance (and the value of older records).
         grid: kind of `fbridge.sampling.time_grid`.
+        time_shift: its shift; 1, which is none, in older records.
         start: how the bridge starts: "noised", "exact" or "booted".
         strength: time at which sampling starts, as a share of the bridge; 1 in older records.
         image_input: how the picture reaches the network; "bridge" in older records.
@@ -97,6 +98,7 @@ class Provenance:
     guidance_2: float | None = field(default=None, kw_only=True)
     image_guidance: float = field(default=1.0, kw_only=True)
     grid: str
+    time_shift: float = field(default=1.0, kw_only=True)
     start: str
     strength: float = field(default=1.0, kw_only=True)
     image_input: str = field(default="bridge", kw_only=True)

@@ -121,6 +121,7 @@ class SchedulerForm(Form):
     base: dict[str, Any] | None = None
     sampler: Annotated[str, _one_of(SAMPLERS)] = "sde"
     grid: Annotated[str, _one_of(GRIDS)] = "trailing"
+    time_shift: Annotated[FiniteFloat, Field(gt=0)] = 1.0
     start: Annotated[str, _one_of(STARTS)] = "noised"
     steps: PositiveInt = 50
     strength: Annotated[FiniteFloat, Field(gt=0, le=1)] = 1.0

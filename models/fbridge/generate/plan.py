@@ -177,7 +177,8 @@ def make_plan(
     steps = request.steps or int(defaults["num_inference_steps"])
     grid = cast(GridKind, request.grid or str(defaults["grid"]))
     strength = request.strength or float(defaults["strength"])
-    pipeline.sampling_times(steps, grid, strength)  # raises before a picture is encoded
+    shift = request.time_shift or float(defaults["time_shift"])
+    pipeline.sampling_times(steps, grid, strength, shift)  # raises before a picture is encoded
     memory = request.memory.to_record() or None
     items = []
     for job, video in zip(jobs, videos, strict=True):
@@ -196,6 +197,7 @@ def make_plan(
             guidance_2=None if pipeline.second_backbone is None else float(guidance_2),
             image_guidance=float(image_guidance),
             grid=grid,
+            time_shift=shift,
             start=request.start or str(defaults["start"]),
             strength=strength,
             image_input=str(defaults["image_input"]),

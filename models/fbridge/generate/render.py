@@ -175,6 +175,7 @@ def _run(
             sampler=record.sampler,
             eta=record.eta,
             grid=cast(GridKind, record.grid),
+            time_shift=record.time_shift,
             start=cast(Start, record.start),
             strength=record.strength,
             image_input=record.image_input,

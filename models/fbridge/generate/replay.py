@@ -122,6 +122,7 @@ def read_replay(request: GenerateRequest) -> Replay:
         sampler=record.sampler,
         eta=record.eta,
         grid=record.grid,
+        time_shift=record.time_shift,
         start=record.start,
         strength=record.strength,
         image_input=record.image_input,

@@ -92,6 +92,7 @@ class GenerateRequest:
         size: (width, height) in pixels.
         eta: share of fresh noise, of sampler "dbim".
         grid: kind of `fbridge.sampling.time_grid`.
+        time_shift: its `shift`.
         start: how sampling begins; see `fbridge.sampling.Start`.
         strength: time at which sampling starts, as a share of the whole bridge.
         image_input: how the picture reaches the network, one of `fbridge.choices.IMAGE_INPUTS`.
@@ -134,6 +135,7 @@ class GenerateRequest:
     sampler: str | None = None
     eta: float | None = None
     grid: str | None = None
+    time_shift: float | None = None
     start: str | None = None
     strength: float | None = None
     image_input: str | None = None
@@ -230,6 +232,7 @@ class GenerateRequest:
         check_fps(self.fps)
         check_range("--steps", self.steps, 1, MOST_STEPS)
         check_range("--eta", self.eta, 0, 1)
+        check_range("--time-shift", self.time_shift, 0.01, 100)
         check_range("--strength", self.strength, 0.01, 1)
         check_range("--guidance", self.guidance, 0, 100)
         check_range("--guidance-2", self.guidance_2, 0, 100)

@@ -13,7 +13,7 @@ from fbridge.alignment import FlowSchedule
 from fbridge.files.lora_record import LoraRecord
 from fbridge.loaders.lora import AdapterCard
 from fbridge.loaders.pretrained import PretrainedModel
-from fbridge.sampling import time_grid
+from fbridge.sampling import default_times
 from fbridge.scheduler import FrameBridgeScheduler
 
 Node = dict[str, Any]
@@ -26,8 +26,8 @@ def sigmas(scheduler: FrameBridgeScheduler) -> list[float]:
     config, alignment = scheduler.config, scheduler.parameterization.alignment
     assert alignment is not None, "checked by comfy_lora.check_exportable"
     assert isinstance(alignment.base, FlowSchedule), "likewise"
-    grid = time_grid(config.steps, kind=config.grid, process=scheduler.process)
-    times = alignment.time((config.strength * grid)[:-1]) / alignment.base.time_scale
+    times = default_times(config, scheduler.process)[:-1]
+    times = alignment.time(times) / alignment.base.time_scale
     return [*times.tolist(), 0.0]
 
 

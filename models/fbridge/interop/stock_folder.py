@@ -91,8 +91,8 @@ def bridge_numbers(pipeline: FrameBridgePipeline) -> dict[str, Any]:
     process = scheduler.process
     reading = encoder.reading._replace(max_tokens=encoder.max_tokens)
     kept = (
-        "prediction", "base", "grid", "steps", "strength", "guidance_scale", "guidance_scale_2",
-        "boundary", "image_input",
+        "prediction", "base", "grid", "time_shift", "steps", "strength", "guidance_scale",
+        "guidance_scale_2", "boundary", "image_input",
     )  # fmt: skip
     return {
         "format": _FORMAT,

@@ -166,6 +166,7 @@ class Bridge(ABC):
             "num_inference_steps": config.steps,
             "sampler": config.sampler,
             "grid": config.grid,
+            "time_shift": config.time_shift,
             "start": config.start,
             "strength": config.strength,
             "guidance_scale": config.guidance_scale,
@@ -178,13 +179,16 @@ class Bridge(ABC):
         """Why the picture is given to its network in its own way alone, and the way out."""
         return f"this model was trained with {own!r}; leave the option out"
 
-    def sampling_times(self, steps: int, kind: GridKind, strength: float) -> Tensor:
+    def sampling_times(
+        self, steps: int, kind: GridKind, strength: float, shift: float = 1.0
+    ) -> Tensor:
         """The times (steps + 1,) of `fbridge.sampling.time_grid`, from `strength` down to 0.
 
         Raises:
             ConfigError: the network was not trained for all of them.
         """
-        times = strength * time_grid(steps, kind=kind, process=self.scheduler.process)
+        process = self.scheduler.process
+        times = strength * time_grid(steps, kind=kind, process=process, shift=shift)
         if self.scheduler.covers(times[:-1]):
             return times
         first, last = self.scheduler.time_range

@@ -69,6 +69,7 @@ class BridgeSampling(Bridge):
         sampler: str | None = None,
         eta: float | None = None,
         grid: GridKind | None = None,
+        time_shift: float | None = None,
         start: Start | None = None,
         strength: float | None = None,
         image_input: str | None = None,
@@ -94,6 +95,7 @@ class BridgeSampling(Bridge):
             sampler: key of `fbridge.sampling.SAMPLERS`.
             eta: share of the posterior's noise in sampler "dbim", from 0 (ODE) to 1 (SDE).
             grid: kind of `fbridge.sampling.time_grid`.
+            time_shift: its `shift`; above 1 more steps lie near the prior.
             start: "noised", "exact" or "booted".
             strength: time at which the bridge starts, from the prior with the noise of that time;
                 1 is the whole bridge, less stays nearer to the prior.
@@ -140,6 +142,7 @@ class BridgeSampling(Bridge):
             steps if num_inference_steps is None else num_inference_steps,
             grid or defaults["grid"],
             share,
+            defaults["time_shift"] if time_shift is None else time_shift,
         )
         view, condition = self.encode_inputs(images, prompts, size)
         _tell(view, on_note or (lambda _, line: warnings.warn(line, stacklevel=5)))

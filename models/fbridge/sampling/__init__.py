@@ -7,7 +7,7 @@ is DDBM's, for comparison.
 """
 
 from fbridge.choices import GridKind, Start
-from fbridge.sampling.grids import time_grid
+from fbridge.sampling.grids import default_times, time_grid
 from fbridge.sampling.heun import sample_heun
 from fbridge.sampling.multistep import sample_dbim, sample_ode, sample_sde, sample_sde2m
 from fbridge.sampling.noise import NoiseSource, seeded_noise
@@ -23,6 +23,7 @@ __all__ = [
     "Start",
     "Step",
     "build_sampler",
+    "default_times",
     "sample_dbim",
     "sample_heun",
     "sample_ode",

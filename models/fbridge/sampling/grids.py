@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,7 +18,12 @@ _KARRAS_RHO = 7.0
 
 
 def time_grid(
-    steps: int, *, kind: GridKind = "trailing", start: float = 0.999, process: Process | None = None
+    steps: int,
+    *,
+    kind: GridKind = "trailing",
+    start: float = 0.999,
+    process: Process | None = None,
+    shift: float = 1.0,
 ) -> Tensor:
     """Decreasing float64 times (steps + 1,) whose last is exactly 0.
 
@@ -30,6 +38,9 @@ def time_grid(
             is dense at the clean end as EDM's (arXiv 2206.00364), down to 1e-4.
         start: the first time, in (0, 1); "trailing" has its own.
         process: the bridge; "logsnr" needs it.
+        shift: moves the times between the first and 0, as flow models shift theirs (arXiv
+            2403.03206): t becomes shift t / (1 + (shift - 1) t), with t in units of the first.
+            Above 1 more steps lie near the prior, below 1 near the video; 1 moves nothing.
 
     Raises:
         ValueError: if such a grid does not exist.
@@ -40,8 +51,10 @@ def time_grid(
         raise ValueError(f"steps is {steps} but must be at least 1")
     if not 0 < start < 1:
         raise ValueError(f"start is {start} but must lie between 0 and 1")
+    if not 0 < shift < math.inf:
+        raise ValueError(f"shift is {shift} but must be positive and finite")
     if kind == "trailing":
-        return _trailing(steps)
+        return _shifted(_trailing(steps), shift)
     if kind == "uniform":
         times = torch.linspace(start, 0, steps + 1, dtype=torch.float64)[:-1]
     elif kind == "karras":
@@ -59,10 +72,32 @@ def time_grid(
         low, high = process.signal_to_noise(ends).log().tolist()
         times = process.time_at(torch.linspace(low, high, steps, dtype=torch.float64).exp())
     times[0] = start  # powers and inverses return it only to the last digit
-    grid = torch.cat([times, times.new_zeros(1)])
+    grid = _shifted(torch.cat([times, times.new_zeros(1)]), shift)
     if not bool((grid.diff() < 0).all()):
         raise ValueError(f"start is {start}: too small for {steps} steps of kind {kind!r}")
     return grid
+
+
+def default_times(config: Any, process: Process, steps: int | None = None) -> Tensor:
+    """Times (steps + 1,) at which a model samples unless told otherwise.
+
+    Args:
+        config: of its scheduler, or any with "steps", "grid", "time_shift" and "strength".
+        process: its process.
+        steps: in place of the model's.
+    """
+    grid = time_grid(
+        steps or config.steps, kind=config.grid, process=process, shift=config.time_shift
+    )
+    times: Tensor = config.strength * grid
+    return times
+
+
+def _shifted(times: Tensor, shift: float) -> Tensor:
+    if shift == 1:
+        return times
+    share = times[1:] / times[0]
+    return torch.cat([times[:1], times[0] * (shift * share / (1 + (shift - 1) * share))])
 
 
 def _trailing(steps: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,14 @@ def test_the_result_is_sampled_as_configured() -> None:
         assert (made.sampler, made.guidance_scale, made.steps) == ("dbim2", 2.5, steps)
     made = build_scheduler(BridgeConfig(), BRIDGE, sampling=SamplingConfig()).config
     assert (made.sampler, made.steps) == ("dbim", 7)
+
+
+def test_a_shift_of_the_times_is_kept_where_there_is_one() -> None:
+    made = build_scheduler(BridgeConfig(), BRIDGE, sampling=SamplingConfig(time_shift=3.0))
+    assert made.config.time_shift == 3
+    assert json.loads(made.to_json_string())["time_shift"] == 3
+    usual = build_scheduler(BridgeConfig(), BRIDGE, sampling=SamplingConfig())
+    assert "time_shift" not in json.loads(usual.to_json_string())  # earlier versions read it
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,12 @@ def _squared_rho(bridge: Numbers, t: Array) -> Array:
 
 def _grid(bridge: Numbers, steps: int) -> Array:
     """Times of a whole bridge; see `fbridge.sampling.time_grid`."""
+    times = _even(bridge, steps)
+    share, shift = times / times[0], bridge["time_shift"]
+    return times if shift == 1 else times[0] * (shift * share / (1 + (shift - 1) * share))
+
+
+def _even(bridge: Numbers, steps: int) -> Array:
     kind = bridge["grid"]
     if kind == "trailing":
         ranks = [round(_TRAINING_TIMES - i * _TRAINING_TIMES / steps) for i in range(steps)]

@@ -26,7 +26,7 @@ from fbridge.loaders.codec import fingerprint
 from fbridge.loaders.load import PretrainedModel
 from fbridge.loaders.prior import build_prior
 from fbridge.memory.apply import shrink
-from fbridge.sampling import time_grid
+from fbridge.sampling import default_times
 from fbridge.scheduler import FrameBridgeScheduler
 from fbridge.train.distillation import CALLS, DistillTraining
 from fbridge.train.export.lora import add_lora
@@ -216,8 +216,7 @@ def _student(
 def teacher_times(student: FrameBridgeScheduler) -> Tensor:
     """Times (N + 1,) of the paths that a student is taught."""
     config: Any = student.config
-    grid = time_grid(config.distilled["steps"], kind=config.grid, process=student.process)
-    return config.strength * grid
+    return default_times(config, student.process, config.distilled["steps"])
 
 
 def build_scheduler(

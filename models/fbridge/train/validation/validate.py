@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from fbridge.config.tree import ValidationConfig
 from fbridge.denoiser import BridgeDenoiser, Denoiser, ExactFirstFrame, GuidedDenoiser
-from fbridge.sampling import build_sampler, seeded_noise, time_grid
-from fbridge.scheduler import FrameBridgeScheduler
+from fbridge.sampling import build_sampler, default_times, seeded_noise
 from fbridge.train.batches import TrainingBatch
 from fbridge.train.checkpoints.state import trained
 from fbridge.train.distillation import DistillTraining
@@ -82,22 +81,16 @@ def _score(
         scores = score_distillation(task, network, held_out, device)
         bridge, usual = task.bridge, task.sampling
         guided = partial(task.guided, scale=usual.guidance_scale)
-        times = _times(scheduler, usual, None)
+        times = default_times(usual, scheduler.process)
         sampled.append(Column("teacher", partial(_sample, bridge, usual, times, guided)))
     else:
         scores, bridge = score_generation(task, network, held_out, config.bands, device), task
-    times = _times(scheduler, scheduler.config, config.steps)
+    times = default_times(scheduler.config, scheduler.process, config.steps)
     if scheduler.covers(times[:-1]):  # else it is no model that ends a video alone
         own = partial(_guided, bridge, network, videos, scheduler.config.guidance_scale)
         generated = partial(_sample, bridge, scheduler.config, times, own)
         sampled.append(Column("generated", generated))
     return scores, [Column("prior", bridge.start), *sampled]
-
-
-def _times(scheduler: FrameBridgeScheduler, settings: Any, steps: int | None) -> Tensor:
-    """Times of sampling by a scheduler's settings, this one's or that of its teacher."""
-    grid = time_grid(steps or settings.steps, kind=settings.grid, process=scheduler.process)
-    return settings.strength * grid
 
 
 def _guided(
