@@ -236,8 +236,8 @@ def _grid_arms(
 ) -> list[Arm]:
     """All of a grid; arms that a comparison names have all of the scale's seeds.
 
-    A sampler may have times other than the usual ones, as in "sde+logsnr". `numbers` of steps are
-    by default the scale's.
+    A sampler may have times other than the usual ones, as in "sde+logsnr" and "sde+shift=3".
+    `numbers` of steps are by default the scale's.
     """
     found = []
     axes = (
@@ -249,7 +249,10 @@ def _grid_arms(
         name = f"{model} {way} {steps}"
         sampler, _, times = way.partition("+")
         sample = {"sampler": sampler, "num_inference_steps": steps}
-        if times:
+        name_of, _, value = times.partition("=")
+        if name_of == "shift":
+            sample["time_shift"] = float(value)
+        elif times:
             sample["grid"] = times
         seeds = scale.seeds if name in decisive else scale.grid.seeds
         found.append(Arm(name, models[model], sample, seeds, scale.grid.scenes, judged=False))
