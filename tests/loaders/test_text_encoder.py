@@ -51,6 +51,7 @@ def test_only_the_packaged_encoder_is_shared(tmp_path: Path) -> None:
     name = str(save_pipeline(tmp_path))
     assert loaded(name).model is not loaded(name).model
     assert load_text_encoder() is load_text_encoder()
+    assert load_text_encoder(own=True) is not load_text_encoder()
     assert load_text_encoder(max_tokens=9) is not load_text_encoder()
 
 

