@@ -46,7 +46,7 @@ def no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(moves, "nearest_motion", lambda _: "")
 
 
-@pytest.mark.parametrize("table", ["known.txt", "held_out.txt", "everyday.txt"])
+@pytest.mark.parametrize("table", ["known.txt", "held_out.txt", "everyday.txt", "turns.txt"])
 def test_prompts_are_read_as_meant(table: str) -> None:
     read = [(prompt, compact(read_prompt(prompt))) for prompt, _ in rows(table)]
     meant = [(prompt, re.sub(r"(; )?camera: static", "", text)) for prompt, text in rows(table)]
@@ -119,6 +119,56 @@ def test_what_is_shown_otherwise_is_said() -> None:
     assert read_prompt("the reeds wave in the wind").notes() == ()
     assert read_prompt("the cat jumps on the left side of the bed").notes() == ()
     assert read_prompt("the car turns left").notes() == ()
+
+
+def test_what_happens_in_turn_is_said_to_be_shown_at_once() -> None:
+    remark = "what is told one after the other is shown at once"
+    for prompt in (
+        "first the cat jumps, then the ball rolls to the left",
+        "the dog jumps before the ball rolls to the left",
+        "after the ball rolls to the left the dog jumps",
+        "the cat jumps, then the camera zooms in",
+        "The cat jumps. Next the dog spins.",
+    ):
+        intent = read_prompt(prompt)
+        assert remark in intent.notes(), prompt
+        assert len(intent.acts) + (intent.camera.verb == "zoom in") == 2
+    for prompt in ("then the cat jumps", "the cat jumps before the house and the ball falls"):
+        assert read_prompt(prompt).notes() == (), prompt
+
+
+@pytest.mark.parametrize(
+    ("prompt", "act"),
+    [
+        ("the dog runs towards the cat", Act("right", "dog", goal="cat")),
+        ("the bird flies to the tree", Act("right", "bird", goal="tree")),
+        ("the car drives up to the house", Act("right", "car", goal="house")),
+        ("the ball rolls towards the girl", Act("roll right", "ball", goal="girl")),
+        ("the player kicks the ball towards the goal", Act("right", "ball", goal="goal")),
+        ("the dog runs towards the camera", Act("closer", "dog")),
+        ("the bird flies to the left", Act("left", "bird")),
+        ("the balloon floats to the ceiling", Act("up", "balloon")),
+    ],
+)
+def test_a_thing_may_go_to_another_one(prompt: str, act: Act) -> None:
+    assert read_prompt(prompt).acts == (act,)
+
+
+def test_what_is_shown_by_something_else_is_said() -> None:
+    remarks = {
+        "the boy kicks the ball to the right": "'kicks' is shown by the ball alone",
+        "the chef flips the pancake": "'flips' is shown by the pancake alone",
+        "the dog jumsp": "'jumsp' is read as 'jumps'",
+        "the wind blows and the dog jumps": "the wind is not shown",
+        "the sky clears": "'clears' is not known and is shown as flowing",
+        "the toddler wobbles forward": (
+            "one motion is shown for each thing; 'forward' is left out"
+        ),
+    }
+    assert {prompt: read_prompt(prompt).notes() for prompt in remarks} == {
+        prompt: (remark,) for prompt, remark in remarks.items()
+    }
+    assert read_prompt("when the wind blows the lantern swings").notes() == ()
 
 
 @pytest.mark.parametrize(

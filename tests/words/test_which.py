@@ -20,6 +20,12 @@ from fbridge.words.which import told_apart
         ("move the car on the left to the right", "right", "left car", ("left",)),
         ("the ball rolls to the left", "roll left", "ball", ()),
         ("a dog on the left of the sofa jumps", "jump", "dog", ()),
+        ("the third cup from the right falls", "fall", "right third cup", ("right", "third")),
+        ("the second boat sinks", "down", "second boat", ("second",)),
+        ("the boat comes from the left", "right", "boat", ()),
+        ("the girl in blue spins", "spin", "blue-clad girl", ("blue",)),
+        ("the man in the red shirt jumps", "jump", "red-clad man", ("red",)),
+        ("the frog in the green pond jumps", "jump", "frog", ()),
         ("the white", "", "", ()),
     ],
 )

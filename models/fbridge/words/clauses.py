@@ -6,63 +6,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fbridge.words.inflection import normalise
 from fbridge.words.lexicon import listed, word_set
-from fbridge.words.vocabulary import all_verbs, camera_alone, speeds
+from fbridge.words.order import usual_order
+from fbridge.words.rewording import reworded, without_lead
+from fbridge.words.vocabulary import all_verbs, camera_alone, flow_nouns, speeds
 
 DETERMINERS, PREPOSITIONS = word_set("determiners"), word_set("prepositions")
 AUXILIARIES, PRONOUNS = word_set("auxiliaries"), word_set("pronouns")
 SLOWEST, FASTEST = 0.3, 2.0
+_MAKERS = word_set("makers")
+_SUBORDINATE = frozenset({"when", "as", "while", "whilst", "because", "before", "after", "until"})
+_SHOTS = word_set("shots")
 _CONNECTORS, NEGATIONS = word_set("connectors"), word_set("negations")
-_LEAD = re.compile(
-    r"^(?:please |can you |could you |i want (?:to see )?|i would like (?:to see )?|we see |"
-    r"you can see |"
-    r"there (?:is|are) |show me |show |add (?:some )?|now |suddenly |also |meanwhile |imagine |"
-    r"(?:a |an |the |this )?(?:short |looping |realistic |cinematic )?"
-    r"(?:video|clip|animation|gif|movie|film|footage|scene|shot|photo|picture|image|loop|photograph)"
-    r" (?:of|where|in which|that shows|showing|with) )+"
-)
-_REWORDED = [
-    (re.compile(pattern), by)
-    for pattern, by in (
-        (
-            r"\b(turn|switch)(s|es|ed|ing)? ((?:the|a|my|his|her)(?: \w+){1,3}) (on|off)"
-            r"(?! (?:the|a|an|my|his|her|its|this)\b)",
-            r"\1\2 \4 \3",
-        ),
-        (
-            r"\b(?:at first|first of all|first|next|at last|last|after that|in the end) "
-            r"(?=(?:the|a|an|my|his|her|our|both|it|he|she|they|zoom|pan|tilt)\b)",
-            "",
-        ),
-        (
-            r"\bbetween ((?:the|a|an|my|his|her) (?:\w+ )?\w*[^\Ws]) "
-            r"and (the|a|an|my|his|her) (\w+)",
-            r"between \1~and~\2~\3",
-        ),
-        (r"\bnothing (?:but|except) (?=\w)", "only "),
-        (r"\ball (?:but|except)\b", "everything except"),
-        (
-            r"\b(every(?:thing|one|body)|all \w+) (?:but|except|besides)(?: for)?\b",
-            r"\1 except",
-        ),
-        ("\u00b0", " degrees"),
-        ("%", " percent"),
-        (r"\b(?:a |the )?(?:360 )?(?:degrees? )?(?:rotation|spin) of (?=\w)", "spin "),
-        (r"\bmake (.+?) (bigger|larger|smaller|brighter)\b", r"\1 gets \2"),
-        (
-            r"\b(?:add|give|bring)(?: some| a little| a bit of| a| more| subtle| gentle)* "
-            r"(?:motion|movement|life|animation) (?:to|into|in) "
-            r"(?!(?:the |this |my )?(?:picture|photo|photograph|image|scene|it|this)\b)([\w ]+)",
-            r"\1 moves",
-        ),
-    )
-]
-_STYLE = re.compile(
-    r"\b(?:"
-    + "|".join(sorted((re.escape(one) for one in listed("style", "anywhere")), reverse=True))
-    + r")\b"
-)
 _NUMBERS, _UNITS, _COUNTS = (
     "|".join(sorted(listed("amounts", key), reverse=True)) for key in ("numbers", "units", "counts")
 )
@@ -72,7 +27,6 @@ _AMOUNT = re.compile(
     rf"\b(?<!at )(?:{_COUNTS})\b(?! (?:as|again|more|upon|the|a|an|it)\b)"
 )
 _ALONE = frozenset(listed("style", "alone"))
-_STILL_PICTURE = re.compile(r"^(?:a |the )?still (?:picture|image|photo|photograph|life) of (.*)$")
 
 
 @dataclass(frozen=True)
@@ -93,23 +47,28 @@ class Clause:
     negated: bool = False
     amounts: tuple[str, ...] = ()
 
+    def paced(self, pace: float = 1.0) -> float:
+        """The speed of its motion, of which the verb has its own."""
+        return round(min(max(self.speed * pace, SLOWEST), FASTEST), 3)
+
 
 def split(prompt: str) -> list[Clause]:
     """The clauses of a prompt."""
-    text = _STYLE.sub(" ", re.sub(r"[\"()\[\]{}<>*_#|]", " ", normalise(prompt)))
-    for pattern, by in _REWORDED:
-        text = pattern.sub(by, text)
+    text = reworded(prompt)
     parts: list[tuple[str, list[str]]] = []
     for sentence in re.finditer(r"[^.,;:!?\n\u2014\u2013]+", text):
         stop = text[sentence.start() - 1] if sentence.start() else ""
         parts.append(("," if stop in ",;:\n\u2014\u2013" else ".", []))
-        spoken = _STILL_PICTURE.sub(
-            r"\1 stays still", _LEAD.sub("", " ".join(sentence.group().split()))
-        )
-        words = re.findall(r"[^\W_]+(?:[~'][^\W_]+)*|[&+]", spoken)
+        spoken = without_lead(sentence.group())
+        words = _without_insertion(re.findall(r"[^\W_]+(?:[~'][^\W_]+)*|[&+]", spoken))
         for place, word in enumerate(words):
-            if word in _CONNECTORS or _opens(words, place):
-                parts.append((word if word in _CONNECTORS else "with", []))
+            joined = parts[-1][0]
+            if word in _CONNECTORS or _opens(words, place) or _in_time(words, place):
+                parts.append((word, []))
+            elif word == "of" and place and words[place - 1] in _SHOTS:
+                parts.append((",", []))  # "static shot of a dog jumping"
+            elif joined in _SUBORDINATE and _follows(parts[-1][1], words[place:]):
+                parts.append((",", [word]))
             elif word not in ("which", "who") and not _relative(words, place):
                 parts[-1][1].append(word)
     if parts:
@@ -145,11 +104,52 @@ def _limited(speed: float) -> float:
 
 def _relative(words: Sequence[str], place: int) -> bool:
     """Whether "that" opens a relative clause: a verb or an auxiliary follows."""
-    if words[place] != "that" or not 0 < place < len(words) - 1:
+    if words[place] not in ("that", "which", "who") or not 0 < place < len(words) - 1:
         return False
     after = words[place + 1]
     match = all_verbs().at(words, place + 1)
     return after in AUXILIARIES or (match is not None and match.form == "s")
+
+
+def _without_insertion(words: list[str]) -> list[str]:
+    """Words without a relative clause before the verb: "the dog that sits on the sofa jumps"."""
+    for place, word in enumerate(words):
+        if word not in ("that", "which", "who") or not _relative(words, place):
+            continue
+        for at in range(place + 3, len(words)):
+            match = all_verbs().at(words, at)
+            if words[at] in _CONNECTORS:
+                break
+            if match and match.form == "s" and words[at - 1] not in DETERMINERS | PREPOSITIONS:
+                return [*words[:place], *words[at:]]
+    return words
+
+
+def _follows(before: Sequence[str], words: Sequence[str]) -> bool:
+    """Whether the main clause begins here: "when the bell swings the bird flies away"."""
+    if words[0] not in DETERMINERS or not before or before[-1] in DETERMINERS:
+        return False
+    if before[-1] in PREPOSITIONS and before[-2:-1] and before[-2] not in DETERMINERS:
+        return False  # "the left" is a place
+    return _finite(before) and _finite(words[2:])
+
+
+def _finite(words: Sequence[str]) -> bool:
+    """Whether a verb in -s is among words, behind no determiner."""
+    found = (
+        all_verbs().at(words, at)
+        for at in range(len(words))
+        if not at or words[at - 1] not in DETERMINERS
+    )
+    return any(verb is not None and verb.form == "s" for verb in found)
+
+
+def _in_time(words: Sequence[str], place: int) -> bool:
+    """Whether "before" or "after" is followed by a statement."""
+    if words[place] not in ("before", "after") or place + 2 >= len(words):
+        return False
+    end = next((at for at in range(place, len(words)) if words[at] in _CONNECTORS), len(words))
+    return words[place + 1] in DETERMINERS | PRONOUNS and _finite(words[place + 2 : end])
 
 
 def _opens(words: Sequence[str], place: int) -> bool:
@@ -190,8 +190,11 @@ def _clause(joined: str, words: list[str]) -> Clause:
             place += match.length
     if all(word in _ALONE for word in kept):
         kept = []
+    her = kept[1:2] == ["her"] and kept[0] in _MAKERS and all_verbs().at(kept, 2) is not None
+    if her and not any(all_verbs().at(kept, at) for at in range(3, len(kept))):
+        kept[1] = "she"  # "make her spin", but "make her hair blow"
     negated = any(word in NEGATIONS for word in kept)
-    return Clause(tuple(kept), joined, _limited(speed), negated, amounts)
+    return Clause(usual_order(kept), joined, _limited(speed), negated, amounts)
 
 
 _PACED = word_set("abstract") | {
@@ -212,4 +215,5 @@ def _describes(words: Sequence[str], place: int, length: int) -> bool:
         camera_alone().at(words, place + 1)
         or (following and following.form == "ing")
         or after[0] in _PACED
+        or after[0] in flow_nouns()
     )

@@ -25,6 +25,7 @@ _WEATHER = {verb: kind for kind in ("rain", "snow") for verb in listed("weather"
 _BY_THEMSELVES = frozenset(listed("weather", "by itself"))
 _TURNED = {"left": "right", "right": "left"}
 _SWAYING = ("sway", "swing", "shake", "wobble", "right")
+_RISING = ("smoke", "steam")
 _SCENERY = frozenset(listed("weather", "scenery"))
 """Flows that are meant where the prompt names them without a verb."""
 
@@ -53,6 +54,9 @@ def read_flow(words: Sequence[str], verb: Predicate) -> FlowAct | None:
     weather = _weather(words, verb)
     if weather is not None:
         return weather
+    noun = flowing(verb.object)
+    if noun and verb.subject and flow_nouns()[noun] in _RISING and _spreads(words, verb):
+        return FlowAct(flow_nouns()[noun], noun, text_of(verb.subject))  # "the train puffs smoke"
     noun = flowing(verb.subject)
     if noun:
         moves = object_verbs().at(words, verb.place)
@@ -63,6 +67,10 @@ def read_flow(words: Sequence[str], verb: Predicate) -> FlowAct | None:
             return None
         return FlowAct(kind, noun, _source(kind, words[verb.place + 1 :]), way=_way(verb.tail))
     return _of_thing(words, verb)
+
+
+def _spreads(words: Sequence[str], verb: Predicate) -> bool:
+    return any_flow_verbs().at(words, verb.place) is not None
 
 
 def read_wind(verb: Predicate) -> FlowAct | None:
@@ -130,6 +138,9 @@ def _of_thing(words: Sequence[str], verb: Predicate) -> FlowAct | None:
     """The flow of a thing that is an object with other verbs: "the candle flickers"."""
     if {"left", "right", "away"} & set(verb.tail):
         return None
+    if verb.subject and not verb.tail and words[verb.place].startswith(("smok", "steam")):
+        kind = "smoke" if words[verb.place].startswith("smok") else "steam"
+        return FlowAct(kind, kind, text_of(verb.subject))
     for start in range(max(0, len(verb.subject) - 2), len(verb.subject)):
         noun = " ".join(verb.subject[start:])
         for kind in flow_things().get(noun, ()):

@@ -62,6 +62,7 @@ def inflect(base: str) -> tuple[tuple[Form, str], ...]:
     irregular = _irregular().get(base, ())
     if base.endswith("y") and base[-2:-1] not in "aeiou":
         forms += [("s", base[:-1] + "ies"), ("past", base[:-1] + "ied"), ("ing", base + "ing")]
+        forms.append(("s", base + "s"))  # "flys", which is often written
     elif base.endswith("e"):
         stem = base if base.endswith(("ee", "ye", "oe")) else base[:-1]
         forms += [("s", base + "s"), ("past", base + "d"), ("ing", stem + "ing")]

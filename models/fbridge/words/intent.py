@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fbridge.words.asked import STATIC, Reading
+from fbridge.words.asked import Act as Act
+from fbridge.words.carrying import carry
 from fbridge.words.clauses import split
 from fbridge.words.flows import FlowAct
-from fbridge.words.predicates import carry
-from fbridge.words.reading import STATIC, Reading, read_clause, shortened
-from fbridge.words.reading import Act as Act
+from fbridge.words.reading import read_clause, shortened
+from fbridge.words.rewording import tells_an_order
 
 LONGEST = 2000
 """Characters of a prompt that are read."""
@@ -52,8 +54,14 @@ def read_prompt(prompt: str) -> Intent:
     reading = Reading()
     for clause in carry(split(prompt[:LONGEST])):
         read_clause(clause, reading)
+    reading.blow()
     if prompt[LONGEST:].strip():
         reading.remarks.append(f"only the first {LONGEST} characters of the prompt are read")
+    moving = [act for act in reading.acts.values() if act.verb != "stay"]
+    turned = reading.camera is not None and reading.camera != STATIC
+    many = len(moving) + len(reading.flows) + turned > 1
+    if many and (reading.in_order or tells_an_order(prompt)):
+        reading.remarks.append("what is told one after the other is shown at once")
     acts, flows = tuple(reading.acts.values()), tuple(reading.flows.values())
     known = bool(acts or flows or reading.camera)
     described = [] if known or reading.unknown else reading.described

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fbridge.words.clauses import (
     AUXILIARIES,
@@ -15,8 +15,15 @@ from fbridge.words.clauses import (
 )
 from fbridge.words.inflection import Form, wordings
 from fbridge.words.lexicon import listed, word_set
-from fbridge.words.vocabulary import all_verbs, camera_alone, flow_nouns
-from fbridge.words.which import place_behind
+from fbridge.words.vocabulary import (
+    Sense,
+    all_verbs,
+    camera_alone,
+    directions,
+    flow_nouns,
+    object_verbs,
+)
+from fbridge.words.which import told_behind
 
 _MAKERS, _ADVERBS = word_set("makers"), word_set("adverbs")
 _LY_NOUNS, _OF_HEADS = word_set("nouns in ly"), word_set("heads before of")
@@ -24,6 +31,7 @@ _ING_NOUNS, _ABSTRACT = word_set("nouns in ing"), word_set("abstract")
 LONGEST_NOUN = 6
 """Words of a noun phrase, of which the last are the nearest to what is meant."""
 _NOT_OBJECTS = (PREPOSITIONS | AUXILIARIES | _ADVERBS) - {"it", "all"}
+_WAYS = (("up",), ("down",), ("left",), ("right",), ("away",))
 _NAMES = frozenset((word,) for word in word_set("nouns before verbs"))
 """Words that are things rather than verbs where they open a clause."""
 
@@ -61,8 +69,8 @@ def noun_phrase(words: Sequence[str]) -> tuple[str, ...]:
             if word == "of" and kept[-1] in _OF_HEADS:
                 kept = []
                 continue
-            if where := place_behind(words[place:]):
-                kept.insert(0, where)  # "the dog on the left"
+            if told := told_behind(words[place:], kept):
+                kept.insert(0, told)  # "the dog on the left"
             break
         side = word in ("left", "right") and place + 1 < len(words)
         if side and words[place + 1] not in _NOT_OBJECTS | DETERMINERS:
@@ -97,7 +105,8 @@ def predicate(clause: Clause) -> Predicate | None:
     if words[0] in _MAKERS and len(words) > 1:
         start = 1
     found = _candidates(words, start)
-    if not found or words in _NAMES:
+    named = words[:1] in _NAMES and (len(words) == 1 or words[1:] in _WAYS)
+    if not found or named:
         return None
     kept = [one for one in found if not _nominal(words, one[0], one[2])] or [
         one for one in found if one[2] == "ing" or _at_end(words, one)
@@ -109,7 +118,10 @@ def predicate(clause: Clause) -> Predicate | None:
     if not kept:
         return None
     place, length, form = kept[0]
-    subject, tail = noun_phrase(words[start:place]), words[place + length :]
+    subject = noun_phrase(words[start:place])
+    if subject and len(kept) > 1 and _describes(words, kept[0], kept[1]):
+        place, length, form = kept[1]
+    tail = words[place + length :]
     if subject:
         closed = length > 1 and words[place + length - 1] in PREPOSITIONS
         return Predicate(subject, place, length, form, tail, () if closed else direct(tail))
@@ -150,7 +162,8 @@ def _candidates(words: Sequence[str], start: int) -> list[Found]:
     place = start
     while place < len(words):
         match = all_verbs().at(words, place)
-        if match is None or is_beside(words, place):
+        preposition = bool(found) and words[place] in PREPOSITIONS and match and match.length == 1
+        if match is None or preposition or is_beside(words, place):
             place += 1
         else:
             found.append((place, match.length, match.form))
@@ -175,6 +188,8 @@ def _at_end(words: Sequence[str], found: Found) -> bool:
 def _is_noun(words: Sequence[str], first: Found, other: Found, start: int) -> bool:
     """Whether the first of two verbs is part of a noun ("rocks fall", "the red rock falls")."""
     between = words[first[0] + first[1] : other[0]]
+    if first[2] == "base" and other[2] == "s" and _singular(words, start, first[0]):
+        return first[1] == 1  # "the yellow taxi in front moves"
     if first[1] > 1 or any(word in PREPOSITIONS | DETERMINERS for word in between):
         return False
     helped = bool(between) and between[-1] in AUXILIARIES | NEGATIONS
@@ -191,15 +206,39 @@ def _is_noun(words: Sequence[str], first: Found, other: Found, start: int) -> bo
         helps = words[first[0] - 1] in AUXILIARIES
         return not helps and (finite or not (between or plural))
     if first[2] == "s" and not between:
-        return other[2] == "base" or words[first[0]] in flow_nouns()
+        return (other[2] == "base" and words[other[0]] not in flow_nouns()) or words[
+            first[0]
+        ] in flow_nouns()
     return False
+
+
+def _singular(words: Sequence[str], start: int, place: int) -> bool:
+    """Whether one thing is named before a place, behind a determiner at the start."""
+    before = noun_phrase(words[start:place])
+    one = bool(before) and not (before[-1].endswith("s") and not before[-1].endswith("ss"))
+    helped = words[place - 1] in AUXILIARIES | PREPOSITIONS
+    return one and words[start] in DETERMINERS and not helped
+
+
+def _describes(words: Sequence[str], first: Found, other: Found) -> bool:
+    """Whether the first verb is a participle without a motion: "the man wearing a hat walks"."""
+    if first[2] not in ("ing", "past") or words[first[0] - 1] in AUXILIARIES:
+        return False
+    match = object_verbs().at(words, first[0])
+    still = match is None or match.value.state or match.value == Sense()
+    return still and (other[2] == "s" or words[other[0] - 1] in AUXILIARIES)
 
 
 def direct(tail: Sequence[str]) -> tuple[str, ...]:
     """The noun phrase that follows a verb at once."""
+    while tail and tail[0] not in PREPOSITIONS and _is_skipped(tail[0], 1):
+        tail = tail[1:]
     if not tail or tail[0] in _NOT_OBJECTS or "~" in tail[0] or is_beside(tail, 0):
         return ()
-    return noun_phrase(tail)
+    if directions().at(tail, 0) is not None:
+        return ()
+    verb = all_verbs().at(tail, 0)
+    return () if verb and verb.form == "ing" else noun_phrase(tail)
 
 
 def _behind(tail: Sequence[str]) -> tuple[str, ...]:
@@ -207,27 +246,6 @@ def _behind(tail: Sequence[str]) -> tuple[str, ...]:
     if len(tail) > 1 and tail[0] in ("up", "down", "over", "around") and tail[1] in DETERMINERS:
         return direct(tail[1:])
     return direct(tail)
-
-
-def carry(clauses: Sequence[Clause]) -> list[Clause]:
-    """Clauses of which each has a verb: "the dog and the cat jump" becomes two of them."""
-    done: list[Clause] = []
-    for number, clause in enumerate(clauses):
-        following = clauses[number + 1] if number + 1 < len(clauses) else None
-        bare = predicate(clause) is None and noun_phrase(clause.words) and not clause.negated
-        if bare and following and following.joined in ("and", "&", "+"):
-            verb = predicate(following)
-            named = verb and noun_phrase(following.words[: verb.place])
-            if verb and named and not verb.object and len(clause.words) < 5:
-                words = (*clause.words, *following.words[verb.place :])
-                clause = replace(clause, words=words, speed=following.speed)
-        if bare and following and following.joined == "but" and following.words[0] == "not":
-            verb = predicate(following)
-            if verb and verb.place:  # "the cat but not the dog jumps"
-                words = (*clause.words, *following.words[verb.place :])
-                clause = replace(clause, words=words, speed=following.speed)
-        done.append(clause)
-    return done
 
 
 _CAMERA_NOUNS = frozenset(wordings("camera words", "nouns"))
@@ -245,3 +263,8 @@ def is_hung(words: Sequence[str], phrase: Sequence[str]) -> bool:
 def is_camera(phrase: Sequence[str]) -> bool:
     """Whether a noun phrase is the camera or the picture as a whole."""
     return tuple(phrase) in _CAMERA_NOUNS or phrase[-1:] in (("camera",), ("shot",), ("view",))
+
+
+def is_named(subject: Sequence[str]) -> bool:
+    """Whether a subject names a thing; pronouns do not."""
+    return bool(subject) and not all(word in PRONOUNS for word in subject)

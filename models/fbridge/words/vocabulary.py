@@ -134,6 +134,14 @@ def camera_alone() -> Table[str]:
 
 
 @cache
+def camera_flights() -> Table[str]:
+    """Verbs that mean the camera where nothing has been named that moves."""
+    table: Table[str] = Table()
+    table.add_verbs(wordings("camera words", "flights"), "")
+    return table
+
+
+@cache
 def flow_verbs(kind: str) -> Table[str]:
     """Verbs with which the things of a flow flow."""
     table: Table[str] = Table()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from fbridge.words.lexicon import keys, listed
+from fbridge.words.lexicon import keys, listed, word_set
 
 COLOURS = (
     "red", "orange", "golden", "yellow", "green", "blue", "purple", "pink", "brown", "white",
     "grey", "black",
 )  # fmt: skip
 PLACES = ("left", "right", "top", "bottom", "middle")
+ORDINALS = ("second", "third", "fourth", "fifth")
 SIZES = ("largest", "smallest")
 _BEFORE = ("on", "at", "in")
 """Prepositions of a place in the picture: "the dog on the left"."""
@@ -25,10 +26,35 @@ def _meanings() -> dict[str, str]:
     return {word: key for key in keys("which") for word in listed("which", key)}
 
 
+@cache
+def _ordinals() -> frozenset[str]:
+    return frozenset(word for word, key in _meanings().items() if key in ORDINALS)
+
+
 def told_apart(adjectives: str) -> tuple[str, ...]:
     """What the adjectives of a noun say of the thing: names of colours, places and sizes."""
     found = (_meanings().get(word, "") for word in adjectives.lower().replace("-", " ").split())
     return tuple(dict.fromkeys(one for one in found if one))
+
+
+def told_behind(words: Sequence[str], noun: Sequence[str]) -> str:
+    """What words behind a noun tell of it: a place, a side to count from, clothes; or ""."""
+    if words[0] == "from" and {"first", *_ordinals()} & set(noun):
+        side = next((word for word in words[1:3] if word != "the"), "")
+        return side if _meanings().get(side) in PLACES else ""
+    return place_behind(words) or _colour_behind(words)
+
+
+def _colour_behind(words: Sequence[str]) -> str:
+    """The colour of "in blue" or "with the blue hat"; or ""."""
+    if words[0] not in ("in", "with"):
+        return ""
+    rest = [word for word in words[1:] if word not in ("a", "an", "the", "all", "bright", "dark")]
+    if not rest or _meanings().get(rest[0]) not in COLOURS:
+        return ""
+    worn = len(rest) > 1 and rest[1] in word_set("worn")
+    alone = len(rest) == 1 or rest[1] in word_set("prepositions")
+    return f"{rest[0]}-clad" if worn or (alone and words[0] == "in") else ""
 
 
 def place_behind(words: Sequence[str]) -> str:

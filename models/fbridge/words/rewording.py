@@ -1,0 +1,136 @@
+"""Turns of phrase in prompts, put into plainer words before they are read."""
+
+from __future__ import annotations
+
+import re
+
+from fbridge.words.inflection import normalise
+from fbridge.words.lexicon import listed
+from fbridge.words.spelling import without_slips
+
+_ASKED = (
+    "please ", "pls ", "plz ", "kindly ", "hey ", "hi ", "hello ", "ok ", "okay ", "now ", "just ",
+    "maybe ", "suddenly ", "also ", "meanwhile ", "imagine ", "show me ", "show ", "add (?:some )?",
+    "(?:would|do) you mind ", "(?:can|could|would|will) you ",
+    "(?:can|could|may) (?:i|we) (?:see|have|get) ",
+    "(?:i|we) (?:would )?(?:just )?(?:like|love|want|need|wish)"
+    "(?: you to| to see| to have| to make| to get)? ",
+    "(?:i|we) (?:am |are |is )?wonder(?:ing)? (?:if|whether) ",
+    "(?:i|we|you) (?:can )?see ", "what (?:if|about) ", "how about ",
+    "(?:what|how) would (?:it|this|that) (?:look(?: like)?|be(?: like)?) if ",
+    "why (?:not|do not (?:you|we)) ", "(?:is it|would it be) possible (?:to|that|for) ",
+    "is there (?:a|any) way (?:to|of|for) ", "let(?:'s| us) (?:see |have )?", "try to ",
+    "what (?:we|you|i) (?:see|want|need)(?: to see)? is ", "there (?:is|are) ",
+)  # fmt: skip
+"""How people ask."""
+_KINDS = (
+    "video|clip|animation|gif|movie|film|footage|scene|shot|photo|picture|image|loop|photograph"
+)
+_LEAD = re.compile(
+    rf"^(?:{'|'.join(_ASKED)}|"
+    r"(?:a |an |the |this )?(?:short |looping |realistic |cinematic |wide |medium |macro |aerial |"
+    r"bird's eye |first person |pov |close up |closeup |establishing |low angle |"
+    r"high angle |extreme |beautiful )*"
+    rf"(?:{_KINDS}|close up|view) (?:of|where|in which|that shows|showing|with) )+"
+)
+_PACED = re.compile(
+    rf"^(?:a |an |the )?((?:slow|fast) motion|time ?lapse|hyperlapse) (?:{_KINDS}) of "
+)
+_ANIMATED = re.compile(
+    r"^(?:animate|bring to life)(?: only| just)? "
+    rf"((?:the|my|his|her|our|its)(?! (?:{_KINDS}|camera)\b)(?: (?!to\b|\w+ing\b)\w+){{1,3}}?"
+    r"(?: and (?:the|my) \w+)?)(?: only)?$"
+)
+"""What is to be animated, without a verb."""
+_STILL_PICTURE = re.compile(r"^(?:a |the )?still (?:picture|image|photo|photograph|life) of (.*)$")
+_ARTICLE = r"(?:the|a|an|my|his|her|our|its|this)"
+_REWORDED = [
+    (re.compile(pattern), by)
+    for pattern, by in (
+        (r"\b(?!very\b|really\b)(\w{2,})(?: \1\b)+", r"\1"),
+        (
+            rf"\b(turn|switch)(s|es|ed|ing)? ({_ARTICLE}(?: \w+){{1,3}}) (on|off|upside down)"
+            rf"(?! {_ARTICLE}\b)",
+            r"\1\2 \4 \3",
+        ),
+        (
+            r"\b(?:at first|first of all|first|next|finally|at last|last|after that|afterwards|"
+            r"in the end) (?=(?:the|a|an|my|his|her|our|both|it|he|she|they|zoom|pan|tilt)\b)",
+            "",
+        ),
+        (
+            r"\bbetween ((?:the|a|an|my|his|her) (?:\w+ )?\w*[^\Ws]) "
+            r"and (the|a|an|my|his|her) (\w+)",
+            r"between \1~and~\2~\3",
+        ),
+        (rf"\bbring ({_ARTICLE}(?: \w+){{1,3}}) to life\b", r"animate \1"),
+        (rf"\bmake ({_ARTICLE}(?: \w+){{1,3}}) (?:look|seem|come) alive\b", r"animate \1"),
+        (r"\b(?:as well as|along with|together with)\b", "and"),
+        (r"\b(?:instead of|rather than) [^.,;:!?]*,", " "),
+        (r"\b(?:instead of|rather than) \w+ing\b", " "),
+        (rf"\bit is ({_ARTICLE}(?: \w+){{1,4}}?) (?:that|which|who)\b", r"\1"),
+        (r"\b(camera)(?: movement| motion| work)? ?: ?", r"\1 "),
+        (r"\blight (?=(?:rain|snow|drizzle|breeze|wind|shower|mist|fog|smoke)\w*)", "gentle "),
+        (r"\bday (?:turn|change|fade|become)s?(?: into| to)? night\b", "it gets dark"),
+        (r"\bnight (?:turn|change|become)s?(?: into| to)? day\b", "it gets bright"),
+        (
+            rf"\bneither ({_ARTICLE} \w+) nor ({_ARTICLE} \w+) (\w+)",
+            r"\1 does not \3 and \2 does not \3",
+        ),
+        (rf"\bspeed up ({_ARTICLE} \w+)", r"\1 moves fast"),
+        (rf"\bslow down ({_ARTICLE} \w+)", r"\1 moves slowly"),
+        (
+            rf"\badd (?:some )?(steam|smoke|flames|fire) (?:to|on|over) (?={_ARTICLE}\b)",
+            r"\1 rises from ",
+        ),
+        (r"\b(?:only|just) (?=(?:let|make|have|animate)\b)", ""),
+        (r"\bnothing (?:but|except) (?=\w)", "only "),
+        (r"\bnothing (?:else )?moves? (?:but|except)(?: for)? ([\w ]+)", r"only \1 moves"),
+        (
+            rf"\b(?:turn|make|convert|transform) (?:it|this|that|{_ARTICLE} (?:{_KINDS})) "
+            rf"(?:in)?to an? (?:{_KINDS})\b",
+            "animate this",
+        ),
+        (r"\ball (?:but|except)\b", "everything except"),
+        (
+            r"\b(every(?:thing|one|body)|all \w+) (?:but|except|besides)(?: for)?\b",
+            r"\1 except",
+        ),
+        ("\u00b0", " degrees"),
+        ("%", " percent"),
+        (r"\b(?:a |the )?(?:360 )?(?:degrees? )?(?:rotation|spin) of (?=\w)", "spin "),
+        (r"\bmake (.+?) (bigger|larger|smaller|brighter)\b", r"\1 gets \2"),
+        (
+            r"\b(?:add|give|bring)(?: some| a little| a bit of| a| more| subtle| gentle)* "
+            r"(?:motion|movement|life|animation) (?:to|into|in) "
+            r"(?!(?:the |this |my )?(?:picture|photo|photograph|image|scene|it|this)\b)([\w ]+)",
+            r"\1 moves",
+        ),
+    )
+]
+_STYLE = re.compile(
+    r"\b(?:"
+    + "|".join(sorted((re.escape(one) for one in listed("style", "anywhere")), reverse=True))
+    + r")\b"
+)
+_IN_ORDER = re.compile(r"\b(?:then|afterwards|after that|next (?:the|a|it|he|she|they)|finally)\b")
+
+
+def reworded(prompt: str) -> str:
+    """A prompt in one form, without words of style."""
+    text = _STYLE.sub(" ", re.sub(r"[\"()\[\]{}<>*_#|/]", " ", without_slips(normalise(prompt))))
+    for pattern, by in _REWORDED:
+        text = pattern.sub(by, text)
+    return text
+
+
+def without_lead(sentence: str) -> str:
+    """A sentence without how it is asked for; "still life of a cup" says that a cup stays."""
+    spoken = _PACED.sub(r"\1 ", " ".join(sentence.split()))
+    spoken = _ANIMATED.sub(r"\1 moves", _LEAD.sub("", spoken))
+    return _STILL_PICTURE.sub(r"\1 stays still", spoken)
+
+
+def tells_an_order(prompt: str) -> bool:
+    """Whether a prompt tells of one thing after another."""
+    return _IN_ORDER.search(prompt.lower()) is not None

@@ -1,0 +1,77 @@
+"""The motion of the camera and the light that a predicate means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fbridge.words.inflection import wordings
+from fbridge.words.lexicon import listed
+from fbridge.words.predicates import Predicate, text_of
+from fbridge.words.vocabulary import camera_directions, camera_verbs, light_verbs
+from fbridge.words.ways import found_ways
+
+_CAMERA_WAYS = {
+    "pan right": {"left": "pan left", "right": "pan right", "up": "tilt up", "down": "tilt down",
+                  "closer": "zoom in", "in": "zoom in", "away": "zoom out", "out": "zoom out"},
+    "tilt up": {"up": "tilt up", "down": "tilt down", "left": "rotate counterclockwise",
+                "right": "rotate clockwise"},
+    "zoom in": {"in": "zoom in", "closer": "zoom in", "out": "zoom out", "away": "zoom out",
+                "left": "pan left", "right": "pan right", "up": "tilt up", "down": "tilt down"},
+    "rotate": {"clockwise": "rotate clockwise", "counterclockwise": "rotate counterclockwise",
+               "left": "rotate counterclockwise", "right": "rotate clockwise"},
+}  # fmt: skip
+_STEADY, _SHAKY = (frozenset(listed("camera words", key)) for key in ("steady", "shaky"))
+_LIGHTS, _IT = ({text_of(one) for one in wordings("light", key)} for key in ("nouns", "pronouns"))
+_SHADES = listed("light", "shades")
+
+
+def read_light(words: Sequence[str], verb: Predicate) -> tuple[str, str]:
+    """Whether light darkens or brightens the picture, "" where neither; and a remark or ""."""
+    light, subject = light_verbs().at(words, verb.place), text_of(verb.subject)
+    if light is None or subject not in _LIGHTS | _IT:
+        return "", ""
+    spoken = words[verb.place : verb.place + light.length]
+    shade = spoken[-1] in _SHADES or (len(spoken) == 1 and spoken[0].startswith(_SHADES))
+    if subject in _IT and not shade:
+        return "", ""
+    return light.value, f"{text_of(spoken)!r} is shown by the light alone" * (subject == "sun")
+
+
+def read_camera(words: Sequence[str], verb: Predicate) -> tuple[str, float]:
+    """The camera's motion and its pace; "" where it is not known."""
+    match = camera_verbs().at(words, verb.place)
+    if match is None:
+        return "", 1.0
+    motion, pace = match.value
+    after = words[verb.place + match.length :]
+    if motion == "rotate" and "around" in after[:-1] and "axis" not in after:
+        return "", 1.0  # "rotate the camera around the car"
+    ways = _CAMERA_WAYS.get(motion, {})
+    if match.length > 1 and motion == "zoom in" and "up" not in words[verb.place :]:
+        return motion, pace
+    for way in found_ways(words[verb.place + 1 :], camera_directions()):
+        if way in ways:
+            return ways[way], pace
+    return motion, pace
+
+
+def read_still_camera(words: Sequence[str]) -> str:
+    """The camera's motion in words without a verb ("static shot", "handheld camera"), or ""."""
+    named = {"camera", "cam", "shot", "frame", "tripod", "view", "footage"} & set(words)
+    if named and (_STEADY & set(words) or "tripod" in words):
+        return "static"
+    if _SHAKY & set(words) and (named or "handheld" in words):
+        return "handheld"
+    if "camera" in words:
+        for way in found_ways(words, camera_directions()):
+            if way in _CAMERA_WAYS["pan right"]:
+                return _CAMERA_WAYS["pan right"][way]
+    if ("haze" in words and "heat" in words) or words[:1] in (("reflections",), ("reflection",)):
+        return "ripple"
+    return ""
+
+
+def read_unlisted_camera(verb: Predicate) -> str:
+    """The camera's motion by its direction alone, or ""."""
+    found = found_ways(verb.tail, camera_directions())
+    return next((_CAMERA_WAYS["pan right"].get(way, "") for way in found), "")
