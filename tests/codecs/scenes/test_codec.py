@@ -9,10 +9,12 @@ from torch import Tensor
 from fbridge.codecs import View
 from fbridge.codecs.render import ANGLE, CHANNELS, LOG_SCALE, TX
 from fbridge.codecs.scene_codec import SceneCodec
-from fbridge.codecs.scenes.codec import deeds, one_each
+from fbridge.codecs.scenes.codec import deeds, headed, one_each
 from fbridge.codecs.scenes.describe import DESCRIPTION, VERBS
+from fbridge.codecs.scenes.finder import Finder
+from fbridge.codecs.scenes.segmenter import MaskDecoder
 from fbridge.errors import ConfigError
-from fbridge.words.intent import read_prompt
+from fbridge.words.intent import Act, read_prompt
 
 UNIT = tuple((0.1 + c / 50, 0.1 + c / 50, 0.2) for c in range(CHANNELS))
 
@@ -153,6 +155,51 @@ def test_what_two_masks_claim_is_the_smaller_ones() -> None:
         torch.testing.assert_close(apart[id(table)], expected)
     assert one_each([cup])[0] is not cup
     assert torch.equal(one_each([cup])[0], cup)
+
+
+WHERE = {
+    "dog": (slice(40, 50), slice(10, 20)),
+    "cat": (slice(38, 48), slice(70, 80)),
+    "kite": (slice(0, 6), slice(14, 24)),
+}
+"""Rows and columns of things."""
+
+
+class Places(Finder):
+    """Knows where some nouns are, and takes others for the dog."""
+
+    def __init__(self) -> None:
+        super().__init__(MaskDecoder(), torch.zeros(3, 60, 90), torch.device("cpu"))
+
+    def mask(self, noun: str) -> Tensor:
+        found = torch.zeros(60, 90)
+        found[WHERE.get(noun, WHERE["dog"])] = 1
+        return found
+
+    thing = mask
+
+
+@pytest.mark.parametrize(
+    ("verb", "noun", "goal", "expected"),
+    [
+        ("right", "dog", "cat", "right"),
+        ("right", "cat", "dog", "left"),
+        ("roll right", "cat", "dog", "roll left"),
+        ("right", "dog", "kite", "up"),
+        ("right", "kite", "dog", "down"),
+        ("jump", "dog", "", "jump"),
+    ],
+)
+def test_a_thing_goes_where_another_one_is(verb: str, noun: str, goal: str, expected: str) -> None:
+    places = Places()
+    assert headed(Act(verb, noun, 0.7, goal), places) == Act(expected, noun, 0.7, goal)
+    assert not places.remarks
+
+
+def test_where_the_other_one_is_not_seen_it_is_said() -> None:
+    places = Places()
+    assert headed(Act("right", "dog", goal="ghost"), places).verb == "right"
+    assert places.remarks == ["where the ghost is, is not seen; it is shown to the right"]
 
 
 def test_a_flag_that_is_not_told_from_the_main_thing_does_not_wave(codec: SceneCodec) -> None:

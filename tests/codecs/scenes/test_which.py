@@ -56,6 +56,10 @@ def chosen(told: tuple[str, ...], *names: str, several: bool = False) -> tuple[s
         (("middle",), "blue"),
         (("largest",), "white"),
         (("smallest",), "blue"),
+        (("second",), "blue"),
+        (("left", "second"), "blue"),
+        (("right", "third"), "red"),
+        (("third",), "white"),
     ],
 )
 def test_colour_place_or_size_tells_which(told: tuple[str, ...], name: str) -> None:
@@ -75,6 +79,8 @@ def test_where_there_is_no_such_thing_it_is_said() -> None:
     assert chosen(("blue",), "red") == (set(), Answer.OTHER)
     assert chosen(("right",), "red") == (set(), Answer.OTHER)
     assert chosen(("left",), "red") == (set(), Answer.FITS)
+    assert chosen(("fourth",)) == (set(), Answer.OTHER)
+    assert chosen(("second",), "red") == (set(), Answer.OTHER)
 
 
 def test_things_that_touch_are_not_taken_for_the_one_at_a_side() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fbridge.codecs import Gaussian, View
 from fbridge.codecs.matting import resize
-from fbridge.codecs.render import CHANNELS, build_stack
+from fbridge.codecs.render import CHANNELS, build_stack, shape_of
 from fbridge.codecs.scenes.closer import overlap
 from fbridge.codecs.scenes.describe import OBJECTS, SLOTS, Deed, describe
 from fbridge.codecs.scenes.finder import Finder
@@ -111,8 +111,9 @@ class PlainSceneCodec(EvenSized, Plain):
 
     def _shot(self, picture: Tensor, prompt: str) -> tuple[Shot, tuple[str, ...]]:
         """What the prompt asks for in the picture, and a line for each thing that is not there."""
-        intent = read_prompt(prompt)
         finder = Finder(self.decoder, picture, self.device)
+        read = read_prompt(prompt)
+        intent = replace(read, acts=tuple(headed(act, finder) for act in read.acts))
         nouns = [act.noun for act in intent.acts]
         if not nouns and not intent.flows and _layers_move(intent):
             nouns = [""]  # the nearest thing moves a little more than what is behind it
@@ -223,6 +224,21 @@ def one_each(masks: list[Tensor]) -> Tensor:
         own[which] = torch.minimum(masks[which], left)
         left = left - own[which]
     return torch.stack(own)
+
+
+def headed(act: Act, finder: Finder) -> Act:
+    """A motion towards another thing in the direction in which that is seen."""
+    if not act.goal:
+        return act
+    thing, goal = finder.mask(act.noun), finder.thing(act.goal)
+    if overlap(thing, goal) > ONE_THING:
+        finder.remarks.append(f"where the {act.goal} is, is not seen; it is shown to the right")
+        return act
+    centres, _ = shape_of(torch.stack([thing, goal]))
+    x, y = (centres[1] - centres[0]).tolist()
+    if abs(y) > abs(x):
+        return replace(act, verb="down" if y > 0 else "up")
+    return replace(act, verb=act.verb.replace("right", "right" if x > 0 else "left"))
 
 
 def _small(masks: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fbridge.codecs.matting import resize
-from fbridge.words.which import COLOURS, PLACES
+from fbridge.words.which import COLOURS, ORDINALS, PLACES
 
 SMALLEST_PART, PART = 0.004, 0.25
 """Share of the picture, and of the largest thing, below which a part is no thing."""
@@ -98,18 +98,21 @@ def choose(
         None in place of a mask where there is nothing to choose from.
     """
     things = _things(masks, seen)
+    number = next((1 + ORDINALS.index(word) for word in told if word in ORDINALS), 0)
     small = resize(picture[None], (masks.shape[1], masks.shape[2]))[0].clamp(0, 1)
     colours = [(word, coloured(small, word)) for word in told if word in COLOURS]
     if len(things) < 2:
-        answers = [_fits(one, colours, told) for one in things]
+        answers = [Answer.OTHER if number else _fits(one, colours, told) for one in things]
         if answers == [Answer.FITS] and not several and _may_be_joined(things[0], told):
             return None, Answer.JOINED
         return None, next(iter(answers), Answer.FITS)
-    for number, (_, where) in enumerate(colours, start=1):
-        alone = not several and number == len(told)
+    for last, (_, where) in enumerate(colours, start=1):
+        alone = not several and last == len(told)
         things = _of_colour(things, where, alone=alone)
-    if not things:
+    if len(things) <= number:
         return None, Answer.OTHER
+    if number:
+        return _counted(things, told)[number].mask, Answer.FITS
     if several:
         return torch.stack([one.mask for one in things]).amax(0), Answer.FITS
     for word in told:
@@ -192,6 +195,13 @@ def _of_colour(things: Sequence[Thing], coloured: Tensor, *, alone: bool) -> lis
     shares = [float(coloured[one.shown].float().mean()) for one in things]
     enough = max(COLOURED, (1 if alone else LESS) * max(shares, default=0.0))
     return [one for one, share in zip(things, shares, strict=True) if share >= enough]
+
+
+def _counted(things: Sequence[Thing], told: Sequence[str]) -> list[Thing]:
+    """Things in the order in which they are counted: from a side, else from the left."""
+    axis = 0 if {"top", "bottom"} & set(told) else 1
+    backwards = bool({"right", "bottom"} & set(told))
+    return sorted(things, key=lambda one: one.middle(axis), reverse=backwards)
 
 
 def _at(things: Sequence[Thing], place: str) -> Thing:
