@@ -18,7 +18,7 @@ from fbridge.codecs.render import (
     unmove,
 )
 from fbridge.codecs.scenes.framing import constrain, move
-from fbridge.codecs.scenes.outline import contacts, moves_whole
+from fbridge.codecs.scenes.outline import contacts, grazes, moves_whole
 from fbridge.codecs.scenes.render import ZOOM_OUT
 from tests.codecs.scenes.pictures import HEIGHT, WIDTH, disc, motion, scene
 
@@ -203,3 +203,35 @@ def test_contacts_are_where_the_frame_cuts() -> None:
     assert contacts(disc(0, 0)).isnan().all()
     assert not moves_whole(cut_by("corner"))
     assert moves_whole((pixel_grid(HEIGHT, WIDTH, torch.zeros(()))[..., 1] > 0.2).float())
+
+
+@pytest.mark.parametrize("unseen", [0.01, 0.04, 0.06])
+@pytest.mark.parametrize("edge", ["left", "top"])
+def test_an_edge_that_takes_a_little_of_a_round_thing_only_grazes_it(
+    edge: str, unseen: float
+) -> None:
+    inside = 0.45 * (1 - 2 * unseen)
+    place = {"left": (inside - float(HALF[0]), 0.0), "top": (0.1, inside - LOW)}[edge]
+    alpha = disc(*place, 0.45)
+    begin, end, beyond = grazes(alpha)[{"left": 0, "top": 2}[edge]].tolist()
+    pixels = 0.45 * HEIGHT / (2 * LOW)
+    assert beyond == pytest.approx(2 * unseen * pixels, abs=0.8)
+    assert (begin + end) / 2 == pytest.approx({"left": 36, "top": 52}[edge], abs=1)
+    assert contacts(alpha).isnan().all()
+    asked = motion(9, TX=0.4, TY=0.3, ANGLE=2.0)
+    assert torch.allclose(constrain(scene(alpha), asked), asked, atol=1e-5)
+
+
+@pytest.mark.parametrize("unseen", [0.2, 0.3, 0.5, 0.7])
+def test_what_an_edge_takes_more_of_is_cut(unseen: float) -> None:
+    alpha = disc(0.1, 0.45 * (1 - 2 * unseen) - LOW, 0.45)
+    assert grazes(alpha).isnan().all()
+    assert not contacts(alpha)[2].isnan().any()
+
+
+def test_a_straight_thing_is_cut_however_little_of_it_is_seen_to_end() -> None:
+    """Such as legs: nothing tells how far they go on."""
+    alpha = torch.zeros(HEIGHT, WIDTH)
+    alpha[20:, 40:60] = 1
+    assert grazes(alpha).isnan().all()
+    assert not contacts(alpha)[3].isnan().any()

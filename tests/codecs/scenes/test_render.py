@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from fbridge.codecs.render import ANGLE, CHANNELS, FADE, TX, shape_of
+from fbridge.codecs.render import ANGLE, CHANNELS, FADE, TX, half_size, shape_of
 from fbridge.codecs.scenes.scene import background, own_colours
 from tests.codecs.scenes.pictures import HEIGHT, WIDTH, disc, drawn, motion, scene, texture
 
@@ -38,6 +38,16 @@ def test_an_object_goes_where_its_motion_says_and_leaves_no_trace() -> None:
     centre, _ = shape_of(((frame.mean(0) - 0.5) / 0.5).clamp(0, 1))
     assert torch.allclose(centre, torch.tensor([0.4, 0.1]), atol=0.01)
     assert float(frame[:, disc(-0.4, 0, 0.3) > 0].max()) < 0.4
+
+
+def test_what_an_edge_only_grazes_is_rounded_off_as_it_moves_away() -> None:
+    alpha = disc(0.1, -half_size(HEIGHT, WIDTH)[1] + 0.4, 0.45)
+    frame = drawn(scene(alpha), motion(3, TY=0.4))[-1].float() / BYTES
+    whole = disc(0.1, -half_size(HEIGHT, WIDTH)[1] + 0.8, 0.45)
+    seen = ((frame.mean(0) - 0.3) / 0.7).clamp(0, 1)
+    top = slice(0, int(whole.any(1).nonzero()[0]) + 6)
+    assert float((seen - whole)[top].clamp_min(0).sum()) < 0.15 * float(whole[top].sum())
+    assert float((whole - seen)[top].clamp_min(0).sum()) < 0.1 * float(whole[top].sum())
 
 
 def test_small_motions_change_the_frame_little() -> None:

@@ -136,14 +136,22 @@ class Stage:
         left, right = int(columns.min()), int(columns.max()) + 1
         crop: Image = np.concatenate([colour, alpha, rest, 0 * alpha], -1)[top:bottom, left:right]
         cut = (~scene.contacts[slot][:, 0].isnan()).tolist()  # left, right, top, bottom
+        beyond = scene.grazes[slot][:, 2].nan_to_num(-1).tolist()
+        rounded = [math.ceil(far) + 1 for far in beyond]
         kept = [PAD if side else 0 for side in cut]
-        clear = [PAD - side for side in kept]
+        clear = [max(0, PAD - max(sides)) for sides in zip(rounded, kept, strict=True)]
         for border, (x0, x1, y0, y1) in (
+            (cv2.BORDER_REFLECT_101, rounded),
             (cv2.BORDER_REPLICATE, kept),
             (cv2.BORDER_CONSTANT, clear),
         ):
             crop = cv2.copyMakeBorder(crop, y0, y1, x0, x1, border)
-        return _Layer(crop[..., :4].copy(), crop[..., 4:].copy(), (left - PAD, top - PAD))
+        x, y = left - max(PAD, rounded[0]), top - max(PAD, rounded[2])
+        for edge, graze in enumerate(scene.grazes[slot]):
+            if beyond[edge] >= 0:
+                band = _from_edge(crop, edge)[: max(PAD, rounded[edge])]
+                _round_off(band, (y, y, x, x)[edge], graze)
+        return _Layer(crop[..., :4].copy(), crop[..., 4:].copy(), (x, y))
 
     def _background(self, number: int, ground: Tensor | None) -> Image:
         """What is behind the moving objects, as the camera sees it."""
@@ -232,3 +240,23 @@ class Stage:
         coarse = (place[0] * self.unit + self.middle.float()).contiguous().numpy()
         wide: Image = cv2.resize(coarse, (counts[0] * STEP, counts[1] * STEP))
         return wide[STEP : STEP + box[3] - box[1], STEP : STEP + box[2] - box[0]]
+
+
+def _from_edge(image: Image, edge: int) -> Image:
+    """A view of an image (h, w, channels), turned so that the edge is its first row."""
+    across = image.transpose(1, 0, 2)
+    return (across, across[::-1], image, image[::-1])[edge]
+
+
+def _round_off(band: Image, first: int, graze: Tensor) -> None:
+    """Give what goes on beyond an edge its round end, in place.
+
+    Args:
+        band: (h, w, channels) beyond the edge, from outside inwards.
+        first: where along the edge the band begins.
+        graze: row of `outline.grazes`.
+    """
+    begin, end, beyond = graze.tolist()
+    along = (2 * (first + np.arange(band.shape[1])) + 1 - begin - end) / (end - begin)
+    far = np.arange(len(band), 0, -1)[:, None]
+    band *= (beyond * (1 - along**2) - far + 1).clip(0, 1)[..., None]

@@ -10,7 +10,7 @@ from torch import Tensor
 from fbridge.codecs.matting import pull_push
 from fbridge.codecs.render import shape_of
 from fbridge.codecs.scenes.fill import fill_behind, hidden
-from fbridge.codecs.scenes.outline import contacts, moves_whole, to_edges
+from fbridge.codecs.scenes.outline import contacts, grazes, moves_whole, to_edges
 
 
 class Scene(NamedTuple):
@@ -23,6 +23,7 @@ class Scene(NamedTuple):
         fill: (3, H, W) the picture without the objects.
         centre, extent: (2, 2) each object's centre and half sizes (x, y) in frame units.
         contacts: (2, 4, 2) where the frame's edges cut each object, see `outline.contacts`.
+        grazes: (2, 4, 3) where they only graze it, see `outline.grazes`.
         whole: whether each object fills the frame, which then moves in its place.
     """
 
@@ -33,6 +34,7 @@ class Scene(NamedTuple):
     centre: Tensor
     extent: Tensor
     contacts: Tensor
+    grazes: Tensor
     whole: tuple[bool, bool]
 
 
@@ -46,7 +48,8 @@ def build_scene(picture: Tensor, alphas: Tensor) -> Scene:
     centre, extent = shape_of(alphas)
     colours = torch.stack([own_colours(picture, alpha) for alpha in layers])
     cuts = torch.stack([contacts(alpha) for alpha in layers])
-    return Scene(picture, layers, colours, fill, centre, extent, cuts, whole)
+    grazed = torch.stack([grazes(alpha) for alpha in layers])
+    return Scene(picture, layers, colours, fill, centre, extent, cuts, grazed, whole)
 
 
 def own_colours(picture: Tensor, alpha: Tensor) -> Tensor:
