@@ -28,9 +28,9 @@ def codec() -> SceneCodec:
     return made
 
 
-def _disc(like: Tensor) -> Tensor:
+def _disc(like: Tensor, below: float = 0.0) -> Tensor:
     height, width = like.shape[-2:]
-    y = torch.linspace(-1, 1, height)[:, None]
+    y = torch.linspace(-1, 1, height)[:, None] - below
     x = torch.linspace(-1, 1, width)[None]
     return 20 * (0.5 - (x * x + y * y).sqrt())[None, None]
 
@@ -127,6 +127,18 @@ def test_what_does_not_flow_in_the_picture_is_said_and_harmless(codec: SceneCode
         ),
     )
     assert shot.intent.camera.verb == "zoom in"
+
+
+def test_it_is_said_where_an_edge_keeps_a_thing_from_leaving(
+    codec: SceneCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec.decoder, "forward", lambda maps, _hints: _disc(maps[1], 0.9))
+    said = (
+        "the lower edge of the picture cuts the ball; "
+        "what it cuts stays on it, and grows in place of moving away"
+    )
+    for prompt, edge in (("the ball jumps", True), ("the ball moves left", False)):
+        assert (said in seen(codec, prompt).notes[0]) == edge
 
 
 def test_two_nouns_of_one_thing_do_not_move_it_twice(codec: SceneCodec) -> None:

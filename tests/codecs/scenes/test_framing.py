@@ -17,7 +17,7 @@ from fbridge.codecs.render import (
     pixel_grid,
     unmove,
 )
-from fbridge.codecs.scenes.framing import constrain, move
+from fbridge.codecs.scenes.framing import constrain, held_by, move
 from fbridge.codecs.scenes.outline import contacts, grazes, moves_whole
 from fbridge.codecs.scenes.render import ZOOM_OUT
 from tests.codecs.scenes.pictures import HEIGHT, WIDTH, disc, motion, scene
@@ -96,8 +96,8 @@ def test_a_jump_of_an_object_on_the_lower_edge_goes_up_and_grows_a_little() -> N
     jump = motion(24)
     jump[:, 0, TY] = -0.3 * (torch.linspace(0, 3.1416, 24)).sin()
     given = constrain(stage, jump)[:, 0]
-    assert -0.3 < float(given[:, TY].min()) < -0.07
-    assert 0 < float(given[:, LOG_SCALE].max()) < 0.4
+    assert -0.3 < float(given[:, TY].min()) < -0.05
+    assert 0 < float(given[:, LOG_SCALE].max()) < 0.27
     assert float(given[:, LOG_SCALE].diff().abs().max()) < 0.08
 
 
@@ -235,3 +235,20 @@ def test_a_straight_thing_is_cut_however_little_of_it_is_seen_to_end() -> None:
     alpha[20:, 40:60] = 1
     assert grazes(alpha).isnan().all()
     assert not contacts(alpha)[3].isnan().any()
+
+
+def test_the_edge_is_named_that_a_cut_thing_would_have_to_leave() -> None:
+    alpha = cut_by("bottom")
+    assert held_by(alpha, "jump") == "lower"
+    assert held_by(alpha, "up") == "lower"
+    assert held_by(alpha, "fall") is None
+    assert held_by(alpha, "spin") is None
+    assert held_by(cut_by("left"), "roll right") == "left"
+    assert held_by(disc(0, 0), "jump") is None
+    assert held_by(disc(0, 0, 0.9), "jump") is None
+
+
+def test_what_is_cut_grows_by_three_tenths_at_most_as_it_moves_away() -> None:
+    given = constrain(scene(cut_by("bottom")), motion(12, 0, TY=-0.8))[:, 0]
+    assert 1.2 < float(given[:, LOG_SCALE].exp().max()) < 1.31
+    assert given[:, TY].min() < -0.04

@@ -27,12 +27,22 @@ from fbridge.codecs.render import (
     half_size,
     unmove,
 )
-from fbridge.codecs.scenes.outline import EDGES, spans
+from fbridge.codecs.scenes.outline import (
+    BOTTOM,
+    EDGES,
+    LEFT,
+    RIGHT,
+    TOP,
+    contacts,
+    moves_whole,
+    spans,
+)
 from fbridge.codecs.scenes.render import ZOOM_OUT
 from fbridge.codecs.scenes.scene import Scene
 
-LIFT = 0.9
-"""How far a cut object moves from its edge, in distances from its centre to the edge."""
+LIFT = 0.6
+"""How far the far end of a cut object moves from its edge, in distances from its centre to the
+edge; the object grows by half as much."""
 
 TILT = (0.3, 0.45)
 """Least and greatest angle by which a cut object turns; more becomes rocking to and fro."""
@@ -51,6 +61,22 @@ LEAVES = 0.1
 
 OVERSHOOT = 1.6
 """Greatest displacement of a bent sheet, in those of its control points."""
+
+_LEFT_BEHIND = {
+    "right": (LEFT, "left"), "roll right": (LEFT, "left"),
+    "left": (RIGHT, "right"), "roll left": (RIGHT, "right"),
+    "down": (TOP, "upper"), "fall": (TOP, "upper"),
+    "up": (BOTTOM, "lower"), "jump": (BOTTOM, "lower"), "bounce": (BOTTOM, "lower"),
+}  # fmt: skip
+"""The edge that a thing would leave by each verb, and its name."""
+
+
+def held_by(alpha: Tensor, verb: str) -> str | None:
+    """The name of the edge that cuts an object (H, W) and that the verb would have it leave."""
+    edge, name = _LEFT_BEHIND.get(verb, (None, ""))
+    if edge is None or bool(contacts(alpha)[edge, 0].isnan()) or moves_whole(alpha):
+        return None
+    return name
 
 
 def constrain(scene: Scene, motion: Tensor) -> Tensor:
