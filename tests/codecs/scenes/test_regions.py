@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from fbridge.codecs.scenes.currents import smooth_noise
-from fbridge.codecs.scenes.regions import find_region
+from fbridge.codecs.scenes.regions import find_region, without_spires
 
 SIZE = (120, 160)
 SKY, SEA, LAND, MEADOW = slice(0, 40), slice(40, 80), slice(80, 90), slice(90, 120)
@@ -50,6 +50,20 @@ def test_other_things_stay_out_of_the_region() -> None:
     region = find_region(landscape(), "water", "sea", exclude=boat)
     assert float(region[boat > 0].amax()) == 0
     assert float(region[50:70, :50].mean()) > 0.9
+
+
+@pytest.mark.parametrize("light", [0.2, 0.9])
+def test_masts_do_not_go_with_the_clouds(light: float) -> None:
+    """What hangs in the sky alone does, such as a bird, and so do clouds that reach the ground."""
+    picture, sky = torch.full((3, *SIZE), 0.5), torch.zeros(SIZE)
+    sky[:80] = 1
+    picture[:, :, :40] = torch.linspace(light, 0.5, 40)  # a cloud
+    picture[:, 10:90, 80:82] = light
+    picture[:, 10:16, 120:122] = light
+    left = without_spires(picture, sky)
+    assert float(left[10:80, 80:82].amax()) == 0
+    left[10:80, 79:83], left[8:11, 79:83] = 1, 1  # the mast and its rim
+    assert torch.equal(left, sky)
 
 
 def test_water_is_only_where_the_classes_of_shores_are() -> None:

@@ -6,6 +6,8 @@ for the noun, where a segmenter gives one, decides between what fits.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +16,9 @@ from torch.nn import functional as F
 from fbridge.codecs.matting import guided_filter, resize
 from fbridge.codecs.scenes.currents import FALLING
 from fbridge.codecs.scenes.looks import SCORES, Looks, falling, looks_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _COARSE = 192
 """Longer side of the picture in which regions are sought."""
@@ -32,6 +37,10 @@ OF_THE_HINT = ("flag", "hair")
 
 _REACHING = {"fire": (0.15, 0.05), "flag": (0.05, 0.05), "hair": (0.04, 0.04)}
 """Kinds whose outline moves: how far it may go up, and to the sides, in the region's own size."""
+
+_THIN, _DIFFERS, _HARDLY = 0.03, 0.12, 0.05
+"""Greatest width of spires and masts before the sky, as a share of the longer side; least by which
+they are darker or lighter than the sky on both sides, and by which their fainter ends are."""
 
 
 def find_region(
@@ -76,7 +85,8 @@ def find_region(
         return torch.zeros(height, width)
     if kind in _REACHING:
         region = _wider(region, *_REACHING[kind])
-    return _refined(picture, region, exclude)
+    fine = _refined(picture, region, exclude)
+    return without_spires(picture, fine) if kind == "clouds" else fine
 
 
 def _sought(kind: str, noun: str, looks: Looks, small: Tensor, hint: Tensor | None) -> Tensor:
@@ -172,3 +182,34 @@ def _refined(picture: Tensor, region: Tensor, exclude: Tensor | None) -> Tensor:
     if exclude is not None:
         fine = fine * (1 - exclude.clamp(0, 1))
     return torch.where(fine < 0.02, torch.zeros_like(fine), fine)
+
+
+def without_spires(picture: Tensor, sky: Tensor) -> Tensor:
+    """A sky (H, W) without thin upright things that rise into it from what is no sky.
+
+    They are lost at the size in which regions are sought.
+    """
+    import cv2
+
+    light = picture.mean(0).numpy()
+    line = np.ones((1, max(5, round(_THIN * max(light.shape)))), np.uint8)
+    closed = cv2.morphologyEx(light, cv2.MORPH_CLOSE, line)
+    opened = cv2.morphologyEx(light, cv2.MORPH_OPEN, line)
+    apart, outside = np.maximum(closed - light, light - opened), (sky < 0.5).numpy()
+    rising = ~outside & _joined((apart > _DIFFERS) | outside, outside)
+    rising = _joined((apart > _HARDLY) & ~outside, rising)
+    _, parts, facts, _ = cv2.connectedComponentsWithStats(rising.astype(np.uint8))
+    upright = facts[:, cv2.CC_STAT_HEIGHT] > facts[:, cv2.CC_STAT_WIDTH]
+    upright[0] = False
+    rim = np.ones((2 * round(_THIN / 10 * max(light.shape)) + 1,) * 2, np.uint8)
+    gone = cv2.dilate(upright[parts].astype(np.uint8), rim)
+    return sky * (1 - torch.from_numpy(gone).to(sky))
+
+
+def _joined(inside: NDArray[np.bool_], some: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The connected parts of `inside` (h, w) of which `some` has a pixel."""
+    import cv2
+
+    _, parts = cv2.connectedComponents(inside.astype(np.uint8))
+    found: NDArray[np.bool_] = inside & np.isin(parts, np.unique(parts[some & inside]))
+    return found
