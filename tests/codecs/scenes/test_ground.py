@@ -54,6 +54,17 @@ def test_what_is_much_larger_than_the_thing_is_another_thing() -> None:
     assert np.array_equal(with_the_rest(picture, body, ~body), body)
 
 
+def test_the_missing_half_of_a_thing_is_its_own() -> None:
+    """Both together are a whole book, however large the half is."""
+    half = slice(40, 58), BODY[1]
+    picture = scene()
+    picture[half] = (150, 60, 90)
+    body = pixels(BODY)
+    assert np.array_equal(with_the_rest(picture, body, ~body), pixels(BODY, half))
+    picture[40:46, 60:88] = (150, 60, 90)  # a pencil beside it, which touches it
+    assert np.array_equal(with_the_rest(picture, body, ~body), body)
+
+
 def test_nothing_stays_nothing() -> None:
     none = np.zeros(SIZE, bool)
     assert not with_the_rest(scene(), none, ~none).any()

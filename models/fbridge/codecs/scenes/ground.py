@@ -19,6 +19,9 @@ PLAIN, APART = 0.88, 0.07
 neither has them nor touches the thing."""
 REST = 0.35
 """Most that a thing is made larger by, as a share of it: more is another thing that touches it."""
+WHOLE, OTHER_PART, STILL_PLAIN = 0.93, 1.5, 0.6
+"""Unless both together are as good as convex, by at least this share of their hull, as a book is
+whose lower half was missed: most that is added then, and least share of the ground's colours."""
 ROUNDS = 8
 
 
@@ -27,8 +30,8 @@ def with_the_rest(
 ) -> NDArray[np.bool_]:
     """A thing's pixels (h, w) and those joined to them that differ from a plain ground behind it.
 
-    So the rim of a plate goes with it, and the fringe of a sofa and its shadow. Returns `inside`
-    where the ground is not plain.
+    So the rim of a plate goes with it, the fringe of a sofa and its shadow, and the half of a book
+    that was missed. Returns `inside` where the ground is not plain.
 
     Args:
         picture: (h, w, 3).
@@ -41,8 +44,21 @@ def with_the_rest(
     _, parts = cv2.connectedComponents((inside | differs).astype(np.uint8))
     joined = np.isin(parts, np.unique(parts[inside]))
     rest, apart = differs & joined, differs & ~joined
-    few = rest.sum() <= REST * inside.sum() and apart.sum() <= APART * behind.sum()
-    return inside | rest if few else inside
+    if apart.sum() > APART * behind.sum():
+        return inside
+    few = rest.sum() <= REST * inside.sum() and differs.sum() <= (1 - PLAIN) * behind.sum()
+    part = rest.sum() <= OTHER_PART * inside.sum() and _convexity(inside | rest) >= WHOLE
+    return inside | rest if few or part else inside
+
+
+def _convexity(shown: NDArray[np.bool_]) -> float:
+    """The share of its convex hull that a thing (h, w) covers."""
+    outlines, _ = cv2.findContours(
+        shown.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    hull = np.zeros(shown.shape, np.uint8)
+    cv2.fillConvexPoly(hull, cv2.convexHull(np.concatenate(outlines)), 1)
+    return float(shown.sum() / hull.sum())
 
 
 def _before(picture: NDArray[np.uint8], behind: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
@@ -65,5 +81,5 @@ def _before(picture: NDArray[np.uint8], behind: NDArray[np.bool_]) -> NDArray[np
             break
         used = nearer
     differs = behind & (error > CLEARLY)
-    plain = np.median(error[behind]) <= EVEN and differs.sum() <= (1 - PLAIN) * behind.sum()
+    plain = np.median(error[behind]) <= EVEN and differs.sum() <= (1 - STILL_PLAIN) * behind.sum()
     return differs if plain else None
