@@ -23,6 +23,7 @@ from fbridge.prepare import PrepareRequest, prepare
 from fbridge.prepare.models import load_models
 from fbridge.prepare.run import Finished, Planned, Progress, SourceFound
 from fbridge.words.encoder import PromptEncoder
+from fbridge.words.minilm import MiniLM
 from tests.data.sources.trees import pack
 from tests.prepare.sets import BUCKET, Order, film, run, tree
 
@@ -76,6 +77,7 @@ def test_a_text_encoder_that_the_codec_does_not_read_is_gone_while_it_encodes(
 
     def load(request: PrepareRequest) -> tuple[LoadedCodec, PromptEncoder]:
         codec, text = load_models(request)
+        assert isinstance(text, MiniLM)
         loaded.append(weakref.ref(text.network))
         return codec, text
 
