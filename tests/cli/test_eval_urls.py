@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from tarfile import TarInfo
 from typing import Any
 
+import boto3
 import pytest
 
 from fbridge.data.stores import Store, StoreUrl
@@ -79,7 +81,7 @@ def test_folders_and_targets(
     assert not Path("s3:").exists()
 
 
-def test_lists_of_urls_and_a_tar(
+def test_lists_of_urls(
     sides: Path,
     bucket: StoreUrl,
     capsys: pytest.CaptureFixture[str],
@@ -92,7 +94,6 @@ def test_lists_of_urls_and_a_tar(
         frames = 255 - read_video(sides / "real" / name).frames
         write_video(frames, films / name, 8)
     local = measured(capsys, films, "--reference", sides / "real")
-    pack(tmp_path / "tars" / "a.tar", [(name, (films / name).read_bytes()) for name in names])
     shutil.copytree(films, tmp_path / "tars" / "films")
     (tmp_path / "tars" / "list.csv").write_text("video\n" + "".join(f"films/{n}\n" for n in names))
     url = fill(tmp_path / "tars")
@@ -107,6 +108,73 @@ def test_lists_of_urls_and_a_tar(
     error = told(capsys, 3, "made.csv", "--reference", "real.csv")
     assert f"{url}/films/none.mp4: cannot be had" in error
     assert "there is no such object" in error
+
+
+@pytest.fixture
+def films(sides: Path, tmp_path: Path) -> Path:
+    """Generated and real videos, each as a folder, a tar, two tars, and below two lists."""
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    folder = tmp_path / "films"
+    for path in sorted((sides / "real").glob("*.mp4")):
+        write_video(255 - read_video(path).frames, folder / "made" / path.name, 8)
+    shutil.copytree(sides / "real", folder / "real")
+    for side, cut in (("made", 1), ("real", 2)):
+        films = sorted((folder / side).glob("*.mp4"))
+        members: list[tuple[str, bytes] | TarInfo] = [(f.name, f.read_bytes()) for f in films]
+        pack(folder / f"{side}.tar", members)
+        pack(folder / f"{side}-tars" / "0.tar", members[:cut])
+        pack(folder / f"{side}-tars" / f"{side}.tar", members[cut:])
+        shutil.copytree(folder / side, folder / f"{side}-listed")
+        rows = [{"video": film.name, "caption": "a square"} for film in films]
+        text = "".join(f"{row['video']},{row['caption']}\n" for row in rows)
+        lists = folder / f"{side}-listed"
+        (lists / "list.csv").write_text(f"video,caption\n{text}")
+        parquet.write_table(arrow.Table.from_pylist(rows), lists / "list.parquet")
+    return folder
+
+
+def test_tars_and_lists_in_a_bucket(
+    films: Path, fill: Fill, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = measured(capsys, films / "made", "--reference", films / "real")
+    url = fill(films)
+    for generated, reference in (
+        ("made.tar", "real.tar"),
+        ("made-tars", "real-tars"),
+        ("made-listed/list.csv", "real-listed/list.parquet"),
+        ("made-tars", "real-listed/list.csv"),
+    ):
+        there = measured(capsys, url / generated, "--reference", url / reference)
+        assert same(local, there), generated
+        assert there["generated"]["name"] == str(url / generated)
+
+
+def test_names_that_tars_share_are_told_apart(
+    films: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twice = ("00.mp4", (films / "real" / "01.mp4").read_bytes())
+    pack(films / "made-tars" / "1.tar", [twice])
+    error = told(capsys, 3, films / "made-tars", "--reference", films / "real")
+    assert "such as '0.tar/00' or '00'" in error
+
+
+def test_a_tar_that_changed_is_named(
+    films: Path, fill: Fill, capsys: pytest.CaptureFixture[str], proxy: Faults, s3_port: int
+) -> None:
+    url = fill(films)
+    other = (films / "made.tar").read_bytes().replace(b"mdat", b"MDAT")
+    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{s3_port}")
+    bucket = url.text.split("/")[2]
+
+    def replaced(_: str, path: str, number: int) -> str:
+        if path.endswith("/real.tar") and number == 1:  # the other side is listed by now
+            client.put_object(Bucket=bucket, Key="set/videos/made.tar", Body=other)
+        return ""
+
+    proxy.rule = replaced
+    error = told(capsys, 3, url / "made.tar", "--reference", url / "real.tar")
+    assert f"{url}/made.tar: cannot be had (has changed since it was listed; try again)" in error
 
 
 def test_what_is_not_measured(

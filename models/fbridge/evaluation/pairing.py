@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fbridge.errors import ConfigError, DataError
@@ -81,6 +81,25 @@ class Selection:
     captions: dict[str, str]
     pictures: dict[str, Path]
     notes: tuple[str, ...]
+
+
+def without_tars(generated: Listing, reference: Listing) -> tuple[Listing, Listing]:
+    """Both sides as given, or with keys that leave the names of tars out.
+
+    That is so where it makes more pairs, as of `takes.tar` and `real.tar`, and where names of
+    members tell the videos of each side apart.
+    """
+    sides = generated, reference
+    keys = [{video.key for video in side.found} for side in sides]
+    named = [{video.name or video.key: video for video in side.found} for side in sides]
+    unlike = all(len(videos) == len(side.found) for videos, side in zip(named, sides, strict=True))
+    if not unlike or len(named[0].keys() & named[1].keys()) <= len(keys[0] & keys[1]):
+        return sides
+    one, other = (
+        replace(side, found=tuple(replace(videos[name], key=name) for name in sorted(videos)))
+        for videos, side in zip(named, sides, strict=True)
+    )
+    return one, other
 
 
 def collect_clips(

@@ -29,7 +29,14 @@ from fbridge.evaluation.inputs import Making, Note, find_inputs, make_ready
 from fbridge.evaluation.metrics import vbench
 from fbridge.evaluation.metrics.catalogue import find_metrics
 from fbridge.evaluation.metrics.metric import Metric
-from fbridge.evaluation.pairing import ClipSet, SamplingProgress, Selection, collect_clips, select
+from fbridge.evaluation.pairing import (
+    ClipSet,
+    SamplingProgress,
+    Selection,
+    collect_clips,
+    select,
+    without_tars,
+)
 from fbridge.evaluation.plan import Plan, usable_variants
 from fbridge.evaluation.remote_sides import RemoteSides
 from fbridge.evaluation.request import EvalRequest
@@ -196,7 +203,8 @@ def _select(
     sides: list[ClipSet] = []
     listings = [(yield from _list(request.generated, None, remote))]
     if request.reference is not None:
-        listings.append((yield from _list(request.reference, request.rows, remote)))
+        reference = yield from _list(request.reference, request.rows, remote)
+        listings = list(without_tars(listings[0], reference))
     keys = {one.key for one in listings[0].found}
     paired = len(listings) > 1 and keys <= {one.key for one in listings[1].found}
     for number, listing in enumerate(listings):

@@ -52,6 +52,7 @@ class Snapshot:
         self.folder.mkdir(parents=True)
         self.unusable: list[str] = []
         self.lost = 0
+        self._tars: dict[str, Item] = {}  # their files change as members are fetched
 
     def take(self, *, contents: bool = True) -> Iterator[int]:
         """List the whole folder; yields numbers of names so far.
@@ -89,19 +90,20 @@ class Snapshot:
         """Fetch a file, or a member of a tar, into its place.
 
         Raises:
-            ObjectError: it cannot be had.
+            ObjectError: it cannot be had, or has changed since it was listed.
             StoreError: the store does not answer.
         """
         name = media.path.relative_to(self.folder).as_posix()
-        facts = media.path.stat()
-        if media.offset == 0 and media.size is None:
+        if media.size is None:
+            facts = media.path.stat()
             self.store.download(Item(name, facts.st_size, facts.st_mtime_ns), media.path)
             return
-        end = facts.st_size if media.size is None else media.offset + media.size
+        end = media.offset + media.size
         with media.path.open("r+b") as file:
             file.seek(media.offset)
             for start in range(media.offset, end, BLOCK):
                 file.write(self.store.read(name, start, min(start + BLOCK, end)))
+        self.store.check_unchanged(self._tars[name])
 
     def name_of(self, path: Path) -> str | None:
         """The store's name of a local file; None of one that is not in this snapshot."""
@@ -147,6 +149,7 @@ class Snapshot:
 
     def _fill_tar(self, item: Item, path: Path) -> None:
         """Fetch what the pass over a tar reads: headers, captions and their like."""
+        self._tars[item.name] = item
         with path.open("r+b") as local:
             window = _Filling(self.store, item, local)
             file = cast(BinaryIO, io.BufferedReader(window, 512))

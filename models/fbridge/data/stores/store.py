@@ -130,8 +130,17 @@ class Store:
             elif not whole:
                 for place in range(start, end, BLOCK):
                     file.write(self.read(item.name, place, min(place + BLOCK, end)))
-                if self.item(item.name) != item:
-                    raise self._changed(item.name)
+                self.check_unchanged(item)
+
+    def check_unchanged(self, item: Item) -> None:
+        """Ask for an object again, of which parts were read one by one.
+
+        Raises:
+            ObjectError: it is another than was listed, or gone.
+            StoreError: the store does not answer.
+        """
+        if self.item(item.name) != item:
+            raise self._changed(item.name)
 
     def _read(self, name: str, start: int, end: int | None, size: int) -> bytes:
         def call() -> bytes:

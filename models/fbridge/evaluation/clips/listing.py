@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fbridge.checks import is_url
@@ -34,6 +34,7 @@ class ListedVideo:
         captions: from the source.
         pts: presentation times of its frames where a prepared data set has chosen them, else empty.
         refused: why it cannot be used; empty when it can.
+        name: of a member of a tar, the key without the name of the tar; else empty.
     """
 
     key: str
@@ -43,6 +44,7 @@ class ListedVideo:
     captions: tuple[str, ...] = ()
     pts: tuple[int, ...] = ()
     refused: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,8 @@ def list_clips(
             layout.summary,
             [_entered(entry, source, locate) for entry in layout.entries()],
         )
+        if layout.name == "webdataset":
+            found = [replace(one, name=one.key.partition("/")[2]) for one in found]
     seen: dict[str, Path] = {}
     for one in found:
         if one.key in seen:
