@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -275,6 +276,18 @@ def test_names_of_columns_are_known_in_any_case(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     parquet.write_table(arrow.table({"Path": ["a.mp4"], "Caption": ["q"]}), tmp_path / "t.parquet")
     assert facts(find_layout(tmp_path / "t.parquet")) == [("a.mp4", ("q",), "")]
+
+
+def test_parquet_of_one_group_of_rows_is_read_in_parts(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    texts = [random.Random(row).randbytes(600).hex() for row in range(8000)]  # noise is not packed
+    parquet.write_table(arrow.table({"video": texts, "caption": texts}), tmp_path / "t.parquet")
+    assert parquet.ParquetFile(tmp_path / "t.parquet").num_row_groups == 1
+    del texts
+    before = arrow.total_allocated_bytes()
+    most = max(arrow.total_allocated_bytes() for _ in rows.rows(tmp_path / "t.parquet")) - before
+    assert most < (tmp_path / "t.parquet").stat().st_size / 2
 
 
 @pytest.mark.parametrize(

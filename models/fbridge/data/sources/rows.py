@@ -41,6 +41,8 @@ SAMPLE = 100
 
 _NAMES = frozenset({*VIDEO, *VIDEO_ID, *CAPTION, *SPLIT, *LABEL, "videoid", "name", "page_dir"})
 _MARKS = (",", ";", "\t")
+_BUFFER = 2**18
+"""Bytes of each column of a parquet file that are read at a time."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +220,8 @@ def _parquet(path: Path) -> ParquetFile:
             f"{shown(path)}: reading parquet needs pyarrow: pip install pyarrow"
         ) from None
     try:
-        return ParquetFile(path)
+        # Else as many bytes are read ahead as a group of rows has, which may be the whole file.
+        return ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False)
     except ValueError as error:
         raise DataError(f"{shown(path)}: is no parquet file ({error})") from None
 
