@@ -119,29 +119,26 @@ class Source:
         with ThreadPoolExecutor(THREADS) as threads:
             try:
                 for entry in layout.entries():
-                    asked = self._look_up(entry, threads) if entry.url else None
-                    waiting.append((entry, asked))
+                    found = self._found(entry)
+                    asked = None if found else self._look_up(entry, threads)
+                    waiting.append((found or entry, asked))
                     while waiting and (waiting[0][1] is None or len(waiting) > _ROWS_AHEAD):
-                        yield self._found(*waiting.popleft())
+                        yield self._ready(*waiting.popleft())
                 while waiting:
-                    yield self._found(*waiting.popleft())
+                    yield self._ready(*waiting.popleft())
             finally:
                 for _, asked in waiting:
                     if asked is not None:
                         asked.cancel()
 
-    def _look_up(self, entry: Entry, threads: ThreadPoolExecutor) -> Future[None] | None:
-        """Ask for what a row's URL leads to; None where that is known already."""
+    def _look_up(self, entry: Entry, threads: ThreadPoolExecutor) -> Future[None]:
+        """Ask for what a row's URL leads to."""
         if self._only_files:
             raise ConfigError(f"{entry.url}: is named by the list, but {self._only_files}")
-        if self._known(entry.url):
-            return None
         if self._linked is None:
             folder = self._open_scratch() / "linked"
             folder.mkdir()
             self._linked = LinkedFiles(folder)
-        if self._linked.asked(entry.url):
-            return None
         return threads.submit(self._linked.look_up, entry.url)
 
     def _known(self, url: str) -> tuple[Path, str] | None:
@@ -153,24 +150,37 @@ class Source:
                 return path, name
         return None
 
-    def _found(self, entry: Entry, asked: Future[None] | None) -> Entry:
+    def _found(self, entry: Entry) -> Entry | None:
         """An entry with the stand-in of its URL, and URLs for local names, which are of this run.
 
-        Raises:
-            StoreError: the store of its URL does not answer.
+        None if what its URL leads to was not asked for.
         """
         if not entry.url:
             refused = self._told(entry.refused) if entry.refused else ""
             return replace(entry, refused=refused) if refused != entry.refused else entry
+        if self._only_files:
+            return None
         if known := self._known(entry.url):
             return replace(entry, key=known[1], media=Media(known[0]), refused="")
-        assert self._linked is not None
-        if asked is not None:
-            asked.result()
-        path = self._linked.find(entry.url)
+        path = None if self._linked is None else self._linked.find(entry.url)
         if isinstance(path, str):
             return replace(entry, refused=f"cannot be had ({path})")
+        if path is None:
+            return None
         return replace(entry, media=Media(path, url=entry.url), refused="")
+
+    def _ready(self, entry: Entry, asked: Future[None] | None) -> Entry:
+        """An entry of which all is known that was asked.
+
+        Raises:
+            StoreError: the store of its URL does not answer.
+        """
+        if asked is None:
+            return entry
+        asked.result()
+        found = self._found(entry)
+        assert found is not None, "it was looked up"
+        return found
 
     def _told(self, text: str) -> str:
         for snapshot in self._snapshots:

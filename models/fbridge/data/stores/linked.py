@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,8 @@ from fbridge.data.stores.url import StoreUrl
 
 _STORES = 64
 """Buckets and hosts whose connections are kept."""
+_NOTE = ".why"
+"""Ends the name of the file that says why an object cannot be had."""
 
 
 class LinkedFiles:
@@ -29,11 +32,6 @@ class LinkedFiles:
         self._folder = folder
         self._store = lru_cache(_STORES)(Store)
 
-    def asked(self, url: str) -> bool:
-        """Whether an object was looked up."""
-        path = self._path(url)
-        return path.exists() or self._note(path).exists()
-
     def look_up(self, url: str) -> None:
         """Ask the store for the size and time of an object, unless it was asked before.
 
@@ -41,21 +39,25 @@ class LinkedFiles:
             DependencyError: the protocol's package is missing.
             StoreError: the store does not answer.
         """
-        if self.asked(url):
+        if self.find(url) is not None:
             return
-        path = self._path(url)
+        path = Path(self._path(url))
         path.parent.mkdir(exist_ok=True)
         try:
             with suppress(FileExistsError):  # another thread was asked for the same
                 make_hole(path, self.store(url).item(_name(url)))
         except ObjectError as error:
-            self._note(path).write_text(error.why, encoding="utf-8")
+            Path(f"{path}{_NOTE}").write_text(error.why, encoding="utf-8")
 
-    def find(self, url: str) -> Path | str:
-        """The stand-in of an object that was looked up, or why there is none."""
+    def find(self, url: str) -> Path | str | None:
+        """The stand-in of an object, or why there is none; None if it was not looked up."""
         path = self._path(url)
-        note = self._note(path)
-        return note.read_text(encoding="utf-8") if note.exists() else path
+        if os.access(path, os.F_OK):  # takes a quarter of the time of Path.exists
+            return Path(path)
+        try:
+            return Path(path + _NOTE).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
 
     def store(self, url: str) -> Store:
         """The bucket or host of an object."""
@@ -63,16 +65,12 @@ class LinkedFiles:
 
     def item(self, url: str) -> Item:
         """The object, as it was looked up."""
-        facts = self._path(url).stat()
+        facts = Path(self._path(url)).stat()
         return Item(_name(url), facts.st_size, facts.st_mtime_ns)
 
-    def _path(self, url: str) -> Path:
+    def _path(self, url: str) -> str:
         name = hashlib.sha256(url.encode()).hexdigest()
-        return self._folder / name[:2] / name[2:]
-
-    @staticmethod
-    def _note(path: Path) -> Path:
-        return path.with_suffix(".why")
+        return f"{self._folder}/{name[:2]}/{name[2:]}"
 
 
 def _name(url: str) -> str:
