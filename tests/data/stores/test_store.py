@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,29 @@ def test_a_snapshot_takes_lists_and_holes(fill: Fill, tmp_path: Path, proxy: Fau
     assert (snapshot.folder / "1.mp4").stat().st_blocks == 0
     assert not (snapshot.folder / ".hidden").exists()
     assert not [path for method, path, _ in proxy.asked if path.endswith(".mp4")]
+
+
+def test_many_folders_are_listed_side_by_side(fill: Fill, tmp_path: Path, proxy: Faults) -> None:
+    films = {f"{n // 8}/{n}/a.mp4": str(n) for n in range(40)}
+    there = Store(fill(plant(tmp_path / "v", films)))
+
+    def slow(*_: object) -> str:
+        time.sleep(0.02)
+        return ""
+
+    proxy.rule = slow
+    names = [item.name for item in there.items()]
+    assert sorted(names) == sorted(films)
+    assert proxy.most > 4
+    assert [item.name for item in there.items()] == names
+    next(there.items())  # one that is not read to its end keeps nobody waiting
+
+
+@pytest.mark.usefixtures("proxy")
+def test_a_bucket_that_is_not_there_is_named() -> None:
+    for url in ("s3://no-such-films", "s3://no-such-films/set"):
+        with pytest.raises(ObjectError, match=f"^{url}: there is no such bucket; check its name$"):
+            Store(StoreUrl(url)).is_file()
 
 
 def test_names_that_no_folder_can_hold_are_counted(

@@ -90,7 +90,9 @@ def fault_of(error: BaseException) -> Fault:
     if isinstance(error, CutShort):
         return Fault(f"answered {error}", again=True)
     if isinstance(error, FileNotFoundError):
-        return Fault("there is no such object; check the name", one=True)
+        if any(map(_no_bucket, _chain(error))):
+            return Fault("there is no such bucket; check its name", one=True)
+        return Fault("there is no such object or folder; check the name", one=True)
     if isinstance(error, PermissionError):
         return Fault("access is denied; check the credentials and their rights", one=True)
     names = {kind.__name__ for cause in _chain(error) for kind in type(cause).__mro__}
@@ -111,6 +113,12 @@ def fault_of(error: BaseException) -> Fault:
     if names & {"ConnectionError", "ClientError", "HTTPClientError", "IncompleteRead"}:
         return Fault(f"cannot be reached or broke off ({_line(error)})", again=True)
     return Fault(f"cannot be used ({_line(error)})")
+
+
+def _no_bucket(error: BaseException) -> bool:
+    """Whether an exception of botocore says that the bucket is not there."""
+    asked = getattr(error, "operation_name", "")
+    return type(error).__name__ == "NoSuchBucket" or asked == "HeadBucket"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

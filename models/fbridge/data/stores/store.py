@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -19,6 +20,8 @@ from fbridge.files.atomic import replacing
 
 BLOCK = 2**23
 """Bytes of a request for a whole file: what a broken answer costs."""
+_AHEAD = 16
+"""Folders that are listed while the names of another are read."""
 PROBE = ".fbridge-probe"
 """Name of the empty file by which it is tried whether a store takes files."""
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
@@ -76,17 +79,26 @@ class Store:
         Args:
             deep: also those of the folders in it.
         """
-        waiting = [""]
-        while waiting:
-            folder = waiting.pop()
-            for found in self._list(folder):
-                name = self._relative(found["name"])
-                if not name or name == folder or name.rpartition("/")[2].startswith("."):
-                    continue
-                if found["type"] == "directory":
-                    waiting += [name] if deep else []
-                else:
-                    yield self._item(name, found)
+        waiting: list[str] = [""]
+        asked: dict[str, Future[list[dict[str, Any]]]] = {}
+        with ThreadPoolExecutor(_AHEAD) as threads:
+            try:
+                while waiting:
+                    for folder in waiting[-_AHEAD:]:
+                        if folder not in asked:
+                            asked[folder] = threads.submit(self._list, folder)
+                    folder = waiting.pop()
+                    for found in asked.pop(folder).result():
+                        name = self._relative(found["name"])
+                        if not name or name == folder or name.rpartition("/")[2].startswith("."):
+                            continue
+                        if found["type"] == "directory":
+                            waiting += [name] if deep else []
+                        else:
+                            yield self._item(name, found)
+            finally:
+                for listing in asked.values():
+                    listing.cancel()
 
     def item(self, name: str) -> Item:
         """One object.
