@@ -133,10 +133,7 @@ def test_it_is_said_where_an_edge_keeps_a_thing_from_leaving(
     codec: SceneCodec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(codec.decoder, "forward", lambda maps, _hints: _disc(maps[1], 0.9))
-    said = (
-        "the lower edge of the picture cuts the ball; "
-        "what it cuts stays on it, and grows in place of moving away"
-    )
+    said = "the lower edge cuts the ball; it stays there and grows"
     for prompt, edge in (("the ball jumps", True), ("the ball moves left", False)):
         assert (said in seen(codec, prompt).notes[0]) == edge
 

@@ -128,8 +128,7 @@ class PlainSceneCodec(EvenSized, Plain):
         for act, alpha in zip(intent.acts, found, strict=False):
             if edge := held_by(alpha, act.verb):
                 finder.remarks.append(
-                    f"the {edge} edge of the picture cuts the {act.noun or 'main thing'}; "
-                    "what it cuts stays on it, and grows in place of moving away"
+                    f"the {edge} edge cuts the {act.noun or 'main thing'}; it stays there and grows"
                 )
         missing = picture.new_zeros(OBJECTS - len(found), *picture.shape[1:])
         flowing = Flowing.find(picture, intent.flows, finder)
