@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py throughput [--work decode] [--workers 2] [--clips N] [--repeats 3]
     python benchmarks/scale.py kill [--work even] [--clips N]
-    python benchmarks/scale.py rows [--rows 10000 100000 1000000]
+    python benchmarks/scale.py rows [--urls] [--rows 10000 100000 1000000]
 
 throughput: clips a second from the plan to the finished data set, with encoders already up (from
 the first encoded clip on): Ray with W workers against W workers of this machine, and two workers
@@ -22,7 +22,9 @@ shards' records are made up, each clip with a caption of its own. Printed are pr
 which other load on the machine changes least, and the peak memory of the process against that of
 the shortest list; then what ten million clips would take by the slope of the two longest lists.
 To make the list up is work of this file and no part of a plan: it is timed alone, once, and what
-it takes ("list") is taken off the time of the plan, in which the list is made up again.
+it takes ("list") is taken off the time of the plan, in which the list is made up again. With
+`--urls` the clips are the rows of a Parquet list that names a URL in each, and "list" is the
+reading of it. What a store is asked for in the first pass is answered at once, and not timed.
 """
 
 from __future__ import annotations
@@ -38,9 +40,11 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -49,6 +53,8 @@ from diffusers import AutoencoderKL
 from fbridge.data.latents.format import JOURNAL, digest, dump, shard_path
 from fbridge.data.sources import Layout
 from fbridge.data.sources.entry import Entry, Media
+from fbridge.data.stores import StoreUrl, linked
+from fbridge.data.stores.store import Item
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.data.video.survey import Survey
@@ -60,6 +66,7 @@ from fbridge.prepare.journal import JournalLookup
 from fbridge.prepare.plan import Planner, caption_hash
 from fbridge.prepare.run import Progress
 from fbridge.prepare.scan import cutting_digest
+from fbridge.prepare.source import Source
 from fbridge.prepare.stored_plan import StoredPlan
 from fbridge.prepare.summary import Tally
 
@@ -97,12 +104,13 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--urls", action="store_true", help="rows of a Parquet list of URLs")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        print(json.dumps(long_list(options.one)))
+        print(json.dumps(long_list(options.one, options.urls)))
     elif options.what == "rows":
-        long_lists(options.rows)
+        long_lists(options.rows, options.urls)
     else:
         with tempfile.TemporaryDirectory() as folder:
             measure, rows = (kill, 8) if options.what == "kill" else (throughput, 32)
@@ -223,11 +231,11 @@ def small_set(folder: Path, clips: int, work: Work, *, rows: int) -> PrepareRequ
     )
 
 
-def long_lists(lengths: list[int]) -> None:
+def long_lists(lengths: list[int], urls: bool) -> None:
     """Plan and merge lists of these lengths, each in a process of its own."""
     runs: list[dict[str, float]] = []
     for length in sorted(lengths):
-        line = [sys.executable, __file__, "rows", "--one", str(length)]
+        line = [sys.executable, __file__, "rows", "--one", str(length), *["--urls"] * urls]
         done = subprocess.run(line, check=True, capture_output=True, text=True, env=os.environ)
         found = json.loads(done.stdout.splitlines()[-1])
         runs.append({**found, "length": length})
@@ -250,7 +258,7 @@ def long_lists(lengths: list[int]) -> None:
         )
 
 
-def long_list(length: int) -> dict[str, float]:
+def long_list(length: int, urls: bool) -> dict[str, float]:
     """Plan and merge a made-up list, all of whose clips are encoded."""
     taken = dict.fromkeys(STEPS, 0.0)
     passed = time.perf_counter()
@@ -261,14 +269,16 @@ def long_list(length: int) -> dict[str, float]:
         yield
         taken[name] += time.process_time() - started
 
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         request = PrepareRequest(
             folder / "videos", folder / "out", ClipSampling((Bucket(64, 64, 16),))
         )
         out = request.out
         (out / JOURNAL).mkdir(parents=True)
         layout = Layout("made up", "", folder / "videos", lambda: entries(folder, length))
+        if urls:
+            layout = list_of_urls(stack, folder, length)
         write_surveys(request, layout)
         with step("list"):
             for _ in layout.entries():
@@ -299,6 +309,42 @@ def entries(folder: Path, length: int) -> Iterator[Entry]:
         key = f"{number:07d}.mp4"
         media = Media(Path(f"{folder}/videos/{key}"))
         yield Entry(key, media, (f"a long caption of a few words, number {number}",))
+
+
+class Answering:
+    """In place of a store: it knows every object, and at once."""
+
+    def __init__(self, url: StoreUrl) -> None:
+        self.url = url
+
+    def item(self, name: str) -> Item:
+        """An object of a size and time."""
+        return Item(name, 10**6, 1764000000 * 10**9)
+
+
+def list_of_urls(stack: ExitStack, folder: Path, length: int) -> Layout:
+    """The rows of a Parquet list that names a URL in each, with the captions of `entries`."""
+    os.environ["FBRIDGE_CACHE"] = str(folder / "cache")
+    stack.enter_context(patch.object(linked, "Store", Answering))
+    # In a process of its own, since pyarrow's memory for writing is no part of the plan's.
+    writer = get_context("fork").Process(target=write_list, args=(folder, length))
+    writer.start()
+    writer.join()
+    source = stack.enter_context(Source(folder / "list.parquet", None, 10**9))
+    for _ in source.look():
+        pass
+    return source.find_layout(None)
+
+
+def write_list(folder: Path, length: int) -> None:
+    """One group of rows, as pyarrow writes them."""
+    import pyarrow
+    from pyarrow import parquet
+
+    rows = [(f"s3://films/videos/{row.key}", row.captions[0]) for row in entries(folder, length)]
+    videos, captions = zip(*rows, strict=True)
+    table = pyarrow.table({"video": videos, "caption": captions})
+    parquet.write_table(table, folder / "list.parquet")
 
 
 def write_surveys(request: PrepareRequest, layout: Layout) -> None:
