@@ -62,7 +62,9 @@ def test_two_at_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_picture_larger_than_the_usual_stays_as_asked(capsys: pytest.CaptureFixture[str]) -> None:
-    run(*GENERATE[:-1], "640x64", "--grid", "karras", "--start", "booted", capsys=capsys)
+    line = (*GENERATE[:-1], "640x64", "--grid", "karras", "--start", "booted")
+    told = "warning: the lower edge cuts the main thing; it stays there and grows\n"
+    assert (main.run(line), capsys.readouterr().err) == (0, told)  # of the crop
     record = read_provenance("ball.mp4")
     assert (record.size, record.grid, record.start) == ((640, 64), "karras", "booted")
     assert read_video("ball.mp4").frames.shape == (4, 64, 640, 3)
