@@ -249,8 +249,8 @@ def _grid_arms(
         name = f"{model} {way} {steps}"
         sampler, _, times = way.partition("+")
         sample = {"sampler": sampler, "num_inference_steps": steps}
-        name_of, _, value = times.partition("=")
-        if name_of == "shift":
+        kind, _, value = times.partition("=")
+        if kind == "shift":
             sample["time_shift"] = float(value)
         elif times:
             sample["grid"] = times
