@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fbridge.words.inflection import singular
 from fbridge.words.intent import read_prompt
 from fbridge.words.which import told_apart
 
@@ -16,7 +17,11 @@ from fbridge.words.which import told_apart
         ("the dog on the right side jumps", "jump", "right dog", ("right",)),
         ("the left-hand dog jumps", "jump", "left hand dog", ("left",)),
         ("the dog in the middle spins", "spin", "middle dog", ("middle",)),
-        ("the big golden ball rolls", "roll right", "big golden ball", ("largest", "golden")),
+        ("the big golden ball rolls", "roll right", "big golden ball", ("large", "golden")),
+        ("the smaller dog jumps", "jump", "smaller dog", ("smallest",)),
+        ("one of the two small boats sinks", "down", "small boat", ("small",)),
+        ("one of the people jumps", "jump", "person", ()),
+        ("just one of the wolves jumps", "jump", "wolf", ()),
         ("move the car on the left to the right", "right", "left car", ("left",)),
         ("the ball rolls to the left", "roll left", "ball", ()),
         ("a dog on the left of the sofa jumps", "jump", "dog", ()),
@@ -45,9 +50,31 @@ def test_two_things_of_one_kind_may_both_move() -> None:
     assert [(act.verb, act.noun) for act in acts] == [("jump", "left dog"), ("spin", "right dog")]
 
 
+def test_one_of_several_is_named_as_one() -> None:
+    plurals = "boats foxes buses puppies horses vases glasses potatoes knives women cookies dishes"
+    one = "boat fox bus puppy horse vase glass potato knife woman cookie dish"
+    assert [singular(noun) for noun in plurals.split()] == one.split()
+
+
 def test_what_tips_over_is_said_to_fall_only() -> None:
     for prompt in ("the glass tips over", "the vase falls over", "the tower topples"):
         intent = read_prompt(prompt)
         assert [act.verb for act in intent.acts] == ["fall"]
         assert "nothing tips over" in intent.notes()[0]
     assert not read_prompt("the cat falls").notes()
+
+
+def test_what_turns_over_in_a_jump_is_said_to_jump_only() -> None:
+    for prompt in ("the gymnast does a backflip", "the dog somersaults", "the dolphin backflips"):
+        intent = read_prompt(prompt)
+        assert [act.verb for act in intent.acts] == ["jump"]
+        assert "nothing turns over" in intent.notes()[0]
+
+
+def test_what_things_do_around_one_another_is_said_to_be_left_out() -> None:
+    for prompt, lost in {
+        "the puppies tumble over each other": "over each other",
+        "the kids spin around one another": "around one another",
+    }.items():
+        assert any(repr(lost) in note for note in read_prompt(prompt).notes())
+    assert not read_prompt("two dogs jump next to each other").notes()

@@ -49,6 +49,8 @@ class Reading:
 
     def act(self, act: Act, words: str) -> None:
         """Add a motion of a thing, unless it moves already or is the third."""
+        if act.verb != "stay" and self.acts.get("", act).verb == "stay":
+            del self.acts[""]  # "nothing moves, only the cat jumps": it may be the main thing
         if act.noun in self.acts:
             if self.acts[act.noun].verb == "stay":
                 self.acts[act.noun] = act  # "the cat does not jump, it spins"

@@ -14,6 +14,7 @@ from fbridge.words.vocabulary import camera_alone, camera_directions, directions
 from fbridge.words.which import place_behind
 
 _ALSO, _DOES = frozenset({"too", "also", "likewise"}), frozenset({"does", "do", "did", "is", "are"})
+_ONLY = frozenset({"only", "just", "but"})
 _NO_THINGS = word_set("parts") | word_set("scenery")
 
 
@@ -61,6 +62,8 @@ def _with_verb(clause: Clause, last: Clause) -> Clause:
     if verb is None or predicate(clause) is not None:
         return clause
     words = clause.words
+    if last.negated and words[0] in _ONLY and noun_phrase(words[1:]):
+        return replace(clause, words=_only(words[1:], last, verb), speed=last.speed)
     does = words[-1] in _DOES or (words[0] == "so" and words[1:2] and words[1] in _DOES)
     also = words[-1] in _ALSO or does
     way = _way_at_end(words)
@@ -73,6 +76,14 @@ def _with_verb(clause: Clause, last: Clause) -> Clause:
     if not also or not noun_phrase(named):
         return clause
     return replace(clause, words=(*named, *last.words[verb.place :]), speed=last.speed)
+
+
+def _only(named: Sequence[str], last: Clause, verb: Predicate) -> tuple[str, ...]:
+    """The other thing with the verb: "the dog does not move, only the cat", "not the dog, but"."""
+    verbs = last.words[verb.place : verb.place + verb.length]
+    if noun_phrase(last.words[: verb.place]):
+        return (*named, *last.words[verb.place :])
+    return (*verbs, *named, *verb.tail)  # "do not move the dog to the left, just the cat"
 
 
 def _way_at_end(words: Sequence[str]) -> int:

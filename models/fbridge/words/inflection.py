@@ -36,6 +36,17 @@ _REWRITES = [
 _SIBILANT = re.compile(r"(?:s|sh|ch|x|z|o)$")
 _DOUBLING = re.compile(r"^[^aeiou]*u?[aeiou][^aeiouwxy]$|[aeiou]l$|[^aeiou]i[tp]$")
 _PRESENT = frozenset({"is", "are", "am", "has", "does"})
+IRREGULAR_PLURALS = {
+    "people": "person", "men": "man", "women": "woman", "children": "child", "geese": "goose",
+    "mice": "mouse", "feet": "foot", "teeth": "tooth", "sheep": "sheep", "wolves": "wolf",
+    "leaves": "leaf", "loaves": "loaf", "shelves": "shelf", "calves": "calf", "elves": "elf",
+    "scarves": "scarf", "thieves": "thief", "knives": "knife", "wives": "wife", "shoes": "shoe",
+    "canoes": "canoe", "horseshoes": "horseshoe", "toes": "toe", "axes": "axe", "cookies": "cookie",
+    "movies": "movie", "brownies": "brownie", "selfies": "selfie", "buses": "bus", "lenses": "lens",
+}  # fmt: skip
+"""Plurals that the rules of `singular` get wrong, and what one of each is called."""
+_IN_ES = re.compile(r"(?<=ss|[cs]h)es$|(?<=[xz])es$|(?<=[^aeiou]o)es$")
+"""The "es" of glasses, boxes and potatoes; but of vases and horses the "e" is the noun's own."""
 
 
 def normalise(text: str) -> str:
@@ -74,6 +85,15 @@ def inflect(base: str) -> tuple[tuple[Form, str], ...]:
         ing: Form = "ing" if other.endswith("ing") else "past"
         forms.append(("s" if other in _PRESENT else ing, other))
     return tuple(forms)
+
+
+def singular(noun: str) -> str:
+    """What one of several is called: "boat" of "boats"."""
+    if noun in IRREGULAR_PLURALS:
+        return IRREGULAR_PLURALS[noun]
+    if noun.endswith("ies") and len(noun) > 4:
+        return noun[:-3] + "y"
+    return _IN_ES.sub("", noun) if _IN_ES.search(noun) else noun.removesuffix("s")
 
 
 @cache

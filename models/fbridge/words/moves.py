@@ -17,8 +17,10 @@ from fbridge.words.ways import goal_of, matches_of, way_of
 _TAKES_OBJECT, _ASIDE, _TURNED = (word_set(key) for key in ("takes object", "aside", "turned"))
 _OWN = frozenset({"his", "her", "its", "their"})
 """Before a thing that is held, and not alone."""
+_FLIPS = frozenset(form for base in ("flip", "backflip", "somersault") for _, form in inflect(base))
 _SELF = frozenset({"itself", "himself", "herself", "themselves"})
 _PARTS, _SCENERY = word_set("parts"), word_set("scenery")
+_ABOUT = frozenset({"over", "around", "past", "through", "onto", "on", "round"})
 _WHEELED, _CORNERS = word_set("wheeled"), word_set("corners")
 _WIND = frozenset(listed("weather", "wind"))
 _SENDS, _CAUSES = (
@@ -151,6 +153,8 @@ def _otherwise(sense: Sense, spoken: str, tail: Sequence[str]) -> str:
     first, *others = spoken.split()
     if sense.motion == "fall" and ("over" in others or first.startswith(("toppl", "tip"))):
         return f"{spoken!r} is shown as falling; nothing tips over"
+    if sense.motion == "jump" and _FLIPS & set(spoken.split()):
+        return f"{spoken!r} is shown as jumping; nothing turns over"
     if first in ("wave", "waves", "waving") and not _WIND & set(tail):
         return f"{spoken!r} is shown as swaying; limbs do not move"
     return ""
@@ -158,6 +162,10 @@ def _otherwise(sense: Sense, spoken: str, tail: Sequence[str]) -> str:
 
 def _lost(motion: str, tail: Sequence[str]) -> str:
     """That a direction beside a motion that takes none is left out; "" where none is said."""
+    for way, place, length in matches_of(tail, directions()):
+        if way == "mutual" and tail[place - 1 : place] and tail[place - 1] in _ABOUT:
+            spoken = text_of(tail[place - 1 : place + length])
+            return f"things do not move around one another; {spoken!r} is left out"
     spins = motion == "spin"
     telling = _TURNED if spins else _ASIDE
     if motion in ("stay", "left", "right", "roll left", "roll right"):

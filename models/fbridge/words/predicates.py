@@ -101,9 +101,8 @@ def _is_skipped(word: str, place: int) -> bool:
 
 def predicate(clause: Clause) -> Predicate | None:
     """The clause's verb with its noun phrase; None where no verb of the lexicon is in it."""
-    words, start = clause.words, 0
-    if words[0] in _MAKERS and len(words) > 1:
-        start = 1
+    words = clause.words
+    start = _behind_maker(words)
     found = _candidates(words, start)
     named = words[:1] in _NAMES and (len(words) == 1 or words[1:] in _WAYS)
     if not found or named:
@@ -151,6 +150,16 @@ def unlisted(clause: Clause) -> Predicate | None:
             tail = words[place + 1 :]
             return Predicate(subject, place, 1, form, tail, direct(tail))
     return None
+
+
+def _behind_maker(words: Sequence[str]) -> int:
+    """The place behind "make" or "do not let"; 0 where nothing of the kind opens a clause."""
+    for place, word in enumerate(words[:-1]):
+        if word in _MAKERS:
+            return place + 1
+        if word not in AUXILIARIES | NEGATIONS:
+            break
+    return 0
 
 
 _HELPERS = frozenset({"to", "can", "will", "should", "does", "do", "did"})

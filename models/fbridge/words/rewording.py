@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-from fbridge.words.inflection import normalise
+from fbridge.words.inflection import IRREGULAR_PLURALS, normalise, singular
 from fbridge.words.lexicon import listed
 from fbridge.words.spelling import without_slips
 
 _ASKED = (
-    "please ", "pls ", "plz ", "kindly ", "hey ", "hi ", "hello ", "ok ", "okay ", "now ", "just ",
+    "please ", "pls ", "plz ", "kindly ", "hey ", "hi ", "hello ", "ok ", "okay ", "now ",
+    "just (?!(?:the|a|an|my|his|her|one) )",
     "maybe ", "suddenly ", "also ", "meanwhile ", "imagine ", "show me ", "show ", "add (?:some )?",
     "(?:would|do) you mind ", "(?:can|could|would|will) you ",
     "(?:can|could|may) (?:i|we) (?:see|have|get) ",
@@ -108,6 +109,11 @@ _REWORDED = [
         ),
     )
 ]
+_ONE_OF = re.compile(
+    r"\b(?:only |just )?one of (?:the|these|those|my|our|his|her|their) "
+    rf"((?:\w+ ){{0,3}}?)({'|'.join(IRREGULAR_PLURALS)}|\w*[^\Wsui]s)\b"
+)
+"""One thing of several: "one of the two red boats"."""
 _STYLE = re.compile(
     r"\b(?:"
     + "|".join(sorted((re.escape(one) for one in listed("style", "anywhere")), reverse=True))
@@ -121,7 +127,7 @@ def reworded(prompt: str) -> str:
     text = _STYLE.sub(" ", re.sub(r"[\"()\[\]{}<>*_#|/]", " ", without_slips(normalise(prompt))))
     for pattern, by in _REWORDED:
         text = pattern.sub(by, text)
-    return text
+    return _ONE_OF.sub(lambda found: f"the {found[1]}{singular(found[2])}", text)
 
 
 def without_lead(sentence: str) -> str:

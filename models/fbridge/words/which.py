@@ -14,6 +14,7 @@ COLOURS = (
 PLACES = ("left", "right", "top", "bottom", "middle")
 ORDINALS = ("second", "third", "fourth", "fifth")
 SIZES = ("largest", "smallest")
+"""By comparison, so that there are others; what is "large" or "small" may be the only one."""
 _BEFORE = ("on", "at", "in")
 """Prepositions of a place in the picture: "the dog on the left"."""
 _AFTER = ("to", "towards", "toward", "into", "up", "down", "away")

@@ -56,6 +56,8 @@ def chosen(told: tuple[str, ...], *names: str, several: bool = False) -> tuple[s
         (("middle",), "blue"),
         (("largest",), "white"),
         (("smallest",), "blue"),
+        (("large",), "white"),
+        (("small",), "blue"),
         (("second",), "blue"),
         (("left", "second"), "blue"),
         (("right", "third"), "red"),
@@ -93,6 +95,15 @@ def test_things_that_touch_are_not_taken_for_the_one_at_a_side() -> None:
             mask, answer = choose(touching, torch.ones(4, 4), picture(), (told,), several=several)
             assert mask is None
             assert answer is (Answer.FITS if several else expected)
+
+
+def test_of_one_thing_none_is_the_smaller_one() -> None:
+    for told, expected in {
+        "smallest": Answer.JOINED, "largest": Answer.JOINED, "small": Answer.FITS,
+        "large": Answer.FITS,
+    }.items():  # fmt: skip
+        answer = choose(masks("white"), torch.ones(4, 4), picture(), (told,), several=False)[1]
+        assert answer is expected
 
 
 def test_another_thing_is_found_where_the_look_is_led() -> None:

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fbridge.codecs.scenes.features import CLASSES
+from fbridge.words.inflection import IRREGULAR_PLURALS
 from fbridge.words.lexicon import word_set
 from fbridge.words.minilm import packaged_minilm
 
@@ -25,7 +26,6 @@ NEXT = 4
 embeddings go by spelling too ("tulip" lies by "tup", a ram), and spelling finds no such second."""
 _ENDINGS = (("ies", "y"), ("ves", "f"), ("s", ""), ("es", ""))
 """Endings of plurals, and what they stand for."""
-_PLURALS = {"people", "men", "women", "children", "geese", "mice", "feet", "teeth", "sheep"}
 _PEOPLE = word_set("people")
 _LIKE = {
     "aircraft": "helicopter", "airplane": "glider", "antelope": "deer stag moose elk",
@@ -132,7 +132,7 @@ def is_plural(noun: str) -> bool:
     """Whether a noun phrase names several things."""
     head = noun.lower().split()[-1:]
     return bool(head) and (
-        head[0] in _PLURALS or (head[0].endswith("s") and head[0][-2:] not in _SINGULAR)
+        head[0] in IRREGULAR_PLURALS or (head[0].endswith("s") and head[0][-2:] not in _SINGULAR)
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fbridge.codecs.matting import resize
-from fbridge.words.which import COLOURS, ORDINALS, PLACES
+from fbridge.words.which import COLOURS, ORDINALS, PLACES, SIZES
 
 SMALLEST_PART, PART = 0.004, 0.25
 """Share of the picture, and of the largest thing, below which a part is no thing."""
@@ -120,7 +120,7 @@ def choose(
             thing = _at(things, word)
             return thing.mask, _fits(thing, colours, told)
     by_size = sorted(things, key=lambda one: one.area)
-    return by_size[0 if "smallest" in told else -1].mask, Answer.FITS
+    return by_size[0 if {"small", "smallest"} & set(told) else -1].mask, Answer.FITS
 
 
 def _fits(thing: Thing, colours: Sequence[tuple[str, Tensor]], told: Sequence[str]) -> Answer:
@@ -135,10 +135,11 @@ def _fits(thing: Thing, colours: Sequence[tuple[str, Tensor]], told: Sequence[st
 def _may_be_joined(thing: Thing, told: Sequence[str]) -> bool:
     """Whether the only thing found may hold the one that is meant and others that touch it.
 
-    So the left one of two is on the left, and both together are in the middle.
+    So the left one of two is on the left, and both together are in the middle; and where one is
+    "smaller" there are two.
     """
     beyond = _beyond(thing)
-    return any(beyond.get(word, -1.0) > -ASIDE for word in told)
+    return bool(set(SIZES) & set(told)) or any(beyond.get(word, -1.0) > -ASIDE for word in told)
 
 
 def _beyond(thing: Thing) -> dict[str, float]:
