@@ -7,7 +7,8 @@ and way of sampling: shares of the things that keep colour and shape and that mo
 `fbridge.data.scene_judge`; and in decibels the first frame against the picture, and all others
 against the scene's. That is one of many videos that picture and caption allow: "another take" has
 the same of both and moves otherwise, so what samples perfectly is as far from the scene as that,
-and the mean of such takes is what a perfect regression would be. With --out the
+and the mean of such takes is what a perfect regression would be. What the model's autoencoder makes
+of the scenes themselves bounds the outlines that any video of it can keep. With --out the
 clips and numbers are written, for `fbridge eval OUT/MODEL-WAY --reference OUT/scenes --metric fvd`.
 
 With --draws 2 or more of each scene a second table tells, in levels of 255 of pixels averaged over
@@ -181,12 +182,14 @@ def main() -> None:
         shown[f"mean of {args.takes} takes"] = others.mean(0).astype(np.uint8)
     print(f"{'':34} {'colour, shape':17} {'motion':17} first  rest  s/clip")
     for name, videos in shown.items():
-        show(name, videos, scenes, 0, args.out and args.out / name.replace(" ", "-"))
+        show(name, videos, scenes, 0, args.out and args.out / slug(name))
     if args.takes > 1:
         show_draws("takes", others, true)
     for model in args.models:
         pipe = FrameBridgePipeline.from_pretrained(model)
         pipe.set_progress_bar_config(disable=True)
+        name = f"{Path(model).name} autoencoder alone"
+        show(name, through(pipe.vae, true), scenes, 0, args.out and args.out / slug(name))
         for way in args.ways:
             began = time.perf_counter()
             draws = np.stack([
@@ -195,10 +198,26 @@ def main() -> None:
             ])  # fmt: skip
             seconds = (time.perf_counter() - began) / args.count / args.draws
             name = f"{Path(model).name} {way}"
-            folder = args.out and args.out / name.replace(" ", "-")
+            folder = args.out and args.out / slug(name)
             show(name, draws[0], scenes, seconds, folder)
             if args.draws > 1:
                 show_draws(name, draws, true)
+
+
+def slug(name: str) -> str:
+    """A name as that of a folder."""
+    return name.replace(" ", "-")
+
+
+@torch.no_grad()
+def through(vae: Any, videos: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Videos (N, F, H, W, 3) encoded and decoded: the best that a network in its latents can do."""
+    found = []
+    for part in torch.from_numpy(videos).split(BATCH):
+        pixels = part.permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+        shown = vae.decode(vae.encode(pixels).latent_dist.mean).sample.clamp(-1, 1)
+        found.append(((shown + 1) * 127.5).round().byte().permute(0, 2, 3, 4, 1).numpy())
+    return np.concatenate(found)
 
 
 def drawn(
