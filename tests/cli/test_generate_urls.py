@@ -18,7 +18,7 @@ from fbridge.loaders.locate import locate_model
 from fbridge_cli import main
 from tests.cli.conftest import Run, draw_picture
 from tests.data.stores.conftest import Fill
-from tests.data.stores.servers import Faults
+from tests.data.stores.servers import ODD, Faults
 
 
 @pytest.fixture
@@ -59,6 +59,25 @@ def test_a_picture_behind_a_url(fbridge: Run, bucket: StoreUrl, tmp_path: Path) 
     assert "very-secret" not in Path("dog.mp4.json").read_text()
     assert not list((tmp_path / "cache" / "stores").glob("run-*"))
     assert not Path("s3:").exists()
+
+
+def test_odd_names(fbridge: Run, fill: Fill, tmp_path: Path) -> None:
+    for number, name in enumerate(ODD):
+        draw_picture(tmp_path / "odd" / f"{name}.png", (64, 48), number)
+    rows = "".join(f"{name}.png,zoom in\n" for name in ODD)
+    (tmp_path / "odd" / "jobs #1?.csv").write_text(f"image,prompt\n{rows}")
+    url = fill(tmp_path / "odd")
+    made = {f"{Path(name).name}.mp4" for name in ODD}
+    ran = fbridge("generate", url / "jobs #1?.csv", "-o", "made", "--frames", 4)
+    assert ran.code == 0, ran.err
+    assert {path.name for path in Path("made").glob("*.mp4")} == made
+    Path("jobs.csv").write_text("image,prompt\n" + "".join(f"{url}/{n}.png,x\n" for n in ODD))
+    out = url / "out \u00e4#?%+"
+    for more in ((), ("--resume",)):
+        ran = fbridge("generate", "jobs.csv", "-o", f"{out}/", "--frames", 4, *more)
+        assert ran.code == 0, ran.err
+    assert made == {name for name in names(out) if name.endswith(".mp4")}
+    assert f"{len(ODD)} of {len(ODD)} videos are there" in ran.out + ran.err
 
 
 def test_a_picture_of_a_web_server(
@@ -232,3 +251,17 @@ def test_a_model_in_a_bucket(
     told = capsys.readouterr().err.replace("\n", " ")
     assert f"{url}/checkpoints holds no model_index.json" in told
     assert main.run([*line, "--model", f"{url}/none", "-o", "d.mp4"]) == 3
+
+
+def test_videos_in_a_folder_that_may_not_be_read_stay(
+    fbridge: Run, bucket: StoreUrl, proxy: Faults
+) -> None:
+    line = ("generate", "cat.png", "-p", "zoom in", "--frames", 4, "-o", bucket / "out" / "a.mp4")
+    assert fbridge(*line).code == 0
+    before = Store(bucket / "out").item("a.mp4")
+    proxy.rule = lambda method, *_: "403" if method in ("GET", "HEAD") else ""
+    ran = fbridge(*line)
+    assert ran.code == 3
+    assert f"{bucket}/out: access is denied" in ran.err.replace("\n", " ")
+    proxy.rule = lambda *_: ""
+    assert Store(bucket / "out").item("a.mp4") == before

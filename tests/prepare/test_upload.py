@@ -193,3 +193,15 @@ def test_what_is_only_read_is_refused() -> None:
             parse_target(text, "-o")
     assert parse_target("latents", "-o") is None
     assert parse_url("s3://bucket/a", "-o") == parse_target("s3://bucket/a", "-o")
+
+
+def test_a_bucket_that_may_not_be_listed_is_not_an_empty_one(into: Order, proxy: Faults) -> None:
+    """In one that may be written, a data set was begun over the one that is there."""
+    request = into()
+    run(request)
+    before = Store(url_of(request)).item("index.json")
+    proxy.rule = lambda _, path, __: "403" if "latents" not in path else ""  # of names
+    with pytest.raises(StoreError, match=f"^{url_of(request)}: access is denied"):
+        run(request)
+    proxy.rule = lambda *_: ""
+    assert Store(url_of(request)).item("index.json") == before

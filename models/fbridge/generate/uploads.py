@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fbridge.checks import home_expanded
 from fbridge.data.provenance import Provenance, read_provenance, sidecar_path
-from fbridge.data.stores import ObjectError, Store, StoreUrl
+from fbridge.data.stores import MissingError, ObjectError, Store, StoreUrl
 from fbridge.data.stores.fetched import THREADS
 from fbridge.data.stores.store import Item
 from fbridge.data.stores.url import parse_target
@@ -76,7 +76,7 @@ class VideoUploads:
 
     def _there(self) -> dict[str, Item]:
         """All that is in the folder, by name."""
-        with suppress(ObjectError):  # a folder of a store is there as soon as a file is in it
+        with suppress(MissingError):  # a folder of a store is there as soon as a file is in it
             return {item.name: item for item in self._store.items(deep=False)}
         return {}
 

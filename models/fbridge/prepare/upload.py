@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fbridge.data.latents.format import DIGITS, INDEX
-from fbridge.data.stores import ObjectError, StoreUrl
+from fbridge.data.stores import MissingError, StoreUrl
 from fbridge.data.stores.scratch import stores_folder
 from fbridge.data.stores.stored_set import StoredSet
 from fbridge.errors import DataError
@@ -130,7 +130,7 @@ class Upload:
         """Sizes of the data set's files in the store, by name."""
         try:
             found = {item.name: item.size for item in self._set.store.items()}
-        except ObjectError:  # a folder of a store is there as soon as a file is in it
+        except MissingError:  # a folder of a store is there as soon as a file is in it
             return {}
         for name in found:
             if not _OURS.fullmatch(name):

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from fbridge.data.latents.format import file_fault, hash_row, read_index
 from fbridge.data.sources import Media
-from fbridge.data.stores import ObjectError, StoreError, StoreUrl
+from fbridge.data.stores import MissingError, ObjectError, StoreError, StoreUrl
 from fbridge.data.stores.scratch import scratch_folder
 from fbridge.data.stores.stored_set import StoredSet
 from fbridge.errors import DependencyError, FBridgeError
@@ -176,7 +176,7 @@ def _sources(folder: Path, index: dict[str, Any]) -> Iterator[tuple[str, str]]:
                 present.add(entry.key)
                 same = _sha256(found, entry.media) == record["found"]["sha256"]
                 yield entry.key, "" if same else "changed"
-    except ObjectError:
+    except MissingError:
         pass  # there is nothing at that URL any more
     except (StoreError, DependencyError):
         raise  # that a store does not answer says nothing of its videos

@@ -14,8 +14,18 @@ from pathlib import Path
 from typing import Any
 
 BUCKET = "films"
+ODD = ("a b", "50%", "a%20b", "a+b", "a#1?", "k\u00e4tzchen", "[x]*", "deep er/\u732b")
+"""Names with what URLs, shells and patterns read otherwise."""
 Rule = Callable[[str, str, int], str]
-"""(method, path, how often it was asked for) -> "", "503", "cut", "slow" or "403"."""
+"""(method, path, how often it was asked for) -> "", "cut", "slow" or one of `REFUSALS`."""
+REFUSALS = {
+    "503": (503, "SlowDown"),
+    "403": (403, "AccessDenied"),
+    "expired": (400, "ExpiredToken"),
+    "key": (403, "InvalidAccessKeyId"),
+    "signature": (403, "SignatureDoesNotMatch"),
+}
+"""Status and code of answers; the code does not come with one to HEAD, which has no body."""
 
 
 class Faults:
@@ -72,9 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         kind = self._faults.kind(self.command, path, self.headers.get("Range", ""))
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if kind in ("503", "403"):
-            code = "SlowDown" if kind == "503" else "AccessDenied"
-            self._answer(int(kind), {}, f"<Error><Code>{code}</Code></Error>".encode())
+        if kind in REFUSALS:
+            status, code = REFUSALS[kind]
+            self._answer(status, {}, f"<Error><Code>{code}</Code></Error>".encode())
             return
         status, headers, data = self._forward(body)
         self._faults.sent += len(data)

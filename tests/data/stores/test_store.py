@@ -3,11 +3,21 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fbridge.data.stores import ObjectError, Store, StoreError, StoreUrl, faults, parse_url, store
+from fbridge.data.stores import (
+    MissingError,
+    ObjectError,
+    Store,
+    StoreError,
+    StoreUrl,
+    faults,
+    parse_url,
+    store,
+)
 from fbridge.data.stores.copies import Copies
 from fbridge.data.stores.scratch import scratch_folder, stores_folder
 from fbridge.data.stores.snapshot import Snapshot
@@ -98,6 +108,46 @@ def test_faults_that_stay_are_named(fill: Fill, tmp_path: Path, proxy: Faults) -
     with pytest.raises(ObjectError, match="access is denied"):
         there.read("a.mp4", 0, 10)
     assert len(proxy.asked) == faults.TRIES + 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("expired", r"the credentials have expired; renew them \(ExpiredToken\)"),
+        ("key", r"does not know the credentials; check key and secret \(InvalidAccessKeyId\)"),
+        ("signature", r"does not know the credentials; .* \(SignatureDoesNotMatch\)"),
+    ],
+)
+def test_credentials_that_are_not_taken_are_named(
+    kind: str, told: str, fill: Fill, tmp_path: Path, proxy: Faults
+) -> None:
+    """Also of what HEAD is asked, and never as the fault of one object."""
+    there = Store(fill(plant(tmp_path / "v", {"a.mp4": b"0123456789"})))
+    item = there.item("a.mp4")
+    proxy.rule = lambda *_: kind
+    calls: list[Callable[[], object]] = [
+        lambda: there.item("a.mp4"),
+        lambda: there.exists("b.mp4"),
+        lambda: list(there.items()),
+        lambda: there.download(item, tmp_path / "a"),
+        lambda: there.upload(tmp_path / "v" / "a.mp4", "b.mp4"),
+        lambda: there.check_writable("-o"),
+        there.is_file,
+    ]
+    for call in calls:
+        with pytest.raises(StoreError, match=f"{there.url}.*: .*{told}$") as caught:
+            call()
+        assert not isinstance(caught.value, ObjectError)
+
+
+def test_what_may_not_be_seen_is_not_missing(fill: Fill, tmp_path: Path, proxy: Faults) -> None:
+    there = Store(fill(plant(tmp_path / "v", {"a.mp4": b"0123456789"})))
+    assert not there.exists("b.mp4")
+    proxy.rule = lambda *_: "403"
+    for call in (lambda: there.exists("a.mp4"), lambda: list(there.items())):
+        with pytest.raises(ObjectError, match="access is denied") as caught:
+            call()
+        assert not isinstance(caught.value, MissingError)
 
 
 def test_a_cut_answer_costs_its_block_alone(

@@ -5,8 +5,8 @@ of a URL, with names, sizes and times of all objects and the contents of lists a
 fetches a video to the local disk while it is worked on.
 """
 
-from fbridge.data.stores.faults import ObjectError, StoreError
+from fbridge.data.stores.faults import MissingError, ObjectError, StoreError
 from fbridge.data.stores.store import Store
 from fbridge.data.stores.url import StoreUrl, parse_url
 
-__all__ = ["ObjectError", "Store", "StoreError", "StoreUrl", "parse_url"]
+__all__ = ["MissingError", "ObjectError", "Store", "StoreError", "StoreUrl", "parse_url"]

@@ -19,6 +19,18 @@ TRIES = 6
 FIRST_WAIT = 0.5
 """Seconds before the second try; each further wait is twice as long: 15 s in all."""
 _LATER = "when the store answers again, the same line goes on from there"
+_REFUSED = {
+    **dict.fromkeys(
+        ("ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"),
+        "the credentials have expired; renew them",
+    ),
+    **dict.fromkeys(
+        ("InvalidAccessKeyId", "InvalidToken", "InvalidClientTokenId", "SignatureDoesNotMatch"),
+        "the store does not know the credentials; check key and secret",
+    ),
+    "RequestTimeTooSkewed": "the clock of this machine is wrong, so no request is taken; set it",
+}
+"""What is said of codes in S3's answers that concern all requests alike."""
 _BUSY = (errno.EBUSY, errno.EIO, errno.ETIMEDOUT, errno.EAGAIN)
 
 
@@ -38,6 +50,10 @@ class ObjectError(StoreError):
         self.why = why
 
 
+class MissingError(ObjectError):
+    """There is no object, folder or bucket of that name: what may not be seen is no such."""
+
+
 class CutShort(Exception):
     """An answer with fewer bytes than were asked for."""
 
@@ -50,11 +66,13 @@ class Fault:
         text: what was answered.
         again: whether another try may succeed.
         one: whether it concerns this object alone.
+        missing: whether it says that there is no such object.
     """
 
     text: str
     again: bool = False
     one: bool = False
+    missing: bool = False
 
 
 def tried(url: str, call: Callable[[], Result]) -> Result:
@@ -65,7 +83,8 @@ def tried(url: str, call: Callable[[], Result]) -> Result:
         call: the request.
 
     Raises:
-        ObjectError: the object is not there or may not be read.
+        MissingError: the object is not there.
+        ObjectError: it may not be read.
         StoreError: the store did not answer in `TRIES` tries, or refuses.
     """
     for number in range(1, TRIES + 1):
@@ -74,7 +93,8 @@ def tried(url: str, call: Callable[[], Result]) -> Result:
         except Exception as error:  # each protocol's package raises its own
             fault = fault_of(error)
             if fault.one:
-                raise ObjectError(url, fault.text) from error
+                kind = MissingError if fault.missing else ObjectError
+                raise kind(url, fault.text) from error
             if not fault.again:
                 raise StoreError(f"{url}: {fault.text}") from error
             if number == TRIES:
@@ -87,12 +107,18 @@ def tried(url: str, call: Callable[[], Result]) -> Result:
 
 def fault_of(error: BaseException) -> Fault:
     """What an exception of fsspec, or of a package below it, means."""
+    code = next(filter(None, map(_code, _chain(error))), "")
+    return Fault(f"{_REFUSED[code]} ({code})") if code in _REFUSED else _fault_by_kind(error)
+
+
+def _fault_by_kind(error: BaseException) -> Fault:
     if isinstance(error, CutShort):
         return Fault(f"answered {error}", again=True)
     if isinstance(error, FileNotFoundError):
         if any(map(_no_bucket, _chain(error))):
-            return Fault("there is no such bucket; check its name", one=True)
-        return Fault("there is no such object or folder; check the name", one=True)
+            return Fault("there is no such bucket; check its name", one=True, missing=True)
+        text = "there is no such object or folder; check the name"
+        return Fault(text, one=True, missing=True)
     if isinstance(error, PermissionError):
         return Fault("access is denied; check the credentials and their rights", one=True)
     names = {kind.__name__ for cause in _chain(error) for kind in type(cause).__mro__}
@@ -104,8 +130,9 @@ def fault_of(error: BaseException) -> Fault:
     status = next(filter(None, map(_status, _chain(error))), 0)
     if status:
         again = status in (408, 429) or status >= 500
-        one = status in (401, 403, 404, 410)
-        return Fault(f"answered {status} ({_line(error)})", again=again, one=one)
+        missing = status in (404, 410)
+        one = missing or status in (401, 403)
+        return Fault(f"answered {status} ({_line(error)})", again=again, one=one, missing=missing)
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)) or "ReadTimeoutError" in names:
         return Fault("did not answer in time", again=True)
     if isinstance(error, OSError) and error.errno in _BUSY:
@@ -136,6 +163,13 @@ def _status(error: BaseException) -> int:
     if isinstance(answer, dict):
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return status if isinstance(status, int) and status >= 400 else 0
+
+
+def _code(error: BaseException) -> str:
+    """The code in an answer of S3; "" if there is none."""
+    answer = getattr(error, "response", None)  # botocore
+    told = answer.get("Error", {}) if isinstance(answer, dict) else {}
+    return str(told.get("Code", "")) if isinstance(told, dict) else ""
 
 
 def _line(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from fbridge.data.stores.faults import CutShort, ObjectError, StoreError, tried
+from fbridge.data.stores.faults import CutShort, MissingError, ObjectError, StoreError, tried
 from fbridge.data.stores.url import EXTRAS, StoreUrl
 from fbridge.errors import ConfigError, DependencyError
 from fbridge.files.atomic import replacing
@@ -66,12 +67,12 @@ class Store:
         """Whether the URL is that of a file; of a web server, by its name alone.
 
         Raises:
-            ObjectError: there is nothing.
+            MissingError: there is nothing.
+            ObjectError: it may not be read.
         """
         if self.url.protocol in ("http", "https"):
             return "." in self.url.name and not self._path.endswith("/")
-        found: dict[str, Any] = tried(str(self.url), lambda: self._fs.info(self._path))
-        return bool(found["type"] == "file")
+        return bool(self._told(self.url, self._path)["type"] == "file")
 
     def items(self, *, deep: bool = True) -> Iterator[Item]:
         """All objects in the folder and below, folder by folder, without hidden names.
@@ -211,10 +212,15 @@ class Store:
         self.remove([PROBE])
 
     def exists(self, name: str) -> bool:
-        """Whether there is an object of this name."""
+        """Whether there is an object of this name.
+
+        Raises:
+            ObjectError: that may not be known.
+            StoreError: the store does not answer.
+        """
         try:
             self._info(name)
-        except ObjectError:
+        except MissingError:
             return False
         return True
 
@@ -236,8 +242,22 @@ class Store:
         return found
 
     def _info(self, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = tried(str(self.url / name), lambda: self._fs.info(self._full(name)))
-        return found
+        return self._told(self.url / name, self._full(name))
+
+    def _told(self, url: StoreUrl, path: str) -> dict[str, Any]:
+        """What the store tells of an object or folder."""
+
+        def call() -> dict[str, Any]:
+            try:
+                found: dict[str, Any] = self._fs.info(path)
+            except OSError as error:
+                if isinstance(error, PermissionError) or error.errno == errno.EINVAL:
+                    # The answer to HEAD has no body, which would say why; that to GET has.
+                    self._fs.cat_file(path, start=0, end=1)
+                raise
+            return found
+
+        return tried(str(url), call)
 
     def _item(self, name: str, found: dict[str, Any]) -> Item:
         if found.get("size") is None:  # a web server's list of links has no sizes

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fbridge.data.latents.format import INDEX, read_index
-from fbridge.data.stores.faults import ObjectError
+from fbridge.data.stores.faults import MissingError
 from fbridge.data.stores.store import Store
 from fbridge.data.stores.url import StoreUrl
 from fbridge.errors import DataError
@@ -32,7 +32,7 @@ class StoredSet:
         """sha256 of the index in the store; "" if there is none."""
         try:
             size = self.store.item(INDEX).size
-        except ObjectError:
+        except MissingError:
             return ""
         return hashlib.sha256(self.store.read(INDEX, 0, size)).hexdigest()
 
@@ -44,7 +44,7 @@ class StoredSet:
         """
         try:
             self.store.download(self.store.item(INDEX), self.folder / INDEX)
-        except ObjectError:
+        except MissingError:
             raise DataError(
                 f"{self.url}: holds no finished data set; fbridge prepare ... -o {self.url} makes "
                 "or finishes one"
@@ -64,7 +64,7 @@ class StoredSet:
             return
         try:
             self.store.download(self.store.item(path), self.folder / path)
-        except ObjectError:
+        except MissingError:
             return
 
     @contextmanager
