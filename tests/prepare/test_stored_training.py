@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -13,9 +14,11 @@ from torch.utils.data import DataLoader
 
 from fbridge.config import load_config
 from fbridge.data.latents import BucketBatches, LatentDataset, LatentSample, collate
-from fbridge.data.stores import Store, StoreUrl
+from fbridge.data.latents.format import file_fault
+from fbridge.data.stores import Store, StoreError, StoreUrl, shard_cache
 from fbridge.data.stores.scratch import stores_folder
 from fbridge.data.stores.shard_cache import open_stored
+from fbridge.data.stores.store import Item
 from fbridge.errors import ConfigError, DataError
 from fbridge.train.events import Warned
 from fbridge.train.request import TrainRequest
@@ -121,6 +124,56 @@ def test_damage_here_is_mended_and_damage_there_is_named(stored: Stored) -> None
     Store(stored.url).remove([name])
     with pytest.raises(DataError, match="there is no such object"):
         open_stored(stored.url, ALL)[0]
+
+
+def test_a_cache_that_is_smaller_than_a_shard_serves_two_runs(
+    stored: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one run fetches is removed by the other at any moment."""
+    local, removed = LatentDataset(stored.folder), list[Path]()
+    download = Store.download
+
+    def robbed(self: Store, item: Item, target: Path) -> None:
+        download(self, item, target)
+        if target.suffix == ".safetensors" and len(removed) % 3 < 2:  # just before it is read
+            target.unlink()
+        removed.append(target)
+
+    monkeypatch.setattr(Store, "download", robbed)
+    runs = [open_stored(stored.url, 1) for _ in range(2)]
+    for row in (0, 3, 0):
+        assert all(equal(run[row], local[row]) for run in runs)
+    assert len(shards_here()) == 1
+
+    vanishing = file_fault
+
+    def seen(folder: Path, record: dict[str, Any]) -> str:
+        (folder / record["path"]).unlink(missing_ok=True)
+        return vanishing(folder, record)
+
+    third = open_stored(stored.url, 1)
+    monkeypatch.setattr(shard_cache, "file_fault", seen)
+    with pytest.raises(StoreError, match=r"removed from the cache as soon .*--cache-size larger"):
+        assert third[1]
+
+
+def test_what_a_killed_run_left_in_the_cache_is_mended(stored: Stored) -> None:
+    local, remote = LatentDataset(stored.folder), open_stored(stored.url, ALL)
+    assert equal(remote[0], local[0])
+    (here,) = shards_here()
+    os.truncate(here, here.stat().st_size // 2)
+    (cache,) = stores_folder().glob("data-*")
+    for table in cache.glob("*.jsonl"):
+        os.truncate(table, table.stat().st_size // 2)
+    part, new = here.with_name(".fbridge-0123456789ab.part"), here.with_name(".fbridge-0.part")
+    for path in (part, new):
+        path.write_bytes(bytes(10))
+    os.utime(part, (0, 0))
+    again = open_stored(stored.url, ALL)
+    assert equal(again[0], local[0])
+    assert again.record(0) == local.record(0)
+    assert not part.exists(), "nobody writes to it any more"
+    assert new.exists(), "another run may"
 
 
 def test_a_new_index_is_seen(stored: Stored, order: Order, tmp_path: Path) -> None:

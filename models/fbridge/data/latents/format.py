@@ -166,13 +166,16 @@ def write_index(folder: Path, index: dict[str, Any]) -> None:
     write_text(folder / INDEX, sealed_text(index))
 
 
+MISSING = "is missing"
+
+
 def file_fault(folder: Path, record: dict[str, Any]) -> str:
     """How a file differs from its record of path, size and sha256; "" if it does not."""
     path = folder / record["path"]
     if not is_inside(record["path"]):
         return "lies outside the data set"
     if not path.is_file():
-        return "is missing"
+        return MISSING
     if path.stat().st_size != record["bytes"] or hash_file(path) != record["sha256"]:
         return "is not as it was written"
     return ""

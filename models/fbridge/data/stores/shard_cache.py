@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,7 +15,7 @@ from filelock import FileLock
 from safetensors import safe_open
 
 from fbridge.data.latents import LatentDataset
-from fbridge.data.latents.format import INDEX, file_fault
+from fbridge.data.latents.format import INDEX, MISSING, file_fault
 from fbridge.data.stores.faults import ObjectError, StoreError
 from fbridge.data.stores.scratch import stores_folder
 from fbridge.data.stores.stored_set import StoredSet
@@ -27,6 +28,8 @@ OPEN_SHARDS = 4
 _LOCKS = 64
 _THREADS = 8
 _TRIES = 10
+_DEAD = 3600
+"""Seconds without a write after which half of a file belongs to no run."""
 
 
 def open_stored(url: StoreUrl, limit: int) -> LatentDataset:
@@ -52,7 +55,14 @@ def open_stored(url: StoreUrl, limit: int) -> LatentDataset:
     with FileLock(folder / "locks" / "tables"):
         if there.index_hash() != _hash(folder / INDEX):
             (folder / INDEX).unlink(missing_ok=True)
-        there.fetch_tables()
+        index = there.fetch_tables()
+        for part in index["files"].values():
+            if file_fault(folder, part):  # cut short here, as by a power failure: once more
+                (folder / part["path"]).unlink(missing_ok=True)
+                there.fetch(part["path"])
+            if fault := file_fault(folder, part):
+                raise _damaged(url, part, fault)
+        _remove_dead(folder)
     return LatentDataset(folder, shards=ShardCache(url, folder, limit))
 
 
@@ -113,8 +123,11 @@ class ShardCache:
             return
         number = int(hashlib.sha256(name.encode()).hexdigest(), 16) % _LOCKS
         with FileLock(self._folder / "locks" / f"{number:02d}"):
-            if not path.is_file() or file_fault(self._folder, record):
-                self._fetch(record, path)
+            try:
+                if not path.is_file() or file_fault(self._folder, record):
+                    self._fetch(record, path)
+            except FileNotFoundError:
+                return  # another run has made room for its own: `open` tries again
         self._whole.add(name)
 
     def _fetch(self, record: dict[str, Any], path: Path) -> None:
@@ -124,15 +137,11 @@ class ShardCache:
             there = self._stored()
             there.store.download(there.store.item(record["path"]), path)
         except ObjectError as error:
-            fault = error.why
-        else:
-            fault = file_fault(self._folder, record)
-        if fault:
+            raise _damaged(self.url, record, error.why) from error
+        fault = file_fault(self._folder, record)
+        if fault not in ("", MISSING):  # another run may have made room for its own
             path.unlink(missing_ok=True)
-            raise DataError(
-                f"{self.url / record['path']}: {fault}; fbridge prepare --verify {self.url} lists "
-                "the damage and the way out"
-            )
+            raise _damaged(self.url, record, fault)
 
     def _stored(self) -> StoredSet:
         """The store, anew in a forked process: connections cannot be shared."""
@@ -154,6 +163,22 @@ class ShardCache:
                     return
                 path.unlink(missing_ok=True)
                 total -= each
+
+
+def _damaged(url: StoreUrl, record: dict[str, Any], fault: str) -> DataError:
+    """The error of a file that is not in the store as it was written."""
+    return DataError(
+        f"{url / record['path']}: {fault}; fbridge prepare --verify {url} lists the damage and the "
+        "way out"
+    )
+
+
+def _remove_dead(folder: Path) -> None:
+    """Remove halves of files that nobody has written to for long: their runs were killed."""
+    for path in folder.rglob(".fbridge-*.part"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _DEAD:
+                path.unlink()
 
 
 def _hash(path: Path) -> str:
