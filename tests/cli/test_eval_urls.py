@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from tarfile import TarInfo
 from typing import Any
@@ -13,11 +14,15 @@ import pytest
 
 from fbridge.data.stores import Store, StoreUrl
 from fbridge.data.video_files import read_video, write_video
+from fbridge.evaluation.features import networks
+from fbridge.evaluation.features.networks import MAKERS, Maker
+from fbridge.evaluation.metrics.catalogue import METRICS
 from fbridge_cli.main import run
 from tests.data.sources.trees import pack
 from tests.data.stores.conftest import Fill
-from tests.data.stores.servers import Faults
-from tests.evaluation.sides import FRAMES, damaged, write_side
+from tests.data.stores.servers import ODD, Faults
+from tests.evaluation.sides import FRAMES, damaged, scene, write_side
+from tests.evaluation.test_run import colours
 
 NUMBERS = range(3)
 
@@ -37,7 +42,8 @@ def bucket(sides: Path, fill: Fill, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def measured(capsys: pytest.CaptureFixture[str], *line: object) -> dict[str, Any]:
-    options = ["--frames", FRAMES, "--workers", 0, "--metric", "psnr", "--no-baselines", "--json"]
+    options = ["--frames", FRAMES, "--workers", 0, "--no-baselines", "--json"]
+    options += [] if "--metric" in line else ["--metric", "psnr"]
     assert run(["eval", *map(str, [*line, *options])]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
@@ -148,6 +154,49 @@ def test_tars_and_lists_in_a_bucket(
         there = measured(capsys, url / generated, "--reference", url / reference)
         assert same(local, there), generated
         assert there["generated"]["name"] == str(url / generated)
+
+
+def test_distances_of_tars_in_a_bucket_and_odd_names(
+    fill: Fill,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """FVD and report, both sides as tars whose own names and members' are odd."""
+    monkeypatch.setitem(MAKERS, "i3d-tf1", Maker((), "stand-in", lambda _: colours))
+    monkeypatch.setitem(METRICS, "fvd", replace(METRICS["fvd"], min_frames=2, networks=()))
+    networks.build.cache_clear()
+    films = tmp_path / "films"
+    for side in ("real", "made"):
+        for number, name in enumerate(ODD):
+            frames = scene(number)
+            write_video(255 - frames if side == "made" else frames, films / side / f"{name}.mp4", 8)
+        members = [(f"{name}.mp4", (films / side / f"{name}.mp4").read_bytes()) for name in ODD]
+        pack(films / "\u00e4 #1?" / f"{side} 50%+.tar", [*members])
+    url = fill(films)
+    tars = url / "\u00e4 #1?"
+    fvd = ("--metric", "fvd,psnr", "--protocol", "tf")
+    local = measured(capsys, films / "made", "--reference", films / "real", *fvd)
+    assert local["pairs"]
+    assert {score["metric"] for score in local["scores"]} >= {"fvd", "psnr"}
+    page, out = tars / "r\u00e9p #1?.html", tars / "a b+%.json"
+    targets = ("--report", page, "-o", out)
+    sides_of = (tars / "made 50%+.tar", "--reference", tars / "real 50%+.tar")
+    assert same(local, there := measured(capsys, *sides_of, *fvd, *targets))
+    assert same(local, measured(capsys, url / "made", "--reference", url / "real", *fvd))
+    store = Store(tars)
+    store.download(store.item(out.name), tmp_path / "out")
+    assert json.loads((tmp_path / "out").read_text()) == there
+    store.download(store.item(page.name), tmp_path / "page")
+    assert "FVD" in (tmp_path / "page").read_text()
+    networks.build.cache_clear()
+
+    cut = films / "cut" / "made 1.tar"
+    cut.parent.mkdir()
+    cut.write_bytes((films / "\u00e4 #1?" / "made 50%+.tar").read_bytes()[:2000])
+    url = fill(cut.parent)
+    error = told(capsys, 3, url / cut.name, "--reference", films / "real")
+    assert f" {url}/{cut.name}: is truncated within 'a b.mp4'" in error
 
 
 def test_names_that_tars_share_are_told_apart(

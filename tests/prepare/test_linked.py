@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 
 from fbridge.data.latents import LatentDataset
-from fbridge.data.stores import StoreError
+from fbridge.data.stores import Store, StoreError
 from fbridge.errors import ConfigError, DependencyError
 from fbridge.prepare import verify
 from fbridge.prepare.preview import write_preview
 from fbridge.prepare.run import Planned
 from fbridge.prepare.source import Source
+from fbridge.prepare.upload import local_folder
 from fbridge.prepare.verification import VerifyResult
 from tests.data.stores.conftest import Fill
-from tests.data.stores.servers import Faults
+from tests.data.stores.servers import ODD, Faults
 from tests.prepare.sets import Inline, Order, run, tree
 
 SECRET = "X-Amz-Signature=very-secret"
@@ -58,6 +59,33 @@ def rows_of(out: Path) -> list[dict[str, Any]]:
     data = LatentDataset(out)
     found = [data.record(number) for number in range(len(data))]
     return [{k: v for k, v in row.items() if k not in ("key", "media")} for row in found]
+
+
+def test_odd_names(order: Order, fill: Fill, videos: Path, tmp_path: Path) -> None:
+    """A folder and a list of URLs in a bucket, and a data set there: the same shards."""
+    films = sorted(videos.rglob("*.mp4"))[: len(ODD)]
+    for number, (film, name) in enumerate(zip(films, ODD, strict=False)):
+        place = tmp_path / "odd" / f"{name}.mp4"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(film, place)
+        place.with_name(f"{place.stem}.txt").write_text(f"square, {number % 3}")
+    taken = ODD[: len(films)]
+    url = fill(tmp_path / "odd")
+    local = order(source=tmp_path / "odd", out=tmp_path / "local")
+    run(local)
+    there = url.parent / "latents \u00e4#?%+"
+    run(order(source=url, out=local_folder(there), store=there))
+    *_, found = verify(there)
+    assert isinstance(found, VerifyResult)
+    assert (found.damaged, found.sources_checked) == ((), len(taken))
+    store, copy = Store(there), tmp_path / "copy"
+    for item in store.items():
+        store.download(item, copy / item.name)
+    assert shards(copy) == shards(local.out)
+    linked = write_list(tmp_path / "list.csv", [f"{url}/{name}.mp4" for name in taken])
+    listed = order(source=linked, out=tmp_path / "listed")
+    run(listed)
+    assert len(LatentDataset(listed.out)) == len(LatentDataset(local.out)) == len(taken)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])

@@ -132,7 +132,9 @@ def _entered(entry: Entry, source: Path, locate: Locate | None) -> ListedVideo:
     if entry.url and locate is not None:
         media, key = locate(entry), _stem(entry.url.rpartition("/")[2])
         return ListedVideo(key, media.path, media, captions=entry.captions)
-    path = entry.media.path if entry.media is not None else source / entry.key
+    inside = source.is_file() and entry.key.partition("/")[0] == source.name  # of one tar
+    named = (source.parent if inside else source) / entry.key
+    path = named if entry.media is None else entry.media.path
     return ListedVideo(
         _stem(entry.key), path, entry.media, captions=entry.captions, refused=entry.refused
     )
