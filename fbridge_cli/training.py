@@ -250,27 +250,23 @@ def _train(
     try:
         with naming_errors(process, delay=GRACE):
             from fbridge.config import parse_change
-            from fbridge.train.request import resolve_request
+            from fbridge.train.request import Launch, resolve_request
 
             keys = {**typed, **dict(map(parse_change, changes))}
-            request = resolve_request(command, keys, one_process=process.world == 1, **begin)
+            launch = Launch(
+                process.first,
+                process.local == 0,
+                process.world == 1,
+                process.world == process.neighbours,
+            )
+            request = resolve_request(command, keys, launch=launch, **begin)
             check_writable(request.run)
-            _check_machine(request, process)
             with runtime.quiet(), _naming(request):
                 _run(request, ui, process)
     except KeyboardInterrupt as stop:
         if process.first:
             raise
         raise Stopped("", interrupt_code(stop)) from None
-
-
-def _check_machine(request: TrainRequest, process: Process) -> None:
-    """Raise ConfigError for a run behind a URL on several machines: each would have a copy."""
-    if request.store is not None and process.world > process.neighbours:
-        raise ConfigError(
-            f"-o {request.store}: a run of several machines needs a folder that all of them see; "
-            "name one, and copy the finished run to the store"
-        )
 
 
 @contextmanager
@@ -311,7 +307,7 @@ def _run(request: TrainRequest, ui: Ui, process: Process) -> None:
         from fbridge.train.events import Ended, Measured
         from fbridge.train.stored import run
 
-        events = run(request, stop=stop, command_line=command_line, first=process.first)
+        events = run(request, stop=stop, command_line=command_line)
         first = next(events)
     if isinstance(first, Measured):
         show_dry_run(first, request, ui)

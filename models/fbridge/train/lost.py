@@ -17,8 +17,11 @@ _SIGNS = ("gloo", "NCCL")
 
 
 @contextmanager
-def naming_lost_processes(run: Path) -> Iterator[None]:
+def naming_lost_processes(run: Path | None) -> Iterator[None]:
     """Turn errors of the connections between processes into one that says how to go on.
+
+    Args:
+        run: its folder; None where another machine has it.
 
     Raises:
         LostProcessError: another process has ended.
@@ -28,8 +31,10 @@ def naming_lost_processes(run: Path) -> Iterator[None]:
     except RuntimeError as error:
         if not _of_connection(error):
             raise
-        good = newest(run)
+        good = None if run is None else newest(run)
         last = f"the last checkpoint is {shown(good.path)}" if good else "there is no checkpoint"
+        if run is None:
+            last = "the last checkpoint is the newest that has arrived in the store"
         raise LostProcessError(
             f"another process of this run has ended, or cannot be reached ({_cause(error)}); "
             f"{last}; the same line with --resume goes on, with fewer processes, too"

@@ -41,6 +41,24 @@ _WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".pt", ".pth", ".
 
 
 @dataclass(frozen=True)
+class Launch:
+    """The processes of a run, and which of them this is.
+
+    Attributes:
+        first, first_here: whether it is the first of all, and of its machine.
+        one_process, one_machine: whether it is the only one, and all are on one machine.
+    """
+
+    first: bool = True
+    first_here: bool = True
+    one_process: bool = True
+    one_machine: bool = True
+
+
+ALONE = Launch()
+
+
+@dataclass(frozen=True)
 class TrainRequest:
     """A training run: its configuration, its folder, and how it begins.
 
@@ -55,6 +73,7 @@ class TrainRequest:
         checkpoint: with `resume`, the step of the checkpoint to continue from; None is the newest.
         device: "auto", "cpu" (never an accelerator) or "cuda" (one must be there).
         dry_run: measure one step and write nothing.
+        launch: the processes of the run, of which the first locks its folder.
 
     Raises:
         ConfigError, CheckpointError, DataError: a value is not possible, or there is no such base
@@ -71,11 +90,17 @@ class TrainRequest:
     device: str = "auto"
     dry_run: bool = False
     store: StoreUrl | None = None
+    launch: Launch = ALONE
 
     @property
     def place(self) -> RunPlace:
         """Where the run is."""
         return RunPlace(self.run, self.store)
+
+    @property
+    def apart(self) -> bool:
+        """Whether the processes have copies of the run, of which the first one's goes on."""
+        return self.store is not None and not self.launch.one_machine
 
     def __post_init__(self) -> None:
         """Check the values, and that base and data can be there."""
@@ -133,7 +158,7 @@ def resolve_request(
     file: Path | None = None,
     resume: bool = False,
     dry_run: bool = False,
-    one_process: bool = True,
+    launch: Launch = ALONE,
     **other: Any,
 ) -> TrainRequest:
     """The request of a command line, with the file named, a resumed run's own, or ./fbridge.toml.
@@ -146,7 +171,7 @@ def resolve_request(
         file: the configuration's file.
         resume: see `TrainRequest`.
         dry_run: see `TrainRequest`.
-        one_process: whether no other process works on this run.
+        launch: see `TrainRequest`.
         other: `accept_changes`, `checkpoint` and `device` of `TrainRequest`.
 
     Raises:
@@ -162,7 +187,7 @@ def resolve_request(
     if resume:
         named = options.get("output") or _load(used, options).config.output
         run, store = (
-            _place(named, fetched=True, step=other.get("checkpoint"))
+            _place(named, launch, step=other.get("checkpoint"))
             if named
             else (_next_run(command, latest=True), None)
         )
@@ -185,25 +210,24 @@ def resolve_request(
     if run is None:
         named = found.config.output
         run, store = _place(named) if named else (_next_run(command), None)
-        if not named and not one_process and not dry_run:
+        if not named and not launch.one_process and not dry_run:
             raise ConfigError("several processes must mean the same run; name it: -o RUN")
-    return TrainRequest(
-        command, found, used, run, resume=resume, dry_run=dry_run, store=store, **other
-    )
+    begun: dict[str, Any] = {"resume": resume, "dry_run": dry_run, "launch": launch, **other}
+    return TrainRequest(command, found, used, run, store=store, **begun)
 
 
 def _place(
-    named: str, *, fetched: bool = False, step: int | None = None
+    named: str, fetched: Launch | None = None, *, step: int | None = None
 ) -> tuple[Path, StoreUrl | None]:
     """A run's folder, and the URL whose copy it is; brought to what is there if `fetched`."""
     url = parse_target(named, "-o")
     if url is None:
         return home_expanded(named), None
-    from fbridge.train.stored import StoredRun  # it imports torch, which a typo need not await
+    from fbridge.train.stored_run import StoredRun  # it imports torch, which a typo need not await
 
     stored = StoredRun(url)
-    if fetched:
-        stored.fetch(step)
+    if fetched is not None:
+        stored.fetch(step, fetched)
     return stored.folder, url
 
 

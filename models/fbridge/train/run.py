@@ -41,6 +41,7 @@ from fbridge.train.numbers import Numbers
 from fbridge.train.places import places
 from fbridge.train.request import TrainRequest
 from fbridge.train.run_files import CURVES, Curves, environment_facts, locked_run, write_run
+from fbridge.train.setup.accelerate import check_agreed, check_whole
 from fbridge.train.setup.dataset import room_note
 from fbridge.train.setup.dry_run import measure_step
 from fbridge.train.setup.session import Session, build_session, flatten
@@ -57,7 +58,6 @@ def run(
     *,
     stop: Callable[[], bool] = bool,
     command_line: str = "",
-    first: bool = True,
 ) -> Generator[Event]:
     """Train as a request says: `Ready` and the events of `train`; of a dry run only `Measured`.
 
@@ -65,7 +65,6 @@ def run(
         request: with the folder of its data set in `config.data`.
         stop: see `train`.
         command_line: for the run's run.json.
-        first: whether this is the process, among several of one run, that locks its folder.
 
     Raises:
         FBridgeError: see `locked_run`, `find_resume`, `build_session` and `train`.
@@ -76,8 +75,9 @@ def run(
         facts = run_facts(session, command_line)
         yield Measured(facts, measure_step(session).to_json())
         return
-    lock = locked_run(request.run) if first else nullcontext(True)
-    with naming_lost_processes(request.run), lock as locked:
+    launch = request.launch
+    lock = locked_run(request.run) if launch.first else nullcontext(True)
+    with naming_lost_processes(None if request.apart else request.run), lock as locked:
         found = find_resume(request.run, wanted=request.resume, step=request.checkpoint)
         session = build_session(
             command,
@@ -88,6 +88,9 @@ def run(
             resume=found.checkpoint,
             store=request.store,
         )
+        check_agreed(session.training.accelerator, found.checkpoint)
+        if request.apart:
+            check_whole(session.training.accelerator, str(request.store))
         yield Ready(found.checkpoint is not None)
         if not locked:
             yield Warned(_UNLOCKED)

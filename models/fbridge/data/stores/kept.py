@@ -72,7 +72,7 @@ def _fetch(store: Store, items: list[Item], folder: Path) -> None:
     for path in [path for path in folder.rglob("*") if path.is_file()]:
         if path.relative_to(folder).as_posix() not in names:
             path.unlink()
-    download_all(store, [item for item in items if not _is_there(folder, item)], folder)
+    download_all(store, [item for item in items if not is_there(folder, item)], folder)
 
 
 def download_all(store: Store, items: Sequence[Item], folder: Path) -> None:
@@ -95,7 +95,8 @@ def download_all(store: Store, items: Sequence[Item], folder: Path) -> None:
         pass
 
 
-def _is_there(folder: Path, item: Item) -> bool:
+def is_there(folder: Path, item: Item) -> bool:
+    """Whether a folder has an object as `download_all` leaves it: of its size and time."""
     path = folder / item.name
     if not path.is_file():
         return False

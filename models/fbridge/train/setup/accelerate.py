@@ -9,11 +9,12 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, gather_object
 from torch import nn
 
 from fbridge.config.tree import TrainConfig
-from fbridge.errors import ConfigError
+from fbridge.errors import CheckpointError, ConfigError
+from fbridge.train.checkpoints.reading import Checkpoint
 from fbridge.train.shares import BatchShare
 
 
@@ -52,6 +53,28 @@ def check_world(accelerator: Accelerator) -> None:
         raise ConfigError(
             f"WORLD_SIZE {launched}: processes on {accelerator.device.type} cannot train together; "
             "start one, or add --device cpu"
+        )
+
+
+def check_agreed(accelerator: Accelerator, found: Checkpoint | None) -> None:
+    """Raise where the processes of a run would not go on from the same checkpoint."""
+    if accelerator.num_processes == 1:
+        return
+    steps = gather_object([0 if found is None else found.step])
+    if len(set(steps)) > 1:
+        told = ", ".join(f"process {number}: {step}" for number, step in enumerate(steps))
+        raise CheckpointError(
+            f"the processes would go on from different steps ({told}), as they do not see the same "
+            "checkpoints; name one that all see: --checkpoint STEP"
+        )
+
+
+def check_whole(accelerator: Accelerator, place: str) -> None:
+    """Raise where each machine would have a part of the checkpoints that only one uploads."""
+    if accelerator.distributed_type == DistributedType.FSDP:
+        raise ConfigError(
+            f"-o {place}: the machines of FSDP2 write their parts of a checkpoint into one folder; "
+            "name one that all of them see, and copy the finished run to the store; or use DDP"
         )
 
 
