@@ -47,6 +47,9 @@ edge; the object grows by half as much."""
 TILT = (0.3, 0.45)
 """Least and greatest angle by which a cut object turns; more becomes rocking to and fro."""
 
+ROLLED = 0.15
+"""Greatest angle by which the frame turns as it is shifted by more than `LEAVES`."""
+
 ZOOM_IN = 1.5
 """Greatest magnification that hides what lies beyond the picture while the camera shifts."""
 
@@ -109,9 +112,15 @@ def smooth(motion: Tensor) -> Tensor:
 
 
 def _move_frame(motion: Tensor, slot: int) -> Tensor:
-    """The object's motion given to the camera; it vanishes into darkness."""
+    """The object's motion given to the camera; it vanishes into darkness.
+
+    What rolls is hardly turned: of a picture that rolls whole, little would be seen between its
+    corners.
+    """
     motion = motion.clone()
     own = motion[:, slot].clone()
+    if float(own[:, [TX, TY]].norm(dim=-1).max()) > LEAVES:
+        own[:, ANGLE] = _rock(own[:, ANGLE], ROLLED)
     own[:, GAIN] += (1 - own[:, FADE].clamp(0, 0.98)).log()
     own[:, FADE] = 0
     motion[:, 2] += own
