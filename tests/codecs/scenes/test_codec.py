@@ -136,6 +136,17 @@ def test_it_is_said_where_an_edge_keeps_a_thing_from_leaving(
     said = "the lower edge cuts the ball; it stays there and grows"
     for prompt, edge in (("the ball jumps", True), ("the ball moves left", False)):
         assert (said in seen(codec, prompt).notes[0]) == edge
+    rocks = "the lower edge cuts the ball; it rocks to and fro in place of turning"
+    assert rocks in seen(codec, "the ball spins").notes[0]
+
+
+def test_it_is_said_where_all_of_the_picture_goes_with_a_thing(
+    codec: SceneCodec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(codec.decoder, "forward", lambda maps, _hints: 20 + 0 * maps[1][:, :1])
+    said = "the frame is filled by the ball; all of the picture goes with it"
+    for prompt, whole in (("the ball jumps", True), ("the ball stays still", False)):
+        assert (said in seen(codec, prompt).notes[0]) == whole
 
 
 def test_two_nouns_of_one_thing_do_not_move_it_twice(codec: SceneCodec) -> None:

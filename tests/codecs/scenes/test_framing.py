@@ -17,7 +17,7 @@ from fbridge.codecs.render import (
     pixel_grid,
     unmove,
 )
-from fbridge.codecs.scenes.framing import constrain, held_by, move
+from fbridge.codecs.scenes.framing import constrain, held_by, limits, move
 from fbridge.codecs.scenes.outline import contacts, grazes, moves_whole
 from fbridge.codecs.scenes.render import ZOOM_OUT
 from tests.codecs.scenes.pictures import HEIGHT, WIDTH, disc, motion, scene
@@ -246,6 +246,19 @@ def test_a_straight_thing_is_cut_however_little_of_it_is_seen_to_end() -> None:
     alpha[20:, 40:60] = 1
     assert grazes(alpha).isnan().all()
     assert not contacts(alpha)[3].isnan().any()
+
+
+def test_what_the_frame_makes_of_a_motion_is_told() -> None:
+    whole, free, cut = disc(0, 0, 0.9), disc(0, 0), cut_by("bottom")
+    assert limits(whole, "jump") == "the frame is filled by the {}; all of the picture goes with it"
+    assert limits(cut, "jump") == "the lower edge cuts the {}; it stays there and grows"
+    rocks = "the lower edge cuts the {}; it rocks to and fro in place of turning"
+    assert limits(cut, "spin") == limits(cut, "roll left") == rocks
+    assert limits(cut, "left") == limits(whole, "stay") == ""
+    assert {limits(free, verb) for verb in ("jump", "spin", "roll left", "away")} == {""}
+    spanning = (pixel_grid(HEIGHT, WIDTH, torch.zeros(()))[..., 1].abs() < 0.25).float()
+    assert limits(spanning, "away") == "opposite edges cut the {}; all of the picture goes with it"
+    assert limits(spanning, "closer") == ""
 
 
 def test_the_edge_is_named_that_a_cut_thing_would_have_to_leave() -> None:

@@ -20,7 +20,7 @@ from fbridge.codecs.scenes.closer import overlap
 from fbridge.codecs.scenes.describe import OBJECTS, SLOTS, Deed, describe
 from fbridge.codecs.scenes.finder import Finder
 from fbridge.codecs.scenes.flowing import Flowing
-from fbridge.codecs.scenes.framing import constrain, held_by
+from fbridge.codecs.scenes.framing import constrain, limits
 from fbridge.codecs.scenes.matting import refine
 from fbridge.codecs.scenes.render import Stage
 from fbridge.codecs.scenes.scene import background, build_scene
@@ -126,10 +126,8 @@ class PlainSceneCodec(EvenSized, Plain):
         coarse = one_each(masks) if masks else picture.new_zeros(0, 8, 8)
         found = refine(picture, coarse) if masks else picture.new_zeros(0, *picture.shape[1:])
         for act, alpha in zip(intent.acts, found, strict=False):
-            if edge := held_by(alpha, act.verb):
-                finder.remarks.append(
-                    f"the {edge} edge cuts the {act.noun or 'main thing'}; it stays there and grows"
-                )
+            if limit := limits(alpha, act.verb):
+                finder.remarks.append(limit.format(act.noun or "main thing"))
         missing = picture.new_zeros(OBJECTS - len(found), *picture.shape[1:])
         flowing = Flowing.find(picture, intent.flows, finder)
         if flowing.remarks and not flowing.acts and not nouns and intent.camera.verb == "static":

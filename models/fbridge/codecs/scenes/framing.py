@@ -36,6 +36,7 @@ from fbridge.codecs.scenes.outline import (
     contacts,
     moves_whole,
     spans,
+    to_edges,
 )
 from fbridge.codecs.scenes.render import ZOOM_OUT
 from fbridge.codecs.scenes.scene import Scene
@@ -72,6 +73,7 @@ _LEFT_BEHIND = {
     "up": (BOTTOM, "lower"), "jump": (BOTTOM, "lower"), "bounce": (BOTTOM, "lower"),
 }  # fmt: skip
 """The edge that a thing would leave by each verb, and its name."""
+_NAMES = ("left", "right", "upper", "lower")
 
 
 def held_by(alpha: Tensor, verb: str) -> str | None:
@@ -80,6 +82,26 @@ def held_by(alpha: Tensor, verb: str) -> str | None:
     if edge is None or bool(contacts(alpha)[edge, 0].isnan()) or moves_whole(alpha):
         return None
     return name
+
+
+def limits(alpha: Tensor, verb: str) -> str:
+    """What the frame makes of a verb's motion of an object (H, W), to be said of it; or "".
+
+    With the thing's name in place of {}.
+    """
+    if verb == "stay":
+        return ""
+    if moves_whole(to_edges(alpha)):
+        return "the frame is filled by the {}; all of the picture goes with it"
+    cuts = contacts(alpha)
+    if verb == "away" and spans(cuts):
+        return "opposite edges cut the {}; all of the picture goes with it"
+    if edge := held_by(alpha, verb):
+        return f"the {edge} edge cuts the {{}}; it stays there and grows"
+    cut = [name for name, ends in zip(_NAMES, cuts, strict=True) if not bool(ends[0].isnan())]
+    if cut and verb in ("spin", "roll left", "roll right"):
+        return f"the {cut[0]} edge cuts the {{}}; it rocks to and fro in place of turning"
+    return ""
 
 
 def constrain(scene: Scene, motion: Tensor) -> Tensor:
