@@ -106,6 +106,26 @@ def test_of_one_thing_none_is_the_smaller_one() -> None:
         assert answer is expected
 
 
+def test_of_things_that_touch_one_may_be_the_middle_one_or_wear_the_colour() -> None:
+    broad = torch.zeros(1, SIDE, SIDE)
+    broad[:, 20:44, 4:56] = 0.9  # the red, the blue and the white one
+    for told in ("middle", "red", "blue"):
+        _, answer = choose(broad, torch.ones(4, 4), picture(), (told,), several=False)
+        assert answer is Answer.JOINED
+    tall = torch.zeros(1, SIDE, SIDE)
+    tall[:, 2:58, 4:56] = 0.9  # one man with something red
+    red = torch.ones(4, 4), picture(), ("red",)
+    assert choose(tall, *red, several=False)[1] is Answer.FITS
+    assert choose(masks("red"), *red, several=False)[1] is Answer.FITS
+
+
+def test_where_the_noun_is_hardly_seen_the_colour_tells() -> None:
+    seen = torch.zeros(4, 4)
+    seen[2, 3] = 0.2  # more at the white one
+    assert choose(masks(*PLACES), seen, picture(), ("red",), several=False)[1] is Answer.FITS
+    assert choose(masks(*PLACES), 4 * seen, picture(), ("red",), several=False)[0] is None
+
+
 def test_another_thing_is_found_where_the_look_is_led() -> None:
     """The first mask shows one thing alone, a second one the other."""
     both = torch.cat([masks("white"), masks("red")])

@@ -20,14 +20,20 @@ SMALLEST_PART, PART = 0.004, 0.25
 ONE = 0.4
 """Share of the smaller of two parts that lies in the other, from which on they are one thing: what
 is seen of a thing with a look led elsewhere may be a piece of it."""
-SEEN = 0.3
-"""Least evidence of the noun in a thing, as a share of the greatest."""
+SEEN, SURE = 0.3, 0.25
+"""Least evidence of the noun in a thing, as a share of the greatest; where a colour is told and all
+evidence is less than `SURE`, the colour alone tells."""
 COLOURED, LESS = 0.1, 0.6
 """Least share of a thing that has its colour, and what is enough beside the thing that has most."""
 FAINTEST = 0.02
 """Share of a thing below which it has none of a colour."""
 ASIDE = 0.05
 """How far beyond the middle of the picture a thing must lie to be on the other side."""
+SPREAD = 0.7
+"""Share of the picture's width from which on a thing is not in its middle only."""
+BAND, HALF, BROAD = 0.1, 0.5, 1.1
+"""A thing as broad as this share of its height has a colour in part only where less than `HALF` of
+its columns have it on a share of `BAND`: one of several people side by side wears it."""
 
 _HUES = {
     "red": (0, 18, 0.35), "orange": (28, 14, 0.35), "golden": (38, 16, 0.25),
@@ -97,13 +103,14 @@ def choose(
     Returns:
         None in place of a mask where there is nothing to choose from.
     """
-    things = _things(masks, seen)
+    coloured_one = any(word in COLOURS for word in told)
+    things = _things(masks, seen, SURE if coloured_one else 0.0)
     number = next((1 + ORDINALS.index(word) for word in told if word in ORDINALS), 0)
     small = resize(picture[None], (masks.shape[1], masks.shape[2]))[0].clamp(0, 1)
     colours = [(word, coloured(small, word)) for word in told if word in COLOURS]
     if len(things) < 2:
         answers = [Answer.OTHER if number else _fits(one, colours, told) for one in things]
-        if answers == [Answer.FITS] and not several and _may_be_joined(things[0], told):
+        if answers == [Answer.FITS] and not several and _may_be_joined(things[0], colours, told):
             return None, Answer.JOINED
         return None, next(iter(answers), Answer.FITS)
     for last, (_, where) in enumerate(colours, start=1):
@@ -132,14 +139,30 @@ def _fits(thing: Thing, colours: Sequence[tuple[str, Tensor]], told: Sequence[st
     return Answer.FITS if there else Answer.OTHER
 
 
-def _may_be_joined(thing: Thing, told: Sequence[str]) -> bool:
+def _may_be_joined(
+    thing: Thing, colours: Sequence[tuple[str, Tensor]], told: Sequence[str]
+) -> bool:
     """Whether the only thing found may hold the one that is meant and others that touch it.
 
-    So the left one of two is on the left, and both together are in the middle; and where one is
+    So the left one of two is on the left, and both together are in the middle; the middle one of
+    three is not as broad as the picture, of men side by side one alone wears red, and where one is
     "smaller" there are two.
     """
     beyond = _beyond(thing)
-    return bool(set(SIZES) & set(told)) or any(beyond.get(word, -1.0) > -ASIDE for word in told)
+    aside = any(beyond.get(word, -1.0) > -ASIDE for word in told)
+    broad = "middle" in told and float(thing.shown.any(0).float().mean()) > SPREAD
+    compared = bool(set(SIZES) & set(told))
+    return compared or aside or broad or any(_in_part(thing, where) for _, where in colours)
+
+
+def _in_part(thing: Thing, coloured: Tensor) -> bool:
+    """Whether only few columns of a broad thing have a colour."""
+    across, down = thing.shown.sum(0), thing.shown.sum(1)
+    columns = across > 0
+    if int(columns.sum()) < BROAD * int((down > 0).sum()):
+        return False
+    has = (thing.shown & coloured).sum(0) >= BAND * across
+    return float(has[columns].float().mean()) < HALF
 
 
 def _beyond(thing: Thing) -> dict[str, float]:
@@ -164,8 +187,8 @@ def coloured(picture: Tensor, colour: str) -> Tensor:
     return near & (saturation > least) & bright
 
 
-def _things(masks: Tensor, seen: Tensor) -> list[Thing]:
-    """The different parts of the masks in which the noun is seen."""
+def _things(masks: Tensor, seen: Tensor, sure: float) -> list[Thing]:
+    """The different parts of the masks in which the noun is seen; all if it is nowhere `sure`."""
     wide = F.interpolate(seen[None, None], masks.shape[1:], mode="bilinear", align_corners=False)
     found: list[Thing] = []
     for mask in masks:
@@ -175,7 +198,8 @@ def _things(masks: Tensor, seen: Tensor) -> list[Thing]:
             near = F.max_pool2d(shown[None].float(), 5, 1, 2)[0]
             found.append(Thing(mask * near, shown, float(wide[0, 0][shown].amax())))
     most = max((one.evidence for one in found), default=0.0)
-    found = [one for one in found if one.evidence >= SEEN * most]
+    least = SEEN * most if most >= sure else 0.0
+    found = [one for one in found if one.evidence >= least]
     largest = max((one.area for one in found), default=0.0)
     return [one for one in found if one.area >= PART * largest]
 
