@@ -80,6 +80,8 @@ def test_what_is_not_recognised_is_said() -> None:
     looks.sure = 0.01
     assert (looks.thing("dog") > 0.5).any()
     assert looks.remarks == ["no dog is recognised in the picture; what stands out is taken"]
+    looks.thing("lamps")
+    assert looks.remarks[1] == "no lamps are recognised in the picture; what stands out is taken"
 
 
 def test_a_mask_that_misses_the_place_where_the_noun_is_seen_is_said() -> None:
@@ -88,6 +90,15 @@ def test_a_mask_that_misses_the_place_where_the_noun_is_seen_is_said() -> None:
     assert (looks.thing("door") > 0.5).any()
     told = "the door is not told from what is around it; what stands out is taken"
     assert looks.remarks == [told]
+
+
+def test_what_is_no_main_thing_was_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child on a beach, say: people are hardly seen where they are."""
+    looks = Looks(picture_of(slice(83, 137), slice(101, 152)))
+    looks.where = (0, 11)
+    monkeypatch.setitem(looks._masks, "", picture_of(slice(0, 40), slice(0, 240))[0])
+    looks.thing("child")
+    assert not looks.remarks
 
 
 def test_the_main_thing_under_the_name_of_one_that_is_hardly_seen_is_said() -> None:

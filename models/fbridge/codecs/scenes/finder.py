@@ -70,13 +70,13 @@ class Finder:
         before = len(self.remarks)
         mask = self.mask(noun)
         if len(self.remarks) == before and self._named(noun).any():
-            sure = self.sureness(noun)
+            sure, are = self.sureness(noun), _is(noun)
             if sure < UNSEEN:
-                self.remarks.append(f"no {noun} is recognised in the picture; {_TAKEN}")
-            elif self._sureness_in(mask, noun) < MISSED * sure:
-                self.remarks.append(f"the {noun} is not told from what is around it; {_TAKEN}")
+                self.remarks.append(f"no {noun} {are} recognised in the picture; {_TAKEN}")
+            elif self._misses(mask, noun) and overlap(mask, self.mask("")) > SAME:
+                self.remarks.append(f"the {noun} {are} not told from what is around it; {_TAKEN}")
             elif sure < SURE and overlap(mask, self.mask("")) > MAIN:
-                self.remarks.append(f"the {noun} is hardly recognised in the picture; {_TAKEN}")
+                self.remarks.append(f"the {noun} {are} hardly recognised in the picture; {_TAKEN}")
         return mask
 
     def fine(self, noun: str) -> Tensor:
@@ -99,6 +99,14 @@ class Finder:
     def sureness(self, noun: str) -> float:
         """The probability that the noun's classes have where they are likeliest."""
         return float(self.shown(self._named(noun)).amax())
+
+    def _misses(self, mask: Tensor, noun: str) -> bool:
+        """Whether a mask has no place where the noun is about as likely as where it is likeliest.
+
+        So it is for a small person, too, whose mask is right and no main thing: people are hardly
+        seen by the network's classes.
+        """
+        return self._sureness_in(mask, noun) < MISSED * self.sureness(noun)
 
     def _sureness_in(self, mask: Tensor, noun: str) -> float:
         """The same in the places of which a mask (H, W) covers something."""
@@ -123,7 +131,7 @@ class Finder:
         if found is None:
             found = self._one(self._looked(), named, noun)
         if noun and float(found.mean()) < FEWEST:
-            self.remarks.append(f"no {noun} is found in the picture; {_TAKEN}")
+            self.remarks.append(f"no {noun} {_is(noun)} found in the picture; {_TAKEN}")
             return self.mask("")
         whole = _enlarged(found, _size(self.picture[0]))
 
@@ -184,9 +192,9 @@ class Finder:
         seen = self.shown(named) if named.any() else focus[0].cpu()
         found, answer = choose(masks, seen, self.picture, told, several=is_plural(noun))
         if answer is Answer.OTHER:
-            self.remarks.append(f"no {noun} is found in the picture; {_TAKEN}")
+            self.remarks.append(f"no {noun} {_is(noun)} found in the picture; {_TAKEN}")
         elif answer is Answer.JOINED:
-            self.remarks.append(f"the {noun} is not told from what is around it; {_TAKEN}")
+            self.remarks.append(f"the {noun} {_is(noun)} not told from what is around it; {_TAKEN}")
         return found
 
     def _in_part(self, area: Area, find: Callable[[Features], Tensor]) -> Tensor:
@@ -197,6 +205,10 @@ class Finder:
 
 def _told(noun: str) -> tuple[str, ...]:
     return told_apart(packaged_nouns().adjectives(noun))
+
+
+def _is(noun: str) -> str:
+    return "are" if is_plural(noun) else "is"
 
 
 def _size(mask: Tensor) -> tuple[int, int]:
