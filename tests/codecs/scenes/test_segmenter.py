@@ -62,7 +62,9 @@ def test_a_word_does_not_name_what_is_only_called_after_it() -> None:
         ("kitten", "cat"), ("sparrows", "bird"), ("smartphone", "phone"), ("sneakers", "shoe"),
         ("pencil", "pen"), ("carrot", "vegetable"),  # the nearest
         ("tulip", "flower"), ("donuts", "bagel"), ("leather jacket", "coat"), ("stag", "antelope"),
-        ("pit bull", "dog"),
+        ("pit bull", "dog"), ("puffin", "bird"), ("left chick", "bird"), ("emu", "ostrich"),
+        ("hornet", "insect"), ("noodle", "spaghetti sauce"), ("reindeer", "antelope"),
+        ("house", "building"), ("cottages", "building"),
     ],
 )  # fmt: skip
 def test_a_word_names_the_classes_of_what_is_alike(noun: str, name: str) -> None:
@@ -82,6 +84,12 @@ def test_a_word_names_the_classes_of_what_is_alike(noun: str, name: str) -> None
 def test_a_word_without_a_class_names_none_of_like_spelling_or_another_sense(noun: str) -> None:
     assert not packaged_nouns().named(noun).any()
     assert packaged_nouns().named("toy poodle").any()
+
+
+def test_a_house_may_look_like_a_barn() -> None:
+    """By WordNet's tree it names cinemas, cloisters and palaces."""
+    table = packaged_nouns()
+    assert (table.named("barn") <= table.named("house")).all()
 
 
 def test_words_that_are_alike_are_in_the_table() -> None:

@@ -28,20 +28,27 @@ _ENDINGS = (("ies", "y"), ("ves", "f"), ("s", ""), ("es", ""))
 """Endings of plurals, and what they stand for."""
 _PEOPLE = word_set("people")
 _LIKE = {
-    "aircraft": "helicopter", "airplane": "glider", "antelope": "deer stag moose elk",
+    "aircraft": "helicopter", "airplane": "glider", "airship": "blimp zeppelin",
+    "antelope": "deer stag moose elk fawn reindeer caribou",
     "bag": "suitcase", "bagel": "donut doughnut", "ball": "football", "basin": "sink",
-    "bed": "mattress", "berry": "raspberry", "bird": "turkey raven", "bookcase": "shelf",
-    "canoe": "kayak", "cassette": "tape", "cattle": "bull calf", "chair": "armchair stool",
+    "bed": "mattress", "berry": "raspberry",
+    "bird": "turkey raven swallow starling blackbird woodpecker kingfisher puffin grebe chick",
+    "boat": "dinghy hovercraft", "bookcase": "shelf",
+    "building": "house cottage hut cabin villa hotel",
+    "canoe": "kayak", "cassette": "tape", "cattle": "bull calf yak", "chair": "armchair stool",
     "coat": "jacket", "comforter": "blanket duvet", "comic book": "book newspaper",
     "conch": "seashell", "cup": "teacup", "dessert": "cake", "eared seal": "walrus",
-    "flagpole": "flag",
+    "fish": "cod mackerel sardine", "flagpole": "flag",
     "flower": "tulip rose lily sunflower dandelion daffodil poppy violet peony marigold",
-    "fountain": "waterfall", "fruit": "tomato plum apricot grape", "hen": "chicken",
-    "horse": "pony foal mule", "jewelry": "earring ring bracelet", "knot": "rope",
+    "fountain": "waterfall", "fruit": "tomato plum apricot grape", "goose": "gosling",
+    "hamster": "gerbil chinchilla", "hen": "chicken", "horse": "pony foal mule",
+    "insect": "hornet", "jewelry": "earring ring bracelet", "knot": "rope",
     "lamp": "lamppost", "llama": "alpaca", "matchstick": "match", "mountain": "hill",
-    "pepper": "chilli", "pig": "piglet", "refrigerator": "freezer", "sailboat": "yacht",
-    "seabird": "seagull", "sheep": "lamb", "shovel": "rake", "space shuttle": "shuttle",
-    "spaghetti sauce": "pasta noodles", "vegetable": "onion",
+    "ostrich": "emu", "owl": "owlet", "pepper": "chilli", "pig": "piglet",
+    "refrigerator": "freezer", "sailboat": "yacht", "seabird": "seagull cormorant",
+    "sheep": "lamb", "shovel": "rake", "space shuttle": "shuttle",
+    "spaghetti sauce": "pasta noodles noodle", "squirrel": "chipmunk", "vegetable": "onion",
+    "wild dog": "jackal",
 }  # fmt: skip
 """Nouns of the table with words for what looks like them, where the nearest is none or another."""
 _SAME = {"pit bull": "dog"} | {w: noun for noun, words in _LIKE.items() for w in words.split()}
