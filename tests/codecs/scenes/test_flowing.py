@@ -14,6 +14,7 @@ from fbridge.words.flows import FlowAct
 from tests.codecs.scenes.pictures import SKINS, portrait
 
 SIZE = (96, 128)
+DRAKE = 97
 CLOUDS = FlowAct("clouds", "clouds")
 
 
@@ -53,6 +54,32 @@ def test_water_is_not_seen_in_a_sky() -> None:
     found = find(sky(0.4), FlowAct("waves", "sea"))
     assert found.acts == ()
     assert found.remarks == ("no sea is found in the picture; it is left out",)
+
+
+class Pond(Blind):
+    """Sees a duck where the main thing is, and no shore."""
+
+    sure = 1.0
+
+    def shown(self, classes: Tensor) -> Tensor:
+        seen = torch.zeros(3, 4)
+        seen[2, 2] = self.sure * (DRAKE in classes)
+        return seen
+
+
+def test_water_is_around_a_bird_that_swims() -> None:
+    """Grey water, which nothing else tells."""
+    rows = torch.arange(SIZE[0])[:, None].expand(SIZE)
+    ripples = 0.05 * (1.9 * rows + smooth_noise(SIZE, 6, torch.Generator().manual_seed(0))).sin()
+    pond = Pond((0.5 + ripples).expand(3, *SIZE).clone())
+    pond.picture[:, :46] = torch.tensor([0.1, 0.2, 0.05])[:, None, None]  # a far bank
+    water = [FlowAct("water", "water")]
+    [region] = Flowing.find(pond.picture, water, pond).regions
+    assert region is not None
+    assert float(region[60:, :45].mean()) > 0.8
+    assert float(region[:40].mean()) < 0.1
+    pond.sure = 0.8  # as a turkey's is
+    assert Flowing.find(pond.picture, water, pond).acts == ()
 
 
 class Zoo(Blind):

@@ -16,7 +16,13 @@ from fbridge.codecs.scenes.flow import Flow, draw_flow, plan_flow
 from fbridge.codecs.scenes.hair import ON_HEADS, find_hair
 from fbridge.codecs.scenes.particles import overlay
 from fbridge.codecs.scenes.plumes import PLUMES
-from fbridge.codecs.scenes.regions import ANIMALS, OF_THE_HINT, OF_WATER, find_region
+from fbridge.codecs.scenes.regions import (
+    ANIMALS,
+    OF_THE_HINT,
+    OF_WATER,
+    THAT_SWIM,
+    find_region,
+)
 from fbridge.words.flows import FlowAct
 from fbridge.words.vocabulary import flow_nouns
 
@@ -31,6 +37,9 @@ _WHOLE = 0.5
 _PART, _ALIKE = 0.5, 0.6
 """The main thing is what flows if it covers more than `_PART` of the region; its leaves are what is
 meant if `_ALIKE` of it looks like leaves."""
+_SWIMS, _SWUM_ON = 0.95, 0.08
+"""Probability from which on a bird that swims is one, and that of water around it. Four on water
+have 1.0, and of ten birds in the air or on land nine have 0.08 to 0.94."""
 
 
 @dataclass
@@ -119,7 +128,7 @@ def _shows(picture: Tensor, region: Tensor, act: FlowAct) -> float:
 def _region(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor:
     """(H, W) of what flows: neither the main thing, unless it is that, nor what is not there."""
     hint = _hint(picture, act, finder) if act.kind in _LED else None
-    scene = finder.shown(torch.tensor(OF_WATER)) if act.kind in ("water", "waves") else None
+    scene = _waters(finder) if act.kind in ("water", "waves") else None
     region = find_region(picture, act.kind, act.noun, hint, scene=scene)
     if act.kind in (*OF_THE_HINT, *PLUMES) or not region.any():
         return region
@@ -131,6 +140,12 @@ def _region(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor:
     if both > _PART * float(region.sum()) and (green or act.kind != "leaves"):
         return region
     return find_region(picture, act.kind, act.noun, hint, thing, scene=scene)
+
+
+def _waters(finder: Finder) -> Tensor:
+    """(h, w) probability that a place shows what goes with water; near birds that swim, all may."""
+    swims = float(finder.shown(torch.tensor(THAT_SWIM)).amax())
+    return finder.shown(torch.tensor(OF_WATER)).clamp_min(_SWUM_ON if swims > _SWIMS else 0.0)
 
 
 def _hint(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor | None:
