@@ -9,6 +9,7 @@ from torch import Tensor
 from fbridge.codecs.scenes import finder
 from fbridge.codecs.scenes.features import Features
 from fbridge.codecs.scenes.finder import Finder, one_thing
+from fbridge.codecs.scenes.neighbours import without_neighbours
 from fbridge.codecs.scenes.segmenter import MaskDecoder
 
 
@@ -127,6 +128,28 @@ def test_one_thing_keeps_its_own_parts() -> None:
     assert not kept[:, 38:].any()
     alone = mask * (torch.arange(60) < 30)
     assert torch.equal(one_thing(alone, nowhere), alone)
+
+
+def test_a_neighbour_in_which_the_noun_is_not_seen_is_left_out() -> None:
+    """A bird at a flower: its bill joins them."""
+    mask, seen = torch.zeros(40, 64), torch.zeros(5, 8)
+    mask[8:32, 36:60] = 0.9  # a bird
+    mask[14:32, 6:24] = 0.9  # a flower
+    mask[18:20, 24:36] = 0.9  # the bill
+    seen[1:4, 5:7] = 0.8
+    kept = without_neighbours(mask, seen)
+    assert torch.equal(kept[:, 30:], mask[:, 30:]), "the bill is the bird's"
+    assert not kept[:, :23].any()
+    assert torch.equal(one_thing(mask, seen), kept)
+    seen[2:4, 1:3] = 0.3
+    assert torch.equal(without_neighbours(mask, seen), mask), "such as a motorcycle's wheel"
+    seen[2:4, 1:3] = 0
+    assert torch.equal(without_neighbours(mask, 0.5 * seen), mask), "it may be what is meant"
+    beside = seen.clone()
+    beside[1:4, 5:7], beside[0, 0] = 0.15, 0.9
+    assert torch.equal(without_neighbours(mask, beside), mask), "neither of both is meant"
+    mask[14:32, 24:36] = 0.9  # no neck
+    assert torch.equal(without_neighbours(mask, seen), mask)
 
 
 def test_of_two_things_the_one_in_which_the_noun_is_seen_is_taken() -> None:

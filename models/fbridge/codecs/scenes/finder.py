@@ -21,6 +21,7 @@ from fbridge.codecs.scenes.closer import (
 )
 from fbridge.codecs.scenes.features import Features, packaged_features
 from fbridge.codecs.scenes.matting import refine
+from fbridge.codecs.scenes.neighbours import OTHER, without_neighbours
 from fbridge.codecs.scenes.nouns import is_plural, packaged_nouns
 from fbridge.codecs.scenes.segmenter import MaskDecoder, find_mask, working_size
 from fbridge.codecs.scenes.which import Answer, choose, focus_maps
@@ -29,8 +30,6 @@ from fbridge.words.which import told_apart
 UNSEEN = 0.02
 """Probability below which no place shows what a noun names. Of 52 photographs 5 have such a right
 noun, and of 19 wrong nouns 10."""
-OTHER = 0.25
-"""Size of a part of a mask, as a share of the greatest, from which it is another thing."""
 SAME, SURE = 0.5, 0.25
 """Where masks of a noun and of the main thing overlap by more than `SAME`, as intersection over
 union, and no place in them shows the noun's classes with a probability of `SURE`, it is the main
@@ -228,6 +227,7 @@ def one_thing(mask: Tensor, seen: Tensor) -> Tensor:
     """
     import cv2
 
+    mask = without_neighbours(mask, seen)
     count, labels, stats, _ = cv2.connectedComponentsWithStats((mask > 0.5).byte().cpu().numpy())
     if count <= 2:
         return mask
