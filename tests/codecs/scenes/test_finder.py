@@ -20,7 +20,8 @@ class Looks(Finder):
         super().__init__(MaskDecoder(), picture, torch.device("cpu"))
         self.sizes: list[tuple[int, ...]] = []
 
-    sure, where = 0.45, (6, 6)
+    sure: float = 0.45
+    where: tuple[int | slice, int | slice] = (6, 6)
 
     def shown(self, classes: Tensor) -> Tensor:  # noqa: ARG002 (as the finder has it)
         seen = torch.zeros(12, 12)
@@ -91,6 +92,15 @@ def test_a_mask_that_misses_the_place_where_the_noun_is_seen_is_said() -> None:
     assert (looks.thing("door") > 0.5).any()
     told = "the door is not told from what is around it; what stands out is taken"
     assert looks.remarks == [told]
+
+
+def test_a_noun_is_all_over_where_most_of_its_mask_shows_it() -> None:
+    looks = Looks(picture_of(slice(20, 220), slice(20, 220)))
+    assert not looks.is_all_over("cat"), "it is seen in one place of a hundred"
+    looks.where = (slice(2, 10), slice(2, 9))
+    assert looks.is_all_over("cat")
+    assert looks.is_all_over(""), "no thing is named that might not be there"
+    assert not looks.is_all_over("gizmo")
 
 
 def test_what_is_no_main_thing_was_found_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

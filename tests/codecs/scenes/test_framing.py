@@ -251,6 +251,7 @@ def test_a_straight_thing_is_cut_however_little_of_it_is_seen_to_end() -> None:
 def test_what_the_frame_makes_of_a_motion_is_told() -> None:
     whole, free, cut = disc(0, 0, 0.9), disc(0, 0), cut_by("bottom")
     assert limits(whole, "jump") == "the frame is filled by the {}; all of the picture goes with it"
+    assert limits(whole, "jump", surely=True) == ""
     assert limits(cut, "jump") == "the lower edge cuts the {}; it stays there and grows"
     rocks = "the lower edge cuts the {}; it rocks to and fro in place of turning"
     assert limits(cut, "spin") == limits(cut, "roll left") == rocks

@@ -126,7 +126,7 @@ class PlainSceneCodec(EvenSized, Plain):
         coarse = one_each(masks) if masks else picture.new_zeros(0, 8, 8)
         found = refine(picture, coarse) if masks else picture.new_zeros(0, *picture.shape[1:])
         for act, alpha in zip(intent.acts, found, strict=False):
-            if limit := limits(alpha, act.verb):
+            if limit := limits(alpha, act.verb, surely=finder.is_all_over(act.noun)):
                 finder.remarks.append(limit.format(act.noun or "main thing"))
         missing = picture.new_zeros(OBJECTS - len(found), *picture.shape[1:])
         flowing = Flowing.find(picture, intent.flows, finder)

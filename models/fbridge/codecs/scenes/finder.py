@@ -42,6 +42,9 @@ SHOWN = 0.1
 greatest in the mask."""
 MISSED = 0.5
 """Where a noun is seen, as a share of its greatest probability, at least somewhere in its mask."""
+ALL_OVER = 0.55
+"""Share of a mask's places with at least half of the greatest probability, from which on a noun is
+seen all over it: 0.71 of a cat that fills its picture, at most 0.44 of five wrong masks that do."""
 _TAKEN = "what stands out is taken"
 
 
@@ -106,6 +109,16 @@ class Finder:
         seen by the network's classes.
         """
         return self._sureness_in(mask, noun) < MISSED * self.sureness(noun)
+
+    def is_all_over(self, noun: str) -> bool:
+        """Whether a noun is seen in most of its mask; of the main thing it need not be."""
+        named = self._named(noun)
+        if not named.any():
+            return not noun
+        seen = self.shown(named)
+        inside = resize(self.mask(noun)[None, None], _size(seen))[0, 0] > 0.5
+        places = seen[inside] >= 0.5 * seen.amax()
+        return bool(places.any()) and float(places.float().mean()) >= ALL_OVER
 
     def _sureness_in(self, mask: Tensor, noun: str) -> float:
         """The same in the places of which a mask (H, W) covers something."""

@@ -84,15 +84,15 @@ def held_by(alpha: Tensor, verb: str) -> str | None:
     return name
 
 
-def limits(alpha: Tensor, verb: str) -> str:
+def limits(alpha: Tensor, verb: str, *, surely: bool = False) -> str:
     """What the frame makes of a verb's motion of an object (H, W), to be said of it; or "".
 
-    With the thing's name in place of {}.
+    With the thing's name in place of {}. Of what surely fills the frame nothing need be said.
     """
     if verb == "stay":
         return ""
     if moves_whole(to_edges(alpha)):
-        return "the frame is filled by the {}; all of the picture goes with it"
+        return "" if surely else "the frame is filled by the {}; all of the picture goes with it"
     cuts = contacts(alpha)
     if verb == "away" and spans(cuts):
         return "opposite edges cut the {}; all of the picture goes with it"
