@@ -29,7 +29,7 @@ def read_by(pipe: Any, prompt: str) -> torch.Tensor:
             return pipe.encode_prompt(prompt, do_classifier_free_guidance=False)[0][0]
         if kind == "AnimateDiffPipeline":
             return pipe.encode_prompt(prompt, "cpu", 1, False)[0][0]
-        if kind == "LTXPipeline":
+        if kind in ("LTXPipeline", "LTXConditionPipeline"):
             rows, mask = pipe.encode_prompt(prompt, do_classifier_free_guidance=False)[:2]
             return rows[0][mask[0].bool()]
         if kind == "LattePipeline":
@@ -51,7 +51,18 @@ def read_by(pipe: Any, prompt: str) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_words_are_read_as_the_familys_own_pipeline_reads_them(name: str, tmp_path: Path) -> None:
-    folder = publish(name, tmp_path)
+    check_reading(publish(name, tmp_path))
+
+
+def test_words_are_read_as_the_pipeline_of_newer_ltx_video_reads_them(tmp_path: Path) -> None:
+    """LTX-Video 0.9.7 and later are published with it; its encoder does not see the padding."""
+    base = diffusers.DiffusionPipeline.from_pretrained(publish("ltx", tmp_path / "ltx"))
+    folder = tmp_path / "newer"
+    diffusers.LTXConditionPipeline(**base.components).save_pretrained(folder)
+    check_reading(folder)
+
+
+def check_reading(folder: Path) -> None:
     pipe = diffusers.DiffusionPipeline.from_pretrained(folder)
     encode = load_text_encoder(str(folder))
     assert isinstance(encode, TextEncoder)

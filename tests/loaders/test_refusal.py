@@ -129,11 +129,19 @@ def test_a_widened_cogvideox_of_another_shape_is_not_the_released_bridge(tmp_pat
         FrameBridgePipeline.from_pretrained(folder)
 
 
-def test_ltx_image_to_video_has_the_text_to_video_network(tmp_path: Path) -> None:
-    folder = image_to_video("ltx", tmp_path, "LTXImageToVideoPipeline")
-    assert inspect_model(str(folder)).refused == ""
+@pytest.mark.parametrize(
+    ("kind", "tokens"), [("LTXImageToVideoPipeline", 128), ("LTXConditionPipeline", 256)]
+)
+def test_ltx_image_to_video_has_the_text_to_video_network(
+    kind: str, tokens: int, tmp_path: Path
+) -> None:
+    folder = image_to_video("ltx", tmp_path, kind)
+    told = inspect_model(str(folder))
+    assert (told.refused, told.tokens) == ("", tokens)
+    alone = inspect_model(str(folder / "transformer"), components=str(folder))
+    assert (alone.refused, alone.tokens) == ("", tokens)
     pipe = FrameBridgePipeline.from_pretrained(folder)
-    assert pipe.config.reading[0] == 128
+    assert pipe.config.reading[0] == tokens
     made = pipe(Image.new("RGB", (64, 64)), "a cat", num_frames=9, size=(64, 64),
                 num_inference_steps=1)  # fmt: skip
     assert len(made.frames[0]) == 9

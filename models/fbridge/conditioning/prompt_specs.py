@@ -32,6 +32,7 @@ PROMPT_SPECS = {
     "CogVideoXPipeline": PromptSpec(226, padded=True, keep_padding=True),
     "LTXPipeline": PromptSpec(128, padded=True),
     "LTXImageToVideoPipeline": PromptSpec(128, padded=True),
+    "LTXConditionPipeline": PromptSpec(256),
     "WanPipeline": PromptSpec(512),
     "SkyReelsV2Pipeline": PromptSpec(512),
     "LattePipeline": PromptSpec(120),

@@ -22,7 +22,7 @@ from fbridge.backbones.families import FAMILIES, family_named
 from fbridge.backbones.family import Family
 from fbridge.backbones.scratch import find_preset
 from fbridge.choices import BOTH
-from fbridge.conditioning.prompt_specs import PROMPT_SPECS
+from fbridge.conditioning.prompt_specs import PROMPT_SPECS, prompt_spec_of
 from fbridge.errors import CheckpointError
 from fbridge.files.base_file import single_file_facts
 from fbridge.files.configs import has_component, read_json
@@ -209,8 +209,12 @@ class ResolvedModel:
             return int((self.facts.get("reading") or [0])[0])
         if self.kind == "base":
             return 0
+        folder = self.path if self.kind == "pipeline" else self.components
+        own = None if folder is None else prompt_spec_of(folder)  # those of one family may differ
         names = (*self.family.pipelines, self.family.transformer)
-        return next((PROMPT_SPECS[name].max_tokens for name in names if name in PROMPT_SPECS), 0)
+        known = (PROMPT_SPECS[name] for name in names if name in PROMPT_SPECS)
+        spec = own or next(known, None)
+        return 0 if spec is None else spec.max_tokens
 
     def find_components(self, *, download: bool) -> Path:
         """The folder with what a network's weights lack; a single file's own parts are unpacked.
