@@ -140,10 +140,10 @@ def test_a_lora(workshop: Any, tmp_path: Path) -> None:
     assert json.loads(workshop.run("info", file, "--json").out)["ranks"] == [4, 8]
     ran = workshop.run("info", file, "--expert", "low")
     assert (ran.code, "--expert low: is about a model, and" in ran.err) == (2, True)
-    tensors["diffusion_model.blocks.0.self_attn.q.hada_w1_a"] = torch.ones(2)
+    tensors["diffusion_model.blocks.0.self_attn.q.oft_blocks"] = torch.ones(2)
     save_file(tensors, file)
     ran = workshop.run("info", file)
-    assert (ran.code, "is LoHa (" in ran.err) == (4, True)
+    assert (ran.code, "is OFT (" in ran.err) == (4, True)
 
 
 def test_advice_is_given_only_where_it_would_work(workshop: Any, tmp_path: Path) -> None:

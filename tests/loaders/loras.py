@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
@@ -88,6 +89,42 @@ def kohya(changes: Mapping[str, Pair]) -> Weights:
         done |= {f"{name}.lora_down.weight": down, f"{name}.lora_up.weight": up}
         done[f"{name}.alpha"] = torch.tensor(ALPHA)
     return done
+
+
+def lycoris(weights: Weights, form: str, prefix: str) -> tuple[Weights, Weights]:
+    """LoHa and LoKr as LyCORIS writes them, for the matrices of some weights; and the weights with
+    them added: the truth, by numpy in float64.
+
+    Args:
+        weights: all of them; those of attention's layers are changed.
+        form: "loha", or "lokr" and which of its two factors are of low rank.
+        prefix: of the names, in which a last underscore makes dots underscores.
+    """
+    torch.manual_seed(6)
+    file: Weights = {}
+    truth = {name: tensor.double() for name, tensor in weights.items()}
+    for name, tensor in weights.items():
+        if tensor.ndim != 2 or "attn" not in name:
+            continue
+        layer = name.removesuffix(".weight")
+        layer = prefix + (layer.replace(".", "_") if prefix.endswith("_") else layer)
+        rows, columns = tensor.shape
+        sides = ((rows, columns),) * 2 if form == "loha" else ((2, 4), (rows // 2, columns // 4))
+        parts, scale = [], 1.0
+        for number, (outputs, inputs) in enumerate(sides, 1):
+            what = f"{layer}.hada_w{number}" if form == "loha" else f"{layer}.lokr_w{number}"
+            if form == "loha" or str(number) in form:
+                up, down = 0.4 * torch.randn(outputs, RANK), 0.4 * torch.randn(RANK, inputs)
+                file |= {f"{what}_a": up, f"{what}_b": down}
+                parts.append(up.double().numpy() @ down.double().numpy())
+                scale = ALPHA / RANK
+            else:
+                file[what] = 0.3 * torch.randn(outputs, inputs)
+                parts.append(file[what].double().numpy())
+        file[f"{layer}.alpha"] = torch.tensor(ALPHA)
+        change = parts[0] * parts[1] if form == "loha" else np.kron(*parts)
+        truth[name] += scale * torch.from_numpy(change)
+    return file, truth
 
 
 def save(path: Path, tensors: Weights, metadata: dict[str, str] | None = None) -> Path:

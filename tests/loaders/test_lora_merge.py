@@ -14,6 +14,7 @@ from fbridge.backbones.families import family_of
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.hashing import hash_files
 from fbridge.files.lora_record import LoraRecord
+from fbridge.loaders.inspect_lora import inspect_lora, is_lora
 from fbridge.loaders.lora_choice import LoraChoice, parse_lora, recorded_choices
 from fbridge.loaders.lora_file import distilled_steps, read_lora
 from fbridge.loaders.lora_merge import MergedLora, merge_loras
@@ -25,6 +26,7 @@ from tests.loaders.loras import (
     back,
     held,
     kohya,
+    lycoris,
     network,
     original,
     pairs,
@@ -97,6 +99,38 @@ def test_whole_differences_of_weights_and_biases(name: str, tmp_path: Path) -> N
     assert done.changed == len(truth)
     assert done.whole
     assert "--steps 4 --guidance 1" in done.note
+
+
+@pytest.mark.parametrize("prefix", ["lora_unet__", "lycoris_", "lora_transformer_"])
+def test_names_whose_dots_became_underscores(prefix: str, tmp_path: Path) -> None:
+    """Wan Fun's trainer puts two underscores before the first layer; LyCORIS has its own prefix."""
+    for name in ("wan", "cogvideox"):
+        net = network(name)
+        before = held(net)
+        changes = pairs(attention(before))
+        file = {key.replace("lora_unet_", prefix): t for key, t in kohya(changes).items()}
+        merge(net, save(tmp_path / "fun.safetensors", file))
+        assert worst(held(net), added(before, changes, ALPHA / RANK)) < EXACT
+
+
+@pytest.mark.parametrize("form", ["loha", "lokr 2", "lokr 1 2", "lokr"])
+@pytest.mark.parametrize(
+    ("name", "prefix"), [("wan", "lycoris_"), ("hunyuan", "lora_unet_"), ("ltx", "transformer.")]
+)
+def test_products_of_lycoris(name: str, prefix: str, form: str, tmp_path: Path) -> None:
+    net = network(name)
+    theirs = original(name, held(net)) if name == "hunyuan" else held(net)  # of fused layers
+    file, truth = lycoris(theirs, form, prefix)
+    path = save(tmp_path / "style.safetensors", file)
+    done = merge(net, path)
+    assert done.tensors == len(file)
+    assert not done.whole
+    wanted = back(family_of(net), truth) if name == "hunyuan" else truth
+    assert worst(held(net), wanted) < EXACT
+    told = inspect_lora(path)
+    assert is_lora(path)
+    assert told.ranks == ((0, 0) if form == "lokr" else (RANK, RANK))
+    assert told.whole == 0
 
 
 def test_peft_settings_decide_the_scale(tmp_path: Path) -> None:
@@ -230,7 +264,24 @@ def test_what_is_not_understood_changes_nothing(tmp_path: Path) -> None:
             "image-to-video model",
         ),
         "family": (hunyuan, "layers of the hunyuan family.*is of the wan family"),
-        "loha": ({"lora_unet_blocks_0_ffn_0.hada_w1_a": torch.ones(2, 2)}, "LoHa"),
+        "oft": ({"lora_unet_blocks_0_ffn_0.oft_blocks": torch.ones(2, 2)}, "is OFT"),
+        "core": (
+            {f"lora_unet_blocks_0_ffn_0.hada_{part}": torch.ones(2, 2) for part in ("t1", "w1_a")},
+            "is a LoHa with core tensors",
+        ),
+        "loha": ({f"{named}{one}.hada_w1_a": torch.ones(2, 2)}, "holds hada_w1_a alone"),
+        "lokr": (
+            {f"{named}{one}.lokr_w{n}": torch.ones(2, 2) for n in ("1", "2", "2_a", "2_b")},
+            "holds lokr_w1, lokr_w2, lokr_w2_a, lokr_w2_b alone",
+        ),
+        "ranks": (
+            {f"{named}{one}.lokr_w{n}": torch.ones(2, 3) for n in ("1", "2_a", "2_b")},
+            r"matrices of \(2, 3\) and \(2, 3\) and \(2, 3\)",
+        ),
+        "of peft": (
+            {f"base_model.model.{one}.lokr_w{n}": torch.ones(2, 2) for n in "12"},
+            "is peft's LoHa or LoKr",
+        ),
         "control": (
             good | {"transformer.patch_embedding.reshape_weight": torch.ones(5)},
             "control",

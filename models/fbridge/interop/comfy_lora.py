@@ -24,6 +24,7 @@ from fbridge.files.key_mapping import rename_keys
 from fbridge.loaders.locate import ADAPTER_WEIGHTS
 from fbridge.loaders.lora import EXTRA, PRIOR, AdapterCard
 from fbridge.loaders.lora_file import Update, read_lora
+from fbridge.loaders.lora_products import Product
 from fbridge.loaders.pretrained import PretrainedModel
 from fbridge.scheduler import FrameBridgeScheduler
 
@@ -111,10 +112,12 @@ def comfy_weights(
 
 def _matrices(update: Update) -> Iterator[tuple[str, Tensor]]:
     """Of an update: endings of names, and tensors."""
-    assert update.up is not None, "fbridge writes no whole differences"
-    yield ".lora_down.weight", update.down.contiguous()
-    yield ".lora_up.weight", update.up.contiguous()
-    yield ".alpha", torch.tensor(float(update.scale * len(update.down)))
+    product = update.product
+    assert isinstance(product, Product), "fbridge writes plain LoRAs"
+    assert product.up is not None, "and no whole differences"
+    yield ".lora_down.weight", product.down.contiguous()
+    yield ".lora_up.weight", product.up.contiguous()
+    yield ".alpha", torch.tensor(float(update.scale * len(product.down)))
 
 
 def _input_layer(own: Any, layer: str, held: Mapping[str, Tensor]) -> Iterator[tuple[str, Tensor]]:

@@ -34,7 +34,7 @@ PREFIXES = (
 _STRANGERS = {"vae", "text_encoder", "text_encoders", "first_stage_model"}
 """First parts of the names of other networks in a single file."""
 _SHOWN = 3
-_LOW_RANK = ("lora_A", "lora_down", "lora_up", "lora_B")
+_LOW_RANK = ("lora_A", "lora_down", "lora_up", "lora_B", ".hada_w", ".lokr_w")
 
 Shapes = Mapping[str, tuple[int, ...]]
 

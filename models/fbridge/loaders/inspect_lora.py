@@ -72,7 +72,7 @@ def inspect_lora(path: Path) -> InspectedLora:
     header, file = read_header(path), read_lora(path)
     named = family_of_layers([update.layer for update in file.updates])
     family = next((known for known in FAMILIES.values() if known.name == named), None)
-    ranks = [len(update.down) for update in file.updates if update.up is not None]
+    ranks = [update.rank for update in file.updates if update.rank is not None]
     expert = told_expert(path, header.metadata)
     return InspectedLora(
         str(path),
@@ -82,7 +82,7 @@ def inspect_lora(path: Path) -> InspectedLora:
         tensors=file.tensors,
         updates=len(file.updates),
         ranks=(min(ranks), max(ranks)) if ranks else (0, 0),
-        whole=sum(update.up is None for update in file.updates),
+        whole=sum(update.whole for update in file.updates),
         dora=any(update.magnitude is not None for update in file.updates),
         dtypes=dict(Counter(header.dtypes.values())),
         steps=file.steps,

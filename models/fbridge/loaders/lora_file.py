@@ -2,9 +2,10 @@
 
 Known are diffusers and peft (`lora_A`, `lora_B`, with or without the adapter's name), kohya and
 musubi (`lora_down`, `lora_up`, `alpha`), old diffusers (`to_q_lora.down`), and whole differences
-(`diff`, `diff_b`, `diff_m`; `w_norm`, `b_norm`). A difference is `scale * up @ down`, whose scale
-is alpha / rank: by the file's `alpha`, by the settings of peft in the metadata or beside the file,
-or 1. What is not understood is an error and never left out.
+(`diff`, `diff_b`, `diff_m`; `w_norm`, `b_norm`), and LyCORIS's LoHa and LoKr. A difference is a
+product (`fbridge.loaders.lora_products`) times a scale, which is alpha / rank: by the file's
+`alpha`, by the settings of peft in the metadata or beside the file, or 1. What is not understood is
+an error and never left out.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ from torch import Tensor
 from fbridge.errors import CheckpointError
 from fbridge.files.configs import read_json
 from fbridge.files.tensors import Header, read_header, read_weights
+from fbridge.loaders.lora_products import Hadamard, Kronecker, Product
 
+_LOHA = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
+_LOKR = ("lokr_w1", "lokr_w1_a", "lokr_w1_b", "lokr_w2", "lokr_w2_a", "lokr_w2_b")
+_LYCORIS = (*_LOHA, *_LOKR)
 _FORMS = (
     (r"\.lora_A(?:\.(?!weight$|bias$)\w+)?\.weight", "down"),
     (r"\.lora_B(?:\.(?!weight$|bias$)\w+)?\.weight", "up"),
@@ -35,12 +40,14 @@ _FORMS = (
     (r"\.diff_b|\.b_norm", "bias"),
     (r"\.diff_m", "modulation"),
     (r"\.dora_scale|\.lora_magnitude_vector(?:\.\w+)*", "magnitude"),
+    *((rf"\.{name}", name) for name in _LYCORIS),
 )
 """Endings of names, and what such a tensor is to its layer."""
 _ENDINGS = [(re.compile(f"(.+?)(?:{form})"), role) for form, role in _FORMS]
 _WHOLE = ("weight", "bias", "modulation")
 _OTHERS = {
-    ".hada_": "LoHa", ".lokr_": "LoKr", ".oft_": "OFT", "lora_mid": "a LoRA with a core tensor",
+    "hada_t": "a LoHa with core tensors", "lokr_t": "a LoKr with a core tensor", ".oft_": "OFT",
+    "lora_mid": "a LoRA with a core tensor",
     "reshape_weight": "a control LoRA, which widens the network's input",
     "set_weight": "replaced weights", "matrix_A": "a LoRA of SAT",
     "lora_embedding": "updates of embeddings", ".ia3_": "IA3",
@@ -61,32 +68,35 @@ class Update:
     Attributes:
         layer: as the file names it.
         kind: the tensor of that layer: "weight", "bias" or "modulation".
-        down: (rank, inputs, ...), or the whole difference where there is no `up`.
-        up: (outputs, rank, ...).
+        product: the difference.
         scale: that the product is multiplied by.
         magnitude: (outputs,) of the changed rows, of a DoRA (arXiv 2402.09353).
     """
 
     layer: str
     kind: str
-    down: Tensor
-    up: Tensor | None = None
+    product: Product | Hadamard | Kronecker
     scale: float = 1.0
     magnitude: Tensor | None = None
 
     @property
+    def rank(self) -> int | None:
+        """Of its matrices; None where they are whole."""
+        return self.product.rank
+
+    @property
+    def whole(self) -> bool:
+        """Whether the file has the difference itself, and no matrices that it is made of."""
+        return isinstance(self.product, Product) and self.product.up is None
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Of the difference."""
-        if self.up is None:
-            return tuple(self.down.shape)
-        return (len(self.up), *self.down.shape[1:])
+        return self.product.shape
 
     def difference(self) -> Tensor:
         """The difference in float32, without the magnitude."""
-        if self.up is None:
-            return self.scale * self.down.float()
-        product = self.up.float().flatten(1) @ self.down.float().flatten(1)
-        return self.scale * product.unflatten(1, self.down.shape[1:])
+        return self.scale * self.product.value()
 
 
 @dataclass(frozen=True)
@@ -170,7 +180,8 @@ def _told(strange: list[str], count: int) -> str:
     what = "is no LoRA" if len(strange) == count else "is not understood in full"
     return (
         f"{what}: {len(strange)} of its {count} tensors have unknown names, such as {few}; known "
-        "are those of diffusers, peft, kohya, musubi, DiffSynth and differences (diff, diff_b)"
+        "are those of diffusers, peft, kohya, musubi, DiffSynth, LyCORIS and differences (diff, "
+        "diff_b)"
     )
 
 
@@ -187,9 +198,15 @@ def _settings(
                 f"LoRA {path}: its metadata {_SETTINGS} is broken; get the file again"
             ) from error
     beside = path.parent / _BESIDE
+    of_peft = any(layer.startswith(_PEFT) for layer in held)
+    if of_peft and any(role in _LYCORIS for tensors in held.values() for role in tensors):
+        raise CheckpointError(
+            f"LoRA {path}: is peft's LoHa or LoKr, whose scale is not read; merge it with peft, "
+            "and give the whole model"
+        )
     if path.name == "adapter_model.safetensors" and beside.is_file():
         return read_json(beside)
-    if any(layer.startswith(_PEFT) for layer in held):
+    if of_peft:
         raise CheckpointError(
             f"LoRA {path}: is peft's, whose scale is in {_BESIDE}; put that beside it, under the "
             "name adapter_model.safetensors"
@@ -201,24 +218,29 @@ def _updates(
     path: Path, layer: str, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
 ) -> list[Update]:
     """Of one layer."""
-    done = [Update(layer, kind, tensors[kind]) for kind in _WHOLE if kind in tensors]
-    paired = {"down", "up", "up_bias", "alpha", "magnitude"} & tensors.keys()
+    done = [Update(layer, kind, Product(tensors[kind])) for kind in _WHOLE if kind in tensors]
+    paired = tensors.keys() - set(_WHOLE)
     if not paired or (paired == {"alpha"} and done):
         return done
-    down, up = tensors.get("down"), tensors.get("up")
-    if down is None or up is None:
+    product = _product(tensors)
+    if product is None:
         raise CheckpointError(
             f"LoRA {path}: of {layer} it holds {', '.join(sorted(tensors))} alone; get it again"
         )
-    if down.ndim < 2 or up.ndim < 2 or up.shape[1] != len(down) or up[0, 0].numel() != 1:
-        raise CheckpointError(
-            f"LoRA {path}: {layer} has matrices of {tuple(up.shape)} and {tuple(down.shape)}, "
-            "which are none of one rank; get it again"
+    if not product.fits:
+        shapes = " and ".join(
+            str(tuple(tensors[role].shape)) for role in ("up", "down", *_LYCORIS) if role in tensors
         )
-    scale = _scale(path, layer, tensors.get("alpha"), len(down), settings)
+        raise CheckpointError(
+            f"LoRA {path}: {layer} has matrices of {shapes}, which are none of one rank; "
+            "get it again"
+        )
+    scale = _scale(path, layer, tensors.get("alpha"), product.rank, settings)
     magnitude = tensors.get("magnitude")
     if magnitude is not None and (
-        down.ndim != 2 or magnitude.shape not in {(len(up),), (len(up), 1)} or "weight" in tensors
+        len(product.shape) != 2
+        or magnitude.shape not in {product.shape[:1], (product.shape[0], 1)}
+        or "weight" in tensors
     ):
         raise CheckpointError(
             f"LoRA {path}: is a DoRA whose magnitudes of {layer} have the shape "
@@ -227,20 +249,45 @@ def _updates(
     if magnitude is None and settings.get("use_dora"):
         raise CheckpointError(f"LoRA {path}: is a DoRA that lacks the magnitudes of {layer}")
     flat = None if magnitude is None else magnitude.flatten()
-    done.append(Update(layer, "weight", down, up, scale, flat))
+    done.append(Update(layer, "weight", product, scale, flat))
     if "up_bias" in tensors:
-        done.append(Update(layer, "bias", tensors["up_bias"], scale=scale))
+        done.append(Update(layer, "bias", Product(tensors["up_bias"]), scale))
     return done
 
 
+def _product(tensors: Mapping[str, Tensor]) -> Product | Hadamard | Kronecker | None:
+    """What a layer's tensors are of; None where some of them are missing or too many."""
+    own = tensors.keys() - {*_WHOLE, "alpha", "magnitude", "up_bias"}
+    if own == {"down", "up"}:
+        return Product(tensors["down"], tensors["up"])
+    if "up_bias" in tensors:
+        return None
+    if own == set(_LOHA):
+        up, down, other_up, other_down = (tensors[role] for role in _LOHA)
+        return Hadamard(Product(down, up), Product(other_down, other_up))
+    factors = []
+    for name in ("lokr_w1", "lokr_w2"):
+        parts = {role for role in own if role.startswith(name)}
+        if parts == {name}:
+            factors.append(Product(tensors[name]))
+        elif parts == {f"{name}_a", f"{name}_b"}:
+            factors.append(Product(tensors[f"{name}_b"], tensors[f"{name}_a"]))
+    return Kronecker(*factors) if len(factors) == 2 and own <= set(_LOKR) else None
+
+
 def _scale(
-    path: Path, layer: str, alpha: Tensor | None, rank: int, settings: Mapping[str, Any]
+    path: Path, layer: str, alpha: Tensor | None, rank: int | None, settings: Mapping[str, Any]
 ) -> float:
-    """Alpha of the file, else of peft's settings, over the rank; 1 where neither says one."""
+    """Alpha of the file, else of peft's settings, over the rank; 1 where neither says one.
+
+    A Kronecker product of whole matrices has no rank, and its alpha no meaning.
+    """
     if alpha is not None:
         if alpha.numel() != 1:
             raise CheckpointError(f"LoRA {path}: alpha of {layer} is no number; get it again")
-        return float(alpha) / rank
+        return 1.0 if rank is None else float(alpha) / rank
+    if rank is None:
+        return 1.0
     try:
         patterns = dict(settings.get("alpha_pattern") or {})
         fits = (own for form, own in patterns.items() if re.match(rf"(.*\.)?({form})$", layer))

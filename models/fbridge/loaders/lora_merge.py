@@ -28,8 +28,9 @@ from fbridge.loaders.lora_file import LoraFile, Update, changed_rows, read_lora
 from fbridge.loaders.lora_refusal import misfit_reason
 from fbridge.loaders.merged_lora import MergedLora as MergedLora
 
-KOHYA = ("lora_unet_", "lora_transformer_")
-"""What kohya's names begin with; the rest of them has underscores for dots."""
+KOHYA = ("lora_unet_", "lora_unet__", "lora_transformer_", "lycoris_")
+"""What kohya's and LyCORIS's names begin with; the rest of them has underscores for dots. Wan Fun's
+trainer puts a second one before the first layer."""
 _PREFIXES = (*PREFIXES, "unet.", "base_model.model.", "base_model.model.transformer.", "pipe.dit.")
 _OWN = CheckpointLayout("diffusers", ())
 _FLOATS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
