@@ -9,8 +9,10 @@ from typing import Any
 
 import diffusers
 import pytest
+import torch
 from accelerate import init_empty_weights
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from fbridge.backbones.wan import FAMILY as WAN
 from fbridge.errors import CheckpointError
@@ -158,6 +160,19 @@ def test_the_configuration_beside_the_weights_decides(tmp_path: Path) -> None:
     for model in (folder, folder / "transformer"):
         told = refusals(model, folder)
         assert all("tensors are missing (such as blocks.2.attn1" in text for text in told)
+
+
+def test_a_folder_with_weights_that_its_class_lacks_is_another_network(tmp_path: Path) -> None:
+    """FastWan's gates of sparse attention: diffusers would leave them out without a word."""
+    folder = publish("wan", tmp_path / "wan")
+    weights = folder / "transformer/diffusion_pytorch_model.safetensors"
+    held = load_file(weights)
+    save_file({**held, "rope.freqs": torch.ones(2)}, weights)  # a table, as older versions stored
+    assert inspect_model(str(folder)).refused == ""
+    gate = "blocks.0.attn1.to_gate_compress"
+    save_file({**held, f"{gate}.weight": torch.ones(2, 2), f"{gate}.bias": torch.ones(2)}, weights)
+    words = f"2 weights that a WanTransformer3DModel does not have (such as {gate}.bias)"
+    assert all(words in text for text in refusals(folder))
 
 
 def test_nothing_of_a_foreign_pipeline_is_downloaded(

@@ -99,8 +99,25 @@ def _misfit(model: ResolvedModel, config: Mapping[str, Any]) -> str:
         )
     if why := misfit(type(network).__name__, known, held, strict=alone):
         return why
+    if not alone and (more := _unknown_weights(known, held)):
+        return (
+            f"holds {len(more)} weights that a {type(network).__name__} does not have (such as "
+            f"{more[0]}), so it is another network, and would run without them; take the family's "
+            "own text-to-video model"
+        )
     try:
         model.family.adapt(network)
     except FBridgeError as error:
         return f"cannot be used: {error}"
     return ""
+
+
+def _unknown_weights(known: Mapping[str, Any], held: Mapping[str, Any]) -> list[str]:
+    """Weights of a folder that its class does not know, which libraries leave out.
+
+    Other tensors that it does not know are tables of positions and the like, which earlier versions
+    stored and newer ones compute.
+    """
+    return sorted(
+        name for name in held.keys() - known.keys() if name.endswith((".weight", ".bias"))
+    )
