@@ -169,6 +169,34 @@ def hunyuan(held: Weights) -> Weights:  # noqa: C901 - one name after another
     return done
 
 
+COMFY_HUNYUAN = {
+    "txt_in.t_embedder.mlp.0": "txt_in.t_embedder.in_layer",
+    "txt_in.t_embedder.mlp.2": "txt_in.t_embedder.out_layer",
+    "txt_in.c_embedder.linear_1": "txt_in.c_embedder.in_layer",
+    "txt_in.c_embedder.linear_2": "txt_in.c_embedder.out_layer",
+    "_in.mlp.0": "_in.in_layer",
+    "_in.mlp.2": "_in.out_layer",
+    "_mod.linear": "_mod.lin",
+    ".modulation.linear": ".modulation.lin",
+    "_attn_qkv": "_attn.qkv",
+    "_attn_proj": "_attn.proj",
+    "mlp.fc1": "mlp.0",
+    "mlp.fc2": "mlp.2",
+    "_attn_q_norm.weight": "_attn.norm.query_norm.scale",
+    "_attn_k_norm.weight": "_attn.norm.key_norm.scale",
+    ".q_norm.weight": ".norm.query_norm.scale",
+    ".k_norm.weight": ".norm.key_norm.scale",
+}
+"""Parts of Tencent's names, and what ComfyUI's network has in their place."""
+
+
+def comfy_hunyuan(name: str) -> str:
+    """ComfyUI's name of a tensor or layer that Tencent calls so."""
+    for theirs, comfy in COMFY_HUNYUAN.items():
+        name = name.replace(theirs, comfy)
+    return name
+
+
 ORIGINAL: dict[str, tuple[str, Callable[[Weights], Weights]]] = {
     "cogvideox": ("model.diffusion_model.", cogvideox),
     "cogvideox-1.5": ("model.diffusion_model.", cogvideox),

@@ -14,7 +14,7 @@ from fbridge.backbones.family import Family
 from fbridge.errors import CheckpointError
 from fbridge.loaders.detect import PREFIXES, detect
 from tests.backbones.networks import KINDS, network
-from tests.backbones.original import ORIGINAL
+from tests.backbones.original import ORIGINAL, comfy_hunyuan
 
 VARIANTS = [(family, variant) for family in FAMILIES.values() for variant in family.variants]
 MILLIONS = {
@@ -97,6 +97,18 @@ def test_the_makers_names_and_shapes_become_diffusers_own(name: str) -> None:
     found = detect({key: tuple(value.shape) for key, value in held.items()})
     assert (found.family, found.prefix, found.layout.style) == (family_of(net), prefix, "original")
     assert found.others == {"vae": 1}
+    taken = found.take(held)
+    assert taken.keys() == net.state_dict().keys()
+    assert all(torch.equal(taken[key], value) for key, value in net.state_dict().items())
+
+
+def test_hunyuan_as_comfyui_saves_it() -> None:
+    net = network("hunyuan")
+    theirs = ORIGINAL["hunyuan"][1](net.state_dict())
+    held = {f"model.model.{comfy_hunyuan(name)}": tensor for name, tensor in theirs.items()}
+    assert len(held.keys() & {f"model.model.{name}" for name in theirs}) < len(theirs) // 2
+    found = detect({key: tuple(value.shape) for key, value in held.items()})
+    assert (found.family, found.prefix) == (family_of(net), "model.model.")
     taken = found.take(held)
     assert taken.keys() == net.state_dict().keys()
     assert all(torch.equal(taken[key], value) for key, value in net.state_dict().items())

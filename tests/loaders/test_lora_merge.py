@@ -18,6 +18,7 @@ from fbridge.loaders.inspect_lora import inspect_lora, is_lora
 from fbridge.loaders.lora_choice import LoraChoice, parse_lora, recorded_choices
 from fbridge.loaders.lora_file import distilled_steps, read_lora
 from fbridge.loaders.lora_merge import MergedLora, merge_loras
+from tests.backbones.original import comfy_hunyuan
 from tests.loaders.loras import (
     ALPHA,
     RANK,
@@ -99,6 +100,15 @@ def test_whole_differences_of_weights_and_biases(name: str, tmp_path: Path) -> N
     assert done.changed == len(truth)
     assert done.whole
     assert "--steps 4 --guidance 1" in done.note
+
+
+def test_a_lora_of_hunyuan_under_comfyuis_names(tmp_path: Path) -> None:
+    net = network("hunyuan")
+    theirs = original("hunyuan", held(net))
+    changes = pairs(theirs)
+    file = peft({comfy_hunyuan(layer): pair for layer, pair in changes.items()}, "diffusion_model.")
+    merge(net, save(tmp_path / "extracted.safetensors", file))
+    assert worst(held(net), back(family_of(net), added(theirs, changes, 1))) < EXACT
 
 
 @pytest.mark.parametrize("prefix", ["lora_unet__", "lycoris_", "lora_transformer_"])

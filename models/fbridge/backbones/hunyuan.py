@@ -53,6 +53,22 @@ class HunyuanBackbone(DiffusersBackbone):
 
 _PROMPT = "context_embedder"
 _JOINT = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
+_COMFY_NAMES = {
+    r"_mod\.lin\.": "_mod.linear.",
+    r"\.modulation\.lin\.": ".modulation.linear.",
+    r"_attn\.(qkv|proj)\.": r"_attn_\1.",
+    r"((?:img|txt)_mlp|blocks\.\d+\.mlp)\.0\.": r"\1.fc1.",
+    r"((?:img|txt)_mlp|blocks\.\d+\.mlp)\.2\.": r"\1.fc2.",
+    r"_attn\.norm\.(query|key)_norm\.scale$": r"_attn_\1_norm.weight",
+    r"^(single_blocks\.\d+)\.norm\.(query|key)_norm\.scale$": r"\1.\2_norm.weight",
+    r"query_norm\.weight$": "q_norm.weight",
+    r"key_norm\.weight$": "k_norm.weight",
+    r"^(time_in|guidance_in|txt_in\.t_embedder)\.in_layer\.": r"\1.mlp.0.",
+    r"^(time_in|guidance_in|txt_in\.t_embedder)\.out_layer\.": r"\1.mlp.2.",
+    r"^(txt_in\.c_embedder)\.in_layer\.": r"\1.linear_1.",
+    r"^(txt_in\.c_embedder)\.out_layer\.": r"\1.linear_2.",
+}
+"""ComfyUI's names, of what it saves itself and of LoRAs that it extracts; to the makers'."""
 _NAMES = {
     r"^img_in\.": "x_embedder.",
     r"^time_in\.mlp\.0\.": "time_text_embed.timestep_embedder.linear_1.",
@@ -92,8 +108,9 @@ _NAMES = {
 
 
 def _from_original(weights: Weights) -> Weights:
-    """From the names of the original code."""
-    named = split_layers(rename_keys(weights, _NAMES), "to_qkv", ("to_q", "to_k", "to_v"))
+    """From the names of the original code, or ComfyUI's."""
+    theirs = rename_keys(weights, _COMFY_NAMES)
+    named = split_layers(rename_keys(theirs, _NAMES), "to_qkv", ("to_q", "to_k", "to_v"))
     named = split_layers(named, "add_qkv", ("add_q_proj", "add_k_proj", "add_v_proj"))
     done: Weights = {}
     for name, tensor in named.items():
@@ -137,7 +154,7 @@ FAMILY = Family(
             "original",
             (
                 "img_in.proj.weight",
-                "txt_in.individual_token_refiner.blocks.0.self_attn_qkv.weight",
+                "txt_in.individual_token_refiner.blocks.0.norm1.weight",
                 "single_blocks.0.linear1.weight",
             ),
             _from_original,
