@@ -93,7 +93,8 @@ def test_whole_differences_of_weights_and_biases(name: str, tmp_path: Path) -> N
     file = {}
     for key, tensor in moved.items():
         layer, _, kind = key.rpartition(".")
-        file[f"diffusion_model.{layer}.{ends[kind]}"] = tensor
+        end = "modulation.diff" if layer == "head" and kind == "modulation" else ends[kind]
+        file[f"diffusion_model.{layer}.{end}"] = tensor
     done = merge(net, save(tmp_path / "few.safetensors", file), -2.0)
     truth = back(family_of(net), {k: t.double() - 2 * moved[k] for k, t in theirs.items()})
     assert worst(held(net), truth) < EXACT
@@ -299,6 +300,10 @@ def test_what_is_not_understood_changes_nothing(tmp_path: Path) -> None:
         "twice": (good | peft({one: changes[one]}, named, ".two"), "for two adapters"),
         "dora": (good | {f"{named}{one}.dora_scale": torch.ones(1, 3)}, "is a DoRA whose"),
         "model": (before, "is no LoRA"),
+        "nan": (
+            good | {f"{named}{one}.lora_A.weight": changes[one][0] * torch.nan},
+            f"{one}.lora_A.weight holds NaN or infinity",
+        ),
     }
     for name, (weights, words) in cases.items():
         with pytest.raises(CheckpointError, match=words):

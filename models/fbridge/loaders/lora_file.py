@@ -36,9 +36,9 @@ _FORMS = (
     (r"\.lora_down\.weight|\.lora\.down\.weight|_lora\.down\.weight", "down"),
     (r"\.lora_up\.weight|\.lora\.up\.weight|_lora\.up\.weight", "up"),
     (r"\.alpha", "alpha"),
+    (r"\.diff_m|\.modulation\.diff", "modulation"),  # a table, which has no name of its own
     (r"\.diff|\.w_norm", "weight"),
     (r"\.diff_b|\.b_norm", "bias"),
-    (r"\.diff_m", "modulation"),
     (r"\.dora_scale|\.lora_magnitude_vector(?:\.\w+)*", "magnitude"),
     *((rf"\.{name}", name) for name in _LYCORIS),
 )
@@ -162,6 +162,11 @@ def _by_layer(path: Path, weights: Mapping[str, Tensor]) -> dict[str, dict[str, 
                 if role in held.setdefault(layer, {}):
                     raise CheckpointError(
                         f"LoRA {path}: holds {name} twice, for two adapters; give a file of one"
+                    )
+                if not tensor.float().isfinite().all():
+                    raise CheckpointError(
+                        f"LoRA {path}: {name} holds NaN or infinity; get the file again, or one of "
+                        "an earlier step"
                     )
                 held[layer][role] = tensor
                 break
