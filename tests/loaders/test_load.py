@@ -143,6 +143,14 @@ def test_a_pipeline_folder_of_diffusers(tmp_path: Path) -> None:
     assert base.text_encoder == str(tmp_path / "cog")
 
 
+def test_a_network_that_another_library_has_quantised_says_which(tmp_path: Path) -> None:
+    config = diffusers_folder(tmp_path) / "transformer/config.json"
+    held = json.loads(config.read_text())
+    config.write_text(json.dumps({**held, "quantization_config": {"quant_method": "fourbits"}}))
+    with pytest.raises(CheckpointError, match="says that fourbits has quantised its weights: inst"):
+        load_pretrained(str(tmp_path))
+
+
 def test_a_pair_of_networks_is_refused(tmp_path: Path) -> None:
     folder = diffusers_folder(tmp_path / "cog")
     index = {"_class_name": "WanPipeline", "transformer_2": ["diffusers", "WanTransformer3DModel"]}

@@ -216,7 +216,7 @@ def _load_renamed(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
         )
     except Exception as error:  # what libraries raise over broken files is of many kinds
         raise CheckpointError(
-            f"{folder}: {kind.__name__} does not load: {reason(error)}"
+            f"{folder}: {kind.__name__} does not load: {reason(error)}{_quantised_by(folder)}"
         ) from error
     if info["missing_keys"]:
         raise CheckpointError(
@@ -226,6 +226,19 @@ def _load_renamed(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     for held in (*model.parameters(), *model.buffers()):
         held.data = held.data.clone()  # sums round by a mapped file's alignment
     return model.eval()
+
+
+def _quantised_by(folder: Path) -> str:
+    """What to do where the weights in a folder are another library's, for messages; "" if not."""
+    settings = read_json(folder / "config.json").get("quantization_config")
+    if not settings:
+        return ""
+    found = settings.get("quant_method") if isinstance(settings, dict) else None
+    library = {"quanto": "optimum-quanto"}.get(str(found), str(found or "another library"))
+    return (
+        f"; its config.json says that {library} has quantised its weights: install that, or take "
+        "the model as it was before, with --quantize"
+    )
 
 
 def precision_of(kind: Any, name: str, dtype: torch.dtype) -> torch.dtype:
