@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from fbridge.data import pictures
 from fbridge.data.pictures import (
@@ -21,6 +21,7 @@ from fbridge.data.pictures import (
     load_picture,
     load_series,
     open_picture,
+    reading_of,
 )
 from fbridge.errors import DataError
 
@@ -165,6 +166,102 @@ def test_a_colour_profile_is_followed(tmp_path: Path) -> None:
     assert np.abs(seen(tmp_path / "a.png") - colours()[..., ::-1]).mean() < 2
     Image.fromarray(colours()).save(tmp_path / "broken.png", icc_profile=b"nonsense" * 20)
     assert (seen(tmp_path / "broken.png") == colours()).all()
+
+
+def linear_profile(name: str, space: bytes = b"RGB ") -> bytes:
+    """A colour profile of sRGB's primaries, or of grey, whose numbers are light itself."""
+    white = (0.9642, 1.0, 0.8249)
+    primaries = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
+
+    def point(numbers: tuple[float, ...]) -> bytes:
+        fixed = b"".join(struct.pack(">i", round(65536 * number)) for number in numbers)
+        return b"XYZ \0\0\0\0" + fixed
+
+    text = name.encode() + b"\0"
+    tags = {
+        b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(text)) + text + bytes(78),
+        b"wtpt": point(white),
+    }
+    curve = b"curv" + bytes(8)  # no number stands for the straight line
+    if space == b"GRAY":
+        tags[b"kTRC"] = curve
+    else:
+        for letter, primary in zip(b"rgb", primaries, strict=True):
+            tags |= {bytes([letter]) + b"XYZ": point(primary), bytes([letter]) + b"TRC": curve}
+    table, held = struct.pack(">I", len(tags)), b""
+    for tag, content in tags.items():
+        table += struct.pack(">4sII", tag, 132 + 12 * len(tags) + len(held), len(content))
+        held += content + bytes(-len(content) % 4)
+    head = struct.pack(">I4sI4s4s4s", 128 + len(table) + len(held), b"", 0x02400000, b"mntr", space,
+                       b"XYZ ")  # fmt: skip
+    head += bytes(12) + b"acsp" + bytes(28) + point(white)[8:]
+    return head.ljust(128, b"\0") + table + held
+
+
+def encoded(light: Pixels) -> NDArray[np.float64]:
+    """Linear light as sRGB stores it (IEC 61966-2-1)."""
+    share = light / 255.0
+    bright = 1.055 * share ** (1 / 2.4) - 0.055
+    return 255 * np.where(share <= 0.0031308, 12.92 * share, bright)
+
+
+@pytest.mark.parametrize("name", ["linear", "GIMP built-in Linear sRGB"])
+@pytest.mark.parametrize("mode", ["RGB", "P", "RGBA", "L", "LA", "I;16"])
+def test_a_linear_profile_is_followed_whatever_its_name(
+    tmp_path: Path, mode: str, name: str
+) -> None:
+    is_grey = mode[0] in "LI"
+    if mode == "I;16":
+        grey = np.asarray(Image.fromarray(colours()).convert("L"))
+        picture, stored = Image.fromarray(grey.astype(np.uint16) * 257), np.stack([grey] * 3, -1)
+    else:
+        picture = Image.fromarray(colours()).convert(mode)
+        stored = np.asarray(picture.convert("RGB"))
+    profile = linear_profile(name, b"GRAY" if is_grey else b"RGB ")
+    picture.save(tmp_path / "a.png", icc_profile=profile)
+    found = seen(tmp_path / "a.png")
+    assert np.abs(found - encoded(stored)).mean() < 1
+    assert np.abs(stored - encoded(stored)).mean() > 30
+    assert reading_of(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize(
+    ("gamma", "more", "linear"), [(1.0, b"", True), (1 / 2.2, b"", False), (1.0, b"sRGB", False)]
+)
+def test_the_gamma_of_a_png_is_followed(
+    tmp_path: Path, gamma: float, more: bytes, linear: bool
+) -> None:
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add(b"gAMA", struct.pack(">I", round(100_000 * gamma)))
+    if more:
+        chunks.add(more, b"\0")
+    for mode in ("RGB", "L", "RGBA"):
+        picture = Image.fromarray(colours()).convert(mode)
+        picture.save(tmp_path / "a.png", pnginfo=chunks)
+        stored = np.asarray(picture.convert("RGB"))
+        wanted = encoded(stored) if linear else stored
+        assert np.abs(seen(tmp_path / "a.png") - wanted).max() <= (0.5 if linear else 0)
+    assert bool(reading_of(tmp_path / "a.png")) == (linear or mode == "RGBA")
+
+
+@pytest.mark.parametrize(("bits", "negative"), [(12, False), (16, False), (16, True)])
+def test_grey_tiff_of_more_than_eight_bits(tmp_path: Path, bits: int, negative: bool) -> None:
+    """12 bits are packed, two values in three bytes; 0 is white where photometric is 0."""
+    side, most = 16, 2**bits - 1
+    grey = np.linspace(0, most, side * side).round().astype(int)
+    stored = most - grey if negative else grey
+    if bits == 16:
+        content = stored.astype("<u2").tobytes()
+    else:
+        pairs = (stored[0::2] << 12 | stored[1::2]).tolist()
+        content = b"".join(pair.to_bytes(3, "big") for pair in pairs)
+    tags = {256: side, 257: side, 258: bits, 259: 1, 262: int(not negative), 273: 8, 277: 1,
+            278: side, 279: len(content)}  # fmt: skip
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    end = struct.pack("<H", len(tags)) + entries + bytes(4)
+    (tmp_path / "a.tif").write_bytes(b"II*\0" + struct.pack("<I", 8 + len(content)) + content + end)
+    found = seen(tmp_path / "a.tif")[..., 0].ravel()
+    assert np.abs(found - 255 * grey / most).max() <= 0.51
 
 
 def test_first_picture_of_an_animation(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ MAX_PIXELS = 178_956_970
 MIN_SIDE = 16
 """Minimum pixels of a side."""
 
-READING = "upright srgb, one white a clip"
+READING = "upright srgb by profile or gamma, one white a clip"
 """A change of how pictures are read needs another text, or what was kept of them is used again."""
 
 MAX_BYTES = 1 << 30
