@@ -11,6 +11,7 @@ from typing import Any, cast
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip import decode_clip
@@ -139,6 +140,14 @@ def test_the_default_track_is_read_or_else_the_largest(tmp_path: Path, suffix: s
         if used:
             with pytest.raises(DataError, match="several video tracks; use the decoder pyav"):
                 read_video(path, decoder="decord")
+
+
+def test_an_animated_avif_is_its_animation_and_not_the_picture_before_it(tmp_path: Path) -> None:
+    first, *rest = map(Image.fromarray, film(8, SIDE, SIDE))
+    path = tmp_path / "a.avif"
+    first.save(path, save_all=True, append_images=rest, duration=125, quality=90)
+    assert every(Film(path)).track == 1
+    assert read_numbers(read_video(path).frames, SIDE, SIDE) == list(range(8))
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])

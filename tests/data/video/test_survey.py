@@ -210,6 +210,8 @@ def test_files_that_are_no_videos(tmp_path: Path) -> None:
     assert "is empty" in reason()
     path.write_text("some words\n" * 300)
     assert "is no video" in reason()
+    path.write_bytes(b"YUV4MPEG2 W16 H16 F8:1 C420\n" + 8 * (b"FRAME\n" + bytes(384)))
+    assert reason().endswith("or convert it: ffmpeg -i IN OUT.mkv")
     for kind in ("PNG", "JPEG", "WEBP"):
         _picture_of(kind, path)
         assert "is no video" in reason()

@@ -114,7 +114,9 @@ def _container(file: BinaryIO) -> InputContainer:
         return av.open(file, "r", options=_OPTIONS, metadata_errors="replace")
     except (av.InvalidDataError, av.ArgumentError, av.EOFError):
         raise DataError(
-            f"is no video, or cut short so that its index is missing; {AGAIN}"
+            "is no video in a container that is read (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, "
+            f"Ogg, GIF), or cut short so that its index is missing; {AGAIN}, or convert it: "
+            "ffmpeg -i IN OUT.mkv"
         ) from None
 
 
@@ -122,6 +124,7 @@ def _tracks(container: InputContainer) -> list[VideoStream]:
     """The video tracks, the one that is shown first.
 
     Players show a track that is marked as default (in mp4: enabled), ffmpeg the largest of those.
+    A track of a single frame is a picture, as in an animated AVIF before the animation.
     """
     covers = Disposition.attached_pic | Disposition.still_image | Disposition.timed_thumbnails
     tracks = [stream for stream in container.streams.video if not stream.disposition & covers]
@@ -139,10 +142,10 @@ def _tracks(container: InputContainer) -> list[VideoStream]:
     return tracks
 
 
-def _rank(stream: VideoStream) -> tuple[bool, bool, bool, int, int]:
-    """Ascending: decodable, independent, default, large, early."""
+def _rank(stream: VideoStream) -> tuple[bool, bool, bool, bool, int, int]:
+    """Ascending: decodable, independent, of several frames, default, large, early."""
     decodable = stream.codec_context is not None
     dependent = bool(stream.disposition & Disposition.dependent)
     default = bool(stream.disposition & Disposition.default)
     area = stream.width * stream.height if decodable else 0
-    return not decodable, dependent, not default, -area, stream.index
+    return not decodable, dependent, stream.frames == 1, not default, -area, stream.index
