@@ -8,6 +8,7 @@ from diffusers import WanTransformer3DModel
 from torch.nn import functional as F
 
 from fbridge.backbones.wan import WanBackbone, prompt_tokens
+from fbridge.errors import ConfigError
 from fbridge.interop.stock import fbridge_networks
 from fbridge.types import Condition
 
@@ -30,3 +31,22 @@ def test_prompts_have_the_length_of_training(width: int, length: int) -> None:
     prompt = fbridge_networks.Prompt(words, mask, None)
     stock = fbridge_networks._wan(network, video.transpose(1, 2), time, prompt)
     torch.testing.assert_close(stock.transpose(1, 2), wanted)
+
+
+def test_a_video_beyond_the_positions_is_refused() -> None:
+    network = WanTransformer3DModel(
+        num_attention_heads=2, attention_head_dim=12, in_channels=4, out_channels=4,
+        text_dim=16, freq_dim=8, ffn_dim=16, num_layers=1, rope_max_seq_len=4,
+    ).eval()  # fmt: skip
+    backbone = WanBackbone(network)
+    condition = Condition(
+        torch.randn(1, 5, 16), torch.ones(1, 5, dtype=torch.bool), torch.zeros(1, 4, 8, 8)
+    )
+    for frames, height, width in ((4, 8, 8), (5, 8, 8), (4, 10, 8), (4, 8, 10)):
+        latents = torch.randn(1, frames, 4, height, width)
+        if (frames, height, width) == (4, 8, 8):
+            made = backbone(latents, torch.tensor([300.0]), condition, latents)
+            assert made.shape == latents.shape
+            continue
+        with pytest.raises(ConfigError, match=f"{frames} latent frames of {width}x{height} are no"):
+            backbone(latents, torch.tensor([300.0]), condition, latents)

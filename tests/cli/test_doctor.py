@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import fbridge
+from fbridge.loaders.resolve import resolve
 from tests.pipelines import publish
 
 
@@ -81,6 +82,19 @@ def test_an_accelerator_that_is_not_here(workshop: Any, tmp_path: Path) -> None:
     assert "time" not in ran.out
     ran = workshop.run(*words, "--memory", -1)
     assert (ran.code, "--memory -1: GB of an accelerator, such as 24" in ran.err) == (2, True)
+
+
+def test_the_clips_that_a_model_says_it_makes(workshop: Any) -> None:
+    """The small base has positions for its own sizes alone, and not for those of Wan 2.1."""
+    ran = workshop.run("doctor", "--model", "t2v.safetensors", "--device", "cpu", "--json")
+    assert ran.code == 0, ran.err
+    told = json.loads(ran.out)["model"]
+    base = resolve("t2v.safetensors")
+    width, height = base.facts["sizes"][0]
+    frames = base.facts["frames"][0]
+    assert told["clip"] == {"frames": frames, "width": width, "height": height}
+    ran = workshop.run("doctor", "--model", "t2v.safetensors", "--size", "1280x720", "--json")
+    assert (ran.code, "latent frames of 160x90 are not possible" in ran.err) == (2, True)
 
 
 def test_what_cannot_be_judged(workshop: Any, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from fbridge.backbones.adapter import (
 from fbridge.backbones.checkpoint_layout import CheckpointLayout, Variant
 from fbridge.backbones.family import Family, VideoDefaults
 from fbridge.backbones.noise_schedules import flow_noise
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.key_mapping import Weights
 from fbridge.types import Condition, Latents
 
@@ -49,9 +49,19 @@ class WanBackbone(DiffusersBackbone):
         return int(transformer.config.patch_size[1])
 
     def check(self, latents: Latents) -> None:
-        """Frames come in patches too."""
+        """Frames come in patches too, and patches have one of so many positions an axis."""
         super().check(latents)
-        check_temporal_patches(latents, self.transformer.config.patch_size[0])
+        config = self.transformer.config
+        check_temporal_patches(latents, config.patch_size[0])
+        most = config.rope_max_seq_len
+        axes = (latents.shape[1], *latents.shape[3:])
+        held = [most * patch for patch in config.patch_size]
+        if any(count > room for count, room in zip(axes, held, strict=True)):
+            raise ConfigError(
+                f"{axes[0]} latent frames of {axes[2]}x{axes[1]} are not possible with this "
+                f"network, which has positions for {held[0]} of {held[2]}x{held[1]}; take a "
+                "smaller --size or fewer --frames"
+            )
 
     def predict(self, video: Tensor, time: Tensor, condition: Condition) -> Tensor:
         """Velocity (B, C, F, H, W)."""

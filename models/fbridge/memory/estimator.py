@@ -52,7 +52,9 @@ class Estimator:
         self._cache: dict[tuple[Any, ...], Footprint] = {}
 
     def usual_clip(self) -> ClipShape:
-        """The clip shape that the model was trained for."""
+        """The clip shape that the model was trained for: its own, else its family's."""
+        if self.model.clip is not None:
+            return ClipShape(*self.model.clip)
         spatial = self._codec("float32").spatial
         width, height = (side * spatial for side in self._video.grid)
         return ClipShape(self._video.frames[0], width, height)

@@ -36,6 +36,7 @@ class ModelSizes(NamedTuple):
         words_numbers: number of the weights of its text encoders and, in a makers' single file, of
             its image encoder.
         tokens: the most of a prompt.
+        clip: frames, width and height of the clips that it makes, where it says so itself.
     """
 
     family: Family
@@ -44,6 +45,7 @@ class ModelSizes(NamedTuple):
     vae_numbers: int
     words_numbers: int
     tokens: int
+    clip: tuple[int, int, int] | None = None
 
 
 def model_sizes(
@@ -75,7 +77,8 @@ def model_sizes(
     if model.kind == "base":
         shapes = model.header.shapes
         numbers = sum(prod(shape) for key, shape in shapes.items() if key.startswith("vae."))
-        return ModelSizes(model.family, model.config, model.facts["vae"], numbers, 0, tokens)
+        vae = model.facts["vae"]
+        return ModelSizes(model.family, model.config, vae, numbers, 0, tokens, _own_clip(model))
     if model.kind == "whole":
         shapes = model.header.shapes
         try:
@@ -97,7 +100,14 @@ def model_sizes(
         _numbers(folder / "vae"),
         _numbers(folder / "text_encoder") + _numbers(folder / "text_encoder_2"),
         tokens,
+        _own_clip(model) if model.kind == "bridge" else None,
     )
+
+
+def _own_clip(model: ResolvedModel) -> tuple[int, int, int] | None:
+    """Frames, width and height that a model of ours makes; None where it does not say."""
+    frames, sizes = model.facts.get("frames"), model.facts.get("sizes")
+    return (frames[0], *sizes[0]) if frames and sizes else None
 
 
 def _unjudged(model: ResolvedModel) -> str:
