@@ -144,6 +144,14 @@ def test_impossible_records(fbridge: Any, changes: Any, line: str) -> None:
     assert (ran.code, line in ran.err) == (2, True)
 
 
+@pytest.mark.usefixtures("made")
+@pytest.mark.parametrize("text", ["prompt", "negative"])
+def test_half_a_character_in_a_record(fbridge: Any, text: str) -> None:
+    edit(**{text: "a\ud800"})
+    ran = fbridge("generate", "--from", "other.json")
+    assert (ran.code, f"other.json: its {text} holds characters that no" in ran.err) == (3, True)
+
+
 def test_no_record(fbridge: Any) -> None:
     fbridge("generate", "cat.png", "-p", "jump", "--no-metadata")
     ran = fbridge("generate", "--from", "cat.mp4")

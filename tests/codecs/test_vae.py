@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fbridge.codecs import Gaussian, View
 from fbridge.codecs.vae import VAE_KINDS, VAECodec
-from fbridge.errors import ConfigError, DataError
+from fbridge.errors import CheckpointError, ConfigError, DataError
 from tests.codecs.vaes import CAUSAL, CONFIGS, IMAGE, VIDEO, tiny_vae
 
 LTX_MEAN, LTX_STD = torch.linspace(-0.4, 0.6, 6), torch.linspace(0.5, 2, 6)
@@ -270,3 +270,13 @@ def test_a_gaussian_is_drawn_from() -> None:
     latents = Gaussian(torch.full((1, 2, 3, 4, 5), 2.0), torch.full((1, 2, 3, 4, 5), math.log(9)))
     noise = torch.randn(1, 2, 3, 4, 5)
     torch.testing.assert_close(latents.sample(noise), 2 + 3 * noise)
+
+
+@pytest.mark.parametrize("value", [None, 0, "x"])
+def test_a_scale_that_is_no_number_is_named(value: Any) -> None:
+    vae = tiny_vae("AutoencoderKLWan")
+    vae.register_to_config(scale_factor_temporal=value)
+    with pytest.raises(
+        CheckpointError, match=f"scale_factor_temporal of its .* is {value!r} where"
+    ):
+        VAECodec(vae)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from fbridge.codecs import Gaussian, View
-from fbridge.errors import ConfigError, DataError
+from fbridge.errors import CheckpointError, ConfigError, DataError
 from fbridge.types import Latents
 
 FRAMES_AT_ONCE = {"cpu": 4}
@@ -55,7 +55,16 @@ def _fact(name: str) -> Callable[[Any], int]:
 
 
 def _setting(name: str) -> Callable[[Any], int]:
-    return lambda vae: int(vae.config[name])
+    def read(vae: Any) -> int:
+        value = vae.config[name]
+        if not isinstance(value, (int, float)) or value < 1:
+            raise CheckpointError(
+                f"{name} of its {type(vae).__name__} is {value!r} where a positive number is "
+                "needed; get it again"
+            )
+        return int(value)
+
+    return read
 
 
 _OWN = VAEKind(_fact("spatial_compression_ratio"), _fact("temporal_compression_ratio"))

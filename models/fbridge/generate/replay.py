@@ -103,6 +103,7 @@ def read_replay(request: GenerateRequest) -> Replay:
         raise ConfigError(f"--from makes one video, {len(images)} pictures are given; give one")
     picture = _find_picture(origin, record, images[0] if images else None)
     check_seed(record.seed, shown(origin))
+    _check_texts(origin, record)
     [video] = name_videos([picture], _target(origin, request))
     recorded_device = "cpu" if record.machine.device == "cpu" else "auto"  # bits hold on CPUs only
     replayed = replace(
@@ -155,6 +156,17 @@ def _target(origin: Path, request: GenerateRequest) -> Target:
     stem = video.name if video.is_dir() else video.stem
     kind = usual if request.format is None else target.kind
     return Target(target.folder, f"{stem}-again", kind)
+
+
+def _check_texts(origin: Path, record: Provenance) -> None:
+    """Raise DataError where half of a pair of surrogates, which JSON can write, is in a prompt."""
+    for name in ("prompt", "negative"):
+        try:
+            getattr(record, name).encode()
+        except UnicodeEncodeError:
+            raise DataError(
+                f"{shown(origin)}: its {name} holds characters that no text has; remove them"
+            ) from None
 
 
 def _find_picture(origin: Path, record: Provenance, given: Path | None) -> Path:
