@@ -47,6 +47,23 @@ def wan_names(held: Mapping[str, Tensor]) -> Weights:
     return _renamed(held, rules)
 
 
+def gguf_names(held: Mapping[str, Tensor]) -> Weights:
+    """The names of T5's encoder in llama.cpp, gguf-py/gguf/tensor_mapping.py."""
+    rules = {
+        r"^shared\.": "token_embd.",
+        r"^encoder\.final_layer_norm\.": "enc.output_norm.",
+        r"^encoder\.block\.(\d+)\.layer\.": r"enc.blk.\1.",
+        r"\.0\.layer_norm\.": ".attn_norm.",
+        r"\.1\.layer_norm\.": ".ffn_norm.",
+        r"\.0\.SelfAttention\.relative_attention_bias\.": ".attn_rel_b.",
+        r"\.0\.SelfAttention\.": ".attn_",
+        r"\.1\.DenseReluDense\.wi_0\.": ".ffn_gate.",
+        r"\.1\.DenseReluDense\.wi_1\.": ".ffn_up.",
+        r"\.1\.DenseReluDense\.wo\.": ".ffn_down.",
+    }
+    return _renamed(held, rules)
+
+
 def wan_vae() -> Any:
     """Wan 2.1's autoencoder with few channels."""
     return diffusers.AutoencoderKLWan(base_dim=4, dim_mult=[1, 2, 4, 4]).eval()

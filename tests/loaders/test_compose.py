@@ -101,6 +101,34 @@ def test_the_makers_own_files(home: Path) -> None:
 
 
 @torch.no_grad()
+def test_a_text_encoder_in_gguf(home: Path) -> None:
+    gguf = pytest.importorskip("gguf")
+    words = parts.text_encoder("umt5")
+    put(home / "text_encoders/vae.safetensors", parts.wan_vae_names(parts.wan_vae().state_dict()))
+    path = home / "text_encoders/umt5-xxl-encoder-F16.gguf"
+    writer = gguf.GGUFWriter(path, "t5encoder")
+    for name, tensor in parts.gguf_names(parts.held_once(words)).items():
+        writer.add_tensor(name, tensor.half().numpy())
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    model = str(home / "diffusion_models/wan.safetensors")
+    for components in (None, str(path)):
+        base = load_pretrained(model, components=components)
+        encoder: Any = load_text_encoder(base.text_encoder)
+        exact = words.state_dict()
+        assert encoder.model.state_dict().keys() == exact.keys()
+        for key, tensor in encoder.model.state_dict().items():
+            assert torch.equal(tensor, exact[key].half().float()), key
+    first = hash_text_encoder(base.text_encoder)
+    path.rename(path.with_name("model.gguf"))  # in a folder, known by its name alone
+    with pytest.raises(CheckpointError, match="text_encoder"):
+        load_pretrained(model)
+    again = load_pretrained(model, components=str(path.with_name("model.gguf")))
+    assert hash_text_encoder(again.text_encoder) == first
+
+
 def test_wan_22s_autoencoder(tmp_path: Path) -> None:
     from fbridge.backbones.wan import FAMILY
 
@@ -180,6 +208,10 @@ def test_parts_are_told_by_their_tensors() -> None:
     assert name("wan", "text_encoder", t5) == ""
     assert name("ltx", "text_encoder", t5) == "T5's encoder"
     assert name("ltx", "text_encoder", umt5) == ""
+    for kind, held in (("UMT5", umt5), ("T5", t5)):
+        family, other = ("wan", "ltx") if held is umt5 else ("ltx", "wan")
+        assert name(family, "text_encoder", parts.gguf_names(held)) == f"{kind}'s encoder in GGUF"
+        assert name(other, "text_encoder", parts.gguf_names(held)) == ""
     assert name("wan", "text_encoder", parts.wan_names(umt5)) == "UMT5's encoder under Wan's names"
     assert name("wan", "vae", dict(parts.wan_vae().state_dict())) == ""
 

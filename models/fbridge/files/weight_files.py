@@ -60,7 +60,7 @@ def _weights_of(folder: Path) -> list[Path]:
     """Indices and files of weights in a folder, without shards; those of no variant go first."""
     indices = [path for path in sorted(folder.glob("*.json")) if is_index(path)]
     files = [path for path in sorted(folder.glob("*.safetensors")) if not _SHARD.search(path.name)]
-    files += [path for path in folder.glob(f"{ORIGINAL}.*") if path.suffix in PICKLES]
+    files += [path for path in folder.glob(f"{ORIGINAL}.*") if path.suffix in (*PICKLES, GGUF)]
     return sorted([*indices, *files], key=lambda path: _variant(path) is not None)
 
 

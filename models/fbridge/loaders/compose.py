@@ -18,9 +18,10 @@ from typing import Any
 
 from fbridge.backbones.family import Family
 from fbridge.backbones.noise_schedules import flow_noise
-from fbridge.errors import CheckpointError
+from fbridge.errors import CheckpointError, DependencyError
 from fbridge.files.hashing import ORIGINAL
 from fbridge.files.tensors import Header, open_tensors, read_header
+from fbridge.files.weight_files import GGUF
 from fbridge.loaders.open_clip import load_tokenizer
 from fbridge.loaders.parts import CLIP, VOCABULARY, Part, find_part, known_parts, part_config
 from fbridge.loaders.single_file import once, stamp
@@ -119,7 +120,9 @@ def _single_file(
     for place in places:
         found = []
         for path in _files(place):
-            with suppress(CheckpointError):  # others are broken, or hold code: not ours to judge
+            with suppress(
+                CheckpointError, DependencyError
+            ):  # others are broken, or hold code: not ours to judge
                 header = read_header(path)
                 if (part := find_part(header.shapes, known)) is not None:
                     found.append((path, header, part))
@@ -150,7 +153,8 @@ def _files(place: Path) -> Iterator[Path]:
     for folder in (place, *find_shelves(place)):
         if folder.is_dir():
             for path in sorted(folder.iterdir()):
-                if path.suffix in _SUFFIXES and path.is_file():
+                encoder = path.suffix == GGUF and "t5" in path.name.lower()  # headers take long
+                if (encoder or path.suffix in _SUFFIXES) and path.is_file():
                     yield path
 
 

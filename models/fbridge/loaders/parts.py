@@ -66,6 +66,21 @@ _WAN_T5_NAMES = {
 }
 
 
+_GGUF_NAMES = {
+    r"^token_embd\.": "shared.",
+    r"^enc\.output_norm\.": "encoder.final_layer_norm.",
+    r"^enc\.blk\.(\d+)\.": r"encoder.block.\1.layer.",
+    r"\.attn_norm\.": ".0.layer_norm.",
+    r"\.ffn_norm\.": ".1.layer_norm.",
+    r"\.attn_rel_b\.": ".0.SelfAttention.relative_attention_bias.",
+    r"\.attn_([qkvo])\.": r".0.SelfAttention.\1.",
+    r"\.ffn_gate\.": ".1.DenseReluDense.wi_0.",
+    r"\.ffn_up\.": ".1.DenseReluDense.wi_1.",
+    r"\.ffn_down\.": ".1.DenseReluDense.wo.",
+}
+"""Of llama.cpp, in its GGUF files of T5's and UMT5's encoders."""
+
+
 def _t5_config(shapes: Shapes, kind: str = "t5") -> dict[str, Any]:
     """Of version 1.1, whose feed-forward layers are gated."""
     first = "encoder.block.0.layer."
@@ -130,6 +145,20 @@ _WAN_UMT5 = Part(
     partial(_t5_config, kind="umt5"),
     partial(rename_keys, rules=_WAN_T5_NAMES),
 )
+_GGUF_KEYS, _GGUF_SECOND = ("enc.blk.0.attn_q.weight",), "enc.blk.1.attn_rel_b.weight"
+_GGUF_T5 = Part(
+    "T5's encoder in GGUF",
+    _GGUF_KEYS,
+    _t5_config,
+    partial(rename_keys, rules=_GGUF_NAMES),
+    absent=(_GGUF_SECOND,),
+)
+_GGUF_UMT5 = Part(
+    "UMT5's encoder in GGUF",
+    (*_GGUF_KEYS, _GGUF_SECOND),
+    partial(_t5_config, kind="umt5"),
+    partial(rename_keys, rules=_GGUF_NAMES),
+)
 _WAN_VAE = Part(
     "Wan 2.1's autoencoder",
     ("encoder.conv1.weight", "decoder.conv1.weight", "encoder.downsamples.0.residual.2.weight"),
@@ -143,10 +172,10 @@ _WAN22_VAE = Part(
     partial(rename_keys, rules=wan_autoencoder.NAMES22),
 )
 _KNOWN: dict[str, dict[str, tuple[Part, ...]]] = {
-    "wan": {"vae": (_WAN_VAE, _WAN22_VAE), "text_encoder": (_UMT5, _WAN_UMT5)},
-    "ltx": {"text_encoder": (_T5,)},
-    "cogvideox": {"text_encoder": (_T5,)},
-    "latte": {"text_encoder": (_T5,)},
+    "wan": {"vae": (_WAN_VAE, _WAN22_VAE), "text_encoder": (_UMT5, _WAN_UMT5, _GGUF_UMT5)},
+    "ltx": {"text_encoder": (_T5, _GGUF_T5)},
+    "cogvideox": {"text_encoder": (_T5, _GGUF_T5)},
+    "latte": {"text_encoder": (_T5, _GGUF_T5)},
     "hunyuan": {"text_encoder_2": (CLIP,)},
     "animatediff": {"text_encoder": (CLIP,)},
 }
