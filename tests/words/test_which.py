@@ -15,6 +15,7 @@ from fbridge.words.which import told_apart
         ("the blue parrot flies away", "away", "blue parrot", ("blue",)),
         ("the parrot on the left flies away", "away", "left parrot", ("left",)),
         ("the dog on the right side jumps", "jump", "right dog", ("right",)),
+        ("the woman on the far right jumps", "jump", "right woman", ("right",)),
         ("the left-hand dog jumps", "jump", "left hand dog", ("left",)),
         ("the dog in the middle spins", "spin", "middle dog", ("middle",)),
         ("the big golden ball rolls", "roll right", "big golden ball", ("large", "golden")),

@@ -22,7 +22,7 @@ def read_stillness(clause: Clause, reading: Reading) -> bool:
         _named_camera(words) and not (verb and verb.subject)
     ):
         reading.turn(STATIC, text_of(words))
-    elif {"else", "background", "rest"} & set(words):
+    elif {"else", "background", "rest", "others"} & set(words):
         reading.described.append(text_of(words))
     elif read_still_camera(words):
         reading.turn(STATIC, text_of(words))

@@ -19,6 +19,8 @@ _BEFORE = ("on", "at", "in")
 """Prepositions of a place in the picture: "the dog on the left"."""
 _AFTER = ("to", "towards", "toward", "into", "up", "down", "away")
 """What may follow: "move the dog on the left to the right"."""
+_FAR = ("far", "very", "extreme")
+"""Before a place: "the woman on the far right"."""
 _BEHIND = ("side", "hand", "half", "corner")
 
 
@@ -62,7 +64,8 @@ def place_behind(words: Sequence[str]) -> str:
     """The place that words behind a noun name, such as "on the left side"; or ""."""
     if len(words) < 3 or words[0] not in _BEFORE or words[1] != "the":
         return ""
-    place = words[2]
-    rest = [word for word in words[3:] if word not in _BEHIND]
+    at = 3 if words[2] in _FAR and len(words) > 3 else 2
+    place = words[at]
+    rest = [word for word in words[at + 1 :] if word not in _BEHIND]
     ended = not rest or rest[0] in _AFTER
     return place if _meanings().get(place) in PLACES and ended else ""
