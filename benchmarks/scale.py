@@ -307,7 +307,7 @@ def entries(folder: Path, length: int) -> Iterator[Entry]:
     """Videos that do not exist, each with a caption of its own."""
     for number in range(length):
         key = f"{number:07d}.mp4"
-        media = Media(Path(f"{folder}/videos/{key}"))
+        media = Media(f"{folder}/videos/{key}")
         yield Entry(key, media, (f"a long caption of a few words, number {number}",))
 
 

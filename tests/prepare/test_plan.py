@@ -49,7 +49,7 @@ def test_a_line_of_the_manifest_is_as_dump_would_write_it(
     tmp_path: Path, written: Callable[[Any], str], captions: tuple[str, ...]
 ) -> None:
     request = PrepareRequest(tmp_path, tmp_path / "out", ClipSampling((BUCKET,)))
-    media = Media(tmp_path / "sub" / f"{ODD}.mp4", 512, 99)
+    media = Media(str(tmp_path / "sub" / f"{ODD}.mp4"), 512, 99)
     entry = Entry(ODD, media, captions, ("train", ODD), 0)
     survey = {"key": ODD, "cutting": cutting_digest(request), "found": FOUND}
     (request.out / JOURNAL).mkdir(parents=True)

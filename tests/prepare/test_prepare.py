@@ -47,7 +47,7 @@ def test_what_is_read_is_what_codec_and_encoder_say_of_the_source(order: Order) 
     for row in range(len(data)):
         record, sample = data.record(row), data[row]
         path, offset, size = record["media"]
-        media = Media(options.source / path, offset, size)
+        media = Media(str(options.source / path), offset, size)
         frames = decode_clip(media, tuple(record["pts"]), BUCKET, "pyav").frames
         video = torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 255
         words = data.captions(row)

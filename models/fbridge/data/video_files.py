@@ -73,7 +73,7 @@ def read_video(path: Path | str, *, decoder: str = "pyav", limit: int | None = N
 
 
 def _read_film(decoder: str, path: Path, limit: int | None) -> Video:
-    media = Media(path)
+    media = Media(str(path))
     with media.open() as file:
         ending = read_ending(file, path.stat().st_size)
     facts = read_facts(media, ending)

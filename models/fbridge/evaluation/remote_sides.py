@@ -106,8 +106,8 @@ class RemoteSides:
         for snapshot in self._snapshots:
             name = entry.url.removeprefix(f"{snapshot.store.url}/")
             if name != entry.url and (snapshot.folder / name).is_file():
-                return Media(snapshot.folder / name)
-        return Media(self._files.path(StoreUrl(entry.url)))
+                return Media(str(snapshot.folder / name))
+        return Media(str(self._files.path(StoreUrl(entry.url))))
 
     def _try(self, video: ListedVideo) -> str:
         """Fetch what a listed folder has of a video; why that cannot be had."""
@@ -125,4 +125,4 @@ class RemoteSides:
 def _files_of(video: ListedVideo) -> Iterator[Media]:
     if video.media is not None:
         yield video.media
-    yield from map(Media, video.frames)
+    yield from (Media(str(frame)) for frame in video.frames)

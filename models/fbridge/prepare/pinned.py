@@ -65,14 +65,14 @@ def recorded_media(source: dict[str, str], media: list[Any]) -> Iterator[Media]:
     else:
         root = place_of(source["media_root"] or source["path"])
     if isinstance(root, Path):
-        yield Media((root if root.is_dir() else root.parent) / name, offset, size)
+        yield Media(str((root if root.is_dir() else root.parent) / name), offset, size)
         return
     store = Store(root)
     if not linked and not source["media_root"] and store.is_file():
         store = Store(root.parent)
     with scratch_folder() as folder:
         store.download(store.item(name), folder / "video", start=offset, size=size)
-        yield Media(folder / "video")
+        yield Media(str(folder / "video"))
 
 
 def check_pinned(request: PrepareRequest, content: dict[str, Any]) -> None:

@@ -55,7 +55,7 @@ class PlannedClip(NamedTuple):
     def media(self) -> Media:
         """The file of its frames."""
         path, offset, size, url = self.place
-        return Media(Path(path), offset, size, url)
+        return Media(path, offset, size, url)
 
     @property
     def bucket(self) -> Bucket:
@@ -209,7 +209,7 @@ class Planner:
         """
         bucket, source = Bucket(*found["bucket"]), found["sha256"]
         width, height, decoder = found["width"], found["height"], found.get("decoder", "")
-        path = str(media.path)
+        path = media.file
         shown = dump(media.url or self._relative(path))
         hashes = tuple([caption_hash(caption) for caption in captions])
         named = '["' + '","'.join(hashes) + '"]' if hashes else "[]"

@@ -161,13 +161,11 @@ class Source:
         if self._only_files:
             return None
         if known := self._known(entry.url):
-            return replace(entry, key=known[1], media=Media(known[0]), refused="")
-        path = None if self._linked is None else self._linked.find(entry.url)
-        if isinstance(path, str):
-            return replace(entry, refused=f"cannot be had ({path})")
-        if path is None:
-            return None
-        return replace(entry, media=Media(path, url=entry.url), refused="")
+            return replace(entry, key=known[1], media=Media(str(known[0])), refused="")
+        found = None if self._linked is None else self._linked.find(entry.url)
+        if isinstance(found, str):
+            return replace(entry, refused=f"cannot be had ({found})")
+        return None if found is None else replace(entry, media=found, refused="")
 
     def _ready(self, entry: Entry, asked: Future[None] | None) -> Entry:
         """An entry of which all is known that was asked.
@@ -218,7 +216,7 @@ class Source:
         def fetch(path: Path) -> None:
             store.download(item, path, start=media.offset, size=media.size)
 
-        return Media(self._copies.take(_key(media), size, fetch))
+        return Media(str(self._copies.take(_key(media), size, fetch)))
 
     def give_back(self, media: Media) -> None:
         """End the use of a video's copy."""
@@ -291,7 +289,7 @@ class _Fetching:
                     if isinstance(media, Media):
                         held.append(task[0])
                     else:
-                        held.append(Media(Path(os.devnull)))  # nothing to give back
+                        held.append(Media(os.devnull))  # nothing to give back
                     yield (media, *task[1:])
             finally:
                 for task, future in coming:
@@ -322,4 +320,4 @@ class _Unfetched:
 
 
 def _key(media: Media) -> str:
-    return f"{media.path} {media.offset} {media.size}"
+    return f"{media.file} {media.offset} {media.size}"

@@ -39,7 +39,7 @@ def test_a_window_is_a_slice(
     whole = CONTENT[offset:] if size is None else CONTENT[offset : offset + size]
     size_told = len(whole) if size is None else size
     twin = io.BytesIO(whole)
-    with Media(file, offset, size).open() as window:
+    with Media(str(file), offset, size).open() as window:
         for step, number in steps:
             if step == "read":
                 assert window.read(number) == twin.read(number)
@@ -56,7 +56,7 @@ def test_a_window_is_a_slice(
 
 
 def test_a_window_cannot_be_written_or_read_before_its_start(file: Path) -> None:
-    with Media(file, 10, 20).open() as window:
+    with Media(str(file), 10, 20).open() as window:
         assert window.seekable()
         assert window.readable()
         assert not window.writable()
@@ -69,14 +69,14 @@ def test_a_window_cannot_be_written_or_read_before_its_start(file: Path) -> None
 
 def test_size_and_time_are_those_of_the_video(file: Path) -> None:
     time = file.stat().st_mtime_ns
-    assert Media(file).stat() == (len(CONTENT), time)
-    assert Media(file, 100).stat() == (len(CONTENT) - 100, time)
-    assert Media(file, 100, 7).stat() == (7, time)
+    assert Media(str(file)).stat() == (len(CONTENT), time)
+    assert Media(str(file), 100).stat() == (len(CONTENT) - 100, time)
+    assert Media(str(file), 100, 7).stat() == (7, time)
     with pytest.raises(OSError, match="absent"):
-        Media(file.parent / "absent").stat()
+        Media(str(file.parent / "absent")).stat()
 
 
 def test_media_travels_to_another_process(file: Path) -> None:
-    media = pickle.loads(pickle.dumps(Media(file, 3, 4)))  # noqa: S301 - our own
+    media = pickle.loads(pickle.dumps(Media(str(file), 3, 4)))  # noqa: S301 - our own
     with media.open() as window:
         assert window.read() == CONTENT[3:7]

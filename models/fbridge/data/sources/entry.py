@@ -17,16 +17,22 @@ class Media:
     """The bytes of one video: a file, or part of one (a member of a tar).
 
     Attributes:
-        path: the file, without symbolic links.
+        file: without symbolic links; a text, since of millions of rows each is named once or twice,
+            and `pathlib` keeps tables of the names that it has seen.
         offset: where the video starts in it, in bytes.
         size: bytes of the video; None is up to the end of the file.
         url: where the bytes are, if a list names a URL; the file then has their size alone.
     """
 
-    path: Path
+    file: str
     offset: int = 0
     size: int | None = None
     url: str = ""
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.file)
 
     def open(self) -> BinaryIO:
         """A seekable stream of the video's bytes."""
@@ -40,7 +46,7 @@ class Media:
         Raises:
             OSError: the file cannot be read.
         """
-        facts = self.path.stat()
+        facts = os.stat(self.file)  # noqa: PTH116 - see `file`
         size = max(0, facts.st_size - self.offset) if self.size is None else self.size
         return size, facts.st_mtime_ns
 

@@ -95,4 +95,4 @@ def _judge(path: Path, found: tarfile.TarInfo) -> Entry:
         reason = "leaves the tar by its name; store it under a plain name"
     if reason:
         return Entry(found.name, None, refused=reason)
-    return Entry(name, Media(path, found.offset_data, found.size))
+    return Entry(name, Media(str(path), found.offset_data, found.size))

@@ -85,7 +85,7 @@ def _inside(root: str, base: str, name: str) -> Entry:
         )
     key = (relative(root, os.path.normpath(whole)) or inside).replace(os.sep, "/")
     refused = _not_a_file(real)
-    return Entry(key, None if refused else Media(Path(real)), refused=refused)
+    return Entry(key, None if refused else Media(real), refused=refused)
 
 
 def videos_below(root: str, top: str = "") -> Iterator[Entry]:
@@ -144,7 +144,7 @@ def _level(
                 yield place
         elif is_video(item.name):
             plain = item.is_file(follow_symlinks=False)
-            here = Entry(name, Media(Path(item.path)))
+            here = Entry(name, Media(item.path))
             yield here if plain else locate(root, root, name, line=name)
     waiting.append(iter(folders))
 

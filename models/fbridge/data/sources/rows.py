@@ -43,6 +43,8 @@ _NAMES = frozenset({*VIDEO, *VIDEO_ID, *CAPTION, *SPLIT, *LABEL, "videoid", "nam
 _MARKS = (",", ";", "\t")
 _BUFFER = 2**18
 """Bytes of each column of a parquet file that are read at a time."""
+_RELEASED = 2**16
+"""Rows after which pages that pyarrow keeps for later are given back."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,8 @@ def _parquet(path: Path) -> ParquetFile:
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
     file = _parquet(path)
+    from pyarrow import default_memory_pool
+
     wanted = [name for name in file.schema_arrow.names if name.strip().lower() in _NAMES]
     number = 0
     try:
@@ -235,5 +239,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
             for cells in batch.to_pylist():
                 number += 1
                 yield _object(number, cells)
+            if number % _RELEASED < 1024:
+                default_memory_pool().release_unused()
     except ValueError as error:
         raise DataError(f"{shown(path)}: row {number + 1} cannot be read ({error})") from None

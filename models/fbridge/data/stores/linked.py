@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from fbridge.data.sources.entry import Media
 from fbridge.data.stores.faults import ObjectError
 from fbridge.data.stores.snapshot import make_hole
 from fbridge.data.stores.store import Item, Store
@@ -41,19 +42,19 @@ class LinkedFiles:
         """
         if self.find(url) is not None:
             return
-        path = Path(self._path(url))
-        path.parent.mkdir(exist_ok=True)
+        path = self._path(url)
+        Path(os.path.dirname(path)).mkdir(exist_ok=True)  # noqa: PTH120 - see `Media.file`
         try:
             with suppress(FileExistsError):  # another thread was asked for the same
                 make_hole(path, self.store(url).item(_name(url)))
         except ObjectError as error:
             Path(f"{path}{_NOTE}").write_text(error.why, encoding="utf-8")
 
-    def find(self, url: str) -> Path | str | None:
+    def find(self, url: str) -> Media | str | None:
         """The stand-in of an object, or why there is none; None if it was not looked up."""
         path = self._path(url)
         if os.access(path, os.F_OK):  # takes a quarter of the time of Path.exists
-            return Path(path)
+            return Media(path, url=url)
         try:
             return Path(path + _NOTE).read_text(encoding="utf-8")
         except FileNotFoundError:

@@ -156,7 +156,7 @@ def _rows(source: Path, rows: frozenset[str] | None) -> Iterator[ListedVideo]:
         if rows is not None and record["id"] not in rows:
             continue
         path, offset, size = record["media"]
-        media = Media(root / path, offset, size)
+        media = Media(str(root / path), offset, size)
         start = f"@{record['times'][0]:g}" if record["times"][0] else ""
         missing = "" if media.path.is_file() else "its source video is gone; restore it"
         yield ListedVideo(

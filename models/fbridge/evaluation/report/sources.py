@@ -41,7 +41,7 @@ def load_frames(evaluation: Evaluation, here: Here, pair: ClipPair, side: str) -
 def _find_clip(path: Path, expected: str, evaluation: Evaluation) -> EvalClip | None:
     """The clip of a file that has the expected hash, at the reference's stride or at 1."""
     pictures = pictures_in(path) if path.is_dir() else ()
-    found = ListedVideo(path.stem, path, None if pictures else Media(path), pictures)
+    found = ListedVideo(path.stem, path, None if pictures else Media(str(path)), pictures)
     for stride in dict.fromkeys((evaluation.stride, 1)):
         clip = sample_clip(found, FrameSampling(evaluation.frames, stride))
         if isinstance(clip, EvalClip) and clip.hash == expected:
