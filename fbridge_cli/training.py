@@ -254,10 +254,10 @@ def _train(
 
             keys = {**typed, **dict(map(parse_change, changes))}
             launch = Launch(
-                process.first,
-                process.local == 0,
-                process.world == 1,
-                process.world == process.neighbours,
+                first=process.first,
+                first_here=process.local == 0,
+                one_process=process.world == 1,
+                one_machine=process.world == process.neighbours,
             )
             request = resolve_request(command, keys, launch=launch, **begin)
             check_writable(request.run)

@@ -120,9 +120,8 @@ def _single_file(
     for place in places:
         found = []
         for path in _files(place):
-            with suppress(
-                CheckpointError, DependencyError
-            ):  # others are broken, or hold code: not ours to judge
+            # Others are broken, hold code or need a package to be read: not ours to judge.
+            with suppress(CheckpointError, DependencyError):
                 header = read_header(path)
                 if (part := find_part(header.shapes, known)) is not None:
                     found.append((path, header, part))
