@@ -25,7 +25,7 @@ from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip_sampling import ClipSampling
 from fbridge.loaders.load import save_single_file
 from fbridge.prepare import PrepareRequest, prepare
-from fbridge.train.checkpoints.reading import load_group, newest
+from fbridge.train.checkpoints.reading import load_group, newest, newest_whole, verified
 from fbridge.train.events import Begun, Stepped
 from fbridge.train.export.result import export_run
 from fbridge.train.run import train
@@ -120,7 +120,10 @@ def sharding(*, checkpointing: bool) -> Callable[..., Accelerator]:
 
 
 def process(rank: int, folder: Path) -> None:
-    """What each of the two does in every case: train; take the first checkpoint up again."""
+    """What each of the two does in every case: train; take the first checkpoint up again.
+
+    And at last, train in a folder of its own.
+    """
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     try:
@@ -133,6 +136,8 @@ def process(rank: int, folder: Path) -> None:
                 shutil.rmtree(again / "checkpoint-4")
             dist.barrier()
             run(build_session("finetune", config(folder, name, 4), again, device="cpu"), again)
+        own = folder / f"machine-{rank}"
+        run(build_session("finetune", config(folder, "lora", 4), own, device="cpu"))
     finally:
         dist.destroy_process_group()
 
@@ -174,6 +179,20 @@ def test_resuming_equals_never_stopping(trained: Path, name: str) -> None:
         assert ours.keys() == theirs.keys()
         assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
         assert len(straight.groups[group]) == 2
+
+
+def test_of_machines_with_their_own_folders_the_first_has_whole_checkpoints(trained: Path) -> None:
+    there, shared = newest_whole(trained / "machine-0").checkpoint, newest(trained / "lora")
+    assert there is not None
+    assert shared is not None
+    assert verified(there)
+    for group in ("network", "ema", "optimizer"):
+        ours, theirs = load_group(there, group), load_group(shared, group)
+        assert len(there.groups[group]) == 2
+        assert ours.keys() == theirs.keys()
+        assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
+    assert (trained / "machine-0" / "lora").is_dir()
+    assert not list((trained / "machine-1").glob("*checkpoint*"))
 
 
 def test_the_losses_are_those_of_one_process(trained: Path, tmp_path: Path) -> None:

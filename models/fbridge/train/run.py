@@ -41,7 +41,7 @@ from fbridge.train.numbers import Numbers
 from fbridge.train.places import places
 from fbridge.train.request import TrainRequest
 from fbridge.train.run_files import CURVES, Curves, environment_facts, locked_run, write_run
-from fbridge.train.setup.accelerate import check_agreed, check_whole
+from fbridge.train.setup.accelerate import check_agreed
 from fbridge.train.setup.dataset import room_note
 from fbridge.train.setup.dry_run import measure_step
 from fbridge.train.setup.session import Session, build_session, flatten
@@ -89,8 +89,6 @@ def run(
             store=request.store,
         )
         check_agreed(session.training.accelerator, found.checkpoint)
-        if request.apart:
-            check_whole(session.training.accelerator, str(request.store))
         yield Ready(found.checkpoint is not None)
         if not locked:
             yield Warned(_UNLOCKED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,17 @@ from torch.distributed.tensor import DTensor
 from fbridge.errors import CheckpointError, DependencyError
 from fbridge.train.checkpoints.checkpoint import save_checkpoint
 from fbridge.train.checkpoints.optimizer_state import load_optimizer_state, optimizer_state
-from fbridge.train.checkpoints.reading import checkpoints, load_group, newest, open_group
+from fbridge.train.checkpoints.reading import (
+    checkpoints,
+    load_group,
+    newest,
+    newest_whole,
+    open_group,
+    verified,
+)
 from fbridge.train.checkpoints.shards import Processes, ShardedTensors, local, local_shard
 from fbridge.train.ema.averages import PlainEma, PostHocEma, applied
-from fbridge.train.ema.snapshots import reconstruct
+from fbridge.train.ema.snapshots import flatten, reconstruct
 from tests.warm import WarmPython
 
 fsdp = pytest.importorskip("torch.distributed.fsdp")
@@ -116,6 +124,7 @@ def process(rank: int, folder: Path) -> None:
             names = ("replicate", "shard")[-len(sizes) :]
             mesh = init_device_mesh("cpu", sizes, mesh_dim_names=names)
             train_save_resume(mesh, folder / name, Processes(rank, 2, gather))
+        check_own_folders(mesh, folder / f"machine-{rank}", Processes(rank, 2, gather))
     finally:
         dist.destroy_process_group()
 
@@ -153,6 +162,28 @@ def check_failure(run: Path, groups: dict[str, dict[str, Tensor]], processes: Pr
     dist.barrier()
     assert [c.step for c in checkpoints(run)] == [3]
     dist.barrier()
+
+
+def check_own_folders(mesh: Any, run: Path, processes: Processes) -> None:
+    """The first of two machines gets all; what it cannot write stops both, and waits for no one."""
+    training = Training(mesh)
+    training.train(1, 1)
+    groups = training.groups()
+    save_checkpoint(run, 1, groups, {}, keep=1, processes=processes)
+    training.powers.snapshot(run, 1, processes=processes)
+    training.powers.snapshot(run, 1, processes=processes)  # again, of a resumed run
+    fsync, written = os.fsync, count()
+
+    def full(handle: Any) -> None:
+        if next(written) >= len(groups):  # by then its own are there
+            raise OSError(errno.ENOSPC, "full")
+        fsync(handle)
+
+    if processes.rank == 0:
+        os.fsync = full  # type: ignore[assignment]
+    with pytest.raises(DependencyError, match=r"checkpoint-2.network-00002.*no room.*last good"):
+        save_checkpoint(run, 2, groups, {}, keep=1, processes=processes)
+    os.fsync = fsync
 
 
 def check_applied(training: Training) -> None:
@@ -220,6 +251,21 @@ def test_snapshots_of_two_are_read_by_one(folder: Path) -> None:
     assert sorted(average) == sorted(dict(Network().named_parameters()))
     for name, tensor in average.items():
         assert torch.equal(tensor, saved[f"powers:0.1/{name}"].half().float())
+
+
+def test_of_two_machines_the_first_has_all_and_the_other_nothing(trained: Path) -> None:
+    run = trained / "machine-0"
+    found = newest_whole(run).checkpoint
+    assert found is not None
+    assert found.step == 1
+    assert verified(found).groups["network"] == [
+        "network-00001-of-00002.safetensors", "network-00002-of-00002.safetensors",
+    ]  # fmt: skip
+    averages = flatten({0.1: reconstruct(run, 0.1)})
+    groups = load_group(found, "powers")
+    assert averages.keys() == {name for name in groups if name.startswith("0.1/")}
+    assert [n for n in averages if not torch.equal(averages[n], groups[n].half().float())] == []
+    assert [path.name for path in (trained / "machine-1").rglob("*")] == ["ema"]
 
 
 def test_a_missing_piece_is_named(trained: Path) -> None:

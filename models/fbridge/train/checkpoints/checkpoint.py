@@ -7,7 +7,8 @@
     RUN/.checkpoint-<step>.old/                  being replaced by another
 
 All files are written into the hidden folder, `checkpoint.json` last, and synced, before a rename
-makes the folder a checkpoint. Nothing is pickled. Sharded tensors: see `shards`.
+makes the folder a checkpoint. Nothing is pickled. Sharded tensors: see `shards`; of processes on
+machines that share no folder, the first one's has all files.
 
 torch.distributed.checkpoint is not used: it pickles its metadata, keeps no hashes, writes in place
 (old and new files mix after a kill), and its get_state_dict raises on schedule-free optimizers.
@@ -27,6 +28,7 @@ from torch import Tensor
 from fbridge.errors import DependencyError
 from fbridge.files.atomic import shown, write_failure
 from fbridge.files.sealed import sealed_text
+from fbridge.train.checkpoints.collecting import collect
 from fbridge.train.checkpoints.reading import ASIDE, FORMAT, INDEX, PART, checkpoints, matching
 from fbridge.train.checkpoints.shards import ALONE, Processes, own_shard
 from fbridge.train.checkpoints.tensor_file import Written, sync_folder, write_synced, write_tensors
@@ -55,11 +57,11 @@ def save_checkpoint(
     try:
         processes.agree(lambda: _begin(run, partial) if first else None)
         written = processes.agree(lambda: _write_groups(run, partial, path, groups, processes))
+        processes.agree(lambda: _collect(run, partial, path, written, processes))
         tree = {"format": FORMAT, "step": step, "facts": dict(facts), **_joined(written)}
         processes.agree(lambda: _finish(run, partial, path, tree) if first else None)
-    finally:
-        if first:
-            shutil.rmtree(partial, ignore_errors=True)
+    finally:  # on every process: another machine may have a folder of its own
+        shutil.rmtree(partial, ignore_errors=True)
     if first:
         _prune(run, step, keep, best)
     return path
@@ -86,6 +88,8 @@ def _write_groups(
 ) -> dict[str, dict[str, Written]]:
     """Write this process's files: group -> file -> size and sha256."""
     written: dict[str, dict[str, Written]] = {}
+    with _write_errors(run, path):
+        partial.mkdir(parents=True, exist_ok=True)
     for name, tensors in groups.items():
         part = own_shard(name, tensors, processes)
         written[name] = {}
@@ -94,6 +98,22 @@ def _write_groups(
                 file = write_tensors(partial / part.file, part.tensors, part.header)
             written[name][part.file] = file
     return written
+
+
+def _collect(
+    run: Path,
+    partial: Path,
+    path: Path,
+    written: list[dict[str, dict[str, Written]]],
+    processes: Processes,
+) -> None:
+    """Have the first process see the files of all."""
+    names = [[file for those in own.values() for file in those] for own in written]
+    try:
+        collect(partial, names, processes)
+    except DependencyError as error:
+        why = str(error).replace(shown(partial), shown(path))
+        raise DependencyError(f"{why}; {_last_good(run)}") from None
 
 
 def _joined(written: list[dict[str, dict[str, Written]]]) -> dict[str, Any]:
@@ -139,6 +159,9 @@ def _write_errors(run: Path, path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        whole = checkpoints(run)
-        last = f"the last good checkpoint is {shown(whole[-1].path)}" if whole else "none was saved"
-        raise DependencyError(f"{write_failure(path, error)}; {last}") from None
+        raise DependencyError(f"{write_failure(path, error)}; {_last_good(run)}") from None
+
+
+def _last_good(run: Path) -> str:
+    whole = checkpoints(run)
+    return f"the last good checkpoint is {shown(whole[-1].path)}" if whole else "none was saved"

@@ -25,6 +25,7 @@ from fbridge.files.atomic import shown
 from fbridge.train.checkpoints.tensor_file import KEY
 
 T = TypeVar("T")
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ class Processes:
         world: number of processes.
         gather_object: concatenates the lists of all processes, on every process
             (`accelerate.utils.gather_object`).
+        device: whose tensors they can send to each other.
     """
 
     rank: int = 0
     world: int = 1
     gather_object: Callable[[list[Any]], list[Any]] = list
+    device: torch.device = _CPU
 
     def agree(self, work: Callable[[], T]) -> list[T]:
         """Call `work` on every process; returns the results by rank.

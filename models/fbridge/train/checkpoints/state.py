@@ -221,4 +221,6 @@ def _bare(optimizer: Any) -> Any:
 
 def _processes(training: Training) -> Processes:
     accelerator = training.accelerator
-    return Processes(accelerator.process_index, accelerator.num_processes, gather_object)
+    return Processes(
+        accelerator.process_index, accelerator.num_processes, gather_object, accelerator.device
+    )

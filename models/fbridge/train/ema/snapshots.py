@@ -16,6 +16,7 @@ from torch import Tensor
 
 from fbridge.errors import CheckpointError, ConfigError
 from fbridge.files.atomic import HIDDEN_NAME, replacing, shown
+from fbridge.train.checkpoints.collecting import collect
 from fbridge.train.checkpoints.shards import ALONE, Processes, ShardedTensors, own_shard
 from fbridge.train.checkpoints.tensor_file import write_tensors
 from fbridge.train.ema.profiles import LONGEST, coefficients
@@ -41,13 +42,16 @@ def write_snapshot(
     part = own_shard(str(step), flatten(averages), processes)
     facts = {"format": FORMAT, "step": step, "lengths": list(averages)}
 
-    def write() -> None:
-        if part is not None:
-            with replacing(folder / part.file) as hidden:
-                write_tensors(hidden, part.tensors, part.header | facts, dtype=torch.float16)
+    def write() -> list[str]:
+        if part is None:
+            return []
+        with replacing(folder / part.file) as hidden:
+            write_tensors(hidden, part.tensors, part.header | facts, dtype=torch.float16)
+        return [part.file]
 
     processes.agree(lambda: _clean(folder, step) if processes.rank == 0 else None)
-    processes.agree(write)
+    written = processes.agree(write)
+    processes.agree(lambda: collect(folder, written, processes))
 
 
 def flatten(averages: Mapping[float, Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -105,12 +109,12 @@ def reconstruct(run: Path, length: float, step: int | None = None) -> dict[str, 
 
 
 def _clean(folder: Path, step: int) -> None:
-    """Remove what killed runs left, and snapshots after `step`, from before the run was resumed."""
+    """Remove what killed runs left, and snapshots from `step` on: the run was resumed before it."""
     for left in folder.glob(".fbridge-*"):
         if HIDDEN_NAME.fullmatch(left.name):
             left.unlink(missing_ok=True)
     for path in folder.glob("*.safetensors"):
-        if (match := _NAME.fullmatch(path.name)) and int(match[1]) > step:
+        if (match := _NAME.fullmatch(path.name)) and int(match[1]) >= step:
             path.unlink(missing_ok=True)
 
 

@@ -69,15 +69,6 @@ def check_agreed(accelerator: Accelerator, found: Checkpoint | None) -> None:
         )
 
 
-def check_whole(accelerator: Accelerator, place: str) -> None:
-    """Raise where each machine would have a part of the checkpoints that only one uploads."""
-    if accelerator.distributed_type == DistributedType.FSDP:
-        raise ConfigError(
-            f"-o {place}: the machines of FSDP2 write their parts of a checkpoint into one folder; "
-            "name one that all of them see, and copy the finished run to the store; or use DDP"
-        )
-
-
 def check_share(accelerator: Accelerator, share: BatchShare) -> None:
     """Raise where the launch cannot take a batch in several parts."""
     if accelerator.distributed_type == DistributedType.DEEPSPEED and share.parts > 1:
