@@ -159,6 +159,11 @@ def test_weights_that_are_broken(tmp_path: Path) -> None:
     tensors.pop("quant_conv.bias")
     save_file(tensors, tmp_path / WEIGHTS, {"format": "pt"})
     refused(tmp_path, r"incomplete: 1 missing, such as quant_conv\.bias")
+    (tmp_path / WEIGHTS).write_bytes(whole)
+    tensors = load_file(tmp_path / WEIGHTS)
+    tensors["quant_conv.bias"][1] = torch.nan
+    save_file(tensors, tmp_path / WEIGHTS, {"format": "pt"})
+    refused(tmp_path, r"hold NaN or infinity \(quant_conv\.bias\); the file is damaged")
 
 
 def test_a_configuration_of_another_network(tmp_path: Path) -> None:

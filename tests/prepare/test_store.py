@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from fbridge.data.video.buckets import Bucket
-from fbridge.errors import DataError
+from fbridge.errors import CheckpointError, DataError
 from fbridge.loaders.text_encoder import load_text_encoder
 from fbridge.prepare.plan import Unit
 from fbridge.prepare.shards import EncodedCaptions, EncodedUnit, encode_captions
@@ -77,3 +78,21 @@ def test_embeddings_do_not_depend_on_what_was_embedded_before() -> None:
     for caption, embedding in zip(captions, alone, strict=True):
         beside, _ = text.one_by_one(["a dog", caption])
         assert torch.equal(beside[1, : embedding.shape[1]], embedding[0])
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(7e4, "use --dtype float32"), (math.nan, "is damaged, get it again")]
+)
+def test_embeddings_that_are_no_numbers_are_not_stored(
+    monkeypatch: pytest.MonkeyPatch, number: float, told: str
+) -> None:
+    text = load_text_encoder()
+    monkeypatch.setattr(
+        text,
+        "_embed",
+        lambda prompts: [torch.full((2, 4), number if "b" in one else 1.0) for one in prompts],
+    )
+    assert encode_captions(text, "00", ["a"], torch.float16).tensors["tokens"].shape == (2, 4)
+    with pytest.raises(CheckpointError, match=f"{text.name}: .* the caption 'b' .*{told}"):
+        encode_captions(text, "00", ["a", "b"], torch.float16)
+    text.forget()

@@ -23,7 +23,7 @@ from fbridge.files.configs import read_json
 from fbridge.files.hashing import hash_model
 from fbridge.files.hub import NOT_READ
 from fbridge.files.lazy_weights import LazyWeights
-from fbridge.files.modules import build, load_folder
+from fbridge.files.modules import build, check_weights, load_folder
 from fbridge.files.tensors import open_weights, read_header
 from fbridge.files.weight_files import find_weight_file, hash_weight_file
 from fbridge.loaders.locate import EMBEDDED, locate_folder, packaged_file
@@ -87,7 +87,8 @@ def load_codec(
         hub: see `fbridge.files.hub.fetch_snapshot`.
 
     Raises:
-        CheckpointError: there is none, it is of an unknown class, or its weights do not load.
+        CheckpointError: there is none, it is of an unknown class, its weights do not load, or hold
+            NaN or infinity.
     """
     path, config, take = _find(name, **hub)
     kind = str(config.get("_class_name"))
@@ -103,6 +104,7 @@ def load_codec(
             if take is None
             else build(_class_of(kind), config, take(open_weights(path)), path, dtype)
         )
+        check_weights(model, f"{path}: {kind}")
         model = model.to(device=device).eval().requires_grad_(False)
         codec = model if kind in _OWN else VAECodec(model)
     except CheckpointError:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import nn
+
+from fbridge.files.modules import broken_weight
 
 
 def overflow_remedy(components: Mapping[str, Any], dtype: torch.dtype) -> str:
@@ -18,22 +19,10 @@ def overflow_remedy(components: Mapping[str, Any], dtype: torch.dtype) -> str:
         dtype: of its network.
     """
     for part, network in components.items():
-        if isinstance(network, nn.Module) and (name := _broken_weight(network)):
+        if isinstance(network, nn.Module) and (name := broken_weight(network)):
             return f"the {part}'s weights do, too ({name}): the file is damaged, get it again"
     name = str(dtype).removeprefix("torch.")
     if dtype == torch.float16:
         return f"the range of {name} is too small for this model; use --dtype bfloat16 or float32"
     way = "" if dtype == torch.float32 else "--dtype float32, "
     return f"computed in {name}; use {way}a lower --guidance or another --sampler"
-
-
-def _broken_weight(network: nn.Module) -> str:
-    """The first weight with numbers that no cast to lower precision can have made; "" if none."""
-    for name, weight in network.named_parameters():
-        with suppress(RuntimeError, NotImplementedError):  # of a quantised type
-            values = weight.detach()
-            wide = values.dtype in (torch.float32, torch.bfloat16)
-            broken = ~values.isfinite() if wide else values.float().isnan()
-            if bool(broken.any()):
-                return name
-    return ""

@@ -15,6 +15,7 @@ from torch import Tensor
 from fbridge.data.latents.format import hash_row, shard_path
 from fbridge.data.video.clip import Decoded, decode_clip
 from fbridge.data.video.pool import Failure, TaskPool
+from fbridge.errors import CheckpointError
 from fbridge.prepare.encode import Encoder, Moments, finite_rows
 from fbridge.prepare.plan import PlannedClip, Unit, caption_hash
 from fbridge.prepare.request import PrepareRequest
@@ -221,10 +222,22 @@ class EncodedCaptions:
 def encode_captions(
     text: PromptEncoder, name: str, captions: Sequence[str], dtype: torch.dtype
 ) -> EncodedCaptions:
-    """Embed these captions, for the shard `name`."""
+    """Embed these captions, for the shard `name`.
+
+    Raises:
+        CheckpointError: an embedding is not finite in this dtype.
+    """
     text.forget()  # the same bits whatever this process embedded before
     embedded, mask = text(captions)
     rows = [row[real].to(dtype).cpu() for row, real in zip(embedded, mask, strict=True)]
+    for caption, row, own in zip(captions, rows, embedded, strict=True):
+        if not bool(row.isfinite().all()):
+            overflow = bool(own.isfinite().all())
+            raise CheckpointError(
+                f"text encoder {text.name}: what it makes of the caption {caption!r} holds NaN or "
+                "infinity; "
+                + ("use --dtype float32" if overflow else "its file is damaged, get it again")
+            )
     start = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
     unread = tuple(bool(part) for part in text.unread(captions))
     tensors = {"tokens": torch.cat(rows), "start": start}

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 from diffusers import AutoencoderTiny
+from safetensors import safe_open
+from safetensors.torch import save_file
 
 from fbridge.backbones.families import FAMILIES, family_of
 from fbridge.backbones.scratch import build_scratch
@@ -326,6 +328,19 @@ def test_a_priors_folder_is_found_in_its_run(prior: Path, clips: LatentDataset) 
     assert of(kind="mix", path=str(prior / "prior")) == prior / "prior"
     assert of(kind="repeat", path=str(prior)) is None
     assert of(kind="mix") is None
+
+
+def test_a_base_whose_weights_are_no_numbers_is_refused_before_the_work(
+    base: Path, clips: LatentDataset, codec: Codec, shape: Shape, tmp_path: Path
+) -> None:
+    with safe_open(base, "pt") as file:
+        facts, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    broken = next(name for name in tensors if name.startswith("transformer."))
+    tensors[broken].view(-1)[-1] = torch.inf
+    save_file(tensors, tmp_path / "broken.safetensors", facts)
+    told = rf"base .*broken.*: weights hold NaN or infinity \({broken[12:]}\); the file is damaged"
+    with pytest.raises(CheckpointError, match=told):
+        generator(clips, tmp_path / "broken.safetensors", codec, shape)
 
 
 def test_mistakes_have_names(

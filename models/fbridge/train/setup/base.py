@@ -12,7 +12,7 @@ from fbridge.backbones.families import family_of
 from fbridge.choices import FrozenWeights
 from fbridge.config.tree import Config
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.files.modules import Kept
+from fbridge.files.modules import Kept, check_weights
 from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.lora_choice import LoraChoice, parse_lora, recorded_choices
 from fbridge.memory.apply import layer_shrinker
@@ -40,6 +40,8 @@ def load_base(config: Config, recorded: Sequence[Mapping[str, Any]] = ()) -> Pre
         loras=_loras(config, recorded),
     )
     base.check_one_network()
+    if base.transformer is not None:
+        check_weights(base.transformer, f"base {base.name}: its {type(base.transformer).__name__}")
     if base.transformer is not None and base.transformer.config.get("image"):
         raise ConfigError(
             f"base {base.name}: takes what an image encoder sees of the picture, which prepared "
