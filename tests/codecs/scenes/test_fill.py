@@ -61,3 +61,19 @@ def test_almost_nothing_known_gives_smooth_colour() -> None:
     all_but_a_corner[:4, :4] = False
     assert torch.allclose(complete(picture, all_but_a_corner), torch.tensor(0.6), atol=1e-3)
     assert complete(picture, torch.ones_like(all_but_a_corner)).isfinite().all()
+
+
+def beside_a_ball(noise: float = 0.0) -> torch.Tensor:
+    """A ramp with a dark ball right of the hole, of which the hole's surroundings show nothing."""
+    draw = torch.Generator().manual_seed(0)
+    ramp = torch.linspace(0.5, 0.8, HEIGHT)[None, :, None].expand(3, -1, WIDTH).clone()
+    y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    ramp[:, (y - 45) ** 2 + (x - 98) ** 2 < 14**2] = torch.tensor([[0.8], [0.1], [0.1]])
+    return ramp + noise * torch.randn(ramp.shape, generator=draw)
+
+
+def test_what_stands_apart_before_a_plain_ground_is_not_copied() -> None:
+    picture = beside_a_ball()
+    ramp = torch.linspace(0.5, 0.8, HEIGHT)[None, :, None].expand(3, -1, WIDTH)
+    filled = complete(picture, hole())
+    assert (filled - ramp)[:, hole()].abs().max() < 0.05

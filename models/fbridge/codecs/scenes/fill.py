@@ -3,7 +3,8 @@
 Wexler, Shechtman, Irani: Space-Time Completion of Video (PAMI 2007), for one picture: every patch
 that overlaps the hole is matched with one outside, and pixels are means of what the matches of the
 patches around them show there, from coarse to fine. As in PatchMatch (Barnes et al., 2009), finer
-levels look for better matches among those of neighbours. At full size pixels are copied.
+levels look for better matches among those of neighbours. At full size pixels are copied. Where the
+ground is plain, other things that stand before it are not copied.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from fbridge.codecs.matting import pull_push, resize
+from fbridge.codecs.scenes.ground import standing
 
 SIDES = (48, 96, 192)
 """The longer side of the picture at each level."""
@@ -86,7 +89,8 @@ def complete(picture: Tensor, hole: Tensor) -> Tensor:
     if not hole.any():
         return picture
     smooth = pull_push(picture[None], (~hole)[None, None].to(picture.dtype))[0]
-    levels = [_level(smooth, hole, side) for side in SIDES]
+    others = _others(smooth, hole)
+    levels = [_level(smooth, hole, others, side) for side in SIDES]
     levels = [level for level in levels if int(level.source.sum()) >= LEAST]
     if not levels:
         return smooth
@@ -110,11 +114,34 @@ def dilate(mask: Tensor, pixels: int) -> Tensor:
     return F.max_pool2d(wide, (width, 1), 1, (pixels, 0))[0, 0] > 0
 
 
-def _level(picture: Tensor, hole: Tensor, side: int) -> _Level:
-    """The picture with its longer side at most `side`."""
-    height, width = hole.shape
-    shrink = min(1.0, side / max(height, width))
-    size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+def _others(picture: Tensor, hole: Tensor) -> Tensor:
+    """(H, W) bool: what stands before a plain ground apart from the hole; nothing of a busy one.
+
+    What touches the hole may go on in it.
+    """
+    import cv2
+
+    size = _size_of(hole, SIDES[-1])
+    small = (resize(picture[None], size)[0].clamp(0, 1) * 255).round().byte()
+    gone = resize(hole[None, None].to(picture.dtype), size)[0, 0] > 0
+    found = standing(small.permute(1, 2, 0).contiguous().numpy(), (~gone).numpy())
+    if found is None:
+        return torch.zeros_like(hole)
+    _, parts = cv2.connectedComponents(found.astype(np.uint8))
+    apart = (parts > 0) & ~np.isin(parts, parts[dilate(gone, 1).numpy()])
+    small_apart = torch.from_numpy(apart)[None, None].float()
+    return F.interpolate(small_apart, (hole.shape[0], hole.shape[1]))[0, 0] > 0
+
+
+def _size_of(hole: Tensor, side: int) -> tuple[int, int]:
+    """(h, w) with the longer side at most `side`."""
+    shrink = min(1.0, side / max(hole.shape))
+    return max(1, round(hole.shape[0] * shrink)), max(1, round(hole.shape[1] * shrink))
+
+
+def _level(picture: Tensor, hole: Tensor, others: Tensor, side: int) -> _Level:
+    """The picture with its longer side at most `side`; nothing is copied from `others` (H, W)."""
+    size = _size_of(hole, side)
     known = (~hole)[None, None].to(picture.dtype)
     share = resize(known, size)
     small = resize(picture[None] * known, size) / share.clamp_min(1e-3)
@@ -122,6 +149,8 @@ def _level(picture: Tensor, hole: Tensor, side: int) -> _Level:
     small = pull_push(small, (~missing)[None, None].to(picture.dtype))[0]
     near = dilate(missing, REACH)
     source = ~near
+    if others.any():
+        source &= ~dilate(resize(others[None, None].to(known), size)[0, 0] > 0, REACH)
     source[:REACH] = source[-REACH:] = False
     source[:, :REACH] = source[:, -REACH:] = False
     return _Level(small, missing, source, _features(small), near.flatten().nonzero()[:, 0])

@@ -38,7 +38,7 @@ def with_the_rest(
         inside: the pixels found for the thing.
         behind: those surely not of it, nor of another thing that moves.
     """
-    differs = _before(picture, behind)
+    differs = standing(picture, behind)
     if differs is None or not inside.any():
         return inside
     _, parts = cv2.connectedComponents((inside | differs).astype(np.uint8))
@@ -61,10 +61,14 @@ def _convexity(shown: NDArray[np.bool_]) -> float:
     return float(shown.sum() / hull.sum())
 
 
-def _before(picture: NDArray[np.uint8], behind: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+def standing(picture: NDArray[np.uint8], behind: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     """Which pixels behind a thing differ from the ground; None where it is not plain.
 
     The ground is the quadratic surface of colours nearest to most pixels behind the thing.
+
+    Args:
+        picture: (h, w, 3).
+        behind: (h, w) the pixels that are not of the thing.
     """
     height, width = behind.shape
     colours = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
