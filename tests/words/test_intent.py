@@ -104,9 +104,7 @@ def test_what_is_shown_otherwise_is_said() -> None:
             "no thing is spared by a motion; 'except the cat' is left out"
         ),
         "all but the cat shake": "no thing is spared by a motion; 'except the cat' is left out",
-        "the rabbit hops away": "one motion is shown for each thing; 'away' is left out",
-        "the dog jumps left": "one motion is shown for each thing; 'left' is left out",
-        "a plane takes off to the left": (
+        "the dog sways to the left": (
             "one motion is shown for each thing; 'to the left' is left out"
         ),
         "spin the wheel counter-clockwise": (
@@ -119,6 +117,39 @@ def test_what_is_shown_otherwise_is_said() -> None:
     assert read_prompt("the reeds wave in the wind").notes() == ()
     assert read_prompt("the cat jumps on the left side of the bed").notes() == ()
     assert read_prompt("the car turns left").notes() == ()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "verb", "aside"),
+    [
+        ("the dog hops to the left", "jump", "left"),
+        ("the dog jumps left", "jump", "left"),
+        ("the dog hops away", "jump", "away"),
+        ("the dog jumps towards the camera", "jump", "closer"),
+        ("the dog falls over to the right", "fall", "right"),
+        ("the dog takes off to the left", "up", "left"),
+        ("the dog glides down to the left", "left", "down"),
+        ("the dog flies up and away", "up", "away"),
+        ("the dog jumps and moves to the right", "jump", "right"),
+        ("the dog moves to the right and spins", "spin", "right"),
+        ("the dog jumps on the left side of the bed", "jump", ""),
+        ("the dog jumps on the left chair", "jump", ""),
+        ("the dog rides down the road to the right", "right", ""),
+        ("the dog jumps up", "jump", ""),
+        ("the dog jumps and rises", "jump", ""),
+        ("the dog jumps and spins", "jump", ""),
+        ("the dog moves left and moves right", "left", ""),
+    ],
+)
+def test_a_thing_may_go_aside_besides_its_own_motion(prompt: str, verb: str, aside: str) -> None:
+    (act,) = read_prompt(prompt).acts
+    assert (act.verb, act.aside) == (verb, aside)
+
+
+def test_what_goes_aside_in_turn_is_said_to_be_shown_at_once() -> None:
+    remark = "what is told one after the other is shown at once"
+    assert read_prompt("the dog jumps, then it moves left").notes() == (remark,)
+    assert read_prompt("the dog jumps to the left").notes() == ()
 
 
 def test_what_happens_in_turn_is_said_to_be_shown_at_once() -> None:

@@ -32,6 +32,11 @@ from fbridge.words.which import told_apart
         ("the girl in blue spins", "spin", "blue-clad girl", ("blue",)),
         ("the man in the red shirt jumps", "jump", "red-clad man", ("red",)),
         ("the frog in the green pond jumps", "jump", "frog", ()),
+        ("the dog in front jumps", "jump", "front dog", ("front",)),
+        ("the dog in the background jumps", "jump", "background dog", ("back",)),
+        ("the nearest dog jumps", "jump", "nearest dog", ("front",)),
+        ("the dog in front of the house jumps", "jump", "dog", ()),
+        ("the dog on the back of the horse jumps", "jump", "dog", ()),
         ("the white", "", "", ()),
     ],
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fbridge.words.flows import FlowAct
 
@@ -21,16 +21,36 @@ class Act:
         speed: 1 is usual.
         goal: the words that name a thing that it moves towards, which is to be found; until then
             its verb is "right" or "roll right".
+        aside: the direction in which it goes besides, "" for none: "hops to the left".
     """
 
     verb: str
     noun: str = ""
     speed: float = 1.0
     goal: str = ""
+    aside: str = ""
 
 
 STATIC = Act("static")
 """The camera where nothing is said about it."""
+WAYS = {"left": "x", "right": "x", "up": "y", "down": "y", "closer": "z", "away": "z"}
+"""Motions along an axis."""
+UPRIGHT = frozenset({"jump", "bounce", "fall"})
+"""Those along the second one that have a shape of their own."""
+_IN_PLACE = UPRIGHT | {"spin", "shake", "wobble", "sway", "swing", "glow", "vanish"}
+
+
+def both(one: Act, other: Act) -> Act | None:
+    """Two motions of a thing as one; None where they cannot be shown together."""
+    if one.goal or other.goal or one.aside or other.aside:
+        return None
+    for act, way in ((one, other.verb), (other, one.verb)):
+        axis = WAYS.get(way)
+        if axis is None or (axis == "y" and act.verb in UPRIGHT):
+            continue
+        if act.verb in _IN_PLACE or WAYS.get(act.verb, axis) != axis:
+            return replace(act, aside=way)
+    return None
 
 
 @dataclass
@@ -45,6 +65,7 @@ class Reading:
     remarks: list[str] = field(default_factory=list)
     noun: str = ""
     in_order: bool = False
+    combined: bool = False
     wind: Act | None = None
 
     def act(self, act: Act, words: str) -> None:
@@ -54,7 +75,12 @@ class Reading:
         if act.noun in self.acts:
             if self.acts[act.noun].verb == "stay":
                 self.acts[act.noun] = act  # "the cat does not jump, it spins"
-            elif self.acts[act.noun].verb != act.verb:
+            elif self.acts[act.noun].verb == act.verb:
+                return
+            elif (together := both(self.acts[act.noun], act)) is not None:
+                self.acts[act.noun] = together
+                self.combined = True
+            else:
                 self.remarks.append(f"one motion is shown for each thing; {words!r} is left out")
         elif len(self.acts) == MOST_OBJECTS:
             self.remarks.append(f"two things can move at once; {words!r} is left out")

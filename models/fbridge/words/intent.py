@@ -59,7 +59,7 @@ def read_prompt(prompt: str) -> Intent:
         reading.remarks.append(f"only the first {LONGEST} characters of the prompt are read")
     moving = [act for act in reading.acts.values() if act.verb != "stay"]
     turned = reading.camera is not None and reading.camera != STATIC
-    many = len(moving) + len(reading.flows) + turned > 1
+    many = len(moving) + len(reading.flows) + turned + reading.combined > 1
     if many and (reading.in_order or tells_an_order(prompt)):
         reading.remarks.append("what is told one after the other is shown at once")
     acts, flows = tuple(reading.acts.values()), tuple(reading.flows.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from fbridge.words.asked import UPRIGHT, WAYS
 from fbridge.words.clauses import AUXILIARIES, DETERMINERS
 from fbridge.words.flows import flowing
 from fbridge.words.inflection import inflect, wordings
@@ -41,6 +42,7 @@ class Move:
         remark: what is shown otherwise than said, or "".
         things: noun phrases of what moves, where that is not the subject alone.
         goal: the words for a thing that it moves towards.
+        aside: the direction in which it goes besides, or "".
     """
 
     motion: str = ""
@@ -49,6 +51,7 @@ class Move:
     remark: str = ""
     things: tuple[tuple[str, ...], ...] = ()
     goal: str = ""
+    aside: str = ""
 
 
 def read_object(words: Sequence[str], verb: Predicate) -> Move:
@@ -91,8 +94,11 @@ def _alone(verb: Predicate, sense: Sense, way: str, spoken: str, tail: Sequence[
         way = {"left": "roll left", "right": "roll right"}.get(way, way)
     aimless = not way and sense.motion in ("right", "roll right")
     remark = f"no direction is known for {spoken!r}; it is shown to the right" if aimless else ""
-    remark = remark or _otherwise(sense, spoken, tail) or _lost(way or sense.motion, tail)
-    return Move(way or sense.motion, sense.pace, remark=remark)
+    aside = _aside(way or sense.motion, tail)
+    remark = remark or _otherwise(sense, spoken, tail)
+    if not aside:
+        remark = remark or _lost(way or sense.motion, tail)
+    return Move(way or sense.motion, sense.pace, remark=remark, aside=aside)
 
 
 def _with_object(verb: Predicate, sense: Sense, spoken: str, way: str) -> Move:
@@ -160,6 +166,25 @@ def _otherwise(sense: Sense, spoken: str, tail: Sequence[str]) -> str:
     return ""
 
 
+def _aside(motion: str, tail: Sequence[str]) -> str:
+    """The direction in which a thing goes besides: "hops to the left", "flies up to the left"."""
+    ways = {
+        way
+        for way, place, length in matches_of(tail, directions())
+        if not _of_thing(tail, place, length)
+    }
+    if motion in ("left", "right"):
+        return next((way for way in ("up", "down") if way in ways), "")
+    carried = motion in UPRIGHT or WAYS.get(motion) == "y"
+    found = (way for way in ("left", "right", "closer", "away") if carried and way in ways)
+    return next(found, "")
+
+
+def _of_thing(tail: Sequence[str], place: int, length: int) -> bool:
+    """Whether a direction tells which thing is meant: "jumps on the left chair"."""
+    return length == 1 and bool(tail[place - 1 : place]) and tail[place - 1] in DETERMINERS
+
+
 def _lost(motion: str, tail: Sequence[str]) -> str:
     """That a direction beside a motion that takes none is left out; "" where none is said."""
     for way, place, length in matches_of(tail, directions()):
@@ -172,10 +197,9 @@ def _lost(motion: str, tail: Sequence[str]) -> str:
         return ""
     for way, place, length in matches_of(tail, directions()):
         words, spoken = set(tail[place : place + length]), text_of(tail[place : place + length])
-        of_thing = length == 1 and tail[place - 1 : place] and tail[place - 1] in DETERMINERS
         same = way == motion and not spins
-        if way == "mutual" or same or of_thing or not telling & words:
-            continue  # "jumps on the left chair"
+        if way == "mutual" or same or _of_thing(tail, place, length) or not telling & words:
+            continue
         if spins:
             return f"the way a thing spins is drawn by the seed; {spoken!r} is left out"
         return f"one motion is shown for each thing; {spoken!r} is left out"

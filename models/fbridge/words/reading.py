@@ -150,7 +150,7 @@ def _act(clause: Clause, verb: Predicate, move: Move, reading: Reading) -> None:
     else:
         for thing in move.things or (verb.subject,):
             name = noun if thing == verb.subject else text_of(thing) * is_named(thing)
-            act = Act(move.motion, name, clause.paced(move.pace), move.goal)
+            act = Act(move.motion, name, clause.paced(move.pace), move.goal, move.aside)
             reading.act(act, phrase)
         reading.remarks += [move.remark] if move.remark else []
 

@@ -11,7 +11,7 @@ COLOURS = (
     "red", "orange", "golden", "yellow", "green", "blue", "purple", "pink", "brown", "white",
     "grey", "black",
 )  # fmt: skip
-PLACES = ("left", "right", "top", "bottom", "middle")
+PLACES = ("left", "right", "top", "bottom", "middle", "front", "back")
 ORDINALS = ("second", "third", "fourth", "fifth")
 SIZES = ("largest", "smallest")
 """By comparison, so that there are others; what is "large" or "small" may be the only one."""
@@ -45,6 +45,8 @@ def told_behind(words: Sequence[str], noun: Sequence[str]) -> str:
     if words[0] == "from" and {"first", *_ordinals()} & set(noun):
         side = next((word for word in words[1:3] if word != "the"), "")
         return side if _meanings().get(side) in PLACES else ""
+    if tuple(words[:2]) == ("in", "front"):
+        return "" if tuple(words[2:3]) == ("of",) else "front"
     return place_behind(words) or _colour_behind(words)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from fbridge.codecs import View
 from fbridge.codecs.render import ANGLE, CHANNELS, LOG_SCALE, TX
 from fbridge.codecs.scene_codec import SceneCodec
-from fbridge.codecs.scenes.codec import deeds, headed, one_each
+from fbridge.codecs.scenes.codec import asked, deeds, headed, one_each
 from fbridge.codecs.scenes.describe import DESCRIPTION, VERBS
 from fbridge.codecs.scenes.finder import Finder
 from fbridge.codecs.scenes.segmenter import MaskDecoder
@@ -89,6 +89,31 @@ def test_parts_make_the_video(codec: SceneCodec) -> None:
         drawn = torch.cat([frames for at, frames in parts if at == row])
         assert drawn.dtype == torch.uint8
         assert torch.equal(drawn / 255, video)
+
+
+def test_what_hops_to_the_left_goes_there_as_it_hops() -> None:
+    still, aside = (
+        asked(torch.zeros(6, 3, CHANNELS), read_prompt(prompt))
+        for prompt in ("the ball hops", "the ball hops to the left")
+    )
+    assert not still.any()
+    assert aside[0].any().item() is False
+    assert aside[-1, 0, TX] == pytest.approx(-0.4)
+    assert (aside[1:, 0, TX].diff() < 0).all()
+    assert torch.equal(aside.abs().sum((0, 2)) > 0, torch.tensor([True, False, False]))
+
+
+def test_what_goes_aside_is_no_part_of_the_latent(codec: SceneCodec) -> None:
+    size = (48, 64)
+    hops, aside = (
+        seen(codec, prompt, size=size) for prompt in ("the ball hops", "the ball hops to the left")
+    )
+    clip = codec.decode(torch.zeros(1, 6, CHANNELS, 3, 1), aside)
+    tracked, rest = (
+        codec.motions(codec.encode(clip, view, steps=2, polish=2).mean) for view in (hops, aside)
+    )
+    gone = asked(torch.zeros(6, 3, CHANNELS), read_prompt("the ball hops to the left"))
+    assert torch.allclose(tracked - rest, gone[None], atol=1e-5)
 
 
 def test_the_verb_never_changes_the_mask(codec: SceneCodec) -> None:

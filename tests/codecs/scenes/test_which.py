@@ -97,6 +97,21 @@ def test_things_that_touch_are_not_taken_for_the_one_at_a_side() -> None:
             assert answer is (Answer.FITS if several else expected)
 
 
+def test_what_reaches_down_farther_is_in_front() -> None:
+    far_and_near = torch.zeros(1, SIDE, SIDE)
+    far_and_near[:, 4:40, 4:30] = 0.9  # larger, and it ends higher
+    far_and_near[:, 24:52, 36:56] = 0.9
+    near, far = slice(36, 56), slice(4, 30)
+    for told, columns in {"front": near, "back": far}.items():
+        mask, answer = choose(far_and_near, torch.ones(4, 4), picture(), (told,), several=False)
+        assert mask is not None
+        assert answer is Answer.FITS
+        assert (mask > 0.5).any(0).nonzero()[[0, -1], 0].tolist() == [
+            columns.start,
+            columns.stop - 1,
+        ]
+
+
 def test_of_one_thing_none_is_the_smaller_one() -> None:
     for told, expected in {
         "smallest": Answer.JOINED, "largest": Answer.JOINED, "small": Answer.FITS,

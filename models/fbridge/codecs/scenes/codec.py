@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fbridge.codecs import Gaussian, View
 from fbridge.codecs.matting import resize
-from fbridge.codecs.render import CHANNELS, build_stack, shape_of
+from fbridge.codecs.render import CHANNELS, LOG_SCALE, TX, TY, build_stack, shape_of
 from fbridge.codecs.scenes.closer import overlap
 from fbridge.codecs.scenes.describe import OBJECTS, SLOTS, Deed, describe
 from fbridge.codecs.scenes.finder import Finder
@@ -37,6 +37,12 @@ SPEEDS = (0.45, 1.5)
 """Slowest and fastest that the motion networks know."""
 ONE_THING = 0.6
 """Overlap of two nouns' masks, as intersection over union, from which they are one thing."""
+ASIDE = {
+    "left": (TX, -0.4), "right": (TX, 0.4), "up": (TY, -0.3), "down": (TY, 0.3),
+    "closer": (LOG_SCALE, 0.25), "away": (LOG_SCALE, -0.5),
+}  # fmt: skip
+"""How far a thing goes besides its own motion: a channel, and what is added in it at the end, in
+frame units. A thing that goes only to the left goes as far, and shrinks as much if it goes away."""
 _AT_ONCE = 8
 """Frames drawn at a time, which limits the memory."""
 
@@ -126,7 +132,9 @@ class PlainSceneCodec(EvenSized, Plain):
         coarse = one_each(masks) if masks else picture.new_zeros(0, 8, 8)
         found = refine(picture, coarse) if masks else picture.new_zeros(0, *picture.shape[1:])
         for act, alpha in zip(intent.acts, found, strict=False):
-            if limit := limits(alpha, act.verb, surely=finder.is_all_over(act.noun)):
+            surely = finder.is_all_over(act.noun)
+            told = (limits(alpha, way, surely=surely) for way in (act.verb, act.aside) if way)
+            if limit := next(filter(None, told), ""):
                 finder.remarks.append(limit.format(act.noun or "main thing"))
         missing = picture.new_zeros(OBJECTS - len(found), *picture.shape[1:])
         flowing = Flowing.find(picture, intent.flows, finder)
@@ -163,7 +171,7 @@ class PlainSceneCodec(EvenSized, Plain):
         """The same in parts: the number of a video, and its next frames, uint8 (f, 3, H, W)."""
         pairs = zip(self.motions(latents), view.scenes, strict=True)
         for row, (motion, shot) in enumerate(pairs):
-            for frames in _draw(shot, _asked(motion, shot.intent)):
+            for frames in _draw(shot, asked(motion, shot.intent)):
                 yield row, frames
 
     def encode(
@@ -178,6 +186,7 @@ class PlainSceneCodec(EvenSized, Plain):
             stack = build_stack(scene.picture, scene.alphas, scene.fill)
             small, unit = resize(video.cpu(), (height, width)), self.unit[..., 0].mT.cpu()
             motion = track_motions(stack, small, unit, steps=steps, polish=polish)
+            motion = motion - besides(shot.intent, len(motion))
             latents.append(self.latents(motion[None].to(self.device))[0])
         return Gaussian(torch.stack(latents))
 
@@ -251,11 +260,24 @@ def _small(masks: Tensor) -> Tensor:
     return resize(masks[None], (max(2, round(height * shrink)), max(2, round(width * shrink))))
 
 
-def _asked(motion: Tensor, intent: Intent) -> Tensor:
+def asked(motion: Tensor, intent: Intent) -> Tensor:
     """The motion (F, 3, 26) from rest, of what shall move only: the rest stands still exactly."""
     moves = [act.verb != "stay" for act in intent.acts]
     moves += [False] * (OBJECTS - len(moves)) + [intent.camera.verb != "static"]
-    return (motion - motion[:1]) * motion.new_tensor(moves)[:, None]
+    motion = (motion - motion[:1]) * motion.new_tensor(moves)[:, None]
+    return motion + besides(intent, len(motion)).to(motion)
+
+
+def besides(intent: Intent, frames: int) -> Tensor:
+    """(F, 3, 26) what things move besides their own motions, which the networks do not draw."""
+    motion = torch.zeros(frames, SLOTS, CHANNELS)
+    time = torch.linspace(0, 1, frames)
+    for slot, act in enumerate(intent.acts):
+        if act.aside:
+            channel, far = ASIDE[act.aside]
+            speed = min(max(act.speed, SPEEDS[0]), SPEEDS[1])
+            motion[:, slot, channel] = far * speed * time * time * (3 - 2 * time)
+    return motion
 
 
 @torch.no_grad()

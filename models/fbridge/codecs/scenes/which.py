@@ -233,6 +233,9 @@ def _at(things: Sequence[Thing], place: str) -> Thing:
     """The thing that is farthest to a side, or nearest to the middle."""
     if place == "middle":
         return min(things, key=lambda one: abs(one.middle(1) - 0.5))
+    if place in ("front", "back"):  # what is nearer reaches down farther in the picture
+        feet = sorted(things, key=lambda one: int(one.shown.any(1).nonzero()[-1]))
+        return feet[-1 if place == "front" else 0]
     axis = 1 if place in ("left", "right") else 0
     ordered = sorted(things, key=lambda one: one.middle(axis))
     return ordered[0 if place in ("left", "top") else -1]
