@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fbridge.codecs.scenes.finder import Finder
 from fbridge.codecs.scenes.nouns import packaged_nouns
-from fbridge.codecs.scenes.which import Answer, choose, coloured
+from fbridge.codecs.scenes.which import Answer, choose, coloured, parted
 from fbridge.generate.load import load_pipeline
 
 SIDE = 60
@@ -95,6 +95,46 @@ def test_things_that_touch_are_not_taken_for_the_one_at_a_side() -> None:
             mask, answer = choose(touching, torch.ones(4, 4), picture(), (told,), several=several)
             assert mask is None
             assert answer is (Answer.FITS if several else expected)
+
+
+def discs(*places: tuple[int, int, int]) -> Tensor:
+    """(SIDE, SIDE) a mask of discs, each given by its row, column and radius."""
+    y, x = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
+    return (
+        torch.stack([((y - r) ** 2 + (x - c) ** 2 < size**2) for r, c, size in places]).any(0) * 0.9
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "places", "columns"),
+    [
+        ("left", ((30, 18, 13), (30, 41, 12)), slice(6, 31)),
+        ("right", ((30, 18, 13), (30, 41, 12)), slice(29, 53)),
+        ("left", ((18, 30, 13), (41, 30, 12)), None),  # head and shoulders
+        ("left", ((30, 24, 16), (30, 45, 7)), None),  # a car and its wheel
+        ("left", ((30, 24, 14), (30, 32, 14)), None),  # nothing narrower between them
+        ("middle", ((30, 18, 13), (30, 41, 12)), None),
+    ],
+)
+def test_two_things_that_touch_come_apart_where_they_are_narrow(
+    told: str, places: tuple[tuple[int, int, int], ...], columns: slice | None
+) -> None:
+    found = parted(discs(*places), torch.ones(4, 4), (told,))
+    if columns is None:
+        assert found is None
+        return
+    assert found is not None
+    first, last = (found > 0.5).any(0).nonzero()[[0, -1], 0].tolist()
+    assert abs(first - columns.start) <= 1
+    assert abs(last - (columns.stop - 1)) <= 1
+
+
+def test_what_shows_no_noun_in_one_half_does_not_come_apart() -> None:
+    both = discs((30, 18, 13), (30, 41, 12))
+    seen = torch.zeros(4, 4)
+    seen[:, 3] = 0.9
+    assert parted(both, seen, ("left",)) is None
+    assert parted(both, torch.full((4, 4), 0.1), ("left",)) is None
 
 
 def test_what_reaches_down_farther_is_in_front() -> None:

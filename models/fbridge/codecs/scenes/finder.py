@@ -13,6 +13,7 @@ from fbridge.codecs.matting import resize
 from fbridge.codecs.scenes.closer import (
     FEWEST,
     Area,
+    Look,
     alone,
     elsewhere,
     overlap,
@@ -24,7 +25,7 @@ from fbridge.codecs.scenes.matting import refine
 from fbridge.codecs.scenes.neighbours import OTHER, without_neighbours
 from fbridge.codecs.scenes.nouns import is_plural, packaged_nouns
 from fbridge.codecs.scenes.segmenter import MaskDecoder, find_mask, working_size
-from fbridge.codecs.scenes.which import Answer, choose, focus_maps
+from fbridge.codecs.scenes.which import Answer, choose, focus_maps, parted
 from fbridge.words.which import told_apart
 
 UNSEEN = 0.02
@@ -60,6 +61,7 @@ class Finder:
         self._features: Features | None = None
         self._masks: dict[str, Tensor] = {}
         self._classes: dict[str, Tensor] = {}
+        self._parted: set[str] = set()
 
     def mask(self, noun: str) -> Tensor:
         """(H, W) in [0, 1]; of the main thing where nothing is found under that noun."""
@@ -153,10 +155,8 @@ class Finder:
         def look_at_all(area: Area) -> Tensor:
             return self._in_part(area, lambda features: self._all(features, named))
 
-        if _told(noun):
-            return sharper(whole, look, SAME)
-        if not named.any():
-            return sharper(whole, look)
+        if _told(noun) or not named.any():
+            return self._sharpened(whole, look, noun)
         # Pieces are told from each other at the end: one that is split off its thing is none.
         seen = self.shown(named)
         for another in (alone, elsewhere):
@@ -164,6 +164,11 @@ class Finder:
             if better is not None:
                 return better if is_plural(noun) else one_thing(better, seen)
         return sharper(whole, look)
+
+    def _sharpened(self, whole: Tensor, look: Look, noun: str) -> Tensor:
+        if noun in self._parted:
+            return whole  # a closer look would find both things again
+        return sharper(whole, look, SAME if _told(noun) else None)
 
     def _looked(self) -> Features:
         if self._features is None:
@@ -206,6 +211,10 @@ class Finder:
         if answer is Answer.OTHER:
             self.remarks.append(f"no {noun} {_is(noun)} found in the picture; {_TAKEN}")
         elif answer is Answer.JOINED:
+            both = one_thing(masks[0], seen)
+            if (alone := parted(both, seen, told)) is not None:
+                self._parted.add(noun)
+                return alone
             self.remarks.append(f"the {noun} {_is(noun)} not told from what is around it; {_TAKEN}")
         return found
 

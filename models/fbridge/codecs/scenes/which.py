@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -14,6 +15,9 @@ from torch.nn import functional as F
 
 from fbridge.codecs.matting import resize
 from fbridge.words.which import COLOURS, ORDINALS, PLACES, SIZES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SMALLEST_PART, PART = 0.004, 0.25
 """Share of the picture, and of the largest thing, below which a part is no thing."""
@@ -34,6 +38,12 @@ SPREAD = 0.7
 BAND, HALF, BROAD = 0.1, 0.5, 1.1
 """A thing as broad as this share of its height has a colour in part only where less than `HALF` of
 its columns have it on a share of `BAND`: one of several people side by side wears it."""
+
+NECKS = tuple(0.05 * step for step in range(3, 15))
+"""Half widths of what joins two things of a kind that touch, in those of the thickest of both."""
+ALIKE, APART = 0.5, 1.5
+"""Least size of the smaller of two such things, as a share of the larger; and how much farther they
+lie from each other to the side that is told than along the other one: so not head and shoulders."""
 
 _HUES = {
     "red": (0, 18, 0.35), "orange": (28, 14, 0.35), "golden": (38, 16, 0.25),
@@ -128,6 +138,66 @@ def choose(
             return thing.mask, _fits(thing, colours, told)
     by_size = sorted(things, key=lambda one: one.area)
     return by_size[0 if {"small", "smallest"} & set(told) else -1].mask, Answer.FITS
+
+
+def parted(mask: Tensor, seen: Tensor, told: Sequence[str]) -> Tensor | None:
+    """(h, w) the left, right, upper or lower of two things of a kind that touch.
+
+    They are about as large, the noun is seen in both, and what joins them is narrower than either.
+    So two girls side by side come apart, and neither a wheel from its car nor a head from its body.
+
+    Args:
+        mask: (h, w) in [0, 1] of both.
+        seen: (h', w') probability of the noun.
+        told: places, of which the first counts.
+
+    Returns:
+        None where they do not come apart.
+    """
+    place = next((word for word in told if word in ("left", "right", "top", "bottom")), "")
+    if not place or float(seen.amax()) < SURE:
+        return None
+    shown = (mask > 0.5).numpy().astype(np.uint8)
+    height, width = shown.shape
+    rows, columns = height // 2, width // 2  # what the frame cuts goes on behind its edge
+    wide = cv2.copyMakeBorder(shown, rows, rows, columns, columns, cv2.BORDER_REPLICATE)
+    depth = cv2.distanceTransform(wide, cv2.DIST_L2, 5)
+    depth = depth[rows : rows + height, columns : columns + width]
+    for neck in NECKS:
+        things = _around_cores(mask, depth > neck * depth.max(), seen)
+        if len(things) > 1:
+            break
+    else:
+        return None
+    first, last = _at(things, place), max(things, key=lambda one: one.area)
+    if first is last:
+        last = max((one for one in things if one is not first), key=lambda one: one.area)
+    evidence = [one.evidence for one in (first, last)]
+    x, y = (abs(first.middle(axis) - last.middle(axis)) for axis in (1, 0))
+    x, y = x * width, y * height
+    along, across = (x, y) if place in ("left", "right") else (y, x)
+    if min(evidence) < SEEN * max(evidence) or along < APART * across:
+        return None
+    return first.mask
+
+
+def _around_cores(mask: Tensor, cores: NDArray[np.bool_], seen: Tensor) -> list[Thing]:
+    """The parts of a mask nearest to each of its cores, but for those that are much smaller."""
+    count, _ = cv2.connectedComponents(cores.astype(np.uint8))
+    if count <= 2:
+        return []
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~cores).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_CCOMP
+    )
+    evidence = resize(seen[None, None], (mask.shape[0], mask.shape[1]))[0, 0]
+    owner, shown = torch.from_numpy(nearest), mask > 0.5
+    parts = [(owner == label, shown & (owner == label)) for label in np.unique(nearest[cores])]
+    most = max(float(part.sum()) for _, part in parts)
+    return [
+        Thing(mask * near, part, float(evidence[part].amax()))
+        for near, part in parts
+        if float(part.sum()) >= ALIKE * most
+    ]
 
 
 def _fits(thing: Thing, colours: Sequence[tuple[str, Tensor]], told: Sequence[str]) -> Answer:
