@@ -19,6 +19,8 @@ Look: TypeAlias = Callable[[Area], Tensor]
 AROUND, SMALL = 0.35, 0.7
 """A thing is looked at again in a part of the picture that holds it with a margin of this share of
 its longer side, where that part is at most this share of the picture."""
+NARROW = 0.15
+"""Margin of a part of the picture that shall hold little else, as a share of the longer side."""
 LEAST_SIDE = 32
 """Pixels that a part of the picture must have for a closer look."""
 SMALLEST = 1e-3
@@ -115,6 +117,17 @@ def shown_in(mask: Tensor, seen: Tensor) -> float:
     """Greatest of the probabilities (h, w) at places of which a mask (H, W) covers something."""
     covered = F.adaptive_max_pool2d(mask[None, None], (seen.shape[0], seen.shape[1]))[0, 0] > 0.5
     return float((seen * covered).amax())
+
+
+def close_by(mask: Tensor) -> Area:
+    """The part of the picture that holds a thing (H, W) and little else."""
+    ends = _ends(mask > 0.5)
+    margin = round(NARROW * max(last - first for first, last in ends))
+    rows, columns = (
+        slice(max(0, first - margin), min(side, last + margin))
+        for (first, last), side in zip(ends, mask.shape, strict=True)
+    )
+    return rows, columns
 
 
 def _around(places: Tensor, size: tuple[int, int], look: Look) -> Tensor | None:
