@@ -56,6 +56,25 @@ def test_two_things_of_one_kind_may_both_move() -> None:
     assert [(act.verb, act.noun) for act in acts] == [("jump", "left dog"), ("spin", "right dog")]
 
 
+def test_two_of_a_kind_part_and_meet() -> None:
+    parts = [("left", "left red car"), ("right", "right red car")]
+    for prompt, expected in {
+        "the red cars drive apart": parts,
+        "the red cars roll in opposite directions": [
+            ("roll left", "left red car"), ("roll right", "right red car"),
+        ],
+        "the red cars slide closer together": [(way, noun) for (_, noun), way in zip(
+            parts, ("right", "left"), strict=True,
+        )],
+        "the red car drives apart": [],
+        "the red cars look at each other": [],
+        "the red cars spin around each other": [("spin", "red cars")],
+    }.items():  # fmt: skip
+        assert [(act.verb, act.noun) for act in read_prompt(prompt).acts] == expected, prompt
+    limbs = "'run' is shown as moving only; limbs do not move"
+    assert read_prompt("the dogs run towards each other").notes() == (limbs,)
+
+
 def test_one_of_several_is_named_as_one() -> None:
     plurals = "boats foxes buses puppies horses vases glasses potatoes knives women cookies dishes"
     one = "boat fox bus puppy horse vase glass potato knife woman cookie dish"

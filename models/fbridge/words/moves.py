@@ -22,6 +22,9 @@ _FLIPS = frozenset(form for base in ("flip", "backflip", "somersault") for _, fo
 _SELF = frozenset({"itself", "himself", "herself", "themselves"})
 _PARTS, _SCENERY = word_set("parts"), word_set("scenery")
 _ABOUT = frozenset({"over", "around", "past", "through", "onto", "on", "round"})
+_MEETING = frozenset({"towards", "toward", "to", "into", "closer", "nearer"})
+_PARTING = frozenset({"apart", "opposite", "different", "away", "from"})
+"""Words of directions of several things that meet, and of such that part."""
 _WHEELED, _CORNERS = word_set("wheeled"), word_set("corners")
 _WIND = frozenset(listed("weather", "wind"))
 _SENDS, _CAUSES = (
@@ -164,6 +167,27 @@ def _otherwise(sense: Sense, spoken: str, tail: Sequence[str]) -> str:
     if first in ("wave", "waves", "waving") and not _WIND & set(tail):
         return f"{spoken!r} is shown as swaying; limbs do not move"
     return ""
+
+
+def mutual_ways(words: Sequence[str], verb: Predicate) -> tuple[str, str] | None:
+    """The ways of the left and the right one of two things that move apart or together."""
+    match = object_verbs().at(words, verb.place)
+    tail = words[verb.place + (1 if match is None else match.length) :]
+    spoken = [
+        tail[place : place + length]
+        for way, place, length in matches_of(tail, directions())
+        if way == "mutual" and not (tail[place - 1 : place] and tail[place - 1] in _ABOUT)
+    ]
+    if match is None or not spoken:
+        return None
+    sense = match.value
+    apart = bool(_PARTING & set(spoken[0]))
+    meets = not apart and (sense.motion == "closer" or bool(_MEETING & set(spoken[0])))
+    if not (sense.travels or sense.legs or sense.motion in ("closer", "away")) or meets == apart:
+        return None
+    roll = "roll " * sense.motion.startswith("roll")
+    left, right = f"{roll}left", f"{roll}right"
+    return (left, right) if apart else (right, left)
 
 
 def _aside(motion: str, tail: Sequence[str]) -> str:

@@ -8,8 +8,9 @@ from dataclasses import replace
 from fbridge.words.asked import Act, Reading
 from fbridge.words.clauses import AUXILIARIES, PREPOSITIONS, PRONOUNS, Clause
 from fbridge.words.flows import FlowAct, flowing, read_flow, read_lone, read_scenery, read_wind
+from fbridge.words.inflection import singular
 from fbridge.words.lexicon import listed, word_set
-from fbridge.words.moves import Move, read_object, read_unlisted
+from fbridge.words.moves import Move, mutual_ways, read_object, read_unlisted
 from fbridge.words.predicates import (
     Predicate,
     is_camera,
@@ -125,8 +126,27 @@ _SHAKY, _STEADY = (frozenset(listed("camera words", key)) for key in ("shaky", "
 _PARTS, _SCENERY, _GROUND = word_set("parts"), word_set("scenery"), word_set("ground")
 
 
+def _read_mutual(clause: Clause, verb: Predicate, reading: Reading) -> bool:
+    """Read what two things of a kind do to each other: "the balls roll apart"."""
+    ways = mutual_ways(clause.words, verb)
+    head = verb.subject[-1:]
+    if not ways or not head or singular(head[0]) == head[0] or not is_named(verb.subject):
+        return False
+    one = text_of((*verb.subject[:-1], singular(head[0])))
+    match = object_verbs().at(clause.words, verb.place)
+    if match is not None and match.value.legs:
+        spoken = clause.words[verb.place]
+        reading.remarks.append(f"{spoken!r} is shown as moving only; limbs do not move")
+    for side, way in zip(("left", "right"), ways, strict=True):
+        reading.act(Act(way, f"{side} {one}", clause.paced()), phrase_of(clause, verb))
+    reading.noun = text_of(verb.subject)
+    return True
+
+
 def _act(clause: Clause, verb: Predicate, move: Move, reading: Reading) -> None:
     """Add a thing's motion, or what is not known of it."""
+    if not move.motion and _read_mutual(clause, verb, reading):
+        return
     noun = text_of(verb.subject) if is_named(verb.subject) else ""
     head = verb.subject[-1] if noun else ""
     phrase = phrase_of(clause, verb)
