@@ -50,6 +50,17 @@ def test_a_motion_that_hardly_shows_is_said() -> None:
     assert find(sky(0.01), CLOUDS).remarks == ("'clouds' is so even that its motion hardly shows",)
 
 
+def test_what_shall_stay_still_is_no_part_of_what_flows() -> None:
+    picture, pole = sky(0.4), torch.zeros(SIZE)
+    pole[:50, 20:30] = 1
+    (free,) = find(picture, CLOUDS).regions
+    (around,) = Flowing.find(picture, (CLOUDS,), Blind(picture), pole).regions
+    assert free is not None
+    assert around is not None
+    assert free[:40, 22:28].mean() > 0.9
+    assert torch.equal(around, free * (1 - pole))
+
+
 def test_water_is_not_seen_in_a_sky() -> None:
     found = find(sky(0.4), FlowAct("waves", "sea"))
     assert found.acts == ()

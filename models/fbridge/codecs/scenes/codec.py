@@ -137,7 +137,9 @@ class PlainSceneCodec(EvenSized, Plain):
             if limit := next(filter(None, told), ""):
                 finder.remarks.append(limit.format(act.noun or "main thing"))
         missing = picture.new_zeros(OBJECTS - len(found), *picture.shape[1:])
-        flowing = Flowing.find(picture, intent.flows, finder)
+        stays = [a for act, a in zip(intent.acts, found, strict=False) if act.verb == "stay"]
+        still = torch.stack(stays).amax(0) if stays else None
+        flowing = Flowing.find(picture, intent.flows, finder, still)
         if flowing.remarks and not flowing.acts and not nouns and intent.camera.verb == "static":
             intent = replace(intent, camera=Act("zoom in", "", SPEEDS[0]))
             finder.remarks.append("nothing else is asked for; the camera moves in slowly instead")

@@ -61,8 +61,17 @@ class Flowing:
     _total: int = 0
 
     @classmethod
-    def find(cls, picture: Tensor, acts: Sequence[FlowAct], finder: Finder) -> Flowing:
-        """Where in a picture (3, H, W) the acts take place, by a finder of things in it."""
+    def find(
+        cls,
+        picture: Tensor,
+        acts: Sequence[FlowAct],
+        finder: Finder,
+        still: Tensor | None = None,
+    ) -> Flowing:
+        """Where in a picture (3, H, W) the acts take place, by a finder of things in it.
+
+        Things that stay still as the prompt says, (H, W), are not taken along.
+        """
         kept: list[tuple[FlowAct, Tensor | None, Tensor | None]] = []
         remarks = []
         for act in acts:
@@ -70,6 +79,8 @@ class Flowing:
                 kept.append((act, None, None))
                 continue
             region = _region(picture, act, finder)
+            if still is not None:
+                region = region * (1 - still)
             if act.kind in PLUMES and (act.source or not region.any()):
                 kept.append((act, None, _source(picture, act, finder)))
             elif region.any():
