@@ -144,3 +144,15 @@ def test_the_decoder_takes_any_aspect() -> None:
         )
         hints = torch.rand(1, 4, height // 32, width // 32)
         assert decoder(maps, hints).shape == (1, 1, height // 4, width // 4)
+
+
+def test_nouns_with_hyphens_are_known_without_them() -> None:
+    known = packaged_nouns()
+    assert known.named("fast go kart").nonzero()[:, 0].tolist() == [573]
+    assert known.named("merry go round").tolist() == known.named("merry-go-round").tolist()
+    assert not torch.equal(known.named("small arm"), known.named("small-arm"))
+
+
+def test_a_sailboat_is_looked_for_as_any_boat() -> None:
+    known = packaged_nouns()
+    assert torch.equal(known.named("sailboats"), known.named("boat"))

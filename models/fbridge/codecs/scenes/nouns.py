@@ -33,7 +33,7 @@ _LIKE = {
     "bag": "suitcase", "bagel": "donut doughnut", "ball": "football", "basin": "sink",
     "bed": "mattress", "berry": "raspberry",
     "bird": "turkey raven swallow starling blackbird woodpecker kingfisher puffin grebe chick",
-    "boat": "dinghy hovercraft", "bookcase": "shelf",
+    "boat": "dinghy hovercraft sailboat yacht", "bookcase": "shelf",
     "building": "house cottage hut cabin villa hotel",
     "canoe": "kayak", "cassette": "tape", "cattle": "bull calf yak", "chair": "armchair stool",
     "coat": "jacket", "comforter": "blanket duvet", "comic book": "book newspaper",
@@ -45,7 +45,7 @@ _LIKE = {
     "insect": "hornet", "jewelry": "earring ring bracelet", "knot": "rope",
     "lamp": "lamppost", "llama": "alpaca", "matchstick": "match", "mountain": "hill",
     "ostrich": "emu", "owl": "owlet", "pepper": "chilli", "pig": "piglet",
-    "refrigerator": "freezer", "sailboat": "yacht", "seabird": "seagull cormorant",
+    "refrigerator": "freezer", "seabird": "seagull cormorant",
     "sheep": "lamb", "shovel": "rake", "space shuttle": "shuttle",
     "spaghetti sauce": "pasta noodles noodle", "squirrel": "chipmunk", "vegetable": "onion",
     "wild dog": "jackal",
@@ -59,6 +59,8 @@ _NO_CLASS = {
 }  # fmt: skip
 """Words without a class of their own, for which the table has, alike or in another sense, others:
 toy dogs for "toy", a hawk for "kite"."""
+_HYPHENED = {"small-arm", "make-up", "drop-off", "two-piece", "man-eater"}
+"""Nouns that mean something else without their hyphens."""
 _SINGULAR = {"ss", "us", "is"}
 """Endings of words in s that name one thing."""
 
@@ -76,6 +78,9 @@ class NounTable:
         self._classes, self._embeddings = stored["classes"].numpy(), stored["embeddings"]
         words = bytes(stored["words"].tolist()).decode().split("\n")
         self._rows = {word: row for row, word in enumerate(words)}
+        for word, row in tuple(self._rows.items()):  # prompts are read without hyphens
+            if "-" in word and word not in _HYPHENED:
+                self._rows.setdefault(word.replace("-", " "), row)
 
     def named(self, noun: str) -> Tensor:
         """(1000,) bool: the classes that a noun phrase names; none of an unknown or empty one."""
