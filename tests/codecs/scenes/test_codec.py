@@ -161,6 +161,11 @@ def test_it_is_said_where_an_edge_keeps_a_thing_from_leaving(
     said = "the lower edge cuts the ball; it stays there and grows"
     for prompt, edge in (("the ball jumps", True), ("the ball moves left", False)):
         assert (said in seen(codec, prompt).notes[0]) == edge
+    for prompt, line in (
+        ("the ball jumps to the left", said),
+        ("the ball flies up and away", said.removesuffix(" and grows")),
+    ):
+        assert line in seen(codec, prompt).notes[0], prompt
     rocks = "the lower edge cuts the ball; it rocks to and fro in place of turning"
     assert rocks in seen(codec, "the ball spins").notes[0]
 

@@ -132,8 +132,12 @@ class PlainSceneCodec(EvenSized, Plain):
         coarse = one_each(masks) if masks else picture.new_zeros(0, 8, 8)
         found = refine(picture, coarse) if masks else picture.new_zeros(0, *picture.shape[1:])
         for act, alpha in zip(intent.acts, found, strict=False):
-            surely = finder.is_all_over(act.noun)
-            told = (limits(alpha, way, surely=surely) for way in (act.verb, act.aside) if way)
+            surely, shrinks = finder.is_all_over(act.noun), act.aside == "away"
+            told = (
+                limits(alpha, way, surely=surely, shrinks=shrinks)
+                for way in (act.verb, act.aside)
+                if way
+            )
             if limit := next(filter(None, told), ""):
                 finder.remarks.append(limit.format(act.noun or "main thing"))
         missing = picture.new_zeros(OBJECTS - len(found), *picture.shape[1:])

@@ -84,10 +84,11 @@ def held_by(alpha: Tensor, verb: str) -> str | None:
     return name
 
 
-def limits(alpha: Tensor, verb: str, *, surely: bool = False) -> str:
+def limits(alpha: Tensor, verb: str, *, surely: bool = False, shrinks: bool = False) -> str:
     """What the frame makes of a verb's motion of an object (H, W), to be said of it; or "".
 
-    With the thing's name in place of {}. Of what surely fills the frame nothing need be said.
+    With the thing's name in place of {}. Of what surely fills the frame nothing need be said; what
+    goes away besides shrinks at an edge where it would grow.
     """
     if verb == "stay":
         return ""
@@ -97,7 +98,8 @@ def limits(alpha: Tensor, verb: str, *, surely: bool = False) -> str:
     if verb == "away" and spans(cuts):
         return "opposite edges cut the {}; all of the picture goes with it"
     if edge := held_by(alpha, verb):
-        return f"the {edge} edge cuts the {{}}; it stays there and grows"
+        grows = "" if shrinks else " and grows"
+        return f"the {edge} edge cuts the {{}}; it stays there{grows}"
     cut = [name for name, ends in zip(_NAMES, cuts, strict=True) if not bool(ends[0].isnan())]
     if cut and verb in ("spin", "roll left", "roll right"):
         return f"the {cut[0]} edge cuts the {{}}; it rocks to and fro in place of turning"
