@@ -44,6 +44,23 @@ def test_what_is_not_there_is_not_found(kind: str) -> None:
     assert float(find_region(landscape(), kind).amax()) == 0
 
 
+@pytest.mark.parametrize(
+    ("meadow", "trees"), [((0.6, 0.55, 0.15), False), ((0.16, 0.3, 0.1), True)]
+)
+def test_trees_behind_a_meadow_are_no_grass(
+    meadow: tuple[float, float, float], trees: bool
+) -> None:
+    """Unless they are of its colour, where no edge tells them apart."""
+    grain = torch.randn(SIZE, generator=torch.Generator().manual_seed(1))
+    picture = landscape()
+    woods = slice(SEA.start, MEADOW.start)
+    picture[:, woods] = (torch.tensor([0.1, 0.22, 0.06])[:, None, None] + 0.06 * grain)[:, woods]
+    picture[:, MEADOW] = (torch.tensor(meadow)[:, None, None] + 0.06 * grain)[:, MEADOW]
+    region = find_region(picture.clamp(0, 1), "grass")
+    assert region[95:].mean() > 0.9
+    assert (region[45:85].mean() > 0.5) == trees
+
+
 def test_other_things_stay_out_of_the_region() -> None:
     boat = torch.zeros(SIZE)
     boat[50:70, 60:100] = 1
