@@ -132,6 +132,26 @@ def test_the_main_thing_under_the_name_of_one_that_is_hardly_seen_is_said() -> N
     assert len(looks.remarks) == 2
 
 
+def test_the_only_thing_of_its_kind_is_looked_for_as_if_nothing_were_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        finder,
+        "find_mask",
+        lambda _decoder, seen, _named, _focus=None: (seen.classes[:, 0] > 0.5).float(),
+    )
+    small = picture_of(slice(100, 120), slice(110, 130))[0]
+    monkeypatch.setattr(finder, "alone", lambda _mask, _seen, _look: small)
+    looks = Looks(picture_of(slice(83, 137), slice(101, 152)))
+    for noun in ("cat", "large cat", "front cat"):
+        assert torch.equal(looks.mask(noun), small), noun
+    assert not looks.remarks
+    assert not torch.equal(looks.mask("larger cat"), small), "one that is larger is one of several"
+    assert looks.remarks == [
+        "the larger cat is not told from what is around it; what stands out is taken"
+    ]
+
+
 TABBY, BANANA = 281, 954
 
 

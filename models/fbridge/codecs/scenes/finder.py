@@ -170,7 +170,9 @@ class Finder:
         named = self._named(noun).to(self.device)
         if noun and not named.any():
             self.remarks.append(f"{noun!r} names no class that the model knows; {_TAKEN}")
+        before = len(self.remarks)
         found = self._told_apart(named, noun)
+        several = found is not None or len(self.remarks) > before
         if found is None:
             found = self._one(self._looked(), named, noun)
         if noun and float(found.mean()) < FEWEST:
@@ -184,7 +186,7 @@ class Finder:
         def look_at_all(area: Area) -> Tensor:
             return self._in_part(area, lambda features: self._all(features, named))
 
-        if _told(noun) or not named.any():
+        if several or not named.any():
             return self._sharpened(whole, look, noun)
         # Pieces are told from each other at the end: one that is split off its thing is none.
         seen = self.shown(named)
