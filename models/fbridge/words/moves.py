@@ -22,6 +22,7 @@ _FLIPS = frozenset(form for base in ("flip", "backflip", "somersault") for _, fo
 _SELF = frozenset({"itself", "himself", "herself", "themselves"})
 _PARTS, _SCENERY = word_set("parts"), word_set("scenery")
 _ABOUT = frozenset({"over", "around", "past", "through", "onto", "on", "round"})
+_SLOPING = frozenset({"up", "upward", "upwards", "down", "downward", "downwards"})
 _MEETING = frozenset({"towards", "toward", "to", "into", "closer", "nearer"})
 _PARTING = frozenset({"apart", "opposite", "different", "away", "from"})
 """Words of directions of several things that meet, and of such that part."""
@@ -193,15 +194,15 @@ def mutual_ways(words: Sequence[str], verb: Predicate) -> tuple[str, str] | None
 def _aside(motion: str, tail: Sequence[str]) -> str:
     """The direction in which a thing goes besides: "hops to the left", "flies up to the left"."""
     ways = {
-        way
+        way: set(tail[place : place + length])
         for way, place, length in matches_of(tail, directions())
         if not _of_thing(tail, place, length)
     }
     if motion in ("left", "right"):
-        return next((way for way in ("up", "down") if way in ways), "")
+        return next((way for way in ("up", "down") if _SLOPING & ways.get(way, set())), "")
     carried = motion in UPRIGHT or WAYS.get(motion) == "y"
-    found = (way for way in ("left", "right", "closer", "away") if carried and way in ways)
-    return next(found, "")
+    told = (way for way in ("left", "right", "closer", "away") if _ASIDE & ways.get(way, set()))
+    return next(told, "") if carried else ""
 
 
 def _of_thing(tail: Sequence[str], place: int, length: int) -> bool:
