@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fbridge.words.inflection import IRREGULAR_PLURALS, normalise, singular
-from fbridge.words.lexicon import listed
+from fbridge.words.lexicon import keys, listed
 from fbridge.words.spelling import without_slips
 
 _ASKED = (
@@ -109,6 +109,16 @@ _REWORDED = [
         ),
     )
 ]
+_FLOW_NOUNS = "|".join(noun for kind in keys("flow nouns") for noun in listed("flow nouns", kind))
+_FLOWING = re.compile(
+    r"\b(?:on|in|under|over|through|across|beneath|below|above|against|amid|among|into|beside|with|"
+    r"before|behind) (?:the |some )?((?:gently|softly|slowly|quickly|wildly|lightly) )?"
+    r"(rippling|flowing|drifting|moving|shimmering|falling|waving|rustling|swaying|rolling|"
+    r"crashing|rushing|blowing|rising|swirling|flickering|pouring|raging|splashing|running) "
+    rf"((?:\w+ )?(?:{_FLOW_NOUNS}))"
+    r"(?= *(?:$|[.,;:!?]| (?:while|and|as|when|in|on|at|to|behind|around|near|under|below)\b))"
+)
+"""What flows, named by the way behind all else: "a duck swims on rippling water"."""
 _ONE_OF = re.compile(
     r"\b(?:only |just )?one of (?:the|these|those|my|our|his|her|their) "
     rf"((?:\w+ ){{0,3}}?)({'|'.join(IRREGULAR_PLURALS)}|\w*[^\Wsui]s)\b"
@@ -127,6 +137,7 @@ def reworded(prompt: str) -> str:
     text = _STYLE.sub(" ", re.sub(r"[\"()\[\]{}<>*_#|/]", " ", without_slips(normalise(prompt))))
     for pattern, by in _REWORDED:
         text = pattern.sub(by, text)
+    text = _FLOWING.sub(lambda found: f", {found[1] or ''}{found[3]} {found[2]},", text)
     return _ONE_OF.sub(lambda found: f"the {found[1]}{singular(found[2])}", text)
 
 
