@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -14,7 +13,7 @@ from typing import Any, Union, get_args, get_origin
 import torch
 from accelerate import init_empty_weights
 from diffusers import ModelMixin
-from torch import Tensor, nn
+from torch import Tensor
 
 from fbridge.errors import CheckpointError, reason
 from fbridge.files.configs import read_json
@@ -240,34 +239,6 @@ def _quantised_by(folder: Path) -> str:
         f"; its config.json says that {library} has quantised its weights: install that, or take "
         "the model as it was before, with --quantize"
     )
-
-
-def check_weights(network: nn.Module, name: str) -> None:
-    """Raise where weights are no numbers, before work that would end in such numbers.
-
-    Args:
-        network: any; quantised weights are not looked at.
-        name: of it, for the message.
-
-    Raises:
-        CheckpointError: a weight is not finite.
-    """
-    if weight := broken_weight(network):
-        raise CheckpointError(
-            f"{name}: weights hold NaN or infinity ({weight}); the file is damaged, get it again"
-        )
-
-
-def broken_weight(network: nn.Module) -> str:
-    """The first weight with numbers that no cast to lower precision can have made; "" if none."""
-    for name, weight in network.named_parameters():
-        with suppress(RuntimeError, NotImplementedError):  # of a quantised type
-            values = weight.detach()
-            wide = values.dtype in (torch.float32, torch.bfloat16)
-            broken = ~values.isfinite() if wide else values.float().isnan()
-            if bool(broken.any()):
-                return name
-    return ""
 
 
 def precision_of(kind: Any, name: str, dtype: torch.dtype) -> torch.dtype:

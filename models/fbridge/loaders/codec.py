@@ -20,10 +20,11 @@ from fbridge.codecs.vae import VAE_KINDS, VAECodec
 from fbridge.errors import CheckpointError, reason
 from fbridge.files.base_file import single_file_facts
 from fbridge.files.configs import read_json
+from fbridge.files.finite import check_weights
 from fbridge.files.hashing import hash_model
 from fbridge.files.hub import NOT_READ
 from fbridge.files.lazy_weights import LazyWeights
-from fbridge.files.modules import build, check_weights, load_folder
+from fbridge.files.modules import build, load_folder
 from fbridge.files.tensors import open_weights, read_header
 from fbridge.files.weight_files import find_weight_file, hash_weight_file
 from fbridge.loaders.locate import EMBEDDED, locate_folder, packaged_file

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fbridge.files.modules import broken_weight
+from fbridge.files.finite import broken_weight
 
 
 def overflow_remedy(components: Mapping[str, Any], dtype: torch.dtype) -> str:

@@ -12,7 +12,8 @@ from fbridge.backbones.families import family_of
 from fbridge.choices import FrozenWeights
 from fbridge.config.tree import Config
 from fbridge.errors import CheckpointError, ConfigError
-from fbridge.files.modules import Kept, check_weights
+from fbridge.files.finite import check_weights
+from fbridge.files.modules import Kept
 from fbridge.loaders.load import PretrainedModel, load_pretrained
 from fbridge.loaders.lora_choice import LoraChoice, parse_lora, recorded_choices
 from fbridge.memory.apply import layer_shrinker
