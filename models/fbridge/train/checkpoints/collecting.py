@@ -14,7 +14,7 @@ from fbridge.errors import DependencyError
 from fbridge.files.atomic import replacing
 from fbridge.train.checkpoints.shards import Processes
 
-PART = 2**26
+_AT_ONCE = 2**26
 """Bytes of a file that are sent at once."""
 
 
@@ -50,7 +50,7 @@ def _send(path: Path, device: torch.device) -> None:
         left = os.fstat(file.fileno()).st_size
         dist.send(torch.tensor([left], device=device), 0)
         while left:
-            part = bytearray(file.read(min(left, PART)))
+            part = bytearray(file.read(min(left, _AT_ONCE)))
             dist.send(torch.frombuffer(part, dtype=torch.uint8).to(device), 0)
             left -= len(part)
 
@@ -75,6 +75,6 @@ def _receive(path: Path, rank: int, device: torch.device) -> list[DependencyErro
 
 
 def _next_part(left: int, rank: int, device: torch.device) -> Tensor:
-    part = torch.empty(min(left, PART), dtype=torch.uint8, device=device)
+    part = torch.empty(min(left, _AT_ONCE), dtype=torch.uint8, device=device)
     dist.recv(part, rank)
     return part.cpu()
