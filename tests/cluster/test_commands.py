@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from fbridge.cluster import streams
-from fbridge.cluster.crew import Refused
+from fbridge.cluster.crew import TRIES, Refused
 from fbridge.cluster.options import RayOptions
 from fbridge.errors import DataError, DependencyError
 from fbridge.evaluation.features.measure import FeatureProgress
@@ -105,10 +104,7 @@ def test_one_worker_makes_the_videos_of_this_process(jobs: list[Job]) -> None:
     assert notes == [event for event in here if isinstance(event, Warned)]
 
 
-def test_a_lost_node_and_bad_rows_cost_the_others_nothing(
-    jobs: list[Job], cluster: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(streams, "TRIES", 2)
+def test_a_lost_node_and_bad_rows_cost_the_others_nothing(jobs: list[Job], cluster: Any) -> None:
     request = GenerateRequest(jobs=jobs, out="here/", device="cpu")
     list(run(request, loaded=loaded()))
     bad = [
@@ -133,7 +129,7 @@ def test_a_lost_node_and_bad_rows_cost_the_others_nothing(
         if isinstance(event, Warned) and event.text.startswith("not made")
     }
     assert told["refuse"].endswith("): this picture is too wide for the network")
-    assert "lost its worker 2 times" in told["crash"]
+    assert f"lost its worker {TRIES} times" in told["crash"]
     assert all(": node " in text for text in told.values())
     assert any(
         isinstance(event, Noted) and "is lost; what it had" in event.text for event in events

@@ -130,3 +130,33 @@ def test_a_job_that_crashes_or_hangs_is_given_up_alone_and_last(
     # What a process told just before it died may be lost with it.
     assert all(0 <= done <= 2 for job, done in lost if job == "crash")
     assert {one.job for one in told[-6:]} <= {"crash", "hang"}
+
+
+def test_a_job_that_lost_its_actor_has_the_next_one_for_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from fbridge.cluster import streams
+    from fbridge.cluster.crew import Crew
+    from fbridge.cluster.streams import Streams
+
+    monkeypatch.setattr(streams, "TRIES", 2)
+    actor = ray.remote(JobActor).options(num_cpus=0.5, max_restarts=0)
+    crew = Crew(actor.remote, ray.kill, 1, what="a worker")
+    beside: list[tuple[str, list[str]]] = []
+    begin = Streams._begin
+
+    def noted(self: Any, stream: Any, member: Any) -> None:
+        beside.append((stream.job, [other.job for other in member.tasks]))
+        begin(self, stream, member)
+
+    monkeypatch.setattr(Streams, "_begin", noted)
+    try:
+        list(Streams[str](crew, stall=5.0).run(iter(["a", "crash", "b", "c"])))
+    finally:
+        crew.close()
+    first, *later = [place for place, (job, _) in enumerate(beside) if job == "crash"]
+    assert beside[first] == ("crash", ["a"])
+    assert later
+    for place in later:
+        assert beside[place] == ("crash", [])
+        assert all("crash" not in others for _, others in beside[place:])

@@ -1,7 +1,8 @@
 """Jobs for actors that yield progress and, last, a result; results come as they are ready.
 
-A job that crashes or hangs its actor takes nobody with it: it alone counts the loss, and is given
-up after `TRIES` of them.
+A job that crashes or hangs its actor takes nobody with it: it counts the loss, and is given up
+after `TRIES` of them. What an actor told last may be lost with it, so that the job before the one
+at fault may be blamed; therefore one that has a loss has its next actor for itself.
 """
 
 from __future__ import annotations
@@ -103,19 +104,19 @@ class Streams(Generic[Job]):
         """Give each ready actor its next jobs; waits where there are jobs and no actor."""
         while True:
             ready = self._crew.ready(_POLL)
-            for member in sorted(ready, key=lambda one: len(one.tasks)):
-                if len(member.tasks) < AHEAD:
-                    stream = self._next(jobs)
-                    if stream is None:
-                        return
-                    self._begin(stream, member)
-            if ready and all(len(member.tasks) >= AHEAD for member in ready):
+            if ready and not any(_has_room(member, AHEAD) for member in ready):
                 return
-            if not ready:
-                peeked = self._next(jobs)
-                if peeked is None:
-                    return
-                self._again.appendleft(peeked)
+            stream = self._next(jobs)
+            if stream is None:
+                return
+            most = 1 if stream.losses else AHEAD
+            free = [member for member in ready if _has_room(member, most)]
+            if free:
+                self._begin(stream, min(free, key=lambda one: len(one.tasks)))
+                continue
+            self._again.appendleft(stream)
+            if ready:
+                return
 
     def _next(self, jobs: Iterator[Job]) -> _Stream[Job] | None:
         """The next one; those that have lost an actor come last, so that they delay no others."""
@@ -177,3 +178,8 @@ class Streams(Generic[Job]):
             yield Told(first.job, GivenUp(first.losses, text), member.node)
             streams = streams[1:]
         self._again.extend(streams)
+
+
+def _has_room(member: Member, most: int) -> bool:
+    """Whether an actor has fewer jobs, and none that is to be alone."""
+    return len(member.tasks) < most and not any(stream.losses for stream in member.tasks)
