@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
 from torch import nn
 
 from examples.t2v.muon import MuonAndAdamW, orthogonal
+from examples.t2v.scene_clips import frames_and_things
 from examples.t2v.train_t2v import Told, make_transformer, true_facts
-from examples.t2v.train_vae import make_certain
+from examples.t2v.train_vae import KEPT, ClipLoss, Scenes, make_certain
 from examples.t2v.wan_vae import decode, encode, make_vae
 from fbridge.data.scenes import draw_scene
 from fbridge.data.shapes import COLOURS
@@ -38,6 +41,56 @@ def test_a_sample_of_the_finished_autoencoder_is_its_mean() -> None:
     after = vae.encode(clip).latent_dist
     torch.testing.assert_close(after.mean, before.mean)
     torch.testing.assert_close(after.sample(), before.mean, atol=1e-5, rtol=0)
+
+
+def scenes() -> Scenes:
+    """Twelve scenes of two things, drawn in this process alone."""
+    drawn = [frames_and_things(draw_scene(0, number, things=2)) for number in range(12)]
+    frames, things, middles = zip(*drawn, strict=True)
+    return Scenes(
+        torch.from_numpy(np.stack(frames)),
+        torch.from_numpy(np.stack(things)),
+        torch.tensor(middles),
+    )
+
+
+def test_squares_show_things_and_both_of_them() -> None:
+    held, draw = scenes(), torch.Generator().manual_seed(0)
+    for _ in range(4):
+        frames, things = held.squares(torch.arange(12), draw)
+        assert frames.shape == (12, 3, 17, 32, 32)
+        assert bool(things.flatten(1).any(1).all())
+    apart = [  # a square around the one, and one around the other
+        held.squares(torch.tensor([0]), torch.Generator().manual_seed(seed))[0] for seed in range(8)
+    ]
+    assert len({tuple(square.float().mean((0, 2, 3, 4)).tolist()) for square in apart}) > 2
+
+
+def test_latents_are_drawn_to_those_before_where_outlines_are_gone_on_with() -> None:
+    torch.manual_seed(0)
+    vae, before = make_vae().eval(), make_vae().eval()
+    before.load_state_dict(vae.state_dict())
+    loss = ClipLoss(scenes(), 10, batch=1, bf16=False, before=before)
+    with torch.no_grad():
+        same = float(loss(vae, 2))
+        before.quant_conv.bias[:16] += 2  # all known latents lie 2 apart
+        assert float(loss(vae, 2)) - same == pytest.approx(4 * KEPT, rel=1e-3)
+
+
+def test_errors_near_things_count_more_where_outlines_are_gone_on_with() -> None:
+    """Of a decoder that shows grey; what lies near things is not."""
+    torch.manual_seed(0)
+    vae, held = make_vae().eval(), scenes()
+    with torch.no_grad():
+        vae.decoder.conv_out.weight.zero_()
+        vae.decoder.conv_out.bias.zero_()
+        light = Scenes(torch.where(held.things[:, None], 255, 128).expand_as(held.frames).byte(),
+                       held.things, held.middles)  # fmt: skip
+        far, near = (
+            float(ClipLoss(light, 10, batch=4, bf16=False, before=before)(vae, 8))
+            for before in (None, vae)
+        )
+    assert near > 1.5 * far
 
 
 def test_muon_makes_updates_orthogonal() -> None:
