@@ -46,9 +46,14 @@ def has_accelerator() -> bool:
     return torch.cuda.is_available() or torch.backends.mps.is_available()
 
 
+def launched_world() -> int:
+    """How many processes torchrun and its like say that they have launched."""
+    return int(os.environ.get("WORLD_SIZE") or 1)
+
+
 def check_world(accelerator: Accelerator) -> None:
     """Raise where the processes of a launch would train each for itself, in one folder."""
-    launched = int(os.environ.get("WORLD_SIZE") or 1)
+    launched = launched_world()
     if launched > 1 and accelerator.num_processes != launched:
         raise ConfigError(
             f"WORLD_SIZE {launched}: processes on {accelerator.device.type} cannot train together; "

@@ -34,6 +34,7 @@ from fbridge.train.setup.accelerate import (
     check_share,
     check_world,
     has_accelerator,
+    launched_world,
     shard_blocks,
 )
 from fbridge.train.setup.base import load_base
@@ -124,12 +125,12 @@ def build_session(
     Raises:
         FBridgeError: a part is missing or does not fit.
     """
+    facts = None if resume is None else resume.facts
+    # Before they connect: a process that is late would wait for those that have ended already.
+    share_batches(config.train.batch_size, 0, launched_world(), facts)
     accelerator = _accelerator(config, run, device)
     share = share_batches(
-        config.train.batch_size,
-        accelerator.process_index,
-        accelerator.num_processes,
-        None if resume is None else resume.facts,
+        config.train.batch_size, accelerator.process_index, accelerator.num_processes, facts
     )
     check_share(accelerator, share)
     dataset, parts = open_data(config)
