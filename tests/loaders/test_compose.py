@@ -24,6 +24,7 @@ from tests import single_parts as parts
 from tests.nine_words import t5_tokenizer
 from tests.pipelines import publish
 
+KEY = "decoder.conv_in.weight"
 T5_KEYS = "encoder.block.0.layer.0.SelfAttention.q.weight"
 
 
@@ -83,6 +84,18 @@ def test_files_in_comfyuis_folders_are_the_components(home: Path, cache: Path) -
     again = str(resolve(model).components)
     assert hash_text_encoder(again) != before[0]
     assert load_codec(again, device="cpu").hash == before[1]
+
+
+def test_the_short_ending_of_safetensors_is_as_good(home: Path) -> None:
+    vae, words = parts.wan_vae(), parts.text_encoder("umt5")
+    held = put(home / "vae/ae.sft", parts.wan_vae_names(vae.state_dict()))
+    put(home / "text_encoders/umt5.sft", parts.held_once(words))
+    model = (home / "diffusion_models/wan.safetensors").rename(home / "diffusion_models/wan.sft")
+    base = load_pretrained(str(model))
+    codec: Any = base.codec
+    assert torch.equal(codec.vae.state_dict()[KEY], vae.state_dict()[KEY])
+    assert load_text_encoder(base.text_encoder)(["a cat"])[0].shape == (1, 3, 16)
+    assert load_codec(str(held), device="cpu").hash
 
 
 def test_the_makers_own_files(home: Path) -> None:

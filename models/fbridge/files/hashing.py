@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+SAFETENSORS = (".safetensors", ".sft")
+"""The second is short for it, in some makers' releases."""
 ORIGINAL = "original"
 """Name, without suffix, of a part's weights under its makers' names, in a folder of the cache."""
 
@@ -43,7 +45,7 @@ def hash_model(folder: Path) -> str:
         [
             path
             for path in sorted(folder.rglob("*"))
-            if path.suffix in {".json", ".safetensors"} or path.stem == ORIGINAL
+            if path.suffix in {".json", *SAFETENSORS} or path.stem == ORIGINAL
         ],
         relative_to=folder,
     )

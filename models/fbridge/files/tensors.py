@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from fbridge.errors import CheckpointError, DependencyError
+from fbridge.files.hashing import SAFETENSORS
 from fbridge.files.lazy_weights import LazyWeights, Shape, read_stored
 from fbridge.files.lazy_weights import broken as broken
 from fbridge.files.pickles import open_pickle, read_pickle
@@ -170,9 +171,9 @@ def sort_metadata(path: Path) -> None:
 
 
 def _require_known(path: Path) -> None:
-    if path.suffix != ".safetensors" and not is_index(path):
+    if path.suffix not in SAFETENSORS and not is_index(path):
         raise CheckpointError(
-            f"{path}: is no file of weights; known: .safetensors, {INDEX}, {GGUF}, "
+            f"{path}: is no file of weights; known: {', '.join((*SAFETENSORS, INDEX, GGUF))}, "
             f"{', '.join(PICKLES)}"
         )
 

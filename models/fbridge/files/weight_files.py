@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fbridge.errors import CheckpointError
 from fbridge.files.configs import read_json
-from fbridge.files.hashing import ORIGINAL, hash_files
+from fbridge.files.hashing import ORIGINAL, SAFETENSORS, hash_files
 
 INDEX = ".safetensors.index.json"
 PICKLES = (".pt", ".pth", ".ckpt", ".bin")
@@ -21,7 +21,7 @@ _STANDARD = re.compile(r"(?:diffusion_pytorch_)?model\.(\w+?)(?:-\d{5}-of-\d{5})
 
 def is_weight_file(path: Path) -> bool:
     """Whether a name looks like that of a file of weights, or of an index of such files."""
-    return path.name.endswith((".safetensors", GGUF, *PICKLES)) or is_index(path)
+    return path.name.endswith((*SAFETENSORS, GGUF, *PICKLES)) or is_index(path)
 
 
 def is_index(path: Path) -> bool:
@@ -59,7 +59,8 @@ def find_variant(folder: Path) -> str | None:
 def _weights_of(folder: Path) -> list[Path]:
     """Indices and files of weights in a folder, without shards; those of no variant go first."""
     indices = [path for path in sorted(folder.glob("*.json")) if is_index(path)]
-    files = [path for path in sorted(folder.glob("*.safetensors")) if not _SHARD.search(path.name)]
+    files = [path for kind in SAFETENSORS for path in sorted(folder.glob(f"*{kind}"))]
+    files = [path for path in files if not _SHARD.search(path.name)]
     files += [path for path in folder.glob(f"{ORIGINAL}.*") if path.suffix in (*PICKLES, GGUF)]
     return sorted([*indices, *files], key=lambda path: _variant(path) is not None)
 

@@ -19,7 +19,7 @@ from typing import Any
 from fbridge.backbones.family import Family
 from fbridge.backbones.noise_schedules import flow_noise
 from fbridge.errors import CheckpointError, DependencyError
-from fbridge.files.hashing import ORIGINAL
+from fbridge.files.hashing import ORIGINAL, SAFETENSORS
 from fbridge.files.tensors import Header, open_tensors, read_header
 from fbridge.files.weight_files import GGUF
 from fbridge.loaders.open_clip import load_tokenizer
@@ -29,7 +29,7 @@ from fbridge.weights import CLIP_MERGES, cache_folder, find_weights
 
 _SHELVES = ("vae", "text_encoders", "clip")
 """Folders of ComfyUI, beside that of the networks, in which a model's other parts lie."""
-_SUFFIXES = (".safetensors", ".pth", ".pt")
+_SUFFIXES = (*SAFETENSORS, ".pth", ".pt")
 _VOCABULARIES = ("google/umt5-xxl", "t5-v1_1-xxl")
 """Where the makers of Wan put their tokenizer, beside the model's files."""
 WORDS = ("tokenizer.json", "vocab.*", "*.model", "merges.txt")

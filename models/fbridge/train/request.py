@@ -14,6 +14,8 @@ from fbridge.config import Config, Resolved, load_config
 from fbridge.data.stores.url import StoreUrl, parse_target, parse_url
 from fbridge.errors import CheckpointError, ConfigError, DataError
 from fbridge.files.atomic import shown
+from fbridge.files.hashing import SAFETENSORS
+from fbridge.files.weight_files import GGUF, INDEX, PICKLES
 from fbridge.loaders.locate import packaged_file
 from fbridge.loaders.lora_choice import parse_lora
 from fbridge.loaders.names import check_model
@@ -37,7 +39,7 @@ DEVICES = ("auto", "cpu", "cuda")
 SCRATCH = "scratch:"
 _OPTIONS = {"lora.base": "--lora", "cache_size": "--cache-size"}
 """Options that are not named as their key."""
-_WEIGHTS = (".safetensors", ".safetensors.index.json", ".bin", ".pt", ".pth", ".ckpt")
+_WEIGHTS = (*SAFETENSORS, INDEX, GGUF, *PICKLES)
 
 
 @dataclass(frozen=True)
