@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from fbridge.loaders.load import load_pretrained
 from fbridge.loaders.resolve import resolve
 from fbridge.memory.model_sizes import model_sizes
 from fbridge.pipeline import FrameBridgePipeline
+from tests import single_parts as parts
 from tests.pipelines import publish
 
 _DEEP = ("Wan", "LTX2", "Hunyuan", "Mochi", "Allegro", "AnyFlow", "MiniMax", "Consis")
@@ -52,6 +54,23 @@ DIFFUSERS: list[tuple[str, str, dict[str, Any]]] = [
     ("UNet2DConditionModel", "is Stable Diffusion", {}),
     ("MotionAdapter", "is a motion module of AnimateDiff alone", {}),
 ]
+
+
+PARTS: list[tuple[str, Callable[[], Mapping[str, torch.Tensor]]]] = [
+    ("Wan's autoencoder", lambda: parts.wan_vae_names(parts.wan_vae().state_dict())),
+    ("an autoencoder", lambda: parts.wan_vae().state_dict()),
+    ("a T5 text encoder", lambda: parts.held_once(parts.text_encoder("t5"))),
+    ("Wan's autoencoder", lambda: parts.wan22_vae_names(parts.wan22_vae().state_dict())),
+]
+
+
+@pytest.mark.parametrize(("name", "held"), PARTS)
+def test_a_part_is_told_from_a_network_and_where_it_belongs(
+    name: str, held: Callable[[], Mapping[str, torch.Tensor]]
+) -> None:
+    told = f"^is {name}, which is a part of a model and no network; name the network's file"
+    with pytest.raises(CheckpointError, match=told):
+        detect({key: tuple(tensor.shape) for key, tensor in held().items()})
 
 
 @pytest.mark.parametrize(("kind", "told", "options"), DIFFUSERS, ids=[k for k, *_ in DIFFUSERS])

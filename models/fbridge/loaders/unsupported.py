@@ -18,11 +18,22 @@ class Unsupported(NamedTuple):
         name: what it is.
         keys: names of tensors, any of which tells it.
         instead: what to take.
+        why: it cannot be used.
     """
 
     name: str
     keys: tuple[str, ...]
     instead: str = "take a text-to-video model of a supported family"
+    why: str = "is not supported"
+
+
+def _part(name: str, *keys: str) -> Unsupported:
+    """A part of models, which may be of use beside a network and is none itself."""
+    instead = (
+        "name the network's file, and lay this one beside it or name it with --components, "
+        "if it is a part of that model"
+    )
+    return Unsupported(name, keys, instead, "is a part of a model and no network")
 
 
 _WAN = "take Wan's text-to-video model"
@@ -104,9 +115,20 @@ _OTHERS = (
         "save the pipeline of it and a Stable Diffusion 1.5 model with diffusers' "
         "AnimateDiffPipeline.save_pretrained, and give that folder",
     ),
-    Unsupported("a T5 text encoder", ("encoder.block.0.layer.0.SelfAttention.q.weight",)),
-    Unsupported("a UMT5 text encoder", ("blocks.0.attn.q.weight", "token_embedding.weight")),
-    Unsupported("an autoencoder", ("decoder.conv_in.weight", "decoder.conv_in.conv.weight")),
+    _part(
+        "a T5 text encoder",
+        "encoder.block.0.layer.0.SelfAttention.q.weight",
+        "enc.blk.0.attn_q.weight",
+    ),
+    _part("a UMT5 text encoder", "blocks.0.attn.q.weight", "token_embedding.weight"),
+    _part("CLIP's text encoder", "text_model.embeddings.token_embedding.weight"),
+    _part("an encoder of pictures", "vision_model.embeddings.patch_embedding.weight"),
+    _part(
+        "Wan's autoencoder",
+        "decoder.upsamples.0.residual.2.weight",
+        "decoder.upsamples.0.upsamples.0.residual.2.weight",
+    ),
+    _part("an autoencoder", "decoder.conv_in.weight", "decoder.conv_in.conv.weight"),
 )
 """By tensors that a supported network may have too."""
 MAKERS_CLASSES = ("WanModel",)
@@ -157,5 +179,5 @@ def _named(known: Iterable[Unsupported], shapes: Mapping[str, Any], prefixes: It
     places = [*prefixes, "net."]
     for one in known:
         if any(place + key in shapes for place in places for key in one.keys):
-            return f"is {one.name}, which is not supported; {one.instead}"
+            return f"is {one.name}, which {one.why}; {one.instead}"
     return ""
