@@ -42,5 +42,5 @@ def test_the_embedded_models_are_known_by_these() -> None:
     base = packaged_file("t2v.safetensors")
     assert base is not None
     assert hash_weight_file(base) == (
-        "cd3fa70c6854d18da9f162ce4bba18a30b21ce38144389664f5c6f051d362ff3"
+        "9d5be40ad980139f7ea21cb32aa6cb5db64e7a29803e38294d5f40b3ea8c60d0"
     )
