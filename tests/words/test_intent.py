@@ -99,6 +99,9 @@ def test_what_is_shown_otherwise_is_said() -> None:
         "grandma waves": "'waves' is shown as swaying; limbs do not move",
         "the girl dances": "'dances' is shown as swaying; limbs do not move",
         "a couple dances to the left": "'dances' is shown as moving only; limbs do not move",
+        "zoom in and out": "one motion of the camera is shown; 'zoom out' is left out",
+        "half of the balloons rise": "all of a kind that are found move; 'half of' is left out",
+        "two of my boats spin": "all of a kind that are found move; 'two of' is left out",
         "gentle breeze": "the wind is shown by the main thing, which sways",
         "everything except the cat shakes": (
             "no thing is spared by a motion; 'except the cat' is left out"
@@ -139,6 +142,8 @@ def test_what_is_shown_otherwise_is_said() -> None:
         ("the dog leaps out of the water", "jump", ""),
         ("the dog moves to the left below the bridge", "left", ""),
         ("the dog flies upwards to the right", "right", "up"),
+        ("the dog drifts off to the top right", "right", "up"),
+        ("the dog slides to the lower left corner", "left", "down"),
         ("the dog jumps and rises", "jump", ""),
         ("the dog jumps and spins", "jump", ""),
         ("the dog moves left and moves right", "left", ""),

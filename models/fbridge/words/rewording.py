@@ -45,10 +45,36 @@ _ANIMATED = re.compile(
 """What is to be animated, without a verb."""
 _STILL_PICTURE = re.compile(r"^(?:a |the )?still (?:picture|image|photo|photograph|life) of (.*)$")
 _ARTICLE = r"(?:the|a|an|my|his|her|our|its|this)"
+_OWNED = r"(?:the|my|his|her|our|its)"
+_BECOMES = r"(?:turn|change|fade|become)s?(?: into| to)?"
+_FIXED = r"(?:still|frozen|static|motionless|stationary|fixed|in place)"
+_ALL_STILL = (
+    rf"(?:everything|all)(?: else)? (?:is|are|stays?|remains?|stands?|keeps?)(?: \w+ly)? {_FIXED}|"
+    rf"(?:keep|leave|make|hold) (?:everything|all)(?: else)? {_FIXED}|freeze (?:everything|all)"
+)
+"""That nothing moves, before what does."""
+_BROUGHT = (
+    rf"^(?:please )?(?:animate|bring to life) ({_OWNED}(?! (?:{_KINDS})\b)(?: \w+){{1,2}}?)"
+    r"(?: ?[,:;.] ?(?:and )?| and )"
+)
+"""A thing that is to be animated, before words that say how."""
+_CORNER = re.compile(
+    rf"\b(?:to|towards?|into) {_ARTICLE} (?:(top|upper)|bottom|lower) (left|right)(?: corner)?\b"
+)
+_CAMERA = re.compile(r"\b(?:camera|pan|tilt|zoom|dolly|look)\w*\b")
+_SHARE = re.compile(
+    r"\b((?:about |only )?(?:half|most|some|several|many|a (?:few|couple|third|quarter)|"
+    r"two|three|four|five|six)) of (?:the|these|those|my|our|his|her|their) (?=\w)"
+)
+"""Some of several things, of which it is not told which."""
 _REWORDED = [
     (re.compile(pattern), by)
     for pattern, by in (
         (r"\b(?!very\b|really\b)(\w{2,})(?: \1\b)+", r"\1"),
+        (
+            rf"\b(?:turn|switch) ({_ARTICLE}(?: \w+){{1,3}}) (?:on and off|off and on)\b",
+            r"\1 flickers",
+        ),
         (
             rf"\b(turn|switch)(s|es|ed|ing)? ({_ARTICLE}(?: \w+){{1,3}}) (on|off|upside down)"
             rf"(?! {_ARTICLE}\b)",
@@ -72,8 +98,25 @@ _REWORDED = [
         (rf"\bit is ({_ARTICLE}(?: \w+){{1,4}}?) (?:that|which|who)\b", r"\1"),
         (r"\b(camera)(?: movement| motion| work)? ?: ?", r"\1 "),
         (r"\blight (?=(?:rain|snow|drizzle|breeze|wind|shower|mist|fog|smoke)\w*)", "gentle "),
-        (r"\bday (?:turn|change|fade|become)s?(?: into| to)? night\b", "it gets dark"),
-        (r"\bnight (?:turn|change|become)s?(?: into| to)? day\b", "it gets bright"),
+        (
+            rf"\bday (?:{_BECOMES}|to|into) night\b(?! (?:sky|scene|shot|light))",
+            "it gets dark",
+        ),
+        (
+            rf"\bnight (?:{_BECOMES}|to|into) day\b(?! (?:sky|scene|shot|light))",
+            "it gets bright",
+        ),
+        (
+            r"\b(?:turn|switch|blink|flicker|flash|go|glow|light)(?:e(?=s))?(s|ing|ed)? "
+            r"(?:on and off|off and on)\b",
+            r"flicker\1",
+        ),
+        (r"\b(zoom)(s|ing|ed)? (in|out)~and~(in|out)\b", r"\1\2 \3 and \1\2 \4"),
+        (
+            rf"\b(?:{_ALL_STILL}) (?:but|except|save)(?: for)? ({_ARTICLE}(?: \w+){{1,4}})"
+            r"(?= *(?:$|[.,;:!?]))",
+            r"only \1 moves",
+        ),
         (
             rf"\bneither ({_ARTICLE} \w+) nor ({_ARTICLE} \w+) (\w+)",
             r"\1 does not \3 and \2 does not \3",
@@ -97,6 +140,8 @@ _REWORDED = [
             r"\b(every(?:thing|one|body)|all \w+) (?:but|except|besides)(?: for)?\b",
             r"\1 except",
         ),
+        (rf"{_BROUGHT}(?:it|he|she|they) (?!(?:is|are)\b)", r"\1 "),
+        (rf"{_BROUGHT}(make|let|have) (?:it|him|her|them) ", r"\2 \1 "),
         ("\u00b0", " degrees"),
         ("%", " percent"),
         (r"\b(?:a |the )?(?:360 )?(?:degrees? )?(?:rotation|spin) of (?=\w)", "spin "),
@@ -137,6 +182,9 @@ def reworded(prompt: str) -> str:
     text = _STYLE.sub(" ", re.sub(r"[\"()\[\]{}<>*_#|/]", " ", without_slips(normalise(prompt))))
     for pattern, by in _REWORDED:
         text = pattern.sub(by, text)
+    text = _SHARE.sub("the ", text)
+    if not _CAMERA.search(text):
+        text = _CORNER.sub(lambda found: f"{'up' if found[1] else 'down'} to the {found[2]}", text)
     text = _FLOWING.sub(lambda found: f", {found[1] or ''}{found[3]} {found[2]},", text)
     return _ONE_OF.sub(lambda found: f"the {found[1]}{singular(found[2])}", text)
 
@@ -151,3 +199,9 @@ def without_lead(sentence: str) -> str:
 def tells_an_order(prompt: str) -> bool:
     """Whether a prompt tells of one thing after another."""
     return _IN_ORDER.search(prompt.lower()) is not None
+
+
+def tells_a_share(prompt: str) -> str:
+    """The words for how many of several things are meant, which are not followed; or ""."""
+    found = _SHARE.search(normalise(prompt))
+    return found[1] if found else ""
