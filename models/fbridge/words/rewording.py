@@ -185,6 +185,7 @@ def reworded(prompt: str) -> str:
     text = _SHARE.sub("the ", text)
     if not _CAMERA.search(text):
         text = _CORNER.sub(lambda found: f"{'up' if found[1] else 'down'} to the {found[2]}", text)
+        text = re.sub(r"\b(top|upper|bottom|lower) (left|right)\b", r"\1~\2", text)
     text = _FLOWING.sub(lambda found: f", {found[1] or ''}{found[3]} {found[2]},", text)
     return _ONE_OF.sub(lambda found: f"the {found[1]}{singular(found[2])}", text)
 

@@ -22,7 +22,9 @@ def way_of(tail: Sequence[str]) -> str:
     matches = matches_of(tail, directions())
     sides = [value for value, at, long in matches if _SIDES & set(tail[at : at + long])]
     found = sides or [value for value, _, _ in matches]
-    if len(found) > 1 and any(place_behind(tail[at:]) == found[0] for at in range(len(tail))):
+    if len(found) > 1 and any(
+        found[0] in place_behind(tail[at:]).split() for at in range(len(tail))
+    ):
         found = found[1:]  # "the dog on the left to the right"
     return min(found, key=lambda way: (way == "spin", way not in ("left", "right")), default="")
 

@@ -63,11 +63,12 @@ def _colour_behind(words: Sequence[str]) -> str:
 
 
 def place_behind(words: Sequence[str]) -> str:
-    """The place that words behind a noun name, such as "on the left side"; or ""."""
+    """The place that words behind a noun name: "on the left side", "in the top right corner"."""
     if len(words) < 3 or words[0] not in _BEFORE or words[1] != "the":
         return ""
     at = 3 if words[2] in _FAR and len(words) > 3 else 2
-    place = words[at]
+    places = words[at].split("~")  # "top~left"
     rest = [word for word in words[at + 1 :] if word not in _BEHIND]
     ended = not rest or rest[0] in _AFTER
-    return place if _meanings().get(place) in PLACES and ended else ""
+    known = all(_meanings().get(place) in PLACES for place in places)
+    return " ".join(places) if known and ended else ""

@@ -68,6 +68,24 @@ def test_colour_place_or_size_tells_which(told: tuple[str, ...], name: str) -> N
     assert chosen(told) == ({name}, Answer.FITS)
 
 
+def test_of_four_things_the_one_in_a_corner_is_found() -> None:
+    mask = torch.zeros(1, SIDE, SIDE)
+    for row, column in ((4, 12), (10, 40), (36, 4), (40, 46)):
+        mask[:, row : row + 12, column : column + 12] = 0.9
+    found = {}
+    for told in (("top", "left"), ("right", "top"), ("bottom", "left"), ("bottom", "right")):
+        one, answer = choose(mask, torch.ones(4, 4), picture(), told, several=False)
+        assert one is not None
+        assert answer is Answer.FITS
+        found[told] = tuple((one > 0.5).nonzero()[0].tolist())
+    assert found == {
+        ("top", "left"): (4, 12),
+        ("right", "top"): (10, 40),
+        ("bottom", "left"): (36, 4),
+        ("bottom", "right"): (40, 46),
+    }
+
+
 def test_several_of_a_colour_are_all_meant() -> None:
     assert chosen(("red",), several=True) == ({"red"}, Answer.FITS)
     assert chosen(("left",), several=True)[0] == set(PLACES)

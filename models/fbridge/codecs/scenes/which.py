@@ -132,10 +132,10 @@ def choose(
         return _counted(things, told)[number].mask, Answer.FITS
     if several:
         return torch.stack([one.mask for one in things]).amax(0), Answer.FITS
-    for word in told:
-        if word in PLACES:
-            thing = _at(things, word)
-            return thing.mask, _fits(thing, colours, told)
+    places = [word for word in told if word in PLACES]
+    if places:
+        thing = _in_corner(things, places) or _at(things, places[0])
+        return thing.mask, _fits(thing, colours, told)
     by_size = sorted(things, key=lambda one: one.area)
     return by_size[0 if {"small", "smallest"} & set(told) else -1].mask, Answer.FITS
 
@@ -297,6 +297,21 @@ def _counted(things: Sequence[Thing], told: Sequence[str]) -> list[Thing]:
     axis = 0 if {"top", "bottom"} & set(told) else 1
     backwards = bool({"right", "bottom"} & set(told))
     return sorted(things, key=lambda one: one.middle(axis), reverse=backwards)
+
+
+def _in_corner(things: Sequence[Thing], places: Sequence[str]) -> Thing | None:
+    """The thing that is nearest to a corner; None where no row and column are told."""
+    if not {"left", "right"} & set(places) or not {"top", "bottom"} & set(places):
+        return None
+    ways = [(1 if place in ("left", "right") else 0, place) for place in places]
+    return min(
+        things,
+        key=lambda one: sum(
+            one.middle(axis) if place in ("left", "top") else 1 - one.middle(axis)
+            for axis, place in ways
+            if place in ("left", "right", "top", "bottom")
+        ),
+    )
 
 
 def _at(things: Sequence[Thing], place: str) -> Thing:
