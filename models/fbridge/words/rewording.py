@@ -53,6 +53,8 @@ _ALL_STILL = (
     rf"(?:keep|leave|make|hold) (?:everything|all)(?: else)? {_FIXED}|freeze (?:everything|all)"
 )
 """That nothing moves, before what does."""
+_SHOTS_BY = r"(?:(?:dolly|zoom|pan|tilt|crane|pedestal)(?! \w+s\b)|push in|pull (?:back|out))\b"
+"""Motions of the camera behind an adjective."""
 _BROUGHT = (
     rf"^(?:please )?(?:animate|bring to life) ({_OWNED}(?! (?:{_KINDS})\b)(?: \w+){{1,2}}?)"
     r"(?: ?[,:;.] ?(?:and )?| and )"
@@ -96,6 +98,8 @@ _REWORDED = [
         (r"\b(?:instead of|rather than) [^.,;:!?]*,", " "),
         (r"\b(?:instead of|rather than) \w+ing\b", " "),
         (rf"\bit is ({_ARTICLE}(?: \w+){{1,4}}?) (?:that|which|who)\b", r"\1"),
+        (rf"\b(?:aerial|drone|cinematic|dramatic|steady|epic) (?={_SHOTS_BY})", ""),
+        (rf"\bsubtle (?={_SHOTS_BY})", "slow "),
         (r"\b(camera)(?: movement| motion| work)? ?: ?", r"\1 "),
         (r"\blight (?=(?:rain|snow|drizzle|breeze|wind|shower|mist|fog|smoke)\w*)", "gentle "),
         (
