@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from fbridge.words.clauses import AUXILIARIES, DETERMINERS, PREPOSITIONS, PRONOUNS, Clause
 from fbridge.words.flows import flowing
+from fbridge.words.inflection import singular
 from fbridge.words.lexicon import word_set
 from fbridge.words.order import usual_order
 from fbridge.words.predicates import Predicate, is_camera, noun_phrase, predicate, unlisted
@@ -110,6 +111,8 @@ def _with_noun(clause: Clause, before: Sequence[Clause]) -> Clause:
         ends = place + 1 == len(words) or not noun_phrase(words[place + 1 : place + 2])
         if (word in ("one", "ones") and after_adjective) or (other and ends):
             noun = _last_noun(before)
+            if word != "ones" and not noun.endswith(("ss", "us", "is")):
+                noun = singular(noun)  # "two dogs, the left one"
             if noun:
                 words[place : place + 1] = [word, noun] if other else [noun]
                 return replace(clause, words=tuple(words))

@@ -162,6 +162,9 @@ def _act(clause: Clause, verb: Predicate, move: Move, reading: Reading) -> None:
         return
     if not noun and (verb.subject or clause.joined not in ("", ".")):
         noun = reading.noun
+    if not noun and "one" in clause.words[1 : verb.place] and move.motion:
+        spoken = text_of(clause.words[: verb.place])
+        reading.remarks.append(f"{spoken!r} names no thing; what stands out is taken")
     reading.noun = noun
     if move.state:
         reading.described.append(text_of(clause.words))
