@@ -301,17 +301,16 @@ def _counted(things: Sequence[Thing], told: Sequence[str]) -> list[Thing]:
 
 def _in_corner(things: Sequence[Thing], places: Sequence[str]) -> Thing | None:
     """The thing that is nearest to a corner; None where no row and column are told."""
-    if not {"left", "right"} & set(places) or not {"top", "bottom"} & set(places):
+    axes = {"left": 1, "right": 1, "top": 0, "bottom": 0}
+    corner = [place for place in places if place in axes]
+    if len({axes[place] for place in corner}) < 2:
         return None
-    ways = [(1 if place in ("left", "right") else 0, place) for place in places]
-    return min(
-        things,
-        key=lambda one: sum(
-            one.middle(axis) if place in ("left", "top") else 1 - one.middle(axis)
-            for axis, place in ways
-            if place in ("left", "right", "top", "bottom")
-        ),
-    )
+
+    def away(one: Thing) -> float:
+        ends = (float(place in ("right", "bottom")) for place in corner)
+        return sum(abs(one.middle(axes[p]) - end) for p, end in zip(corner, ends, strict=True))
+
+    return min(things, key=away)
 
 
 def _at(things: Sequence[Thing], place: str) -> Thing:
