@@ -7,8 +7,8 @@ PICTURES is a folder of photographs, BOXES a table of hand-drawn boxes in them i
 benchmarks/boxes.json; `python -m benchmarks.photographs heldout/` collects both. With each picture
 `fbridge generate` is asked for nine motions of the thing in the box, five of the camera, six in
 unseen wordings, and the table's free prompts. Only frames are measured, so that any model will do:
-the thing is found by GrabCut within the box and followed by feature points
-(benchmarks/judge/tracks.py).
+the thing is within its hand-drawn outline, or found by GrabCut in the box, and followed by feature
+points (benchmarks/judge/tracks.py).
 
 A video goes *as asked* if the thing moves the way of the verb by 4 % of the height (8 % of its
 size; 0.5 radians for a spin). It is *clean* if besides at least 70 % of the thing moves as one, at
@@ -40,7 +40,7 @@ from benchmarks.judge.measure import (
     measure_object,
     pixel_flicker,
 )
-from benchmarks.judge.outline import Frame, Mask, fitted_box, object_mask
+from benchmarks.judge.outline import Frame, Mask, drawn_mask, fitted_box, object_mask
 from benchmarks.judge.prompts import (
     CAMERA,
     GROUPS,
@@ -85,6 +85,8 @@ def look(photograph: Photograph, side: int, pipeline: BridgeSampling) -> Subject
     picture = np.asarray(fit_picture(given, size).pixels)
     if photograph.box is None:
         return Subject(given, picture, None, "")
+    if photograph.outlines:
+        return Subject(given, picture, drawn_mask(photograph.outlines, given.size, size), "drawn")
     found = object_mask(picture, fitted_box(photograph.box, given.size, size))
     return Subject(given, picture, *found)
 

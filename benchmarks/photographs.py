@@ -9,7 +9,8 @@ pictures that boxes.json names out of them, checks each by its SHA-256 and write
 boxes.json, for each picture: `kind` (open: one clear thing on an open ground; cluttered: a thing
 in a busy picture; closeup: fills most of the frame; object: a still thing; crowd: several things,
 of which one is named; person), `noun`, `box` (x0, y0, x1, y1 of that thing as shares of width and
-height, drawn by hand; null where only the camera and the free prompts are measured), `free`
+height, drawn by hand; null where only the camera and the free prompts are measured), `outlines`
+(polygons of the thing, drawn by hand wherever GrabCut in the box misses it to the eye), `free`
 (prompts beyond the verbs, some of which nothing can do), `core` (in the smaller set of 24),
 `package`, `file` and `sha256`.
 """

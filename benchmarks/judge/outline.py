@@ -1,7 +1,8 @@
-"""Where the named thing is: a mask from a hand-drawn box, by means that no model shares."""
+"""Where the named thing is: drawn by hand, or by GrabCut in a box; no model has a part in it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2 as opencv
@@ -17,6 +18,8 @@ Mask = NDArray[np.uint8]
 """(H, W), 1 within and 0 outside."""
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom as shares of width and height."""
+Outline = tuple[tuple[float, float], ...]
+"""Corners of a polygon, as shares of width and height."""
 
 _LEAST_GROUND = 0.06
 """Share of the picture outside the box from which GrabCut can learn the ground's colours."""
@@ -46,13 +49,38 @@ def object_mask(picture: Frame, box: Box) -> tuple[Mask, str]:
     return cv2.ellipse(np.zeros_like(labels), centre, axes, 0, 0, 360, 1, -1), "ellipse"
 
 
+def drawn_mask(
+    outlines: Sequence[Outline], before: tuple[int, int], after: tuple[int, int]
+) -> Mask:
+    """What lies in one of the outlines, once a picture of one size is cropped to fill another.
+
+    Args:
+        outlines: of the whole picture.
+        before: width and height of it.
+        after: of the mask.
+    """
+    mask: Mask = np.zeros(after[::-1], np.uint8)
+    for outline in outlines:
+        corners = np.array([_fitted(corner, before, after) for corner in outline])
+        cv2.fillPoly(mask, [np.rint(corners * after - 0.5).astype(np.int32)], 1)
+    return mask
+
+
 def fitted_box(box: Box, before: tuple[int, int], after: tuple[int, int]) -> Box:
     """A box in a picture of one size (width, height), once it is cropped to fill another."""
+    ends = [_fitted(corner, before, after) for corner in (box[:2], box[2:])]
+    left, top, right, bottom = (min(max(share, 0.0), 1.0) for end in ends for share in end)
+    return left, top, right, bottom
+
+
+def _fitted(
+    point: tuple[float, float], before: tuple[int, int], after: tuple[int, int]
+) -> tuple[float, float]:
+    """A point of the whole picture in the cropped one; beyond 0 and 1 where it is cut off."""
     scale = max(after[0] / before[0], after[1] / before[1])
     kept = [after[axis] / scale / before[axis] for axis in (0, 1)]
-    moved = [((share - 0.5) / kept[k % 2] + 0.5) for k, share in enumerate(box)]
-    left, top, right, bottom = (min(max(share, 0.0), 1.0) for share in moved)
-    return left, top, right, bottom
+    across, down = ((share - 0.5) / size + 0.5 for share, size in zip(point, kept, strict=True))
+    return across, down
 
 
 def _cut(picture: Frame, labels: Mask) -> Mask | None:

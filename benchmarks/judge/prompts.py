@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.judge.outline import Box
+from benchmarks.judge.outline import Box, Outline
 from fbridge.data.pictures import SUFFIXES
 
 OBJECT = {
@@ -43,6 +43,7 @@ class Photograph(NamedTuple):
         noun: what the box is around.
         box: None where no single thing is measured.
         free: prompts that a person judges.
+        outlines: of the thing, drawn by hand where GrabCut in the box misses it.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Photograph(NamedTuple):
     noun: str
     box: Box | None
     free: tuple[str, ...]
+    outlines: tuple[Outline, ...] = ()
 
 
 class Trial(NamedTuple):
@@ -98,7 +100,12 @@ def read_photographs(
             raise SystemExit(f"{boxes}: {name}: box {list(box)} is not left, top, right, bottom")
         corners = None if box is None else (box[0], box[1], box[2], box[3])
         free = tuple(known["free"])
-        yield Photograph(name, files[name], known["kind"], known["noun"], corners, free)
+        outlines = tuple(
+            tuple((float(x), float(y)) for x, y in one) for one in known.get("outlines", ())
+        )
+        if (outlines and box is None) or any(len(one) < 3 for one in outlines):
+            raise SystemExit(f"{boxes}: {name}: outlines want three corners or more, and a box")
+        yield Photograph(name, files[name], known["kind"], known["noun"], corners, free, outlines)
 
 
 def trials(

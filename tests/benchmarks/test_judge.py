@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.judge.measure import Measured, changed, measure_camera, measure_object
-from benchmarks.judge.outline import fitted_box, object_mask
+from benchmarks.judge.outline import drawn_mask, fitted_box, object_mask
 from benchmarks.judge.verdicts import faults, judge, reversals
 from tests.benchmarks.square import (
     BOX,
@@ -171,6 +171,18 @@ def test_the_thing_is_found_in_its_box() -> None:
 def test_a_box_follows_the_crop_of_its_picture() -> None:
     assert fitted_box((0.25, 0.1, 0.75, 1), (200, 100), (100, 100)) == pytest.approx((0, 0.1, 1, 1))
     assert fitted_box(BOX, (200, 100), (100, 50)) == pytest.approx(BOX)
+
+
+def test_an_outline_is_filled_and_follows_the_crop_of_its_picture() -> None:
+    left, top, right, bottom = BOX
+    outline = ((left, top), (right, top), (right, bottom), (left, bottom))
+    drawn = drawn_mask([outline], (WIDTH, HEIGHT), (WIDTH, HEIGHT))
+    assert ((drawn > 0) & (mask() > 0)).sum() / ((drawn > 0) | (mask() > 0)).sum() > 0.9
+    triangle, far = ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)), ((0.9, 0.9), (1.0, 0.9), (1.0, 1.0))
+    both = drawn_mask([triangle, far], (200, 100), (200, 100))
+    assert both.mean() == pytest.approx(0.505, abs=0.02)
+    assert drawn_mask([triangle], (200, 100), (100, 100)).mean() == pytest.approx(0.5, abs=0.02)
+    assert drawn_mask([far], (200, 100), (100, 100)).sum() == 0
 
 
 def test_change_is_the_share_of_pixels_that_differ_most() -> None:

@@ -121,11 +121,31 @@ def test_every_prompt_is_tried_and_only_the_camera_without_a_box(folder: Path) -
     assert not [t for t in still if t.group == "object"]
 
 
+def test_a_hand_drawn_outline_takes_the_place_of_grabcut(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = folder / "boxes.json"
+    known = json.loads(table.read_text())
+    left, top, right, bottom = BOX
+    square = [[left, top], [right, top], [right, bottom], [left, bottom]]
+    ways: list[tuple[str, str]] = []
+    for outlines in ([], [square], [[[0, 0], [0.2, 0], [0, 0.2]]]):
+        table.write_text(json.dumps({"square": known["square"] | {"outlines": outlines}}))
+        few = ("--groups", "object", "--verbs", "jump", "-o", str(folder / str(len(ways))))
+        (row,) = run(folder, Model(), monkeypatch, *few)
+        ways.append((row["mask"], row["verdict"]))
+    assert ways == [("ellipse", "right"), ("drawn", "right"), ("drawn", "hardly")]
+
+
 def test_a_missing_picture_and_a_crooked_box_are_named(folder: Path) -> None:
     table = folder / "boxes.json"
     known = json.loads(table.read_text())
     table.write_text(json.dumps({**known, "gone": known["square"]}))
     with pytest.raises(SystemExit, match=r"no picture gone\.\*"):
+        list(read_photographs(folder / "pictures", table))
+    known["square"]["outlines"] = [[[0, 0], [1, 1]]]
+    table.write_text(json.dumps(known))
+    with pytest.raises(SystemExit, match="square: outlines want three corners or more"):
         list(read_photographs(folder / "pictures", table))
     known["square"]["box"] = [0.5, 0, 0.4, 1]
     table.write_text(json.dumps(known))
