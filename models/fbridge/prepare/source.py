@@ -165,7 +165,7 @@ class Source:
         found = None if self._linked is None else self._linked.find(entry.url)
         if isinstance(found, str):
             return replace(entry, refused=f"cannot be had ({found})")
-        return None if found is None else replace(entry, media=found, refused="")
+        return None if found is None else entry.at(found)
 
     def _ready(self, entry: Entry, asked: Future[None] | None) -> Entry:
         """An entry of which all is known that was asked.

@@ -53,8 +53,8 @@ def pick(cells: Cells, aliases: tuple[str, ...]) -> object:
     """
     chosen, value = "", None
     for name in aliases:
-        other = _plain(cells.get(name))
-        if other is None:
+        cell = cells.get(name)
+        if cell is None or (other := _plain(cell)) is None:
             continue
         if chosen and other != value:
             raise Clash(f"columns {chosen!r} and {name!r} differ; remove or rename one")

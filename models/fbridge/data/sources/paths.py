@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fbridge.checks import is_url
 from fbridge.data.sources.entry import Entry, Media
-from fbridge.data.stores.url import parse_url, url_fault
+from fbridge.data.stores.url import plain_url
 from fbridge.files.atomic import shown
 
 VIDEO_SUFFIXES = frozenset(
@@ -66,9 +66,9 @@ def locate(root: str, base: str, name: str, *, line: str) -> Entry:
 
 
 def _behind_url(name: str, line: str) -> Entry:
-    if fault := url_fault(name):
+    url, fault = plain_url(name)
+    if fault:
         return Entry(line, None, refused=f"its URL {fault}")
-    url = str(parse_url(name, line))
     return Entry(url, None, refused=UNREAD_URL, url=url)
 
 

@@ -233,12 +233,13 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     from pyarrow import default_memory_pool
 
     wanted = [name for name in file.schema_arrow.names if name.strip().lower() in _NAMES]
+    plain = len(set(wanted)) == len(wanted) and all(n == n.strip().lower() for n in wanted)
     number = 0
     try:
         for batch in file.iter_batches(batch_size=1024, columns=wanted):
             for cells in batch.to_pylist():
                 number += 1
-                yield _object(number, cells)
+                yield Row(number, cells) if plain else _object(number, cells)
             if number % _RELEASED < 1024:
                 default_memory_pool().release_unused()
     except ValueError as error:

@@ -91,9 +91,12 @@ class Index:
         if row.fault:
             raise BadRow(row.fault)
         captions = captions_of(row.cells)
-        place = self._locate(video_of(row.cells, self.video), line)
-        split = self.split + split_of(row.cells)
-        return replace(place, captions=captions, split=split, label=label_of(row.cells))
+        found = self._locate(video_of(row.cells, self.video), line)
+        split, label = self.split + split_of(row.cells), label_of(row.cells)
+        # dataclasses.replace takes an eighth of the time of a row.
+        return Entry(
+            found.key, found.media, captions, split, label, found.refused, found.missing, found.url
+        )
 
     def _locate(self, name: str, line: str) -> Entry:
         by_id = self.video == VIDEO_ID

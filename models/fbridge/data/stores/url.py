@@ -80,15 +80,23 @@ def parse_url(text: str, where: str) -> StoreUrl | None:
     """
     if not is_url(text):
         return None
-    protocol, _, rest = _parts(text)
-    if fault := url_fault(text):
-        raise ConfigError(f"{where} {protocol}://...: {fault}")
-    return StoreUrl(f"{protocol}://{rest}")
+    url, fault = plain_url(text)
+    if fault:
+        raise ConfigError(f"{where} {url.partition('://')[0]}://...: {fault}")
+    return StoreUrl(url)
 
 
-def url_fault(text: str) -> str:
-    """Why a URL cannot be read, without what may be secret in it; "" if it can."""
-    protocol, host, rest = _parts(text)
+def plain_url(text: str) -> tuple[str, str]:
+    """A URL without slashes at its end, and why it cannot be read; "" if it can.
+
+    The reason is without what may be secret in it; the URL is not.
+    """
+    protocol, _, rest = text.strip().partition("://")
+    protocol, host, rest = protocol.lower(), rest.partition("/")[0], rest.rstrip("/")
+    return f"{protocol}://{rest}", _fault(text, protocol, host, rest)
+
+
+def _fault(text: str, protocol: str, host: str, rest: str) -> str:
     if protocol not in EXTRAS or "::" in text:
         near = did_you_mean(protocol, SHOWN)
         known = ", ".join(f"{name}://" for name in SHOWN)
@@ -111,12 +119,6 @@ def url_fault(text: str) -> str:
     if not rest or ".." in rest.split("/") or not rest.isprintable():
         return "names no folder or file; write it like s3://bucket/videos"
     return ""
-
-
-def _parts(text: str) -> tuple[str, str, str]:
-    """Protocol, host or bucket, and all behind "://" but slashes at the end."""
-    protocol, _, rest = text.strip().partition("://")
-    return protocol.lower(), rest.partition("/")[0], rest.rstrip("/")
 
 
 def parse_target(text: str, where: str) -> StoreUrl | None:
