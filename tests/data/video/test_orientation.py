@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from fractions import Fraction
 from io import BytesIO
 from itertools import product
@@ -14,6 +15,7 @@ import pytest
 from av.bitstream import BitStreamFilterContext
 from PIL import Image
 
+from fbridge.data.video import orientation
 from fbridge.data.video.buckets import Bucket
 from fbridge.data.video.clip import decode_clip
 from fbridge.data.video.clip_sampling import ClipSampling
@@ -66,6 +68,29 @@ def test_an_orientation_that_only_the_stream_says(tmp_path: Path, decoder: str) 
     turned = read_video(tmp_path / "sei.mp4", decoder=decoder).frames
     expected = read_video(plain.path, decoder=decoder).frames[:, ::-1, ::-1]
     np.testing.assert_array_equal(turned, expected)
+
+
+def test_decoded_frames_do_not_wait_for_the_collector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyAV 18.1 makes a cycle of each frame whose side data is looked at."""
+    source = encode(tmp_path / "many.mp4", film(40, 96, 64))
+    stamps = tuple(range(0, 40 * 512, 512))
+    gc.collect()
+    gc.disable()
+    try:
+        decode_clip(source, stamps, Bucket(96, 64, 40), "pyav")
+        assert frames_alive() <= 4, "key frames alone are looked at"
+        monkeypatch.setattr(orientation, "_MOST_HELD", 96 * 64 * 3 * 8)
+        for _ in range(40):
+            decode_clip(source, stamps[:1], Bucket(96, 64, 1), "pyav")
+            assert frames_alive() <= 20
+    finally:
+        gc.enable()
+
+
+def frames_alive() -> int:
+    return sum(type(one) is av.VideoFrame for one in gc.get_objects())
 
 
 def test_side_data_that_pyav_does_not_know(tmp_path: Path) -> None:

@@ -78,8 +78,10 @@ def read_frames(
     with opened(media) as source:
         hurried = source.clocked and not straight and address is None
         packets = _packets(source, min(missing) if hurried else None)
-        for stamp, frame in _decode(source, packets, missing if hurried else None):
-            orientation = read_orientation(frame) or orientation  # a stream says it at key frames
+        decoded = _decode(source, packets, missing if hurried else None)
+        for number, (stamp, frame) in enumerate(decoded):
+            if number == 0 or frame.key_frame:  # where a stream says it; a file says it everywhere
+                orientation = read_orientation(frame) or orientation
             place = stamp if address is None or stamp is None else address(stamp)
             if place not in missing:
                 continue

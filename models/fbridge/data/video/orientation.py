@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any, NamedTuple, cast
 
 import av
@@ -12,6 +13,30 @@ from av.sidedata.sidedata import SideDataContainer, Type
 
 _UNKNOWN = range(len(Type), len(Type) + 8)
 """Kinds of side data that PyAV 18.1 does not know, with room for those to come."""
+_MOST_HELD = 64 << 20
+"""Bytes of frames that may wait for Python's collector of cycles."""
+
+
+class _Held:
+    """How much is held by frames whose side data was looked at.
+
+    PyAV 18.1 makes a cycle of a frame and its side data, so that the frame's pixels stay in memory
+    until Python looks for cycles: after 700 new objects, whatever their size. A decoder of 4K would
+    hold gigabytes by then.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    def look_at(self, frame: av.VideoFrame) -> None:
+        """Count a frame; what nobody uses any more is given back where it is too much."""
+        self._bytes += sum(plane.buffer_size for plane in frame.planes)
+        if self._bytes > _MOST_HELD:
+            gc.collect()
+            self._bytes = 0
+
+
+_HELD = _Held()
 
 
 class Orientation(NamedTuple):
@@ -54,6 +79,7 @@ def read_orientation(frame: av.VideoFrame) -> Orientation | None:
 
     `av.VideoFrame.rotation` is an angle: the same for a picture and its mirror image.
     """
+    _HELD.look_at(frame)
     try:
         known = cast(SideDataContainer, frame.side_data)
     except ValueError:  # PyAV raises where there is any kind that it does not know, such as EXIF
