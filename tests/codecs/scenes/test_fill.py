@@ -77,3 +77,22 @@ def test_what_stands_apart_before_a_plain_ground_is_not_copied() -> None:
     ramp = torch.linspace(0.5, 0.8, HEIGHT)[None, :, None].expand(3, -1, WIDTH)
     filled = complete(picture, hole())
     assert (filled - ramp)[:, hole()].abs().max() < 0.05
+
+
+def test_others_of_its_kind_are_not_copied_into_the_hole_of_a_thing() -> None:
+    """A rim of the thing that its mask missed would go on as the thing beside it does."""
+    picture = beside_a_ball(noise=0.05).clamp(0, 1)
+    picture[:, 36:56, 80:84] = torch.tensor([0.8, 0.1, 0.1])[:, None, None]
+    y, x = torch.meshgrid(torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
+    alike = ((y - 45) ** 2 + (x - 98) ** 2 < 16**2).float()
+
+    def red(filled: torch.Tensor) -> float:
+        inside = filled[:, hole()]
+        return float((inside[0] - inside[1] > 0.3).float().mean())
+
+    without, known = red(complete(picture, hole())), red(complete(picture, hole(), alike))
+    assert without > 0.15
+    assert known < 0.05
+    nearly_all = torch.ones_like(alike)
+    nearly_all[:, :20] = 0
+    assert torch.equal(complete(picture, hole(), nearly_all), complete(picture, hole()))

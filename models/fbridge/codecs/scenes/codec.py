@@ -18,6 +18,7 @@ from fbridge.codecs.matting import resize
 from fbridge.codecs.render import CHANNELS, LOG_SCALE, TX, TY, build_stack, shape_of
 from fbridge.codecs.scenes.closer import overlap
 from fbridge.codecs.scenes.describe import OBJECTS, SLOTS, Deed, describe
+from fbridge.codecs.scenes.fill import TRACE
 from fbridge.codecs.scenes.finder import Finder
 from fbridge.codecs.scenes.flowing import Flowing
 from fbridge.codecs.scenes.framing import constrain, limits
@@ -55,12 +56,14 @@ class Shot(NamedTuple):
         masks: (2, H, W) opacity of the objects that move; zeros where there is none.
         intent: of the prompt.
         flowing: what flows in it.
+        alike: (H, W) other things of the kinds that move.
     """
 
     picture: Tensor
     masks: Tensor
     intent: Intent
     flowing: Flowing
+    alike: Tensor
 
 
 class PlainSceneCodec(EvenSized, Plain):
@@ -148,7 +151,10 @@ class PlainSceneCodec(EvenSized, Plain):
             intent = replace(intent, camera=Act("zoom in", "", SPEEDS[0]))
             finder.remarks.append("nothing else is asked for; the camera moves in slowly instead")
         notes = dict.fromkeys((*flowing.remarks, *finder.remarks))
-        return Shot(picture, torch.cat([found, missing]), intent, flowing), tuple(notes)
+        shown = torch.cat([found, missing])
+        alike = torch.stack([finder.alike(noun) for noun in (nouns or [""])]).amax(0)
+        alike = alike * (shown.sum(0) <= TRACE)
+        return Shot(picture, shown, intent, flowing, alike), tuple(notes)
 
     def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
         """The view's image latents with what other prompts ask for; nothing of an empty one."""
@@ -289,7 +295,7 @@ def besides(intent: Intent, frames: int) -> Tensor:
 @torch.no_grad()
 def _draw(shot: Shot, motion: Tensor) -> Iterator[Tensor]:
     """The video in parts of a few frames, each uint8 (f, 3, H, W)."""
-    scene = build_scene(shot.picture.cpu(), shot.masks.cpu())
+    scene = build_scene(shot.picture.cpu(), shot.masks.cpu(), shot.alike.cpu())
     motion = constrain(scene, motion.cpu())
     stage = Stage(scene, motion)
     shot.flowing.plan(background(scene, stage.moving), len(motion))

@@ -38,6 +38,10 @@ ROUNDS = (3, 2, 2)
 TRACE = 0.02
 """Least opacity that counts as the object."""
 
+KIND = 0.6
+"""Largest share of what is around a hole that other things of a kind may cover, if nothing is to be
+copied from them."""
+
 LEAST = 60
 """Fewest patches outside the hole to copy from; else it is filled with smooth colours."""
 
@@ -64,9 +68,12 @@ class _Level(NamedTuple):
     active: Tensor
 
 
-def fill_behind(picture: Tensor, alpha: Tensor) -> Tensor:
-    """The picture (3, H, W) without the object whose opacity is alpha (H, W)."""
-    return complete(picture, dilate(alpha > TRACE, reach(alpha)))
+def fill_behind(picture: Tensor, alpha: Tensor, alike: Tensor | None = None) -> Tensor:
+    """The picture (3, H, W) without the object whose opacity is alpha (H, W).
+
+    Other objects of its kind, `alike` (H, W), are not copied into the hole that it leaves.
+    """
+    return complete(picture, dilate(alpha > TRACE, reach(alpha)), alike)
 
 
 def hidden(alpha: Tensor) -> Tensor:
@@ -84,12 +91,17 @@ def reach(alpha: Tensor) -> int:
     return max(2, round(WIDER * min(alpha.shape)))
 
 
-def complete(picture: Tensor, hole: Tensor) -> Tensor:
-    """The picture (3, H, W) with its hole (H, W) filled; what is known stays bit for bit."""
+def complete(picture: Tensor, hole: Tensor, alike: Tensor | None = None) -> Tensor:
+    """The picture (3, H, W) with its hole (H, W) filled; what is known stays bit for bit.
+
+    Nothing is copied from `alike` (H, W), unless it is nearly all that there is.
+    """
     if not hole.any():
         return picture
     smooth = pull_push(picture[None], (~hole)[None, None].to(picture.dtype))[0]
     others = _others(smooth, hole)
+    if alike is not None and float((alike > 0.5).sum()) <= KIND * float((~hole).sum()):
+        others = others | (alike > 0.5)
     levels = [_level(smooth, hole, others, side) for side in SIDES]
     levels = [level for level in levels if int(level.source.sum()) >= LEAST]
     if not levels:

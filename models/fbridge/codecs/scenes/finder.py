@@ -116,6 +116,13 @@ class Finder:
         """(H, W) opacity in the picture."""
         return refine(self.picture, self.mask(noun)[None])[0]
 
+    def alike(self, noun: str) -> Tensor:
+        """(H, W) all that a noun may name, of which one thing may be meant; 0 of unknown nouns."""
+        named = self._named(noun)
+        if not named.any():
+            return torch.zeros_like(self.picture[0])
+        return _enlarged(self._all(self._looked(), named.to(self.device)), _size(self.picture[0]))
+
     def seen(self, noun: str) -> Tensor | None:
         """(H, W) opacity of what a noun names; None where that cannot be told from the main thing.
 

@@ -38,13 +38,16 @@ class Scene(NamedTuple):
     whole: tuple[bool, bool]
 
 
-def build_scene(picture: Tensor, alphas: Tensor) -> Scene:
-    """The layers of a picture (3, H, W) in [0, 1] from the opacity (2, H, W) of two objects."""
+def build_scene(picture: Tensor, alphas: Tensor, alike: Tensor | None = None) -> Scene:
+    """The layers of a picture (3, H, W) in [0, 1] from the opacity (2, H, W) of two objects.
+
+    What they leave is not filled with other objects of their kinds, `alike` (H, W).
+    """
     alphas = torch.stack([to_edges(alpha) for alpha in alphas])
     alphas = alphas / alphas.sum(0).clamp_min(1)
     whole = (moves_whole(alphas[0]), moves_whole(alphas[1]))
     layers = alphas * (~torch.tensor(whole))[:, None, None]
-    fill = fill_behind(picture, layers.sum(0))
+    fill = fill_behind(picture, layers.sum(0), alike)
     centre, extent = shape_of(alphas)
     colours = torch.stack([own_colours(picture, alpha) for alpha in layers])
     cuts = torch.stack([contacts(alpha) for alpha in layers])
