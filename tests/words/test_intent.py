@@ -105,6 +105,8 @@ def test_what_is_shown_otherwise_is_said() -> None:
         "zoom in and out": "one motion of the camera is shown; 'zoom out' is left out",
         "half of the balloons rise": "all of a kind that are found move; 'half of' is left out",
         "two of my boats spin": "all of a kind that are found move; 'two of' is left out",
+        "the dog jumps in a loop": "the video does not loop; 'in a loop' is left out",
+        "seamless loop of clouds drifting": "the video does not loop; 'seamless loop' is left out",
         "gentle breeze": "the wind is shown by the main thing, which sways",
         "everything except the cat shakes": (
             "no thing is spared by a motion; 'except the cat' is left out"

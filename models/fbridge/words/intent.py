@@ -10,7 +10,7 @@ from fbridge.words.carrying import carry
 from fbridge.words.clauses import split
 from fbridge.words.flows import FlowAct
 from fbridge.words.reading import read_clause, shortened
-from fbridge.words.rewording import tells_a_share, tells_an_order
+from fbridge.words.rewording import tells_a_loop, tells_a_share, tells_an_order
 
 LONGEST = 2000
 """Characters of a prompt that are read."""
@@ -64,6 +64,8 @@ def read_prompt(prompt: str) -> Intent:
         reading.remarks.append("what is told one after the other is shown at once")
     if moving and (share := tells_a_share(prompt)):
         reading.remarks.append(f"all of a kind that are found move; {share + ' of'!r} is left out")
+    if loop := tells_a_loop(prompt):
+        reading.remarks.append(f"the video does not loop; {loop!r} is left out")
     acts, flows = tuple(reading.acts.values()), tuple(reading.flows.values())
     known = bool(acts or flows or reading.camera)
     described = [] if known or reading.unknown else reading.described

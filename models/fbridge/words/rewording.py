@@ -178,12 +178,32 @@ _STYLE = re.compile(
     + "|".join(sorted((re.escape(one) for one in listed("style", "anywhere")), reverse=True))
     + r")\b"
 )
+_LOOK = re.compile(
+    r"\b(?:(?:in|with|give it|for) )?(?:an? |the )?(?:(?:vintage|retro|old|old school|film|filmic|"
+    r"cinematic|dreamy|noir|nostalgic|moody|warm|cold|soft|faded|analog|analogue|modern|polaroid|"
+    r"washed out|cartoon|comic|anime|watercolou?r|documentary|super 8|vhs|80s|90s) )+"
+    r"(?:look|style|mood|vibe|feel|feeling|tones?|colou?r grading|grading)\b"
+)
+"""How a video shall look, of which nothing is shown."""
+_SHOW = re.compile(r"\b(fashion|talk|game|quiz|reality|horse|dog|air) show\b(?! \w+s\b)")
+_GREETS = re.compile(
+    r"\b((?:smile|stand|sit|nod|turn|laugh|jump|walk|dance|grin|bow|wink)s) and waves"
+    r"(?= *(?:$|[.,;:!?]| (?:to|at|hello|goodbye|while|and)\b))"
+)
+"""Waves with a hand, and not the sea's."""
+_LOOPS = re.compile(
+    r"\b(?:in an? (?:\w+ )?loop|on (?:a )?(?:loop|repeat)|"
+    r"(?:seamless|perfect|endless|infinite)(?:ly)? loop(?:ing|ed)?|"
+    r"loop(?:s|ing)? (?:seamlessly|perfectly|endlessly|forever|video|gif))\b"
+)
 _IN_ORDER = re.compile(r"\b(?:then|afterwards|after that|next (?:the|a|it|he|she|they)|finally)\b")
 
 
 def reworded(prompt: str) -> str:
     """A prompt in one form, without words of style."""
-    text = _STYLE.sub(" ", re.sub(r"[\"()\[\]{}<>*_#|/]", " ", without_slips(normalise(prompt))))
+    text = re.sub(r"[\"()\[\]{}<>*_#|/]", " ", without_slips(normalise(prompt)))
+    text = _SHOW.sub(r"\1", _GREETS.sub(r"\1 and it waves", _LOOK.sub(",", text)))
+    text = _STYLE.sub(" ", text)
     for pattern, by in _REWORDED:
         text = pattern.sub(by, text)
     text = _SHARE.sub("the ", text)
@@ -210,3 +230,9 @@ def tells_a_share(prompt: str) -> str:
     """The words for how many of several things are meant, which are not followed; or ""."""
     found = _SHARE.search(normalise(prompt))
     return found[1] if found else ""
+
+
+def tells_a_loop(prompt: str) -> str:
+    """The words that ask for a video whose end meets its beginning, which none does; or ""."""
+    found = _LOOPS.search(normalise(prompt))
+    return found[0] if found else ""

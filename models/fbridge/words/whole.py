@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fbridge.words.asked import Act, Reading
 from fbridge.words.clauses import Clause
+from fbridge.words.inflection import wordings
 from fbridge.words.moves import read_object
 from fbridge.words.predicates import Predicate, is_camera, is_hung, is_named, noun_phrase, text_of
 from fbridge.words.views import read_camera, read_light
@@ -17,7 +18,8 @@ def read_view(clause: Clause, verb: Predicate, reading: Reading) -> bool:
     alone = camera_alone().at(clause.words, verb.place)
     before = noun_phrase(clause.words[: verb.place])
     shaken = is_camera(verb.object) and read_camera(clause.words, verb)[0] == "handheld"
-    whole = is_camera(verb.subject) and not _is_thing(clause, verb)
+    device = alone is not None and verb.subject[-1:] in _DEVICES
+    whole = device or (is_camera(verb.subject) and not _is_thing(clause, verb))
     if clause.joined in ("", ".") and not reading.noun and verb.form != "s":
         alone = alone or camera_flights().at(clause.words, verb.place)
     if whole or shaken or (alone and not is_named(before)):
@@ -38,6 +40,8 @@ def read_view(clause: Clause, verb: Predicate, reading: Reading) -> bool:
     )
 
 
+_DEVICES = tuple(wordings("camera words", "devices"))
+"""What films with verbs of the camera ("the drone pans left"), and else is seen in the picture."""
 _WHOLE = frozenset(
     ("handheld", "ripple", "darken", "brighten", "zoom in", "zoom out", "static", "rotate",
      "rotate clockwise", "rotate counterclockwise")
