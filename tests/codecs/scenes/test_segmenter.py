@@ -156,3 +156,29 @@ def test_nouns_with_hyphens_are_known_without_them() -> None:
 def test_a_sailboat_is_looked_for_as_any_boat() -> None:
     known = packaged_nouns()
     assert torch.equal(known.named("sailboats"), known.named("boat"))
+
+
+@pytest.mark.parametrize(
+    ("noun", "names"),
+    [
+        ("train", ["bullet train", "steam locomotive", "passenger car"]),
+        ("monitor", ["crt screen", "television"]),
+        ("cup", ["mug", "espresso"]),
+        ("robin", ["finch", "thrush"]),
+        ("stuffed sheep", ["teddy bear"]),
+        ("bottle cap", ["bottlecap"]),
+    ],
+)
+def test_a_noun_names_all_that_looks_like_it(noun: str, names: list[str]) -> None:
+    table = packaged_nouns()
+    assert all((table.named(name) <= table.named(noun)).all() for name in names)
+
+
+def test_a_noun_does_not_name_what_shares_its_name() -> None:
+    table = packaged_nouns()
+    for noun, other in (("monitor", "lizard"), ("stuffed sheep", "sheep"), ("lantern", "pumpkin")):
+        assert not (table.named(noun) & table.named(other)).all(), noun
+        assert not torch.equal(table.named(noun), table.named(other)), noun
+    assert not (table.named("monitor") & table.named("lizard")).any()
+    assert not (table.named("stuffed sheep") & table.named("animal")).any()
+    assert torch.equal(table.named("stuffed pepper"), table.named("pepper"))

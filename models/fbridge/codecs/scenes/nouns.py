@@ -51,7 +51,24 @@ _LIKE = {
     "wild dog": "jackal",
 }  # fmt: skip
 """Nouns of the table with words for what looks like them, where the nearest is none or another."""
-_SAME = {"pit bull": "dog"} | {w: noun for noun, words in _LIKE.items() for w in words.split()}
+_ALSO = {
+    "train": "locomotive|passenger car|freight car|streetcar", "cup": "mug|espresso", "mug": "cup",
+    "crt screen": "television|desktop computer", "laptop": "notebook", "notebook": "laptop",
+    "phone": "ipod|hand-held computer", "swan": "goose", "sheep": "goat", "goat": "sheep",
+    "rabbit": "hare", "watch": "analog clock|stopwatch", "tower": "castle|church|water tower",
+}  # fmt: skip
+"""Nouns of the table with others whose classes show what they mean, too."""
+_NAMES = {
+    "monitor": "crt screen", "computer screen": "crt screen", "bottle cap": "bottlecap",
+    "robin": "oscine", "lantern": "lamp", "stuffed animal": "teddy bear", "soft toy": "teddy bear",
+    "plush": "teddy bear", "plush toy": "teddy bear", "stuffed toy": "teddy bear",
+}  # fmt: skip
+"""Nouns that the table has in another or a narrower sense, or not at all, with what they are."""
+_STUFFED, _ANIMALS = {"stuffed", "plush"}, 398
+"""Before the noun of an animal they tell a toy; the first so many of the classes are animals."""
+_SAME = (
+    {"pit bull": "dog"} | _NAMES | {w: noun for noun, words in _LIKE.items() for w in words.split()}
+)
 _NO_CLASS = {
     "tree", "bush", "palm", "plant", "leaf", "rock", "stone", "cloud", "sky",
     "toy", "doll", "cap", "kite", "mole", "cactus", "saucer", "blender", "bat", "coconut", "egg",
@@ -87,8 +104,13 @@ class NounTable:
         row = self._row(noun)
         if row is None:
             return torch.zeros(CLASSES, dtype=torch.bool)
-        bits = np.unpackbits(self._classes[row], count=CLASSES)
-        return torch.from_numpy(bits.astype(bool))
+        also = _ALSO.get(list(self._rows)[row], "").split("|")
+        rows = [row, *(self._rows[word] for word in also if word in self._rows)]
+        bits = torch.from_numpy(np.unpackbits(self._classes[rows], axis=1, count=CLASSES))
+        named = bits.bool().any(0)
+        if _STUFFED & set(noun.lower().split()[:-1]) and not named[_ANIMALS:].any():
+            return self.named("teddy bear")
+        return named
 
     def adjectives(self, noun: str) -> str:
         """The words of a phrase before the noun that the table knows: "" of "golden retriever"."""
