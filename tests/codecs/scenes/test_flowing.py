@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fbridge.codecs.scenes import flowing
 from fbridge.codecs.scenes.currents import smooth_noise
 from fbridge.codecs.scenes.finder import Finder
 from fbridge.codecs.scenes.flowing import Flowing
@@ -14,6 +15,7 @@ from fbridge.words.flows import FlowAct
 from tests.codecs.scenes.pictures import SKINS, portrait
 
 SIZE = (96, 128)
+FOUNTAIN = 562
 DRAKE = 97
 CLOUDS = FlowAct("clouds", "clouds")
 
@@ -150,3 +152,25 @@ def test_hair_blows_around_a_face_that_stays() -> None:
     finder.picture = statue
     found = Flowing.find(statue, [act], finder)
     assert found.remarks == ("no long hair is found in the picture; it is left out",)
+
+
+class Cascade(Blind):
+    """Sees a fountain everywhere, as the network does of a waterfall in a forest."""
+
+    def shown(self, classes: Tensor) -> Tensor:
+        """Certain of fountains."""
+        return torch.full((3, 4), float(FOUNTAIN in classes))
+
+
+def test_a_fountain_goes_with_water_that_falls_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes: list[Tensor] = []
+
+    def region(picture: Tensor, *_: object, scene: Tensor) -> Tensor:
+        scenes.append(scene)
+        return torch.zeros_like(picture[0])
+
+    monkeypatch.setattr(flowing, "find_region", region)
+    finder = Cascade(torch.zeros(3, *SIZE))
+    Flowing.find(finder.picture, [FlowAct("water", "waterfall")], finder)
+    Flowing.find(finder.picture, [FlowAct("water", "lake")], finder)
+    assert [float(scene.amin()) for scene in scenes] == [1.0, 0.0]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fbridge.codecs.matting import resize
 from fbridge.codecs.scenes.closer import overlap
-from fbridge.codecs.scenes.currents import STYLES
+from fbridge.codecs.scenes.currents import FALLING, STYLES
 from fbridge.codecs.scenes.finder import Finder
 from fbridge.codecs.scenes.flow import Flow, draw_flow, plan_flow
 from fbridge.codecs.scenes.hair import ON_HEADS, find_hair
@@ -18,6 +18,7 @@ from fbridge.codecs.scenes.particles import overlay
 from fbridge.codecs.scenes.plumes import PLUMES
 from fbridge.codecs.scenes.regions import (
     ANIMALS,
+    OF_FALLS,
     OF_THE_HINT,
     OF_WATER,
     THAT_SWIM,
@@ -139,7 +140,8 @@ def _shows(picture: Tensor, region: Tensor, act: FlowAct) -> float:
 def _region(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor:
     """(H, W) of what flows: neither the main thing, unless it is that, nor what is not there."""
     hint = _hint(picture, act, finder) if act.kind in _LED else None
-    scene = _waters(finder) if act.kind in ("water", "waves") else None
+    falls = act.noun in FALLING
+    scene = _waters(finder, falls=falls) if act.kind in ("water", "waves") else None
     region = find_region(picture, act.kind, act.noun, hint, scene=scene)
     if act.kind in (*OF_THE_HINT, *PLUMES) or not region.any():
         return region
@@ -153,10 +155,14 @@ def _region(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor:
     return find_region(picture, act.kind, act.noun, hint, thing, scene=scene)
 
 
-def _waters(finder: Finder) -> Tensor:
-    """(h, w) probability that a place shows what goes with water; near birds that swim, all may."""
+def _waters(finder: Finder, *, falls: bool) -> Tensor:
+    """(h, w) probability that a place shows what goes with water, or with water that falls.
+
+    Near birds that swim, all places may.
+    """
     swims = float(finder.shown(torch.tensor(THAT_SWIM)).amax())
-    return finder.shown(torch.tensor(OF_WATER)).clamp_min(_SWUM_ON if swims > _SWIMS else 0.0)
+    waters = torch.tensor((*OF_WATER, *OF_FALLS) if falls else OF_WATER)
+    return finder.shown(waters).clamp_min(_SWUM_ON if swims > _SWIMS else 0.0)
 
 
 def _hint(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor | None:

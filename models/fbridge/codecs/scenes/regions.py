@@ -29,6 +29,8 @@ OF_WATER = (
     978,
 )  # fmt: skip
 """ImageNet's classes of shores, of what stands in water and of what swims on it."""
+OF_FALLS = (562, 974)
+"""ImageNet's classes of fountains and geysers, which show what goes with water that falls."""
 THAT_SWIM = (97, 98, 99, 100, 137, 144)
 """ImageNet's classes of ducks, geese, swans, coots and pelicans."""
 ANIMALS = 398
