@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fbridge.codecs.scenes import finder
 from fbridge.codecs.scenes.features import Features
-from fbridge.codecs.scenes.finder import Finder, one_thing
+from fbridge.codecs.scenes.finder import Finder, one_thing, without_scraps
 from fbridge.codecs.scenes.neighbours import without_neighbours
 from fbridge.codecs.scenes.segmenter import MaskDecoder
 
@@ -198,6 +198,24 @@ def test_one_thing_keeps_its_own_parts() -> None:
     assert not kept[:, 38:].any()
     alone = mask * (torch.arange(60) < 30)
     assert torch.equal(one_thing(alone, nowhere), alone)
+
+
+def test_a_small_part_far_from_the_thing_is_none_of_it() -> None:
+    mask = torch.zeros(40, 60)
+    mask[5:25, 5:25] = 0.9  # the thing
+    mask[28:32, 8:14] = 0.8  # what shows of it below a bar
+    scrap = mask.clone()
+    scrap[34:38, 50:54] = 0.8
+    assert torch.equal(without_scraps(scrap), mask)
+    assert torch.equal(without_scraps(mask), mask)
+
+
+def test_scraps_are_left_out_of_one_thing_and_not_of_several() -> None:
+    picture = picture_of(slice(20, 120), slice(20, 120))
+    picture[:, 200:230, 200:230] = 1
+    looks = Looks(picture)
+    assert not (looks.mask("cat")[180:, 180:] > 0.1).any()
+    assert (looks.mask("cats")[205:225, 205:225] > 0.5).all()
 
 
 def test_a_neighbour_in_which_the_noun_is_not_seen_is_left_out() -> None:
