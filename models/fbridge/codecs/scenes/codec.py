@@ -133,7 +133,8 @@ class PlainSceneCodec(EvenSized, Plain):
             finder.remarks.append(f"{left!r} is not told from {other!r}; it is left out")
             intent, masks = replace(intent, acts=(intent.acts[kept],)), [masks[kept]]
         coarse = one_each(masks) if masks else picture.new_zeros(0, 8, 8)
-        found = refine(picture, coarse) if masks else picture.new_zeros(0, *picture.shape[1:])
+        legs = [finder.has_legs(act.noun) for act in intent.acts] or [False]
+        found = refine(picture, coarse, legs) if masks else picture.new_zeros(0, *picture.shape[1:])
         for act, alpha in zip(intent.acts, found, strict=False):
             surely, shrinks = finder.is_all_over(act.noun), act.aside == "away"
             told = (

@@ -22,6 +22,7 @@ from fbridge.codecs.scenes.closer import (
     shown_in,
 )
 from fbridge.codecs.scenes.features import CLASSES, Features, packaged_features
+from fbridge.codecs.scenes.legs import LEGGED
 from fbridge.codecs.scenes.matting import refine
 from fbridge.codecs.scenes.neighbours import OTHER, without_neighbours
 from fbridge.codecs.scenes.nouns import is_plural, packaged_nouns
@@ -118,7 +119,11 @@ class Finder:
 
     def fine(self, noun: str) -> Tensor:
         """(H, W) opacity in the picture."""
-        return refine(self.picture, self.mask(noun)[None])[0]
+        return refine(self.picture, self.mask(noun)[None], [self.has_legs(noun)])[0]
+
+    def has_legs(self, noun: str) -> bool:
+        """Whether a noun names animals, or furniture that stands on legs."""
+        return bool(self._named(noun)[list(LEGGED)].any())
 
     def alike(self, noun: str) -> Tensor:
         """(H, W) all that a noun may name, of which one thing may be meant; 0 of unknown nouns."""

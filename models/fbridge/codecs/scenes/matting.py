@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fbridge.codecs.scenes.ground import with_the_rest
+from fbridge.codecs.scenes.legs import find_legs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,13 +33,18 @@ LEAST, HOLE = 0.02, 0.04
 """Parts of the object, and holes in it, smaller than this share of it are specks."""
 
 
-def refine(picture: Tensor, coarse: Tensor) -> Tensor:
+def refine(picture: Tensor, coarse: Tensor, legs: Sequence[bool] = ()) -> Tensor:
     """Opacity (K, H, W) of objects in a picture (3, H, W) from coarse masks (K, h, w) in [0, 1].
 
     Where a mask is in doubt, GrabCut (Rother et al., 2004) tells object from background by their
     colours, and before a plain ground what differs from it belongs to the object; the colour guided
     filter (He, Sun, Tang, ECCV 2010) makes its edges as soft as the picture's. The sum over objects
     is at most one.
+
+    Args:
+        picture: in [0, 1].
+        coarse: masks of the objects.
+        legs: which objects stand on legs, that may be thin; none if left out.
     """
     size = (picture.shape[1], picture.shape[2])
     shrink = min(1.0, SIDE / max(size))
@@ -45,7 +52,9 @@ def refine(picture: Tensor, coarse: Tensor) -> Tensor:
     reduced = F.interpolate(picture[None], small, mode="area")[0]
     masks = F.interpolate(coarse[None], small, mode="bicubic", align_corners=False)[0].clamp(0, 1)
     others = masks.sum(0) - masks
-    hard = torch.stack([_cut(reduced, *both) for both in zip(masks, others, strict=True)])[None]
+    legged = legs or [False] * len(masks)
+    parts = zip(masks, others, legged, strict=True)
+    hard = torch.stack([_cut(reduced, *part) for part in parts])[None]
     fine = F.interpolate(hard, size, mode="bilinear", align_corners=False)[0]
     radius = max(2, round(max(size) / 85))
     fine = torch.stack([_soften(picture, mask, radius) for mask in fine])
@@ -101,7 +110,7 @@ def _harden(alpha: Tensor, gain: float) -> Tensor:
     return ((alpha - 0.5) * gain + 0.5).clamp(0, 1)
 
 
-def _cut(picture: Tensor, mask: Tensor, others: Tensor) -> Tensor:
+def _cut(picture: Tensor, mask: Tensor, others: Tensor, legs: bool) -> Tensor:
     """The mask (h, w) with what is in doubt decided by colour, without specks and small holes."""
     import cv2
 
@@ -116,6 +125,8 @@ def _cut(picture: Tensor, mask: Tensor, others: Tensor) -> Tensor:
         cv2.setRNGSeed(0)
         cv2.grabCut(image, labels, (0, 0, 1, 1), *models, 2, cv2.GC_INIT_WITH_MASK)
     inside = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
+    if legs:
+        inside = inside | (find_legs(image, mask.numpy()) & (others.numpy() <= DOUBT))
     inside = with_the_rest(image, inside, ~inside & (soft <= 0.5) & (others.numpy() <= DOUBT))
     area = inside.sum()
     inside = _without_specks(inside, max(4, int(LEAST * area)))
