@@ -250,3 +250,20 @@ def test_of_two_cats_in_a_photograph_the_one_that_is_meant_is_found() -> None:
         share = float(mask[:, :224].sum() / mask.sum())
         assert (share > 0.95) if left else (share < 0.05), noun
         assert mask.mean() > 0.05
+
+
+def test_of_many_things_a_small_one_counts_beside_two_that_touch() -> None:
+    """Strawberries: two of them are one part of the mask, and the lowest is a fifth of it."""
+    many = torch.zeros(5, 40, 40)
+    many[:, 2:12, 2:22] = 1.0  # two that touch
+    for row, column in ((4, 28), (16, 4), (16, 16)):
+        many[:, row : row + 7, column : column + 7] = 1.0
+    many[:, 30:36, 14:20] = 1.0
+    mask, _ = choose(many, torch.ones(4, 4), picture(), ("bottom",), several=False)
+    assert mask is not None
+    assert mask[33, 17] > 0.5
+    assert not mask[:26].any()
+    few = many.clone()
+    few[:, 12:26] = 0
+    few[:, :, 24:] = 0  # two that touch, and a scrap
+    assert choose(few, torch.ones(4, 4), picture(), ("bottom",), several=False)[0] is None

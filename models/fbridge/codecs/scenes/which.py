@@ -19,8 +19,9 @@ from fbridge.words.which import COLOURS, ORDINALS, PLACES, SIZES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SMALLEST_PART, PART = 0.004, 0.25
-"""Share of the picture, and of the largest thing, below which a part is no thing."""
+SMALLEST_PART, PART, MANY = 0.004, 0.25, 5
+"""Share of the picture, and of the largest thing, below which a part is no thing; of so many and
+more the middle one in size counts in place of the largest, which may be two that touch."""
 ONE = 0.4
 """Share of the smaller of two parts that lies in the other, from which on they are one thing: what
 is seen of a thing with a look led elsewhere may be a piece of it."""
@@ -270,8 +271,9 @@ def _things(masks: Tensor, seen: Tensor, sure: float) -> list[Thing]:
     most = max((one.evidence for one in found), default=0.0)
     least = SEEN * most if most >= sure else 0.0
     found = [one for one in found if one.evidence >= least]
-    largest = max((one.area for one in found), default=0.0)
-    return [one for one in found if one.area >= PART * largest]
+    areas = sorted((one.area for one in found), reverse=True)
+    usual = areas[(len(areas) - 1) // 2 if len(areas) >= MANY else 0] if areas else 0.0
+    return [one for one in found if one.area >= PART * usual]
 
 
 def _parts(mask: Tensor) -> Iterator[Tensor]:
