@@ -96,3 +96,15 @@ def test_others_of_its_kind_are_not_copied_into_the_hole_of_a_thing() -> None:
     nearly_all = torch.ones_like(alike)
     nearly_all[:, :20] = 0
     assert torch.equal(complete(picture, hole(), nearly_all), complete(picture, hole()))
+
+
+def test_ground_stays_on_its_level() -> None:
+    """A sky and a beach of nearly one grey, behind somebody before whom little of them is left."""
+    draw = torch.Generator().manual_seed(0)
+    picture = torch.full((3, HEIGHT, WIDTH), 0.8)
+    picture[:, 50:] = 0.72
+    picture = picture + 0.01 * torch.randn(picture.shape, generator=draw)
+    person = torch.zeros(HEIGHT, WIDTH, dtype=torch.bool)
+    person[12:, 8:-8] = True
+    filled = torch.nn.functional.avg_pool2d(complete(picture, person)[None], 5, 1, 2)[0]
+    assert float((filled[:, 62:, 8:-8].mean(0) > 0.76).float().mean()) < 0.05

@@ -29,7 +29,7 @@ REACH = 3
 WIDER = 0.025
 """By how much of the shorter side the hole is wider than the object."""
 
-FAR = (1.0, 10.0)
+FAR = (1.0, 25.0)
 """Cost of a match that is a picture's width or height away: things there look otherwise."""
 
 ROUNDS = (3, 2, 2)
