@@ -218,6 +218,15 @@ def test_scraps_are_left_out_of_one_thing_and_not_of_several() -> None:
     assert (looks.mask("cats")[205:225, 205:225] > 0.5).all()
 
 
+def test_things_of_a_kind_are_told_where_their_noun_is_seen_surely() -> None:
+    looks = Looks(picture_of(slice(20, 120), slice(20, 120)))
+    assert (looks.alike("cat")[40:100, 40:100] > 0.5).all()
+    assert not (looks.alike("cat")[160:] > 0.5).any()
+    looks.sure = 0.2
+    assert not looks.alike("cat").any()
+    assert not looks.alike("").any()
+
+
 def test_a_neighbour_in_which_the_noun_is_not_seen_is_left_out() -> None:
     """A bird at a flower: its bill joins them."""
     mask, seen = torch.zeros(40, 64), torch.zeros(5, 8)

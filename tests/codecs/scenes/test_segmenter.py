@@ -107,7 +107,7 @@ def test_what_is_no_noun_names_nothing() -> None:
     ("noun", "several"),
     [
         ("dogs", True), ("people", True), ("red balls", True), ("bus", False), ("glass", False),
-        ("dog", False), ("", False),
+        ("dog", False), ("", False), ("camera lens", False), ("lenses", True),
     ],
 )  # fmt: skip
 def test_plurals(noun: str, several: bool) -> None:

@@ -126,9 +126,12 @@ class Finder:
         return bool(self._named(noun)[list(LEGGED)].any())
 
     def alike(self, noun: str) -> Tensor:
-        """(H, W) all that a noun may name, of which one thing may be meant; 0 of unknown nouns."""
+        """(H, W) all that a noun may name, of which one thing may be meant; 0 where it is not seen.
+
+        Of a noun that is hardly seen the mask may be all that there is but the sky.
+        """
         named = self._named(noun)
-        if not named.any():
+        if not named.any() or self.sureness(noun) < SURE:
             return torch.zeros_like(self.picture[0])
         return _enlarged(self._all(self._looked(), named.to(self.device)), _size(self.picture[0]))
 

@@ -166,7 +166,8 @@ def is_plural(noun: str) -> bool:
     """Whether a noun phrase names several things."""
     head = noun.lower().split()[-1:]
     return bool(head) and (
-        head[0] in IRREGULAR_PLURALS or (head[0].endswith("s") and head[0][-2:] not in _SINGULAR)
+        head[0] in IRREGULAR_PLURALS
+        or (head[0].endswith("s") and head[0][-2:] not in _SINGULAR and head[0] != "lens")
     )
 
 
