@@ -149,6 +149,8 @@ def test_what_is_shown_otherwise_is_said() -> None:
         ("the dog flies upwards to the right", "right", "up"),
         ("the dog drifts off to the top right", "right", "up"),
         ("the dog slides to the lower left corner", "left", "down"),
+        ("the dog rolls to the bottom left", "roll left", "down"),
+        ("the dog rolls over to the left", "roll left", ""),
         ("the dog jumps and rises", "jump", ""),
         ("the dog jumps and spins", "jump", ""),
         ("the dog moves left and moves right", "left", ""),
@@ -157,6 +159,37 @@ def test_what_is_shown_otherwise_is_said() -> None:
 def test_a_thing_may_go_aside_besides_its_own_motion(prompt: str, verb: str, aside: str) -> None:
     (act,) = read_prompt(prompt).acts
     assert (act.verb, act.aside) == (verb, aside)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "verb", "aside"),
+    [
+        ("pan to the top left", "tilt up", "left"),
+        ("the camera moves to the bottom right corner", "tilt down", "right"),
+        ("pan right and slightly down", "pan right", "down"),
+        ("pan right and down", "pan right", "down"),
+        ("the camera pans left and tilts up", "pan left", "up"),
+        ("tilt up and to the left", "tilt up", "left"),
+        ("the camera pans up along the left building", "tilt up", ""),
+        ("pan right", "pan right", ""),
+        ("zoom in", "zoom in", ""),
+    ],
+)
+def test_the_camera_may_go_two_ways(prompt: str, verb: str, aside: str) -> None:
+    intent = read_prompt(prompt)
+    assert (intent.camera.verb, intent.camera.aside) == (verb, aside)
+    assert not intent.acts
+    assert intent.notes() == ()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "verb", "left_out"),
+    [("pan left and right", "pan left", "pan right"), ("pan up and down", "tilt up", "pan down")],
+)
+def test_the_camera_does_not_go_back(prompt: str, verb: str, left_out: str) -> None:
+    intent = read_prompt(prompt)
+    assert intent.camera.verb == verb
+    assert intent.notes() == (f"one motion of the camera is shown; {left_out!r} is left out",)
 
 
 def test_what_goes_aside_in_turn_is_said_to_be_shown_at_once() -> None:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fbridge.words.asked import UPRIGHT, WAYS
-from fbridge.words.clauses import AUXILIARIES, DETERMINERS
+from fbridge.words.clauses import AUXILIARIES
 from fbridge.words.flows import flowing
 from fbridge.words.inflection import inflect, wordings
 from fbridge.words.lexicon import listed, word_set
 from fbridge.words.nearest import nearest_motion
 from fbridge.words.predicates import Predicate, text_of
 from fbridge.words.vocabulary import Sense, directions, object_verbs
-from fbridge.words.ways import goal_of, matches_of, way_of
+from fbridge.words.ways import goal_of, matches_of, tells_which, way_of
 
 _TAKES_OBJECT, _ASIDE, _TURNED = (word_set(key) for key in ("takes object", "aside", "turned"))
 _OWN = frozenset({"his", "her", "its", "their"})
@@ -196,18 +196,13 @@ def _aside(motion: str, tail: Sequence[str]) -> str:
     ways = {
         way: set(tail[place : place + length])
         for way, place, length in matches_of(tail, directions())
-        if not _of_thing(tail, place, length)
+        if not tells_which(tail, place, length)
     }
-    if motion in ("left", "right"):
+    if motion.removeprefix("roll ") in ("left", "right"):
         return next((way for way in ("up", "down") if _SLOPING & ways.get(way, set())), "")
     carried = motion in UPRIGHT or WAYS.get(motion) == "y"
     told = (way for way in ("left", "right", "closer", "away") if _ASIDE & ways.get(way, set()))
     return next(told, "") if carried else ""
-
-
-def _of_thing(tail: Sequence[str], place: int, length: int) -> bool:
-    """Whether a direction tells which thing is meant: "jumps on the left chair"."""
-    return length == 1 and bool(tail[place - 1 : place]) and tail[place - 1] in DETERMINERS
 
 
 def _lost(motion: str, tail: Sequence[str]) -> str:
@@ -223,7 +218,7 @@ def _lost(motion: str, tail: Sequence[str]) -> str:
     for way, place, length in matches_of(tail, directions()):
         words, spoken = set(tail[place : place + length]), text_of(tail[place : place + length])
         same = way == motion and not spins
-        if way == "mutual" or same or _of_thing(tail, place, length) or not telling & words:
+        if way == "mutual" or same or tells_which(tail, place, length) or not telling & words:
             continue
         if spins:
             return f"the way a thing spins is drawn by the seed; {spoken!r} is left out"

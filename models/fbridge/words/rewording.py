@@ -60,6 +60,13 @@ _BROUGHT = (
     r"(?: ?[,:;.] ?(?:and )?| and )"
 )
 """A thing that is to be animated, before words that say how."""
+_SIDE, _RISE = r"(?:to the )?(left|right)(?:wards?)?", r"(up|down)(?:wards?)?"
+_PANS = r"(pans?|panning|tilts?|tilting)"
+_AND = (
+    r"(?: and |~and~)(?:(?:slightly|gently|slowly|then|a bit|a little) )?"
+    r"(?:(?:pan|tilt)(?:s|ning|ing)? )?"
+)
+"""Between two directions of one motion of the camera: "pan left and slightly up"."""
 _CORNER = re.compile(
     rf"\b(?:to|towards?|into) {_ARTICLE} (?:(top|upper)|bottom|lower) (left|right)(?: corner)?\b"
 )
@@ -115,6 +122,10 @@ _REWORDED = [
             r"(?:on and off|off and on)\b",
             r"flicker\1",
         ),
+        (rf"\b{_PANS} {_SIDE}{_AND}{_RISE}\b", r"\1 \2 \3"),
+        (rf"\b{_PANS} {_RISE}{_AND}{_SIDE}\b", r"\1 \2 \3"),
+        (rf"\b{_PANS} {_SIDE}~and~{_SIDE}\b", r"\1 \2 and \1 \3"),
+        (rf"\b{_PANS} {_RISE}~and~{_RISE}\b", r"\1 \2 and \1 \3"),
         (r"\b(zoom)(s|ing|ed)? (in|out)~and~(in|out)\b", r"\1\2 \3 and \1\2 \4"),
         (
             rf"\b(?:{_ALL_STILL}) (?:but|except|save)(?: for)? ({_ARTICLE}(?: \w+){{1,4}})"

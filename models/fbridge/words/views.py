@@ -8,7 +8,7 @@ from fbridge.words.inflection import wordings
 from fbridge.words.lexicon import listed
 from fbridge.words.predicates import Predicate, text_of
 from fbridge.words.vocabulary import camera_directions, camera_verbs, light_verbs
-from fbridge.words.ways import found_ways
+from fbridge.words.ways import found_ways, matches_of, tells_which
 
 _CAMERA_WAYS = {
     "pan right": {"left": "pan left", "right": "pan right", "up": "tilt up", "down": "tilt down",
@@ -53,6 +53,17 @@ def read_camera(words: Sequence[str], verb: Predicate) -> tuple[str, float]:
         if way in ways:
             return ways[way], pace
     return motion, pace
+
+
+def camera_aside(words: Sequence[str], verb: Predicate, motion: str) -> str:
+    """The direction in which the camera goes besides: "pan up to the left"; "" for none."""
+    across = {"pan": ("up", "down"), "tilt": ("left", "right")}.get(motion.split(" ")[0], ())
+    tail = words[verb.place + 1 :]
+    for way, place, length in matches_of(tail, camera_directions()):
+        told = tail[place : place + length]
+        if way in across and not tells_which(tail, place, length) and any(way in w for w in told):
+            return way
+    return ""
 
 
 def read_still_camera(words: Sequence[str]) -> str:

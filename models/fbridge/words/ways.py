@@ -73,6 +73,11 @@ def matches_of(tail: Sequence[str], table: Table[str]) -> list[tuple[str, int, i
     return found
 
 
+def tells_which(tail: Sequence[str], place: int, length: int) -> bool:
+    """Whether a direction tells which thing is meant: "jumps on the left chair"."""
+    return length == 1 and bool(tail[place - 1 : place]) and tail[place - 1] in DETERMINERS
+
+
 def phrase_of(clause: Clause, verb: Predicate) -> str:
     """The verb with what it acts on, as the prompt has it."""
     end = verb.place + verb.length

@@ -103,6 +103,13 @@ def test_what_hops_to_the_left_goes_there_as_it_hops() -> None:
     assert torch.equal(aside.abs().sum((0, 2)) > 0, torch.tensor([True, False, False]))
 
 
+def test_a_camera_that_pans_to_a_corner_goes_two_ways() -> None:
+    seen = asked(torch.zeros(6, 3, CHANNELS), read_prompt("pan to the top left"))
+    assert seen[-1, 2, TX] == pytest.approx(0.23), "all that is seen goes to the right"
+    assert torch.equal(seen.abs().sum((0, 2)) > 0, torch.tensor([False, False, True]))
+    assert not asked(torch.zeros(6, 3, CHANNELS), read_prompt("pan left")).any()
+
+
 def test_what_goes_aside_is_no_part_of_the_latent(codec: SceneCodec) -> None:
     size = (48, 64)
     hops, aside = (

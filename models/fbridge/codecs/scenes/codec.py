@@ -44,6 +44,8 @@ ASIDE = {
 }  # fmt: skip
 """How far a thing goes besides its own motion: a channel, and what is added in it at the end, in
 frame units. A thing that goes only to the left goes as far, and shrinks as much if it goes away."""
+PANNED = {"left": (TX, 0.23), "right": (TX, -0.23), "up": (TY, 0.23), "down": (TY, -0.23)}
+"""The same of the camera, as far as it pans and tilts: the picture goes the other way."""
 _AT_ONCE = 8
 """Frames drawn at a time, which limits the memory."""
 
@@ -282,12 +284,13 @@ def asked(motion: Tensor, intent: Intent) -> Tensor:
 
 
 def besides(intent: Intent, frames: int) -> Tensor:
-    """(F, 3, 26) what things move besides their own motions, which the networks do not draw."""
+    """(F, 3, 26) what things and the camera move besides, which the networks do not draw."""
     motion = torch.zeros(frames, SLOTS, CHANNELS)
     time = torch.linspace(0, 1, frames)
-    for slot, act in enumerate(intent.acts):
+    ways = [(slot, act, ASIDE) for slot, act in enumerate(intent.acts)]
+    for slot, act, far_of in [*ways, (OBJECTS, intent.camera, PANNED)]:
         if act.aside:
-            channel, far = ASIDE[act.aside]
+            channel, far = far_of[act.aside]
             speed = min(max(act.speed, SPEEDS[0]), SPEEDS[1])
             motion[:, slot, channel] = far * speed * time * time * (3 - 2 * time)
     return motion
