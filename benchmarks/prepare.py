@@ -9,6 +9,10 @@ same frames and float16. Beside the time that passes stand the processor seconds
 which other load on the machine changes least. Each measurement is a process of its own, start-up
 not counted. Without FOLDER, clips of 1280x720, 10 s at 24 frames a second, are made first. Memory
 is the main process's peak, also for four times the clips.
+
+With --memory only the command `fbridge prepare` runs, of the package that Python finds first, and
+its processes are looked at four times a second: the most of the first one, of the largest below it,
+and of all together, where pages that several share count once (proportional set size).
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,6 +34,7 @@ from typing import Any
 import av
 import diffusers
 import numpy as np
+import psutil
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny
 from PIL import Image
@@ -63,6 +69,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--vae", choices=tuple(VAES), default="tiny")
+    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--one", choices=("plain", "fbridge"), help=argparse.SUPPRESS)
     parser.add_argument("--codec", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -78,6 +85,9 @@ def main() -> None:
         folder = options.folder or scratch / "clips"
         if options.folder is None:
             make_clips(folder, options.clips)
+        if options.memory:
+            watch_memory(folder, codec, options)
+            return
         compare(folder, codec, options)
         if options.folder is None:
             make_clips(scratch / "more", 4 * options.clips)
@@ -110,6 +120,29 @@ def compare(folder: Path, codec: Path, options: argparse.Namespace) -> None:
         whole = sum(parts[part] for part in ("decode", "resize", "encode", "write"))
         named = ", ".join(f"{part} {100 * parts[part] / whole:.0f} %" for part in parts)
         print(f"{name:8s} share of the work: {named}")
+
+
+def watch_memory(folder: Path, codec: Path, options: argparse.Namespace) -> None:
+    """Print the peaks of the command's processes."""
+    size = f"{options.size}x{options.size}"
+    with tempfile.TemporaryDirectory() as out:
+        line = [sys.executable, "-m", "fbridge_cli", "prepare", str(folder), "-o", f"{out}/set"]
+        line += ["--codec", str(codec), "--size", size, "--frames", str(options.frames)]
+        run = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        first, largest, whole = 0, 0, 0
+        while run.poll() is None:
+            with suppress(psutil.Error):
+                process = psutil.Process(run.pid)
+                others = [one.memory_full_info() for one in process.children(recursive=True)]
+                own = process.memory_full_info()
+                first = max(first, own.rss)
+                # A worker that is just being started is a copy of the first process.
+                largest = max([largest, *(one.rss for one in others if one.rss < own.rss / 2)])
+                whole = max(whole, sum(one.pss for one in (own, *others)))
+            time.sleep(0.25)
+    assert run.returncode == 0, " ".join(line)
+    peaks = (f"{peak / 2**20:.0f} MB" for peak in (first, largest, whole))
+    print("peak of the first process {}, largest worker {}, all {}".format(*peaks))
 
 
 def measure(name: str, folder: Path, codec: Path, options: argparse.Namespace) -> dict[str, Any]:
