@@ -67,6 +67,8 @@ def test_water_is_not_seen_in_a_sky() -> None:
     found = find(sky(0.4), FlowAct("waves", "sea"))
     assert found.acts == ()
     assert found.remarks == ("no sea is found in the picture; it is left out",)
+    found = find(sky(0.4), FlowAct("waves", "waves"))
+    assert found.remarks == ("no waves are found in the picture; they are left out",)
 
 
 class Pond(Blind):

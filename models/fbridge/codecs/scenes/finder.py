@@ -25,7 +25,7 @@ from fbridge.codecs.scenes.features import CLASSES, Features, packaged_features
 from fbridge.codecs.scenes.legs import LEGGED
 from fbridge.codecs.scenes.matting import refine
 from fbridge.codecs.scenes.neighbours import OTHER, without_neighbours
-from fbridge.codecs.scenes.nouns import is_plural, packaged_nouns
+from fbridge.codecs.scenes.nouns import is_plural, not_found, packaged_nouns
 from fbridge.codecs.scenes.segmenter import MaskDecoder, find_mask, working_size
 from fbridge.codecs.scenes.which import Answer, choose, focus_maps, parted
 from fbridge.words.which import told_apart
@@ -195,7 +195,7 @@ class Finder:
         if found is None:
             found = self._one(self._looked(), named, noun)
         if noun and float(found.mean()) < FEWEST:
-            self.remarks.append(f"no {noun} {_is(noun)} found in the picture; {_TAKEN}")
+            self.remarks.append(f"{not_found(noun)}; {_TAKEN}")
             return self.mask("")
         whole = _enlarged(found, _size(self.picture[0]))
 
@@ -259,7 +259,7 @@ class Finder:
         seen = self.shown(named) if named.any() else focus[0].cpu()
         found, answer = choose(masks, seen, self.picture, told, several=is_plural(noun))
         if answer is Answer.OTHER:
-            self.remarks.append(f"no {noun} {_is(noun)} found in the picture; {_TAKEN}")
+            self.remarks.append(f"{not_found(noun)}; {_TAKEN}")
         elif answer is Answer.JOINED:
             both = one_thing(masks[0], seen)
             if (alone := parted(both, seen, told)) is not None:

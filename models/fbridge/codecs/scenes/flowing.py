@@ -14,6 +14,7 @@ from fbridge.codecs.scenes.currents import FALLING, STYLES
 from fbridge.codecs.scenes.finder import Finder
 from fbridge.codecs.scenes.flow import Flow, draw_flow, plan_flow
 from fbridge.codecs.scenes.hair import ON_HEADS, find_hair
+from fbridge.codecs.scenes.nouns import is_plural, not_found
 from fbridge.codecs.scenes.particles import overlay
 from fbridge.codecs.scenes.plumes import PLUMES
 from fbridge.codecs.scenes.regions import (
@@ -91,7 +92,9 @@ class Flowing:
                         f"{(act.noun or act.kind)!r} is so even that its motion hardly shows"
                     )
             else:
-                remarks.append(f"no {act.noun or act.kind} is found in the picture; it is left out")
+                noun = act.noun or act.kind
+                pronoun = "they are" if is_plural(noun) else "it is"
+                remarks.append(f"{not_found(noun)}; {pronoun} left out")
         acts_, regions, sources = zip(*kept, strict=True) if kept else ((), (), ())
         return cls(acts_, regions, sources, tuple(remarks))
 

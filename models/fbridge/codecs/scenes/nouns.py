@@ -171,6 +171,11 @@ def is_plural(noun: str) -> bool:
     )
 
 
+def not_found(noun: str) -> str:
+    """How it is said that nothing in the picture is what a noun names."""
+    return f"no {noun} {'are' if is_plural(noun) else 'is'} found in the picture"
+
+
 def _singular(phrase: str) -> list[str]:
     """A phrase and what it may be the plural of."""
     return [phrase] + [
