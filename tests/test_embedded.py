@@ -153,7 +153,7 @@ def test_it_fits_in_the_package_and_has_a_card() -> None:
 
 
 def test_weights_are_loaded_as_asked() -> None:
-    half = FrameBridgePipeline.from_pretrained("embedded", torch_dtype=torch.bfloat16)
+    half = FrameBridgePipeline.from_pretrained("embedded", dtype=torch.bfloat16)
     assert half.transformer.dtype == torch.bfloat16
     assert half.codec.decoder.head[0].weight.dtype == torch.bfloat16
 

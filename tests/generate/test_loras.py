@@ -107,7 +107,7 @@ def test_from_python_before_and_after_loading(tmp_path: Path) -> None:
     assert [lora.weight for lora in pipe.loras] == [0.25, 0.75]
     assert all(isinstance(lora, LoraRecord) for lora in pipe.loras)
     half = FrameBridgePipeline.from_pretrained(
-        "base.safetensors", loras=["other.safetensors"], torch_dtype=torch.bfloat16
+        "base.safetensors", loras=["other.safetensors"], dtype=torch.bfloat16
     )
     kept = held(half.transformer)  # summed in float32 and rounded once
     for name, tensor in truth.items():

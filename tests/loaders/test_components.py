@@ -179,7 +179,7 @@ def test_half_precision_is_loaded_as_such_and_makes_nearly_the_same(
     made = []
     for model in (folder, file):
         for dtype in (torch.float32, torch.bfloat16):
-            pipe = FrameBridgePipeline.from_pretrained(model, torch_dtype=dtype)
+            pipe = FrameBridgePipeline.from_pretrained(model, dtype=dtype)
             held = {part.dtype for part in (pipe.transformer, pipe.vae, pipe.text_encoder)}
             assert held == {dtype}
             exact = getattr(type(pipe.transformer), "_keep_in_fp32_modules", None) or []

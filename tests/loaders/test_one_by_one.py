@@ -136,7 +136,7 @@ def test_of_a_bridge_too_and_after_its_loras(folder: Path, tmp_path: Path) -> No
     file = loras.save(tmp_path / "a.safetensors", loras.peft(loras.pairs(loras.held(net)), ""))
     memory = MemoryOptions(cast="float8")
     for model in (folder, tmp_path / "bridge"):
-        load = partial(FrameBridgePipeline.from_pretrained, model, torch_dtype=torch.bfloat16)
+        load = partial(FrameBridgePipeline.from_pretrained, model, dtype=torch.bfloat16)
         whole = load(loras=[str(file)])
         shrink(whole.transformer, memory)
         assert any(isinstance(layer, ScaledLinear) for layer in whole.transformer.modules())

@@ -57,7 +57,7 @@ def test_of_a_base_an_adapter_and_a_merged_model(
     save_lora(tmp_path / "lora", network, card)
     save_model(bridge, tmp_path / "merged", dtype=dtype)
     for name in (tmp_path / "lora", tmp_path / "merged"):
-        pipe = FrameBridgePipeline.from_pretrained(name, torch_dtype=dtype)
+        pipe = FrameBridgePipeline.from_pretrained(name, dtype=dtype)
         assert exact(pipe.transformer) == kept
         assert pipe.transformer.dtype == pipe.vae.dtype == dtype
         words = {"encoder.block.0.layer.1.DenseReluDense.wo.weight"}

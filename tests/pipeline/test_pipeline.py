@@ -222,7 +222,7 @@ def test_a_hub_model_is_fetched_without_code(
 
 def test_half_precision_changes_little(pipe: FrameBridgePipeline, tmp_path: Path) -> None:
     pipe.save_pretrained(tmp_path)
-    half = FrameBridgePipeline.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
+    half = FrameBridgePipeline.from_pretrained(tmp_path, dtype=torch.bfloat16)
     a, b = (p(pictures(1)[0], "jump", seed=3).latents for p in (pipe, half))
     assert b.dtype == torch.float32
     assert half.transformer.dtype == torch.bfloat16

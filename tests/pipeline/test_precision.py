@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,11 +25,11 @@ def test_a_network_beyond_the_range_of_half_precision_names_another(tmp_path: Pa
     pipe.transformer.transformer_blocks[0].ff.net[2].weight.data *= 1e7
     assert pipe(picture(), "zoom in").latents.isfinite().all()
     pipe.save_pretrained(tmp_path / "model")
-    half = FrameBridgePipeline.from_pretrained(tmp_path / "model", torch_dtype=torch.float16)
+    half = FrameBridgePipeline.from_pretrained(tmp_path / "model", dtype=torch.float16)
     told = "latents of video 1 of this batch.*float16 is too small.*use --dtype bfloat16"
     with pytest.raises(CheckpointError, match=told):
         half(picture(), "zoom in")
-    wide = FrameBridgePipeline.from_pretrained(tmp_path / "model", torch_dtype=torch.bfloat16)
+    wide = FrameBridgePipeline.from_pretrained(tmp_path / "model", dtype=torch.bfloat16)
     assert wide(picture(), "zoom in").latents.isfinite().all()
 
 
@@ -65,11 +67,21 @@ def test_the_way_out_fits_the_cause(dtype: torch.dtype, value: float, told: str)
 def test_a_dtype_that_is_none_is_refused(tmp_path: Path) -> None:
     of_vae().save_pretrained(tmp_path / "model")
     whole = {"transformer": torch.bfloat16, "default": torch.float32}
-    pipe = FrameBridgePipeline.from_pretrained(tmp_path / "model", torch_dtype=whole)
+    pipe = FrameBridgePipeline.from_pretrained(tmp_path / "model", dtype=whole)
     assert (pipe.transformer.dtype, pipe.vae.dtype) == (torch.bfloat16, torch.float32)
     for name, dtype in ((tmp_path / "model", "auto"), ("t2v.safetensors", whole)):
         with pytest.raises(ConfigError, match=r"give torch.float32, torch.float16 or torch.bfloa"):
-            FrameBridgePipeline.from_pretrained(name, torch_dtype=dtype)
+            FrameBridgePipeline.from_pretrained(name, dtype=dtype)
+
+
+def test_the_dtype_goes_by_its_new_name_and_its_old_one(tmp_path: Path) -> None:
+    of_vae().save_pretrained(tmp_path / "model")
+    load = partial(FrameBridgePipeline.from_pretrained, tmp_path / "model")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        for named in ({"dtype": torch.bfloat16}, {"torch_dtype": torch.bfloat16}):
+            pipe = load(**named)
+            assert pipe.transformer.dtype == pipe.vae.dtype == torch.bfloat16
 
 
 def test_a_saved_image_vae_that_needs_float32_keeps_it(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
+import diffusers
 import torch
 from accelerate import init_empty_weights
 from diffusers import ModelMixin
+from packaging.version import Version
 from torch import Tensor
 
 from fbridge.errors import CheckpointError, reason
@@ -180,6 +182,15 @@ def misfit(
     )
 
 
+def dtype_option(dtype: Any) -> dict[str, Any]:
+    """The dtype as an option of diffusers' `from_pretrained`, whose name 0.40 changed.
+
+    Of later versions the old name brings a warning, and earlier ones do not know the new one.
+    """
+    new = Version(diffusers.__version__) >= Version("0.40")
+    return {"dtype" if new else "torch_dtype": dtype}
+
+
 def load_folder(kind: Any, folder: Path, kept: Kept | torch.dtype = torch.float32) -> Any:
     """A network of a class from a folder written by save_pretrained.
 
@@ -211,8 +222,8 @@ def _load_renamed(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
             local_files_only=True,
             use_safetensors=True,
             output_loading_info=True,
-            torch_dtype=dtype,
             variant=find_variant(folder),
+            **dtype_option(dtype),
         )
     except Exception as error:  # what libraries raise over broken files is of many kinds
         raise CheckpointError(

@@ -88,7 +88,7 @@ def load_pipeline(  # noqa: PLR0913 - a model's name and what decides how it is 
 
     pipeline = FrameBridgePipeline.from_pretrained(
         _at_home(name),
-        torch_dtype=getattr(torch, dtype),
+        dtype=getattr(torch, dtype),
         components=None if components is None else str(home_expanded(components)),
         base=None if base is None else _at_home(base),
         expert=expert,

@@ -21,7 +21,7 @@ from fbridge.conditioning.text import PairTextEncoder, TextEncoder
 from fbridge.data.sources.ucf101 import class_words
 from fbridge.errors import CheckpointError, ConfigError, reason
 from fbridge.files.hashing import hash_model
-from fbridge.files.modules import Kept
+from fbridge.files.modules import Kept, dtype_option
 from fbridge.files.weight_files import find_variant, network_folder
 from fbridge.loaders.experts import SECOND
 from fbridge.loaders.load import load_pretrained
@@ -48,8 +48,10 @@ _RELEASED = (
     "is taken as FrameBridge's released bridge and sampled as its authors do, from the prior "
     "itself (--start exact)"
 )
-_OF_BASES = ("base", "components", "expert", "download", "dtype", "loras", "finish_layer")
-"""Options of `from_pretrained` that not every version of diffusers knows."""
+_OWN = (
+    "base", "components", "expert", "download", "dtype", "torch_dtype", "loras", "finish_layer",
+)  # fmt: skip
+"""Options of `from_pretrained` that are not passed on to diffusers as they are."""
 _OF_CODE = ("custom_pipeline", "custom_revision", "trust_remote_code")
 _HUB_OPTIONS = ("cache_dir", "revision", "token", "local_files_only")
 
@@ -193,8 +195,9 @@ class BridgeModel(LoraMerging, UntrainedBases, DiffusionPipeline):  # type: igno
                 pipe = cls(**adapted_components(model.path, card, found))
                 pipe.note_loras(found.loras, own=len(card.loras))
             else:
-                stock = {k: v for k, v in kwargs.items() if k not in _OF_BASES}
-                stock["torch_dtype"] = component_dtypes(model.path, dtype)
+                stock = {k: v for k, v in kwargs.items() if k not in _OWN}
+                by_part = component_dtypes(model.path, dtype)
+                stock |= dtype_option(by_part)
                 stock.setdefault("variant", find_variant(network_folder(model.path)))
                 chosen = loras_of_pair(loras) if model.pair else {"high": loras}
                 parts = [("transformer", network_folder(model.path), chosen["high"])]
@@ -203,7 +206,7 @@ class BridgeModel(LoraMerging, UntrainedBases, DiffusionPipeline):  # type: igno
                 kind = model.family.load_class()
                 merged: list[MergedLora] = []
                 for part, place, its_loras in parts:
-                    kept = Kept(dtype_of_part(stock["torch_dtype"], part), finish=finish)
+                    kept = Kept(dtype_of_part(by_part, part), finish=finish)
                     stock[part], done = network_of_folder(kind, place, kept, its_loras)
                     merged += done
                 pipe = super().from_pretrained(model.path, **stock)

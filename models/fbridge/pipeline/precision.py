@@ -33,7 +33,7 @@ def wanted_dtype(options: Mapping[str, Any], *, by_part: bool) -> Any:
 
 
 def component_dtypes(folder: Path, dtype: Any) -> Any:
-    """What diffusers takes as `torch_dtype` for a saved pipeline that is asked for in a dtype.
+    """What diffusers takes as the dtype of a saved pipeline that is asked for in a dtype.
 
     An image VAE that declares half precision too little for it (`force_upcast`) stays float32, as
     `fbridge.loaders.codec.load_codec` has it.
@@ -45,7 +45,7 @@ def component_dtypes(folder: Path, dtype: Any) -> Any:
 
 
 def dtype_of_part(dtype: Any, part: str) -> torch.dtype:
-    """Of what diffusers takes as `torch_dtype`, that of one part."""
+    """Of what diffusers takes as the dtype of a saved pipeline, that of one part."""
     if isinstance(dtype, dict):
         dtype = dtype.get(part, dtype.get("default", torch.float32))
     found: torch.dtype = dtype

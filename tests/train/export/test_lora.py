@@ -163,7 +163,7 @@ def test_the_pipeline_loads_a_run_with_an_adapter(tmp_path: Path, *, dora: bool)
     pipe.save_pretrained(tmp_path / "whole")  # merged: an ordinary model
     again = FrameBridgePipeline.from_pretrained(tmp_path / "whole")
     assert torch.equal(answer(again.transformer), answer(pipe.transformer))
-    half = FrameBridgePipeline.from_pretrained(tmp_path / "run", torch_dtype=torch.bfloat16)
+    half = FrameBridgePipeline.from_pretrained(tmp_path / "run", dtype=torch.bfloat16)
     assert half.transformer.dtype == torch.bfloat16
 
 
