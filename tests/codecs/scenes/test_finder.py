@@ -210,6 +210,14 @@ def test_a_small_part_far_from_the_thing_is_none_of_it() -> None:
     assert torch.equal(without_scraps(mask), mask)
 
 
+def test_pieces_of_a_thing_that_is_seen_faintly_are_no_scraps() -> None:
+    mask = torch.zeros(40, 64)
+    mask[4:36, 28:36] = 0.35
+    mask[4:10, 28:36] = 0.6
+    mask[32:36, 28:36] = 0.6
+    assert torch.equal(without_scraps(mask), mask)
+
+
 def test_scraps_are_left_out_of_one_thing_and_not_of_several() -> None:
     picture = picture_of(slice(20, 120), slice(20, 120))
     picture[:, 200:230, 200:230] = 1

@@ -45,6 +45,16 @@ def test_holes_and_specks_are_gone() -> None:
     assert fine[:16, :16].max() < 0.1
 
 
+def test_a_small_thing_that_is_nowhere_sure_is_cut_out_by_its_colours() -> None:
+    y, x = torch.meshgrid(torch.arange(SIZE[0]), torch.arange(SIZE[1]), indexing="ij")
+    alpha = ((x - 90).square() + (y - 70).square() < 14**2).float()
+    faint = torch.full(SIZE, 0.02)
+    faint[alpha > 0] = 0.3
+    faint[62:74, 84:98] = 0.7
+    fine = refine(picture(alpha), faint[None])[0] > 0.5
+    assert (fine & (alpha > 0.5)).sum() > 0.9 * (fine | (alpha > 0.5)).sum()
+
+
 def test_a_hole_of_three_percent_is_filled_and_one_of_a_tenth_is_seen_through() -> None:
     """Such as the dark inside of a cup, and between a cup and its handle."""
     for share, filled in ((0.03, True), (0.1, False)):

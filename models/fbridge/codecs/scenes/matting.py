@@ -23,7 +23,7 @@ SURE, DOUBT = 0.9, 0.1
 """Mask values from which on pixels surely belong to the object, and below which they do not."""
 
 FEWEST = 50
-"""Fewest pixels that surely belong to the object, and to the background, to learn colours from."""
+"""Fewest pixels of the object, sure or likely, and of the background, to learn colours from."""
 
 DOUBTFUL, TINY, FILLED = 0.15, 0.01, 0.7
 """Mean of the mask in a hole from which on, and share of the object from which on, it is filled;
@@ -120,7 +120,7 @@ def _cut(picture: Tensor, mask: Tensor, others: Tensor, legs: bool) -> Tensor:
     labels[soft > 0.5] = cv2.GC_PR_FGD
     labels[soft > SURE] = cv2.GC_FGD
     image = (picture.permute(1, 2, 0) * 255).round().byte().contiguous().numpy()
-    if min((labels == cv2.GC_BGD).sum(), (labels == cv2.GC_FGD).sum()) >= FEWEST:
+    if min((labels == cv2.GC_BGD).sum(), (soft > 0.5).sum()) >= FEWEST:
         models = np.zeros((1, 65)), np.zeros((1, 65))  # of the background's colours, the object's
         cv2.setRNGSeed(0)
         cv2.grabCut(image, labels, (0, 0, 1, 1), *models, 2, cv2.GC_INIT_WITH_MASK)
