@@ -36,6 +36,18 @@ def test_a_rim_goes_with_the_thing_and_what_lies_apart_does_not() -> None:
     assert np.array_equal(found, pixels(BODY, RIM))
 
 
+@pytest.mark.parametrize("fades", [True, False])
+def test_a_shadow_that_fades_away_stays_and_a_part_with_an_edge_goes_along(fades: bool) -> None:
+    body, picture = pixels(BODY), scene().astype(float)
+    picture[APART, APART] = picture[30, 5]
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    away = np.hypot(x - 60, y - 30)
+    depth = 50 * np.exp(-((away / 7) ** 2)) if fades else 30.0 * (away < 6)
+    picture -= (depth * ~body)[..., None]
+    found = with_the_rest(picture.clip(0, 255).round().astype(np.uint8), body, ~body)
+    assert found[28:33, 61:64].any() == found[28:33, 61:64].all() != fades
+
+
 def test_other_things_that_move_are_left_to_them() -> None:
     body = pixels(BODY)
     assert np.array_equal(with_the_rest(scene(), body, ~pixels(BODY, RIM)), body)

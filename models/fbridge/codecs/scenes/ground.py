@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -22,6 +22,10 @@ REST = 0.35
 WHOLE, OTHER_PART, STILL_PLAIN = 0.93, 1.5, 0.6
 """Unless both together are as good as convex, by at least this share of their hull, as a book is
 whose lower half was missed: most that is added then, and least share of the ground's colours."""
+PENUMBRA, NEAR, OPEN = 5.0, 4, 0.3
+"""Median difference from the ground, in CIELAB units, from which on what is just beside a darker
+part shows that it fades away, as a shadow does; up to how many pixels that is; and least share of
+the part's outline that must be seen before the ground."""
 ROUNDS = 8
 
 
@@ -30,17 +34,19 @@ def with_the_rest(
 ) -> NDArray[np.bool_]:
     """A thing's pixels (h, w) and those joined to them that differ from a plain ground behind it.
 
-    So the rim of a plate goes with it, the fringe of a sofa and its shadow, and the half of a book
-    that was missed. Returns `inside` where the ground is not plain.
+    So the rim of a plate goes with it, the fringe of a sofa, and the half of a book that was
+    missed, but no shadow that fades away. Returns `inside` where the ground is not plain.
 
     Args:
         picture: (h, w, 3).
         inside: the pixels found for the thing.
         behind: those surely not of it, nor of another thing that moves.
     """
-    differs = standing(picture, behind)
-    if differs is None or not inside.any():
+    off = _off_ground(picture, behind)
+    differs = None if off is None else _standing(off, behind)
+    if off is None or differs is None or not inside.any():
         return inside
+    differs = differs & ~_shadows(off, differs, inside, behind)
     _, parts = cv2.connectedComponents((inside | differs).astype(np.uint8))
     joined = np.isin(parts, np.unique(parts[inside]))
     rest, apart = differs & joined, differs & ~joined
@@ -61,14 +67,51 @@ def _convexity(shown: NDArray[np.bool_]) -> float:
     return float(shown.sum() / hull.sum())
 
 
+def _shadows(
+    off: NDArray[Any],
+    differs: NDArray[np.bool_],
+    inside: NDArray[np.bool_],
+    behind: NDArray[np.bool_],
+) -> NDArray[np.bool_]:
+    """Which of the parts (h, w) that differ from the ground are darker and fade into it."""
+    error = np.linalg.norm(off, axis=-1)
+    around = np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8)
+    _, labels = cv2.connectedComponents(differs.astype(np.uint8))
+    found = np.zeros_like(differs)
+    for label in np.unique(labels[differs]):
+        part = labels == label
+        outline = part & ~cv2.erode(part.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+        free = outline & ~cv2.dilate(inside.astype(np.uint8), around).astype(bool)
+        beside = cv2.dilate(free.astype(np.uint8), around).astype(bool) & behind & ~differs
+        darker = np.median(off[part][:, 0]) < -CLEARLY / 2
+        if darker and free.sum() >= OPEN * outline.sum() and beside.any():
+            found |= part & (np.median(error[beside]) >= PENUMBRA)
+    return found
+
+
 def standing(picture: NDArray[np.uint8], behind: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     """Which pixels behind a thing differ from the ground; None where it is not plain.
-
-    The ground is the quadratic surface of colours nearest to most pixels behind the thing.
 
     Args:
         picture: (h, w, 3).
         behind: (h, w) the pixels that are not of the thing.
+    """
+    off = _off_ground(picture, behind)
+    return None if off is None else _standing(off, behind)
+
+
+def _standing(off: NDArray[Any], behind: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """The same, of what `_off_ground` tells."""
+    error = np.linalg.norm(off, axis=-1)
+    differs = behind & (error > CLEARLY)
+    plain = np.median(error[behind]) <= EVEN and differs.sum() <= (1 - STILL_PLAIN) * behind.sum()
+    return differs if plain else None
+
+
+def _off_ground(picture: NDArray[np.uint8], behind: NDArray[np.bool_]) -> NDArray[Any] | None:
+    """(h, w, 3) how far colours are from the ground's, in CIELAB; None where too little is behind.
+
+    The ground is the quadratic surface of colours nearest to most pixels behind the thing.
     """
     height, width = behind.shape
     colours = cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
@@ -79,11 +122,10 @@ def standing(picture: NDArray[np.uint8], behind: NDArray[np.bool_]) -> NDArray[n
         if used.sum() < 10 * terms.shape[-1]:
             return None
         weights, *_rest = np.linalg.lstsq(terms[used], colours[used], rcond=None)
-        error = np.linalg.norm(colours - terms @ weights, axis=-1)
+        off = colours - terms @ weights
+        error = np.linalg.norm(off, axis=-1)
         nearer = behind & (error < max(3.0, 2.5 * float(np.median(error[behind]))))
         if np.array_equal(nearer, used):
             break
         used = nearer
-    differs = behind & (error > CLEARLY)
-    plain = np.median(error[behind]) <= EVEN and differs.sum() <= (1 - STILL_PLAIN) * behind.sum()
-    return differs if plain else None
+    return off
