@@ -334,3 +334,38 @@ def test_reading_needs_no_torch() -> None:
         "assert not {'torch', 'transformers', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "verb", "goal"),
+    [
+        ("zoom in on the lighthouse", "zoom in", "lighthouse"),
+        ("slow zoom on the old man", "zoom in", "old man"),
+        ("zoom into the eye of the cat", "zoom in", "cat"),
+        ("zoom in on the puppy's face", "zoom in", "puppy"),
+        ("zoom in on the girl on the left", "zoom in", "left girl"),
+        ("zoom in to the top left", "zoom in", "top left"),
+        ("zoom in on the left side of the picture", "zoom in", "left"),
+        ("the camera moves closer to the dog", "zoom in", "dog"),
+        ("the camera moves towards the house", "zoom in", "house"),
+        ("close in on the cup", "zoom in", "cup"),
+        ("the cat jumps and the camera zooms in on it", "zoom in", "cat"),
+        ("pan to the dog", "pan right", "dog"),
+        ("the camera looks at the boat", "pan right", "boat"),
+        ("pan to the right", "pan right", ""),
+        ("the camera moves to the left", "pan left", ""),
+        ("the camera flies through the forest", "zoom in", ""),
+        ("push the camera in", "zoom in", ""),
+        ("zoom in on the scene", "zoom in", ""),
+        ("zoom out from the lighthouse", "zoom out", ""),
+    ],
+)
+def test_what_the_camera_goes_to(prompt: str, verb: str, goal: str) -> None:
+    intent = read_prompt(prompt)
+    assert (intent.camera.verb, intent.camera.goal, intent.remarks) == (verb, goal, ())
+
+
+def test_what_no_mask_finds_is_no_goal_of_the_camera() -> None:
+    intent = read_prompt("zoom in on the sky")
+    assert intent.camera == Act("zoom in")
+    assert intent.notes() == ("'sky' is not looked for; the camera goes to the middle",)

@@ -20,7 +20,8 @@ class Act:
         noun: the words that name the thing, "" for the main one.
         speed: 1 is usual.
         goal: the words that name a thing that it moves towards, which is to be found; until then
-            its verb is "right" or "roll right".
+            its verb is "right" or "roll right". Of a camera that zooms in or pans ("pan right") the
+            thing or the places in the picture that it goes to.
         aside: the direction in which it goes besides, "" for none: "hops to the left".
     """
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fbridge.words.clauses import DETERMINERS
+from fbridge.words.flows import flowing
 from fbridge.words.inflection import wordings
-from fbridge.words.lexicon import listed
-from fbridge.words.predicates import Predicate, text_of
+from fbridge.words.lexicon import listed, word_set
+from fbridge.words.predicates import Predicate, is_camera, noun_phrase, text_of
 from fbridge.words.vocabulary import camera_directions, camera_verbs, light_verbs
 from fbridge.words.ways import found_ways, matches_of, tells_which
+from fbridge.words.which import places_of
 
 _CAMERA_WAYS = {
     "pan right": {"left": "pan left", "right": "pan right", "up": "tilt up", "down": "tilt down",
@@ -23,6 +26,13 @@ _CAMERA_WAYS = {
 _STEADY, _SHAKY = (frozenset(listed("camera words", key)) for key in ("steady", "shaky"))
 _LIGHTS, _IT = ({text_of(one) for one in wordings("light", key)} for key in ("nouns", "pronouns"))
 _SHADES = listed("light", "shades")
+_TRAVELS = tuple(listed("camera words", "travels"))
+_TO = frozenset({"to", "towards", "toward", "into", "onto", "at"})
+_ON = _TO | {"on", "upon"}
+_NEARER = frozenset({"in", "closer", "nearer", "forward", "straight", "right", "up"})
+_REGION = frozenset(listed("camera words", "region")) | DETERMINERS
+_ALL_AROUND = frozenset(listed("camera words", "all around"))
+_PARTS, _SCENERY = word_set("parts") | {"face", "faces"}, word_set("scenery")
 
 
 def read_light(words: Sequence[str], verb: Predicate) -> tuple[str, str]:
@@ -52,7 +62,56 @@ def read_camera(words: Sequence[str], verb: Predicate) -> tuple[str, float]:
     for way in found_ways(words[verb.place + 1 :], camera_directions()):
         if way in ways:
             return ways[way], pace
+    if motion == "pan right" and words[verb.place].startswith(_TRAVELS) and _aimed_at(after, _TO):
+        return "zoom in", pace  # "the camera moves towards the house"
     return motion, pace
+
+
+def camera_goal(words: Sequence[str], verb: Predicate, motion: str) -> tuple[str, str]:
+    """What the camera zooms in on or pans to, a noun phrase, a pronoun or places; and a remark.
+
+    Both are "" where it is the middle, or all that is seen.
+    """
+    match = camera_verbs().at(words, verb.place)
+    pans = motion == "pan right" and not found_ways(words[verb.place + 1 :], camera_directions())
+    if match is None or not (motion == "zoom in" or pans):
+        return "", ""
+    last, after = words[verb.place + match.length - 1], words[verb.place + match.length :]
+    target = _aimed_at(after, _TO if pans else _ON)
+    direct = last in _ON or (last != "through" and after[:1] and after[0] in DETERMINERS)
+    if not target and direct and not pans:
+        target = after  # "zoom into the eye", "zoom in the dog", "the camera approaches the house"
+    rest = [word for word in target if word not in _REGION]
+    if target and rest and places_of(text_of(rest)):
+        return text_of(rest), ""
+    phrase = noun_phrase(target)
+    if phrase[-1:] and phrase[-1] in _PARTS:
+        phrase = _owner(phrase, target)
+    if not phrase or is_camera(phrase) or phrase[-1] in _ALL_AROUND:
+        return "", ""
+    if flowing(phrase) or phrase[-1] in _SCENERY | _PARTS:
+        return "", f"{text_of(phrase)!r} is not looked for; the camera goes to the middle"
+    return text_of(phrase), ""
+
+
+def _aimed_at(after: Sequence[str], prepositions: frozenset[str]) -> Sequence[str]:
+    """The words behind the preposition of a goal, where they follow a verb of the camera."""
+    for place, word in enumerate(after):
+        if word in prepositions:
+            return after[place + 1 :]
+        if word not in _NEARER and not word.endswith("ly"):
+            break
+    return ()
+
+
+def _owner(phrase: tuple[str, ...], target: Sequence[str]) -> tuple[str, ...]:
+    """Whose part a phrase names: "the puppy's face", "the eye of the cat"; or the part itself."""
+    for place, word in enumerate(phrase):
+        if word.endswith("'s"):
+            return (*phrase[:place], word.removesuffix("'s"))
+    if "of" in target:
+        return noun_phrase(target[list(target).index("of") + 1 :])
+    return phrase
 
 
 def camera_aside(words: Sequence[str], verb: Predicate, motion: str) -> str:

@@ -40,6 +40,12 @@ def told_apart(adjectives: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for one in found if one))
 
 
+def places_of(phrase: str) -> tuple[str, ...]:
+    """The places in the picture that a phrase consists of, such as "top left"; () of another."""
+    places = tuple(_meanings().get(word, "") for word in phrase.replace("~", " ").split())
+    return places if all(place in PLACES[:5] for place in places) else ()
+
+
 def told_behind(words: Sequence[str], noun: Sequence[str]) -> str:
     """What words behind a noun tell of it: a place, a side to count from, clothes; or ""."""
     if words[0] == "from" and {"first", *_ordinals()} & set(noun):

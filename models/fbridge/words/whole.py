@@ -7,7 +7,7 @@ from fbridge.words.clauses import Clause
 from fbridge.words.inflection import wordings
 from fbridge.words.moves import read_object
 from fbridge.words.predicates import Predicate, is_camera, is_hung, is_named, noun_phrase, text_of
-from fbridge.words.views import camera_aside, read_camera, read_light
+from fbridge.words.views import camera_aside, camera_goal, read_camera, read_light
 from fbridge.words.vocabulary import camera_alone, camera_flights, object_verbs
 from fbridge.words.ways import phrase_of
 
@@ -28,7 +28,11 @@ def read_view(clause: Clause, verb: Predicate, reading: Reading) -> bool:
             motion = _contrary(clause, verb) or motion
         if motion:
             aside = camera_aside(clause.words, verb, motion)
-            reading.turn(Act(motion, "", clause.paced(pace), aside=aside), words)
+            goal, remark = camera_goal(clause.words, verb, motion)
+            if goal and not is_named(goal.split()):
+                goal = reading.noun  # "zoom in on it"
+            reading.turn(Act(motion, "", clause.paced(pace), goal, aside), words)
+            reading.remarks += [remark] if remark else []
         else:
             reading.unknown.append(phrase_of(clause, verb))
         return True

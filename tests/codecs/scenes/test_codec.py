@@ -123,6 +123,19 @@ def test_what_goes_aside_is_no_part_of_the_latent(codec: SceneCodec) -> None:
     assert torch.allclose(tracked - rest, gone[None], atol=1e-5)
 
 
+def test_a_zoom_to_a_side_shows_that_side_and_is_no_part_of_the_latent(codec: SceneCodec) -> None:
+    views = [seen(codec, prompt, size=(48, 64)) for prompt in ("zoom in", "zoom in to the left")]
+    latents = codec.latents(moved(views[0], 2, LOG_SCALE, 0.4))
+    middle, left = (codec.decode(latents, view)[0] for view in views)
+    assert torch.allclose(left[-1, :, 24, 0], left[0, :, 24, 0], atol=0.03)
+    assert (left[-1] - middle[-1]).abs().mean() > 0.05
+    asked_for, aside = (
+        codec.motions(codec.encode([left], view, steps=2, polish=0).mean) for view in views
+    )
+    assert not torch.allclose(asked_for[..., TX], aside[..., TX], atol=1e-3)
+    assert torch.allclose(asked_for[..., LOG_SCALE], aside[..., LOG_SCALE])
+
+
 def test_the_verb_never_changes_the_mask(codec: SceneCodec) -> None:
     masks = [
         seen(codec, prompt).scenes[0].masks

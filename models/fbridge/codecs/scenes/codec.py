@@ -16,6 +16,7 @@ from torch import Tensor
 from fbridge.codecs import Gaussian, View
 from fbridge.codecs.matting import resize
 from fbridge.codecs.render import CHANNELS, LOG_SCALE, TX, TY, build_stack, shape_of
+from fbridge.codecs.scenes.aiming import aim_of, towards
 from fbridge.codecs.scenes.closer import overlap
 from fbridge.codecs.scenes.describe import OBJECTS, SLOTS, Deed, describe
 from fbridge.codecs.scenes.fill import TRACE
@@ -59,6 +60,7 @@ class Shot(NamedTuple):
         intent: of the prompt.
         flowing: what flows in it.
         alike: (H, W) other things of the kinds that move.
+        aim: (2,) what the camera zooms in on, in frame units from the middle.
     """
 
     picture: Tensor
@@ -66,6 +68,7 @@ class Shot(NamedTuple):
     intent: Intent
     flowing: Flowing
     alike: Tensor
+    aim: Tensor
 
 
 class PlainSceneCodec(EvenSized, Plain):
@@ -125,6 +128,8 @@ class PlainSceneCodec(EvenSized, Plain):
         finder = Finder(self.decoder, picture, self.device)
         read = read_prompt(prompt)
         intent = replace(read, acts=tuple(headed(act, finder) for act in read.acts))
+        camera, aim = aim_of(intent.camera, finder)
+        intent = replace(intent, camera=camera)
         nouns = [act.noun for act in intent.acts]
         if not nouns and not intent.flows and _layers_move(intent):
             nouns = [""]  # the nearest thing moves a little more than what is behind it
@@ -157,7 +162,7 @@ class PlainSceneCodec(EvenSized, Plain):
         shown = torch.cat([found, missing])
         alike = torch.stack([finder.alike(noun) for noun in (nouns or [""])]).amax(0)
         alike = alike * (shown.sum(0) <= TRACE)
-        return Shot(picture, shown, intent, flowing, alike), tuple(notes)
+        return Shot(picture, shown, intent, flowing, alike, aim), tuple(notes)
 
     def reworded(self, view: View, prompts: Sequence[str]) -> Tensor:
         """The view's image latents with what other prompts ask for; nothing of an empty one."""
@@ -186,7 +191,9 @@ class PlainSceneCodec(EvenSized, Plain):
         """The same in parts: the number of a video, and its next frames, uint8 (f, 3, H, W)."""
         pairs = zip(self.motions(latents), view.scenes, strict=True)
         for row, (motion, shot) in enumerate(pairs):
-            for frames in _draw(shot, asked(motion, shot.intent)):
+            motion = asked(motion, shot.intent)
+            motion = motion + towards(motion, shot.aim, shot.picture.shape[1:])
+            for frames in _draw(shot, motion):
                 yield row, frames
 
     def encode(
@@ -202,6 +209,7 @@ class PlainSceneCodec(EvenSized, Plain):
             small, unit = resize(video.cpu(), (height, width)), self.unit[..., 0].mT.cpu()
             motion = track_motions(stack, small, unit, steps=steps, polish=polish)
             motion = motion - besides(shot.intent, len(motion))
+            motion = motion - towards(motion, shot.aim, shot.picture.shape[1:])
             latents.append(self.latents(motion[None].to(self.device))[0])
         return Gaussian(torch.stack(latents))
 
