@@ -113,6 +113,10 @@ class MiniLM(PromptEncoder):
             for prompt, one in zip(prompts, found, strict=True)
         ]
 
+    def is_word(self, text: str) -> bool:
+        """Whether a text is one token, as common words are and slips of typing are not."""
+        return self.tokenizer.token_to_id(text.lower()) is not None
+
     def pooled(self, texts: Sequence[str]) -> Tensor:
         """Sentence embeddings (N, D): the mean over the tokens, of length 1."""
         tokens, mask = self(texts)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from string import ascii_lowercase
 
 from fbridge.words.vocabulary import all_verbs
 
@@ -41,3 +42,23 @@ def mended(words: Sequence[str]) -> tuple[tuple[str, ...], str]:
             if match and one != word and match.form in ("s", "ing"):
                 return (*words[:place], one, *words[place + 1 :]), word
     return tuple(words), ""
+
+
+def nearest_spelling(word: str, known: Collection[str]) -> str:
+    """The known word that a word is but for two letters swapped, or one ("lizzard"); else "".
+
+    Letters are likelier missing or too many than wrong, and the first is seldom mistyped. Of
+    several words that are as near none is taken.
+    """
+    if len(word) < _SHORTEST:
+        return ""
+    ends = [(word[:place], word[place:]) for place in range(1, len(word) + 1)]
+    ways = (
+        [one for one in _swapped(word) if one[0] == word[0]],
+        [start + end[1:] for start, end in ends if end],
+        [start + letter + end for start, end in ends for letter in ascii_lowercase],
+        [start + letter + end[1:] for start, end in ends if end for letter in ascii_lowercase],
+    )
+    found = [{one for one in way if one != word and one in known} for way in ways]
+    likeliest: set[str] = next(filter(None, (found[0], found[1] | found[2], found[3])), set())
+    return likeliest.pop() if len(likeliest) == 1 else ""

@@ -91,6 +91,12 @@ def test_what_is_not_recognised_is_said() -> None:
     assert looks.remarks[1] == "no lamps are recognised in the picture; what stands out is taken"
 
 
+def test_a_misspelt_noun_is_mended_and_that_is_said() -> None:
+    looks = Looks(picture_of(slice(83, 137), slice(101, 152)))
+    assert torch.equal(looks.thing("lizzard"), looks.thing("lizard"))
+    assert looks.remarks == ["'lizzard' is read as 'lizard'"]
+
+
 def test_a_mask_that_misses_the_place_where_the_noun_is_seen_is_said() -> None:
     looks = Looks(picture_of(slice(83, 137), slice(101, 152)))
     looks.where = (0, 11)

@@ -43,6 +43,24 @@ def test_nouns_name_classes(noun: str, other: str) -> None:
     assert not (table.named(noun) & table.named(other)).any()
 
 
+@pytest.mark.parametrize(
+    ("noun", "meant"),
+    [
+        ("lizzard", "lizard"), ("lizzards", "lizard"), ("horze", "horse"), ("zbera", "zebra"),
+        ("red ballon", "balloon"), ("motorcyle", "motorcycle"), ("womann", "woman"),
+    ],
+)  # fmt: skip
+def test_misspelt_nouns_name_what_is_meant(noun: str, meant: str) -> None:
+    table = packaged_nouns()
+    assert table.slip(noun) == (noun.split()[-1], meant)
+    assert torch.equal(table.named(noun), table.named(meant))
+
+
+@pytest.mark.parametrize("noun", ["lizard", "boats", "pennies", "palm", "grill", "cat", "", "ball"])
+def test_words_of_their_own_are_no_slips(noun: str) -> None:
+    assert packaged_nouns().slip(noun) == ("", "")
+
+
 @pytest.mark.parametrize("noun", ["the president", "my grandma", "two toddlers", "queen"])
 def test_words_for_people_name_what_people_wear(noun: str) -> None:
     table = packaged_nouns()

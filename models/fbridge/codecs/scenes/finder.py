@@ -89,6 +89,8 @@ class Finder:
         mask = self.mask(noun)
         if len(self.remarks) == before and self._named(noun).any():
             self.remarks += [line] if (line := self._doubt(mask, noun)) else []
+        slip, meant = packaged_nouns().slip(noun)
+        self.remarks += [f"{slip!r} is read as {meant!r}"] if slip else []
         return mask
 
     def _doubt(self, mask: Tensor, noun: str) -> str:

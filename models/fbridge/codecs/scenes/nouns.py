@@ -17,6 +17,7 @@ from fbridge.codecs.scenes.features import CLASSES
 from fbridge.words.inflection import IRREGULAR_PLURALS
 from fbridge.words.lexicon import word_set
 from fbridge.words.minilm import packaged_minilm
+from fbridge.words.spelling import nearest_spelling
 
 PACKAGED = Path(__file__).parents[2] / "pretrained" / "nouns.safetensors"
 NEAR = 0.55
@@ -98,6 +99,7 @@ class NounTable:
         for word, row in tuple(self._rows.items()):  # prompts are read without hyphens
             if "-" in word and word not in _HYPHENED:
                 self._rows.setdefault(word.replace("-", " "), row)
+        self._known = {*self._rows, *_SAME, *_PEOPLE, *_NO_CLASS}
 
     def named(self, noun: str) -> Tensor:
         """(1000,) bool: the classes that a noun phrase names; none of an unknown or empty one."""
@@ -126,6 +128,19 @@ class NounTable:
         counts = np.unpackbits(self._classes[rows], axis=1).sum(1)
         return list(self._rows)[rows[counts.argmin()]]
 
+    def slip(self, noun: str) -> tuple[str, str]:
+        """A misspelt noun and the one that is meant: "lizzard", "lizard"; "" of other phrases."""
+        words = noun.lower().split()
+        tails = [" ".join(words[start:]) for start in range(len(words))]
+        if not words or any(one in self._known for tail in tails for one in _singular(tail)):
+            return "", ""
+        head = words[-1]
+        meant = [nearest_spelling(one, self._known) for one in _singular(head)]
+        found = next(filter(None, meant), "")
+        if not found or any(packaged_minilm().is_word(one) for one in _singular(head)):
+            return "", ""
+        return head, found
+
     def _row(self, noun: str) -> int | None:
         words = noun.lower().split()
         for start in range(len(words)):  # "tabby cat", then "cat"
@@ -139,6 +154,8 @@ class NounTable:
         head = words[-1]
         if any(phrase in _PEOPLE for phrase in _singular(head)):
             return self._rows["person"]
+        if meant := self.slip(head)[1]:
+            return self._row(meant)
         likeness = self._embeddings.float() @ packaged_minilm().pooled([head])[0]
         # A "tree sloth" lies near "tree", and is none.
         heads = tuple(_singular(head))
