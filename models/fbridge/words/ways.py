@@ -20,6 +20,8 @@ _SCENERY, _FLAT = word_set("scenery"), word_set("flat")
 def way_of(tail: Sequence[str]) -> str:
     """The direction; of several, left or right ("past to the left"), and a turn last."""
     matches = matches_of(tail, directions())
+    if len(matches) > 1 and tells_which(tail, *matches[0][1:]):
+        matches = matches[1:]  # "move the left chair to the right"
     sides = [value for value, at, long in matches if _SIDES & set(tail[at : at + long])]
     found = sides or [value for value, _, _ in matches]
     if len(found) > 1 and any(
