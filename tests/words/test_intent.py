@@ -99,9 +99,7 @@ def test_what_is_shown_otherwise_is_said() -> None:
         "grandma waves": "'waves' is shown as swaying; limbs do not move",
         "the girl dances": "'dances' is shown as swaying; limbs do not move",
         "a couple dances to the left": "'dances' is shown as moving only; limbs do not move",
-        "the one on the right spins": (
-            "'the one on the right' names no thing; what stands out is taken"
-        ),
+        "the one there spins": "'the one there' names no thing; what stands out is taken",
         "zoom in and out": "one motion of the camera is shown; 'zoom out' is left out",
         "half of the balloons rise": "all of a kind that are found move; 'half of' is left out",
         "two of my boats spin": "all of a kind that are found move; 'two of' is left out",

@@ -12,7 +12,7 @@ from fbridge.words.lexicon import word_set
 from fbridge.words.order import usual_order
 from fbridge.words.predicates import Predicate, is_camera, noun_phrase, predicate, unlisted
 from fbridge.words.vocabulary import camera_alone, camera_directions, directions
-from fbridge.words.which import place_behind
+from fbridge.words.which import THINGS, place_behind, told_apart
 
 _ALSO, _DOES = frozenset({"too", "also", "likewise"}), frozenset({"does", "do", "did", "is", "are"})
 _ONLY = frozenset({"only", "just", "but"})
@@ -25,8 +25,9 @@ def carry(clauses: Sequence[Clause]) -> list[Clause]:
     for number, clause in enumerate(clauses):
         following = clauses[number + 1] if number + 1 < len(clauses) else None
         last = done[-1] if done else None
+        clause = _with_noun(clause, done)
         if last is not None:
-            clause = _with_subject(_with_verb(_with_noun(clause, done), last), last)
+            clause = _with_subject(_with_verb(clause, last), last)
             if place_behind(last.words) and clause.joined == ",":
                 done[-1] = replace(clause, words=usual_order((*last.words, *clause.words)))
                 continue
@@ -106,13 +107,18 @@ def _with_noun(clause: Clause, before: Sequence[Clause]) -> Clause:
     """A clause about "the blue one" or "the other" with its noun."""
     words = list(clause.words)
     for place, word in enumerate(words):
-        after_adjective = place > 0 and words[place - 1] not in PREPOSITIONS | AUXILIARIES
+        told = told_apart(words[place - 1]) if place > 0 else ()
+        adjective = place > 0 and words[place - 1] not in PREPOSITIONS | AUXILIARIES
+        after_adjective = adjective or bool(told)  # "left" may be either
         other = word == "other" and words[place + 1 : place + 2] != ["one"]
         ends = place + 1 == len(words) or not noun_phrase(words[place + 1 : place + 2])
         if (word in ("one", "ones") and after_adjective) or (other and ends):
             noun = _last_noun(before)
             if word != "ones" and not noun.endswith(("ss", "us", "is")):
                 noun = singular(noun)  # "two dogs, the left one"
+            behind = (place_behind(words[place + 1 : place + end]) for end in (4, 5))
+            if not noun and not other and (told or any(behind)):
+                noun = THINGS[word == "ones"]  # "the blue one", "the one on the left"
             if noun:
                 words[place : place + 1] = [word, noun] if other else [noun]
                 return replace(clause, words=tuple(words))

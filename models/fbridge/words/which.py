@@ -15,6 +15,8 @@ PLACES = ("left", "right", "top", "bottom", "middle", "front", "back")
 ORDINALS = ("second", "third", "fourth", "fifth")
 SIZES = ("largest", "smallest")
 """By comparison, so that there are others; what is "large" or "small" may be the only one."""
+THINGS = ("thing", "things")
+"""Nouns of what a colour, a place or a size alone names."""
 _BEFORE = ("on", "at", "in")
 """Prepositions of a place in the picture: "the dog on the left"."""
 _AFTER = ("to", "towards", "toward", "into", "up", "down", "away")

@@ -97,6 +97,16 @@ def test_a_misspelt_noun_is_mended_and_that_is_said() -> None:
     assert looks.remarks == ["'lizzard' is read as 'lizard'"]
 
 
+def test_a_thing_that_only_its_place_names_needs_no_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Looks, "_told_apart", lambda *_: None)
+    looks = Looks(picture_of(slice(83, 137), slice(21, 72)))
+    assert looks.mask("left thing")[100, 40] > 0.5
+    assert not looks.remarks
+    looks.mask("left blorf")
+    line = "'left blorf' names no class that the model knows; what stands out is taken"
+    assert looks.remarks == [line]
+
+
 def test_a_mask_that_misses_the_place_where_the_noun_is_seen_is_said() -> None:
     looks = Looks(picture_of(slice(83, 137), slice(101, 152)))
     looks.where = (0, 11)

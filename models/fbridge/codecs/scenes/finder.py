@@ -28,7 +28,7 @@ from fbridge.codecs.scenes.neighbours import OTHER, without_neighbours
 from fbridge.codecs.scenes.nouns import is_plural, not_found, packaged_nouns
 from fbridge.codecs.scenes.segmenter import MaskDecoder, find_mask, working_size
 from fbridge.codecs.scenes.which import Answer, choose, focus_maps, parted
-from fbridge.words.which import told_apart
+from fbridge.words.which import THINGS, told_apart
 
 UNSEEN = 0.02
 """Probability below which no place shows what a noun names. Of 52 photographs 5 have such a right
@@ -191,7 +191,8 @@ class Finder:
 
     def _mask(self, noun: str) -> Tensor:
         named = self._named(noun).to(self.device)
-        if noun and not named.any():
+        nameless = noun.split()[-1:] in ([one] for one in THINGS) and bool(_told(noun))
+        if noun and not named.any() and not nameless:
             self.remarks.append(f"{noun!r} names no class that the model knows; {_TAKEN}")
         before = len(self.remarks)
         found = self._told_apart(named, noun)

@@ -72,6 +72,7 @@ _SAME = (
 )
 _NO_CLASS = {
     "tree", "bush", "palm", "plant", "leaf", "rock", "stone", "cloud", "sky",
+    "thing", "object", "item",
     "toy", "doll", "cap", "kite", "mole", "cactus", "saucer", "blender", "bat", "coconut", "egg",
     "cheese", "chocolate", "letter", "ladder", "river", "skull", "windmill", "chess",
 }  # fmt: skip
