@@ -131,6 +131,13 @@ def test_what_is_no_main_thing_was_found_by_its_name(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(looks._masks, "", picture_of(slice(0, 40), slice(0, 240))[0])
     looks.thing("child")
     assert not looks.remarks
+    looks.thing("lamp")
+    told = "the lamp is not told from what is around it; another thing may be taken"
+    assert looks.remarks == [told]
+    looks.sure = 0.05  # so faintly a noun is seen anywhere
+    looks.thing("cup")
+    hardly = "the cup is hardly recognised in the picture; another thing may be taken"
+    assert looks.remarks == [told, hardly]
 
 
 def test_the_main_thing_under_the_name_of_one_that_is_hardly_seen_is_said() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from fbridge.codecs.matting import resize
+from fbridge.codecs.scenes.closer import FAINT as SEEN
 from fbridge.codecs.scenes.closer import (
     FEWEST,
     Area,
@@ -59,7 +60,7 @@ FAINT = 0.25
 ALL_OVER = 0.55
 """Share of a mask's places with at least half of the greatest probability, from which on a noun is
 seen all over it: 0.71 of a cat that fills its picture, at most 0.44 of five wrong masks that do."""
-_TAKEN = "what stands out is taken"
+_TAKEN, _OTHER = "what stands out is taken", "another thing may be taken"
 
 
 class Finder:
@@ -97,11 +98,15 @@ class Finder:
         """What is to be said of a mask that may be another thing's; or ""."""
         sure, are = self.sureness(noun), _is(noun)
         same = overlap(mask, self.mask(""))
-        if sure >= UNSEEN and same > SAME and self._misses(mask, noun):
-            return f"the {noun} {are} not told from what is around {_it(noun)}; {_TAKEN}"
+        people = torch.equal(self._named(noun), self._named("person"))
+        if sure >= UNSEEN and self._misses(mask, noun):
+            around = f"the {noun} {are} not told from what is around {_it(noun)}"
+            if same > SAME:
+                return f"{around}; {_TAKEN}"
+            if sure >= SEEN and not people:
+                return f"{around}; {_OTHER}"
         if sure >= SURE:
             return ""
-        people = torch.equal(self._named(noun), self._named("person"))
         rank = (LIKELY + UNLIKELY) // 2 if people else self._rank(mask, noun)
         hardly = f"the {noun} {are} hardly recognised in the picture"
         if rank < LIKELY:
@@ -110,7 +115,7 @@ class Finder:
             return f"no {noun} {are} recognised in the picture; {_TAKEN}"
         if same > MAIN:
             return f"{hardly}; {_TAKEN}"
-        return f"{hardly}; another thing may be taken" if rank >= UNLIKELY else ""
+        return f"{hardly}; {_OTHER}" if rank >= UNLIKELY else ""
 
     def _rank(self, mask: Tensor, noun: str) -> int:
         """How many classes are likelier than the noun's likeliest where a mask (H, W) is."""
@@ -160,7 +165,8 @@ class Finder:
         """Whether a mask has no place where the noun is about as likely as where it is likeliest.
 
         So it is for a small person, too, whose mask is right and no main thing: people are hardly
-        seen by the network's classes.
+        seen by the network's classes. Of 52 held-out photographs it is so of no other noun that is
+        seen with at least `SEEN`, and of six on new ones, each of which has another thing's mask.
         """
         return self._sureness_in(mask, noun) < MISSED * self.sureness(noun)
 
