@@ -82,3 +82,19 @@ def test_nothing_stays_nothing() -> None:
     assert not with_the_rest(scene(), none, ~none).any()
     everything = ~none
     assert with_the_rest(scene(), everything, none).all()
+
+
+def test_what_colours_took_from_a_thing_comes_back_before_a_plain_ground() -> None:
+    """A white page of a book before black, and neither what is as black nor a rim."""
+    picture, body = scene(), pixels(BODY, RIM)
+    top, left = (int(places.min()) for places in np.nonzero(body))
+    inner = np.zeros_like(body)
+    inner[top + 8 : top + 20, left + 8 : left + 20] = True
+    hole = body & ~inner
+    assert np.array_equal(with_the_rest(picture, hole, ~body, inner), body)
+    plain = picture.copy()
+    plain[inner] = plain[0, 0]
+    assert np.array_equal(with_the_rest(plain, hole, ~body, inner), hole)
+    rim = body & ~hole
+    rim[top + 11 :] = False
+    assert np.array_equal(with_the_rest(picture, body & ~rim, ~body, rim), body & ~rim)

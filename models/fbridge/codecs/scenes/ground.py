@@ -27,10 +27,15 @@ PENUMBRA, NEAR, OPEN = 5.0, 4, 0.3
 part shows that it fades away, as a shadow does; up to how many pixels that is; and least share of
 the part's outline that must be seen before the ground."""
 ROUNDS = 8
+BROAD = np.ones((5, 5), np.uint8)
+"""The smallest square of pixels that a thing gets back before a plain ground: rims are softer."""
 
 
 def with_the_rest(
-    picture: NDArray[np.uint8], inside: NDArray[np.bool_], behind: NDArray[np.bool_]
+    picture: NDArray[np.uint8],
+    inside: NDArray[np.bool_],
+    behind: NDArray[np.bool_],
+    doubted: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.bool_]:
     """A thing's pixels (h, w) and those joined to them that differ from a plain ground behind it.
 
@@ -41,11 +46,17 @@ def with_the_rest(
         picture: (h, w, 3).
         inside: the pixels found for the thing.
         behind: those surely not of it, nor of another thing that moves.
+        doubted: those that may be of it, and were taken from it for their colours: a white page in
+            a book before black.
     """
     off = _off_ground(picture, behind)
     differs = None if off is None else _standing(off, behind)
     if off is None or differs is None or not inside.any():
         return inside
+    if doubted is not None:  # but for a rim, which is as soft as the ground behind it
+        clear = doubted & (np.linalg.norm(off, axis=-1) > CLEARLY)
+        broad = cv2.morphologyEx(clear.astype(np.uint8), cv2.MORPH_OPEN, BROAD)
+        inside = inside | (broad > 0)
     differs = differs & ~_shadows(off, differs, inside, behind)
     _, parts = cv2.connectedComponents((inside | differs).astype(np.uint8))
     joined = np.isin(parts, np.unique(parts[inside]))

@@ -127,7 +127,8 @@ def _cut(picture: Tensor, mask: Tensor, others: Tensor, legs: bool) -> Tensor:
     inside = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     if legs:
         inside = inside | (find_legs(image, mask.numpy()) & (others.numpy() <= DOUBT))
-    inside = with_the_rest(image, inside, ~inside & (soft <= 0.5) & (others.numpy() <= DOUBT))
+    outside = ~inside & (others.numpy() <= DOUBT)
+    inside = with_the_rest(image, inside, outside & (soft <= 0.5), outside & (soft > 0.5))
     area = inside.sum()
     inside = _without_specks(inside, max(4, int(LEAST * area)))
     return torch.from_numpy(~_without_specks(~inside, max(4, int(HOLE * area)))).float()
