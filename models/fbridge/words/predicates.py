@@ -34,6 +34,8 @@ _NOT_OBJECTS = (PREPOSITIONS | AUXILIARIES | _ADVERBS) - {"it", "all"}
 _WAYS = (("up",), ("down",), ("left",), ("right",), ("away",))
 _NAMES = frozenset((word,) for word in word_set("nouns before verbs"))
 """Words that are things rather than verbs where they open a clause."""
+_ALSO_CAMERAS = word_set("also cameras")
+"""Things whose names are verbs of the camera, too."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +201,8 @@ def _is_noun(words: Sequence[str], first: Found, other: Found, start: int) -> bo
     between = words[first[0] + first[1] : other[0]]
     if first[2] == "base" and other[2] == "s" and _singular(words, start, first[0]):
         return first[1] == 1  # "the yellow taxi in front moves"
+    if other[2] == "s" and words[first[0]] in _ALSO_CAMERAS and first[0] > start:
+        return words[first[0] - 1] in DETERMINERS  # "the truck behind the car moves"
     if first[1] > 1 or any(word in PREPOSITIONS | DETERMINERS for word in between):
         return False
     helped = bool(between) and between[-1] in AUXILIARIES | NEGATIONS

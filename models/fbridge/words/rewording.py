@@ -117,6 +117,8 @@ _REWORDED = [
             rf"\bnight (?:{_BECOMES}|to|into) day\b(?! (?:sky|scene|shot|light))",
             "it gets bright",
         ),
+        (r"\bmake it (?:look like )?night(?:time)?\b|\bnight falls\b", "it gets dark"),
+        (r"\bmake it (?:look like )?day(?:time|light)?\b", "it gets bright"),
         (
             r"\b(?:turn|switch|blink|flicker|flash|go|glow|light)(?:e(?=s))?(s|ing|ed)? "
             r"(?:on and off|off and on)\b",

@@ -54,7 +54,8 @@ def read_camera(words: Sequence[str], verb: Predicate) -> tuple[str, float]:
         return "", 1.0
     motion, pace = match.value
     after = words[verb.place + match.length :]
-    if motion == "rotate" and "around" in after[:-1] and "axis" not in after:
+    turns = motion in ("rotate", "pan right") and "around" in after[:-1]
+    if turns and not {"axis", "room"} & set(after):
         return "", 1.0  # "rotate the camera around the car"
     ways = _CAMERA_WAYS.get(motion, {})
     if match.length > 1 and motion == "zoom in" and "up" not in words[verb.place :]:
