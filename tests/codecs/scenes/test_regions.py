@@ -61,6 +61,26 @@ def test_trees_behind_a_meadow_are_no_grass(
     assert (region[45:85].mean() > 0.5) == trees
 
 
+@pytest.mark.parametrize(
+    ("noun", "meadow", "still"),
+    [
+        ("trees", (0.45, 0.6, 0.15), True), ("leaves", (0.45, 0.6, 0.15), False),
+        ("trees", (0.16, 0.3, 0.1), False),
+    ],
+)  # fmt: skip
+def test_a_meadow_does_not_sway_with_the_trees_behind_it(
+    noun: str, meadow: tuple[float, float, float], still: bool
+) -> None:
+    grain = torch.randn(SIZE, generator=torch.Generator().manual_seed(1))
+    picture = landscape()
+    woods = slice(SEA.start, MEADOW.start)
+    picture[:, woods] = (torch.tensor([0.1, 0.22, 0.06])[:, None, None] + 0.06 * grain)[:, woods]
+    picture[:, MEADOW] = (torch.tensor(meadow)[:, None, None] + 0.06 * grain)[:, MEADOW]
+    region = find_region(picture.clamp(0, 1), "leaves", noun)
+    assert region[45:80].mean() > 0.8
+    assert (region[95:].mean() < 0.2) == still
+
+
 def test_other_things_stay_out_of_the_region() -> None:
     boat = torch.zeros(SIZE)
     boat[50:70, 60:100] = 1

@@ -47,6 +47,10 @@ _BAND, _APART, _SHARED, _LEVEL = 6, 25.0, 0.3, 0.9
 forest behind a meadow has (57) and bushes behind a field (28), and 16 other pictures of grass do
 not (18 at most); least share of the columns in which the region goes on over the edge, and of these
 in which it is one."""
+_TREES = frozenset(
+    ("tree", "trees", "palm", "palms", "forest", "woods", "jungle", "pines", "willows", "treetops")
+)
+"""Nouns of leaves that grow above what else is green."""
 _THIN, _DIFFERS, _HARDLY = 0.03, 0.12, 0.05
 """Greatest width of spires and masts before the sky, as a share of the longer side; least by which
 they are darker or lighter than the sky on both sides, and by which their fainter ends are."""
@@ -104,6 +108,8 @@ def _sought(kind: str, noun: str, looks: Looks, small: Tensor, hint: Tensor | No
     """The region of a kind in a small picture, without stray spots; the hint decides in doubt."""
     falls = kind in ("water", "waves") and noun in FALLING
     score = falling(looks, small) if falls else SCORES[kind](looks, small)
+    if kind == "leaves" and noun.split()[-1:] in ([one] for one in _TREES):
+        score = _above_meadow(score, small)
     if kind in ("smoke", "steam"):
         # Soft grey parts are too common to be taken for smoke without a mask for it.
         score = torch.zeros_like(score) if hint is None else torch.minimum(2 * score, hint)
@@ -120,12 +126,31 @@ def _before_trees(region: Tensor, small: Tensor) -> Tensor:
 
     Bands of rows above and below differ by `_APART` in CIELAB, nearly all columns in the same way.
     """
+    kept = region.clone()
+    kept[: _level_edge(region, small)[0]] = 0
+    return kept
+
+
+def _above_meadow(score: Tensor, small: Tensor) -> Tensor:
+    """A score of leaves (h, w) without what is below a clear level edge and lighter: a meadow."""
+    edge, step = _level_edge(score, small)
+    kept = score.clone()
+    if step > 0:
+        kept[edge:] = 0
+    return kept
+
+
+def _level_edge(region: Tensor, small: Tensor) -> tuple[int, float]:
+    """The row of the clearest level edge in a region (h, w), 0 for none, and how light it is below.
+
+    The latter is the step in CIELAB's lightness.
+    """
     import cv2
 
     inside = region.numpy() > 0.5
     colours = cv2.cvtColor(small.permute(1, 2, 0).contiguous().numpy(), cv2.COLOR_RGB2LAB)
     height, width = inside.shape
-    most, edge = _APART, 0
+    most, edge, lighter = _APART, 0, 0.0
     for row in range(_BAND, height - _BAND):
         bands = slice(row - _BAND, row), slice(row, row + _BAND)
         shared = inside[bands[0]].all(0) & inside[bands[1]].all(0)
@@ -136,10 +161,8 @@ def _before_trees(region: Tensor, small: Tensor) -> Tensor:
         size = float(np.linalg.norm(step))
         alike = ((below - above) @ step > size * size / 3).mean()
         if size > most and alike >= _LEVEL:
-            most, edge = size, row
-    kept = region.clone()
-    kept[:edge] = 0
-    return kept
+            most, edge, lighter = size, row, float(step[0])
+    return edge, lighter
 
 
 def _confirmed(region: Tensor, small: Tensor, scene: Tensor) -> Tensor:
