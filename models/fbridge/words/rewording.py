@@ -102,6 +102,7 @@ _REWORDED = [
         (rf"\bbring ({_ARTICLE}(?: \w+){{1,3}}) to life\b", r"animate \1"),
         (rf"\bmake ({_ARTICLE}(?: \w+){{1,3}}) (?:look|seem|come) alive\b", r"animate \1"),
         (r"\b(?:as well as|along with|together with)\b", "and"),
+        (r"\bas (?:if|though) (?:(?!(?:and|while|then|but)\b)[^\s.,;:!?]+ *)+", ""),
         (r"\b(?:instead of|rather than) [^.,;:!?]*,", " "),
         (r"\b(?:instead of|rather than) \w+ing\b", " "),
         (rf"\bit is ({_ARTICLE}(?: \w+){{1,4}}?) (?:that|which|who)\b", r"\1"),
