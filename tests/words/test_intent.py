@@ -339,8 +339,10 @@ def test_reading_needs_no_torch() -> None:
     [
         ("zoom in on the lighthouse", "zoom in", "lighthouse"),
         ("slow zoom on the old man", "zoom in", "old man"),
-        ("zoom into the eye of the cat", "zoom in", "cat"),
-        ("zoom in on the puppy's face", "zoom in", "puppy"),
+        ("zoom into the eye of the cat", "zoom in", "face of cat"),
+        ("zoom in on the puppy's face", "zoom in", "face of puppy"),
+        ("slow push in on her smile", "zoom in", "face"),
+        ("zoom in on the girl's hands", "zoom in", "girl"),
         ("zoom in on the girl on the left", "zoom in", "left girl"),
         ("zoom in to the top left", "zoom in", "top left"),
         ("zoom in on the left side of the picture", "zoom in", "left"),

@@ -32,7 +32,10 @@ _ON = _TO | {"on", "upon"}
 _NEARER = frozenset({"in", "closer", "nearer", "forward", "straight", "right", "up"})
 _REGION = frozenset(listed("camera words", "region")) | DETERMINERS
 _ALL_AROUND = frozenset(listed("camera words", "all around"))
-_PARTS, _SCENERY = word_set("parts") | {"face", "faces"}, word_set("scenery")
+FACE = "face"
+"""The goal of a camera that goes to a face, or to what is in it; "face of cat" where it is told."""
+OF_FACES = frozenset({"face", "eye", "eyes", "head", "mouth", "lips", "nose", "smile"})
+_PARTS, _SCENERY = word_set("parts") | OF_FACES, word_set("scenery")
 
 
 def read_light(words: Sequence[str], verb: Predicate) -> tuple[str, str]:
@@ -87,7 +90,9 @@ def camera_goal(words: Sequence[str], verb: Predicate, motion: str) -> tuple[str
         return text_of(rest), ""
     phrase = noun_phrase(target)
     if phrase[-1:] and phrase[-1] in _PARTS:
-        phrase = _owner(phrase, target)
+        part, phrase = phrase, _owner(phrase, target)
+        if part[-1] in OF_FACES:
+            return FACE if part == phrase else f"{FACE} of {text_of(phrase)}", ""
     if not phrase or is_camera(phrase) or phrase[-1] in _ALL_AROUND:
         return "", ""
     if flowing(phrase) or phrase[-1] in _SCENERY | _PARTS:

@@ -17,15 +17,22 @@ HALF = torch.tensor(half_size(*SIZE))
 
 
 class Sees(Finder):
-    """Finds a square in the upper right, whatever is asked for."""
+    """Finds one part of the picture, whatever is asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, rows: slice = slice(5, 15), columns: slice = slice(60, 80)) -> None:
         self.picture, self.remarks = torch.rand(3, *SIZE), []
+        self.found = torch.zeros(SIZE)
+        self.found[rows, columns] = 1
+        self.animal = False
 
     def thing(self, noun: str) -> Tensor:  # noqa: ARG002
-        mask = torch.zeros(SIZE)
-        mask[5:15, 60:80] = 1
-        return mask
+        return self.found
+
+    def shown(self, classes: Tensor) -> Tensor:  # noqa: ARG002
+        return torch.full((4, 6), 0.9 * self.animal)
+
+    def is_person(self, noun: str) -> bool:
+        return noun != "cat"
 
 
 def zoom(most: float, frames: int = 6) -> Tensor:
@@ -64,6 +71,31 @@ def test_corners_and_things_are_aimed_at() -> None:
         assert torch.allclose(aim, torch.tensor(expected)), prompt
     x, y = aim_of(read_prompt("zoom in on the bird").camera, Sees())[1] / HALF
     assert (float(x), float(y)) == pytest.approx((2 * 70 / 90 - 1, 2 * 10 / 60 - 1), abs=0.02)
+
+
+def test_a_face_is_aimed_at_and_where_none_is_found_the_top_of_its_person() -> None:
+    """A round of skin above blue clothes; and of an animal all."""
+    sees = Sees(slice(10, 60), slice(50, 80))
+    sees.picture = torch.tensor([0.1, 0.2, 0.6])[:, None, None].repeat(1, *SIZE)
+    whole = torch.tensor([2 * 65 / 90 - 1, 2 * 35 / 60 - 1]) * HALF
+    head = torch.tensor([2 * 65 / 90 - 1, 2 * 15 / 60 - 1]) * HALF
+    told = "no face is found in the picture; the camera goes to the top of "
+    for goal, aim, said in (
+        ("face of man", head, "the man"),
+        ("face", head, "the main thing"),
+        ("face of cat", whole, ""),
+    ):
+        sees.remarks.clear()
+        assert torch.allclose(aim_of(Act("zoom in", goal=goal), sees)[1], aim, atol=0.02), goal
+        assert sees.remarks == ([told + said] if said else [])
+    y, x = torch.meshgrid(torch.arange(60), torch.arange(90), indexing="ij")
+    round_of_skin = (x - 65) ** 2 + (y - 22) ** 2 < 100
+    sees.picture[:, round_of_skin] = torch.tensor([0.85, 0.6, 0.5])[:, None]
+    aim = aim_of(Act("zoom in", goal="face of man"), sees)[1]
+    assert torch.allclose(aim, torch.tensor([2 * 65 / 90 - 1, 2 * 22 / 60 - 1]) * HALF, atol=0.08)
+    assert torch.equal(aim_of(Act("zoom in", goal="face"), sees)[1], aim)
+    sees.animal = True
+    assert torch.allclose(aim_of(Act("zoom in", goal="face"), sees)[1], whole, atol=0.02)
 
 
 def test_a_pan_to_a_thing_goes_where_it_is_seen() -> None:

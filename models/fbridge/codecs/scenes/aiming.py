@@ -10,12 +10,17 @@ from torch import Tensor
 
 from fbridge.codecs.render import CHANNELS, LOG_SCALE, TX, TY, half_size, shape_of
 from fbridge.codecs.scenes.describe import OBJECTS, SLOTS
+from fbridge.codecs.scenes.flowing import lives
+from fbridge.codecs.scenes.hair import face_at
+from fbridge.words.views import FACE
 from fbridge.words.which import places_of
 
 if TYPE_CHECKING:
     from fbridge.codecs.scenes.finder import Finder
     from fbridge.words.intent import Act
 
+TOP = 0.2
+"""Share of a person that is above: the head, where no face is found."""
 _SIDES = {
     "left": (-1.0, 0.0), "right": (1.0, 0.0), "top": (0.0, -1.0), "bottom": (0.0, 1.0),
     "middle": (0.0, 0.0),
@@ -34,7 +39,7 @@ def aim_of(camera: Act, finder: Finder) -> tuple[Act, Tensor]:
     if places := places_of(camera.goal):
         aim = half * torch.tensor([_SIDES[place] for place in places]).sum(0).clamp(-1, 1)
     else:
-        aim = shape_of(finder.thing(camera.goal)[None])[0][0]
+        aim = _middle_of(camera.goal, finder)
     if camera.verb == "zoom in":
         return camera, aim
     x, y = (aim / half).tolist()
@@ -42,6 +47,22 @@ def aim_of(camera: Act, finder: Finder) -> tuple[Act, Tensor]:
     if abs(y) > abs(x):
         verb = "tilt down" if y > 0 else "tilt up"
     return replace(camera, verb=verb), torch.zeros(2)
+
+
+def _middle_of(goal: str, finder: Finder) -> Tensor:
+    """(2,) where a thing or a face is, in frame units; of an animal's face where all of it is."""
+    face, _, noun = goal.partition(" of ") if goal.startswith(FACE) else ("", "", goal)
+    mask = finder.thing(noun)
+    whole = shape_of(mask[None])[0][0]
+    if not face or (not finder.is_person(noun) if noun else lives(mask, finder)):
+        return whole
+    at = face_at(finder.picture, mask) if (mask > 0.5).any() else None
+    if at is None:
+        place = f"the top of the {noun or 'main thing'}"
+        finder.remarks.append(f"no face is found in the picture; the camera goes to {place}")
+        above = mask.sum(1).cumsum(0) <= TOP * mask.sum()
+        return shape_of((mask * above[:, None])[None])[0][0]
+    return (2 * torch.tensor(at) - 1) * torch.tensor(half_size(*finder.picture.shape[-2:]))
 
 
 def towards(motion: Tensor, aim: Tensor, size: tuple[int, int]) -> Tensor:

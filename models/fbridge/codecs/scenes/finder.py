@@ -98,7 +98,7 @@ class Finder:
         """What is to be said of a mask that may be another thing's; or ""."""
         sure, are = self.sureness(noun), _is(noun)
         same = overlap(mask, self.mask(""))
-        people = torch.equal(self._named(noun), self._named("person"))
+        people = self.is_person(noun)
         if sure >= UNSEEN and self._misses(mask, noun):
             around = f"the {noun} {are} not told from what is around {_it(noun)}"
             if same > SAME:
@@ -133,6 +133,10 @@ class Finder:
     def has_legs(self, noun: str) -> bool:
         """Whether a noun names animals, or furniture that stands on legs."""
         return bool(self._named(noun)[list(LEGGED)].any())
+
+    def is_person(self, noun: str) -> bool:
+        """Whether a noun names people."""
+        return torch.equal(self._named(noun), self._named("person"))
 
     def alike(self, noun: str) -> Tensor:
         """(H, W) all that a noun may name, of which one thing may be meant; 0 where it is not seen.

@@ -150,7 +150,7 @@ def _region(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor:
         return region
     thing = finder.fine("")  # a boat does not flow with its river
     both = float((region * thing).sum())
-    green = act.kind == "leaves" and not _lives(thing, finder)  # and no chameleon
+    green = act.kind == "leaves" and not lives(thing, finder)  # and no chameleon
     if green and both > _ALIKE * float(thing.sum()):
         return region * thing  # a tree, and not the meadow that it stands in
     if both > _PART * float(region.sum()) and (green or act.kind != "leaves"):
@@ -171,14 +171,14 @@ def _waters(finder: Finder, *, falls: bool) -> Tensor:
 def _hint(picture: Tensor, act: FlowAct, finder: Finder) -> Tensor | None:
     """(H, W) mask of what an act names, where it can be told from the main thing."""
     thing = finder.fine("") if ON_HEADS & set(act.noun.split()) else None
-    if thing is None or _lives(thing, finder):
+    if thing is None or lives(thing, finder):
         return finder.seen(act.noun)
     hair = find_hair(picture, thing)
     seen = finder.seen(act.noun) if hair is None else None
     return hair if seen is None or overlap(seen, thing) > _WHOLE else seen
 
 
-def _lives(thing: Tensor, finder: Finder) -> bool:
+def lives(thing: Tensor, finder: Finder) -> bool:
     """Whether the main thing (H, W) is an animal."""
     seen = finder.shown(torch.arange(ANIMALS))
     inside = resize(thing[None, None], (seen.shape[0], seen.shape[1]))[0, 0]

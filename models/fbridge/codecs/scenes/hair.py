@@ -64,17 +64,30 @@ def find_hair(picture: Tensor, person: Tensor) -> Tensor | None:
         picture: (3, H, W) in [0, 1].
         person: (H, W) opacity of the person.
     """
+    image, inside = _small(picture, person)
+    face = find_face(image, inside)
+    found = None if face is None else _around(image, inside, face)
+    if found is None:
+        return None
+    full = (picture.shape[1], picture.shape[2])
+    return resize(torch.from_numpy(found).float()[None, None], full)[0, 0]
+
+
+def face_at(picture: Tensor, person: Tensor) -> tuple[float, float] | None:
+    """The middle (x, y) of a person's face as shares of the picture's sides; None without one."""
+    image, inside = _small(picture, person)
+    face = find_face(image, inside)
+    return None if face is None else (face.x / image.shape[1], face.y / image.shape[0])
+
+
+def _small(picture: Tensor, person: Tensor) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A picture and a person in it as small as faces and hair are sought in."""
     full = (picture.shape[1], picture.shape[2])
     shrink = SIDE / max(full)
     size = (max(8, round(full[0] * shrink)), max(8, round(full[1] * shrink)))
     small = resize(picture[None], size)[0].clamp(0, 1).permute(1, 2, 0)
     image = np.ascontiguousarray((small * 255).round().byte().numpy())
-    inside = resize(person[None, None], size)[0, 0].numpy() > 0.5
-    face = find_face(image, inside)
-    found = None if face is None else _around(image, inside, face)
-    if found is None:
-        return None
-    return resize(torch.from_numpy(found).float()[None, None], full)[0, 0]
+    return image, resize(person[None, None], size)[0, 0].numpy() > 0.5
 
 
 def find_face(image: NDArray[np.uint8], person: NDArray[np.bool_]) -> Face | None:
