@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from fbridge.words.inflection import IRREGULAR_PLURALS, normalise, singular
-from fbridge.words.lexicon import keys, listed
+from fbridge.words.lexicon import keys, listed, word_set
 from fbridge.words.spelling import without_slips
+from fbridge.words.vocabulary import object_verbs
 
 _ASKED = (
     "please ", "pls ", "plz ", "kindly ", "hey ", "hi ", "hello ", "ok ", "okay ", "now ",
@@ -187,6 +188,13 @@ _ONE_OF = re.compile(
     rf"((?:\w+ ){{0,3}}?)({'|'.join(IRREGULAR_PLURALS)}|\w*[^\Wsui]s)\b"
 )
 """One thing of several: "one of the two red boats"."""
+_SEEN_DOING = re.compile(
+    rf"\b((?:zoom|push|pull|close|dolly|track|pan|mov|go|fl|look)\w*(?: (?:in|closer))? "
+    rf"(?:on|onto|to|towards|toward|into|at) )({_ARTICLE} (?:[\w']+ ){{1,3}}?)(\w+ing)"
+    r"(?= *(?:$|[.,;:!?]|(?:away|back|left|right|up|down|in|on|at|to|towards|through|over|across|"
+    r"around|off|out|into|from|past|along|slowly|quickly|while|and|as)\b))"
+)
+"""What the camera goes to, with what that does: "zoom in on the bird flying away"."""
 _STYLE = re.compile(
     r"\b(?:"
     + "|".join(sorted((re.escape(one) for one in listed("style", "anywhere")), reverse=True))
@@ -224,8 +232,20 @@ def reworded(prompt: str) -> str:
     if not _CAMERA.search(text):
         text = _CORNER.sub(lambda found: f"{'up' if found[1] else 'down'} to the {found[2]}", text)
         text = re.sub(r"\b(top|upper|bottom|lower) (left|right)\b", r"\1~\2", text)
+    text = _SEEN_DOING.sub(_seen_doing, text)
     text = _FLOWING.sub(lambda found: f", {found[1] or ''}{found[3]} {found[2]},", text)
     return _ONE_OF.sub(lambda found: f"the {found[1]}{singular(found[2])}", text)
+
+
+def _seen_doing(found: re.Match[str]) -> str:
+    """The goal of the camera, and a statement about it; nothing of nouns in -ing."""
+    verb = object_verbs().at([found[3]], 0)
+    moves = (
+        verb is not None and verb.form == "ing" and bool(verb.value.motion or verb.value.travels)
+    )
+    if not moves or found[3] in word_set("nouns in ing") | word_set("nouns before verbs"):
+        return found[0]
+    return f"{found[1]}{found[2].rstrip()} while {found[2]}{found[3]}"
 
 
 def without_lead(sentence: str) -> str:

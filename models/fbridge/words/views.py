@@ -9,7 +9,7 @@ from fbridge.words.flows import flowing
 from fbridge.words.inflection import wordings
 from fbridge.words.lexicon import listed, word_set
 from fbridge.words.predicates import Predicate, is_camera, noun_phrase, text_of
-from fbridge.words.vocabulary import camera_directions, camera_verbs, light_verbs
+from fbridge.words.vocabulary import all_verbs, camera_directions, camera_verbs, light_verbs
 from fbridge.words.ways import found_ways, matches_of, tells_which
 from fbridge.words.which import places_of
 
@@ -35,6 +35,7 @@ _ALL_AROUND = frozenset(listed("camera words", "all around"))
 FACE = "face"
 """The goal of a camera that goes to a face, or to what is in it; "face of cat" where it is told."""
 OF_FACES = frozenset({"face", "eye", "eyes", "head", "mouth", "lips", "nose", "smile"})
+_ING_NOUNS = word_set("nouns in ing") | word_set("nouns before verbs")
 _PARTS, _SCENERY = word_set("parts") | OF_FACES, word_set("scenery")
 
 
@@ -89,6 +90,9 @@ def camera_goal(words: Sequence[str], verb: Predicate, motion: str) -> tuple[str
     if target and rest and places_of(text_of(rest)):
         return text_of(rest), ""
     phrase = noun_phrase(target)
+    doing = all_verbs().at(phrase[-1:], 0) if len(phrase) > 1 else None
+    if doing is not None and doing.form == "ing" and phrase[-1] not in _ING_NOUNS:
+        phrase = phrase[:-1]  # "the woman holding a cup"
     if phrase[-1:] and phrase[-1] in _PARTS:
         part, phrase = phrase, _owner(phrase, target)
         if part[-1] in OF_FACES:

@@ -7,9 +7,10 @@ from fbridge.words.clauses import Clause
 from fbridge.words.inflection import wordings
 from fbridge.words.moves import read_object
 from fbridge.words.predicates import Predicate, is_camera, is_hung, is_named, noun_phrase, text_of
-from fbridge.words.views import camera_aside, camera_goal, read_camera, read_light
+from fbridge.words.views import FACE, camera_aside, camera_goal, read_camera, read_light
 from fbridge.words.vocabulary import camera_alone, camera_flights, object_verbs
 from fbridge.words.ways import phrase_of
+from fbridge.words.which import places_of
 
 
 def read_view(clause: Clause, verb: Predicate, reading: Reading) -> bool:
@@ -33,6 +34,8 @@ def read_view(clause: Clause, verb: Predicate, reading: Reading) -> bool:
                 goal = reading.noun  # "zoom in on it"
             reading.turn(Act(motion, "", clause.paced(pace), goal, aside), words)
             reading.remarks += [remark] if remark else []
+            if goal and not reading.noun and not places_of(goal):
+                reading.noun = goal.split(" of ")[-1] * (goal != FACE)
         else:
             reading.unknown.append(phrase_of(clause, verb))
         return True
