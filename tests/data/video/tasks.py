@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import signal
 import time
+import warnings
 from pathlib import Path
 
 from fbridge.errors import DataError, DependencyError
@@ -38,6 +40,12 @@ def stumble() -> None:
 
 def allocate(size: int) -> int:
     return len(bytearray(size))
+
+
+def shown_of(name: str) -> tuple[int, str]:
+    """The level of a logger, and what is done with deprecation warnings."""
+    action = next(one[0] for one in warnings.filters if issubclass(DeprecationWarning, one[2]))
+    return logging.getLogger(name).level, action
 
 
 def sleep_as(folder: Path) -> None:

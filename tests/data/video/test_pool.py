@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +137,16 @@ def test_an_early_end_kills_what_still_runs(tmp_path: Path) -> None:
         start = time.monotonic()
     assert time.monotonic() - start < 5
     assert set(multiprocessing.active_children()) <= before
+
+
+def test_workers_show_what_their_parent_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    loud = logging.getLogger("a.loud.library")
+    monkeypatch.setattr(loud, "level", logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with Workers(1, time_limit=20) as pool:
+            shown = list(pool.map(tasks.shown_of, [("a.loud.library",)], ahead=1))
+    assert shown == [(logging.ERROR, "ignore")]
 
 
 def test_numbers_that_cannot_be() -> None:

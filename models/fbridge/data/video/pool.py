@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
@@ -186,7 +188,10 @@ class Workers(AbstractContextManager["Workers"]):
 
     def _new_pool(self) -> ProcessPool:
         return ProcessPool(
-            max_workers=self._count, initializer=_prepare_worker, context=_QuietContext()
+            max_workers=self._count,
+            initializer=_prepare_worker,
+            initargs=(_Loudness.here(),),
+            context=_QuietContext(),
         )
 
     def _stop(self) -> None:
@@ -212,8 +217,35 @@ class _QuietContext(SpawnContext):
     Process = _QuietProcess
 
 
-def _prepare_worker() -> None:
+@dataclass(frozen=True)
+class _Loudness:
+    """Which warnings and messages of libraries are shown, for workers to do as their parent does.
+
+    Attributes:
+        filters: of warnings.
+        levels: of the loggers that have one of their own.
+    """
+
+    filters: tuple[Any, ...]
+    levels: dict[str, int]
+
+    @classmethod
+    def here(cls) -> _Loudness:
+        """Of this process."""
+        loggers = logging.Logger.manager.loggerDict.copy()
+        levels = {name: getattr(logger, "level", 0) for name, logger in loggers.items()}
+        return cls(tuple(warnings.filters), {name: at for name, at in levels.items() if at})
+
+    def adopt(self) -> None:
+        """Make it this process's."""
+        warnings.filters[:] = self.filters  # type: ignore[index] # a list, whatever its type says
+        for name, level in self.levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _prepare_worker(loudness: _Loudness) -> None:
     """In the worker: end on SIGTERM or with the parent; lower priority; limit the memory."""
+    loudness.adopt()
     if hasattr(os, "nice"):
         os.nice(5)  # the encoder's threads wait for the slowest of them
     signal.signal(
