@@ -55,7 +55,7 @@ MISSED = 0.5
 FAR_OFF, RIM = 0.5, 0.015
 """Distance from which on a part is none of a thing, as a share of the side of a square like it; and
 how far its soft edge reaches, as a share of the picture's shorter side."""
-FAINT = 0.25
+JOINED = 0.25
 """Mask from which on parts are joined: of what is seen faintly only pieces are above a half."""
 ALL_OVER = 0.55
 """Share of a mask's places with at least half of the greatest probability, from which on a noun is
@@ -352,7 +352,7 @@ def without_scraps(mask: Tensor) -> Tensor:
     first = 1 + int(areas.argmax())
     away = cv2.distanceTransform((labels != first).astype(np.uint8), cv2.DIST_L2, 5)
     far = FAR_OFF * float(areas.max()) ** 0.5
-    _, joined = cv2.connectedComponents((mask > FAINT).byte().numpy())
+    _, joined = cv2.connectedComponents((mask > JOINED).byte().numpy())
     own = joined[labels == first][0]
     gone = [
         k
